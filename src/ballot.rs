@@ -1,0 +1,48 @@
+//! Ballots: the numbered attempts at choosing one value.
+
+use core::fmt;
+
+use crate::NodeId;
+
+/// A ballot number, ordered by round, then by node.
+///
+/// No two nodes share a ballot. Round 0 is the *initial* ballot of an instance: it belongs to the instance's owner
+/// alone, who may send phase 2a in it without a phase 1, since no ballot is lower (Gray and Lamport 2006,
+/// section 4.1). Above it, a ballot belongs to the proposer that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Ballot {
+    /// The round; compared first.
+    pub round: u64,
+    /// The node that this ballot belongs to.
+    pub node: NodeId,
+}
+
+impl Ballot {
+    /// The ballot of `round` that belongs to `node`.
+    pub const fn new(round: u64, node: NodeId) -> Self {
+        Self { round, node }
+    }
+
+    /// The initial ballot of an instance that `owner` owns.
+    pub const fn initial(owner: NodeId) -> Self {
+        Self::new(0, owner)
+    }
+
+    /// Whether this is an initial ballot.
+    pub const fn is_initial(self) -> bool {
+        self.round == 0
+    }
+
+    /// The ballot of `node` in the round after this one, or `None` when the rounds are used up: nothing wraps.
+    pub fn next_above(self, node: NodeId) -> Option<Self> {
+        Some(Self::new(self.round.checked_add(1)?, node))
+    }
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.round, self.node)
+    }
+}

@@ -1,0 +1,275 @@
+//! The configuration: what all nodes of a cluster share, and what is one node's own.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::borrow::Borrow;
+
+use crate::{NodeId, Quorums};
+
+/// The name of a cluster. Nodes of different clusters do not understand each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct ClusterId(pub [u8; 16]);
+
+/// A moment on the caller's own monotonic clock, in the caller's own unit. Durations in [`Timeouts`] are in the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Time(pub u64);
+
+/// Whom the acceptors tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Learning {
+    /// The transaction manager, who then tells the resource managers: *Paxos Commit*.
+    #[default]
+    Leader,
+    /// Every resource manager: *Faster Paxos Commit*. One delay less, more messages.
+    Everyone,
+}
+
+/// Which acceptors a resource manager sends its vote to at first. After a timeout it is always all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Targets {
+    /// All of them: a dead acceptor delays nothing.
+    #[default]
+    All,
+    /// One phase-2 quorum, as the paper counts its messages.
+    Quorum,
+}
+
+/// How long to wait, in the caller's unit. Each wait doubles when it is repeated, up to `ceiling`, and is then drawn
+/// out by up to a half at random (by the node's seed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Timeouts {
+    /// An acceptor writes and sends an unfinished bundle.
+    pub flush: u64,
+    /// A transaction manager without an outcome tries a ballot of its own.
+    pub recover: u64,
+    /// A prepared resource manager, or an acceptor, asks a transaction manager what has become of a transaction.
+    pub inquire: u64,
+    /// What has not been acknowledged is said again.
+    pub repeat: u64,
+    /// No wait grows above this.
+    pub ceiling: u64,
+}
+
+/// How much a node takes on. Over a limit new work is refused; old work is never lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Limits {
+    /// Open transactions for which new work is still taken. What brings old transactions of other nodes to their end is
+    /// taken up to twice this number.
+    pub open: usize,
+    /// Participants of one transaction.
+    pub participants: usize,
+    /// Bytes of a transaction's `meta`.
+    pub meta: usize,
+}
+
+/// What all nodes of a cluster share; checked at birth. A clone shares its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "ClusterSpec", into = "ClusterSpec"))]
+pub struct Cluster(Arc<ClusterSpec>);
+
+/// A cluster in plain data, not yet checked. It becomes a [`Cluster`] by `try_into`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ClusterSpec {
+    /// The cluster's name.
+    pub id: ClusterId,
+    /// The acceptors and their quorums: 2F+1 of them outlive F failures; one of them makes this two-phase commit.
+    pub acceptors: Quorums,
+    /// The transaction managers, in the order in which they are turned to. Any of them can finish any transaction.
+    pub managers: Vec<NodeId>,
+    /// Whom the acceptors tell.
+    pub learning: Learning,
+    /// Which acceptors get a first vote.
+    pub targets: Targets,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// How much to take on.
+    pub limits: Limits,
+}
+
+/// Why a configuration is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no transaction manager.
+    #[error("a cluster needs at least one transaction manager")]
+    NoManagers,
+    /// A transaction manager is named twice.
+    #[error("transaction manager {0} is named twice")]
+    Repeated(NodeId),
+    /// A timeout is zero.
+    #[error("a timeout of zero would never rest")]
+    NoPatience,
+    /// The ceiling is below some timeout.
+    #[error("the ceiling of timeouts is below one of them")]
+    LowCeiling,
+    /// A limit allows nothing at all.
+    #[error("a limit leaves no room for any transaction")]
+    NoRoom,
+}
+
+/// One node's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Config {
+    /// What it shares with the others.
+    pub cluster: Cluster,
+    /// Its own name.
+    pub id: NodeId,
+    /// The seed of its jitter and of its hashing. Best different on every node, and not known to outsiders.
+    pub seed: u64,
+}
+
+impl Default for Timeouts {
+    /// Sensible for a local network when the unit is the millisecond.
+    fn default() -> Self {
+        Self { flush: 200, recover: 1_000, inquire: 2_000, repeat: 500, ceiling: 30_000 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { open: 1 << 20, participants: 256, meta: 1 << 16 }
+    }
+}
+
+impl Cluster {
+    /// A cluster with defaults for all that can have one.
+    pub fn new(
+        id: ClusterId,
+        acceptors: Quorums,
+        managers: impl IntoIterator<Item = impl Borrow<NodeId>>,
+    ) -> Result<Self, ConfigError> {
+        let managers = managers.into_iter().map(|node| *node.borrow()).collect();
+        Self::try_from(ClusterSpec {
+            id,
+            acceptors,
+            managers,
+            learning: Learning::default(),
+            targets: Targets::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        })
+    }
+
+    /// This cluster, with other learners.
+    #[must_use]
+    pub fn with_learning(self, learning: Learning) -> Self {
+        Self(Arc::new(ClusterSpec { learning, ..self.into() }))
+    }
+
+    /// This cluster, with other targets of first votes.
+    #[must_use]
+    pub fn with_targets(self, targets: Targets) -> Self {
+        Self(Arc::new(ClusterSpec { targets, ..self.into() }))
+    }
+
+    /// This cluster, with other timeouts.
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Result<Self, ConfigError> {
+        Self::try_from(ClusterSpec { timeouts, ..self.into() })
+    }
+
+    /// This cluster, with other limits.
+    pub fn with_limits(self, limits: Limits) -> Result<Self, ConfigError> {
+        Self::try_from(ClusterSpec { limits, ..self.into() })
+    }
+
+    /// The cluster's name.
+    pub fn id(&self) -> ClusterId {
+        self.0.id
+    }
+
+    /// The acceptors.
+    pub fn acceptors(&self) -> &Quorums {
+        &self.0.acceptors
+    }
+
+    /// The transaction managers.
+    pub fn managers(&self) -> &[NodeId] {
+        &self.0.managers
+    }
+
+    /// Whom the acceptors tell.
+    pub fn learning(&self) -> Learning {
+        self.0.learning
+    }
+
+    /// Which acceptors get a first vote.
+    pub fn targets(&self) -> Targets {
+        self.0.targets
+    }
+
+    /// How long to wait.
+    pub fn timeouts(&self) -> Timeouts {
+        self.0.timeouts
+    }
+
+    /// How much to take on.
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// Whether `node` is a transaction manager.
+    pub fn is_manager(&self, node: NodeId) -> bool {
+        self.0.managers.contains(&node)
+    }
+
+    /// The transaction manager to turn to after `node`, and the first one if `node` is none.
+    pub fn manager_after(&self, node: NodeId) -> NodeId {
+        let managers = self.0.managers.iter();
+        let next = managers.clone().skip_while(|manager| **manager != node).nth(1);
+        // There is at least one: that was checked at birth.
+        next.or(self.0.managers.first()).copied().unwrap_or(node)
+    }
+}
+
+impl TryFrom<ClusterSpec> for Cluster {
+    type Error = ConfigError;
+
+    fn try_from(spec: ClusterSpec) -> Result<Self, ConfigError> {
+        if spec.managers.is_empty() {
+            return Err(ConfigError::NoManagers);
+        }
+        for (place, manager) in spec.managers.iter().enumerate() {
+            if spec.managers.iter().take(place).any(|other| other == manager) {
+                return Err(ConfigError::Repeated(*manager));
+            }
+        }
+        let Timeouts { flush, recover, inquire, repeat, ceiling } = spec.timeouts;
+        let waits = [flush, recover, inquire, repeat];
+        if waits.contains(&0) {
+            return Err(ConfigError::NoPatience);
+        }
+        if waits.iter().any(|wait| *wait > ceiling) {
+            return Err(ConfigError::LowCeiling);
+        }
+        if spec.limits.open == 0 || spec.limits.participants == 0 {
+            return Err(ConfigError::NoRoom);
+        }
+        Ok(Self(Arc::new(spec)))
+    }
+}
+
+impl From<Cluster> for ClusterSpec {
+    fn from(cluster: Cluster) -> Self {
+        Arc::unwrap_or_clone(cluster.0)
+    }
+}
+
+impl Config {
+    /// The configuration of node `id` in `cluster`.
+    pub fn new(cluster: Cluster, id: NodeId, seed: u64) -> Self {
+        Self { cluster, id, seed }
+    }
+}

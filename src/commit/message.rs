@@ -1,0 +1,161 @@
+//! What the nodes say to each other, what goes into a node, and what comes out of it.
+
+use alloc::vec::Vec;
+
+use super::{
+    Outcome, Time, Transaction, Vote,
+    record::{Record, TxRange},
+};
+use crate::{NodeId, TxId, paxos};
+
+/// A message of Paxos Commit (Gray and Lamport 2006, section 4).
+///
+/// Every message from which a role could first hear of a transaction carries the whole [`Transaction`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Message {
+    /// Resource manager to transaction manager: the sender has voted; ask the others. Sent again, it asks for the
+    /// outcome, more patiently than an inquiry. (The paper's *BeginCommit*.)
+    Begin {
+        /// The transaction to be committed.
+        transaction: Transaction,
+    },
+    /// Transaction manager to resource manager: vote, and name me to the acceptors. (The paper's *Prepare*; not Paxos'.)
+    Prepare {
+        /// The transaction to vote on.
+        transaction: Transaction,
+    },
+    /// Resource manager to acceptor: phase 2a of the sender's own instance, at its initial ballot.
+    Vote {
+        /// The transaction voted on.
+        transaction: Transaction,
+        /// The vote.
+        vote: Vote,
+        /// The transaction manager that the acceptor shall tell.
+        manager: NodeId,
+    },
+    /// Paxos messages of several instances of one transaction, as one: phase 1a and 2a above round 0 from a
+    /// transaction manager, phase 1b, phase 2b (the bundle) and rejections from an acceptor.
+    Paxos {
+        /// The transaction.
+        transaction: Transaction,
+        /// One message per instance, in ascending order of resource managers.
+        parts: Vec<Part>,
+    },
+    /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
+    Inquire {
+        /// The transaction that the sender is waiting for.
+        transaction: Transaction,
+    },
+    /// Transaction manager to resource manager: this is how it ended.
+    Outcome {
+        /// The transaction.
+        transaction: Transaction,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Resource manager to transaction manager: I have carried the outcome out, durably.
+    Finished {
+        /// The transaction.
+        transaction: Transaction,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// To anyone: all resource managers have finished these transactions; drop what is left of them. Also the answer to
+    /// whatever comes late.
+    Retired {
+        /// The transactions.
+        range: TxRange,
+    },
+    /// Acceptor to transaction manager: that these are retired is durable here.
+    RetiredNoted {
+        /// The transactions.
+        range: TxRange,
+    },
+}
+
+/// The Paxos message of one instance of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Part {
+    /// The resource manager whose vote the instance chooses.
+    pub rm: NodeId,
+    /// What is said about it.
+    pub message: paxos::Message<Vote>,
+}
+
+/// What goes into a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Input {
+    /// Commit this transaction, at a transaction manager or at a participant. Saying so again, there or at another
+    /// transaction manager, does no harm and brings the transaction on.
+    Begin(Transaction),
+    /// The local resource's answer to [`Decision::Vote`].
+    Vote {
+        /// The transaction voted on.
+        tx: TxId,
+        /// The vote.
+        vote: Vote,
+    },
+    /// The local resource has carried out [`Decision::Commit`] or [`Decision::Abort`], durably.
+    Finished(TxId),
+    /// Drive this transaction to its outcome now, without waiting for a timer.
+    Inquire(TxId),
+    /// A message has come.
+    Receive {
+        /// The node that sent it, as the transport vouches for it.
+        from: NodeId,
+        /// What it says.
+        message: Message,
+    },
+    /// It is this late.
+    Tick(Time),
+}
+
+/// What a node decides, for its caller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Decision {
+    /// To the local resource: vote on this transaction, by [`Input::Vote`].
+    Vote(Transaction),
+    /// To the local resource: commit, then say [`Input::Finished`]. Comes at least once; doing it twice must do no harm.
+    Commit(TxId),
+    /// To the local resource: abort, then say [`Input::Finished`]. Comes at least once, and perhaps for a transaction
+    /// that the resource was never asked to vote on.
+    Abort(TxId),
+    /// At a transaction manager: the outcome is known. No failure can change it any more.
+    Decided {
+        /// The transaction.
+        tx: TxId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// At a transaction manager: every resource manager has carried the outcome out. Comes at least once.
+    Completed {
+        /// The transaction.
+        tx: TxId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// An effect of a node, and of each commit role.
+pub type Effect = crate::Effect<Record, Message, Decision>;
+
+impl Message {
+    /// The transaction that this message is about, if it carries one.
+    pub fn transaction(&self) -> Option<&Transaction> {
+        match self {
+            Self::Begin { transaction }
+            | Self::Prepare { transaction }
+            | Self::Vote { transaction, .. }
+            | Self::Paxos { transaction, .. }
+            | Self::Inquire { transaction }
+            | Self::Outcome { transaction, .. }
+            | Self::Finished { transaction, .. } => Some(transaction),
+            Self::Retired { .. } | Self::RetiredNoted { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Paxos Commit: atomic commit among several resource managers, that no crash can block.
+//!
+//! Gray and Lamport, *Consensus on Transaction Commit* (2006), section 4. Each resource manager's vote is one instance
+//! of Paxos over the same acceptors; the transaction commits if and only if every instance chooses
+//! [`Vote::Prepared`]. With one acceptor this is two-phase commit.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod config;
+mod message;
+mod record;
+mod transaction;
+
+pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};
+pub use message::{Decision, Effect, Input, Message, Part};
+pub use record::{AcceptorRecord, EmptyRange, Key, Record, ResourceManagerRecord, TxRange};
+pub use transaction::{Outcome, Transaction, TransactionError, TransactionSpec, Vote};

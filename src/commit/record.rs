@@ -1,0 +1,165 @@
+//! What a node makes durable.
+
+use alloc::vec::Vec;
+
+use super::{ClusterId, Outcome, Transaction, Vote};
+use crate::{NodeId, TxId, paxos};
+
+/// A durable record. Records are whole, never deltas: the last record of a [`Key`] is the truth, so that a key-value
+/// store and an append-only log serve equally.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Record {
+    /// Whose storage this is. The first record of every node; without it, a node does not vote.
+    Identity {
+        /// The cluster that the node belongs to.
+        cluster: ClusterId,
+        /// The node.
+        node: NodeId,
+    },
+    /// Transaction numbers below this one may have been handed out.
+    Sequence {
+        /// The first number that was not reserved yet.
+        reserved: u64,
+    },
+    /// Rounds below this one may have been used by this node in ballots of its own.
+    Rounds {
+        /// The first round that was not reserved yet.
+        reserved: u64,
+    },
+    /// All that an acceptor knows of one transaction.
+    Acceptor(AcceptorRecord),
+    /// All that a resource manager must know of one transaction.
+    ResourceManager(ResourceManagerRecord),
+    /// These transactions are over. What else is recorded of them is void.
+    Retired(TxRange),
+    /// The record of this key is gone.
+    Erased(Key),
+}
+
+/// An acceptor's part in every instance of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct AcceptorRecord {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// The state of each participant's instance, in the order of participants.
+    pub instances: Vec<paxos::AcceptorRecord<Vote>>,
+}
+
+/// A resource manager's part in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ResourceManagerRecord {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// What it voted; none if it was told to abort before it did.
+    pub vote: Option<Vote>,
+    /// The outcome, once it is carried out.
+    pub finished: Option<Outcome>,
+}
+
+/// Consecutive transactions of one origin. Never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "(NodeId, u64, u64)", into = "(NodeId, u64, u64)"))]
+pub struct TxRange {
+    origin: NodeId,
+    first: u64,
+    last: u64,
+}
+
+/// A range that ends before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a range of transactions ends before it begins")]
+pub struct EmptyRange;
+
+/// What a record is about. A later record of a key replaces an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Key {
+    /// The node itself.
+    Identity,
+    /// Reserved transaction numbers.
+    Sequence,
+    /// Reserved rounds.
+    Rounds,
+    /// The acceptor's part in a transaction.
+    Acceptor(TxId),
+    /// The resource manager's part in a transaction.
+    ResourceManager(TxId),
+    /// The range of retired transactions that begins with this one.
+    Retired(TxId),
+}
+
+impl Record {
+    /// What this record is about.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Identity { .. } => Key::Identity,
+            Self::Sequence { .. } => Key::Sequence,
+            Self::Rounds { .. } => Key::Rounds,
+            Self::Acceptor(record) => Key::Acceptor(record.transaction.id()),
+            Self::ResourceManager(record) => Key::ResourceManager(record.transaction.id()),
+            Self::Retired(range) => Key::Retired(range.first()),
+            Self::Erased(key) => *key,
+        }
+    }
+
+    /// Whether this record only says that its key has none any more.
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self, Self::Erased(_))
+    }
+}
+
+impl TxRange {
+    /// The transactions of `origin` numbered `first` to `last`, both included.
+    pub fn new(origin: NodeId, first: u64, last: u64) -> Result<Self, EmptyRange> {
+        if first > last { Err(EmptyRange) } else { Ok(Self { origin, first, last }) }
+    }
+
+    /// The range of just one transaction.
+    pub fn only(tx: TxId) -> Self {
+        Self { origin: tx.origin, first: tx.seq, last: tx.seq }
+    }
+
+    /// Who numbered them.
+    pub fn origin(&self) -> NodeId {
+        self.origin
+    }
+
+    /// The first transaction.
+    pub fn first(&self) -> TxId {
+        TxId { origin: self.origin, seq: self.first }
+    }
+
+    /// The last transaction.
+    pub fn last(&self) -> TxId {
+        TxId { origin: self.origin, seq: self.last }
+    }
+
+    /// Whether `tx` is in it.
+    pub fn contains(&self, tx: TxId) -> bool {
+        (self.first()..=self.last()).contains(&tx)
+    }
+
+    /// Whether it is just one transaction.
+    pub fn is_single(&self) -> bool {
+        self.first == self.last
+    }
+}
+
+impl TryFrom<(NodeId, u64, u64)> for TxRange {
+    type Error = EmptyRange;
+
+    fn try_from((origin, first, last): (NodeId, u64, u64)) -> Result<Self, EmptyRange> {
+        Self::new(origin, first, last)
+    }
+}
+
+impl From<TxRange> for (NodeId, u64, u64) {
+    fn from(range: TxRange) -> Self {
+        (range.origin, range.first, range.last)
+    }
+}

@@ -1,0 +1,131 @@
+//! Why a machine refuses an input, and why a restore fails.
+
+use crate::{NodeId, TxId};
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// Why a machine refuses an input. A refused input changes nothing.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[non_exhaustive]
+        pub enum Refusal {
+            $($(#[doc = $doc])+ #[error($text)] $name,)+
+        }
+
+        impl Refusal {
+            /// Every reason, in order.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+        }
+    };
+}
+
+refusals! {
+    /// The input is for another role.
+    NotForThisRole = "the input is for another role",
+    /// Above round 0 a ballot is its sender's; at round 0, the owner's.
+    NotYourBallot = "the ballot is not its sender's",
+    /// A higher ballot is promised.
+    StaleBallot = "a higher ballot is promised",
+    /// There is another value in this ballot already.
+    SecondValue = "there is another value in this ballot already",
+    /// The answer is not about the ballot under way.
+    OtherBallot = "the answer is about another ballot",
+    /// The promise tells of an acceptance at or above the promised ballot.
+    ImpossiblePromise = "the promise tells of an acceptance that it rules out",
+    /// A rejection by a ballot that is no higher.
+    IdleRejection = "the rejection names no higher ballot",
+    /// A rejection in the name of a node that may not propose.
+    NotAProposer = "the rejection names a node that may not propose",
+    /// Phase 1 of the ballot is over.
+    PhaseIsOver = "phase 1 of this ballot is over",
+    /// The sender is no acceptor, or the node is none.
+    NotAnAcceptor = "the node is not an acceptor",
+    /// There is nothing to propose, or nothing was proposed in this ballot.
+    NothingProposed = "nothing was proposed",
+    /// A value is being proposed already.
+    AlreadyProposed = "a value is being proposed already",
+    /// The decision is made.
+    AlreadyDecided = "the decision is made",
+    /// No higher round is left.
+    RoundsUsedUp = "no higher round is left",
+    /// The sender is no resource manager of the transaction, or the node is none.
+    NotAParticipant = "the node is not a resource manager of the transaction",
+    /// The sender is no transaction manager, or the node is none, or the vote names none.
+    NotAManager = "the node is not a transaction manager",
+    /// The transaction is not open here.
+    UnknownTransaction = "the transaction is not open here",
+    /// The transaction goes by the name of one, with other participants or other content.
+    OtherTransaction = "another transaction has this name",
+    /// The transaction is over.
+    Retired = "the transaction is over",
+    /// There are too many open transactions.
+    TooManyOpen = "too many transactions are open",
+    /// The transaction has too many participants.
+    TooManyParticipants = "the transaction has too many participants",
+    /// The transaction's content is too long.
+    MetaTooLong = "the transaction's content is too long",
+    /// A bundle is empty, out of order, or names an instance that the transaction does not have.
+    MalformedBundle = "the bundle is malformed",
+    /// A message from oneself did not come from outside.
+    FromSelf = "the message claims to come from this node",
+    /// The vote was given already, or is not asked for any more.
+    AlreadyVoted = "the vote was given already",
+    /// The transaction was aborted before this vote came.
+    AlreadyAborted = "the transaction is aborted already",
+    /// There is no outcome that could be finished.
+    NoOutcome = "the outcome is not known yet",
+    /// Violation: the outcome contradicts what is known here.
+    ContradictoryOutcome = "the outcome contradicts what is known",
+    /// Violation: a transaction cannot be over while a resource manager has not finished it.
+    RetiredUnfinished = "the transaction is said to be over, but is not finished here",
+    /// A range of several transactions is retired by a node that may retire just one.
+    WideRange = "only a transaction manager may retire many transactions at once",
+    /// Time went backwards.
+    TimeWentBack = "time went backwards",
+}
+
+impl Refusal {
+    /// Whether this shows that someone broke the protocol or lost its storage: correct nodes never cause it.
+    pub fn is_violation(self) -> bool {
+        matches!(
+            self,
+            Self::ContradictoryOutcome | Self::RetiredUnfinished | Self::SecondValue | Self::ImpossiblePromise
+        )
+    }
+}
+
+/// Why records do not make a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// A value is accepted at a higher ballot than was promised.
+    #[error("a value is accepted at a higher ballot than was promised")]
+    AcceptedAbovePromise,
+    /// An initial ballot was used by, or promised to, another than its owner.
+    #[error("an initial ballot is held by another than its owner")]
+    NotTheOwner,
+    /// There is no identity record: a blank disk, or another's, does not vote.
+    #[error("the storage has no identity record; a node that was a member before must not start from a blank disk")]
+    NoIdentity,
+    /// The records are another cluster's.
+    #[error("the storage belongs to another cluster")]
+    OtherCluster,
+    /// The records are another node's.
+    #[error("the storage belongs to node {0}")]
+    OtherNode(NodeId),
+    /// An acceptor's record at a node that the configuration does not call an acceptor.
+    #[error("the storage holds acceptor state of {0}, but the node is not an acceptor")]
+    NotAnAcceptor(TxId),
+    /// A resource manager's record of a transaction that the node has no part in.
+    #[error("the storage holds a vote in {0}, but the node is not a participant")]
+    NotAParticipant(TxId),
+    /// An acceptor's record that does not have one instance per participant.
+    #[error("the acceptor state of {0} does not have one instance per participant")]
+    WrongInstances(TxId),
+    /// A resource manager finished a commit that it never prepared, or never voted at all.
+    #[error("the vote and the outcome of {0} contradict each other")]
+    ContradictoryOutcome(TxId),
+    /// Two records hold different transactions of one name.
+    #[error("two records hold different transactions of the name {0}")]
+    OtherTransaction(TxId),
+}

@@ -1,0 +1,318 @@
+//! The proposer: gets one value chosen, its own or one that may have been chosen before.
+//!
+//! It picks a ballot that no one else has, asks a phase-1 quorum what it has accepted, and proposes the value of the
+//! highest accepted ballot, or its own where there is none. It must never use a ballot twice, never count an answer to
+//! another ballot, and never take a rejection for a promise.
+//!
+//! Invariants:
+//! 1. the highest round that it used is durable before a message of that round leaves;
+//! 2. it sends one value per ballot, and only after a phase-1 quorum promised that ballot; an owner's initial ballot
+//!    needs no promise and is used for one value, ever;
+//! 3. its decision never changes.
+
+use alloc::vec::Vec;
+
+use super::{Input, Message};
+use crate::{
+    Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, RestoreError, Standing, Tally, effect::EffectOf,
+};
+
+/// What a proposer must know of its decree and of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ProposerConfig {
+    /// The proposer's own name.
+    pub id: NodeId,
+    /// The acceptors.
+    pub acceptors: Quorums,
+    /// All who may propose; a rejection in any other name is refused.
+    pub proposers: Vec<NodeId>,
+    /// Who may start at the initial ballot, if anyone.
+    pub owner: Option<NodeId>,
+    /// Whether to answer a rejection with a higher ballot at once, or to wait for the next timeout. Two proposers that
+    /// both do not wait can keep each other from ever finishing.
+    pub eager: bool,
+}
+
+/// A proposer of one decree.
+///
+/// *TLA+*: the leader of an instance; `Phase1a` and `Phase2a`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposer<V> {
+    config: ProposerConfig,
+    /// Durable.
+    record: ProposerRecord<V>,
+    /// Volatile: the value to propose where no acceptor has accepted any.
+    own: Option<V>,
+    /// Volatile: the highest ballot that stands in the way of the current one, if any.
+    seen: Option<Ballot>,
+    /// Volatile.
+    stage: Stage<V>,
+}
+
+/// What a proposer must not forget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct ProposerRecord<V> {
+    /// The highest round that it used.
+    pub round: u64,
+    /// What it proposed at its initial ballot, if it ever did.
+    pub initial: Option<V>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage<V> {
+    /// Nothing is under way.
+    Idle,
+    /// A ballot is.
+    Trying(Attempt<V>),
+    /// A phase-2 quorum accepted this value.
+    Decided(V),
+}
+
+/// One proposer's work at one ballot: phase 1, then phase 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt<V> {
+    /// Promises in phase 1, acceptances in phase 2.
+    tally: Tally,
+    phase: AttemptPhase<V>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AttemptPhase<V> {
+    /// Gathering promises; the highest acceptance that they told of.
+    Prepare(Option<(Ballot, V)>),
+    /// Gathering acceptances of this value.
+    Accept(V),
+}
+
+impl<V: Clone + PartialEq> Proposer<V> {
+    /// A proposer that has never acted for this decree.
+    pub fn new(config: ProposerConfig) -> Self {
+        let record = ProposerRecord { round: 0, initial: None };
+        Self { config, record, own: None, seen: None, stage: Stage::Idle }
+    }
+
+    /// The proposer that wrote `record`. It will not use any round of that record again; what it proposed at its initial
+    /// ballot it goes on proposing. An error if that ballot was not this node's to use.
+    pub fn restore(config: ProposerConfig, record: ProposerRecord<V>) -> Result<Self, RestoreError> {
+        if record.initial.is_some() && config.owner != Some(config.id) {
+            return Err(RestoreError::NotTheOwner);
+        }
+        let own = record.initial.clone();
+        Ok(Self { config, record, own, seen: None, stage: Stage::Idle })
+    }
+
+    /// All that must outlive a crash.
+    pub fn record(&self) -> &ProposerRecord<V> {
+        &self.record
+    }
+
+    /// The ballot that is under way.
+    pub fn ballot(&self) -> Option<Ballot> {
+        match &self.stage {
+            Stage::Trying(attempt) => Some(attempt.ballot()),
+            Stage::Idle | Stage::Decided(_) => None,
+        }
+    }
+
+    /// The chosen value, once it is known.
+    pub fn chosen(&self) -> Option<&V> {
+        match &self.stage {
+            Stage::Decided(value) => Some(value),
+            Stage::Idle | Stage::Trying(_) => None,
+        }
+    }
+
+    /// Whether a higher ballot is needed and there is none: the rounds are used up, and nothing wraps.
+    pub fn is_stalled(&self) -> bool {
+        self.next_ballot().is_none() && self.chosen().is_none()
+    }
+
+    /// Why `input` would be refused.
+    pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
+        match input {
+            _ if self.chosen().is_some() => Err(Refusal::AlreadyDecided),
+            Input::Propose(_) if self.own.is_some() => Err(Refusal::AlreadyProposed),
+            Input::Timeout if self.own.is_none() => Err(Refusal::NothingProposed),
+            Input::Propose(_) if self.may_open() => Ok(()),
+            Input::Propose(_) | Input::Timeout => match self.next_ballot() {
+                Some(_) => Ok(()),
+                None => Err(Refusal::RoundsUsedUp),
+            },
+            Input::Receive { from, message } => match &self.stage {
+                Stage::Trying(attempt) => {
+                    attempt.check(&self.config.acceptors, *from, message)?;
+                    match message {
+                        Message::Reject { promised, .. } if !self.may_propose(*promised) => Err(Refusal::NotAProposer),
+                        _ => Ok(()),
+                    }
+                }
+                Stage::Idle | Stage::Decided(_) => Err(Refusal::OtherBallot),
+            },
+        }
+    }
+
+    fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) {
+        let Stage::Trying(attempt) = &mut self.stage else { return };
+        let (acceptors, ballot) = (&self.config.acceptors, attempt.ballot());
+        match message {
+            Message::Promise { accepted, .. } => {
+                if let Some(value) = attempt.promise(acceptors, from, accepted, self.own.as_ref()) {
+                    self.send(Message::Accept { ballot, value }, effects);
+                }
+            }
+            Message::Accepted { .. } => {
+                if let Some(value) = attempt.accepted(acceptors, from) {
+                    self.stage = Stage::Decided(value.clone());
+                    effects.push(Effect::Decide(value));
+                }
+            }
+            Message::Reject { promised, .. } => {
+                attempt.reject(acceptors, from);
+                self.seen = self.seen.max(Some(promised));
+                if self.config.eager {
+                    self.start(effects);
+                }
+            }
+            Message::Prepare { .. } | Message::Accept { .. } => {}
+        }
+    }
+
+    /// Starts a ballot above all that were used or seen, from phase 1.
+    fn start(&mut self, effects: &mut Vec<EffectOf<Self>>) {
+        let Some(ballot) = self.next_ballot() else { return };
+        self.record.round = ballot.round;
+        effects.push(Effect::Persist(self.record.clone()));
+        self.stage = Stage::Trying(Attempt::prepare(ballot));
+        self.send(Message::Prepare { ballot }, effects);
+    }
+
+    /// Starts at the initial ballot, from phase 2.
+    fn open(&mut self, value: V, effects: &mut Vec<EffectOf<Self>>) {
+        let ballot = Ballot::initial(self.config.id);
+        self.record.initial = Some(value.clone());
+        effects.push(Effect::Persist(self.record.clone()));
+        self.stage = Stage::Trying(Attempt::accept(ballot, value.clone()));
+        self.send(Message::Accept { ballot, value }, effects);
+    }
+
+    /// Whether the initial ballot is this proposer's and still unused.
+    fn may_open(&self) -> bool {
+        self.config.owner == Some(self.config.id) && self.record.round == 0 && self.record.initial.is_none()
+    }
+
+    fn may_propose(&self, ballot: Ballot) -> bool {
+        if ballot.is_initial() {
+            self.config.owner == Some(ballot.node)
+        } else {
+            self.config.proposers.contains(&ballot.node)
+        }
+    }
+
+    fn next_ballot(&self) -> Option<Ballot> {
+        let used = Ballot::new(self.record.round, self.config.id);
+        self.seen.map_or(used, |seen| seen.max(used)).next_above(self.config.id)
+    }
+
+    fn send(&self, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) {
+        let everyone = self.config.acceptors.nodes();
+        effects.extend(everyone.map(|to| Effect::Send { to, message: message.clone() }));
+    }
+}
+
+impl<V: Clone + PartialEq> Machine for Proposer<V> {
+    type Input = Input<V>;
+    type Record = ProposerRecord<V>;
+    type Message = Message<V>;
+    type Decision = V;
+
+    fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
+        if self.check(&input).is_err() {
+            return;
+        }
+        match input {
+            Input::Propose(value) => {
+                self.own = Some(value.clone());
+                if self.may_open() { self.open(value, effects) } else { self.start(effects) }
+            }
+            Input::Receive { from, message } => self.receive(from, message, effects),
+            Input::Timeout => self.start(effects),
+        }
+    }
+}
+
+impl<V: Clone + PartialEq> Attempt<V> {
+    /// An attempt that begins with phase 1.
+    pub(crate) fn prepare(ballot: Ballot) -> Self {
+        Self { tally: Tally::new(ballot), phase: AttemptPhase::Prepare(None) }
+    }
+
+    /// An attempt that needs no phase 1.
+    fn accept(ballot: Ballot, value: V) -> Self {
+        Self { tally: Tally::new(ballot), phase: AttemptPhase::Accept(value) }
+    }
+
+    pub(crate) fn ballot(&self) -> Ballot {
+        self.tally.ballot()
+    }
+
+    /// Why an answer would be refused.
+    pub(crate) fn check(&self, acceptors: &Quorums, from: NodeId, message: &Message<V>) -> Result<(), Refusal> {
+        if message.is_request() {
+            return Err(Refusal::NotForThisRole);
+        }
+        if !acceptors.contains(from) {
+            return Err(Refusal::NotAnAcceptor);
+        }
+        if message.ballot() != self.ballot() {
+            return Err(Refusal::OtherBallot);
+        }
+        match (message, &self.phase) {
+            (Message::Promise { ballot, accepted: Some((at, _)) }, _) if at >= ballot => {
+                Err(Refusal::ImpossiblePromise)
+            }
+            (Message::Promise { .. }, AttemptPhase::Accept(_)) => Err(Refusal::PhaseIsOver),
+            (Message::Accepted { .. }, AttemptPhase::Prepare(_)) => Err(Refusal::NothingProposed),
+            (Message::Accepted { value, .. }, AttemptPhase::Accept(own)) if value != own => Err(Refusal::SecondValue),
+            (Message::Reject { ballot, promised }, _) if promised <= ballot => Err(Refusal::IdleRejection),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a checked promise. Returns the value to send in phase 2a, if this was the promise that was missing.
+    pub(crate) fn promise(
+        &mut self,
+        acceptors: &Quorums,
+        from: NodeId,
+        accepted: Option<(Ballot, V)>,
+        own: Option<&V>,
+    ) -> Option<V> {
+        let AttemptPhase::Prepare(highest) = &mut self.phase else { return None };
+        if !self.tally.grant(acceptors, from, self.tally.ballot()) {
+            return None;
+        }
+        if accepted.as_ref().map(|(at, _)| at) > highest.as_ref().map(|(at, _)| at) {
+            *highest = accepted;
+        }
+        if self.tally.standing(acceptors, Phase::Prepare) != Standing::Won {
+            return None;
+        }
+        let value = highest.as_ref().map(|(_, value)| value).or(own)?.clone();
+        *self = Self::accept(self.ballot(), value.clone());
+        Some(value)
+    }
+
+    /// Counts a checked acceptance. Returns the chosen value, if this was the one that was missing.
+    fn accepted(&mut self, acceptors: &Quorums, from: NodeId) -> Option<V> {
+        let AttemptPhase::Accept(value) = &self.phase else { return None };
+        let new = self.tally.grant(acceptors, from, self.tally.ballot());
+        (new && self.tally.standing(acceptors, Phase::Accept) == Standing::Won).then(|| value.clone())
+    }
+
+    /// Counts a checked rejection.
+    pub(crate) fn reject(&mut self, acceptors: &Quorums, from: NodeId) {
+        self.tally.refuse(acceptors, from, self.tally.ballot());
+    }
+}

@@ -1,0 +1,336 @@
+//! Quorum systems, as values, and the tallies that are counted against them.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::borrow::Borrow;
+
+use crate::{Ballot, NodeId};
+
+/// The most acceptors that a quorum system may have.
+pub const MAX_ACCEPTORS: usize = 128;
+
+/// The acceptors of an instance, in their configured order, and which sets of them are quorums.
+///
+/// Checked at birth: every phase-1 quorum meets every phase-2 quorum, which is all that Paxos asks of them
+/// (Howard, Malkhi and Spiegelman, *Flexible Paxos*, 2016). A clone shares its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "QuorumSpec", into = "QuorumSpec"))]
+pub struct Quorums(Arc<QuorumSpec>);
+
+/// A quorum system in plain data, not yet checked. It becomes a [`Quorums`] by `try_into`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct QuorumSpec {
+    /// The acceptors and what each one's voice weighs, in configured order.
+    pub members: Vec<(NodeId, u64)>,
+    /// The least weight of a phase-1 quorum.
+    pub prepare: u64,
+    /// The least weight of a phase-2 quorum.
+    pub accept: u64,
+}
+
+/// Why a quorum system is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuorumError {
+    /// There is no acceptor.
+    #[error("a quorum system needs at least one acceptor")]
+    Empty,
+    /// There are more than [`MAX_ACCEPTORS`].
+    #[error("more than {MAX_ACCEPTORS} acceptors")]
+    TooMany,
+    /// An acceptor is named twice.
+    #[error("acceptor {0} is named twice")]
+    Repeated(NodeId),
+    /// An acceptor's voice weighs nothing.
+    #[error("acceptor {0} weighs nothing")]
+    Weightless(NodeId),
+    /// The weights do not fit in 64 bits when added up.
+    #[error("the weights add up to more than 64 bits hold")]
+    TooHeavy,
+    /// A quorum would be empty, or heavier than all acceptors together.
+    #[error("a quorum of weight {quorum} cannot be had from a total of {total}")]
+    Impossible {
+        /// The weight asked for.
+        quorum: u64,
+        /// The weight of all acceptors.
+        total: u64,
+    },
+    /// Some phase-1 quorum could miss some phase-2 quorum.
+    #[error("quorums of {prepare} and {accept} out of {total} need not intersect")]
+    NeedNotIntersect {
+        /// The least weight of a phase-1 quorum.
+        prepare: u64,
+        /// The least weight of a phase-2 quorum.
+        accept: u64,
+        /// The weight of all acceptors.
+        total: u64,
+    },
+}
+
+/// The two phases of Paxos; each has its own quorums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Phase 1: promises.
+    Prepare,
+    /// Phase 2: acceptances.
+    Accept,
+}
+
+/// How a tally stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A quorum has granted.
+    Won,
+    /// So many have refused that no quorum is left.
+    Lost,
+    /// Neither yet.
+    Pending,
+}
+
+/// A set of acceptors, by their place in the configured order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Members(u128);
+
+impl Quorums {
+    /// Any majority of `nodes`, in both phases.
+    pub fn majority(nodes: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Result<Self, QuorumError> {
+        let members = evenly(nodes);
+        let most = members.len() as u64 / 2 + 1;
+        Self::new(QuorumSpec { members, prepare: most, accept: most })
+    }
+
+    /// Any `prepare` of `nodes` in phase 1 and any `accept` of them in phase 2.
+    pub fn flexible(
+        nodes: impl IntoIterator<Item = impl Borrow<NodeId>>,
+        prepare: usize,
+        accept: usize,
+    ) -> Result<Self, QuorumError> {
+        Self::new(QuorumSpec { members: evenly(nodes), prepare: prepare as u64, accept: accept as u64 })
+    }
+
+    /// Any acceptors that together weigh `prepare` in phase 1, and `accept` in phase 2.
+    ///
+    /// The two must add up to more than all acceptors weigh. (Odd weights can leave quorums that always meet although
+    /// they do not; such a system is refused, and has an equal with higher thresholds that is not.)
+    pub fn weighted(
+        members: impl IntoIterator<Item = (NodeId, u64)>,
+        prepare: u64,
+        accept: u64,
+    ) -> Result<Self, QuorumError> {
+        let members = members.into_iter().take(MAX_ACCEPTORS + 1).collect();
+        Self::new(QuorumSpec { members, prepare, accept })
+    }
+
+    fn new(spec: QuorumSpec) -> Result<Self, QuorumError> {
+        if spec.members.is_empty() {
+            return Err(QuorumError::Empty);
+        }
+        if spec.members.len() > MAX_ACCEPTORS {
+            return Err(QuorumError::TooMany);
+        }
+        let mut total = 0u64;
+        for (place, &(node, weight)) in spec.members.iter().enumerate() {
+            if spec.members.iter().take(place).any(|&(other, _)| other == node) {
+                return Err(QuorumError::Repeated(node));
+            }
+            if weight == 0 {
+                return Err(QuorumError::Weightless(node));
+            }
+            total = total.checked_add(weight).ok_or(QuorumError::TooHeavy)?;
+        }
+        let (prepare, accept) = (spec.prepare, spec.accept);
+        for quorum in [prepare, accept] {
+            if quorum == 0 || quorum > total {
+                return Err(QuorumError::Impossible { quorum, total });
+            }
+        }
+        if u128::from(prepare) + u128::from(accept) <= u128::from(total) {
+            return Err(QuorumError::NeedNotIntersect { prepare, accept, total });
+        }
+        Ok(Self(Arc::new(spec)))
+    }
+
+    /// The acceptors, in configured order.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + Clone + '_ {
+        self.0.members.iter().map(|&(node, _)| node)
+    }
+
+    /// How many acceptors there are.
+    #[allow(clippy::len_without_is_empty, reason = "a quorum system is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.members.len()
+    }
+
+    /// Whether `node` is an acceptor.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.position(node).is_some()
+    }
+
+    /// The place of `node` in the configured order, if it is an acceptor.
+    pub fn position(&self, node: NodeId) -> Option<usize> {
+        self.nodes().position(|member| member == node)
+    }
+
+    /// The acceptors among `nodes`, as a set; others are left out.
+    pub fn members(&self, nodes: impl IntoIterator<Item = NodeId>) -> Members {
+        nodes.into_iter().filter_map(|node| self.position(node)).fold(Members::default(), Members::with)
+    }
+
+    /// Whether `members` are a quorum of `phase`.
+    pub fn is_quorum(&self, phase: Phase, members: Members) -> bool {
+        let weight = self.0.members.iter().enumerate();
+        // The sum of all weights was checked at birth, so no part of it overflows.
+        let weight: u64 = weight.filter(|&(place, _)| members.has(place)).map(|(_, &(_, weight))| weight).sum();
+        weight >= self.threshold(phase)
+    }
+
+    /// How a vote stands in which `granted` have granted and `refused` have refused.
+    pub fn standing(&self, phase: Phase, granted: Members, refused: Members) -> Standing {
+        if self.is_quorum(phase, granted) {
+            Standing::Won
+        } else if self.is_quorum(phase, refused.complement()) {
+            Standing::Pending
+        } else {
+            Standing::Lost
+        }
+    }
+
+    /// The first phase-2 quorum in configured order; with `node` in it, where that is an acceptor.
+    ///
+    /// This is the one quorum that the paper's costs count on: F+1 acceptors of 2F+1.
+    pub fn first_accept_quorum(&self, node: Option<NodeId>) -> Members {
+        let first = node.and_then(|node| self.position(node));
+        let mut chosen = Members::default();
+        for place in first.into_iter().chain(0..self.len()) {
+            if self.is_quorum(Phase::Accept, chosen) {
+                break;
+            }
+            chosen = chosen.with(place);
+        }
+        // Unequal weights may have made an early member superfluous.
+        for place in (0..self.len()).rev().filter(|&place| Some(place) != first) {
+            let fewer = chosen.without(place);
+            if self.is_quorum(Phase::Accept, fewer) {
+                chosen = fewer;
+            }
+        }
+        chosen
+    }
+
+    /// The nodes of a set of members, in configured order.
+    pub fn nodes_of(&self, members: Members) -> impl Iterator<Item = NodeId> + Clone + '_ {
+        self.nodes().enumerate().filter(move |&(place, _)| members.has(place)).map(|(_, node)| node)
+    }
+
+    fn threshold(&self, phase: Phase) -> u64 {
+        match phase {
+            Phase::Prepare => self.0.prepare,
+            Phase::Accept => self.0.accept,
+        }
+    }
+}
+
+impl TryFrom<QuorumSpec> for Quorums {
+    type Error = QuorumError;
+
+    fn try_from(spec: QuorumSpec) -> Result<Self, QuorumError> {
+        Self::new(spec)
+    }
+}
+
+impl From<Quorums> for QuorumSpec {
+    fn from(quorums: Quorums) -> Self {
+        Arc::unwrap_or_clone(quorums.0)
+    }
+}
+
+/// Every node with a voice of 1. One more than allowed is enough to be refused.
+fn evenly(nodes: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Vec<(NodeId, u64)> {
+    nodes.into_iter().take(MAX_ACCEPTORS + 1).map(|node| (*node.borrow(), 1)).collect()
+}
+
+impl Members {
+    /// This set and the member at `place`. A place that no acceptor can have changes nothing.
+    #[must_use]
+    pub fn with(self, place: usize) -> Self {
+        Self(self.0 | bit(place))
+    }
+
+    /// This set without the member at `place`.
+    #[must_use]
+    pub fn without(self, place: usize) -> Self {
+        Self(self.0 & !bit(place))
+    }
+
+    /// Whether the member at `place` is in the set.
+    pub fn has(self, place: usize) -> bool {
+        self.0 & bit(place) != 0
+    }
+
+    /// How many members the set has.
+    pub fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    fn complement(self) -> Self {
+        Self(!self.0)
+    }
+}
+
+fn bit(place: usize) -> u128 {
+    u32::try_from(place).ok().and_then(|place| 1u128.checked_shl(place)).unwrap_or(0)
+}
+
+/// A count of distinct acceptors who granted, and who refused, one exact ballot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    ballot: Ballot,
+    granted: Members,
+    refused: Members,
+}
+
+impl Tally {
+    /// An empty count for `ballot`.
+    pub fn new(ballot: Ballot) -> Self {
+        Self { ballot, granted: Members::default(), refused: Members::default() }
+    }
+
+    /// The ballot that is counted.
+    pub fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    /// Those who have granted.
+    pub fn granted(&self) -> Members {
+        self.granted
+    }
+
+    /// Counts that `from` granted `ballot`. Returns whether that was new: an acceptor counts once, and neither a
+    /// stranger nor another ballot counts at all.
+    pub fn grant(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
+        match quorums.position(from) {
+            Some(place) if ballot == self.ballot && !self.granted.has(place) => {
+                self.granted = self.granted.with(place);
+                self.refused = self.refused.without(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts that `from` refused `ballot`. Returns whether that was new. What was granted stays granted.
+    pub fn refuse(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
+        match quorums.position(from) {
+            Some(place) if ballot == self.ballot && !self.granted.has(place) && !self.refused.has(place) => {
+                self.refused = self.refused.with(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// How the count stands in `phase`.
+    pub fn standing(&self, quorums: &Quorums, phase: Phase) -> Standing {
+        quorums.standing(phase, self.granted, self.refused)
+    }
+}
