@@ -225,12 +225,16 @@ impl Cluster {
         self.0.managers.contains(&node)
     }
 
-    /// The transaction manager to turn to after `node`, and the first one if `node` is none.
+    /// The transaction manager to turn to first.
+    pub fn first_manager(&self) -> NodeId {
+        // There is one: that was checked at birth.
+        self.0.managers.first().copied().unwrap_or_default()
+    }
+
+    /// The transaction manager to turn to after `node`; the first one, if `node` is none or the last.
     pub fn manager_after(&self, node: NodeId) -> NodeId {
-        let managers = self.0.managers.iter();
-        let next = managers.clone().skip_while(|manager| **manager != node).nth(1);
-        // There is at least one: that was checked at birth.
-        next.or(self.0.managers.first()).copied().unwrap_or(node)
+        let next = self.0.managers.iter().skip_while(|manager| **manager != node).nth(1);
+        next.copied().unwrap_or_else(|| self.first_manager())
     }
 }
 

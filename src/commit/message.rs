@@ -6,7 +6,7 @@ use super::{
     Outcome, Time, Transaction, Vote,
     record::{Record, TxRange},
 };
-use crate::{NodeId, TxId, paxos};
+use crate::{NodeId, Refusal, TxId, paxos};
 
 /// A message of Paxos Commit (Gray and Lamport 2006, section 4).
 ///
@@ -157,5 +157,36 @@ impl Message {
             | Self::Finished { transaction, .. } => Some(transaction),
             Self::Retired { .. } | Self::RetiredNoted { .. } => None,
         }
+    }
+}
+
+impl Part {
+    /// Why `parts` are no bundle of `transaction`: it names instances of the transaction, at least one, each once, in
+    /// order, and either asks acceptors or answers them.
+    pub(crate) fn check_bundle(parts: &[Self], transaction: &Transaction) -> Result<(), Refusal> {
+        let first = parts.first().ok_or(Refusal::MalformedBundle)?;
+        let sorted = parts.iter().zip(parts.iter().skip(1)).all(|(left, right)| left.rm < right.rm);
+        let known = parts.iter().all(|part| transaction.has(part.rm));
+        let alike = parts.iter().all(|part| part.message.is_request() == first.message.is_request());
+        if sorted && known && alike { Ok(()) } else { Err(Refusal::MalformedBundle) }
+    }
+
+    /// Whether the bundle asks acceptors; otherwise it answers them.
+    pub(crate) fn are_requests(parts: &[Self]) -> bool {
+        parts.first().is_some_and(|part| part.message.is_request())
+    }
+
+    /// `Ok` if `check` passes any part; otherwise why the first one was refused, or that some ballot is stale, for that
+    /// gets an answer.
+    pub(crate) fn any(parts: &[Self], check: impl Fn(&Self) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let mut verdict = None;
+        for part in parts {
+            match check(part) {
+                Ok(()) => return Ok(()),
+                Err(Refusal::StaleBallot) => verdict = Some(Refusal::StaleBallot),
+                Err(refusal) => verdict = verdict.or(Some(refusal)),
+            }
+        }
+        Err(verdict.unwrap_or(Refusal::MalformedBundle))
     }
 }

@@ -13,12 +13,27 @@
     clippy::arithmetic_side_effects
 )]
 
+mod acceptor;
 mod config;
 mod message;
+mod metrics;
+mod node;
+mod open;
 mod record;
+mod resource_manager;
+mod retired;
+mod timers;
 mod transaction;
+mod transaction_manager;
+mod wait;
 
+pub use acceptor::{Acceptor, AcceptorInput};
 pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};
 pub use message::{Decision, Effect, Input, Message, Part};
+pub use metrics::Metrics;
+pub use node::{InDoubt, Node, Status};
 pub use record::{AcceptorRecord, EmptyRange, Key, Record, ResourceManagerRecord, TxRange};
+pub use resource_manager::{ResourceManager, ResourceManagerInput, ResourceManagerState};
 pub use transaction::{Outcome, Transaction, TransactionError, TransactionSpec, Vote};
+pub use transaction_manager::{TransactionManager, TransactionManagerInput};
+pub use wait::Wait;

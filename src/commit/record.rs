@@ -144,6 +144,16 @@ impl TxRange {
         (self.first()..=self.last()).contains(&tx)
     }
 
+    /// What is left of it on either side of `other`.
+    pub(crate) fn without(self, other: Self) -> [Option<Self>; 2] {
+        if self.origin != other.origin || other.last < self.first || self.last < other.first {
+            return [Some(self), None];
+        }
+        let left = other.first.checked_sub(1).and_then(|last| Self::new(self.origin, self.first, last).ok());
+        let right = other.last.checked_add(1).and_then(|first| Self::new(self.origin, first, self.last).ok());
+        [left, right]
+    }
+
     /// Whether it is just one transaction.
     pub fn is_single(&self) -> bool {
         self.first == self.last

@@ -69,6 +69,22 @@ pub enum Outcome {
     Aborted,
 }
 
+impl Outcome {
+    /// The outcome that the chosen votes of all participants make, if they settle it: one to abort is enough, and all
+    /// must be to commit. No votes at all settle nothing.
+    pub fn of(votes: impl IntoIterator<Item = Option<Vote>>) -> Option<Self> {
+        let mut commit = None;
+        for vote in votes {
+            match vote {
+                Some(Vote::Aborted) => return Some(Self::Aborted),
+                Some(Vote::Prepared) => commit = commit.or(Some(true)),
+                None => commit = Some(false),
+            }
+        }
+        commit.filter(|all| *all).map(|_| Self::Committed)
+    }
+}
+
 impl Transaction {
     /// The transaction `id` among `participants`, in any order. `meta` goes with it everywhere, unread.
     pub fn new(

@@ -20,4 +20,5 @@ mod proposer;
 pub use acceptor::{Acceptor, AcceptorRecord};
 pub use learner::Learner;
 pub use message::{Input, Message};
+pub(crate) use proposer::Attempt;
 pub use proposer::{Proposer, ProposerConfig, ProposerRecord};

@@ -1,0 +1,70 @@
+//! What a node counts.
+
+use crate::Refusal;
+
+/// Counters of a node, since it was created or restored, and gauges of its present state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Inputs taken, refused ones among them.
+    pub steps: u64,
+    /// Messages sent to other nodes.
+    pub sends: u64,
+    /// Records to be written, tombstones among them.
+    pub writes: u64,
+    /// Decisions handed to the caller.
+    pub decisions: u64,
+    /// Ballots above round 0 that this node started: attempts to recover a transaction.
+    pub recoveries: u64,
+    /// Transactions that were over before a transaction manager here, that had them open, learned their outcome.
+    pub missed_outcomes: u64,
+    /// Open transactions (gauge).
+    pub open: usize,
+    /// Ranges of retired transactions (gauge).
+    pub retired_ranges: usize,
+    /// Ranges of retired transactions that some acceptor has not acknowledged, summed over acceptors (gauge).
+    pub unacknowledged_ranges: usize,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    refused: [u64; Refusal::ALL.len()],
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            steps: 0,
+            sends: 0,
+            writes: 0,
+            decisions: 0,
+            recoveries: 0,
+            missed_outcomes: 0,
+            open: 0,
+            retired_ranges: 0,
+            unacknowledged_ranges: 0,
+            refused: [0; Refusal::ALL.len()],
+        }
+    }
+}
+
+impl Metrics {
+    /// How many inputs were refused for this reason.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.refused.get(refusal as usize).copied().unwrap_or(0)
+    }
+
+    /// Every reason for which inputs were refused, and how many.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
+        Refusal::ALL.iter().map(|refusal| (*refusal, self.refused(*refusal))).filter(|(_, count)| *count > 0)
+    }
+
+    /// How many refused inputs show that someone broke the protocol or lost its storage.
+    pub fn violations(&self) -> u64 {
+        self.refusals().filter(|(refusal, _)| refusal.is_violation()).map(|(_, count)| count).sum()
+    }
+
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        if let Some(count) = self.refused.get_mut(refusal as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The memory of finished transactions: ranges of them, so that it grows with the gaps and not with history.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use super::{
+    Effect, Record,
+    record::{Key, TxRange},
+};
+use crate::{TxId, effect};
+
+/// A set of transactions, as the fewest ranges. *Range first, tombstone after*: when ranges merge, the merged one is
+/// written before those that it swallows are erased.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retired {
+    /// From the first transaction of a range to the last number in it. Ranges neither overlap nor touch.
+    ranges: BTreeMap<TxId, u64>,
+}
+
+impl Retired {
+    pub(crate) fn contains(&self, tx: TxId) -> bool {
+        self.floor(tx).is_some_and(|range| range.contains(tx))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The ranges, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = TxRange> + '_ {
+        self.ranges.iter().filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok())
+    }
+
+    /// Adds `range`. Returns the range that it is part of now, and the keys of those that this one swallowed; `None`
+    /// if nothing is new.
+    pub(crate) fn add(&mut self, range: TxRange) -> Option<(TxRange, Vec<TxId>)> {
+        if self.floor(range.first()).is_some_and(|known| known.contains(range.last())) {
+            return None;
+        }
+        let (mut first, mut last) = (range.first(), range.last().seq);
+        let before = TxId { seq: first.seq.saturating_sub(1), ..first };
+        if let Some(left) = self.floor(before).filter(|left| left.contains(before)) {
+            first = left.first();
+        }
+        let after = TxId { seq: last.saturating_add(1), ..first };
+        let swallowed: Vec<TxId> = self.ranges.range(first..=after).map(|(first, _)| *first).collect();
+        for swallowed in &swallowed {
+            last = self.ranges.remove(swallowed).unwrap_or(last).max(last);
+        }
+        self.ranges.insert(first, last);
+        let merged = TxRange::new(first.origin, first.seq, last).ok()?;
+        Some((merged, swallowed.into_iter().filter(|key| *key != first).collect()))
+    }
+
+    /// Adds `range` and writes what that changes.
+    pub(crate) fn persist(&mut self, range: TxRange, effects: &mut Vec<Effect>) {
+        if let Some((merged, swallowed)) = self.add(range) {
+            effects.push(effect::Effect::Persist(Record::Retired(merged)));
+            let erased = swallowed.into_iter().map(|first| Record::Erased(Key::Retired(first)));
+            effects.extend(erased.map(effect::Effect::Persist));
+        }
+    }
+
+    /// Takes `range` out.
+    pub(crate) fn remove(&mut self, range: TxRange) {
+        let start = self.floor(range.first()).map_or(range.first(), |left| left.first());
+        let touched: Vec<TxRange> = {
+            let touched = self.ranges.range(start..=range.last());
+            touched.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok()).collect()
+        };
+        for known in touched.into_iter().filter(|known| known.last() >= range.first()) {
+            self.ranges.remove(&known.first());
+            for piece in known.without(range).into_iter().flatten() {
+                self.ranges.insert(piece.first(), piece.last().seq);
+            }
+        }
+    }
+
+    /// The last range that begins at or before `tx`.
+    fn floor(&self, tx: TxId) -> Option<TxRange> {
+        let (first, last) = self.ranges.range(..=tx).next_back()?;
+        if first.origin == tx.origin { TxRange::new(first.origin, first.seq, *last).ok() } else { None }
+    }
+}

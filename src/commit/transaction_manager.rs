@@ -1,0 +1,368 @@
+//! The transaction manager: finds out the outcome of one transaction, and sees it through.
+//!
+//! It asks for votes, learns what the instances chose, tells the resource managers, and waits until all of them have
+//! finished. When it has waited too long it takes part itself, as the proposer of a higher ballot: with what was
+//! accepted, or to abort where nothing was. Any transaction manager may do so at any time. It must never decide what
+//! the acceptors have not chosen, nor call a transaction completed while a resource manager has not finished it.
+//!
+//! Invariants:
+//! 1. its outcome is what the instances chose, or what a resource manager says that it has carried out;
+//! 2. its outcome never changes;
+//! 3. it uses a round once: its driver hands each one out after it is durably reserved.
+//!
+//! It writes nothing: a transaction manager that forgets learns again.
+
+use alloc::vec::Vec;
+
+use super::{Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait};
+use crate::{
+    Ballot, Machine, NodeId, Refusal,
+    paxos::{self, Attempt, Learner},
+};
+
+/// A transaction manager's part in one transaction. All of its state is volatile.
+#[derive(Clone, Debug)]
+pub struct TransactionManager {
+    cluster: Cluster,
+    id: NodeId,
+    transaction: Transaction,
+    /// One per participant, in their order.
+    instances: Vec<Instance>,
+    outcome: Option<Outcome>,
+    completed: bool,
+    /// Whether anything came in yet.
+    heard: bool,
+    /// Whether it needs a round, to try a ballot of its own.
+    wants_round: bool,
+    /// Whether it ever tried one.
+    recovered: bool,
+    /// The highest round that it used or that stood in its way.
+    highest_round: u64,
+    /// How often the present wait was in vain.
+    repetitions: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Instance {
+    rm: NodeId,
+    learner: Learner<Vote>,
+    /// The ballot of its own that it is trying.
+    attempt: Option<Attempt<Vote>>,
+    /// Whether the resource manager has carried the outcome out.
+    finished: bool,
+}
+
+/// What goes into a transaction manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionManagerInput {
+    /// From a client: commit this transaction.
+    Begin,
+    /// From the caller: get to the outcome now.
+    Inquire,
+    /// From its driver: the round that [`TransactionManager::wants_round`] asked for.
+    Recover {
+        /// A round that this node has not used for this transaction, and never will again.
+        round: u64,
+    },
+    /// A message has come.
+    Receive {
+        /// The node that sent it.
+        from: NodeId,
+        /// What it says.
+        message: Message,
+    },
+    /// It has waited long enough for what [`TransactionManager::wait`] says.
+    Timeout,
+}
+
+impl TransactionManager {
+    /// The transaction manager of node `id`, which has never heard of `transaction`.
+    pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
+        let instance = |rm: &NodeId| Instance {
+            rm: *rm,
+            learner: Learner::new(cluster.acceptors().clone()),
+            attempt: None,
+            finished: false,
+        };
+        let instances = transaction.participants().iter().map(instance).collect();
+        Self {
+            cluster,
+            id,
+            transaction,
+            instances,
+            outcome: None,
+            completed: false,
+            heard: false,
+            wants_round: false,
+            recovered: false,
+            highest_round: 0,
+            repetitions: 0,
+        }
+    }
+
+    /// The transaction.
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// The outcome, once it is known here.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// Whether all resource managers have carried the outcome out.
+    pub fn is_completed(&self) -> bool {
+        self.completed
+    }
+
+    /// Asks for a round above the one given, to try a ballot of its own.
+    pub fn wants_round(&self) -> Option<u64> {
+        self.wants_round.then_some(self.highest_round)
+    }
+
+    /// What it waits for.
+    pub fn wait(&self) -> Option<Wait> {
+        match self.outcome {
+            _ if self.completed => None,
+            None => Some(Wait::Recover(self.repetitions)),
+            Some(_) => Some(Wait::Repeat(self.repetitions)),
+        }
+    }
+
+    /// Why `input` would be refused.
+    pub fn check(&self, input: &TransactionManagerInput) -> Result<(), Refusal> {
+        match input {
+            TransactionManagerInput::Begin | TransactionManagerInput::Inquire | TransactionManagerInput::Timeout => {
+                Ok(())
+            }
+            TransactionManagerInput::Recover { round } => match self.outcome {
+                Some(_) => Err(Refusal::AlreadyDecided),
+                None if *round <= self.highest_round => Err(Refusal::StaleBallot),
+                None => Ok(()),
+            },
+            TransactionManagerInput::Receive { from, message } => self.check_message(*from, message),
+        }
+    }
+
+    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
+        if message.transaction().is_some_and(|transaction| *transaction != self.transaction) {
+            return Err(Refusal::OtherTransaction);
+        }
+        match message {
+            Message::Begin { .. } | Message::Finished { .. } if !self.transaction.has(from) => {
+                Err(Refusal::NotAParticipant)
+            }
+            Message::Inquire { .. } if !self.transaction.has(from) && !self.cluster.acceptors().contains(from) => {
+                Err(Refusal::NotAParticipant)
+            }
+            Message::Outcome { .. } if !self.cluster.is_manager(from) => Err(Refusal::NotAManager),
+            Message::Finished { outcome, .. } | Message::Outcome { outcome, .. } => match self.outcome {
+                Some(known) if known != *outcome => Err(Refusal::ContradictoryOutcome),
+                _ => Ok(()),
+            },
+            Message::Begin { .. } | Message::Inquire { .. } => Ok(()),
+            Message::Paxos { transaction, parts } => {
+                Part::check_bundle(parts, transaction)?;
+                Part::any(parts, |part| self.check_part(from, part))
+            }
+            _ => Err(Refusal::NotForThisRole),
+        }
+    }
+
+    /// An acceptance may be of any ballot; all else answers the ballot that is under way.
+    fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
+        let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
+        let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
+        let message = part.message;
+        match (&message, &instance.attempt) {
+            (paxos::Message::Accepted { .. }, _) => instance.learner.check(&paxos::Input::Receive { from, message }),
+            (paxos::Message::Reject { promised, .. }, _) if !self.cluster.is_manager(promised.node) => {
+                Err(Refusal::NotAProposer)
+            }
+            (_, Some(attempt)) => attempt.check(self.cluster.acceptors(), from, &message),
+            (_, None) => Err(Refusal::OtherBallot),
+        }
+    }
+
+    /// A client begins the transaction here, or says so again.
+    pub(crate) fn begin(&mut self, effects: &mut Vec<Effect>) {
+        self.heard = true;
+        match self.outcome {
+            None => self.ask(None, effects),
+            Some(outcome) => effects.push(Effect::Decide(self.decided(outcome))),
+        }
+    }
+
+    /// Takes a checked message.
+    pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        let heard = core::mem::replace(&mut self.heard, true);
+        match message {
+            Message::Begin { .. } if self.outcome.is_none() => self.ask(Some(from), effects),
+            Message::Begin { .. } => self.tell(from, effects),
+            Message::Inquire { .. } if self.outcome.is_some() => self.tell(from, effects),
+            // It knows nothing that it could wait for.
+            Message::Inquire { .. } => self.wants_round |= !heard,
+            Message::Paxos { parts, .. } => self.answers(from, parts, effects),
+            Message::Outcome { outcome, .. } => self.settle(outcome, effects),
+            Message::Finished { outcome, .. } => self.finished(from, outcome, effects),
+            _ => {}
+        }
+    }
+
+    /// Asks for the votes that are not known yet. Whoever began has voted, or is about to.
+    fn ask(&self, began: Option<NodeId>, effects: &mut Vec<Effect>) {
+        let unknown = self.instances.iter().filter(|instance| instance.learner.chosen().is_none());
+        effects.extend(unknown.filter(|instance| Some(instance.rm) != began).map(|instance| {
+            let message = Message::Prepare { transaction: self.transaction.clone() };
+            Effect::Send { to: instance.rm, message }
+        }));
+    }
+
+    /// Tries a ballot of its own in every instance that is undecided. *TLA+*: `Phase1a`, once per instance.
+    pub(crate) fn recover(&mut self, round: u64, effects: &mut Vec<Effect>) {
+        let ballot = Ballot::new(round, self.id);
+        (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
+        let mut parts = Vec::with_capacity(self.instances.len());
+        for instance in self.instances.iter_mut().filter(|instance| instance.learner.chosen().is_none()) {
+            instance.attempt = Some(Attempt::prepare(ballot));
+            parts.push(Part { rm: instance.rm, message: paxos::Message::Prepare { ballot } });
+        }
+        self.send_acceptors(parts, effects);
+    }
+
+    /// Acceptors answer. *TLA+*: `Phase2a`, once per instance; `Decide`.
+    fn answers(&mut self, from: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
+        let mut proposals = Vec::new();
+        for part in parts {
+            // A refused part changes nothing.
+            if self.check_part(from, &part).is_ok()
+                && let Some(message) = self.answer(from, part)
+            {
+                proposals.push(Part { rm: part.rm, message });
+            }
+        }
+        if !proposals.is_empty() {
+            self.send_acceptors(proposals, effects);
+        }
+        if self.outcome.is_none()
+            && let Some(outcome) = Outcome::of(self.instances.iter().map(|instance| instance.learner.chosen().copied()))
+        {
+            self.settle(outcome, effects);
+        }
+    }
+
+    /// Takes a checked answer for one instance. Returns the phase 2a that it calls for.
+    fn answer(&mut self, from: NodeId, part: Part) -> Option<paxos::Message<Vote>> {
+        let acceptors = self.cluster.acceptors();
+        let instance = self.instances.get_mut(self.transaction.place(part.rm)?)?;
+        match (part.message, &mut instance.attempt) {
+            (paxos::Message::Accepted { ballot, value }, _) => {
+                // It was checked.
+                let _ = instance.learner.learn(from, ballot, value);
+                None
+            }
+            (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
+                // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
+                let value = attempt.promise(acceptors, from, accepted, Some(&Vote::Aborted))?;
+                Some(paxos::Message::Accept { ballot, value })
+            }
+            (paxos::Message::Reject { promised, .. }, Some(attempt)) => {
+                attempt.reject(acceptors, from);
+                self.highest_round = self.highest_round.max(promised.round);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A resource manager has carried the outcome out.
+    fn finished(&mut self, from: NodeId, outcome: Outcome, effects: &mut Vec<Effect>) {
+        if let Some(instance) = self.transaction.place(from).and_then(|place| self.instances.get_mut(place)) {
+            instance.finished = true;
+        }
+        self.settle(outcome, effects);
+        if !self.completed && self.instances.iter().all(|instance| instance.finished) {
+            self.completed = true;
+            effects.push(Effect::Decide(Decision::Completed { tx: self.transaction.id(), outcome }));
+        }
+    }
+
+    /// The outcome is known. In Faster mode the resource managers learn it by themselves, unless it took a ballot of
+    /// this transaction manager to get it.
+    fn settle(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+        if self.outcome.is_some() {
+            return;
+        }
+        self.outcome = Some(outcome);
+        self.wants_round = false;
+        self.repetitions = 0;
+        effects.push(Effect::Decide(self.decided(outcome)));
+        if self.recovered || self.cluster.learning() == Learning::Leader {
+            self.tell_unfinished(effects);
+        }
+        if self.recovered {
+            // Somewhere a client may be waiting at the one that this took over from.
+            for manager in self.cluster.managers().iter().filter(|manager| **manager != self.id) {
+                self.tell(*manager, effects);
+            }
+        }
+    }
+
+    pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {
+        self.inquire(effects);
+        self.repetitions = self.repetitions.saturating_add(1);
+    }
+
+    /// Without an outcome, goes and gets it; with one, says it again to those who have not finished.
+    pub(crate) fn inquire(&mut self, effects: &mut Vec<Effect>) {
+        self.heard = true;
+        match self.outcome {
+            None => self.wants_round = true,
+            Some(_) => self.tell_unfinished(effects),
+        }
+    }
+
+    fn tell_unfinished(&self, effects: &mut Vec<Effect>) {
+        for instance in self.instances.iter().filter(|instance| !instance.finished) {
+            self.tell(instance.rm, effects);
+        }
+    }
+
+    fn tell(&self, to: NodeId, effects: &mut Vec<Effect>) {
+        if let Some(outcome) = self.outcome {
+            let message = Message::Outcome { transaction: self.transaction.clone(), outcome };
+            effects.push(Effect::Send { to, message });
+        }
+    }
+
+    fn send_acceptors(&self, parts: Vec<Part>, effects: &mut Vec<Effect>) {
+        effects.extend(self.cluster.acceptors().nodes().map(|to| {
+            let message = Message::Paxos { transaction: self.transaction.clone(), parts: parts.clone() };
+            Effect::Send { to, message }
+        }));
+    }
+
+    fn decided(&self, outcome: Outcome) -> Decision {
+        Decision::Decided { tx: self.transaction.id(), outcome }
+    }
+}
+
+impl Machine for TransactionManager {
+    type Input = TransactionManagerInput;
+    type Record = Record;
+    type Message = Message;
+    type Decision = Decision;
+
+    fn step_into(&mut self, input: TransactionManagerInput, effects: &mut Vec<Effect>) {
+        if self.check(&input).is_err() {
+            return;
+        }
+        match input {
+            TransactionManagerInput::Begin => self.begin(effects),
+            TransactionManagerInput::Inquire => self.inquire(effects),
+            TransactionManagerInput::Recover { round } => self.recover(round, effects),
+            TransactionManagerInput::Receive { from, message } => self.receive(from, message, effects),
+            TransactionManagerInput::Timeout => self.timeout(effects),
+        }
+    }
+}
