@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "codec")]
+pub mod codec;
 pub mod commit;
 pub mod paxos;
 

@@ -1,0 +1,491 @@
+//! Frames and records as bytes.
+//!
+//! | what | bytes |
+//! |---|---|
+//! | frame | version, cluster (16 bytes), from, to, list of messages |
+//! | record | version, record |
+//! | key | tag, and for a transaction's key its origin and number, big-endian: keys sort as their bytes do |
+//!
+//! A number takes 1 byte up to 250, then 3, 5 or 9 (bincode's varint); a list begins with its length; which variant it
+//! is, and which version, is told by one byte.
+//!
+//! Every value has exactly one encoding, and nothing else is decoded: not a number with more bytes than it needs, not
+//! what is left over at the end. A length is compared with the bytes at hand before any memory is set aside for it, so
+//! decoding never takes more memory than a small multiple of the input.
+//!
+//! The `bincode` crate does the numbers, and shows nowhere outside this file.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+use alloc::vec::Vec;
+
+use bincode::{config, enc::write::Writer, error as bincode_error};
+
+use crate::{
+    Ballot, NodeId, TxId,
+    commit::{
+        AcceptorRecord, ClusterId, EmptyRange, Key, Message, Outcome, Part, Record, ResourceManagerRecord, Transaction,
+        TransactionError, TransactionSpec, TxRange, Vote,
+    },
+    paxos,
+};
+
+/// The version of frames that is written and read.
+pub const FRAME_VERSION: u8 = 1;
+
+/// The version of records that is written and read.
+pub const RECORD_VERSION: u8 = 1;
+
+const CONFIG: config::Configuration = config::standard();
+
+/// What one packet says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Frame {
+    /// Who says that it sent the packet. Only the transport can vouch for it.
+    pub from: NodeId,
+    /// Whom the packet is for.
+    pub to: NodeId,
+    /// The messages, in the order in which they were sent.
+    pub messages: Vec<Message>,
+}
+
+/// Why bytes are no frame, no record or no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes end too early, or a length promises more than there are.
+    #[error("the bytes end too early")]
+    Truncated,
+    /// There are bytes left at the end.
+    #[error("{0} bytes are left over at the end")]
+    LeftOver(usize),
+    /// This version is not known here.
+    #[error("version {0} is not known here")]
+    UnknownVersion(u8),
+    /// The frame is another cluster's.
+    #[error("the frame belongs to another cluster")]
+    OtherCluster(ClusterId),
+    /// The frame is for another node.
+    #[error("the frame is for node {0}")]
+    OtherAddressee(NodeId),
+    /// There is no such variant.
+    #[error("there is no {kind} of the tag {tag}")]
+    UnknownTag {
+        /// What was being decoded.
+        kind: &'static str,
+        /// The tag that it has.
+        tag: u8,
+    },
+    /// A number is none, or does not fit in 64 bits.
+    #[error("a number is malformed")]
+    MalformedNumber,
+    /// A number takes more bytes than it needs.
+    #[error("a number takes more bytes than it needs")]
+    OverlongNumber,
+    /// A transaction is none.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// A range of transactions is empty.
+    #[error(transparent)]
+    EmptyRange(#[from] EmptyRange),
+}
+
+/// The frame of one packet `from` one node `to` another.
+pub fn encode_frame(cluster: ClusterId, from: NodeId, to: NodeId, messages: &[Message]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_frame_into(&mut bytes, cluster, from, to, messages);
+    bytes
+}
+
+/// Appends the frame of one packet to `bytes`. See [`encode_frame`].
+pub fn encode_frame_into(bytes: &mut Vec<u8>, cluster: ClusterId, from: NodeId, to: NodeId, messages: &[Message]) {
+    let mut sink = Sink(bytes);
+    sink.put(FRAME_VERSION);
+    cluster.put(&mut sink);
+    from.put(&mut sink);
+    to.put(&mut sink);
+    put_list(messages, &mut sink);
+}
+
+/// What `frame` says to node `me` of `cluster`. An error if it is not for that node, or if these are not exactly the
+/// bytes that [`encode_frame`] yields.
+pub fn decode_frame(frame: &[u8], cluster: ClusterId, me: NodeId) -> Result<Frame, DecodeError> {
+    let mut source = Source(frame);
+    source.version(FRAME_VERSION)?;
+    let of = ClusterId::take(&mut source)?;
+    if of != cluster {
+        return Err(DecodeError::OtherCluster(of));
+    }
+    let (from, to) = Wire::take(&mut source)?;
+    if to != me {
+        return Err(DecodeError::OtherAddressee(to));
+    }
+    let messages = Wire::take(&mut source)?;
+    source.end()?;
+    Ok(Frame { from, to, messages })
+}
+
+/// The bytes of `record`.
+pub fn encode_record(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut sink = Sink(&mut bytes);
+    sink.put(RECORD_VERSION);
+    record.put(&mut sink);
+    bytes
+}
+
+/// The record that [`encode_record`] made exactly these bytes of.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let mut source = Source(bytes);
+    source.version(RECORD_VERSION)?;
+    let record = Record::take(&mut source)?;
+    source.end()?;
+    Ok(record)
+}
+
+/// The bytes of `key`, for a store that sorts its keys: they compare as the keys do, no key begins with another, and
+/// the keys of one kind share their first byte, those of one kind and origin the first nine.
+pub fn encode_key(key: &Key) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    key.put(&mut Sink(&mut bytes));
+    bytes
+}
+
+/// The key that [`encode_key`] made exactly these bytes of.
+pub fn decode_key(bytes: &[u8]) -> Result<Key, DecodeError> {
+    let mut source = Source(bytes);
+    let key = Key::take(&mut source)?;
+    source.end()?;
+    Ok(key)
+}
+
+/// Where bytes go.
+struct Sink<'a>(&'a mut Vec<u8>);
+
+impl Sink<'_> {
+    fn put<T: bincode::Encode>(&mut self, value: T) {
+        let done = bincode::encode_into_writer(value, &mut *self, CONFIG);
+        debug_assert!(done.is_ok(), "a vector takes every byte");
+    }
+}
+
+impl Writer for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode_error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// The bytes that are not decoded yet.
+struct Source<'a>(&'a [u8]);
+
+impl<'a> Source<'a> {
+    fn byte(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.primitive()?.0)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        Ok(self.primitive()?.0)
+    }
+
+    fn number(&mut self) -> Result<u64, DecodeError> {
+        let (number, taken) = self.primitive()?;
+        match bincode::encode_into_slice(number, &mut [0; 9], CONFIG) {
+            Ok(needed) if needed == taken => Ok(number),
+            _ => Err(DecodeError::OverlongNumber),
+        }
+    }
+
+    /// A length, of things of which each takes `least` bytes or more. All that may be set aside for them is theirs.
+    fn length(&mut self, least: usize) -> Result<usize, DecodeError> {
+        let length = usize::try_from(self.number()?).map_err(|_| DecodeError::Truncated)?;
+        match length.checked_mul(least) {
+            Some(bytes) if bytes <= self.0.len() => Ok(length),
+            _ => Err(DecodeError::Truncated),
+        }
+    }
+
+    fn slice(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = self.length(1)?;
+        let (slice, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+        self.0 = rest;
+        Ok(slice)
+    }
+
+    fn version(&mut self, known: u8) -> Result<(), DecodeError> {
+        let version = self.byte()?;
+        if version == known { Ok(()) } else { Err(DecodeError::UnknownVersion(version)) }
+    }
+
+    fn end(self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::LeftOver(self.0.len())) }
+    }
+
+    /// A value of a type that takes no memory of its own, and how many bytes it took.
+    fn primitive<T: bincode::Decode<()>>(&mut self) -> Result<(T, usize), DecodeError> {
+        let (value, taken) = bincode::decode_from_slice(self.0, CONFIG).map_err(|error| match error {
+            bincode_error::DecodeError::UnexpectedEnd { .. } => DecodeError::Truncated,
+            _ => DecodeError::MalformedNumber,
+        })?;
+        self.0 = self.0.get(taken..).unwrap_or_default();
+        Ok((value, taken))
+    }
+}
+
+/// A value with exactly one encoding.
+trait Wire: Sized {
+    /// The fewest bytes that a value takes. Never 0: lists would be bounded by nothing.
+    const LEAST: usize;
+
+    fn put(&self, sink: &mut Sink<'_>);
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError>;
+}
+
+/// Structs: one field after the other.
+macro_rules! in_order {
+    ($($name:ty, least $least:literal: { $($field:tt),+ })+) => {$(
+        impl Wire for $name {
+            const LEAST: usize = $least;
+
+            fn put(&self, sink: &mut Sink<'_>) {
+                $(self.$field.put(sink);)+
+            }
+
+            fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+                Ok(Self { $($field: Wire::take(source)?),+ })
+            }
+        }
+    )+};
+}
+
+/// Enums: the variant's tag, and one field after the other.
+macro_rules! tagged {
+    ($($kind:literal, $name:ty, least $least:literal: {
+        $($tag:literal => $variant:ident $(($value:ident))? $({ $($field:ident),+ })?,)+
+    })+) => {$(
+        impl Wire for $name {
+            const LEAST: usize = $least;
+
+            fn put(&self, sink: &mut Sink<'_>) {
+                match self {
+                    $(Self::$variant $(($value))? $({ $($field),+ })? => {
+                        sink.put::<u8>($tag);
+                        $($value.put(sink);)?
+                        $($($field.put(sink);)+)?
+                    })+
+                }
+            }
+
+            fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+                match source.byte()? {
+                    $($tag => {
+                        $(let $value = Wire::take(source)?;)?
+                        $($(let $field = Wire::take(source)?;)+)?
+                        Ok(Self::$variant $(($value))? $({ $($field),+ })?)
+                    })+
+                    tag => Err(DecodeError::UnknownTag { kind: $kind, tag }),
+                }
+            }
+        }
+    )+};
+}
+
+in_order! {
+    NodeId, least 1: { 0 }
+    TxId, least 2: { origin, seq }
+    Ballot, least 2: { round, node }
+    Part, least 4: { rm, message }
+    paxos::AcceptorRecord<Vote>, least 2: { promised, accepted }
+    AcceptorRecord, least 6: { transaction, instances }
+    ResourceManagerRecord, least 7: { transaction, vote, finished }
+}
+
+tagged! {
+    "vote", Vote, least 1: {
+        1 => Prepared,
+        2 => Aborted,
+    }
+    "outcome", Outcome, least 1: {
+        1 => Committed,
+        2 => Aborted,
+    }
+    "Paxos message", paxos::Message<Vote>, least 3: {
+        1 => Prepare { ballot },
+        2 => Promise { ballot, accepted },
+        3 => Accept { ballot, value },
+        4 => Accepted { ballot, value },
+        5 => Reject { ballot, promised },
+    }
+    "message", Message, least 4: {
+        1 => Begin { transaction },
+        2 => Prepare { transaction },
+        3 => Vote { transaction, vote, manager },
+        4 => Paxos { transaction, parts },
+        5 => Inquire { transaction },
+        6 => Outcome { transaction, outcome },
+        7 => Finished { transaction, outcome },
+        8 => Retired { range },
+        9 => RetiredNoted { range },
+    }
+    "record", Record, least 2: {
+        1 => Identity { cluster, node },
+        2 => Sequence { reserved },
+        3 => Rounds { reserved },
+        4 => Acceptor(record),
+        5 => ResourceManager(record),
+        6 => Retired(range),
+        7 => Erased(key),
+    }
+}
+
+impl Wire for u64 {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.put(*self);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        source.number()
+    }
+}
+
+impl Wire for ClusterId {
+    const LEAST: usize = 16;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.put(self.0);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        source.array().map(Self)
+    }
+}
+
+impl<A: Wire, B: Wire> Wire for (A, B) {
+    const LEAST: usize = A::LEAST.saturating_add(B::LEAST);
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        self.0.put(sink);
+        self.1.put(sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        Ok((Wire::take(source)?, Wire::take(source)?))
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.put(u8::from(self.is_some()));
+        if let Some(value) = self {
+            value.put(sink);
+        }
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        match source.byte()? {
+            0 => Ok(None),
+            1 => T::take(source).map(Some),
+            tag => Err(DecodeError::UnknownTag { kind: "option", tag }),
+        }
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        put_list(self, sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let length = source.length(T::LEAST)?;
+        let mut list = Vec::with_capacity(length);
+        for _ in 0..length {
+            list.push(T::take(source)?);
+        }
+        Ok(list)
+    }
+}
+
+fn put_list<T: Wire>(list: &[T], sink: &mut Sink<'_>) {
+    sink.put(list.len() as u64);
+    for value in list {
+        value.put(sink);
+    }
+}
+
+impl Wire for Transaction {
+    const LEAST: usize = 5;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        self.id().put(sink);
+        put_list(self.participants(), sink);
+        sink.put(self.meta());
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (id, participants) = Wire::take(source)?;
+        Ok(Self::try_from(TransactionSpec { id, participants, meta: source.slice()?.into() })?)
+    }
+}
+
+impl Wire for TxRange {
+    const LEAST: usize = 3;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        self.first().put(sink);
+        self.last().seq.put(sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (first, last): (TxId, u64) = Wire::take(source)?;
+        Ok(Self::new(first.origin, first.seq, last)?)
+    }
+}
+
+impl Wire for Key {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        let (tag, tx): (u8, _) = match self {
+            Self::Identity => (1, None),
+            Self::Sequence => (2, None),
+            Self::Rounds => (3, None),
+            Self::Acceptor(tx) => (4, Some(tx)),
+            Self::ResourceManager(tx) => (5, Some(tx)),
+            Self::Retired(tx) => (6, Some(tx)),
+        };
+        sink.put(tag);
+        if let Some(tx) = tx {
+            sink.put(tx.origin.0.to_be_bytes());
+            sink.put(tx.seq.to_be_bytes());
+        }
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let kind = match source.byte()? {
+            1 => return Ok(Self::Identity),
+            2 => return Ok(Self::Sequence),
+            3 => return Ok(Self::Rounds),
+            4 => Self::Acceptor,
+            5 => Self::ResourceManager,
+            6 => Self::Retired,
+            tag => return Err(DecodeError::UnknownTag { kind: "key", tag }),
+        };
+        let (origin, seq) = (source.array()?, source.array()?);
+        Ok(kind(TxId { origin: NodeId(u64::from_be_bytes(origin)), seq: u64::from_be_bytes(seq) }))
+    }
+}
