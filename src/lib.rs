@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod codec;
 pub mod commit;
 pub mod paxos;
+pub mod perform;
 
 mod ballot;
 mod effect;
