@@ -71,7 +71,7 @@ pub(crate) enum BankError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Teller(#[from] TellerError),
-    #[error("{name}: {source}")]
+    #[error("{name} has stopped")]
     Driver { name: Name, source: DriverError<FjallError> },
     #[error("{name}: an account cannot be opened")]
     Opening { name: Name, source: fjall::Error },

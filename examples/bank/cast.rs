@@ -65,9 +65,9 @@ impl Cast {
         self.node(Name::Branch(u64::from(account.0) % self.branches))
     }
 
-    /// How many acceptors may fail: the paper's F.
-    pub(crate) fn faults(&self) -> u64 {
-        (self.acceptors - 1) / 2
+    /// How many acceptors make a quorum: the paper's F+1.
+    pub(crate) fn quorum(&self) -> u64 {
+        self.acceptors / 2 + 1
     }
 
     /// The configuration that all nodes share. The unit of time is the millisecond.

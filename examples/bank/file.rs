@@ -23,7 +23,7 @@ const MOST_LEGS: usize = 64;
 /// Why a file of transfers cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
-    #[error("{file}: cannot be read: {source}")]
+    #[error("{file} cannot be read")]
     Unreadable { file: PathBuf, source: csv::Error },
     #[error("{file}, line {line}: {reason}")]
     BadLine { file: PathBuf, line: u64, reason: Reason },

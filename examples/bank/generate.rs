@@ -45,9 +45,9 @@ pub(crate) fn generate(count: u64, seed: u64, out: impl io::Write) -> csv::Resul
 impl Maker {
     fn transfer(&mut self) -> (&'static str, Vec<Leg>) {
         match self.below(100) {
-            0..50 => ("purchase", self.pay(1, 1, Self::shop, 2_00, 120_00)),
-            50..70 => ("gift", self.pay(1, 1, Self::customer, 5_00, 200_00)),
-            70..78 => ("rent", self.pay(1, 2, Self::landlord, 300_00, 700_00)),
+            0..50 => ("purchase", self.pay(1, 1, Self::shop, 200, 12_000)),
+            50..70 => ("gift", self.pay(1, 1, Self::customer, 500, 20_000)),
+            70..78 => ("rent", self.pay(1, 2, Self::landlord, 30_000, 70_000)),
             78..88 => ("shared bill", self.shared_bill()),
             _ => self.salaries(),
         }
@@ -59,7 +59,7 @@ impl Maker {
         let wanted = (low + self.below(high - low)) as i64;
         let payer = self.payer(wanted, &[]);
         let amount =
-            if overdraft { self.balances[&payer] + wanted } else { wanted.min(self.balances[&payer]).max(1_00) };
+            if overdraft { self.balances[&payer] + wanted } else { wanted.min(self.balances[&payer]).max(100) };
         let mut parties = vec![payer];
         for _ in 0..least + self.below(most - least + 1) {
             let payee = self.elsewhere(to, &parties);
@@ -72,7 +72,7 @@ impl Maker {
     fn shared_bill(&mut self) -> Vec<Leg> {
         let mut parties = vec![self.shop()];
         let guests = 2 + self.below(3);
-        let share = (8_00 + self.below(60_00)) as i64;
+        let share = (800 + self.below(6_000)) as i64;
         for _ in 0..guests {
             let guest = self.payer(share, &parties);
             parties.push(guest);
@@ -94,7 +94,7 @@ impl Maker {
             let employee = self.elsewhere(Self::customer, &parties);
             parties.push(employee);
         }
-        let amount = (balance * 3 / 5).clamp(1_00, 2_000_00);
+        let amount = (balance * 3 / 5).clamp(100, 200_000);
         ("salaries", self.split(&parties, amount))
     }
 

@@ -86,10 +86,13 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     for fault in &audit.faults {
         eprintln!("bank: {fault}");
     }
+    for tx in teller.contradictions() {
+        eprintln!("bank: transaction {tx} was reported both committed and aborted");
+    }
     if tally.violations > 0 {
         eprintln!("bank: {} inputs broke the protocol", tally.violations);
     }
-    Ok(audit.faults.is_empty() && tally.violations == 0)
+    Ok(audit.faults.is_empty() && teller.contradictions().is_empty() && tally.violations == 0)
 }
 
 /// Brings what an earlier run has left open to its end.

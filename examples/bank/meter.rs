@@ -79,7 +79,7 @@ impl Meter {
 
 /// What a commit among `branches` costs in the paper's own layout (Gray and Lamport 2006, section 5).
 pub(crate) fn paper(cast: &Cast, branches: u64, faster: bool) -> Cost {
-    let (n, f) = (branches, cast.faults());
+    let (n, f) = (branches, cast.quorum() - 1);
     let messages = if faster { 2 * n * f + 3 * n - 1 } else { n * f + f + 3 * n - 1 };
     Cost { messages, writes: n + f + 1 }
 }

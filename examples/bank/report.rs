@@ -45,7 +45,7 @@ impl Report<'_> {
         row("transfers in the file", count(self.teller.transfers().len()), none());
         row("  committed", count(committed), none());
         row("  aborted: an account could not pay", count(aborted.refused), none());
-        row("  aborted: a vote was missing", count(aborted.unvoted), none());
+        row("  aborted: a crash cost a vote", count(aborted.unvoted), none());
 
         let now = self.teller.done_now();
         row("done in this run", count(now), none());
@@ -68,14 +68,13 @@ impl Report<'_> {
         table
     }
 
-    /// What the paper's figures leave out, in a line.
+    /// What the paper's figures are, and why there is more here.
     pub(crate) fn note(&self) -> String {
-        let more = if self.faster { "one message more" } else { "two messages more" };
+        let (messages, more) = if self.faster { ("2NF+3N-1", "one more") } else { ("NF+F+3N-1", "two more") };
         format!(
-            "The paper counts N+F+1 writes and {} messages for N branches and F={} faults, with the transaction manager \
-             on an acceptor's machine and begun by a branch. Here it has a machine of its own and a client begins: {more}.",
-            if self.faster { "2NF+3N-1" } else { "NF+F+3N-1" },
-            self.cast.faults(),
+            "N branches and F+1={} acceptors: the paper counts N+F+1 writes and {messages} messages, where a branch \n\
+             begins and the transaction manager is an acceptor too. Here a client begins, and every node is apart: {more}.",
+            self.cast.quorum(),
         )
     }
 

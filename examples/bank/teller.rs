@@ -38,6 +38,8 @@ pub(crate) struct Teller {
     database: Database,
     kept: Keyspace,
     unsaved: Vec<TxId>,
+    /// Transfers that ended in two ways.
+    contradictions: Vec<TxId>,
 }
 
 /// A transfer that is under way.
@@ -94,6 +96,7 @@ impl Teller {
             database,
             kept,
             unsaved: Vec::new(),
+            contradictions: Vec::new(),
         })
     }
 
@@ -123,8 +126,10 @@ impl Teller {
 
     /// Hears how a transaction ended; perhaps again, perhaps from an earlier run.
     pub(crate) fn settle(&mut self, tx: TxId, outcome: Outcome, now: Instant) {
-        if !self.places.contains_key(&tx) || self.results.contains_key(&tx) {
-            return;
+        match self.results.get(&tx) {
+            Some(known) if *known != outcome => return self.contradictions.push(tx),
+            None if self.places.contains_key(&tx) => {}
+            _ => return,
         }
         self.results.insert(tx, outcome);
         self.unsaved.push(tx);
@@ -160,6 +165,11 @@ impl Teller {
     /// How the transfers ended.
     pub(crate) fn results(&self) -> &HashMap<TxId, Outcome> {
         &self.results
+    }
+
+    /// Transfers that were reported to have ended in two ways, which must not be.
+    pub(crate) fn contradictions(&self) -> &[TxId] {
+        &self.contradictions
     }
 
     /// How many results this run has brought.

@@ -50,10 +50,11 @@ pub enum FjallError {
 }
 
 impl FjallStorage {
-    /// The storage in the database at `path`, which is made if there is nothing yet.
+    /// The storage in the database at `path`. If there is nothing or an empty folder, a database is made there, as a whole
+    /// or not at all.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FjallError> {
         let path = path.as_ref();
-        if !path.exists() {
+        if is_blank(path) {
             create_whole(path, |fresh| {
                 Self::within(Database::builder(fresh).worker_threads(1).open()?, KEYSPACE).map(drop)
             })?;
@@ -149,9 +150,18 @@ where
         _ => {}
     }
     fill(&unfinished)?;
+    // This removes an empty folder only, and then there is nothing to be lost.
+    let _ = fs::remove_dir(path);
     fs::rename(&unfinished, path).map_err(failed)?;
     sync_folder(parent).map_err(failed)?;
     Ok(())
+}
+
+fn is_blank(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
