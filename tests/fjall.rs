@@ -68,7 +68,7 @@ fn what_was_persisted_is_there_when_the_database_is_opened_again() {
     let mut storage = FjallStorage::open(folder.path().join("node")).unwrap();
     assert!(storage.load().unwrap().is_empty());
     storage.persist(&[identity.clone(), vote(8, None)]).unwrap();
-    storage.persist(&[retired.clone()]).unwrap();
+    storage.persist(std::slice::from_ref(&retired)).unwrap();
     drop(storage);
     let mut storage = FjallStorage::open(folder.path().join("node")).unwrap();
     assert_eq!(load(&mut storage), [identity, vote(8, None), retired]);

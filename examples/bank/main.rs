@@ -114,7 +114,7 @@ fn work(bank: &mut Bank, teller: &mut Teller) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let mut took = None;
     let bar = ProgressBar::new(teller.transfers().len() as u64).with_elapsed(Duration::ZERO);
-    bar.set_style(ProgressStyle::with_template("{bar:50} {human_pos}/{human_len} transfers, {per_sec}, {elapsed}")?);
+    bar.set_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} transfers, {per_sec}, {elapsed}")?);
     let mut watch = Watch::new();
     loop {
         bar.set_position(teller.results().len() as u64);

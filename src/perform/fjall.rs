@@ -1,4 +1,4 @@
-//! Records in a [fjall](::fjall) database.
+//! Records in a [fjall] database.
 //!
 //! Every write is one atomic batch with a durable commit: after a crash, and after SIGKILL at any moment, a batch is
 //! there as a whole or not at all, and it is there if [`Storage::persist`] has returned.
