@@ -8,6 +8,8 @@ extern crate alloc;
 pub mod codec;
 pub mod commit;
 pub mod paxos;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 mod ballot;
 mod effect;
