@@ -4,10 +4,14 @@
 
 extern crate alloc;
 
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 #[cfg(feature = "codec")]
 pub mod codec;
 pub mod commit;
 pub mod paxos;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 
 mod ballot;
 mod effect;
