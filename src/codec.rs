@@ -48,6 +48,7 @@ const CONFIG: config::Configuration = config::standard();
 /// What one packet says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Frame {
     /// Who says that it sent the packet. Only the transport can vouch for it.
     pub from: NodeId,
