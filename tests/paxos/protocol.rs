@@ -271,7 +271,7 @@ proptest! {
 fn run(crashes: Vec<usize>) -> World {
     let mut world = World { crashes, ..World::new(false) };
     let pair = [PROPOSERS[0], PROPOSERS[1]];
-    pair.map(|id| world.take(Event::Propose(id)));
+    pair.into_iter().for_each(|id| world.take(Event::Propose(id)));
     world.settle(&[]);
     for turn in 0..12 {
         let id = pair[turn % 2];
