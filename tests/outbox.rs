@@ -344,8 +344,8 @@ proptest! {
                 }
             }
             prop_assert_eq!(outbox.is_fenced(), contract.fenced);
-            prop_assert_eq!(outbox.len(), contract.effects.len() - contract.taken);
-            prop_assert_eq!(outbox.is_empty(), outbox.len() == 0);
+            let waiting = contract.effects.len() - contract.taken;
+            prop_assert_eq!((outbox.len(), outbox.is_empty()), (waiting, waiting == 0));
         }
     }
 }
