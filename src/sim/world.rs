@@ -51,30 +51,51 @@ pub struct Violation {
     pub what: String,
 }
 
-/// What has happened in a world, so that a summary can show that it did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each name says it")]
-pub struct Stats {
-    pub events: u64,
-    pub begun: u64,
-    pub delivered: u64,
-    pub lost: u64,
-    pub duplicated: u64,
-    pub cuts: u64,
-    pub syncs: u64,
-    pub torn_writes: u64,
-    pub failed_writes: u64,
-    pub unsynced_writes_lost: u64,
-    pub crashes: u64,
-    pub restarts: u64,
-    pub compactions: u64,
-    pub recoveries: u64,
-    pub concurrent_recoveries: u64,
-    pub votes_to_abort: u64,
-    pub committed: u64,
-    pub aborted: u64,
-    pub retired: u64,
-    pub refused: u64,
+macro_rules! stats {
+    ($($name:ident: $text:literal,)+) => {
+        /// What has happened in a world, so that a summary can show that it did.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats {
+            $(#[doc = concat!("How many ", $text, ".")] pub $name: u64,)+
+        }
+
+        impl core::ops::AddAssign for Stats {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)+
+            }
+        }
+
+        impl core::fmt::Display for Stats {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                $(writeln!(f, "{:>12}  {}", self.$name, $text)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+stats! {
+    events: "events",
+    begun: "transactions begun",
+    committed: "transactions committed",
+    aborted: "transactions aborted",
+    votes_to_abort: "votes to abort",
+    retirements: "writes of retired ranges",
+    recoveries: "ballots above 0 started",
+    concurrent_recoveries: "transactions recovered by two transaction managers",
+    delivered: "messages delivered",
+    duplicated: "messages delivered twice",
+    lost: "messages lost",
+    lost_to_cuts: "messages lost to a cut link",
+    cuts: "links cut",
+    syncs: "writes synced",
+    unsynced_writes_lost: "unsynced writes lost",
+    torn_writes: "writes torn",
+    failed_writes: "writes failed",
+    crashes: "crashes",
+    restarts: "restarts",
+    compactions: "disks cut down to a snapshot",
+    refused: "inputs refused",
 }
 
 /// Nodes, network, disks, clocks and clients, and the properties that watch them.
@@ -424,7 +445,7 @@ impl<A: Actor> World<A> {
         if let Some(process) = self.processes.get_mut(&at) {
             process.disk.write(record);
         }
-        self.stats.retired += u64::from(matches!(record, Record::Retired(_)));
+        self.stats.retirements += u64::from(matches!(record, Record::Retired(_)));
         self.observe(&Observation::Durable { at, record })
     }
 
@@ -434,7 +455,9 @@ impl<A: Actor> World<A> {
             for message in packet.messages {
                 self.observe(&Observation::Sent { at, to: packet.to, message: &message })?;
                 self.note_recovery(at, &message);
-                if !self.cuts.contains(&(at, packet.to)) {
+                if self.cuts.contains(&(at, packet.to)) {
+                    self.stats.lost_to_cuts += 1;
+                } else {
                     self.network.entry((at, packet.to)).or_default().push_back(message);
                 }
             }
