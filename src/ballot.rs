@@ -11,7 +11,6 @@ use crate::NodeId;
 /// section 4.1). Above it, a ballot belongs to the proposer that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Ballot {
     /// The round; compared first.
     pub round: u64,

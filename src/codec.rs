@@ -48,6 +48,7 @@ const CONFIG: config::Configuration = config::standard();
 /// What one packet says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Frame {
     /// Who says that it sent the packet. Only the transport can vouch for it.
     pub from: NodeId,
@@ -242,7 +243,7 @@ impl<'a> Source<'a> {
 
 /// A value with exactly one encoding.
 trait Wire: Sized {
-    /// The fewest bytes that a value takes. Never 0: lists would be bounded by nothing.
+    /// The fewest bytes that a value takes.
     const LEAST: usize;
 
     fn put(&self, sink: &mut Sink<'_>);
@@ -411,6 +412,7 @@ impl<T: Wire> Wire for Vec<T> {
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        const { assert!(T::LEAST > 0, "a list of what takes no bytes has no bound") };
         let length = source.length(T::LEAST)?;
         let mut list = Vec::with_capacity(length);
         for _ in 0..length {

@@ -10,6 +10,7 @@ use crate::NodeId;
 /// its record is durable.** [`Outbox`](crate::Outbox) makes that a matter of types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Effect<R, M, D> {
     /// Make this record durable. Records are whole: the last one of a key is the truth.
     Persist(R),

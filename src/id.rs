@@ -5,7 +5,6 @@ use core::fmt;
 /// The name of one process (node). Every role that a process plays goes by this one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct NodeId(pub u64);
 
 /// The name of one transaction: the node that numbered it, and its number there.
@@ -14,7 +13,6 @@ pub struct NodeId(pub u64);
 /// restarts; whoever numbers transactions on its own keeps it itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct TxId {
     /// The node that gave the number.
     pub origin: NodeId,

@@ -1,15 +1,100 @@
-//! Atomic commit that does not block, as pure state machines.
+//! Atomic commit that does not block: Paxos and Paxos Commit as pure, deterministic state machines.
+//!
+//! Several databases shall commit one transaction together or not at all, and no crash of any machine may leave one of
+//! them hanging. Two-phase commit does not give that: when its coordinator dies, everyone who has voted waits. *Paxos
+//! Commit* (Gray and Lamport, *Consensus on Transaction Commit*, 2006) does: each participant's vote is agreed on by
+//! Paxos, so that any F of 2F+1 acceptors may die, and any transaction manager can finish what another one began.
+//!
+//! This crate is that protocol and nothing else. It is *sans-IO*: an input goes into a [`Machine`], a list of
+//! [`Effect`]s comes out, and carrying them out is the caller's. It never opens a socket, a file, a clock or a random
+//! source, so it runs in any event loop, and a test can run a whole cluster through years of crashes in a second.
+//!
+//! # A vote, a decision
+//!
+//! Three nodes that play every role, and one transaction between them, with the network a queue:
+//!
+//! ```
+//! use synod::{Effect, Machine, NodeId, Quorums};
+//! use synod::commit::{Cluster, ClusterId, Config, Decision, Input, Node, Outcome, Transaction, Vote};
+//!
+//! let ids = [NodeId(1), NodeId(2), NodeId(3)];
+//! let cluster = Cluster::new(ClusterId(*b"the docs' little"), Quorums::majority(ids)?, ids)?;
+//! let mut nodes: Vec<Node> = ids.map(|id| Node::create(Config::new(cluster.clone(), id, id.0)).0).into();
+//!
+//! let tx = nodes[0].allocate().expect("numbers are not used up");
+//! let mut inputs = vec![(ids[0], Input::Begin(Transaction::new(tx, ids, *b"move 10 from 1 to 2")?))];
+//! let mut outcome = None;
+//! while let Some((at, input)) = inputs.pop() {
+//!     let node = &mut nodes[at.0 as usize - 1];
+//!     for effect in node.step(input) {
+//!         match effect {
+//!             // A real driver waits here until the record is durable: see `Outbox`.
+//!             Effect::Persist(_record) => {}
+//!             Effect::Send { to, message } => inputs.insert(0, (to, Input::Receive { from: at, message })),
+//!             Effect::Decide(Decision::Vote(_)) => inputs.push((at, Input::Vote { tx, vote: Vote::Prepared })),
+//!             Effect::Decide(Decision::Commit(tx) | Decision::Abort(tx)) => inputs.push((at, Input::Finished(tx))),
+//!             Effect::Decide(Decision::Decided { outcome: decided, .. }) => outcome = Some(decided),
+//!             Effect::Decide(Decision::Completed { .. }) => {}
+//!         }
+//!     }
+//! }
+//! assert_eq!(outcome, Some(Outcome::Committed));
+//! assert!(nodes.iter().all(|node| node.metrics().open == 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The layers
+//!
+//! | module | what it holds | when to use it alone |
+//! |---|---|---|
+//! | [`commit`] | [`Node`](commit::Node): many transactions, every role of one process | almost always |
+//! | [`commit`] roles | [`Acceptor`](commit::Acceptor), [`ResourceManager`](commit::ResourceManager), [`TransactionManager`](commit::TransactionManager): one transaction each | with an event loop per transaction |
+//! | [`paxos`] | [`Acceptor`](paxos::Acceptor), [`Proposer`](paxos::Proposer), [`Learner`](paxos::Learner): one decree each | to agree on one value |
+//! | here | [`Ballot`], [`Quorums`], [`Effect`], [`Outbox`] | |
+//!
+//! # From type to paper to specification
+//!
+//! | here | Gray and Lamport 2006, section 4 | `PaxosCommit.tla` |
+//! |---|---|---|
+//! | [`commit::ResourceManagerState`] | states of a resource manager | `rmState` |
+//! | [`paxos::AcceptorRecord`] | phases 1b and 2b | `aState[rm][acc]`: `mbal`; `bal`, `val` |
+//! | [`commit::Message::Vote`] | phase 2a of ballot 0 | `RMPrepare`, `RMChooseToAbort` |
+//! | [`paxos::Message::Prepare`] | phase 1a | `Phase1a` |
+//! | [`paxos::Message::Promise`] | phase 1b | `Phase1b` |
+//! | [`paxos::Message::Accept`] | phase 2a | `Phase2a` |
+//! | [`paxos::Message::Accepted`] | phase 2b | `Phase2b` |
+//! | [`commit::Message::Outcome`] | *Commit*, *Abort* | `Decide`, then `RMRcvCommitMsg`, `RMRcvAbortMsg` |
+//!
+//! # Features
+//!
+//! All are additive, and none changes what a machine does. Without any of them the crate is `no_std` with `alloc`.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `std` (default) | nothing but `std::error::Error` where `core` would do |
+//! | `serde` | `Serialize` and `Deserialize` on every public data type |
+//! | `codec` | frames, records and keys as bytes |
+//! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
+//! | `sim` | worlds from seeds, and the properties that must hold in them |
+//! | `fjall` | a durable storage |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
-#[cfg(feature = "codec")]
-pub mod codec;
 pub mod commit;
 pub mod paxos;
 pub mod perform;
 
+#[cfg(feature = "codec")]
+pub mod codec;
+#[cfg(feature = "sim")]
+pub mod sim;
+#[cfg(feature = "proptest")]
+pub mod strategies;
+
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 mod ballot;
 mod effect;
 mod error;

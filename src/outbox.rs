@@ -66,6 +66,7 @@ pub struct Released<M, D> {
 /// All that one release sends to one node, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Packet<M> {
     /// Whom it is for.
     pub to: NodeId,

@@ -20,6 +20,7 @@ pub struct Quorums(Arc<QuorumSpec>);
 /// A quorum system in plain data, not yet checked. It becomes a [`Quorums`] by `try_into`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct QuorumSpec {
     /// The acceptors and what each one's voice weighs, in configured order.
     pub members: Vec<(NodeId, u64)>,
@@ -69,6 +70,8 @@ pub enum QuorumError {
 
 /// The two phases of Paxos; each has its own quorums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Phase {
     /// Phase 1: promises.
     Prepare,
@@ -78,6 +81,8 @@ pub enum Phase {
 
 /// How a tally stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Standing {
     /// A quorum has granted.
     Won,
@@ -89,6 +94,8 @@ pub enum Standing {
 
 /// A set of acceptors, by their place in the configured order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Members(u128);
 
 impl Quorums {

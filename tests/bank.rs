@@ -2,6 +2,8 @@
 //!
 //! What it says about itself is not believed: its databases are read here, too.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "runs processes against the clock")]
+
 use std::{
     collections::BTreeMap,
     env, fs,

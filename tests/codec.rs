@@ -1,16 +1,17 @@
 //! The bytes of frames, records and keys: frozen, and the only ones that are understood.
 
+use proptest::{collection::vec, prelude::*};
 use synod::{
     Ballot, NodeId, TxId,
     codec::{
-        DecodeError, decode_frame, decode_key, decode_record, encode_frame, encode_frame_into, encode_key,
+        DecodeError, Frame, decode_frame, decode_key, decode_record, encode_frame, encode_frame_into, encode_key,
         encode_record,
     },
     commit::{
         AcceptorRecord, ClusterId, EmptyRange, Key, Message, Outcome, Part, Record, ResourceManagerRecord, Transaction,
         TransactionError, TxRange, Vote,
     },
-    paxos,
+    paxos, strategies,
 };
 
 const CLUSTER: ClusterId = ClusterId(*b"0123456789abcdef");
@@ -402,4 +403,42 @@ fn the_smallest_values_fill_lists_of_any_length() {
     let instances = vec![paxos::AcceptorRecord { promised: None, accepted: None }; 100];
     let record = Record::Acceptor(AcceptorRecord { transaction, instances });
     assert_eq!(decode_record(&encode_record(&record)), Ok(record));
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(
+        messages in vec(strategies::any_message(), 0..4),
+        from in strategies::node(),
+        to in strategies::node(),
+        record in strategies::record(),
+    ) {
+        let frame = decode_frame(&encode_frame(CLUSTER, from, to, &messages), CLUSTER, to);
+        prop_assert_eq!(frame, Ok(Frame { from, to, messages }));
+        prop_assert_eq!(decode_record(&encode_record(&record)), Ok(record));
+    }
+
+    #[test]
+    fn keys_sort_as_their_bytes_do(one in strategies::key(), other in strategies::key()) {
+        prop_assert_eq!(decode_key(&encode_key(&one)), Ok(one));
+        prop_assert_eq!(encode_key(&one).cmp(&encode_key(&other)), one.cmp(&other));
+        prop_assert!(one == other || !encode_key(&one).starts_with(&encode_key(&other)));
+    }
+
+    #[test]
+    fn bytes_that_are_decoded_are_the_bytes_that_would_be_encoded(
+        body in vec(prop_oneof![0..4u8, any::<u8>()], 0..64),
+    ) {
+        let frame = [&bytes(HEAD)[..], &body].concat();
+        if let Ok(Frame { from, to, messages }) = decode_frame(&frame, CLUSTER, TO) {
+            prop_assert_eq!(encode_frame(CLUSTER, from, to, &messages), frame);
+        }
+        let record = [&[1], &body[..]].concat();
+        if let Ok(decoded) = decode_record(&record) {
+            prop_assert_eq!(encode_record(&decoded), record);
+        }
+        if let Ok(key) = decode_key(&body) {
+            prop_assert_eq!(encode_key(&key), body);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The fjall storage: what it says is durable is there, whatever kills the process.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "runs processes against the clock")]
+
 use std::{
     env,
     io::{BufRead, BufReader},

@@ -9,6 +9,8 @@
 //! cargo run --release --example bank -- --data D --crash acceptor-1@2000 --crash branch-2@4000 --crash tm-0@6000
 //! ```
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program around machines has a clock")]
+
 mod args;
 mod audit;
 mod bank;

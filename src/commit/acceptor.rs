@@ -150,13 +150,15 @@ impl Acceptor {
         instance.paxos.check(&paxos::Input::Receive { from, message: part.message })
     }
 
-    /// Takes a checked message, or one with a stale ballot.
-    pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
-        match message {
-            Message::Vote { vote, manager, .. } => self.vote(from, vote, manager, effects),
-            Message::Paxos { parts, .. } => self.requests(from, parts, effects),
+    /// Takes a message, or says why not. A bundle with a stale ballot is refused and answered.
+    pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let checked = self.check_message(from, &message);
+        match (message, checked) {
+            (Message::Vote { vote, manager, .. }, Ok(())) => self.vote(from, vote, manager, effects),
+            (Message::Paxos { parts, .. }, Ok(()) | Err(Refusal::StaleBallot)) => self.requests(from, parts, effects),
             _ => {}
         }
+        checked
     }
 
     /// Phase 2a of an initial ballot. *TLA+*: `Phase2b`, once the bundle is written.
@@ -281,12 +283,11 @@ impl Machine for Acceptor {
     type Decision = Decision;
 
     fn step_into(&mut self, input: AcceptorInput, effects: &mut Vec<Effect>) {
-        match self.check(&input) {
-            Ok(()) | Err(Refusal::StaleBallot) => {}
-            Err(_) => return,
-        }
         match input {
-            AcceptorInput::Receive { from, message } => self.receive(from, message, effects),
+            AcceptorInput::Receive { from, message } => {
+                // Why it was refused is for `check` to say.
+                let _ = self.receive(from, message, effects);
+            }
             AcceptorInput::Timeout => self.timeout(effects),
         }
     }

@@ -82,6 +82,7 @@ pub struct Cluster(Arc<ClusterSpec>);
 /// A cluster in plain data, not yet checked. It becomes a [`Cluster`] by `try_into`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ClusterSpec {
     /// The cluster's name.
     pub id: ClusterId,
@@ -122,6 +123,7 @@ pub enum ConfigError {
 /// One node's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Config {
     /// What it shares with the others.
     pub cluster: Cluster,

@@ -13,6 +13,7 @@ use crate::{NodeId, Refusal, TxId, paxos};
 /// Every message from which a role could first hear of a transaction carries the whole [`Transaction`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Message {
     /// Resource manager to transaction manager: the sender has voted; ask the others. Sent again, it asks for the
     /// outcome, more patiently than an inquiry. (The paper's *BeginCommit*.)
@@ -40,6 +41,7 @@ pub enum Message {
         /// The transaction.
         transaction: Transaction,
         /// One message per instance, in ascending order of resource managers.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bundle))]
         parts: Vec<Part>,
     },
     /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
@@ -88,6 +90,7 @@ pub struct Part {
 /// What goes into a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Input {
     /// Commit this transaction, at a transaction manager or at a participant. Saying so again, there or at another
     /// transaction manager, does no harm and brings the transaction on.
@@ -117,6 +120,7 @@ pub enum Input {
 /// What a node decides, for its caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Decision {
     /// To the local resource: vote on this transaction, by [`Input::Vote`].
     Vote(Transaction),

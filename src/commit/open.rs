@@ -127,14 +127,7 @@ impl Open {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         match role {
-            Role::Acceptor => {
-                let acceptor = self.acceptor(config)?;
-                let checked = acceptor.check_message(from, &message);
-                if matches!(checked, Ok(()) | Err(Refusal::StaleBallot)) {
-                    acceptor.receive(from, message, effects);
-                }
-                checked
-            }
+            Role::Acceptor => self.acceptor(config)?.receive(from, message, effects),
             Role::ResourceManager => {
                 let rm = self.rm(config)?;
                 rm.check_message(from, &message)?;

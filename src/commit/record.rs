@@ -9,6 +9,7 @@ use crate::{NodeId, TxId, paxos};
 /// store and an append-only log serve equally.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Record {
     /// Whose storage this is. The first record of every node; without it, a node does not vote.
     Identity {
@@ -50,6 +51,7 @@ pub struct AcceptorRecord {
 /// A resource manager's part in a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ResourceManagerRecord {
     /// The transaction.
     pub transaction: Transaction,

@@ -24,6 +24,7 @@ struct Parts {
 /// sorted already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct TransactionSpec {
     /// Its name.
     pub id: TxId,

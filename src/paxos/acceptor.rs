@@ -50,9 +50,11 @@ impl<V: Clone + PartialEq> Acceptor<V> {
 
     /// The acceptor that wrote `record`. An error if no acceptor can have written it.
     pub fn restore(record: AcceptorRecord<V>) -> Result<Self, RestoreError> {
-        match &record.accepted {
-            Some((accepted, _)) if record.promised.is_none_or(|promised| promised < *accepted) => {
-                Err(RestoreError::AcceptedAbovePromise)
+        match (record.promised, &record.accepted) {
+            (promised, Some((at, _))) if promised < Some(*at) => Err(RestoreError::AcceptedAbovePromise),
+            // The initial ballot is accepted from the owner alone, to whom it was promised at birth.
+            (Some(promised), Some((at, _))) if promised.is_initial() && promised != *at => {
+                Err(RestoreError::NotTheOwner)
             }
             _ => Ok(Self { state: record }),
         }

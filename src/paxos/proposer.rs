@@ -20,6 +20,7 @@ use crate::{
 /// What a proposer must know of its decree and of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ProposerConfig {
     /// The proposer's own name.
     pub id: NodeId,

@@ -1,0 +1,162 @@
+//! Runs worlds from seeds, on all cores. A failure prints one command that replays it, and writes its events, shrunk.
+//!
+//! ```text
+//! cargo run --release --features sim --example simulate -- --seeds 0..10000
+//! cargo run --release --features sim --example simulate -- --replay seed-7.json
+//! ```
+
+use std::{
+    error::Error,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use synod::{
+    commit::Node,
+    sim::{self, Event, Run, Setup, Stats, World},
+};
+
+/// Runs worlds from seeds, or replays the events of one.
+#[derive(Parser)]
+struct Arguments {
+    /// The seeds to run: FIRST..END, without END.
+    #[arg(long, default_value = "0..1000", value_parser = parse_range)]
+    seeds: Range<u64>,
+    /// Where the events of a failed run go.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+    /// Replays the events of a file, and shows the effects of each step.
+    #[arg(long)]
+    replay: Option<PathBuf>,
+}
+
+/// A run that can be kept: what the world was made of, and what happened in it.
+#[derive(Serialize, Deserialize)]
+struct Story {
+    setup: Setup,
+    events: Vec<Event>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.replay {
+        Some(file) => replay(file),
+        None => run(&arguments),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let Range { start, end } = arguments.seeds;
+    let bar = ProgressBar::new(end.saturating_sub(start));
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {per_sec}  {eta} left")?);
+    let (next, stop) = (AtomicU64::new(start), AtomicBool::new(false));
+    let (total, failed) = (Mutex::new(Stats::default()), Mutex::new(None));
+    let cores = std::thread::available_parallelism()?.get();
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                let mut stats = Stats::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let run = sim::run(seed);
+                    stats += run.stats;
+                    bar.inc(1);
+                    if run.result.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                        keep_first(&failed, seed, run);
+                    }
+                }
+                if let Ok(mut total) = total.lock() {
+                    *total += stats;
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    println!("{}", total.into_inner().map_err(|_| "a thread panicked")?);
+    match failed.into_inner().map_err(|_| "a thread panicked")? {
+        None => {
+            println!("{} seeds passed", end.saturating_sub(start));
+            Ok(true)
+        }
+        Some((seed, run)) => {
+            report(seed, &run, &arguments.out)?;
+            Ok(false)
+        }
+    }
+}
+
+/// Of several threads' failures, the one with the lowest seed.
+fn keep_first(failed: &Mutex<Option<(u64, Run)>>, seed: u64, run: Run) {
+    if let Ok(mut failed) = failed.lock()
+        && failed.as_ref().is_none_or(|(other, _)| seed < *other)
+    {
+        *failed = Some((seed, run));
+    }
+}
+
+fn report(seed: u64, run: &Run, out: &Path) -> Result<(), Box<dyn Error>> {
+    let small = sim::shrink::<Node>(run);
+    let file = out.join(format!("seed-{seed}.json"));
+    let story = Story { setup: small.setup, events: small.events };
+    fs::write(&file, serde_json::to_string_pretty(&story)?)?;
+    if let Err(violation) = &run.result {
+        println!("seed {seed} breaks {violation}");
+    }
+    println!("{} events, shrunk to {}. To see what each does:", run.events.len(), story.events.len());
+    println!("cargo run --release --features sim --example simulate -- --replay {}", file.display());
+    Ok(())
+}
+
+fn replay(file: &Path) -> Result<bool, Box<dyn Error>> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let Story { setup, events } =
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut world = World::<Node>::new(setup);
+    for (number, event) in events.iter().enumerate() {
+        println!("{number:4}  {event:?}");
+        match world.apply(event) {
+            Ok(effects) => effects.iter().for_each(|effect| println!("        -> {effect:?}")),
+            Err(violation) => {
+                println!("breaks {violation}");
+                return Ok(false);
+            }
+        }
+    }
+    match world.heal() {
+        Ok(()) => {
+            println!("every property holds, and the healed world comes to rest");
+            Ok(true)
+        }
+        Err(violation) => {
+            println!("once healed, breaks {violation}");
+            Ok(false)
+        }
+    }
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let (start, end) = text.split_once("..").ok_or("write FIRST..END")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+    Ok(number(start)?..number(end)?)
+}

@@ -1,0 +1,120 @@
+//! [`Arbitrary`] for fuzzers, where no derive would do.
+//!
+//! What is checked at birth is valid, its plain data (such as [`QuorumSpec`]) mostly is not. Messages and records are
+//! whatever their types allow, with an eye to what gets past the first check. Names and rounds are small, mostly, so
+//! that one value has to do with the next.
+
+use alloc::vec::Vec;
+
+use arbitrary::{Arbitrary, Error, Result, Unstructured};
+
+use crate::{
+    Ballot, NodeId, QuorumSpec, Quorums, TxId,
+    commit::{AcceptorRecord, Cluster, ClusterSpec, Part, Transaction, TransactionSpec, TxRange},
+};
+
+impl<'a> Arbitrary<'a> for NodeId {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        small(u).map(Self)
+    }
+}
+
+impl<'a> Arbitrary<'a> for TxId {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self { origin: u.arbitrary()?, seq: small(u)? })
+    }
+}
+
+impl<'a> Arbitrary<'a> for Ballot {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self { round: small(u)?, node: u.arbitrary()? })
+    }
+}
+
+impl<'a> Arbitrary<'a> for TxRange {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let (first, more): (TxId, u64) = (u.arbitrary()?, small(u)?);
+        valid(Self::new(first.origin, first.seq, first.seq.saturating_add(more)))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Quorums {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let nodes = some_nodes(u)?.into_iter();
+        let members: Vec<_> = nodes.map(|node| Ok((node, u.int_in_range(1..=3)?))).collect::<Result<_>>()?;
+        let total = members.iter().map(|(_, weight)| weight).sum();
+        let prepare = u.int_in_range(1..=total)?;
+        let accept = u.int_in_range(total - prepare + 1..=total)?;
+        valid(Self::try_from(QuorumSpec { members, prepare, accept }))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Cluster {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let mut spec = ClusterSpec { managers: some_nodes(u)?, ..u.arbitrary()? };
+        let timeouts = &mut spec.timeouts;
+        for wait in [&mut timeouts.flush, &mut timeouts.recover, &mut timeouts.inquire, &mut timeouts.repeat] {
+            *wait = 1.max(*wait);
+            timeouts.ceiling = timeouts.ceiling.max(*wait);
+        }
+        spec.limits.open = 1.max(spec.limits.open);
+        spec.limits.participants = 1.max(spec.limits.participants);
+        valid(Self::try_from(spec))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Transaction {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let (id, mut participants, meta) = (u.arbitrary()?, some_nodes(u)?, u.arbitrary()?);
+        participants.sort_unstable();
+        valid(Self::try_from(TransactionSpec { id, participants, meta }))
+    }
+}
+
+impl<'a> Arbitrary<'a> for AcceptorRecord {
+    /// Mostly with one instance per participant.
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let transaction: Transaction = u.arbitrary()?;
+        let instances = if u.ratio(1, 8)? {
+            u.arbitrary()?
+        } else {
+            transaction.participants().iter().map(|_| u.arbitrary()).collect::<Result<_>>()?
+        };
+        Ok(Self { transaction, instances })
+    }
+}
+
+/// The parts of a message, mostly in order.
+pub(crate) fn bundle(u: &mut Unstructured<'_>) -> Result<Vec<Part>> {
+    let mut parts: Vec<Part> = u.arbitrary()?;
+    if !u.ratio(1, 8)? {
+        parts.sort_by_key(|part| part.rm);
+        parts.dedup_by_key(|part| part.rm);
+    }
+    Ok(parts)
+}
+
+/// One to seven nodes, each once, in any order.
+fn some_nodes(u: &mut Unstructured<'_>) -> Result<Vec<NodeId>> {
+    let mut nodes = Vec::from([u.arbitrary()?]);
+    for _ in 0..u.int_in_range(0..=6)? {
+        let node = u.arbitrary()?;
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Below 8, seven times in eight.
+fn small(u: &mut Unstructured<'_>) -> Result<u64> {
+    match u.arbitrary::<u8>()? {
+        byte @ ..224 => Ok(u64::from(byte % 8)),
+        _ => u.arbitrary(),
+    }
+}
+
+/// A value whose parts were made so that it is one.
+fn valid<T, E>(value: core::result::Result<T, E>) -> Result<T> {
+    value.map_err(|_| Error::IncorrectFormat)
+}

@@ -1,0 +1,144 @@
+//! What happens in a world: concrete, and serialisable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    NodeId,
+    commit::{Cluster, Vote},
+};
+
+/// What a world is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The configuration that all nodes share.
+    pub cluster: Cluster,
+    /// All nodes: acceptors, transaction managers and resource managers.
+    pub nodes: Vec<NodeId>,
+    /// Those that may take part in transactions.
+    pub resource_managers: Vec<NodeId>,
+}
+
+/// One thing that happens. What cannot happen (the node is down, the message is not there) changes nothing, so that
+/// any part of a list of events is a list of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A client begins a new transaction.
+    Begin {
+        /// Where.
+        at: NodeId,
+        /// Among whom.
+        participants: Vec<NodeId>,
+    },
+    /// A client begins again what was begun before.
+    Again {
+        /// Where.
+        at: NodeId,
+        /// Which transaction, in the order of beginning.
+        index: usize,
+    },
+    /// A resource votes.
+    Vote {
+        /// Where.
+        at: NodeId,
+        /// In which of the transactions that it is asked about.
+        index: usize,
+        /// How.
+        vote: Vote,
+    },
+    /// A resource has carried out an outcome.
+    Finish {
+        /// Where.
+        at: NodeId,
+        /// Of which of the transactions whose outcome it was handed.
+        index: usize,
+    },
+    /// An operator inquires.
+    Inquire {
+        /// Where.
+        at: NodeId,
+        /// About which transaction, in the order of beginning.
+        index: usize,
+    },
+    /// A message arrives.
+    Deliver {
+        /// Its sender.
+        from: NodeId,
+        /// Its receiver.
+        to: NodeId,
+        /// Which of those under way between them.
+        index: usize,
+    },
+    /// A message arrives, and stays under way.
+    Duplicate {
+        /// Its sender.
+        from: NodeId,
+        /// Its receiver.
+        to: NodeId,
+        /// Which of those under way between them.
+        index: usize,
+    },
+    /// A message is lost.
+    Lose {
+        /// Its sender.
+        from: NodeId,
+        /// Its receiver.
+        to: NodeId,
+        /// Which of those under way between them.
+        index: usize,
+    },
+    /// A node starts to write what has gathered.
+    Write {
+        /// Which.
+        at: NodeId,
+    },
+    /// A write is durable: what waited for it is released.
+    Sync {
+        /// Where.
+        at: NodeId,
+    },
+    /// A write fails; the node stops.
+    Fail {
+        /// Where.
+        at: NodeId,
+        /// How many of the records reached the disk all the same.
+        keep: usize,
+    },
+    /// A node stops without warning.
+    Crash {
+        /// Which.
+        at: NodeId,
+        /// How many records of the write under way reached the disk.
+        keep: usize,
+    },
+    /// A node is restored from its disk.
+    Restart {
+        /// Which.
+        at: NodeId,
+    },
+    /// A node's disk is cut down to a snapshot.
+    Compact {
+        /// Whose.
+        at: NodeId,
+    },
+    /// A node's clock advances.
+    Tick {
+        /// Whose.
+        at: NodeId,
+        /// By how much.
+        by: u64,
+    },
+    /// From now on all messages from one node to another are lost.
+    Cut {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+    },
+    /// Messages pass again.
+    Mend {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+    },
+}

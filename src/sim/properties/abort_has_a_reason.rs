@@ -1,0 +1,53 @@
+//! A transaction aborts only if a resource voted to, or a transaction manager waited too long and proposed it. Gray and
+//! Lamport 2006, section 2: *Non-Triviality*: without failures, if all can commit, it commits.
+
+use std::collections::BTreeSet;
+
+use super::{Observation, Property, Violation, outcome_of, require};
+use crate::{
+    TxId,
+    commit::{Effect, Input, Message, Outcome, Record, Vote},
+    paxos,
+};
+
+#[derive(Default)]
+pub(super) struct AbortHasAReason {
+    reasons: BTreeSet<TxId>,
+}
+
+/// The transaction that a proposer above round 0 wants to abort, as its message shows; or, where the acceptor is on the
+/// proposer's own node, as that one's record does.
+fn proposed_to_abort(effect: &Effect) -> Option<TxId> {
+    match effect {
+        Effect::Send { message: Message::Paxos { transaction, parts }, .. } => parts
+            .iter()
+            .any(|part| matches!(part.message, paxos::Message::Accept { value: Vote::Aborted, .. }))
+            .then(|| transaction.id()),
+        Effect::Persist(Record::Acceptor(record)) => record
+            .instances
+            .iter()
+            .any(|state| state.accepted.is_some_and(|(ballot, vote)| !ballot.is_initial() && vote == Vote::Aborted))
+            .then(|| record.transaction.id()),
+        _ => None,
+    }
+}
+
+impl Property for AbortHasAReason {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Stepped { input: Input::Vote { tx, vote: Vote::Aborted }, verdict: Ok(()), .. } => {
+                self.reasons.insert(*tx);
+            }
+            Observation::Stepped { effects, .. } => self.reasons.extend(effects.iter().filter_map(proposed_to_abort)),
+            Observation::Decided { at, decision } => {
+                if let Some((tx, Outcome::Aborted)) = outcome_of(decision) {
+                    return require("abort only with a reason", self.reasons.contains(&tx), || {
+                        format!("{at} aborts {tx}, which nobody voted or proposed to abort")
+                    });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

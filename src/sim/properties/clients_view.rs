@@ -1,0 +1,75 @@
+//! What a client was told is what the resources did: a transaction that was reported committed is carried out by every
+//! participant, and one reported completed is finished everywhere. The fault of tidb#33641.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Observation, Property, Violation, require};
+use crate::{
+    NodeId, TxId,
+    commit::{Decision, Input, Outcome, Record, Transaction},
+};
+
+#[derive(Default)]
+pub(super) struct ClientsView {
+    begun: BTreeMap<TxId, Transaction>,
+    told: BTreeMap<TxId, Outcome>,
+    /// What each resource has carried out, durably.
+    done: BTreeMap<(TxId, NodeId), Outcome>,
+    /// Which resources have voted, durably.
+    voted: BTreeSet<(TxId, NodeId)>,
+}
+
+const NAME: &str = "the client's view is true";
+
+impl ClientsView {
+    fn all_did(&self, tx: TxId, outcome: Outcome) -> Result<(), Violation> {
+        for rm in self.begun.get(&tx).into_iter().flat_map(Transaction::participants) {
+            let done = self.done.get(&(tx, *rm)).copied();
+            require(NAME, done == Some(outcome), || {
+                format!("a client was told that {tx} is {outcome:?}, but {rm} has done {done:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Property for ClientsView {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Stepped { input: Input::Begin(transaction), .. } => {
+                self.begun.insert(transaction.id(), transaction.clone());
+                Ok(())
+            }
+            Observation::Durable { at, record: Record::ResourceManager(record) } => {
+                let tx = record.transaction.id();
+                if record.vote.is_some() {
+                    self.voted.insert((tx, *at));
+                }
+                if let Some(outcome) = record.finished {
+                    self.done.insert((tx, *at), outcome);
+                    if let Some(told) = self.told.get(&tx) {
+                        return require(NAME, *told == outcome, || {
+                            format!("a client was told that {tx} is {told:?}, but {at} has done {outcome:?}")
+                        });
+                    }
+                }
+                Ok(())
+            }
+            Observation::Decided { decision: Decision::Decided { tx, outcome }, .. } => {
+                let told = *self.told.entry(*tx).or_insert(*outcome);
+                require(NAME, told == *outcome, || format!("clients were told {told:?} and {outcome:?} of {tx}"))
+            }
+            Observation::Decided { decision: Decision::Completed { tx, outcome }, .. } => self.all_did(*tx, *outcome),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Violation> {
+        for (tx, outcome) in &self.told {
+            self.all_did(*tx, *outcome)?;
+        }
+        // A vote is a promise to wait for the outcome, and the outcome comes.
+        let waiting = self.voted.iter().find(|voted| !self.done.contains_key(voted));
+        require(NAME, waiting.is_none(), || format!("{waiting:?} voted, and was never told the outcome"))
+    }
+}

@@ -1,0 +1,42 @@
+//! A transaction commits only if every participant's resource voted to. Gray and Lamport 2006, section 2: a resource
+//! manager can reach *committed* only from all being *prepared*; TLA+: `canCommit`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Observation, Property, Violation, outcome_of, require};
+use crate::{
+    NodeId, TxId,
+    commit::{Input, Outcome, Vote},
+};
+
+#[derive(Default)]
+pub(super) struct CommitNeedsAll {
+    participants: BTreeMap<TxId, Vec<NodeId>>,
+    prepared: BTreeSet<(TxId, NodeId)>,
+}
+
+impl Property for CommitNeedsAll {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Stepped { input: Input::Begin(transaction), .. } => {
+                self.participants.insert(transaction.id(), transaction.participants().to_vec());
+                Ok(())
+            }
+            Observation::Stepped { at, input: Input::Vote { tx, vote: Vote::Prepared }, verdict: Ok(()), .. } => {
+                self.prepared.insert((*tx, *at));
+                Ok(())
+            }
+            Observation::Decided { at, decision } => match outcome_of(decision) {
+                Some((tx, Outcome::Committed)) => {
+                    let missing = self.participants.get(&tx).into_iter().flatten();
+                    let missing = missing.copied().find(|rm| !self.prepared.contains(&(tx, *rm)));
+                    require("commit only if all prepared", missing.is_none(), || {
+                        format!("{at} commits {tx}, but {missing:?} has not voted to")
+                    })
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Nothing is said that a crash could make untrue: when a message leaves, what it rests on is durable. *Paxos Made
+//! Simple*, section 2.5: an acceptor records its intended response in stable storage before sending it; Gray and
+//! Lamport 2006, section 4.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Observation, Property, Violation, paxos_of, require};
+use crate::{
+    InstanceId, NodeId, TxId,
+    commit::{Key, Message, Record, TxRange, Vote},
+    paxos,
+};
+
+#[derive(Default)]
+pub(super) struct PersistBeforeSend {
+    acceptors: BTreeMap<(NodeId, InstanceId), paxos::AcceptorRecord<Vote>>,
+    votes: BTreeMap<(NodeId, TxId), Vote>,
+    finished: BTreeSet<(NodeId, TxId)>,
+    rounds: BTreeMap<NodeId, u64>,
+    retired: BTreeMap<(NodeId, TxId), TxRange>,
+}
+
+const NAME: &str = "persist before send";
+
+impl PersistBeforeSend {
+    fn durable(&mut self, at: NodeId, record: &Record) {
+        match record {
+            Record::Acceptor(record) => {
+                let tx = record.transaction.id();
+                for (rm, state) in record.transaction.participants().iter().zip(&record.instances) {
+                    self.acceptors.insert((at, InstanceId { tx, rm: *rm }), *state);
+                }
+            }
+            Record::ResourceManager(record) => {
+                let key = (at, record.transaction.id());
+                self.votes.extend(record.vote.map(|vote| (key, vote)));
+                if record.finished.is_some() {
+                    self.finished.insert(key);
+                }
+            }
+            Record::Rounds { reserved } => {
+                self.rounds.insert(at, *reserved);
+            }
+            Record::Retired(range) => {
+                self.retired.insert((at, range.first()), *range);
+            }
+            Record::Erased(Key::Retired(first)) => {
+                self.retired.remove(&(at, *first));
+            }
+            Record::Identity { .. } | Record::Sequence { .. } | Record::Erased(_) => {}
+        }
+    }
+
+    fn is_retired(&self, at: NodeId, range: TxRange) -> bool {
+        let mut ranges = self.retired.iter().filter(|((node, _), _)| *node == at).map(|(_, known)| known);
+        ranges.any(|known| known.contains(range.first()) && known.contains(range.last()))
+    }
+
+    fn paxos(&self, at: NodeId, instance: InstanceId, message: paxos::Message<Vote>) -> Result<(), Violation> {
+        let state = self.acceptors.get(&(at, instance));
+        let holds = match message {
+            paxos::Message::Prepare { ballot } => self.rounds.get(&at).is_some_and(|reserved| ballot.round < *reserved),
+            paxos::Message::Promise { ballot, .. } => state.is_some_and(|state| state.promised >= Some(ballot)),
+            paxos::Message::Accepted { ballot, value } => state.is_some_and(|state| {
+                // A later acceptance may have replaced it, while this one was waiting to leave.
+                state.accepted.is_some_and(|accepted| accepted.0 > ballot || accepted == (ballot, value))
+            }),
+            paxos::Message::Accept { ballot, value } if ballot.is_initial() => {
+                self.votes.get(&(at, instance.tx)) == Some(&value)
+            }
+            paxos::Message::Accept { .. } | paxos::Message::Reject { .. } => true,
+        };
+        require(NAME, holds, || format!("{at} says {message:?} of {instance}, with only {state:?} on its disk"))
+    }
+}
+
+impl Property for PersistBeforeSend {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Durable { at, record } => {
+                self.durable(*at, record);
+                Ok(())
+            }
+            Observation::Sent { at, message, .. } => {
+                for (instance, message) in paxos_of(*at, message) {
+                    self.paxos(*at, instance, message)?;
+                }
+                match message {
+                    Message::Finished { transaction, .. } => {
+                        let holds = self.finished.contains(&(*at, transaction.id()));
+                        require(NAME, holds, || format!("{at} says that it finished {}, unwritten", transaction.id()))
+                    }
+                    Message::Retired { range } | Message::RetiredNoted { range } => {
+                        require(NAME, self.is_retired(*at, *range), || format!("{at} says {message:?}, unwritten"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A transaction that is over is never taken up again: a node that has retired it durably writes, decides and answers
+//! nothing about it but that. The fault of cockroach#9377 and tikv#7364.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Observation, Property, Violation, outcome_of, require};
+use crate::{
+    NodeId, TxId,
+    commit::{Decision, Effect, Record, TxRange},
+};
+
+#[derive(Default)]
+pub(super) struct RetiredIsFinal {
+    retired: BTreeMap<NodeId, BTreeSet<TxRange>>,
+    /// What each node has said in steps, in order, about retirement.
+    said: BTreeMap<NodeId, BTreeSet<TxRange>>,
+}
+
+const NAME: &str = "a retired transaction is never decided again";
+
+fn covers(ranges: &BTreeMap<NodeId, BTreeSet<TxRange>>, at: NodeId, tx: TxId) -> bool {
+    ranges.get(&at).is_some_and(|ranges| ranges.iter().any(|range| range.contains(tx)))
+}
+
+impl Property for RetiredIsFinal {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Durable { at, record: Record::Retired(range) } => {
+                self.retired.entry(*at).or_default().insert(*range);
+            }
+            Observation::Started { at } | Observation::Stopped { at } => {
+                let durable = self.retired.get(at).cloned().unwrap_or_default();
+                self.said.insert(*at, durable);
+            }
+            Observation::Stepped { at, effects, .. } => {
+                for effect in *effects {
+                    let about = match effect {
+                        Effect::Persist(Record::Retired(range)) => {
+                            self.said.entry(*at).or_default().insert(*range);
+                            None
+                        }
+                        Effect::Persist(Record::Acceptor(record)) => Some(record.transaction.id()),
+                        Effect::Persist(Record::ResourceManager(record)) => Some(record.transaction.id()),
+                        Effect::Decide(Decision::Vote(transaction)) => Some(transaction.id()),
+                        Effect::Decide(decision) => outcome_of(decision).map(|(tx, _)| tx),
+                        Effect::Send { message, .. } => message.transaction().map(|transaction| transaction.id()),
+                        Effect::Persist(_) => None,
+                    };
+                    if let Some(tx) = about {
+                        require(NAME, !covers(&self.said, *at, tx), || format!("{at} retired {tx}, then: {effect:?}"))?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

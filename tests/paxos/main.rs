@@ -1,0 +1,59 @@
+//! Single-decree Paxos: each role alone, against naive twins, and all of them together through crashes.
+
+mod learner;
+mod proposer;
+mod protocol;
+mod sequences;
+
+use synod::{
+    Ballot, Effect, NodeId, Quorums,
+    paxos::{Input, Message, ProposerConfig},
+};
+
+/// Values are numbers.
+type Value = u64;
+
+const A: NodeId = NodeId(11);
+const B: NodeId = NodeId(12);
+const C: NodeId = NodeId(13);
+const ACCEPTORS: [NodeId; 3] = [A, B, C];
+const PROPOSERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+/// The proposer whose initial ballot it is, where anyone's.
+const OWNER: NodeId = PROPOSERS[0];
+/// A node that is nothing in this decree.
+const STRANGER: NodeId = NodeId(99);
+
+fn ballot(round: u64, node: NodeId) -> Ballot {
+    Ballot::new(round, node)
+}
+
+fn config(id: NodeId) -> ProposerConfig {
+    ProposerConfig {
+        id,
+        acceptors: Quorums::majority(ACCEPTORS).unwrap(),
+        proposers: PROPOSERS.to_vec(),
+        owner: Some(OWNER),
+        eager: false,
+    }
+}
+
+fn receive(from: NodeId, message: Message<Value>) -> Input<Value> {
+    Input::Receive { from, message }
+}
+
+fn promise(from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Value)>) -> Input<Value> {
+    receive(from, Message::Promise { ballot, accepted })
+}
+
+fn accepted(from: NodeId, ballot: Ballot, value: Value) -> Input<Value> {
+    receive(from, Message::Accepted { ballot, value })
+}
+
+fn reject(from: NodeId, ballot: Ballot, promised: Ballot) -> Input<Value> {
+    receive(from, Message::Reject { ballot, promised })
+}
+
+/// One copy of `message` for every acceptor.
+fn to_all<R, D>(message: Message<Value>) -> Vec<Effect<R, Message<Value>, D>> {
+    ACCEPTORS.map(|to| Effect::Send { to, message }).into()
+}

@@ -1,0 +1,172 @@
+//! Public data survives serde, and what is checked at birth is checked when it is read.
+
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use synod::{
+    Ballot, Effect, InstanceId, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing, TxId,
+    codec::Frame,
+    commit::{
+        AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits, Message,
+        Outcome, Part, Record, ResourceManagerRecord, Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange,
+        Vote,
+    },
+    paxos, strategies,
+};
+
+/// What comes back is what went in. Returns the text that was between.
+fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) -> String {
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{text}");
+    text
+}
+
+/// Why `value` is no `T`.
+fn refused<T: DeserializeOwned + Debug>(value: Value) -> String {
+    serde_json::from_value::<T>(value).unwrap_err().to_string()
+}
+
+fn transaction() -> Transaction {
+    Transaction::new(TxId { origin: NodeId(7), seq: 1 }, [NodeId(1), NodeId(2)], *b"hi").unwrap()
+}
+
+#[test]
+fn what_is_not_checked_at_birth_survives() {
+    let (node, ballot) = (NodeId(3), Ballot::new(1, NodeId(3)));
+    let tx = TxId { origin: node, seq: u64::MAX };
+    survives(&InstanceId { tx, rm: node });
+    survives(&Members::default().with(0).with(127));
+    survives(&[Phase::Prepare, Phase::Accept]);
+    survives(&[Standing::Won, Standing::Lost, Standing::Pending]);
+    survives(&Refusal::ALL.to_vec());
+    survives(&[Vote::Prepared, Vote::Aborted]);
+    survives(&[Outcome::Committed, Outcome::Aborted]);
+    survives(&[Learning::Leader, Learning::Everyone]);
+    survives(&[Targets::All, Targets::Quorum]);
+    survives(&(Time(9), Timeouts::default(), Limits::default(), ClusterId(*b"0123456789abcdef")));
+    survives(&Packet { to: node, messages: vec![1, 2] });
+    survives(&vec![Effect::Persist(1), Effect::Send { to: node, message: 2 }, Effect::Decide(3)]);
+    survives(&paxos::AcceptorRecord { promised: Some(ballot), accepted: Some((ballot, 5)) });
+    survives(&paxos::ProposerRecord { round: 4, initial: Some(5) });
+    survives(&Frame { from: node, to: node, messages: vec![Message::Begin { transaction: transaction() }] });
+    survives(&vec![
+        Decision::Vote(transaction()),
+        Decision::Commit(tx),
+        Decision::Abort(tx),
+        Decision::Decided { tx, outcome: Outcome::Committed },
+        Decision::Completed { tx, outcome: Outcome::Aborted },
+    ]);
+    survives(&paxos::ProposerConfig {
+        id: node,
+        acceptors: Quorums::majority([node]).unwrap(),
+        proposers: vec![node],
+        owner: None,
+        eager: true,
+    });
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_made_survives(
+        config in strategies::config(),
+        quorums in strategies::quorum_spec(),
+        cluster in strategies::cluster_spec(),
+        transaction in strategies::transaction_spec(),
+        message in strategies::any_message(),
+        paxos in strategies::paxos_input(strategies::vote()),
+        record in strategies::record(),
+        key in strategies::key(),
+    ) {
+        survives::<Config>(&config);
+        survives::<QuorumSpec>(&quorums);
+        survives::<ClusterSpec>(&cluster);
+        survives::<TransactionSpec>(&transaction);
+        survives::<Message>(&message);
+        survives::<paxos::Input<Vote>>(&paxos);
+        survives::<Record>(&record);
+        survives::<Key>(&key);
+    }
+
+    #[test]
+    fn inputs_survive(input in strategies::cluster().prop_flat_map(|cluster| strategies::input(&cluster))) {
+        survives::<Input>(&input);
+    }
+
+    #[test]
+    fn plain_data_is_read_as_what_it_describes_or_not_at_all(
+        quorums in strategies::quorum_spec(),
+        cluster in strategies::cluster_spec(),
+        transaction in strategies::transaction_spec(),
+    ) {
+        let read: Option<Quorums> = serde_json::from_str(&serde_json::to_string(&quorums).unwrap()).ok();
+        prop_assert_eq!(read, quorums.try_into().ok());
+        let read: Option<Cluster> = serde_json::from_str(&serde_json::to_string(&cluster).unwrap()).ok();
+        prop_assert_eq!(read, cluster.try_into().ok());
+        let read: Option<Transaction> = serde_json::from_str(&serde_json::to_string(&transaction).unwrap()).ok();
+        prop_assert_eq!(read, transaction.try_into().ok());
+    }
+}
+
+#[test]
+fn checked_data_is_written_as_its_plain_data() {
+    let quorums = Quorums::flexible([NodeId(2), NodeId(1)], 1, 2).unwrap();
+    assert_eq!(survives(&quorums), survives(&QuorumSpec::from(quorums)));
+    assert_eq!(survives(&transaction()), survives(&TransactionSpec::from(transaction())));
+    assert_eq!(survives(&TxRange::new(NodeId(1), 2, 3).unwrap()), "[1,2,3]");
+}
+
+#[test]
+fn quorums_that_need_not_meet_are_not_read() {
+    let reason = refused::<Quorums>(json!({ "members": [[1, 1], [2, 1]], "prepare": 1, "accept": 1 }));
+    assert!(reason.contains("need not intersect"), "{reason}");
+}
+
+#[test]
+fn a_cluster_without_managers_or_with_broken_quorums_is_not_read() {
+    let cluster = Cluster::new(ClusterId::default(), Quorums::majority([NodeId(1)]).unwrap(), [NodeId(1)]).unwrap();
+    let config = serde_json::to_value(Config::new(cluster, NodeId(1), 0)).unwrap();
+    assert!(serde_json::from_value::<Config>(config.clone()).is_ok());
+
+    let mut changed = config.clone();
+    changed["cluster"]["managers"] = json!([]);
+    assert!(refused::<Config>(changed).contains("at least one transaction manager"));
+
+    let mut changed = config;
+    changed["cluster"]["acceptors"]["members"] = json!([]);
+    assert!(refused::<Config>(changed).contains("at least one acceptor"));
+}
+
+#[test]
+fn a_message_or_record_about_a_transaction_that_is_none_is_not_read() {
+    let spec =
+        |participants: &[u64]| json!({ "id": { "origin": 1, "seq": 1 }, "participants": participants, "meta": [] });
+    for (participants, why) in [(&[][..], "at least one"), (&[1, 1], "named twice"), (&[2, 1], "out of order")] {
+        let transaction = spec(participants);
+        let reason = refused::<Message>(json!({ "Begin": { "transaction": transaction } }));
+        assert!(reason.contains(why), "{reason}");
+        let acceptor = json!({ "transaction": transaction, "instances": [] });
+        assert!(refused::<AcceptorRecord>(acceptor).contains(why));
+        let manager = json!({ "transaction": transaction, "vote": null, "finished": null });
+        assert!(refused::<ResourceManagerRecord>(manager).contains(why));
+    }
+}
+
+#[test]
+fn an_empty_range_is_not_read() {
+    assert!(refused::<TxRange>(json!([1, 3, 2])).contains("ends before it begins"));
+    assert!(refused::<Record>(json!({ "Retired": [1, 3, 2] })).contains("ends before it begins"));
+}
+
+#[test]
+fn a_vote_of_257_is_not_read() {
+    assert!(
+        serde_json::from_value::<Part>(json!({ "rm": 1, "message": { "Accept": {
+        "ballot": { "round": 0, "node": 1 }, "value": "Prepared"
+    } } }))
+        .is_ok()
+    );
+    refused::<Vote>(json!(257));
+    refused::<Vote>(json!(1));
+}
