@@ -1,5 +1,7 @@
 //! What an outbox promises: nothing is seen before the writes ahead of it are durable, whatever the order of events.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a real thread writes here, and may hang")]
+
 use std::{
     sync::mpsc,
     thread,

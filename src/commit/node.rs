@@ -31,7 +31,11 @@ const BLOCK: u64 = 1024;
 /// How many unacknowledged ranges an acceptor is sent again at a time.
 const RANGES_AT_ONCE: usize = 64;
 
-/// All roles of one process. See the [module's](self) documentation.
+/// All roles of one process: whichever the configuration and each transaction give it.
+///
+/// It takes an [`Input`] and yields [`Effect`]s, to be carried out in order; [`Outbox`](crate::Outbox) sees to that. It
+/// never fails: what it cannot take it refuses, counts in [`metrics`](Self::metrics), and [`check`](Self::check) says
+/// why. Time is what [`Input::Tick`] tells it, and [`deadline`](Self::deadline) says when the next one matters.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: Config,
