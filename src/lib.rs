@@ -84,6 +84,7 @@ extern crate alloc;
 
 pub mod commit;
 pub mod paxos;
+pub mod perform;
 
 #[cfg(feature = "codec")]
 pub mod codec;

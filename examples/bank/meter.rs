@@ -1,0 +1,85 @@
+//! What the transfers cost, counted as the paper counts.
+
+use std::collections::HashMap;
+
+use synod::{
+    Packet, TxId,
+    commit::{Message, Record},
+};
+
+use crate::cast::Cast;
+
+/// Counts of one node, or of all.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    costs: HashMap<TxId, Cost>,
+    /// Batches that were made durable.
+    pub(crate) syncs: u64,
+    /// Packets: all messages of one flush to one node.
+    pub(crate) packets: u64,
+}
+
+/// What one transaction cost until all of its branches knew the outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    pub(crate) messages: u64,
+    pub(crate) writes: u64,
+}
+
+impl Meter {
+    /// Counts the records of votes and of bundles, as the paper does.
+    pub(crate) fn written(&mut self, records: &[Record]) {
+        self.syncs += 1;
+        for record in records {
+            match record {
+                Record::ResourceManager(record) if record.finished.is_none() => {
+                    self.cost(record.transaction.id()).writes += 1;
+                }
+                Record::Acceptor(record) => self.cost(record.transaction.id()).writes += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// Counts the messages up to the outcome; what finishes and retires comes after.
+    pub(crate) fn sent(&mut self, packet: &Packet<Message>) {
+        self.packets += 1;
+        for message in &packet.messages {
+            match message {
+                Message::Finished { .. } | Message::Retired { .. } | Message::RetiredNoted { .. } => {}
+                _ => {
+                    if let Some(transaction) = message.transaction() {
+                        self.cost(transaction.id()).messages += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the counts of another meter, and clears it.
+    pub(crate) fn take(&mut self, other: &mut Self) {
+        let other = std::mem::take(other);
+        self.syncs += other.syncs;
+        self.packets += other.packets;
+        for (tx, cost) in other.costs {
+            let total = self.cost(tx);
+            total.messages += cost.messages;
+            total.writes += cost.writes;
+        }
+    }
+
+    pub(crate) fn of(&self, tx: TxId) -> Cost {
+        self.costs.get(&tx).copied().unwrap_or_default()
+    }
+
+    fn cost(&mut self, tx: TxId) -> &mut Cost {
+        self.costs.entry(tx).or_default()
+    }
+}
+
+/// What a commit among `branches` costs in the paper's own layout (Gray and Lamport 2006, section 5).
+pub(crate) fn paper(cast: &Cast, branches: u64, faster: bool) -> Cost {
+    let (n, f) = (branches, cast.quorum() - 1);
+    let messages = if faster { 2 * n * f + 3 * n - 1 } else { n * f + f + 3 * n - 1 };
+    Cost { messages, writes: n + f + 1 }
+}

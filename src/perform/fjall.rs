@@ -1,0 +1,170 @@
+//! Records in a [fjall] database.
+//!
+//! Every write is one atomic batch with a durable commit: after a crash, and after SIGKILL at any moment, a batch is
+//! there as a whole or not at all, and it is there if [`Storage::persist`] has returned.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    vec::Vec,
+};
+
+use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+
+use super::Storage;
+use crate::{codec, commit::Record};
+
+/// The keyspace that [`FjallStorage::open`] uses.
+pub const KEYSPACE: &str = "synod";
+
+/// A storage in one keyspace of a fjall database.
+#[derive(Clone)]
+pub struct FjallStorage {
+    database: Database,
+    records: Keyspace,
+    mode: PersistMode,
+}
+
+/// Why a fjall storage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FjallError {
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] ::fjall::Error),
+    /// The folder of a new database could not be made.
+    #[error("the folder {path} could not be made")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The stored bytes are no record.
+    #[error("the stored bytes are no record")]
+    Undecodable(#[from] codec::DecodeError),
+    /// A record is stored under a key that is not its own.
+    #[error("a record is stored under a key that is not its own: {0:?}")]
+    Misfiled(Record),
+}
+
+impl FjallStorage {
+    /// The storage in the database at `path`. If there is nothing or an empty folder, a database is made there, as a whole
+    /// or not at all.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, FjallError> {
+        let path = path.as_ref();
+        if is_blank(path) {
+            create_whole(path, |fresh| {
+                Self::within(Database::builder(fresh).worker_threads(1).open()?, KEYSPACE).map(drop)
+            })?;
+        }
+        Self::within(Database::builder(path).worker_threads(1).open()?, KEYSPACE)
+    }
+
+    /// The storage in one keyspace of the caller's own database, which is made if there is none of that name. Nothing
+    /// else may write to that keyspace.
+    pub fn within(database: Database, keyspace: &str) -> Result<Self, FjallError> {
+        let records = database.keyspace(keyspace, KeyspaceCreateOptions::default)?;
+        Ok(Self { database, records, mode: PersistMode::SyncAll })
+    }
+
+    /// This storage, with another kind of sync. [`PersistMode::Buffer`] outlives the process, but not the machine.
+    #[must_use]
+    pub fn with_mode(self, mode: PersistMode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// The database, for the caller's own keyspaces.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Makes `records` durable, and in the same atomic batch whatever `add` puts there: a resource's own changes.
+    pub fn persist_with(
+        &mut self,
+        records: &[Record],
+        add: impl FnOnce(&mut OwnedWriteBatch),
+    ) -> Result<(), FjallError> {
+        // A batch has one sequence number: of two writes to one key fjall may keep either, so only the last one goes in.
+        let last: BTreeMap<_, _> = records.iter().map(|record| (record.key(), record)).collect();
+        let mut batch = self.database.batch().durability(Some(self.mode));
+        for (key, record) in last {
+            if record.is_tombstone() {
+                batch.remove(&self.records, codec::encode_key(&key));
+            } else {
+                batch.insert(&self.records, codec::encode_key(&key), codec::encode_record(record));
+            }
+        }
+        add(&mut batch);
+        Ok(batch.commit()?)
+    }
+}
+
+impl Storage for FjallStorage {
+    type Error = FjallError;
+
+    fn load(&mut self) -> Result<Vec<Record>, FjallError> {
+        let mut records = Vec::new();
+        for entry in self.records.iter() {
+            let (key, value) = entry.into_inner()?;
+            let record = codec::decode_record(&value)?;
+            if codec::encode_key(&record.key()) != *key {
+                return Err(FjallError::Misfiled(record));
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn persist(&mut self, records: &[Record]) -> Result<(), FjallError> {
+        self.persist_with(records, |_| {})
+    }
+}
+
+impl core::fmt::Debug for FjallStorage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("FjallStorage").field("path", &self.records.path()).field("mode", &self.mode).finish()
+    }
+}
+
+/// Makes a folder of databases appear at `path` as a whole or not at all. (fjall cannot open what a kill left half made.)
+///
+/// `fill` makes them in a folder next to `path`, and closes them; what an earlier kill left there is removed first.
+pub fn create_whole<E>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E>
+where
+    E: From<FjallError>,
+{
+    let failed = |source| FjallError::Folder { path: path.into(), source };
+    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+    let mut unfinished = name.to_os_string();
+    unfinished.push(".unfinished");
+    let unfinished = path.with_file_name(unfinished);
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(failed)?;
+    match fs::remove_dir_all(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error).into()),
+        _ => {}
+    }
+    fill(&unfinished)?;
+    // This removes an empty folder only, and then there is nothing to be lost.
+    let _ = fs::remove_dir(path);
+    fs::rename(&unfinished, path).map_err(failed)?;
+    sync_folder(parent).map_err(failed)?;
+    Ok(())
+}
+
+fn is_blank(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Windows has no such thing.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}

@@ -1,0 +1,187 @@
+//! Handlers that live in memory: for tests, and to start with.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+    vec::Vec,
+};
+use core::cell::RefCell;
+
+use super::{Storage, Transport};
+use crate::{
+    NodeId, Packet,
+    commit::{Key, Message, Record},
+};
+
+/// A storage in memory. A clone is another handle to the same records, so that a node can be dropped and restored.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage(Rc<RefCell<Disk>>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    records: BTreeMap<Key, Record>,
+    writes: u64,
+    /// How many records are still written before a write fails.
+    until_failure: Option<usize>,
+}
+
+/// A write that was told to fail did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the write failed after {written} records")]
+pub struct WriteFailed {
+    /// How many records of the batch are durable nevertheless.
+    pub written: usize,
+}
+
+impl MemoryStorage {
+    /// A blank storage.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A storage that holds `records`.
+    pub fn with_records(records: impl IntoIterator<Item = Record>) -> Self {
+        let storage = Self::new();
+        records.into_iter().for_each(|record| storage.0.borrow_mut().write(&record));
+        storage
+    }
+
+    /// Lets `records` more records be written. The write that wants to go beyond that fails, with a prefix of its batch
+    /// durable: a crash in the middle of a log. Then all goes well again.
+    pub fn fail_after(&self, records: usize) {
+        self.0.borrow_mut().until_failure = Some(records);
+    }
+
+    /// Forgets everything: a new, blank disk.
+    pub fn wipe(&self) {
+        self.0.borrow_mut().records.clear();
+    }
+
+    /// The records that are durable, in the order of their keys.
+    pub fn records(&self) -> Vec<Record> {
+        self.0.borrow().records.values().cloned().collect()
+    }
+
+    /// How many keys have a record.
+    pub fn len(&self) -> usize {
+        self.0.borrow().records.len()
+    }
+
+    /// Whether there is no record at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many batches were written. Each would be one sync of a disk.
+    pub fn writes(&self) -> u64 {
+        self.0.borrow().writes
+    }
+}
+
+impl Disk {
+    fn write(&mut self, record: &Record) {
+        if record.is_tombstone() {
+            self.records.remove(&record.key());
+        } else {
+            self.records.insert(record.key(), record.clone());
+        }
+    }
+}
+
+impl Storage for MemoryStorage {
+    type Error = WriteFailed;
+
+    fn load(&mut self) -> Result<Vec<Record>, WriteFailed> {
+        Ok(self.records())
+    }
+
+    fn persist(&mut self, records: &[Record]) -> Result<(), WriteFailed> {
+        let mut disk = self.0.borrow_mut();
+        if !records.is_empty() {
+            disk.writes += 1;
+        }
+        for (written, record) in records.iter().enumerate() {
+            match &mut disk.until_failure {
+                Some(0) => {
+                    disk.until_failure = None;
+                    return Err(WriteFailed { written });
+                }
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            disk.write(record);
+        }
+        Ok(())
+    }
+}
+
+/// A network inside one process: a queue per node. A clone is another handle to the same network.
+#[derive(Clone, Debug, Default)]
+pub struct Network(Rc<RefCell<Wires>>);
+
+#[derive(Debug, Default)]
+struct Wires {
+    queues: BTreeMap<NodeId, VecDeque<(NodeId, Vec<Message>)>>,
+    cut_off: BTreeSet<NodeId>,
+    packets: u64,
+}
+
+/// One node's way to the others.
+#[derive(Clone, Debug)]
+pub struct Port {
+    node: NodeId,
+    network: Network,
+}
+
+impl Network {
+    /// A network with nothing under way.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The way from `node` to the others.
+    pub fn port(&self, node: NodeId) -> Port {
+        Port { node, network: self.clone() }
+    }
+
+    /// The next packet for `node`, and who sent it.
+    pub fn receive(&self, node: NodeId) -> Option<(NodeId, Vec<Message>)> {
+        self.0.borrow_mut().queues.get_mut(&node)?.pop_front()
+    }
+
+    /// Loses all packets under way to `node`, and says how many.
+    pub fn lose(&self, node: NodeId) -> usize {
+        self.0.borrow_mut().queues.remove(&node).map_or(0, |queue| queue.len())
+    }
+
+    /// From now on loses all packets from and to `node`.
+    pub fn cut_off(&self, node: NodeId) {
+        self.lose(node);
+        self.0.borrow_mut().cut_off.insert(node);
+    }
+
+    /// Connects `node` again.
+    pub fn reconnect(&self, node: NodeId) {
+        self.0.borrow_mut().cut_off.remove(&node);
+    }
+
+    /// How many packets are under way.
+    pub fn in_flight(&self) -> usize {
+        self.0.borrow().queues.values().map(VecDeque::len).sum()
+    }
+
+    /// How many packets were sent, ever.
+    pub fn packets(&self) -> u64 {
+        self.0.borrow().packets
+    }
+}
+
+impl Transport for Port {
+    fn send(&mut self, packet: Packet<Message>) {
+        let mut wires = self.network.0.borrow_mut();
+        wires.packets += 1;
+        if !wires.cut_off.contains(&self.node) && !wires.cut_off.contains(&packet.to) {
+            wires.queues.entry(packet.to).or_default().push_back((self.node, packet.messages));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The driver and the memory handlers: one write a flush, nothing before it, and nothing after a failed one.
+
+use std::cell::RefCell;
+
+use synod::{
+    NodeId, Quorums, Refusal, RestoreError, TxId,
+    commit::{
+        Cluster, ClusterId, Config, Decision, Input, Key, Message, Outcome, Record, ResourceManagerState, Status,
+        Transaction, Vote,
+    },
+    perform::{
+        Driver, DriverError, Handlers, NoResource, Progress, Resource,
+        memory::{MemoryStorage, Network, Port, WriteFailed},
+    },
+};
+
+const MANAGER: NodeId = NodeId(1);
+const BRANCHES: [NodeId; 2] = [NodeId(2), NodeId(3)];
+
+/// A resource that does as it is told, and remembers what it was asked.
+#[derive(Default)]
+struct Puppet {
+    vote: Option<Vote>,
+    commits_later: bool,
+    asked: RefCell<Vec<Decision>>,
+}
+
+impl Puppet {
+    fn voting(vote: Option<Vote>) -> Self {
+        Self { vote, ..Self::default() }
+    }
+
+    fn note(&self, decision: Decision) {
+        self.asked.borrow_mut().push(decision);
+    }
+}
+
+impl Resource for Puppet {
+    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
+        self.note(Decision::Vote(transaction.clone()));
+        self.vote
+    }
+
+    fn commit(&mut self, tx: TxId) -> Progress {
+        self.note(Decision::Commit(tx));
+        if self.commits_later { Progress::Later } else { Progress::Finished }
+    }
+
+    fn abort(&mut self, tx: TxId) -> Progress {
+        self.note(Decision::Abort(tx));
+        Progress::Finished
+    }
+
+    fn decided(&mut self, tx: TxId, outcome: Outcome) {
+        self.note(Decision::Decided { tx, outcome });
+    }
+
+    fn completed(&mut self, tx: TxId, outcome: Outcome) {
+        self.note(Decision::Completed { tx, outcome });
+    }
+}
+
+type Member = (Driver, Handlers<MemoryStorage, Port, Puppet>);
+
+fn config(node: NodeId) -> Config {
+    let cluster = Cluster::new(ClusterId([7; 16]), Quorums::majority([MANAGER]).unwrap(), [MANAGER]).unwrap();
+    Config::new(cluster, node, 0)
+}
+
+fn handlers(network: &Network, node: NodeId) -> Handlers<MemoryStorage, Port, Puppet> {
+    let resource = Puppet::voting(Some(Vote::Prepared));
+    Handlers { storage: MemoryStorage::new(), transport: network.port(node), resource }
+}
+
+fn member(network: &Network, node: NodeId) -> Member {
+    let mut handlers = handlers(network, node);
+    (Driver::create(config(node), &mut handlers).unwrap(), handlers)
+}
+
+fn transaction(seq: u64) -> Transaction {
+    Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, b"what it is about").unwrap()
+}
+
+/// Runs until nothing is under way.
+fn run(network: &Network, members: &mut [Member]) {
+    while members.iter().any(|(driver, _)| !driver.is_idle()) || network.in_flight() > 0 {
+        for (driver, handlers) in members.iter_mut() {
+            while let Some((from, messages)) = network.receive(driver.node().config().id) {
+                driver.receive(from, messages);
+            }
+            driver.flush(handlers).unwrap();
+        }
+    }
+}
+
+fn prepare(seq: u64) -> Message {
+    Message::Prepare { transaction: transaction(seq) }
+}
+
+#[test]
+fn a_transaction_that_all_can_commit_is_committed_completed_and_forgotten() {
+    let network = Network::new();
+    let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
+    members[0].0.push(Input::Begin(transaction(1)));
+    run(&network, &mut members);
+
+    let tx = transaction(1).id();
+    let [outcome, completed] = [
+        Decision::Decided { tx, outcome: Outcome::Committed },
+        Decision::Completed { tx, outcome: Outcome::Committed },
+    ];
+    assert_eq!(*members[0].1.resource.asked.borrow(), [outcome, completed]);
+    for (driver, handlers) in &members[1..] {
+        let asked = handlers.resource.asked.borrow();
+        assert_eq!(*asked, [Decision::Vote(transaction(1)), Decision::Commit(tx)]);
+        assert_eq!(driver.node().status(tx), Status::Retired);
+        let keys: Vec<Key> = handlers.storage.records().iter().map(Record::key).collect();
+        assert_eq!(keys, [Key::Identity, Key::Retired(tx)]);
+    }
+}
+
+#[test]
+fn votes_and_outcomes_may_be_answered_later() {
+    let network = Network::new();
+    let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
+    members[2].1.resource = Puppet { vote: None, commits_later: true, ..Puppet::default() };
+    members[0].0.push(Input::Begin(transaction(1)));
+    run(&network, &mut members);
+
+    let tx = transaction(1).id();
+    let state = |member: &Member| match member.0.node().status(tx) {
+        Status::Open { state, .. } => state,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(state(&members[1]), Some(ResourceManagerState::Prepared));
+    members[2].0.push(Input::Vote { tx, vote: Vote::Prepared });
+    run(&network, &mut members);
+    assert_eq!(members[2].1.resource.asked.borrow().last(), Some(&Decision::Commit(tx)));
+    assert_ne!(members[2].0.node().status(tx), Status::Retired);
+    members[2].0.push(Input::Finished(tx));
+    run(&network, &mut members);
+    assert_eq!(members[2].0.node().status(tx), Status::Retired);
+}
+
+#[test]
+fn whatever_is_gathered_between_two_flushes_is_one_write() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    let before = handlers.storage.writes();
+    driver.receive(MANAGER, (1..=50).map(prepare));
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!(handlers.storage.writes(), before + 1);
+    assert_eq!(handlers.storage.len(), 1 + 50);
+    assert_eq!(network.packets(), 1, "fifty votes to one acceptor are one packet");
+}
+
+#[test]
+fn after_a_failed_write_nothing_is_sent_and_nothing_more_is_done() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    handlers.storage.fail_after(1);
+    driver.receive(MANAGER, [prepare(1), prepare(2)]);
+    assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Write(WriteFailed { written: 1 }))));
+    assert!(driver.is_fenced());
+    driver.receive(MANAGER, [prepare(3)]);
+    assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Fenced)));
+    assert_eq!(network.packets(), 0);
+
+    // What was durable by then is what the restored node knows: the vote that was never sent binds it.
+    let restored = Driver::restore(config(BRANCHES[0]), &mut handlers).unwrap();
+    assert_eq!(restored.node().in_doubt().len(), 1);
+    assert_eq!(restored.node().status(transaction(2).id()), Status::Unknown);
+}
+
+#[test]
+fn a_driver_restored_from_every_prefix_of_its_writes_reaches_the_same_outcome() {
+    for records in 0.. {
+        let network = Network::new();
+        let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
+        members[1].1.storage.fail_after(records);
+        let mut crashed = false;
+        let tx = transaction(1).id();
+        members[0].0.push(Input::Begin(transaction(1)));
+        for turn in 0..100_000 {
+            for (driver, handlers) in &mut members {
+                let node = driver.node().config().id;
+                while let Some((from, messages)) = network.receive(node) {
+                    driver.receive(from, messages);
+                }
+                driver.push(Input::Tick(synod::commit::Time(turn * 10)));
+                if driver.flush(handlers).is_err() {
+                    crashed = true;
+                    network.lose(node);
+                    *driver = Driver::restore(config(node), handlers).unwrap();
+                }
+            }
+            if members.iter().all(|(driver, _)| driver.node().status(tx) == Status::Retired) {
+                break;
+            }
+        }
+        let last = |member: &Member| member.1.resource.asked.borrow().last().cloned();
+        for (driver, _) in &members {
+            assert_eq!(driver.node().status(tx), Status::Retired, "after {records} records");
+            assert_eq!(driver.node().metrics().violations(), 0);
+        }
+        let committed = last(&members[2]) == Some(Decision::Commit(tx));
+        let expected = if committed { Decision::Commit(tx) } else { Decision::Abort(tx) };
+        assert_eq!(last(&members[1]), Some(expected), "after {records} records");
+        if !crashed {
+            assert!(records > 2, "the branch writes its vote, its outcome, and that all is over");
+            break;
+        }
+    }
+}
+
+#[test]
+fn storage_that_is_in_use_is_not_created_on_and_blank_storage_is_not_restored() {
+    let network = Network::new();
+    let (_, mut handlers) = member(&network, BRANCHES[0]);
+    assert!(matches!(Driver::create(config(BRANCHES[0]), &mut handlers), Err(DriverError::InUse)));
+    assert!(Driver::restore(config(BRANCHES[0]), &mut handlers).is_ok());
+    handlers.storage.wipe();
+    let restored = Driver::restore(config(BRANCHES[0]), &mut handlers);
+    assert!(matches!(restored, Err(DriverError::Restore(RestoreError::NoIdentity))));
+}
+
+#[test]
+fn an_input_that_would_be_refused_is_not_taken_when_it_is_offered() {
+    let network = Network::new();
+    let (mut driver, _) = member(&network, BRANCHES[0]);
+    let unknown = transaction(1).id();
+    assert_eq!(driver.offer(Input::Finished(unknown)), Err(Refusal::UnknownTransaction));
+    assert_eq!(driver.node().metrics().steps, 0);
+}
+
+#[test]
+fn a_name_that_was_allocated_is_reserved_in_the_write_of_the_step_that_uses_it() {
+    let network = Network::new();
+    let mut handlers =
+        Handlers { storage: MemoryStorage::new(), transport: network.port(MANAGER), resource: NoResource };
+    let mut driver = Driver::create(config(MANAGER), &mut handlers).unwrap();
+    let tx = driver.allocate().unwrap();
+    driver.push(Input::Begin(Transaction::new(tx, BRANCHES, []).unwrap()));
+    assert_eq!(network.packets(), 0);
+    driver.flush(&mut handlers).unwrap();
+    assert!(network.packets() > 0);
+    let mut restored = Driver::restore(config(MANAGER), &mut handlers).unwrap();
+    assert!(restored.allocate().unwrap() > tx);
+}
+
+#[test]
+fn a_network_loses_what_is_sent_to_and_from_a_node_that_is_cut_off() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    network.cut_off(MANAGER);
+    driver.receive(MANAGER, [prepare(1)]);
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!((network.packets(), network.in_flight()), (1, 0));
+    network.reconnect(MANAGER);
+    driver.receive(MANAGER, [prepare(2)]);
+    driver.flush(&mut handlers).unwrap();
+    let (from, messages) = network.receive(MANAGER).unwrap();
+    assert_eq!((from, messages.len()), (BRANCHES[0], 1));
+}
