@@ -31,7 +31,7 @@ use super::{
     retired::Retired,
     timers::{Role, Timers},
 };
-use crate::{Machine, NodeId, Refusal, TxId, effect};
+use crate::{Machine, NodeId, Refusal, TxId};
 
 /// All roles of one process: whichever the configuration and each transaction give it.
 ///
@@ -67,7 +67,7 @@ impl Node {
     /// A new node, of an id that was never used before in its cluster, and its first effect: the record of its identity.
     pub fn create(config: Config) -> (Self, Vec<Effect>) {
         let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
-        (Self::blank(config), alloc::vec![effect::Effect::Persist(identity)])
+        (Self::blank(config), alloc::vec![Effect::Persist(identity)])
     }
 
     fn blank(config: Config) -> Self {
@@ -100,7 +100,7 @@ impl Node {
     /// step. Show the name to the world only after that, as a transaction that is begun with it does by itself.
     pub fn allocate(&mut self) -> Option<TxId> {
         let (seq, reserved) = self.sequence.take(0)?;
-        self.owed.extend(reserved.map(|reserved| effect::Effect::Persist(Record::Sequence { reserved })));
+        self.owed.extend(reserved.map(|reserved| Effect::Persist(Record::Sequence { reserved })));
         Some(TxId { origin: self.config.id, seq })
     }
 
@@ -194,7 +194,7 @@ impl Node {
         if self.retired.contains(tx) {
             if from != self.config.id {
                 let message = Message::Retired { range: TxRange::only(tx) };
-                effects.push(effect::Effect::Send { to: from, message });
+                effects.push(Effect::Send { to: from, message });
             }
             return Err(Refusal::Retired);
         }
@@ -217,7 +217,7 @@ impl Node {
                 if let Some(above) = tm.wants_round()
                     && let Some((round, reserved)) = self.rounds.take(above.saturating_add(1))
                 {
-                    let reservation = reserved.map(|reserved| effect::Effect::Persist(Record::Rounds { reserved }));
+                    let reservation = reserved.map(|reserved| Effect::Persist(Record::Rounds { reserved }));
                     effects.extend(reservation);
                     tm.recover(round, &mut self.scratch);
                     self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
@@ -228,7 +228,7 @@ impl Node {
         }
         for effect in self.scratch.drain(..) {
             match effect {
-                effect::Effect::Send { to, message } if to == self.config.id => self.local.push_back(message),
+                Effect::Send { to, message } if to == self.config.id => self.local.push_back(message),
                 effect => effects.push(effect),
             }
         }
@@ -275,9 +275,9 @@ impl Node {
     fn count(&mut self, effects: &[Effect]) {
         for effect in effects {
             let counter = match effect {
-                effect::Effect::Persist(_) => &mut self.metrics.writes,
-                effect::Effect::Send { .. } => &mut self.metrics.sends,
-                effect::Effect::Decide(_) => &mut self.metrics.decisions,
+                Effect::Persist(_) => &mut self.metrics.writes,
+                Effect::Send { .. } => &mut self.metrics.sends,
+                Effect::Decide(_) => &mut self.metrics.decisions,
             };
             *counter = counter.saturating_add(1);
         }

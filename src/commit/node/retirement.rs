@@ -9,7 +9,7 @@ use super::{
     },
     Node,
 };
-use crate::{NodeId, Refusal, TxId, effect};
+use crate::{NodeId, Refusal, TxId};
 
 /// How many unacknowledged ranges an acceptor is sent again at a time.
 const RANGES_AT_ONCE: usize = 64;
@@ -32,8 +32,7 @@ impl Node {
         }
         let others = open.transaction.participants().iter().copied();
         let others = others.filter(|rm| *rm != self.config.id && !self.config.cluster.acceptors().contains(*rm));
-        effects
-            .extend(acceptors.chain(others).map(|to| effect::Effect::Send { to, message: Message::Retired { range } }));
+        effects.extend(acceptors.chain(others).map(|to| Effect::Send { to, message: Message::Retired { range } }));
     }
 
     /// Someone says that transactions are over.
@@ -70,7 +69,7 @@ impl Node {
         }
         let acceptors = self.config.cluster.acceptors();
         if self.config.cluster.is_manager(from) && acceptors.contains(self.config.id) {
-            effects.push(effect::Effect::Send { to: from, message: Message::RetiredNoted { range } });
+            effects.push(Effect::Send { to: from, message: Message::RetiredNoted { range } });
         }
         result
     }
@@ -83,10 +82,10 @@ impl Node {
             let Some(mut open) = self.open.remove(&tx) else { continue };
             open.stop(&mut self.timers);
             if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
-                effects.push(effect::Effect::Persist(Record::Erased(Key::Acceptor(tx))));
+                effects.push(Effect::Persist(Record::Erased(Key::Acceptor(tx))));
             }
             if open.rm.as_ref().is_some_and(|rm| rm.has_record()) {
-                effects.push(effect::Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
+                effects.push(Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
             }
             dropped.push(open);
         }
@@ -129,7 +128,7 @@ impl Node {
                         ranges
                             .iter()
                             .take(RANGES_AT_ONCE)
-                            .map(|range| effect::Effect::Send { to: *acceptor, message: Message::Retired { range } }),
+                            .map(|range| Effect::Send { to: *acceptor, message: Message::Retired { range } }),
                     );
                 }
                 self.announcement.repetitions = self.announcement.repetitions.saturating_add(1);

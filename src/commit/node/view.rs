@@ -56,7 +56,7 @@ impl Node {
     }
 
     /// The transactions that the resource manager here is prepared in without knowing the outcome, in order of name.
-    /// [`Input::Inquire`] drives one to its outcome; there is no guessing.
+    /// [`Input::Inquire`](crate::commit::Input::Inquire) drives one to its outcome; there is no guessing.
     pub fn in_doubt(&self) -> Vec<InDoubt> {
         let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(&tx));
         open.filter_map(|open| {
