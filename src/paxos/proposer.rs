@@ -273,6 +273,11 @@ impl<V: Clone + PartialEq> Attempt<V> {
                 Err(Refusal::ImpossiblePromise)
             }
             (Message::Promise { .. }, AttemptPhase::Accept(_)) => Err(Refusal::PhaseIsOver),
+            (Message::Promise { accepted: Some((at, value)), .. }, AttemptPhase::Prepare(Some((highest, other))))
+                if at == highest && value != other =>
+            {
+                Err(Refusal::SecondValue)
+            }
             (Message::Accepted { .. }, AttemptPhase::Prepare(_)) => Err(Refusal::NothingProposed),
             (Message::Accepted { value, .. }, AttemptPhase::Accept(own)) if value != own => Err(Refusal::SecondValue),
             (Message::Reject { ballot, promised }, _) if promised <= ballot => Err(Refusal::IdleRejection),
