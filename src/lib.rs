@@ -108,3 +108,8 @@ pub use error::{Refusal, RestoreError};
 pub use id::{InstanceId, NodeId, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};
 pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};
+
+/// The README's code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,7 @@
 //! What an outbox promises: nothing is seen before the writes ahead of it are durable, whatever the order of events.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a real thread writes here, and may hang")]
+
 use std::{
     sync::mpsc,
     thread,
@@ -175,7 +177,7 @@ fn a_confirmation_that_races_with_the_next_write_does_not_fence() {
         }
     });
     let mut outbox = Numbers::new();
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_secs(10);
     for number in 0..20_000 {
         outbox.extend([persist(number), send(7, number)]);
         let pending = loop {

@@ -20,6 +20,7 @@ mod metrics;
 mod node;
 mod open;
 mod record;
+mod reserve;
 mod resource_manager;
 mod retired;
 mod timers;

@@ -9,6 +9,11 @@
 //! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
 //! 3. nothing depends on the order of the map of open transactions.
 
+mod admission;
+mod restore;
+mod retirement;
+mod view;
+
 use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
@@ -17,21 +22,22 @@ use alloc::{
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use self::retirement::Announcement;
+pub use self::view::{InDoubt, Status};
 use super::{
-    Acceptor, AcceptorRecord, Config, Decision, Effect, Input, Key, Message, Metrics, Outcome, Record, ResourceManager,
-    ResourceManagerRecord, ResourceManagerState, Time, Transaction, TxRange, Wait,
+    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, Time, Transaction, TxRange,
     open::{Open, mix},
+    reserve::Reserve,
     retired::Retired,
     timers::{Role, Timers},
 };
-use crate::{Machine, NodeId, Refusal, RestoreError, TxId, effect};
+use crate::{Machine, NodeId, Refusal, TxId};
 
-/// How many numbers or rounds one write reserves.
-const BLOCK: u64 = 1024;
-/// How many unacknowledged ranges an acceptor is sent again at a time.
-const RANGES_AT_ONCE: usize = 64;
-
-/// All roles of one process. See the [module's](self) documentation.
+/// All roles of one process: whichever the configuration and each transaction give it.
+///
+/// It takes an [`Input`] and yields [`Effect`]s, to be carried out in order; [`Outbox`](crate::Outbox) sees to that. It
+/// never fails: what it cannot take it refuses, counts in [`metrics`](Self::metrics), and [`check`](Self::check) says
+/// why. Time is what [`Input::Tick`] tells it, and [`deadline`](Self::deadline) says when the next one matters.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: Config,
@@ -57,96 +63,11 @@ pub struct Node {
     due: Vec<(TxId, Role)>,
 }
 
-/// Numbers of which a block is reserved durably before the first one is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reserve {
-    next: u64,
-    reserved: u64,
-}
-
-/// When unacknowledged ranges are sent again.
-#[derive(Clone, Copy, Debug, Default)]
-struct Announcement {
-    repetitions: u32,
-    due: Option<Time>,
-}
-
-/// What a node knows of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub enum Status {
-    /// Nothing. It may have never begun, or not reached this node.
-    Unknown,
-    /// It is open.
-    Open {
-        /// The state of the resource manager here, if there is one.
-        state: Option<ResourceManagerState>,
-        /// The outcome, if it is known here.
-        outcome: Option<Outcome>,
-    },
-    /// It is over: every resource manager has finished it.
-    Retired,
-}
-
-/// A transaction that the resource manager here is prepared in, without knowing the outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct InDoubt {
-    /// The transaction.
-    pub transaction: Transaction,
-    /// The state of the resource manager here.
-    pub state: ResourceManagerState,
-    /// For how long the node has had it open, in the caller's unit, as ticks have told.
-    pub age: u64,
-}
-
 impl Node {
     /// A new node, of an id that was never used before in its cluster, and its first effect: the record of its identity.
     pub fn create(config: Config) -> (Self, Vec<Effect>) {
         let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
-        (Self::blank(config), alloc::vec![effect::Effect::Persist(identity)])
-    }
-
-    /// The node that wrote `records`, in the order of writing. Of each key the last one counts.
-    ///
-    /// An error if the identity record is missing or another's: a blank disk does not vote. And an error if no node can
-    /// have written these records.
-    pub fn restore(config: Config, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
-        let latest: BTreeMap<Key, Record> = records.into_iter().map(|record| (record.key(), record)).collect();
-        match latest.get(&Key::Identity) {
-            Some(Record::Identity { cluster, .. }) if *cluster != config.cluster.id() => {
-                return Err(RestoreError::OtherCluster);
-            }
-            Some(Record::Identity { node, .. }) if *node != config.id => return Err(RestoreError::OtherNode(*node)),
-            Some(Record::Identity { .. }) => {}
-            _ => return Err(RestoreError::NoIdentity),
-        }
-        let mut node = Self::blank(config);
-        for record in latest.values() {
-            if let Record::Retired(range) = record {
-                node.retired.add(*range);
-            }
-        }
-        for record in latest.into_values() {
-            match record {
-                Record::Sequence { reserved } => node.sequence = Reserve { next: reserved, reserved },
-                Record::Rounds { reserved } => node.rounds = Reserve { next: reserved, reserved },
-                Record::Acceptor(record) => node.restore_acceptor(record)?,
-                Record::ResourceManager(record) => node.restore_rm(record)?,
-                Record::Identity { .. } | Record::Retired(_) | Record::Erased(_) => {}
-            }
-        }
-        if node.config.cluster.is_manager(node.config.id) && !node.retired.is_empty() {
-            for acceptor in other_acceptors(&node.config) {
-                node.announced.insert(acceptor, node.retired.clone());
-            }
-        }
-        for open in node.open.values_mut() {
-            // Which is armed first does not matter: none starts before the first tick, and then each by itself.
-            open.arm(&mut node.timers);
-        }
-        node.timers.sort_armed();
-        Ok(node)
+        (Self::blank(config), alloc::vec![Effect::Persist(identity)])
     }
 
     fn blank(config: Config) -> Self {
@@ -156,8 +77,8 @@ impl Node {
             retired: Retired::default(),
             announced: BTreeMap::new(),
             announcement: Announcement::default(),
-            sequence: Reserve { next: 1, reserved: 1 },
-            rounds: Reserve { next: 1, reserved: 1 },
+            sequence: Reserve::UNUSED,
+            rounds: Reserve::UNUSED,
             timers: Timers::default(),
             now: None,
             metrics: Metrics::default(),
@@ -166,57 +87,6 @@ impl Node {
             scratch: Vec::new(),
             due: Vec::new(),
         }
-    }
-
-    fn restore_acceptor(&mut self, record: AcceptorRecord) -> Result<(), RestoreError> {
-        let tx = record.transaction.id();
-        if self.retired.contains(tx) {
-            return Ok(());
-        }
-        if !self.config.cluster.acceptors().contains(self.config.id) {
-            return Err(RestoreError::NotAnAcceptor(tx));
-        }
-        let acceptor = Acceptor::restore(self.config.cluster.clone(), record)?;
-        let open = self.open.entry(tx).or_insert_with(|| Open::new(acceptor.transaction().clone()));
-        if open.transaction != *acceptor.transaction() {
-            return Err(RestoreError::OtherTransaction(tx));
-        }
-        open.acceptor = Some(acceptor.into());
-        Ok(())
-    }
-
-    fn restore_rm(&mut self, record: ResourceManagerRecord) -> Result<(), RestoreError> {
-        let tx = record.transaction.id();
-        if self.retired.contains(tx) {
-            return Ok(());
-        }
-        let rm = ResourceManager::restore(self.config.cluster.clone(), self.config.id, record)?;
-        let open = self.open.entry(tx).or_insert_with(|| Open::new(rm.transaction().clone()));
-        if open.transaction != *rm.transaction() {
-            return Err(RestoreError::OtherTransaction(tx));
-        }
-        open.rm = Some(rm.into());
-        Ok(())
-    }
-
-    /// The least set of records that would rebuild this node, so that a log can be cut. What it leaves out is volatile.
-    pub fn snapshot(&self) -> Vec<Record> {
-        let mut records = alloc::vec![Record::Identity { cluster: self.config.cluster.id(), node: self.config.id }];
-        if self.sequence.reserved > 1 {
-            records.push(Record::Sequence { reserved: self.sequence.reserved });
-        }
-        if self.rounds.reserved > 1 {
-            records.push(Record::Rounds { reserved: self.rounds.reserved });
-        }
-        records.extend(self.retired.iter().map(Record::Retired));
-        for tx in self.open_transactions() {
-            let Some(open) = self.open.get(&tx) else { continue };
-            let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.has_record());
-            records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.record())));
-            let rm = open.rm.as_ref().filter(|rm| rm.has_record());
-            records.extend(rm.map(|rm| Record::ResourceManager(rm.record())));
-        }
-        records
     }
 
     /// The configuration.
@@ -230,7 +100,7 @@ impl Node {
     /// step. Show the name to the world only after that, as a transaction that is begun with it does by itself.
     pub fn allocate(&mut self) -> Option<TxId> {
         let (seq, reserved) = self.sequence.take(0)?;
-        self.owed.extend(reserved.map(|reserved| effect::Effect::Persist(Record::Sequence { reserved })));
+        self.owed.extend(reserved.map(|reserved| Effect::Persist(Record::Sequence { reserved })));
         Some(TxId { origin: self.config.id, seq })
     }
 
@@ -242,155 +112,6 @@ impl Node {
         }
         let announcement = self.announcement.due.filter(|_| announcing);
         self.timers.first_due().into_iter().chain(announcement).min()
-    }
-
-    /// What this node knows of `tx`.
-    pub fn status(&self, tx: TxId) -> Status {
-        if self.retired.contains(tx) {
-            return Status::Retired;
-        }
-        match self.open.get(&tx) {
-            None => Status::Unknown,
-            Some(open) => {
-                let outcome = open.tm.as_ref().and_then(|tm| tm.outcome());
-                Status::Open {
-                    state: open.rm.as_ref().map(|rm| rm.state()),
-                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.outcome())),
-                }
-            }
-        }
-    }
-
-    /// The transactions that the resource manager here is prepared in without knowing the outcome, in order of name.
-    /// [`Input::Inquire`] drives one to its outcome; there is no guessing.
-    pub fn in_doubt(&self) -> Vec<InDoubt> {
-        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(&tx));
-        open.filter_map(|open| {
-            let rm = open.rm.as_ref().filter(|rm| rm.is_in_doubt())?;
-            let (since, now) = (open.since.unwrap_or_default(), self.now.unwrap_or_default());
-            let age = open.since.map_or(0, |_| now.0.saturating_sub(since.0));
-            Some(InDoubt { transaction: open.transaction.clone(), state: rm.state(), age })
-        })
-        .collect()
-    }
-
-    /// The open transactions, in order of name.
-    pub fn open_transactions(&self) -> Vec<TxId> {
-        let mut open: Vec<TxId> = self.open.keys().copied().collect();
-        open.sort_unstable();
-        open
-    }
-
-    /// The counters.
-    pub fn metrics(&self) -> Metrics {
-        let mut metrics = self.metrics;
-        metrics.open = self.open.len();
-        metrics.retired_ranges = self.retired.len();
-        metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();
-        metrics
-    }
-
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &Input) -> Result<(), Refusal> {
-        match input {
-            Input::Begin(transaction) => {
-                self.check_size(transaction)?;
-                self.check_begin(transaction)?;
-                let known = self.known(transaction.id())?;
-                self.check_known(known, transaction, self.config.cluster.limits().open)
-            }
-            Input::Vote { tx, vote } => {
-                let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
-                let rm = open.rm.as_ref().ok_or(Refusal::UnknownTransaction)?;
-                rm.check(&super::ResourceManagerInput::Vote(*vote))
-            }
-            Input::Finished(tx) => {
-                let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
-                let rm = open.rm.as_ref().ok_or(Refusal::UnknownTransaction)?;
-                rm.check(&super::ResourceManagerInput::Finished)
-            }
-            Input::Inquire(tx) => self.known(*tx)?.map(|_| ()).ok_or(Refusal::UnknownTransaction),
-            Input::Receive { from, .. } if *from == self.config.id => Err(Refusal::FromSelf),
-            Input::Receive { from, message } => self.check_message(*from, message),
-            Input::Tick(now) if self.now.is_some_and(|last| *now < last) => Err(Refusal::TimeWentBack),
-            Input::Tick(_) => Ok(()),
-        }
-    }
-
-    fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        match message {
-            Message::Retired { range } => return self.check_retired(from, *range),
-            Message::RetiredNoted { .. } if self.config.cluster.acceptors().contains(from) => return Ok(()),
-            Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
-            _ => {}
-        }
-        let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
-        self.check_size(transaction)?;
-        let known = self.known(transaction.id())?;
-        self.check_known(known, transaction, self.room_for(message))?;
-        match known {
-            Some(open) => open.check(&self.config, from, message),
-            None => Open::new(transaction.clone()).check(&self.config, from, message),
-        }
-    }
-
-    /// The transaction `tx`, if it is open; an error if it is over.
-    fn known(&self, tx: TxId) -> Result<Option<&Open>, Refusal> {
-        match self.open.get(&tx) {
-            None if self.retired.contains(tx) => Err(Refusal::Retired),
-            open => Ok(open),
-        }
-    }
-
-    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
-        match known {
-            Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
-            None if self.open.len() >= room => Err(Refusal::TooManyOpen),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_size(&self, transaction: &Transaction) -> Result<(), Refusal> {
-        let limits = self.config.cluster.limits();
-        if transaction.participants().len() > limits.participants {
-            return Err(Refusal::TooManyParticipants);
-        }
-        if transaction.meta().len() > limits.meta {
-            return Err(Refusal::MetaTooLong);
-        }
-        Ok(())
-    }
-
-    fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
-        if self.config.cluster.is_manager(self.config.id) || transaction.has(self.config.id) {
-            Ok(())
-        } else {
-            Err(Refusal::NotAManager)
-        }
-    }
-
-    /// How many transactions may be open for `message` to open one more.
-    fn room_for(&self, message: &Message) -> usize {
-        let room = self.config.cluster.limits().open;
-        match message {
-            Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => room,
-            _ => room.saturating_mul(2),
-        }
-    }
-
-    fn check_retired(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
-        if self.config.cluster.is_manager(from) {
-            return Ok(());
-        }
-        if !range.is_single() {
-            return Err(Refusal::WideRange);
-        }
-        let open = self.known(range.first())?.ok_or(Refusal::UnknownTransaction)?;
-        if self.config.cluster.acceptors().contains(from) || open.transaction.has(from) {
-            Ok(())
-        } else {
-            Err(Refusal::NotAParticipant)
-        }
     }
 
     fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
@@ -473,7 +194,7 @@ impl Node {
         if self.retired.contains(tx) {
             if from != self.config.id {
                 let message = Message::Retired { range: TxRange::only(tx) };
-                effects.push(effect::Effect::Send { to: from, message });
+                effects.push(Effect::Send { to: from, message });
             }
             return Err(Refusal::Retired);
         }
@@ -496,7 +217,7 @@ impl Node {
                 if let Some(above) = tm.wants_round()
                     && let Some((round, reserved)) = self.rounds.take(above.saturating_add(1))
                 {
-                    let reservation = reserved.map(|reserved| effect::Effect::Persist(Record::Rounds { reserved }));
+                    let reservation = reserved.map(|reserved| Effect::Persist(Record::Rounds { reserved }));
                     effects.extend(reservation);
                     tm.recover(round, &mut self.scratch);
                     self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
@@ -507,100 +228,12 @@ impl Node {
         }
         for effect in self.scratch.drain(..) {
             match effect {
-                effect::Effect::Send { to, message } if to == self.config.id => self.local.push_back(message),
+                Effect::Send { to, message } if to == self.config.id => self.local.push_back(message),
                 effect => effects.push(effect),
             }
         }
         if completed {
             self.complete(tx, effects);
-        }
-    }
-
-    /// All resource managers have finished: writes that, then tells everyone who may still hold the transaction.
-    fn complete(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        let range = TxRange::only(tx);
-        let Some(open) = self.drop_transactions(range, [tx].into(), effects).pop() else { return };
-        let acceptors = other_acceptors(&self.config);
-        for acceptor in acceptors.clone() {
-            self.announced.entry(acceptor).or_default().add(range);
-        }
-        let others = open.transaction.participants().iter().copied();
-        let others = others.filter(|rm| *rm != self.config.id && !self.config.cluster.acceptors().contains(*rm));
-        effects
-            .extend(acceptors.chain(others).map(|to| effect::Effect::Send { to, message: Message::Retired { range } }));
-    }
-
-    /// Someone says that transactions are over.
-    fn note_retired(&mut self, from: NodeId, range: TxRange, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let mut result = Ok(());
-        let mut pieces = alloc::vec![range];
-        let mut dropped = Vec::new();
-        for tx in self.open_in(range) {
-            let Some(open) = self.open.get_mut(&tx) else { continue };
-            let retired = open.rm.as_mut().map_or(Ok(()), |rm| rm.retire(&mut self.scratch));
-            match retired {
-                Ok(()) => {
-                    if open.tm.as_ref().is_some_and(|tm| tm.outcome().is_none()) {
-                        self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1);
-                    }
-                    dropped.push(tx);
-                }
-                // What is prepared here stays, whatever anyone says.
-                Err(refusal) => {
-                    result = Err(refusal);
-                    pieces = pieces.into_iter().flat_map(|piece| piece.without(TxRange::only(tx))).flatten().collect();
-                }
-            }
-        }
-        effects.append(&mut self.scratch);
-        for piece in pieces {
-            let inside = dropped.iter().copied().filter(|tx| piece.contains(*tx)).collect();
-            self.drop_transactions(piece, inside, effects);
-        }
-        let acceptors = self.config.cluster.acceptors();
-        if self.config.cluster.is_manager(from) && acceptors.contains(self.config.id) {
-            effects.push(effect::Effect::Send { to: from, message: Message::RetiredNoted { range } });
-        }
-        result
-    }
-
-    /// Drops `transactions` in the write that adds `range` to what is retired: range first, tombstones after.
-    fn drop_transactions(&mut self, range: TxRange, transactions: Vec<TxId>, effects: &mut Vec<Effect>) -> Vec<Open> {
-        self.retired.persist(range, effects);
-        let mut dropped = Vec::with_capacity(transactions.len());
-        for tx in transactions {
-            let Some(mut open) = self.open.remove(&tx) else { continue };
-            open.stop(&mut self.timers);
-            if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
-                effects.push(effect::Effect::Persist(Record::Erased(Key::Acceptor(tx))));
-            }
-            if open.rm.as_ref().is_some_and(|rm| rm.has_record()) {
-                effects.push(effect::Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
-            }
-            dropped.push(open);
-        }
-        self.timers.prune(self.open.len(), |tx| self.open.contains_key(&tx));
-        dropped
-    }
-
-    /// The open transactions in `range`, in order; by the shorter of two ways.
-    fn open_in(&self, range: TxRange) -> Vec<TxId> {
-        let (first, last) = (range.first(), range.last());
-        if last.seq.saturating_sub(first.seq) <= self.open.len() as u64 {
-            let all = (first.seq..=last.seq).map(|seq| TxId { seq, ..first });
-            all.filter(|tx| self.open.contains_key(tx)).collect()
-        } else {
-            self.open_transactions().into_iter().filter(|tx| range.contains(*tx)).collect()
-        }
-    }
-
-    fn acknowledged(&mut self, from: NodeId, range: TxRange) {
-        if let Some(unacknowledged) = self.announced.get_mut(&from) {
-            unacknowledged.remove(range);
-            self.announcement.repetitions = 0;
-            if unacknowledged.is_empty() {
-                self.announced.remove(&from);
-            }
         }
     }
 
@@ -630,32 +263,6 @@ impl Node {
         }
     }
 
-    /// Sends again what acceptors have not acknowledged, when it is time.
-    fn announce(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if self.announced.is_empty() {
-            self.announcement = Announcement::default();
-            return;
-        }
-        match self.announcement.due {
-            Some(due) if due > now => return,
-            Some(_) => {
-                for (acceptor, ranges) in &self.announced {
-                    effects.extend(
-                        ranges
-                            .iter()
-                            .take(RANGES_AT_ONCE)
-                            .map(|range| effect::Effect::Send { to: *acceptor, message: Message::Retired { range } }),
-                    );
-                }
-                self.announcement.repetitions = self.announcement.repetitions.saturating_add(1);
-            }
-            None => {}
-        }
-        let wait = Wait::Repeat(self.announcement.repetitions);
-        let wait = wait.duration(&self.config.cluster.timeouts(), mix(self.config.seed ^ now.0));
-        self.announcement.due = Some(Time(now.0.saturating_add(wait)));
-    }
-
     /// Lets the roles here have what they said to each other, until they have nothing more to say.
     fn pass_on(&mut self, effects: &mut Vec<Effect>) {
         while let Some(message) = self.local.pop_front() {
@@ -668,9 +275,9 @@ impl Node {
     fn count(&mut self, effects: &[Effect]) {
         for effect in effects {
             let counter = match effect {
-                effect::Effect::Persist(_) => &mut self.metrics.writes,
-                effect::Effect::Send { .. } => &mut self.metrics.sends,
-                effect::Effect::Decide(_) => &mut self.metrics.decisions,
+                Effect::Persist(_) => &mut self.metrics.writes,
+                Effect::Send { .. } => &mut self.metrics.sends,
+                Effect::Decide(_) => &mut self.metrics.decisions,
             };
             *counter = counter.saturating_add(1);
         }
@@ -693,25 +300,4 @@ impl Machine for Node {
         self.pass_on(effects);
         self.count(effects.get(before..).unwrap_or_default());
     }
-}
-
-impl Reserve {
-    /// The next number that is at least `least`, and the new end of the reservation if that has to move first.
-    fn take(&mut self, least: u64) -> Option<(u64, Option<u64>)> {
-        let number = self.next.max(least);
-        // The last number of all stays unused, so that there is always one above.
-        self.next = number.checked_add(1)?;
-        if number < self.reserved {
-            return Some((number, None));
-        }
-        self.reserved = number.saturating_add(BLOCK);
-        Some((number, Some(self.reserved)))
-    }
-}
-
-/// The acceptors on other nodes.
-fn other_acceptors(config: &Config) -> impl Iterator<Item = NodeId> + Clone + use<> {
-    let (acceptors, id) = (config.cluster.acceptors().clone(), config.id);
-    let nodes: Vec<NodeId> = acceptors.nodes().filter(|acceptor| *acceptor != id).collect();
-    nodes.into_iter()
 }

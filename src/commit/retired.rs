@@ -6,7 +6,7 @@ use super::{
     Effect, Record,
     record::{Key, TxRange},
 };
-use crate::{TxId, effect};
+use crate::TxId;
 
 /// A set of transactions, as the fewest ranges. *Range first, tombstone after*: when ranges merge, the merged one is
 /// written before those that it swallows are erased.
@@ -58,9 +58,9 @@ impl Retired {
     /// Adds `range` and writes what that changes.
     pub(crate) fn persist(&mut self, range: TxRange, effects: &mut Vec<Effect>) {
         if let Some((merged, swallowed)) = self.add(range) {
-            effects.push(effect::Effect::Persist(Record::Retired(merged)));
+            effects.push(Effect::Persist(Record::Retired(merged)));
             let erased = swallowed.into_iter().map(|first| Record::Erased(Key::Retired(first)));
-            effects.extend(erased.map(effect::Effect::Persist));
+            effects.extend(erased.map(Effect::Persist));
         }
     }
 

@@ -13,6 +13,7 @@ pub mod properties;
 mod rng;
 mod schedule;
 mod shrink;
+mod stats;
 mod world;
 
 pub use event::{Event, Setup};
@@ -20,4 +21,5 @@ pub use properties::{Observation, Property};
 pub use rng::Rng;
 pub use schedule::{Run, Schedule, Weights, replay, run, run_seed};
 pub use shrink::shrink;
-pub use world::{Actor, Stats, Violation, World};
+pub use stats::Stats;
+pub use world::{Actor, Violation, World};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Event, Observation, Property, Setup, disk::Disk, properties};
+use super::{Event, Observation, Property, Setup, Stats, disk::Disk, properties};
 use crate::{
     Machine, NodeId, Outbox, Pending, Released, RestoreError, TxId,
     commit::{Config, Decision, Effect, Input, Key, Message, Node, Outcome, Record, Time, Transaction, Vote},
@@ -49,53 +49,6 @@ pub struct Violation {
     pub property: &'static str,
     /// What broke it.
     pub what: String,
-}
-
-macro_rules! stats {
-    ($($name:ident: $text:literal,)+) => {
-        /// What has happened in a world, so that a summary can show that it did.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Stats {
-            $(#[doc = concat!("How many ", $text, ".")] pub $name: u64,)+
-        }
-
-        impl core::ops::AddAssign for Stats {
-            fn add_assign(&mut self, other: Self) {
-                $(self.$name += other.$name;)+
-            }
-        }
-
-        impl core::fmt::Display for Stats {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                $(writeln!(f, "{:>12}  {}", self.$name, $text)?;)+
-                Ok(())
-            }
-        }
-    };
-}
-
-stats! {
-    events: "events",
-    begun: "transactions begun",
-    committed: "transactions committed",
-    aborted: "transactions aborted",
-    votes_to_abort: "votes to abort",
-    retirements: "writes of retired ranges",
-    recoveries: "ballots above 0 started",
-    concurrent_recoveries: "transactions recovered by two transaction managers",
-    delivered: "messages delivered",
-    duplicated: "messages delivered twice",
-    lost: "messages lost",
-    lost_to_cuts: "messages lost to a cut link",
-    cuts: "links cut",
-    syncs: "writes synced",
-    unsynced_writes_lost: "unsynced writes lost",
-    torn_writes: "writes torn",
-    failed_writes: "writes failed",
-    crashes: "crashes",
-    restarts: "restarts",
-    compactions: "disks cut down to a snapshot",
-    refused: "inputs refused",
 }
 
 /// Nodes, network, disks, clocks and clients, and the properties that watch them.

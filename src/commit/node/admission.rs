@@ -1,0 +1,112 @@
+//! Which inputs a node refuses, and why.
+
+use super::{
+    super::{Input, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
+    Node,
+};
+use crate::{NodeId, Refusal, TxId};
+
+impl Node {
+    /// Why `input` would be refused.
+    pub fn check(&self, input: &Input) -> Result<(), Refusal> {
+        match input {
+            Input::Begin(transaction) => {
+                self.check_size(transaction)?;
+                self.check_begin(transaction)?;
+                let known = self.known(transaction.id())?;
+                self.check_known(known, transaction, self.config.cluster.limits().open)
+            }
+            Input::Vote { tx, vote } => {
+                let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
+                let rm = open.rm.as_ref().ok_or(Refusal::UnknownTransaction)?;
+                rm.check(&ResourceManagerInput::Vote(*vote))
+            }
+            Input::Finished(tx) => {
+                let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
+                let rm = open.rm.as_ref().ok_or(Refusal::UnknownTransaction)?;
+                rm.check(&ResourceManagerInput::Finished)
+            }
+            Input::Inquire(tx) => self.known(*tx)?.map(|_| ()).ok_or(Refusal::UnknownTransaction),
+            Input::Receive { from, .. } if *from == self.config.id => Err(Refusal::FromSelf),
+            Input::Receive { from, message } => self.check_message(*from, message),
+            Input::Tick(now) if self.now.is_some_and(|last| *now < last) => Err(Refusal::TimeWentBack),
+            Input::Tick(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
+        match message {
+            Message::Retired { range } => return self.check_retired(from, *range),
+            Message::RetiredNoted { .. } if self.config.cluster.acceptors().contains(from) => return Ok(()),
+            Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
+            _ => {}
+        }
+        let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
+        self.check_size(transaction)?;
+        let known = self.known(transaction.id())?;
+        self.check_known(known, transaction, self.room_for(message))?;
+        match known {
+            Some(open) => open.check(&self.config, from, message),
+            None => Open::new(transaction.clone()).check(&self.config, from, message),
+        }
+    }
+
+    /// The transaction `tx`, if it is open; an error if it is over.
+    pub(super) fn known(&self, tx: TxId) -> Result<Option<&Open>, Refusal> {
+        match self.open.get(&tx) {
+            None if self.retired.contains(tx) => Err(Refusal::Retired),
+            open => Ok(open),
+        }
+    }
+
+    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
+        match known {
+            Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
+            None if self.open.len() >= room => Err(Refusal::TooManyOpen),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_size(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        let limits = self.config.cluster.limits();
+        if transaction.participants().len() > limits.participants {
+            return Err(Refusal::TooManyParticipants);
+        }
+        if transaction.meta().len() > limits.meta {
+            return Err(Refusal::MetaTooLong);
+        }
+        Ok(())
+    }
+
+    fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        if self.config.cluster.is_manager(self.config.id) || transaction.has(self.config.id) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAManager)
+        }
+    }
+
+    /// How many transactions may be open for `message` to open one more.
+    pub(super) fn room_for(&self, message: &Message) -> usize {
+        let room = self.config.cluster.limits().open;
+        match message {
+            Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => room,
+            _ => room.saturating_mul(2),
+        }
+    }
+
+    pub(super) fn check_retired(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+        if self.config.cluster.is_manager(from) {
+            return Ok(());
+        }
+        if !range.is_single() {
+            return Err(Refusal::WideRange);
+        }
+        let open = self.known(range.first())?.ok_or(Refusal::UnknownTransaction)?;
+        if self.config.cluster.acceptors().contains(from) || open.transaction.has(from) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAParticipant)
+        }
+    }
+}

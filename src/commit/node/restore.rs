@@ -1,0 +1,108 @@
+//! From records to a node, and back.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use super::{
+    super::{
+        Acceptor, AcceptorRecord, Config, Key, Record, ResourceManager, ResourceManagerRecord, open::Open,
+        reserve::Reserve,
+    },
+    Node,
+    retirement::other_acceptors,
+};
+use crate::RestoreError;
+
+impl Node {
+    /// The node that wrote `records`, in the order of writing. Of each key the last one counts.
+    ///
+    /// An error if the identity record is missing or another's: a blank disk does not vote. And an error if no node can
+    /// have written these records.
+    pub fn restore(config: Config, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
+        let latest: BTreeMap<Key, Record> = records.into_iter().map(|record| (record.key(), record)).collect();
+        match latest.get(&Key::Identity) {
+            Some(Record::Identity { cluster, .. }) if *cluster != config.cluster.id() => {
+                return Err(RestoreError::OtherCluster);
+            }
+            Some(Record::Identity { node, .. }) if *node != config.id => return Err(RestoreError::OtherNode(*node)),
+            Some(Record::Identity { .. }) => {}
+            _ => return Err(RestoreError::NoIdentity),
+        }
+        let mut node = Self::blank(config);
+        for record in latest.values() {
+            if let Record::Retired(range) = record {
+                node.retired.add(*range);
+            }
+        }
+        for record in latest.into_values() {
+            match record {
+                Record::Sequence { reserved } => node.sequence = Reserve::from(reserved),
+                Record::Rounds { reserved } => node.rounds = Reserve::from(reserved),
+                Record::Acceptor(record) => node.restore_acceptor(record)?,
+                Record::ResourceManager(record) => node.restore_rm(record)?,
+                Record::Identity { .. } | Record::Retired(_) | Record::Erased(_) => {}
+            }
+        }
+        if node.config.cluster.is_manager(node.config.id) && !node.retired.is_empty() {
+            for acceptor in other_acceptors(&node.config) {
+                node.announced.insert(acceptor, node.retired.clone());
+            }
+        }
+        for open in node.open.values_mut() {
+            // Which is armed first does not matter: none starts before the first tick, and then each by itself.
+            open.arm(&mut node.timers);
+        }
+        node.timers.sort_armed();
+        Ok(node)
+    }
+
+    fn restore_acceptor(&mut self, record: AcceptorRecord) -> Result<(), RestoreError> {
+        let tx = record.transaction.id();
+        if self.retired.contains(tx) {
+            return Ok(());
+        }
+        if !self.config.cluster.acceptors().contains(self.config.id) {
+            return Err(RestoreError::NotAnAcceptor(tx));
+        }
+        let acceptor = Acceptor::restore(self.config.cluster.clone(), record)?;
+        let open = self.open.entry(tx).or_insert_with(|| Open::new(acceptor.transaction().clone()));
+        if open.transaction != *acceptor.transaction() {
+            return Err(RestoreError::OtherTransaction(tx));
+        }
+        open.acceptor = Some(acceptor.into());
+        Ok(())
+    }
+
+    fn restore_rm(&mut self, record: ResourceManagerRecord) -> Result<(), RestoreError> {
+        let tx = record.transaction.id();
+        if self.retired.contains(tx) {
+            return Ok(());
+        }
+        let rm = ResourceManager::restore(self.config.cluster.clone(), self.config.id, record)?;
+        let open = self.open.entry(tx).or_insert_with(|| Open::new(rm.transaction().clone()));
+        if open.transaction != *rm.transaction() {
+            return Err(RestoreError::OtherTransaction(tx));
+        }
+        open.rm = Some(rm.into());
+        Ok(())
+    }
+
+    /// The least set of records that would rebuild this node, so that a log can be cut. What it leaves out is volatile.
+    pub fn snapshot(&self) -> Vec<Record> {
+        let mut records = alloc::vec![Record::Identity { cluster: self.config.cluster.id(), node: self.config.id }];
+        if self.sequence.is_used() {
+            records.push(Record::Sequence { reserved: self.sequence.reserved() });
+        }
+        if self.rounds.is_used() {
+            records.push(Record::Rounds { reserved: self.rounds.reserved() });
+        }
+        records.extend(self.retired.iter().map(Record::Retired));
+        for tx in self.open_transactions() {
+            let Some(open) = self.open.get(&tx) else { continue };
+            let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.has_record());
+            records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.record())));
+            let rm = open.rm.as_ref().filter(|rm| rm.has_record());
+            records.extend(rm.map(|rm| Record::ResourceManager(rm.record())));
+        }
+        records
+    }
+}

@@ -1,0 +1,86 @@
+//! What a node shows of itself.
+
+use alloc::vec::Vec;
+
+use super::{
+    super::{Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
+    Node,
+};
+use crate::TxId;
+
+/// What a node knows of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum Status {
+    /// Nothing. It may have never begun, or not reached this node.
+    Unknown,
+    /// It is open.
+    Open {
+        /// The state of the resource manager here, if there is one.
+        state: Option<ResourceManagerState>,
+        /// The outcome, if it is known here.
+        outcome: Option<Outcome>,
+    },
+    /// It is over: every resource manager has finished it.
+    Retired,
+}
+
+/// A transaction that the resource manager here is prepared in, without knowing the outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct InDoubt {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// The state of the resource manager here.
+    pub state: ResourceManagerState,
+    /// For how long the node has had it open, in the caller's unit, as ticks have told.
+    pub age: u64,
+}
+
+impl Node {
+    /// What this node knows of `tx`.
+    pub fn status(&self, tx: TxId) -> Status {
+        if self.retired.contains(tx) {
+            return Status::Retired;
+        }
+        match self.open.get(&tx) {
+            None => Status::Unknown,
+            Some(open) => {
+                let outcome = open.tm.as_ref().and_then(|tm| tm.outcome());
+                Status::Open {
+                    state: open.rm.as_ref().map(|rm| rm.state()),
+                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.outcome())),
+                }
+            }
+        }
+    }
+
+    /// The transactions that the resource manager here is prepared in without knowing the outcome, in order of name.
+    /// [`Input::Inquire`](crate::commit::Input::Inquire) drives one to its outcome; there is no guessing.
+    pub fn in_doubt(&self) -> Vec<InDoubt> {
+        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(&tx));
+        open.filter_map(|open| {
+            let rm = open.rm.as_ref().filter(|rm| rm.is_in_doubt())?;
+            let (since, now) = (open.since.unwrap_or_default(), self.now.unwrap_or_default());
+            let age = open.since.map_or(0, |_| now.0.saturating_sub(since.0));
+            Some(InDoubt { transaction: open.transaction.clone(), state: rm.state(), age })
+        })
+        .collect()
+    }
+
+    /// The open transactions, in order of name.
+    pub fn open_transactions(&self) -> Vec<TxId> {
+        let mut open: Vec<TxId> = self.open.keys().copied().collect();
+        open.sort_unstable();
+        open
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.metrics;
+        metrics.open = self.open.len();
+        metrics.retired_ranges = self.retired.len();
+        metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();
+        metrics
+    }
+}
