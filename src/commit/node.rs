@@ -319,7 +319,11 @@ impl Node {
 
     fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
-            Message::Retired { range } => return self.check_retired(from, *range),
+            Message::Retired { range } => {
+                self.check_may_retire(from, *range)?;
+                let pieces = self.retirable(*range, &self.open_in(*range));
+                return if pieces.is_empty() { Err(Refusal::RetiredUnfinished) } else { Ok(()) };
+            }
             Message::RetiredNoted { .. } if self.config.cluster.acceptors().contains(from) => return Ok(()),
             Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
             _ => {}
@@ -378,7 +382,8 @@ impl Node {
         }
     }
 
-    fn check_retired(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+    /// Why a node may not say that `range` is over.
+    fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
         if self.config.cluster.is_manager(from) {
             return Ok(());
         }
@@ -391,6 +396,19 @@ impl Node {
         } else {
             Err(Refusal::NotAParticipant)
         }
+    }
+
+    /// What of `range`, in which `open` are the open transactions, can be over: all but those that are prepared and
+    /// unfinished here, whatever anyone says.
+    fn retirable(&self, range: TxRange, open: &[TxId]) -> Vec<TxRange> {
+        let mut pieces = alloc::vec![range];
+        let rms = open.iter().filter_map(|tx| Some((*tx, self.open.get(tx)?.rm.as_ref()?)));
+        for (tx, _) in rms.filter(|(_, rm)| rm.check_retire().is_err()) {
+            // They come in order, so no earlier piece has this one.
+            let last = pieces.pop().map(|last| last.without(TxRange::only(tx)));
+            pieces.extend(last.into_iter().flatten().flatten());
+        }
+        pieces
     }
 
     fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
@@ -448,7 +466,7 @@ impl Node {
     fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         let transaction = match &message {
             Message::Retired { range } => {
-                self.check_retired(from, *range)?;
+                self.check_may_retire(from, *range)?;
                 return self.note_retired(from, *range, effects);
             }
             Message::RetiredNoted { range } => {
@@ -530,38 +548,33 @@ impl Node {
             .extend(acceptors.chain(others).map(|to| effect::Effect::Send { to, message: Message::Retired { range } }));
     }
 
-    /// Someone says that transactions are over.
+    /// Someone says that transactions are over. Those that cannot be stay, and are counted; it is refused if all do.
     fn note_retired(&mut self, from: NodeId, range: TxRange, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let mut result = Ok(());
-        let mut pieces = alloc::vec![range];
-        let mut dropped = Vec::new();
-        for tx in self.open_in(range) {
-            let Some(open) = self.open.get_mut(&tx) else { continue };
-            let retired = open.rm.as_mut().map_or(Ok(()), |rm| rm.retire(&mut self.scratch));
-            match retired {
-                Ok(()) => {
-                    if open.tm.as_ref().is_some_and(|tm| tm.outcome().is_none()) {
-                        self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1);
-                    }
-                    dropped.push(tx);
-                }
-                // What is prepared here stays, whatever anyone says.
-                Err(refusal) => {
-                    result = Err(refusal);
-                    pieces = pieces.into_iter().flat_map(|piece| piece.without(TxRange::only(tx))).flatten().collect();
+        let open = self.open_in(range);
+        let pieces = self.retirable(range, &open);
+        if pieces.is_empty() {
+            return Err(Refusal::RetiredUnfinished);
+        }
+        if pieces != [range] {
+            self.metrics.refuse(Refusal::RetiredUnfinished);
+        }
+        let answers = self.config.cluster.is_manager(from) && self.config.cluster.acceptors().contains(self.config.id);
+        for piece in pieces {
+            let dropped: Vec<TxId> = open.iter().copied().filter(|tx| piece.contains(*tx)).collect();
+            for tx in &dropped {
+                let Some(open) = self.open.get_mut(tx) else { continue };
+                open.rm.iter_mut().for_each(|rm| rm.retire(&mut self.scratch));
+                if open.tm.as_ref().is_some_and(|tm| tm.outcome().is_none()) {
+                    self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1);
                 }
             }
+            effects.append(&mut self.scratch);
+            self.drop_transactions(piece, dropped, effects);
+            if answers {
+                effects.push(effect::Effect::Send { to: from, message: Message::RetiredNoted { range: piece } });
+            }
         }
-        effects.append(&mut self.scratch);
-        for piece in pieces {
-            let inside = dropped.iter().copied().filter(|tx| piece.contains(*tx)).collect();
-            self.drop_transactions(piece, inside, effects);
-        }
-        let acceptors = self.config.cluster.acceptors();
-        if self.config.cluster.is_manager(from) && acceptors.contains(self.config.id) {
-            effects.push(effect::Effect::Send { to: from, message: Message::RetiredNoted { range } });
-        }
-        result
+        Ok(())
     }
 
     /// Drops `transactions` in the write that adds `range` to what is retired: range first, tombstones after.
