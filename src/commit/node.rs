@@ -294,7 +294,6 @@ impl Node {
     pub fn check(&self, input: &Input) -> Result<(), Refusal> {
         match input {
             Input::Begin(transaction) => {
-                self.check_size(transaction)?;
                 self.check_begin(transaction)?;
                 let known = self.known(transaction.id())?;
                 self.check_known(known, transaction, self.config.cluster.limits().open)
@@ -329,7 +328,6 @@ impl Node {
             _ => {}
         }
         let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
-        self.check_size(transaction)?;
         let known = self.known(transaction.id())?;
         self.check_known(known, transaction, self.room_for(message))?;
         match known {
@@ -349,12 +347,13 @@ impl Node {
     fn check_known(&self, known: Option<&Open>, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
         match known {
             Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
-            None if self.open.len() >= room => Err(Refusal::TooManyOpen),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.check_limits(transaction, room),
         }
     }
 
-    fn check_size(&self, transaction: &Transaction) -> Result<(), Refusal> {
+    /// Why a transaction that is not open cannot be opened.
+    fn check_limits(&self, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
         let limits = self.config.cluster.limits();
         if transaction.participants().len() > limits.participants {
             return Err(Refusal::TooManyParticipants);
@@ -362,7 +361,7 @@ impl Node {
         if transaction.meta().len() > limits.meta {
             return Err(Refusal::MetaTooLong);
         }
-        Ok(())
+        if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
     fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
@@ -477,7 +476,6 @@ impl Node {
             other => other.transaction().ok_or(Refusal::NotForThisRole)?,
         };
         let tx = transaction.id();
-        self.check_size(transaction)?;
         let room = self.room_for(&message);
         match self.open.get_mut(&tx) {
             Some(open) if open.transaction != *transaction => return Err(Refusal::OtherTransaction),
@@ -495,9 +493,7 @@ impl Node {
             }
             return Err(Refusal::Retired);
         }
-        if self.open.len() >= room {
-            return Err(Refusal::TooManyOpen);
-        }
+        self.check_limits(transaction, room)?;
         let mut open = Open::new(transaction.clone());
         open.receive(&self.config, from, message, &mut self.scratch)?;
         self.open.insert(tx, open);
