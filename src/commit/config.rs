@@ -227,6 +227,11 @@ impl Cluster {
         self.0.managers.contains(&node)
     }
 
+    /// Whether `node` must hear of every transaction that is over: acceptors and transaction managers.
+    pub(crate) fn keeps_retired(&self, node: NodeId) -> bool {
+        self.acceptors().contains(node) || self.is_manager(node)
+    }
+
     /// The transaction manager to turn to first.
     pub fn first_manager(&self) -> NodeId {
         // There is one: that was checked at birth.

@@ -69,7 +69,7 @@ pub enum Message {
         /// The transactions.
         range: TxRange,
     },
-    /// Acceptor to transaction manager: that these are retired is durable here.
+    /// Acceptor or transaction manager to transaction manager: that these are retired is durable here.
     RetiredNoted {
         /// The transactions.
         range: TxRange,

@@ -224,7 +224,9 @@ impl Open {
                 *waiting = Waiting { wait, due: None };
             }
         }
-        if !self.armed && self.waits.iter().any(|waiting| waiting.wait.is_some() && waiting.due.is_none()) {
+        let unstarted = self.waits.iter().any(|waiting| waiting.wait.is_some() && waiting.due.is_none());
+        // The next tick also tells its age.
+        if !self.armed && (unstarted || self.since.is_none()) {
             self.armed = true;
             timers.arm(tx);
         }

@@ -11,7 +11,6 @@ impl Node {
     pub fn check(&self, input: &Input) -> Result<(), Refusal> {
         match input {
             Input::Begin(transaction) => {
-                self.check_size(transaction)?;
                 self.check_begin(transaction)?;
                 let known = self.known(transaction.id())?;
                 self.check_known(known, transaction, self.config.cluster.limits().open)
@@ -36,13 +35,16 @@ impl Node {
 
     pub(super) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
-            Message::Retired { range } => return self.check_retired(from, *range),
-            Message::RetiredNoted { .. } if self.config.cluster.acceptors().contains(from) => return Ok(()),
+            Message::Retired { range } => {
+                self.check_may_retire(from, *range)?;
+                let pieces = self.retirable(*range, &self.open_in(*range));
+                return if pieces.is_empty() { Err(Refusal::RetiredUnfinished) } else { Ok(()) };
+            }
+            Message::RetiredNoted { .. } if self.config.cluster.keeps_retired(from) => return Ok(()),
             Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
             _ => {}
         }
         let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
-        self.check_size(transaction)?;
         let known = self.known(transaction.id())?;
         self.check_known(known, transaction, self.room_for(message))?;
         match known {
@@ -62,12 +64,13 @@ impl Node {
     fn check_known(&self, known: Option<&Open>, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
         match known {
             Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
-            None if self.open.len() >= room => Err(Refusal::TooManyOpen),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.check_limits(transaction, room),
         }
     }
 
-    pub(super) fn check_size(&self, transaction: &Transaction) -> Result<(), Refusal> {
+    /// Why a transaction that is not open cannot be opened.
+    pub(super) fn check_limits(&self, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
         let limits = self.config.cluster.limits();
         if transaction.participants().len() > limits.participants {
             return Err(Refusal::TooManyParticipants);
@@ -75,7 +78,7 @@ impl Node {
         if transaction.meta().len() > limits.meta {
             return Err(Refusal::MetaTooLong);
         }
-        Ok(())
+        if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
     fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
@@ -95,7 +98,8 @@ impl Node {
         }
     }
 
-    pub(super) fn check_retired(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+    /// Why a node may not say that `range` is over.
+    pub(super) fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
         if self.config.cluster.is_manager(from) {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use super::{
         reserve::Reserve,
     },
     Node,
-    retirement::other_acceptors,
+    retirement::other_keepers,
 };
 use crate::RestoreError;
 
@@ -43,8 +43,8 @@ impl Node {
             }
         }
         if node.config.cluster.is_manager(node.config.id) && !node.retired.is_empty() {
-            for acceptor in other_acceptors(&node.config) {
-                node.announced.insert(acceptor, node.retired.clone());
+            for keeper in other_keepers(&node.config) {
+                node.announced.insert(keeper, node.retired.clone());
             }
         }
         for open in node.open.values_mut() {
