@@ -166,6 +166,7 @@ impl Open {
             Message::Prepare { .. } => only(Role::ResourceManager),
             Message::Outcome { .. } if self.transaction.has(config.id) => overheard(),
             Message::Outcome { .. } if self.tm.is_some() => only(Role::TransactionManager),
+            Message::Outcome { .. } if config.cluster.is_manager(config.id) => Err(Refusal::UnknownTransaction),
             Message::Outcome { .. } => Err(Refusal::NotAParticipant),
             Message::Paxos { parts, .. } if Part::are_requests(parts) => only(Role::Acceptor),
             Message::Paxos { .. } => match config.cluster.learning() {

@@ -199,9 +199,10 @@ impl TransactionManager {
         match message {
             Message::Begin { .. } if self.outcome.is_none() => self.ask(Some(from), effects),
             Message::Begin { .. } => self.tell(from, effects),
-            Message::Inquire { .. } if self.outcome.is_some() => self.tell(from, effects),
             // It knows nothing that it could wait for.
-            Message::Inquire { .. } => self.wants_round |= !heard,
+            Message::Inquire { .. } if self.outcome.is_none() => self.wants_round |= !heard,
+            // An acceptor has no use for the outcome; it waits for the end.
+            Message::Inquire { .. } if self.transaction.has(from) => self.tell(from, effects),
             Message::Paxos { parts, .. } => self.answers(from, parts, effects),
             Message::Outcome { outcome, .. } => self.settle(outcome, effects),
             Message::Finished { outcome, .. } => self.finished(from, outcome, effects),

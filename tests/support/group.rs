@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use synod::{
     Machine, NodeId, TxId,
     commit::{Cluster, Decision, Effect, Input, Message, Node, Outcome, Record, Time, Transaction, Vote},
+    sim::Rng,
 };
 
 use super::config;
@@ -34,12 +35,17 @@ pub struct Group {
     sites: BTreeMap<NodeId, Site>,
     now: u64,
     pub wire: VecDeque<Sent>,
+    /// Everything that was ever sent.
+    pub sent: Vec<Sent>,
     /// How each resource votes. One that is not listed keeps silent.
     pub votes: BTreeMap<NodeId, Vote>,
     /// Links on which everything is lost.
     pub blocked: BTreeSet<(NodeId, NodeId)>,
     pub cut: Option<Cut>,
-    begun: BTreeMap<TxId, Transaction>,
+    /// Every state of every node, if it is kept.
+    pub film: Option<Vec<Node>>,
+    /// Every transaction that anyone has heard of.
+    heard_of: BTreeMap<TxId, Transaction>,
     /// What anyone was ever told.
     outcomes: BTreeMap<TxId, Outcome>,
 }
@@ -71,10 +77,12 @@ impl Group {
             sites: nodes.iter().map(|at| (*at, blank())).collect(),
             now: 0,
             wire: VecDeque::new(),
+            sent: Vec::new(),
             votes,
             blocked: BTreeSet::new(),
             cut: None,
-            begun: BTreeMap::new(),
+            film: None,
+            heard_of: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         };
         for at in nodes {
@@ -120,6 +128,14 @@ impl Group {
         &self.sites[&at].decisions
     }
 
+    /// Every crash between two effects that the nodes of this group have carried out.
+    pub fn cuts(&self) -> Vec<Cut> {
+        let boundaries = self.sites.iter().flat_map(|(at, site)| (1..site.carried).map(|after| (*at, after)));
+        let choices = [(false, false), (false, true), (true, false), (true, true)];
+        let cut = |(at, after), (delivered, at_once)| Cut { at, after, delivered, at_once };
+        boundaries.flat_map(|boundary| choices.map(|choice| cut(boundary, choice))).collect()
+    }
+
     /// What anyone was told of `tx`.
     pub fn outcome(&self, tx: TxId) -> Option<Outcome> {
         self.outcomes.get(&tx).copied()
@@ -136,11 +152,19 @@ impl Group {
 
     /// Gives `at` an input and carries out what follows. Nothing, while it is down.
     pub fn step(&mut self, at: NodeId, input: Input) -> Vec<Effect> {
-        if let Input::Begin(transaction) = &input {
-            self.begun.insert(transaction.id(), transaction.clone());
+        let about = match &input {
+            Input::Begin(transaction) => Some(transaction),
+            Input::Receive { message, .. } => message.transaction(),
+            _ => None,
+        };
+        if let Some(transaction) = about {
+            self.heard_of.entry(transaction.id()).or_insert_with(|| transaction.clone());
         }
-        let Some(node) = &mut self.site(at).node else { return Vec::new() };
+        let Some(node) = self.sites.get_mut(&at).and_then(|site| site.node.as_mut()) else { return Vec::new() };
         let effects = node.step(input);
+        if let Some(film) = &mut self.film {
+            film.push(node.clone());
+        }
         self.carry_out(at, effects.clone());
         effects
     }
@@ -161,7 +185,11 @@ impl Group {
             self.site(at).carried += 1;
             match effect {
                 Effect::Persist(record) => self.site(at).log.push(record),
-                Effect::Send { to, message } => self.wire.push_back(Sent { from: at, to, message }),
+                Effect::Send { to, message } => {
+                    let sent = Sent { from: at, to, message };
+                    self.sent.push(sent.clone());
+                    self.wire.push_back(sent);
+                }
                 Effect::Decide(decision) => self.decide(at, decision),
             }
         }
@@ -214,7 +242,7 @@ impl Group {
     }
 
     fn assert_done(&self, tx: TxId, outcome: Outcome) {
-        for rm in self.begun[&tx].participants() {
+        for rm in self.heard_of[&tx].participants() {
             assert_eq!(self.done(*rm, tx), Some(outcome), "{rm} has not carried out {tx}");
         }
     }
@@ -237,9 +265,30 @@ impl Group {
         next.is_some()
     }
 
+    /// Lets all resources say what they have to say.
+    pub fn answer_all(&mut self) {
+        while self.answer() {}
+    }
+
+    /// Delivers this many messages, or as many as there are, in any order.
+    pub fn run_shuffled(&mut self, rng: &mut Rng, messages: usize) {
+        for _ in 0..messages {
+            self.answer_all();
+            let next = rng.below(self.wire.len() as u64) as usize;
+            let Some(Sent { from, to, message }) = self.wire.remove(next) else { break };
+            self.step(to, Input::Receive { from, message });
+        }
+    }
+
     /// Delivers messages and lets resources answer, until there is nothing left of either.
     pub fn run(&mut self) {
         while self.answer() || self.deliver() {}
+    }
+
+    /// Does so until the next message is one that `is_next` picks.
+    pub fn run_until(&mut self, is_next: impl Fn(&Sent) -> bool) {
+        while self.answer() || (!self.wire.front().is_some_and(&is_next) && self.deliver()) {}
+        assert!(!self.wire.is_empty(), "it never came");
     }
 
     /// Loses all messages that `is_lost` picks.
@@ -310,7 +359,7 @@ impl Group {
         for (tx, outcome) in &self.outcomes {
             self.assert_done(*tx, *outcome);
         }
-        for (tx, transaction) in &self.begun {
+        for (tx, transaction) in &self.heard_of {
             let done = transaction.participants().iter().any(|rm| self.done(*rm, *tx).is_some());
             assert!(!done || self.outcomes.contains_key(tx), "{tx} was done in secret");
         }

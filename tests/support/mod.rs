@@ -10,6 +10,8 @@
     reason = "several test crates share this, each its own part of it"
 )]
 
+pub mod catalogue;
+mod flat;
 mod group;
 pub mod say;
 
@@ -18,6 +20,7 @@ use synod::{
     commit::{Cluster, ClusterId, Config, Node, Timeouts, Transaction},
 };
 
+pub use flat::Flat;
 pub use group::{Cut, Group, Sent};
 
 /// Resource managers.
