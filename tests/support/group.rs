@@ -341,9 +341,11 @@ impl Group {
 
     /// Whether nothing is open anywhere, nor to be told to anyone.
     pub fn is_at_rest(&self) -> bool {
+        let all_up = self.sites.values().all(|site| site.node.is_some());
         self.sites.values().filter_map(|site| site.node.as_ref()).all(|node| {
             let metrics = node.metrics();
-            metrics.open == 0 && metrics.unacknowledged_ranges == 0
+            // The dead acknowledge nothing.
+            metrics.open == 0 && (!all_up || metrics.unacknowledged_ranges == 0)
         })
     }
 
