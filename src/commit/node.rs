@@ -22,8 +22,8 @@ use alloc::{
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
-use self::retirement::Announcement;
 pub use self::view::{InDoubt, Status};
+use self::{admission::Work, retirement::Announcement};
 use super::{
     Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, Time, Transaction,
     open::{Open, mix},
@@ -180,7 +180,7 @@ impl Node {
             other => other.transaction().ok_or(Refusal::NotForThisRole)?,
         };
         let tx = transaction.id();
-        let room = self.room_for(&message);
+        let work = Work::of(&message);
         match self.open.get_mut(&tx) {
             Some(open) if open.transaction != *transaction => return Err(Refusal::OtherTransaction),
             Some(open) => {
@@ -196,7 +196,7 @@ impl Node {
             }
             return Err(Refusal::Retired);
         }
-        self.check_limits(transaction, room)?;
+        self.check_limits(transaction, work)?;
         let mut open = Open::new(transaction.clone());
         open.receive(&self.config, from, message, &mut self.scratch)?;
         self.open.insert(tx, open);
@@ -210,13 +210,16 @@ impl Node {
         let mut completed = false;
         if let Some(open) = self.open.get_mut(&tx) {
             if let Some(tm) = &mut open.tm {
-                if let Some(above) = tm.wants_round()
-                    && let Some((round, reserved)) = self.rounds.take(above.saturating_add(1))
-                {
-                    let reservation = reserved.map(|reserved| Effect::Persist(Record::Rounds { reserved }));
-                    effects.extend(reservation);
-                    tm.recover(round, &mut self.scratch);
-                    self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
+                if let Some(above) = tm.wants_round() {
+                    match self.rounds.take(above.saturating_add(1)) {
+                        Some((round, reserved)) => {
+                            let reserved = reserved.map(|reserved| Record::Rounds { reserved });
+                            effects.extend(reserved.map(Effect::Persist));
+                            tm.recover(round, &mut self.scratch);
+                            self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
+                        }
+                        None => self.metrics.refuse(Refusal::RoundsUsedUp),
+                    }
                 }
                 completed = tm.is_completed();
             }

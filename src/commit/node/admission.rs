@@ -6,6 +6,28 @@ use super::{
 };
 use crate::{NodeId, Refusal, TxId};
 
+/// How many times as many transactions may be open to bring old work to its end as there may be for new work: enough
+/// that overloaded nodes never keep each other's transactions from ending, and still a bound.
+const ROOM_FOR_OLD_WORK: usize = 64;
+
+/// What a transaction would be opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It begins, or comes here for the first time.
+    New,
+    /// It was admitted elsewhere, and is on its way to its end.
+    Old,
+}
+
+impl Work {
+    pub(super) fn of(message: &Message) -> Self {
+        match message {
+            Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => Self::New,
+            _ => Self::Old,
+        }
+    }
+}
+
 impl Node {
     /// Why `input` would be refused.
     pub fn check(&self, input: &Input) -> Result<(), Refusal> {
@@ -13,7 +35,7 @@ impl Node {
             Input::Begin(transaction) => {
                 self.check_begin(transaction)?;
                 let known = self.known(transaction.id())?;
-                self.check_known(known, transaction, self.config.cluster.limits().open)
+                self.check_known(known, transaction, Work::New)
             }
             Input::Vote { tx, vote } => {
                 let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
@@ -46,7 +68,7 @@ impl Node {
         }
         let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
         let known = self.known(transaction.id())?;
-        self.check_known(known, transaction, self.room_for(message))?;
+        self.check_known(known, transaction, Work::of(message))?;
         match known {
             Some(open) => open.check(&self.config, from, message),
             None => Open::new(transaction.clone()).check(&self.config, from, message),
@@ -61,23 +83,25 @@ impl Node {
         }
     }
 
-    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
+    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
         match known {
             Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
             Some(_) => Ok(()),
-            None => self.check_limits(transaction, room),
+            None => self.check_limits(transaction, work),
         }
     }
 
-    /// Why a transaction that is not open cannot be opened.
-    pub(super) fn check_limits(&self, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
+    /// Why a transaction that is not open cannot be opened for `work`.
+    pub(super) fn check_limits(&self, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
         let limits = self.config.cluster.limits();
-        if transaction.participants().len() > limits.participants {
-            return Err(Refusal::TooManyParticipants);
-        }
-        if transaction.meta().len() > limits.meta {
-            return Err(Refusal::MetaTooLong);
-        }
+        let room = match work {
+            Work::Old => limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
+            Work::New if transaction.participants().len() > limits.participants => {
+                return Err(Refusal::TooManyParticipants);
+            }
+            Work::New if transaction.meta().len() > limits.meta => return Err(Refusal::MetaTooLong),
+            Work::New => limits.open,
+        };
         if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
@@ -86,15 +110,6 @@ impl Node {
             Ok(())
         } else {
             Err(Refusal::NotAManager)
-        }
-    }
-
-    /// How many transactions may be open for `message` to open one more.
-    pub(super) fn room_for(&self, message: &Message) -> usize {
-        let room = self.config.cluster.limits().open;
-        match message {
-            Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => room,
-            _ => room.saturating_mul(2),
         }
     }
 

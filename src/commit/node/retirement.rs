@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{
     super::{
-        Config, Effect, Key, Message, Record, Time, TxRange, Wait,
+        Config, Decision, Effect, Key, Message, Record, Time, TxRange, Wait,
         open::{Open, mix},
     },
     Node,
@@ -25,14 +25,15 @@ impl Node {
     /// All resource managers have finished: writes that, then tells everyone who may still hold the transaction.
     pub(super) fn complete(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
         let Some(open) = self.drop_transactions(TxRange::only(tx), [tx].into(), effects).pop() else { return };
+        // All that is over around it goes along, or what a dead node never acknowledges would grow with history.
+        let range = self.retired.around(tx).unwrap_or(TxRange::only(tx));
         let keepers = other_keepers(&self.config);
         for keeper in keepers.clone() {
-            self.announced.entry(keeper).or_default().add(TxRange::only(tx));
+            self.announced.entry(keeper).or_default().add(range);
         }
         let others = open.transaction.participants().iter().copied();
         let others = others.filter(|rm| *rm != self.config.id && !self.config.cluster.keeps_retired(*rm));
-        let message = self.retired_reply(tx);
-        effects.extend(keepers.chain(others).map(|to| Effect::Send { to, message: message.clone() }));
+        effects.extend(keepers.chain(others).map(|to| Effect::Send { to, message: Message::Retired { range } }));
     }
 
     /// Says that `tx`, which is retired here, is over. A transaction manager tells all that is over around it: others
@@ -59,22 +60,37 @@ impl Node {
         }
         let cluster = self.config.cluster.clone();
         let answers = cluster.is_manager(from) && cluster.keeps_retired(self.config.id);
+        let mut open = open.into_iter().peekable();
         for piece in pieces {
-            let dropped: Vec<TxId> = open.iter().copied().filter(|tx| piece.contains(*tx)).collect();
-            for tx in &dropped {
-                let Some(open) = self.open.get_mut(tx) else { continue };
-                open.rm.iter_mut().for_each(|rm| rm.retire(&mut self.scratch));
-                if open.tm.as_ref().is_some_and(|tm| tm.outcome().is_none()) {
-                    self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1);
-                }
+            // Both are in order; what is between two pieces stays.
+            while open.next_if(|tx| *tx < piece.first()).is_some() {}
+            let mut dropped = Vec::new();
+            while let Some(tx) = open.next_if(|tx| *tx <= piece.last()) {
+                self.hear_over(tx, effects);
+                dropped.push(tx);
             }
-            effects.append(&mut self.scratch);
             self.drop_transactions(piece, dropped, effects);
             if answers {
                 effects.push(Effect::Send { to: from, message: Message::RetiredNoted { range: piece } });
             }
         }
         Ok(())
+    }
+
+    /// Lets the roles of an open transaction have the news that it is over: every resource manager has finished it.
+    fn hear_over(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
+        let Some(open) = self.open.get_mut(&tx) else { return };
+        open.rm.iter_mut().for_each(|rm| rm.retire(effects));
+        let Some(tm) = &open.tm else { return };
+        let finished_here = open.rm.as_ref().filter(|rm| rm.is_finished()).and_then(|rm| rm.outcome());
+        match (tm.outcome(), finished_here) {
+            (Some(outcome), _) => effects.push(Effect::Decide(Decision::Completed { tx, outcome })),
+            (None, Some(outcome)) => {
+                effects.push(Effect::Decide(Decision::Decided { tx, outcome }));
+                effects.push(Effect::Decide(Decision::Completed { tx, outcome }));
+            }
+            (None, None) => self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1),
+        }
     }
 
     /// What of `range`, in which `open` are the open transactions, can be over: all but those that are prepared and
@@ -104,20 +120,18 @@ impl Node {
         dropped
     }
 
-    /// The open transactions in `range`, in order.
+    /// The open transactions in `range`, in order; by the shorter of two ways.
     pub(super) fn open_in(&self, range: TxRange) -> Vec<TxId> {
         // What is known to be over is not open.
-        self.retired.missing(range).into_iter().flat_map(|piece| self.open_in_piece(piece)).collect()
-    }
-
-    /// The same, by the shorter of two ways.
-    fn open_in_piece(&self, piece: TxRange) -> Vec<TxId> {
-        let (first, last) = (piece.first(), piece.last());
-        if last.seq.saturating_sub(first.seq) <= self.open.len() as u64 {
-            let all = (first.seq..=last.seq).map(|seq| TxId { seq, ..first });
+        let missing = self.retired.missing(range);
+        let numbers = missing.iter().map(|piece| piece.last().seq.saturating_sub(piece.first().seq).saturating_add(1));
+        if numbers.fold(0, u64::saturating_add) <= self.open.len() as u64 {
+            let all = missing
+                .iter()
+                .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(|seq| TxId { seq, ..piece.first() }));
             all.filter(|tx| self.open.contains_key(tx)).collect()
         } else {
-            self.open_transactions().into_iter().filter(|tx| piece.contains(*tx)).collect()
+            self.open_transactions().into_iter().filter(|tx| range.contains(*tx)).collect()
         }
     }
 
