@@ -46,12 +46,12 @@ fn refuse(node: &mut Node, input: Input, refusal: Refusal) {
 fn whoever_crashes_between_two_effects_has_told_nothing_that_it_does_not_know_when_it_is_back() {
     let play = |cut| {
         let mut group = Group::apart(cluster());
-        group.cut = cut;
+        group.cuts.extend(cut);
         group.begin(RMS[0], &transaction(1));
         group.run();
         group
     };
-    for cut in play(None).cuts() {
+    for cut in play(None).boundaries() {
         // The group itself holds whatever is told against what was told, and against what was written.
         play(Some(cut)).heal();
     }
@@ -259,15 +259,9 @@ fn what_is_meant_for_another_role_transaction_instance_or_ballot_changes_nothing
     rm.step(say::from(TMS[0], say::prepare(&one)));
     acceptor.step(say::from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0])));
     let others = [Transaction::new(tx(1), &RMS[..2], *b"meta").unwrap(), Transaction::new(tx(1), RMS, []).unwrap()];
-    for (node, other) in
-        [&mut tm, &mut rm, &mut acceptor].into_iter().flat_map(|node| others.iter().map(|other| (node.clone(), other)))
-    {
-        let messages = catalogue::messages(other).into_iter().filter(|message| message.transaction().is_some());
-        for (message, from) in messages
-            .flat_map(|message| [RMS[0], ACCEPTORS[0], TMS[1]].map(|from| (message.clone(), from)))
-            .filter(|(_, from)| *from != node.config().id)
-        {
-            refuse(&mut node.clone(), say::from(from, message), Refusal::OtherTransaction);
+    for (node, other) in [tm, rm, acceptor].iter().flat_map(|node| others.iter().map(move |other| (node, other))) {
+        for message in catalogue::messages(other).into_iter().filter(|message| message.transaction().is_some()) {
+            refuse(&mut node.clone(), say::from(TMS[1], message), Refusal::OtherTransaction);
         }
     }
     // The frame says whom it is for, and in which cluster.
@@ -291,7 +285,6 @@ fn whatever_comes_after_the_end_is_told_so_and_revives_nothing() {
         let late = late.iter().flat_map(|(from, message)| ACCEPTORS.map(|to| (*from, to, message.clone())));
         let sent = group.sent.iter().map(|sent| (sent.from, sent.to, sent.message.clone()));
         for (from, to, message) in sent.chain(late).filter(|(.., message)| message.transaction().is_some()) {
-            // A transaction manager that had no part in it was never told; whoever it turns to tells it.
             let mut node = group.node(to).clone();
             let before = catalogue::memory(&node);
             let input = say::from(from, message);
@@ -335,7 +328,7 @@ fn what_a_client_was_told_stands_when_the_one_who_told_it_is_lost_with_all_it_sa
         let play = |cut| {
             let mut group = Group::apart(cluster());
             group.votes.insert(RMS[1], vote);
-            group.cut = cut;
+            group.cuts.extend(cut);
             group.begin(TMS[0], &transaction(1));
             group.run();
             group
@@ -343,7 +336,8 @@ fn what_a_client_was_told_stands_when_the_one_who_told_it_is_lost_with_all_it_sa
         let told = |group: &Group| group.decisions(TMS[0]).first().cloned();
         let outcome = if vote == Vote::Prepared { Committed } else { Aborted };
         let mut tested = 0;
-        for cut in play(None).cuts().into_iter().filter(|cut| cut.at == TMS[0] && !cut.delivered && !cut.at_once) {
+        for cut in play(None).boundaries().into_iter().filter(|cut| cut.at == TMS[0] && !cut.delivered && !cut.at_once)
+        {
             let mut group = play(Some(cut));
             if told(&group).is_some() {
                 tested += 1;

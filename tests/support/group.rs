@@ -41,7 +41,8 @@ pub struct Group {
     pub votes: BTreeMap<NodeId, Vote>,
     /// Links on which everything is lost.
     pub blocked: BTreeSet<(NodeId, NodeId)>,
-    pub cut: Option<Cut>,
+    /// Crashes that are to come.
+    pub cuts: Vec<Cut>,
     /// Every state of every node, if it is kept.
     pub film: Option<Vec<Node>>,
     /// Every transaction that anyone has heard of.
@@ -80,7 +81,7 @@ impl Group {
             sent: Vec::new(),
             votes,
             blocked: BTreeSet::new(),
-            cut: None,
+            cuts: Vec::new(),
             film: None,
             heard_of: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -95,6 +96,10 @@ impl Group {
     pub fn apart(cluster: Cluster) -> Self {
         let nodes: Vec<NodeId> = cluster.acceptors().nodes().chain(cluster.managers().iter().copied()).collect();
         Self::new(cluster, nodes.into_iter().chain(super::RMS))
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     pub fn nodes(&self) -> Vec<NodeId> {
@@ -129,7 +134,7 @@ impl Group {
     }
 
     /// Every crash between two effects that the nodes of this group have carried out.
-    pub fn cuts(&self) -> Vec<Cut> {
+    pub fn boundaries(&self) -> Vec<Cut> {
         let boundaries = self.sites.iter().flat_map(|(at, site)| (1..site.carried).map(|after| (*at, after)));
         let choices = [(false, false), (false, true), (true, false), (true, true)];
         let cut = |(at, after), (delivered, at_once)| Cut { at, after, delivered, at_once };
@@ -171,8 +176,8 @@ impl Group {
 
     fn carry_out(&mut self, at: NodeId, effects: Vec<Effect>) {
         for effect in effects {
-            if let Some(cut) = self.cut.filter(|cut| cut.at == at && cut.after == self.carried(at)) {
-                self.cut = None;
+            if let Some(next) = self.cuts.iter().position(|cut| cut.at == at && cut.after == self.carried(at)) {
+                let cut = self.cuts.swap_remove(next);
                 self.crash(at);
                 if !cut.delivered {
                     self.wire.retain(|sent| sent.from != at);
@@ -353,7 +358,7 @@ impl Group {
     /// more is open.
     pub fn heal(&mut self) {
         self.blocked.clear();
-        self.cut = None;
+        self.cuts.clear();
         for at in self.nodes() {
             self.start(at);
         }
@@ -365,6 +370,15 @@ impl Group {
             let done = transaction.participants().iter().any(|rm| self.done(*rm, *tx).is_some());
             assert!(!done || self.outcomes.contains_key(tx), "{tx} was done in secret");
         }
+    }
+
+    /// Lets messages pass, and time as often as it is said.
+    pub fn live(&mut self, waits: usize) {
+        for _ in 0..waits {
+            self.run();
+            self.pass_time();
+        }
+        self.run();
     }
 
     /// Lets messages and time pass until nothing is open.
