@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use support::{ACCEPTORS, Cut, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx};
 use synod::{
-    Ballot, Effect, NodeId, RestoreError,
+    Ballot, Effect, Machine, NodeId, RestoreError,
     commit::{
-        AcceptorRecord, Cluster, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets, Time,
-        Transaction, TxRange, Vote,
+        AcceptorRecord, Cluster, Input, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets,
+        Time, Transaction, TxRange, Vote,
     },
     paxos,
     sim::Rng,
