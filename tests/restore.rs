@@ -8,7 +8,7 @@ use support::{ACCEPTORS, Cut, Group, RMS, TMS, catalogue, cluster, cluster_of, c
 use synod::{
     Ballot, Effect, NodeId, RestoreError,
     commit::{
-        AcceptorRecord, Cluster, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets, Time,
+        AcceptorRecord, Cluster, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets,
         Transaction, TxRange, Vote,
     },
     paxos,
