@@ -35,10 +35,7 @@ fn promise(from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Vote)>) -> In
 
 /// Gives `node` an input that it must refuse without any change or answer.
 fn refuse(node: &mut Node, input: Input, refusal: Refusal) {
-    let before = catalogue::memory(node);
-    assert_eq!(node.check(&input), Err(refusal), "{input:?}");
-    assert_eq!(node.step(input.clone()), [], "{input:?}");
-    assert_eq!(catalogue::memory(node), before, "{input:?}");
+    assert_eq!(support::refuse(node, input, refusal), []);
 }
 
 /// Row 1: efficient/epaxos#28, hiqlite#361, phxpaxos#32.

@@ -45,6 +45,8 @@ pub struct Group {
     pub cuts: Vec<Cut>,
     /// Every state of every node, if it is kept.
     pub film: Option<Vec<Node>>,
+    /// Every input of every node, if it is kept.
+    pub inputs: Option<Vec<(NodeId, Input)>>,
     /// Every transaction that anyone has heard of.
     heard_of: BTreeMap<TxId, Transaction>,
     /// What anyone was ever told.
@@ -83,6 +85,7 @@ impl Group {
             blocked: BTreeSet::new(),
             cuts: Vec::new(),
             film: None,
+            inputs: None,
             heard_of: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         };
@@ -166,6 +169,9 @@ impl Group {
             self.heard_of.entry(transaction.id()).or_insert_with(|| transaction.clone());
         }
         let Some(node) = self.sites.get_mut(&at).and_then(|site| site.node.as_mut()) else { return Vec::new() };
+        if let Some(inputs) = &mut self.inputs {
+            inputs.push((at, input.clone()));
+        }
         let effects = node.step(input);
         if let Some(film) = &mut self.film {
             film.push(node.clone());

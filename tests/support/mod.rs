@@ -16,8 +16,8 @@ mod group;
 pub mod say;
 
 use synod::{
-    NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, Config, Node, Timeouts, Transaction},
+    Effect, Machine, NodeId, Quorums, Refusal, TxId,
+    commit::{self, Cluster, ClusterId, Config, Input, Node, Timeouts, Transaction},
 };
 
 pub use flat::Flat;
@@ -63,4 +63,21 @@ pub fn config(cluster: &Cluster, id: NodeId) -> Config {
 /// A new node in [`cluster`]; its identity is durable.
 pub fn node(id: NodeId) -> Node {
     Node::create(config(&cluster(), id)).0
+}
+
+/// Gives `node` an input that it must refuse for this reason, and no other, without any change. Returns its answer.
+pub fn refuse(node: &mut Node, input: Input, refusal: Refusal) -> Vec<commit::Effect> {
+    let visible = |node: &Node| (node.snapshot(), node.open_transactions(), node.in_doubt(), node.deadline());
+    let (before, memory, counters) = (visible(node), catalogue::memory(node), node.metrics());
+    assert_eq!(node.check(&input), Err(refusal), "{input:?}");
+    let effects = node.step(input.clone());
+    assert_eq!(visible(node), before, "{input:?}");
+    assert_eq!(catalogue::memory(node), memory, "{input:?}");
+    let answers = effects.iter().all(|effect| matches!(effect, Effect::Send { .. }));
+    assert!(answers, "{input:?} was refused with {effects:?}");
+    for other in Refusal::ALL {
+        let more = node.metrics().refused(*other) - counters.refused(*other);
+        assert_eq!(more, u64::from(*other == refusal), "{other:?} is counted for {input:?}");
+    }
+    effects
 }

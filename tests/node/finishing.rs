@@ -1,0 +1,211 @@
+//! How a transaction ends: carried out everywhere, then over everywhere, then forgotten but for its name.
+
+use synod::{
+    Effect, Machine,
+    commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, TxRange, Vote},
+};
+
+use crate::{
+    addressees, completed, decisions, prepared,
+    support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, node, say, transaction, tx},
+};
+
+use Outcome::{Aborted, Committed};
+
+fn over(seq: u64) -> Record {
+    Record::Retired(TxRange::only(tx(seq)))
+}
+
+#[test]
+fn an_outcome_is_handed_over_until_it_is_carried_out() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(Input::Tick(Time(0)));
+    let handed = [Effect::Decide(Decision::Commit(tx(1)))];
+    assert_eq!(rm.step(say::from(TMS[0], say::outcome(&transaction(1), Committed))), handed);
+    assert_eq!(rm.step(say::from(TMS[0], say::outcome(&transaction(1), Committed))), [], "it is at it");
+    assert_eq!(rm.step(Input::Tick(rm.deadline().unwrap())), [], "the timer starts");
+    for _ in 0..3 {
+        assert_eq!(rm.step(Input::Tick(rm.deadline().unwrap())), handed);
+    }
+}
+
+#[test]
+fn that_it_is_carried_out_is_written_before_it_is_told_and_told_until_all_is_over() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(say::from(TMS[1], say::outcome(&transaction(1), Committed)));
+    let effects = rm.step(Input::Finished(tx(1)));
+    let [Effect::Persist(Record::ResourceManager(record)), Effect::Send { to, message }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((record.vote, record.finished), (Some(Vote::Prepared), Some(Committed)));
+    let finished = say::finished(&transaction(1), Committed);
+    assert_eq!((*to, message), (TMS[1], &finished), "to the one who told the outcome");
+    assert_eq!(rm.step(Input::Finished(tx(1))), [], "once is enough");
+    // Again to the same one, and then to one after the other.
+    rm.step(Input::Tick(Time(0)));
+    for to in [TMS[1], TMS[0], TMS[1]] {
+        assert_eq!(say::sends(&rm.step(Input::Tick(rm.deadline().unwrap()))), [(to, &finished)]);
+    }
+    let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
+    assert_eq!(effects, [over(1), Record::Erased(Key::ResourceManager(tx(1)))].map(Effect::Persist));
+    assert_eq!((rm.status(tx(1)), rm.deadline()), (Status::Retired, None));
+}
+
+#[test]
+fn a_transaction_is_completed_when_the_last_resource_manager_has_finished_and_then_over() {
+    let (_, effects) = completed(Committed);
+    let retired = say::retired(tx(1));
+    let told = ACCEPTORS.into_iter().chain(RMS).map(|to| Effect::Send { to, message: retired.clone() });
+    let completed = Effect::Decide(Decision::Completed { tx: tx(1), outcome: Committed });
+    let expected: Vec<_> = [completed, Effect::Persist(over(1))].into_iter().chain(told).collect();
+    assert_eq!(effects, expected);
+}
+
+#[test]
+fn a_transaction_manager_that_knows_nothing_takes_the_outcome_from_who_has_finished_and_ends_the_work() {
+    let mut tm = node(TMS[1]);
+    let effects = tm.step(say::from(RMS[2], say::finished(&transaction(1), Aborted)));
+    assert_eq!(decisions(&effects), [Decision::Decided { tx: tx(1), outcome: Aborted }]);
+    assert_eq!(addressees(&effects), RMS[..2], "those that have not finished are told");
+    // It says so again until they have.
+    tm.step(Input::Tick(Time(0)));
+    tm.step(say::from(RMS[0], say::finished(&transaction(1), Aborted)));
+    let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
+    assert_eq!(say::sends(&effects), [(RMS[1], &say::outcome(&transaction(1), Aborted))]);
+}
+
+#[test]
+fn a_dead_transaction_manager_is_replaced_at_the_end_as_well() {
+    let mut group = Group::apart(cluster());
+    group.begin(TMS[0], &transaction(1));
+    group.run_until(|sent| matches!(sent.message, Message::Finished { .. }));
+    group.crash(TMS[0]);
+    group.rest();
+    assert!(group.decisions(TMS[1]).contains(&Decision::Completed { tx: tx(1), outcome: Committed }));
+    group.heal();
+}
+
+#[test]
+fn who_has_not_voted_to_commit_lets_go_of_what_is_over() {
+    let mut rm = node(RMS[0]);
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
+    assert_eq!(effects, [Effect::Decide(Decision::Abort(tx(1))), Effect::Persist(over(1))]);
+    let mut rm = node(RMS[0]);
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    rm.step(Input::Vote { tx: tx(1), vote: Vote::Aborted });
+    let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
+    assert_eq!(effects, [over(1), Record::Erased(Key::ResourceManager(tx(1)))].map(Effect::Persist));
+}
+
+#[test]
+fn a_node_drops_all_its_roles_in_the_write_that_adds_to_its_range_range_first() {
+    let mut all = Node::create(config(&cluster_of(&RMS, &RMS), RMS[0])).0;
+    for seq in [1, 3, 2] {
+        all.step(say::from(RMS[1], say::prepare(&transaction(seq))));
+        all.step(Input::Vote { tx: tx(seq), vote: Vote::Aborted });
+        all.step(Input::Finished(tx(seq)));
+    }
+    let erased = |seq| [Key::Acceptor(tx(seq)), Key::ResourceManager(tx(seq))].map(Record::Erased).map(Effect::Persist);
+    let mut retire = |seq| {
+        let effects = all.step(say::from(RMS[1], say::retired(tx(seq))));
+        let noted = Message::RetiredNoted { range: TxRange::only(tx(seq)) };
+        let (last, writes) = effects.split_last().unwrap();
+        assert_eq!(*last, Effect::Send { to: RMS[1], message: noted });
+        writes.to_vec()
+    };
+    assert_eq!(retire(1), [&[Effect::Persist(over(1))][..], &erased(1)].concat());
+    assert_eq!(retire(3), [&[Effect::Persist(over(3))][..], &erased(3)].concat());
+    // The second joins the others, which are one range then.
+    let joined = Record::Retired(TxRange::new(tx(1).origin, 1, 3).unwrap());
+    let swallowed = Record::Erased(Key::Retired(tx(3)));
+    assert_eq!(retire(2), [&[joined, swallowed].map(Effect::Persist)[..], &erased(2)].concat());
+    assert_eq!(all.metrics().retired_ranges, 1);
+}
+
+#[test]
+fn what_is_over_is_announced_until_every_acceptor_has_acknowledged_it() {
+    let (mut tm, _) = completed(Committed);
+    assert_eq!(tm.metrics().unacknowledged_ranges, ACCEPTORS.len());
+    tm.step(Input::Tick(Time(0)));
+    let noted = Message::RetiredNoted { range: TxRange::only(tx(1)) };
+    let retired = say::retired(tx(1));
+    for left in [&ACCEPTORS[..], &ACCEPTORS[1..], &ACCEPTORS[2..]] {
+        let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
+        let expected: Vec<_> = left.iter().map(|acceptor| (*acceptor, &retired)).collect();
+        assert_eq!(say::sends(&effects), expected);
+        assert_eq!(tm.step(say::from(left[0], noted.clone())), []);
+    }
+    assert_eq!(tm.metrics().unacknowledged_ranges, 0);
+    assert_eq!(tm.deadline(), None);
+}
+
+#[test]
+fn a_restarted_transaction_manager_announces_again_what_it_knows_to_be_over() {
+    let (tm, _) = completed(Committed);
+    let mut tm = Node::restore(tm.config().clone(), tm.snapshot()).unwrap();
+    assert_eq!(tm.step(Input::Tick(tm.deadline().unwrap())), []);
+    assert_eq!(addressees(&tm.step(Input::Tick(tm.deadline().unwrap()))), ACCEPTORS);
+    // An acknowledgement may be of more, or of less.
+    let mut more = tm.clone();
+    more.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::new(TMS[0], 0, u64::MAX).unwrap() }));
+    assert_eq!(more.metrics().unacknowledged_ranges, 2);
+    tm.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::only(tx(2)) }));
+    assert_eq!(tm.metrics().unacknowledged_ranges, 3);
+}
+
+#[test]
+fn a_sleeping_acceptor_hears_later_that_all_is_over() {
+    let mut group = Group::apart(cluster());
+    group.crash(ACCEPTORS[2]);
+    for seq in 1..=20 {
+        group.begin(TMS[0], &transaction(seq));
+        group.live(1);
+    }
+    assert_eq!(group.node(TMS[0]).metrics().open, 0);
+    assert_eq!(group.node(TMS[0]).metrics().unacknowledged_ranges, 1, "one range of twenty transactions");
+    group.heal();
+    assert_eq!(group.node(ACCEPTORS[2]).status(tx(20)), Status::Retired);
+}
+
+#[test]
+fn an_acceptor_asks_what_has_become_of_an_old_transaction_and_is_told_that_it_is_over() {
+    let mut group = Group::apart(cluster());
+    group.blocked.extend(TMS.map(|tm| (tm, ACCEPTORS[0])));
+    group.begin(TMS[0], &transaction(1));
+    group.live(2);
+    assert_eq!(group.node(ACCEPTORS[0]).open_transactions(), [tx(1)]);
+    group.blocked.clear();
+    // Its announcements are lost for good.
+    group.restart(TMS[0]);
+    group.step(ACCEPTORS[0], Input::Tick(Time(10_000)));
+    group.step(ACCEPTORS[0], Input::Tick(Time(20_000)));
+    let asked = group.wire.iter().filter(|sent| sent.from == ACCEPTORS[0]);
+    assert!(asked.clone().count() > 0 && asked.clone().all(|sent| matches!(sent.message, Message::Inquire { .. })));
+    group.run();
+    assert_eq!(group.node(ACCEPTORS[0]).status(tx(1)), Status::Retired);
+}
+
+#[test]
+fn a_transaction_manager_that_misses_the_end_counts_what_it_missed() {
+    let mut tm = node(TMS[1]);
+    tm.step(Input::Begin(transaction(1)));
+    let effects = tm.step(say::from(RMS[0], say::retired(tx(1))));
+    assert_eq!(effects, [Effect::Persist(over(1))]);
+    assert_eq!((tm.metrics().missed_outcomes, tm.status(tx(1))), (1, Status::Retired));
+}
+
+#[test]
+fn a_run_without_faults_refuses_nothing() {
+    for cluster in [cluster(), cluster_of(&RMS[..1], &RMS[..1]), cluster_of(&RMS, &RMS)] {
+        let mut group = Group::apart(cluster);
+        let tm = group.cluster().managers()[0];
+        for seq in 1..=3 {
+            group.complete(tm, &transaction(seq));
+        }
+        for at in group.nodes() {
+            let expected: [_; 0] = [];
+            assert_eq!(group.node(at).metrics().refusals().collect::<Vec<_>>(), expected, "{at}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How much a node takes on, and the names that it gives.
+
+use std::collections::BTreeSet;
+
+use synod::{
+    Ballot, Effect, Machine, Refusal, TxId,
+    commit::{Cluster, Input, Limits, Node, Outcome, Record, Status, Transaction, Vote},
+    paxos::Message::Prepare,
+};
+
+use crate::support::{ACCEPTORS, RMS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx};
+
+fn with_limits(cluster: Cluster, open: usize, participants: usize, meta: usize) -> Cluster {
+    cluster.with_limits(Limits { open, participants, meta }).unwrap()
+}
+
+/// A node of every role, which takes on two transactions.
+fn busy() -> Node {
+    let mut node = Node::create(config(&with_limits(cluster_of(&RMS, &RMS), 2, 3, 4), RMS[0])).0;
+    for seq in [1, 2] {
+        node.step(say::from(RMS[1], say::prepare(&transaction(seq))));
+    }
+    node
+}
+
+#[test]
+fn over_the_limit_no_new_work_is_taken() {
+    let mut node = busy();
+    for input in [
+        Input::Begin(transaction(3)),
+        say::from(RMS[1], say::begin(&transaction(3))),
+        say::from(RMS[1], say::prepare(&transaction(3))),
+        say::from(RMS[1], say::vote(&transaction(3), Vote::Prepared, RMS[1])),
+    ] {
+        assert_eq!(refuse(&mut node, input, Refusal::TooManyOpen), []);
+    }
+}
+
+#[test]
+fn over_the_limit_what_ends_the_work_of_others_is_taken_until_there_is_twice_as_much() {
+    let prepare = Prepare { ballot: Ballot::new(1, RMS[1]) };
+    let ends = |seq| {
+        let transaction = transaction(seq);
+        [
+            say::inquire(&transaction),
+            say::outcome(&transaction, Outcome::Aborted),
+            say::finished(&transaction, Outcome::Aborted),
+            say::paxos(&transaction, &RMS, prepare),
+        ]
+    };
+    for kind in 0..4 {
+        let mut node = busy();
+        for seq in [3, 4] {
+            assert_eq!(node.check(&say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
+            node.step(say::from(RMS[1], ends(seq)[kind].clone()));
+        }
+        assert_eq!(node.metrics().open, 4);
+        for message in ends(5) {
+            assert_eq!(refuse(&mut node, say::from(RMS[1], message), Refusal::TooManyOpen), []);
+        }
+        // What is open goes on, and makes room when it is over.
+        node.step(Input::Vote { tx: tx(1), vote: Vote::Aborted });
+        for seq in 1..=4 {
+            node.step(say::from(RMS[1], say::retired(tx(seq))));
+        }
+        assert_eq!(node.check(&Input::Begin(transaction(5))), Ok(()));
+    }
+}
+
+#[test]
+fn a_transaction_that_is_too_large_is_not_taken_on() {
+    let mut node = busy();
+    node.step(say::from(RMS[1], say::retired(tx(2))));
+    let many = Transaction::new(tx(9), [RMS[0], RMS[1], RMS[2], TMS[0]], []).unwrap();
+    let long = Transaction::new(tx(9), RMS, *b"12345").unwrap();
+    let just = Transaction::new(tx(9), RMS, *b"1234").unwrap();
+    for (transaction, refusal) in [(many, Refusal::TooManyParticipants), (long, Refusal::MetaTooLong)] {
+        refuse(&mut node, Input::Begin(transaction.clone()), refusal);
+        for message in
+            [say::prepare(&transaction), say::inquire(&transaction), say::outcome(&transaction, Outcome::Aborted)]
+        {
+            refuse(&mut node, say::from(RMS[1], message), refusal);
+        }
+    }
+    assert_eq!(node.check(&Input::Begin(just)), Ok(()));
+}
+
+#[test]
+fn what_is_open_or_over_is_not_measured_again_when_limits_shrink() {
+    let mut rm = node(RMS[0]);
+    for seq in [1, 2, 3] {
+        rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
+        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+    }
+    rm.step(say::from(TMS[0], say::outcome(&transaction(3), Outcome::Aborted)));
+    rm.step(Input::Finished(tx(3)));
+    rm.step(say::from(TMS[0], say::retired(tx(3))));
+    let mut rm = Node::restore(config(&with_limits(cluster(), 1, 1, 1), RMS[0]), rm.snapshot()).unwrap();
+    assert_eq!(rm.metrics().open, 2);
+    for seq in [1, 2] {
+        rm.step(say::from(TMS[0], say::outcome(&transaction(seq), Outcome::Committed)));
+        let effects = rm.step(Input::Finished(tx(seq)));
+        assert_eq!(say::sends(&effects), [(TMS[0], &say::finished(&transaction(seq), Outcome::Committed))]);
+    }
+    refuse(&mut rm, say::from(TMS[0], say::prepare(&transaction(3))), Refusal::Retired);
+}
+
+#[test]
+fn a_name_is_given_once_and_its_reservation_is_the_first_effect_of_the_next_step() {
+    let mut tm = node(TMS[0]);
+    let mut given = BTreeSet::new();
+    for restart in 0..3 {
+        for number in 0..1_500 {
+            let tx = tm.allocate().unwrap();
+            assert_eq!(tx.origin, TMS[0]);
+            assert!(given.insert(tx), "{tx} comes twice");
+            let effects = tm.step(Input::Inquire(tx));
+            match effects.as_slice() {
+                [] => assert!(!matches!(number, 0 | 1_024), "{number} after {restart}"),
+                [Effect::Persist(Record::Sequence { reserved })] => assert!(tx.seq < *reserved),
+                other => panic!("{other:?}"),
+            }
+        }
+        tm = Node::restore(tm.config().clone(), tm.snapshot()).unwrap();
+    }
+    // A name without a gap in between where there was no restart.
+    assert!((1..=1_500).all(|seq| given.contains(&TxId { origin: TMS[0], seq })));
+}
+
+#[test]
+fn a_transaction_that_is_begun_with_a_new_name_follows_its_reservation() {
+    let mut tm = node(TMS[0]);
+    let name = tm.allocate().unwrap();
+    let effects = tm.step(Input::Begin(Transaction::new(name, RMS, []).unwrap()));
+    assert_eq!(effects[0], Effect::Persist(Record::Sequence { reserved: 1_025 }));
+    assert_eq!(effects.len(), 1 + RMS.len());
+    // A crash before that loses the name, which nobody has seen, and it is given again.
+    let mut lost = Node::restore(tm.config().clone(), [tm.snapshot()[0].clone()]).unwrap();
+    assert_eq!(lost.allocate(), Some(name));
+}
+
+#[test]
+fn names_end_and_never_wrap() {
+    let records =
+        |reserved| [Record::Identity { cluster: cluster().id(), node: TMS[0] }, Record::Sequence { reserved }];
+    let restore = |reserved| Node::restore(config(&cluster(), TMS[0]), records(reserved)).unwrap();
+    let mut tm = restore(u64::MAX - 2);
+    assert_eq!([tm.allocate(), tm.allocate()].map(|tx| tx.unwrap().seq), [u64::MAX - 2, u64::MAX - 1]);
+    assert_eq!([tm.allocate(), tm.allocate()], [None, None]);
+    assert_eq!(restore(u64::MAX).allocate(), None);
+}
+
+#[test]
+fn a_rejection_by_the_highest_round_of_all_stalls_a_recovery_and_wraps_nothing() {
+    use synod::paxos::Message::Reject;
+    let mut tm = node(TMS[0]);
+    tm.step(say::from(RMS[0], say::inquire(&transaction(1))));
+    let reject = Reject { ballot: Ballot::new(1, TMS[0]), promised: Ballot::new(u64::MAX, TMS[1]) };
+    tm.step(say::from(ACCEPTORS[0], say::paxos(&transaction(1), &RMS, reject)));
+    assert_eq!(tm.step(Input::Inquire(tx(1))), []);
+    // Another transaction has rounds left.
+    assert!(!tm.step(say::from(RMS[0], say::inquire(&transaction(2)))).is_empty());
+    assert!(matches!(tm.status(tx(1)), Status::Open { .. }));
+}
+
+#[test]
+fn counters_count_what_a_node_does() {
+    let mut rm = node(RMS[0]);
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    let metrics = rm.metrics();
+    assert_eq!((metrics.steps, metrics.decisions, metrics.writes, metrics.sends), (3, 1, 1, 3));
+    assert_eq!((metrics.open, metrics.retired_ranges, metrics.recoveries), (1, 0, 0));
+    assert_eq!(metrics.refused(Refusal::AlreadyVoted), 1);
+    let (tm, _) = crate::completed(Outcome::Committed);
+    assert_eq!((tm.metrics().open, tm.metrics().retired_ranges, tm.metrics().unacknowledged_ranges), (0, 1, 3));
+}

@@ -1,0 +1,44 @@
+//! What a node does, and what it refuses to do.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod beginning;
+mod deciding;
+mod determinism;
+mod finishing;
+mod limits;
+mod refusals;
+mod time;
+
+use support::{RMS, TMS, node, say, transaction, tx};
+use synod::{
+    Effect, Machine, NodeId,
+    commit::{self, Decision, Input, Node, Outcome, Vote},
+};
+
+/// A resource manager that is prepared, on behalf of the first transaction manager.
+fn prepared(at: NodeId) -> Node {
+    let mut rm = node(at);
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm
+}
+
+/// A transaction manager that was told by all resource managers that they have finished, and by the last one just now.
+fn completed(outcome: Outcome) -> (Node, Vec<commit::Effect>) {
+    let mut tm = node(TMS[0]);
+    let effects = RMS.map(|rm| tm.step(say::from(rm, say::finished(&transaction(1), outcome))));
+    (tm, effects.into_iter().next_back().unwrap())
+}
+
+fn decisions(effects: &[commit::Effect]) -> Vec<Decision> {
+    let decision =
+        |effect: &_| if let Effect::Decide(decision) = effect { Some(Decision::clone(decision)) } else { None };
+    effects.iter().filter_map(decision).collect()
+}
+
+/// Whom `effects` send something to.
+fn addressees(effects: &[commit::Effect]) -> Vec<NodeId> {
+    say::sends(effects).into_iter().map(|(to, _)| to).collect()
+}

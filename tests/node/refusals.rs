@@ -1,0 +1,254 @@
+//! Every reason for which a node refuses an input.
+
+use std::collections::BTreeSet;
+
+use synod::{
+    Ballot, Effect, Machine, Refusal,
+    commit::{
+        Input, Learning, Limits, Message, Node, Outcome, Part, Record, ResourceManager, ResourceManagerInput, Status,
+        Time, Transaction, TransactionManager, TransactionManagerInput, TxRange, Vote,
+    },
+    paxos::Message::{Accept, Prepare, Promise, Reject},
+};
+
+use crate::{
+    completed, prepared,
+    support::{ACCEPTORS, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx},
+};
+
+/// A node that limits allow one transaction of two participants and four bytes.
+fn limited() -> Node {
+    let limits = Limits { open: 1, participants: 2, meta: 4 };
+    let mut node = Node::create(config(&cluster().with_limits(limits).unwrap(), TMS[0])).0;
+    node.step(Input::Begin(Transaction::new(tx(7), &RMS[..2], []).unwrap()));
+    node
+}
+
+/// A transaction manager at its first ballot.
+fn recovering() -> (Node, Ballot) {
+    let mut tm = node(TMS[0]);
+    tm.step(say::from(RMS[0], say::inquire(&transaction(1))));
+    (tm, Ballot::new(1, TMS[0]))
+}
+
+/// An acceptor that has promised a ballot for the first two instances, and has a vote for the third.
+fn promised() -> (Node, Ballot) {
+    let mut acceptor = node(ACCEPTORS[0]);
+    let ballot = Ballot::new(2, TMS[1]);
+    acceptor.step(say::from(TMS[1], say::paxos(&transaction(1), &RMS[..2], Prepare { ballot })));
+    acceptor.step(say::from(RMS[2], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
+    (acceptor, ballot)
+}
+
+/// Inputs with the reason for which a node refuses them.
+fn refused() -> Vec<(Refusal, Node, Input)> {
+    use Refusal::*;
+    let (one, from) = (transaction(1), say::from);
+    let ((tm, mine), (acceptor, high)) = (recovering(), promised());
+    let theirs = Ballot::new(1, TMS[1]);
+    let all = |body| say::paxos(&one, &RMS, body);
+    let parts = |rms: &[_], body| Message::Paxos {
+        transaction: one.clone(),
+        parts: rms.iter().map(|rm| Part { rm: *rm, message: body }).collect(),
+    };
+    let mut proposing = tm.clone();
+    for acceptor in &ACCEPTORS[..2] {
+        proposing.step(say::from(*acceptor, all(Promise { ballot: mine, accepted: None })));
+    }
+    let mut told = tm.clone();
+    told.step(from(ACCEPTORS[0], say::bundle(&one, &RMS, Vote::Prepared)));
+    let faster = Node::create(config(&cluster().with_learning(Learning::Everyone), RMS[0])).0;
+    let mut asked = node(RMS[0]);
+    asked.step(say::from(TMS[0], say::prepare(&one)));
+    let mut aborted = asked.clone();
+    aborted.step(say::from(TMS[0], say::outcome(&one, Outcome::Aborted)));
+    let mut late = node(RMS[0]);
+    late.step(Input::Tick(Time(5)));
+    let over = completed(Outcome::Committed).0;
+    let namesake = Transaction::new(tx(1), &RMS[..2], []).unwrap();
+    let begin = |participants: &[_], meta: &[u8]| Input::Begin(Transaction::new(tx(8), participants, meta).unwrap());
+    let prepare = Prepare { ballot: mine };
+    let wide = TxRange::new(TMS[0], 1, 2).unwrap();
+    vec![
+        (NotForThisRole, faster, from(ACCEPTORS[0], all(Promise { ballot: mine, accepted: None }))),
+        (NotYourBallot, acceptor.clone(), from(TMS[0], all(Prepare { ballot: Ballot::new(9, TMS[1]) }))),
+        (
+            NotYourBallot,
+            acceptor.clone(),
+            from(TMS[0], parts(&RMS[..1], Accept { ballot: Ballot::initial(RMS[0]), value: Vote::Prepared })),
+        ),
+        (StaleBallot, acceptor.clone(), from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0]))),
+        (SecondValue, acceptor.clone(), from(RMS[2], say::vote(&one, Vote::Aborted, TMS[0]))),
+        (SecondValue, told, from(ACCEPTORS[1], say::bundle(&one, &RMS, Vote::Aborted))),
+        (OtherBallot, tm.clone(), from(ACCEPTORS[0], all(Promise { ballot: theirs, accepted: None }))),
+        (OtherBallot, node(TMS[0]), from(ACCEPTORS[0], all(Promise { ballot: mine, accepted: None }))),
+        (
+            ImpossiblePromise,
+            tm.clone(),
+            from(ACCEPTORS[0], all(Promise { ballot: mine, accepted: Some((mine, Vote::Prepared)) })),
+        ),
+        (IdleRejection, tm.clone(), from(ACCEPTORS[0], all(Reject { ballot: mine, promised: mine }))),
+        (
+            NotAProposer,
+            tm.clone(),
+            from(ACCEPTORS[0], all(Reject { ballot: mine, promised: Ballot::new(2, STRANGER) })),
+        ),
+        (PhaseIsOver, proposing, from(ACCEPTORS[2], all(Promise { ballot: mine, accepted: None }))),
+        (NotAnAcceptor, tm.clone(), from(TMS[1], say::bundle(&one, &RMS, Vote::Prepared))),
+        (NotAnAcceptor, tm.clone(), from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0]))),
+        (NotAnAcceptor, tm.clone(), from(RMS[0], Message::RetiredNoted { range: wide })),
+        (NotAParticipant, node(RMS[2]), from(TMS[0], say::prepare(&namesake))),
+        (NotAParticipant, tm.clone(), from(STRANGER, say::begin(&one))),
+        (NotAParticipant, tm.clone(), from(STRANGER, say::inquire(&one))),
+        (NotAParticipant, tm.clone(), from(ACCEPTORS[0], say::finished(&one, Outcome::Aborted))),
+        (NotAParticipant, acceptor.clone(), from(STRANGER, say::vote(&one, Vote::Prepared, TMS[0]))),
+        (NotAParticipant, acceptor.clone(), from(TMS[0], say::outcome(&one, Outcome::Aborted))),
+        (NotAParticipant, acceptor.clone(), from(STRANGER, say::retired(tx(1)))),
+        (NotAManager, node(ACCEPTORS[0]), Input::Begin(one.clone())),
+        (NotAManager, node(RMS[0]), from(RMS[1], say::begin(&one))),
+        (NotAManager, node(RMS[0]), from(STRANGER, say::prepare(&one))),
+        (NotAManager, asked.clone(), from(RMS[1], say::outcome(&one, Outcome::Aborted))),
+        (NotAManager, acceptor.clone(), from(RMS[0], all(prepare))),
+        (NotAManager, acceptor.clone(), from(RMS[2], say::vote(&one, Vote::Prepared, STRANGER))),
+        (UnknownTransaction, node(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (UnknownTransaction, acceptor.clone(), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (UnknownTransaction, acceptor.clone(), Input::Finished(tx(1))),
+        (UnknownTransaction, node(TMS[0]), Input::Inquire(tx(1))),
+        (UnknownTransaction, node(TMS[1]), from(TMS[0], say::outcome(&one, Outcome::Aborted))),
+        (UnknownTransaction, node(RMS[0]), from(ACCEPTORS[0], say::retired(tx(1)))),
+        (OtherTransaction, asked.clone(), from(TMS[0], say::prepare(&namesake))),
+        (OtherTransaction, tm.clone(), Input::Begin(namesake)),
+        (Retired, over.clone(), Input::Begin(one.clone())),
+        (Retired, over.clone(), Input::Inquire(tx(1))),
+        (Retired, over.clone(), Input::Finished(tx(1))),
+        (Retired, over.clone(), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (Retired, over.clone(), from(RMS[0], say::begin(&one))),
+        (Retired, over.clone(), from(ACCEPTORS[0], say::retired(tx(1)))),
+        (TooManyOpen, limited(), begin(&RMS[..2], b"")),
+        (TooManyParticipants, limited(), begin(&RMS, b"")),
+        (MetaTooLong, limited(), begin(&RMS[..2], b"12345")),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], parts(&[], prepare))),
+        (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[1], RMS[0]], prepare))),
+        (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[0], RMS[0]], prepare))),
+        (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[0], STRANGER], prepare))),
+        (FromSelf, tm.clone(), from(TMS[0], all(prepare))),
+        (AlreadyVoted, prepared(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (AlreadyVoted, prepared(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Aborted }),
+        (AlreadyAborted, aborted, Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (NoOutcome, prepared(RMS[0]), Input::Finished(tx(1))),
+        (ContradictoryOutcome, asked, from(TMS[0], say::outcome(&one, Outcome::Committed))),
+        (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
+        (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
+        (TimeWentBack, late, Input::Tick(Time(4))),
+        // And this one is answered.
+        (
+            StaleBallot,
+            acceptor,
+            from(TMS[0], parts(&RMS[..2], Prepare { ballot: Ballot::new(high.round - 1, TMS[0]) })),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_refused_is_counted_for_the_reason_that_check_gives_and_changes_nothing() {
+    let mut seen = BTreeSet::new();
+    for (refusal, mut node, input) in refused() {
+        seen.insert(refusal);
+        refuse(&mut node, input.clone(), refusal);
+        refuse(&mut node, input, refusal);
+    }
+    // These are for roles that are driven alone.
+    use Refusal::{AlreadyDecided, AlreadyProposed, NothingProposed, RoundsUsedUp};
+    seen.extend([AlreadyDecided, AlreadyProposed, NothingProposed, RoundsUsedUp]);
+    assert_eq!(seen, Refusal::ALL.iter().copied().collect());
+}
+
+#[test]
+fn the_answer_to_a_refused_input_is_a_rejection_or_that_all_is_over_or_silence() {
+    for (refusal, mut node, input) in refused() {
+        let answer = refuse(&mut node, input.clone(), refusal);
+        match (&input, refusal) {
+            (Input::Receive { from, message }, Refusal::Retired) if message.transaction().is_some() => {
+                assert_eq!(say::sends(&answer), [(*from, &say::retired(tx(1)))]);
+            }
+            (Input::Receive { from, message: Message::Paxos { .. } }, Refusal::StaleBallot) => {
+                let (ballot, promised) = (Ballot::new(1, TMS[0]), Ballot::new(2, TMS[1]));
+                let reject = say::paxos(&transaction(1), &RMS[..2], Reject { ballot, promised });
+                assert_eq!(say::sends(&answer), [(*from, &reject)]);
+            }
+            _ => assert_eq!(answer, [], "{refusal:?}"),
+        }
+    }
+}
+
+#[test]
+fn violations_are_what_correct_nodes_never_cause() {
+    for (refusal, mut node, input) in refused() {
+        refuse(&mut node, input, refusal);
+        assert_eq!(node.metrics().violations(), u64::from(refusal.is_violation()));
+        assert_eq!(node.metrics().refusals().collect::<Vec<_>>(), [(refusal, 1)]);
+    }
+}
+
+#[test]
+fn of_a_bundle_what_can_be_taken_is_taken() {
+    let (mut acceptor, high) = promised();
+    // Two instances have promised more; the third one takes the ballot, after the vote that it has.
+    let ballot = Ballot::new(1, TMS[0]);
+    let effects = acceptor.step(say::from(TMS[0], say::paxos(&transaction(1), &RMS, Prepare { ballot })));
+    let reject = Reject { ballot, promised: high };
+    let accepted = Some((Ballot::initial(RMS[2]), Vote::Prepared));
+    let [Effect::Persist(Record::Acceptor(_)), Effect::Send { .. }, Effect::Send { to, message }] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    let answers = [reject, reject, Promise { ballot, accepted }];
+    let parts = RMS.into_iter().zip(answers).map(|(rm, message)| Part { rm, message }).collect();
+    assert_eq!((*to, message), (TMS[0], &Message::Paxos { transaction: transaction(1), parts }));
+}
+
+#[test]
+fn of_a_range_that_is_over_what_is_in_doubt_here_stays_and_is_counted() {
+    let mut both = Node::create(config(&cluster_of(&RMS, &TMS), RMS[0])).0;
+    for seq in 1..=5 {
+        both.step(say::from(TMS[0], say::prepare(&transaction(seq))));
+    }
+    for seq in [2, 5] {
+        both.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+    }
+    let effects = both.step(say::from(TMS[0], say::retired_to(tx(1), 5)));
+    assert_eq!(both.open_transactions(), [tx(2), tx(5)]);
+    assert_eq!(both.metrics().refused(Refusal::RetiredUnfinished), 1);
+    let noted = [(1, 1), (3, 4)]
+        .map(|(first, last)| Message::RetiredNoted { range: TxRange::new(TMS[0], first, last).unwrap() });
+    let noted: Vec<_> = noted.iter().map(|noted| (TMS[0], noted)).collect();
+    assert_eq!(say::sends(&effects), noted, "only what was noted is acknowledged");
+    for seq in [1, 3, 4] {
+        assert_eq!(both.status(tx(seq)), Status::Retired);
+    }
+    // Nothing is left of the range but what is in doubt.
+    assert_eq!(refuse(&mut both, say::from(TMS[0], say::retired_to(tx(5), 5)), Refusal::RetiredUnfinished), []);
+    assert_eq!(both.in_doubt().len(), 2);
+}
+
+#[test]
+fn roles_that_are_driven_alone_refuse_in_the_same_way() {
+    let two = Transaction::new(tx(1), &RMS[..2], []).unwrap();
+    assert_eq!(ResourceManager::new(cluster(), RMS[2], two.clone()).map(|_| ()), Err(Refusal::NotAParticipant));
+    let mut rm = ResourceManager::new(cluster(), RMS[0], two.clone()).unwrap();
+    assert_eq!(rm.check(&ResourceManagerInput::Finished), Err(Refusal::NoOutcome));
+    assert_eq!(rm.step(ResourceManagerInput::Finished), []);
+
+    let mut tm = TransactionManager::new(cluster(), TMS[0], two.clone());
+    let recover = |round| TransactionManagerInput::Recover { round };
+    assert_eq!(tm.check(&recover(0)), Err(Refusal::StaleBallot), "round 0 is not its own");
+    tm.step(recover(4));
+    for round in [0, 4] {
+        assert_eq!(tm.check(&recover(round)), Err(Refusal::StaleBallot));
+        assert_eq!(tm.step(recover(round)), []);
+    }
+    let finished = say::finished(&two, Outcome::Aborted);
+    tm.step(TransactionManagerInput::Receive { from: RMS[0], message: finished });
+    assert_eq!(tm.check(&recover(5)), Err(Refusal::AlreadyDecided));
+    assert_eq!(tm.step(recover(5)), []);
+}

@@ -1,0 +1,168 @@
+//! What time does: nothing but ticks, and only what is due.
+
+use synod::{
+    Machine, NodeId, Refusal,
+    commit::{Input, Node, Outcome, Time, Timeouts, Vote, Wait},
+};
+
+use crate::{
+    completed, prepared,
+    support::{ACCEPTORS, RMS, TIMEOUTS, TMS, cluster, config, node, refuse, say, transaction, tx},
+};
+
+#[test]
+fn a_node_with_nothing_to_wait_for_has_no_deadline() {
+    for at in [RMS[0], ACCEPTORS[0], TMS[0]] {
+        let mut node = node(at);
+        assert_eq!(node.deadline(), None);
+        assert_eq!(node.step(Input::Tick(Time(7))), []);
+        assert_eq!(node.deadline(), None);
+    }
+}
+
+#[test]
+fn a_timer_that_is_armed_between_ticks_starts_at_the_next_one_which_is_due_at_once() {
+    let mut tm = node(TMS[0]);
+    tm.step(Input::Tick(Time(1_000)));
+    tm.step(Input::Begin(transaction(1)));
+    assert_eq!(tm.deadline(), Some(Time(1_000)));
+    // It waits from here on, however late that is.
+    assert_eq!(tm.step(Input::Tick(Time(50_000))), []);
+    let due = tm.deadline().unwrap();
+    assert!((50_000 + TIMEOUTS.recover..=50_000 + TIMEOUTS.recover * 3 / 2).contains(&due.0), "{due:?}");
+    // Nothing is due before that.
+    for before in [50_000, 50_001, due.0 - 1] {
+        assert_eq!(tm.step(Input::Tick(Time(before))), []);
+        assert_eq!(tm.deadline(), Some(due));
+    }
+    assert!(!tm.step(Input::Tick(due)).is_empty());
+    assert_eq!(tm.metrics().recoveries, 1);
+}
+
+#[test]
+fn time_never_goes_back_and_may_stand_still_or_leap() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(Input::Tick(Time(100)));
+    refuse(&mut rm, Input::Tick(Time(99)), Refusal::TimeWentBack);
+    assert_eq!(rm.check(&Input::Tick(Time(100))), Ok(()));
+    assert_eq!(rm.step(Input::Tick(Time(100))), []);
+    assert!(!rm.step(Input::Tick(Time(u64::MAX))).is_empty());
+    // At the end of time whatever is due is due at every tick, and nothing overflows.
+    assert_eq!(rm.deadline(), Some(Time(u64::MAX)));
+    assert!(!rm.step(Input::Tick(Time(u64::MAX))).is_empty());
+}
+
+#[test]
+fn the_clock_of_a_restarted_node_may_begin_anywhere() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(Input::Tick(Time(1_000_000)));
+    let mut rm = Node::restore(rm.config().clone(), rm.snapshot()).unwrap();
+    assert_eq!(rm.deadline(), Some(Time(0)));
+    assert_eq!(rm.step(Input::Tick(Time(3))), []);
+    let due = rm.deadline().unwrap();
+    assert!((3 + TIMEOUTS.inquire..=3 + TIMEOUTS.inquire * 3 / 2).contains(&due.0), "{due:?}");
+}
+
+#[test]
+fn waits_double_up_to_the_ceiling_and_are_drawn_out_by_up_to_a_half() {
+    let mut rm = prepared(RMS[0]);
+    let mut now = 0;
+    rm.step(Input::Tick(Time(now)));
+    for repetition in 0..12 {
+        let wait = (TIMEOUTS.inquire << repetition).min(TIMEOUTS.ceiling);
+        let due = rm.deadline().unwrap().0;
+        assert!((now + wait..=now + wait * 3 / 2).contains(&due), "{repetition}: {}", due - now);
+        now = due;
+        assert!(!rm.step(Input::Tick(Time(now))).is_empty());
+    }
+    // Whatever the number of repetitions and the jitter.
+    let timeouts = Timeouts { ceiling: u64::MAX, ..TIMEOUTS };
+    for repetition in [0, 1, 63, 64, u32::MAX] {
+        for wait in [Wait::Flush, Wait::Recover(repetition), Wait::Inquire(repetition), Wait::Repeat(repetition)] {
+            for jitter in [0, 1, u64::MAX] {
+                assert!(wait.duration(&timeouts, jitter) >= TIMEOUTS.flush);
+                assert!(wait.duration(&TIMEOUTS, jitter) <= TIMEOUTS.ceiling * 3 / 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn nodes_with_other_seeds_do_not_wait_equally_long() {
+    let due = |seed| {
+        let mut tm = Node::create(synod::commit::Config { seed, ..config(&cluster(), TMS[0]) }).0;
+        tm.step(Input::Begin(transaction(1)));
+        tm.step(Input::Tick(Time(0)));
+        tm.deadline()
+    };
+    assert_eq!(due(1), due(1));
+    assert!((2..20).any(|seed| due(seed) != due(1)));
+}
+
+#[test]
+fn news_ends_a_wait_and_another_begins() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(Input::Tick(Time(0)));
+    rm.step(say::from(TMS[0], say::outcome(&transaction(1), Outcome::Committed)));
+    rm.step(Input::Tick(Time(10)));
+    let due = rm.deadline().unwrap().0;
+    assert!(
+        (10 + TIMEOUTS.repeat..=10 + TIMEOUTS.repeat * 3 / 2).contains(&due),
+        "not the longer wait of who is in doubt"
+    );
+    rm.step(Input::Finished(tx(1)));
+    rm.step(say::from(TMS[0], say::retired(tx(1))));
+    rm.step(Input::Tick(Time(11)));
+    assert_eq!(rm.deadline(), None);
+    assert_eq!(rm.step(Input::Tick(Time(1_000_000))), []);
+}
+
+#[test]
+fn while_its_resource_works_a_resource_manager_waits_for_nothing_else() {
+    let mut rm = node(RMS[0]);
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    rm.step(Input::Tick(Time(0)));
+    assert_eq!(rm.deadline(), None);
+    assert_eq!(rm.step(Input::Tick(Time(1_000_000))), []);
+}
+
+#[test]
+fn a_tick_costs_what_is_due_and_comes_in_the_order_of_time() {
+    let mut rm = node(RMS[0]);
+    for seq in 1..=50 {
+        rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
+        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        rm.step(Input::Tick(Time(seq)));
+    }
+    let mut inquired = Vec::new();
+    while inquired.len() < 50 {
+        let due = rm.deadline().unwrap();
+        let effects = rm.step(Input::Tick(due));
+        let about: Vec<u64> = say::sends(&effects)
+            .into_iter()
+            .filter(|(to, _)| *to == TMS[1])
+            .filter_map(|(_, message)| Some(message.transaction()?.id().seq))
+            .collect();
+        assert!(!about.is_empty(), "a deadline at which nothing was due");
+        inquired.extend(about);
+    }
+    inquired.sort_unstable();
+    assert_eq!(inquired, (1..=50).collect::<Vec<_>>());
+}
+
+#[test]
+fn announcements_that_nobody_acknowledges_come_more_and_more_seldom() {
+    let (mut tm, _) = completed(Outcome::Committed);
+    assert_eq!(tm.deadline(), Some(Time(0)));
+    tm.step(Input::Tick(Time(0)));
+    let mut now = 0;
+    for repetition in 0..8 {
+        let wait = (TIMEOUTS.repeat << repetition).min(TIMEOUTS.ceiling);
+        let due = tm.deadline().unwrap().0;
+        assert!((now + wait..=now + wait * 3 / 2).contains(&due));
+        assert_eq!(tm.step(Input::Tick(Time(due - 1))), []);
+        let effects = tm.step(Input::Tick(Time(due)));
+        assert_eq!(say::sends(&effects).into_iter().map(|(to, _)| to).collect::<Vec<NodeId>>(), ACCEPTORS);
+        now = due;
+    }
+}
