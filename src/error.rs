@@ -36,6 +36,8 @@ refusals! {
     IdleRejection = "the rejection names no higher ballot",
     /// A rejection in the name of a node that may not propose.
     NotAProposer = "the rejection names a node that may not propose",
+    /// A rejection by a round that nobody can have reached.
+    FarBallot = "the rejection names a round that nobody can have reached",
     /// Phase 1 of the ballot is over.
     PhaseIsOver = "phase 1 of this ballot is over",
     /// The sender is no acceptor, or the node is none.
@@ -80,6 +82,8 @@ refusals! {
     RetiredUnfinished = "the transaction is said to be over, but is not finished here",
     /// A range of several transactions is retired by a node that may retire just one.
     WideRange = "only a transaction manager may retire many transactions at once",
+    /// An earlier write failed: the node must be restored from its storage.
+    Fenced = "an earlier write failed",
     /// Time went backwards.
     TimeWentBack = "time went backwards",
 }

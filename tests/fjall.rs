@@ -17,7 +17,7 @@ use synod::{
     commit::{ClusterId, Key, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote},
     perform::{
         Storage,
-        fjall::{FjallError, FjallStorage, KEYSPACE},
+        fjall::{FjallError, FjallStorage, KEYSPACE, create_whole},
     },
 };
 
@@ -135,11 +135,21 @@ fn a_database_that_was_left_half_made_is_made_anew() {
     assert!(!unfinished.exists());
 }
 
+/// A storage with a memory so small that it is written out, and compacted, while the process is being killed.
+fn open_small(path: &Path) -> FjallStorage {
+    let small = || KeyspaceCreateOptions::default().max_memtable_size(16 * 1024);
+    let make = |path: &Path| Database::builder(path).open()?.keyspace(KEYSPACE, small).map(drop);
+    if !path.exists() {
+        create_whole(path, |fresh| make(fresh).map_err(FjallError::from)).unwrap();
+    }
+    FjallStorage::within(Database::builder(path).open().unwrap(), KEYSPACE).unwrap()
+}
+
 /// Not a test by itself: the process that [`whatever_was_reported_as_persisted_outlives_sigkill`] kills.
 #[test]
 fn writes_until_it_is_killed() {
     let Ok(folder) = env::var(FOLDER) else { return };
-    let mut storage = FjallStorage::open(folder).unwrap();
+    let mut storage = open_small(Path::new(&folder));
     let reserved = |record: &Record| match record {
         Record::Sequence { reserved } => Some(*reserved),
         _ => None,

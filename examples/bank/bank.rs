@@ -46,8 +46,6 @@ pub(crate) struct Bank {
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) meter: Meter,
-    /// How often a transaction was recovered at a ballot above 0.
-    pub(crate) recoveries: u64,
     /// How many inputs only a broken protocol or a lost disk could have caused.
     pub(crate) violations: u64,
 }
@@ -289,8 +287,6 @@ impl Bank {
 impl Tally {
     /// Takes the counts of a node that is about to go.
     fn note(&mut self, driver: &Driver) {
-        let metrics = driver.node().metrics();
-        self.recoveries += metrics.recoveries;
-        self.violations += metrics.violations();
+        self.violations += driver.node().metrics().violations();
     }
 }

@@ -1,6 +1,6 @@
 //! What the transfers cost, counted as the paper counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use synod::{
     Packet, TxId,
@@ -13,6 +13,8 @@ use crate::cast::Cast;
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     costs: HashMap<TxId, Cost>,
+    /// Transactions that a transaction manager tried a ballot above 0 for.
+    recovered: HashSet<TxId>,
     /// Batches that were made durable.
     pub(crate) syncs: u64,
     /// Packets: all messages of one flush to one node.
@@ -53,6 +55,12 @@ impl Meter {
                     }
                 }
             }
+            if let Message::Paxos { transaction, parts } = message
+                && parts.iter().any(|part| part.message.is_request())
+            {
+                // Votes of ballot 0 come as votes.
+                self.recovered.insert(transaction.id());
+            }
         }
     }
 
@@ -61,6 +69,7 @@ impl Meter {
         let other = std::mem::take(other);
         self.syncs += other.syncs;
         self.packets += other.packets;
+        self.recovered.extend(other.recovered);
         for (tx, cost) in other.costs {
             let total = self.cost(tx);
             total.messages += cost.messages;
@@ -70,6 +79,11 @@ impl Meter {
 
     pub(crate) fn of(&self, tx: TxId) -> Cost {
         self.costs.get(&tx).copied().unwrap_or_default()
+    }
+
+    /// How many transactions a transaction manager tried a ballot above 0 for.
+    pub(crate) fn recovered(&self) -> usize {
+        self.recovered.len()
     }
 
     fn cost(&mut self, tx: TxId) -> &mut Cost {

@@ -62,7 +62,7 @@ impl Report<'_> {
             row("  packets per transfer, messages sharing them", each(self.tally.meter.packets), none());
             row("  disk syncs per transfer, writes sharing them", each(self.tally.meter.syncs), none());
         }
-        row("recovered at a ballot above 0", grouped(self.tally.recoveries), none());
+        row("recovered at a ballot above 0", count(self.tally.meter.recovered()), none());
         row("money before", self.audit.before.to_string(), none());
         row("money after", self.audit.after.to_string(), none());
         table
@@ -72,7 +72,7 @@ impl Report<'_> {
     pub(crate) fn note(&self) -> String {
         let (messages, more) = if self.faster { ("2NF+3N-1", "one more") } else { ("NF+F+3N-1", "two more") };
         format!(
-            "N branches and F+1={} acceptors: the paper counts N+F+1 writes and {messages} messages, where a branch \n\
+            "N branches and F+1={} acceptors: the paper counts N+F+1 writes and {messages} messages, where a branch\n\
              begins and the transaction manager is an acceptor too. Here a client begins, and every node is apart: {more}.",
             self.cast.quorum(),
         )

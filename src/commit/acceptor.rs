@@ -102,8 +102,8 @@ impl Acceptor {
         if self.is_gathering() { Wait::Flush } else { Wait::Inquire(self.inquiries) }
     }
 
-    /// Why `input` would be refused. Of a bundle: why all of it would be. A ballot that is too low is refused with
-    /// [`paxos::Message::Reject`], all else in silence.
+    /// Why `input` would be refused. Of a bundle: why all of it would be. Ballots of a bundle that are too low are
+    /// refused with [`paxos::Message::Reject`], all else in silence.
     pub fn check(&self, input: &AcceptorInput) -> Result<(), Refusal> {
         match input {
             AcceptorInput::Receive { from, message } => self.check_message(*from, message),
@@ -155,7 +155,12 @@ impl Acceptor {
         let checked = self.check_message(from, &message);
         match (message, checked) {
             (Message::Vote { vote, manager, .. }, Ok(())) => self.vote(from, vote, manager, effects),
-            (Message::Paxos { parts, .. }, Ok(()) | Err(Refusal::StaleBallot)) => self.requests(from, parts, effects),
+            (Message::Paxos { parts, .. }, Ok(())) => self.requests(from, parts, effects),
+            (Message::Paxos { parts, .. }, Err(Refusal::StaleBallot)) => {
+                // None of them changes anything.
+                let (rejections, _) = self.answers(from, parts);
+                self.reply(from, rejections, effects);
+            }
             _ => {}
         }
         checked
@@ -186,7 +191,19 @@ impl Acceptor {
     fn requests(&mut self, from: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
         let unfinished = self.is_gathering();
         self.accept_gathered();
-        let mut changed = unfinished;
+        let (replies, changed) = self.answers(from, parts);
+        if changed || unfinished {
+            effects.push(Effect::Persist(Record::Acceptor(self.record())));
+        }
+        if unfinished {
+            self.tell(effects);
+        }
+        self.reply(from, replies, effects);
+    }
+
+    /// Takes requests. Returns the answers, and whether any request changed anything.
+    fn answers(&mut self, from: NodeId, parts: Vec<Part>) -> (Vec<Part>, bool) {
+        let mut changed = false;
         let mut replies = Vec::with_capacity(parts.len());
         for Part { rm, message } in parts {
             let Some(instance) = self.instance_mut(rm) else { continue };
@@ -195,15 +212,13 @@ impl Acceptor {
                 replies.push(Part { rm, message: answer.reply });
             }
         }
-        if changed {
-            effects.push(Effect::Persist(Record::Acceptor(self.record())));
-        }
-        if unfinished {
-            self.tell(effects);
-        }
-        if !replies.is_empty() {
-            let message = Message::Paxos { transaction: self.transaction.clone(), parts: replies };
-            effects.push(Effect::Send { to: from, message });
+        (replies, changed)
+    }
+
+    fn reply(&self, to: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
+        if !parts.is_empty() {
+            let message = Message::Paxos { transaction: self.transaction.clone(), parts };
+            effects.push(Effect::Send { to, message });
         }
     }
 

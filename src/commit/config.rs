@@ -41,8 +41,8 @@ pub enum Targets {
     Quorum,
 }
 
-/// How long to wait, in the caller's unit. Each wait doubles when it is repeated, up to `ceiling`, and is then drawn
-/// out by up to a half at random (by the node's seed).
+/// How long to wait, in the caller's unit. Each wait doubles when it is repeated, up to `ceiling`, and is only then
+/// drawn out by up to a half, at random (by the node's seed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -55,7 +55,7 @@ pub struct Timeouts {
     pub inquire: u64,
     /// What has not been acknowledged is said again.
     pub repeat: u64,
-    /// No wait grows above this.
+    /// No wait grows above this, before it is drawn out.
     pub ceiling: u64,
 }
 
@@ -64,12 +64,12 @@ pub struct Timeouts {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Limits {
-    /// Open transactions for which new work is still taken. What brings old transactions of other nodes to their end is
-    /// taken up to twice this number.
+    /// Open transactions for which new work is still taken. What brings old work to its end is taken far beyond that,
+    /// up to sixty-four times as many.
     pub open: usize,
-    /// Participants of one transaction.
+    /// Participants of one new transaction.
     pub participants: usize,
-    /// Bytes of a transaction's `meta`.
+    /// Bytes of a new transaction's `meta`.
     pub meta: usize,
 }
 
@@ -225,6 +225,11 @@ impl Cluster {
     /// Whether `node` is a transaction manager.
     pub fn is_manager(&self, node: NodeId) -> bool {
         self.0.managers.contains(&node)
+    }
+
+    /// Whether `node` must hear of every transaction that is over: acceptors and transaction managers.
+    pub(crate) fn keeps_retired(&self, node: NodeId) -> bool {
+        self.acceptors().contains(node) || self.is_manager(node)
     }
 
     /// The transaction manager to turn to first.

@@ -69,7 +69,7 @@ pub enum Message {
         /// The transactions.
         range: TxRange,
     },
-    /// Acceptor to transaction manager: that these are retired is durable here.
+    /// Acceptor or transaction manager to transaction manager: that these are retired is durable here.
     RetiredNoted {
         /// The transactions.
         range: TxRange,
@@ -130,6 +130,9 @@ pub enum Decision {
     /// that the resource was never asked to vote on.
     Abort(TxId),
     /// At a transaction manager: the outcome is known. No failure can change it any more.
+    ///
+    /// One that had to do with a transaction which another one finished in its stead may hear that it is over, and not
+    /// how it ended: then this never comes, and [`Node::status`](super::Node::status) says that it is retired.
     Decided {
         /// The transaction.
         tx: TxId,

@@ -23,7 +23,8 @@ pub struct Metrics {
     pub open: usize,
     /// Ranges of retired transactions (gauge).
     pub retired_ranges: usize,
-    /// Ranges of retired transactions that some acceptor has not acknowledged, summed over acceptors (gauge).
+    /// Ranges of retired transactions that another acceptor or transaction manager has not acknowledged, summed over
+    /// those (gauge).
     pub unacknowledged_ranges: usize,
     #[cfg_attr(feature = "serde", serde(skip))]
     refused: [u64; Refusal::ALL.len()],

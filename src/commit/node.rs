@@ -22,10 +22,10 @@ use alloc::{
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
-use self::retirement::Announcement;
 pub use self::view::{InDoubt, Status};
+use self::{admission::Work, retirement::Announcement};
 use super::{
-    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, Time, Transaction, TxRange,
+    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, Time, Transaction,
     open::{Open, mix},
     reserve::Reserve,
     retired::Retired,
@@ -44,7 +44,7 @@ pub struct Node {
     open: HashMap<TxId, Open, FixedState>,
     /// Durable.
     retired: Retired,
-    /// What each acceptor has not acknowledged of what was retired here.
+    /// What the other acceptors and transaction managers have not acknowledged of what was retired here.
     announced: BTreeMap<NodeId, Retired>,
     announcement: Announcement,
     /// Durable, as `reserved`.
@@ -169,7 +169,7 @@ impl Node {
     fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         let transaction = match &message {
             Message::Retired { range } => {
-                self.check_retired(from, *range)?;
+                self.check_may_retire(from, *range)?;
                 return self.note_retired(from, *range, effects);
             }
             Message::RetiredNoted { range } => {
@@ -180,8 +180,7 @@ impl Node {
             other => other.transaction().ok_or(Refusal::NotForThisRole)?,
         };
         let tx = transaction.id();
-        self.check_size(transaction)?;
-        let room = self.room_for(&message);
+        let work = Work::of(&message);
         match self.open.get_mut(&tx) {
             Some(open) if open.transaction != *transaction => return Err(Refusal::OtherTransaction),
             Some(open) => {
@@ -193,14 +192,11 @@ impl Node {
         }
         if self.retired.contains(tx) {
             if from != self.config.id {
-                let message = Message::Retired { range: TxRange::only(tx) };
-                effects.push(Effect::Send { to: from, message });
+                effects.push(Effect::Send { to: from, message: self.retired_reply(tx) });
             }
             return Err(Refusal::Retired);
         }
-        if self.open.len() >= room {
-            return Err(Refusal::TooManyOpen);
-        }
+        self.check_limits(transaction, work)?;
         let mut open = Open::new(transaction.clone());
         open.receive(&self.config, from, message, &mut self.scratch)?;
         self.open.insert(tx, open);
@@ -214,13 +210,16 @@ impl Node {
         let mut completed = false;
         if let Some(open) = self.open.get_mut(&tx) {
             if let Some(tm) = &mut open.tm {
-                if let Some(above) = tm.wants_round()
-                    && let Some((round, reserved)) = self.rounds.take(above.saturating_add(1))
-                {
-                    let reservation = reserved.map(|reserved| Effect::Persist(Record::Rounds { reserved }));
-                    effects.extend(reservation);
-                    tm.recover(round, &mut self.scratch);
-                    self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
+                if let Some(above) = tm.wants_round() {
+                    match self.rounds.take(above.saturating_add(1)) {
+                        Some((round, reserved)) => {
+                            let reserved = reserved.map(|reserved| Record::Rounds { reserved });
+                            effects.extend(reserved.map(Effect::Persist));
+                            tm.recover(round, &mut self.scratch);
+                            self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
+                        }
+                        None => self.metrics.refuse(Refusal::RoundsUsedUp),
+                    }
                 }
                 completed = tm.is_completed();
             }

@@ -166,6 +166,7 @@ impl Open {
             Message::Prepare { .. } => only(Role::ResourceManager),
             Message::Outcome { .. } if self.transaction.has(config.id) => overheard(),
             Message::Outcome { .. } if self.tm.is_some() => only(Role::TransactionManager),
+            Message::Outcome { .. } if config.cluster.is_manager(config.id) => Err(Refusal::UnknownTransaction),
             Message::Outcome { .. } => Err(Refusal::NotAParticipant),
             Message::Paxos { parts, .. } if Part::are_requests(parts) => only(Role::Acceptor),
             Message::Paxos { .. } => match config.cluster.learning() {
@@ -224,7 +225,9 @@ impl Open {
                 *waiting = Waiting { wait, due: None };
             }
         }
-        if !self.armed && self.waits.iter().any(|waiting| waiting.wait.is_some() && waiting.due.is_none()) {
+        let unstarted = self.waits.iter().any(|waiting| waiting.wait.is_some() && waiting.due.is_none());
+        // The next tick also tells its age.
+        if !self.armed && (unstarted || self.since.is_none()) {
             self.armed = true;
             timers.arm(tx);
         }

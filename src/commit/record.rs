@@ -156,6 +156,17 @@ impl TxRange {
         [left, right]
     }
 
+    /// What is left of it without `others`, which must come in order.
+    pub(crate) fn without_all(self, others: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut pieces = alloc::vec![self];
+        for other in others {
+            // None of the earlier pieces has anything of it.
+            let last = pieces.pop().map(|last| last.without(other));
+            pieces.extend(last.into_iter().flatten().flatten());
+        }
+        pieces
+    }
+
     /// Whether it is just one transaction.
     pub fn is_single(&self) -> bool {
         self.first == self.last

@@ -339,13 +339,15 @@ impl ResourceManager {
         }
     }
 
-    /// The transaction is said to be over everywhere. An error if it cannot be: then it stays.
-    pub(crate) fn retire(&mut self, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        if !self.finished && self.vote == Some(Vote::Prepared) {
-            return Err(Refusal::RetiredUnfinished);
-        }
+    /// Why the transaction cannot be over, if it is said to be.
+    pub(crate) fn check_retire(&self) -> Result<(), Refusal> {
+        let owes = !self.finished && self.vote == Some(Vote::Prepared);
+        if owes { Err(Refusal::RetiredUnfinished) } else { Ok(()) }
+    }
+
+    /// The transaction is over everywhere, and may be.
+    pub(crate) fn retire(&mut self, effects: &mut Vec<Effect>) {
         self.settle(Outcome::Aborted, effects);
-        Ok(())
     }
 
     pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {

@@ -18,7 +18,17 @@ pub(crate) struct Retired {
 
 impl Retired {
     pub(crate) fn contains(&self, tx: TxId) -> bool {
-        self.floor(tx).is_some_and(|range| range.contains(tx))
+        self.around(tx).is_some()
+    }
+
+    /// The range that `tx` is in.
+    pub(crate) fn around(&self, tx: TxId) -> Option<TxRange> {
+        self.floor(tx).filter(|range| range.contains(tx))
+    }
+
+    /// What of `range` is not in the set.
+    pub(crate) fn missing(&self, range: TxRange) -> Vec<TxRange> {
+        range.without_all(self.touching(range))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,17 +76,19 @@ impl Retired {
 
     /// Takes `range` out.
     pub(crate) fn remove(&mut self, range: TxRange) {
-        let start = self.floor(range.first()).map_or(range.first(), |left| left.first());
-        let touched: Vec<TxRange> = {
-            let touched = self.ranges.range(start..=range.last());
-            touched.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok()).collect()
-        };
-        for known in touched.into_iter().filter(|known| known.last() >= range.first()) {
+        for known in self.touching(range) {
             self.ranges.remove(&known.first());
             for piece in known.without(range).into_iter().flatten() {
                 self.ranges.insert(piece.first(), piece.last().seq);
             }
         }
+    }
+
+    /// The ranges that have something of `range`, in order.
+    fn touching(&self, range: TxRange) -> Vec<TxRange> {
+        let start = self.around(range.first()).map_or(range.first(), |left| left.first());
+        let touching = self.ranges.range(start..=range.last());
+        touching.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok()).collect()
     }
 
     /// The last range that begins at or before `tx`.

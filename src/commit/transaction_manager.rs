@@ -20,6 +20,10 @@ use crate::{
     paxos::{self, Attempt, Learner},
 };
 
+/// How far above a ballot the round may be that rejects it. All transactions share a node's rounds: believing in one
+/// that nobody can have reached would use them up.
+const FARTHEST_ROUND: u64 = 1 << 32;
+
 /// A transaction manager's part in one transaction. All of its state is volatile.
 #[derive(Clone, Debug)]
 pub struct TransactionManager {
@@ -32,6 +36,8 @@ pub struct TransactionManager {
     completed: bool,
     /// Whether anything came in yet.
     heard: bool,
+    /// Whether the transaction began here; otherwise this is to finish what another one began.
+    began: bool,
     /// Whether it needs a round, to try a ballot of its own.
     wants_round: bool,
     /// Whether it ever tried one.
@@ -93,6 +99,7 @@ impl TransactionManager {
             outcome: None,
             completed: false,
             heard: false,
+            began: false,
             wants_round: false,
             recovered: false,
             highest_round: 0,
@@ -179,6 +186,11 @@ impl TransactionManager {
             (paxos::Message::Reject { promised, .. }, _) if !self.cluster.is_manager(promised.node) => {
                 Err(Refusal::NotAProposer)
             }
+            (paxos::Message::Reject { ballot, promised }, _)
+                if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) =>
+            {
+                Err(Refusal::FarBallot)
+            }
             (_, Some(attempt)) => attempt.check(self.cluster.acceptors(), from, &message),
             (_, None) => Err(Refusal::OtherBallot),
         }
@@ -186,7 +198,7 @@ impl TransactionManager {
 
     /// A client begins the transaction here, or says so again.
     pub(crate) fn begin(&mut self, effects: &mut Vec<Effect>) {
-        self.heard = true;
+        (self.heard, self.began) = (true, true);
         match self.outcome {
             None => self.ask(None, effects),
             Some(outcome) => effects.push(Effect::Decide(self.decided(outcome))),
@@ -196,12 +208,14 @@ impl TransactionManager {
     /// Takes a checked message.
     pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
         let heard = core::mem::replace(&mut self.heard, true);
+        self.began |= matches!(message, Message::Begin { .. });
         match message {
             Message::Begin { .. } if self.outcome.is_none() => self.ask(Some(from), effects),
             Message::Begin { .. } => self.tell(from, effects),
-            Message::Inquire { .. } if self.outcome.is_some() => self.tell(from, effects),
             // It knows nothing that it could wait for.
-            Message::Inquire { .. } => self.wants_round |= !heard,
+            Message::Inquire { .. } if self.outcome.is_none() => self.wants_round |= !heard,
+            // An acceptor has no use for the outcome; it waits for the end.
+            Message::Inquire { .. } if self.transaction.has(from) => self.tell(from, effects),
             Message::Paxos { parts, .. } => self.answers(from, parts, effects),
             Message::Outcome { outcome, .. } => self.settle(outcome, effects),
             Message::Finished { outcome, .. } => self.finished(from, outcome, effects),
@@ -266,8 +280,7 @@ impl TransactionManager {
                 let value = attempt.promise(acceptors, from, accepted, Some(&Vote::Aborted))?;
                 Some(paxos::Message::Accept { ballot, value })
             }
-            (paxos::Message::Reject { promised, .. }, Some(attempt)) => {
-                attempt.reject(acceptors, from);
+            (paxos::Message::Reject { promised, .. }, Some(_)) => {
                 self.highest_round = self.highest_round.max(promised.round);
                 None
             }
@@ -283,6 +296,8 @@ impl TransactionManager {
         self.settle(outcome, effects);
         if !self.completed && self.instances.iter().all(|instance| instance.finished) {
             self.completed = true;
+            // Once more: soon nobody knows any more.
+            self.tell_managers(effects);
             effects.push(Effect::Decide(Decision::Completed { tx: self.transaction.id(), outcome }));
         }
     }
@@ -300,8 +315,13 @@ impl TransactionManager {
         if self.recovered || self.cluster.learning() == Learning::Leader {
             self.tell_unfinished(effects);
         }
-        if self.recovered {
-            // Somewhere a client may be waiting at the one that this took over from.
+        self.tell_managers(effects);
+    }
+
+    /// Tells the other transaction managers, if this one has taken over from one of them: somewhere a client may be
+    /// waiting.
+    fn tell_managers(&self, effects: &mut Vec<Effect>) {
+        if self.recovered || !self.began {
             for manager in self.cluster.managers().iter().filter(|manager| **manager != self.id) {
                 self.tell(*manager, effects);
             }

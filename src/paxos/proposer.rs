@@ -126,7 +126,8 @@ impl<V: Clone + PartialEq> Proposer<V> {
         }
     }
 
-    /// Whether a higher ballot is needed and there is none: the rounds are used up, and nothing wraps.
+    /// Whether no higher ballot is left, should it need one: the rounds are used up, and nothing wraps. The ballot that is
+    /// under way, if any, may still succeed.
     pub fn is_stalled(&self) -> bool {
         self.next_ballot().is_none() && self.chosen().is_none()
     }
@@ -137,7 +138,6 @@ impl<V: Clone + PartialEq> Proposer<V> {
             _ if self.chosen().is_some() => Err(Refusal::AlreadyDecided),
             Input::Propose(_) if self.own.is_some() => Err(Refusal::AlreadyProposed),
             Input::Timeout if self.own.is_none() => Err(Refusal::NothingProposed),
-            Input::Propose(_) if self.may_open() => Ok(()),
             Input::Propose(_) | Input::Timeout => match self.next_ballot() {
                 Some(_) => Ok(()),
                 None => Err(Refusal::RoundsUsedUp),
@@ -171,7 +171,6 @@ impl<V: Clone + PartialEq> Proposer<V> {
                 }
             }
             Message::Reject { promised, .. } => {
-                attempt.reject(acceptors, from);
                 self.seen = self.seen.max(Some(promised));
                 if self.config.eager {
                     self.start(effects);
@@ -275,6 +274,11 @@ impl<V: Clone + PartialEq> Attempt<V> {
                 Err(Refusal::ImpossiblePromise)
             }
             (Message::Promise { .. }, AttemptPhase::Accept(_)) => Err(Refusal::PhaseIsOver),
+            (Message::Promise { accepted: Some((at, value)), .. }, AttemptPhase::Prepare(Some((highest, other))))
+                if at == highest && value != other =>
+            {
+                Err(Refusal::SecondValue)
+            }
             (Message::Accepted { .. }, AttemptPhase::Prepare(_)) => Err(Refusal::NothingProposed),
             (Message::Accepted { value, .. }, AttemptPhase::Accept(own)) if value != own => Err(Refusal::SecondValue),
             (Message::Reject { ballot, promised }, _) if promised <= ballot => Err(Refusal::IdleRejection),
@@ -294,9 +298,7 @@ impl<V: Clone + PartialEq> Attempt<V> {
         if !self.tally.grant(acceptors, from, self.tally.ballot()) {
             return None;
         }
-        if accepted.as_ref().map(|(at, _)| at) > highest.as_ref().map(|(at, _)| at) {
-            *highest = accepted;
-        }
+        *highest = highest.take().into_iter().chain(accepted).max_by_key(|(at, _)| *at);
         if self.tally.standing(acceptors, Phase::Prepare) != Standing::Won {
             return None;
         }
@@ -310,10 +312,5 @@ impl<V: Clone + PartialEq> Attempt<V> {
         let AttemptPhase::Accept(value) = &self.phase else { return None };
         let new = self.tally.grant(acceptors, from, self.tally.ballot());
         (new && self.tally.standing(acceptors, Phase::Accept) == Standing::Won).then(|| value.clone())
-    }
-
-    /// Counts a checked rejection.
-    pub(crate) fn reject(&mut self, acceptors: &Quorums, from: NodeId) {
-        self.tally.refuse(acceptors, from, self.tally.ballot());
     }
 }

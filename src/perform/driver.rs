@@ -77,6 +77,9 @@ impl Driver {
 
     /// Steps the node, unless it would refuse `input`.
     pub fn offer(&mut self, input: Input) -> Result<(), Refusal> {
+        if self.is_fenced() {
+            return Err(Refusal::Fenced);
+        }
         self.node.check(&input)?;
         self.push(input);
         Ok(())

@@ -186,6 +186,18 @@ fn what_no_correct_acceptor_says_is_refused() {
 }
 
 #[test]
+fn a_promise_that_tells_another_value_of_a_ballot_is_refused_whichever_came_first() {
+    for (first, second) in [(7, 8), (8, 7)] {
+        let mut proposer = Proposer::restore(config(ME), ProposerRecord { round: 4, initial: None }).unwrap();
+        proposer.step(Input::Propose(9));
+        let told = |by, value| promise(by, ballot(5, ME), Some((ballot(4, OTHER), value)));
+        proposer.step(told(A, first));
+        refuses(&mut proposer, told(B, second), Refusal::SecondValue);
+        assert_eq!(proposer.step(told(C, first)), proposes(5, first));
+    }
+}
+
+#[test]
 fn requests_are_not_for_a_proposer() {
     let mut proposer = preparing();
     for from in [A, OTHER] {

@@ -6,15 +6,36 @@ use super::{
 };
 use crate::{NodeId, Refusal, TxId};
 
+/// How many times as many transactions may be open to bring old work to its end as there may be for new work: enough
+/// that overloaded nodes never keep each other's transactions from ending, and still a bound.
+const ROOM_FOR_OLD_WORK: usize = 64;
+
+/// What a transaction would be opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It begins, or comes here for the first time.
+    New,
+    /// It was admitted elsewhere, and is on its way to its end.
+    Old,
+}
+
+impl Work {
+    pub(super) fn of(message: &Message) -> Self {
+        match message {
+            Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => Self::New,
+            _ => Self::Old,
+        }
+    }
+}
+
 impl Node {
     /// Why `input` would be refused.
     pub fn check(&self, input: &Input) -> Result<(), Refusal> {
         match input {
             Input::Begin(transaction) => {
-                self.check_size(transaction)?;
                 self.check_begin(transaction)?;
                 let known = self.known(transaction.id())?;
-                self.check_known(known, transaction, self.config.cluster.limits().open)
+                self.check_known(known, transaction, Work::New)
             }
             Input::Vote { tx, vote } => {
                 let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
@@ -36,15 +57,18 @@ impl Node {
 
     pub(super) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
-            Message::Retired { range } => return self.check_retired(from, *range),
-            Message::RetiredNoted { .. } if self.config.cluster.acceptors().contains(from) => return Ok(()),
+            Message::Retired { range } => {
+                self.check_may_retire(from, *range)?;
+                let pieces = self.retirable(*range, &self.open_in(*range));
+                return if pieces.is_empty() { Err(Refusal::RetiredUnfinished) } else { Ok(()) };
+            }
+            Message::RetiredNoted { .. } if self.config.cluster.keeps_retired(from) => return Ok(()),
             Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
             _ => {}
         }
         let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
-        self.check_size(transaction)?;
         let known = self.known(transaction.id())?;
-        self.check_known(known, transaction, self.room_for(message))?;
+        self.check_known(known, transaction, Work::of(message))?;
         match known {
             Some(open) => open.check(&self.config, from, message),
             None => Open::new(transaction.clone()).check(&self.config, from, message),
@@ -59,23 +83,26 @@ impl Node {
         }
     }
 
-    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, room: usize) -> Result<(), Refusal> {
+    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
         match known {
             Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
-            None if self.open.len() >= room => Err(Refusal::TooManyOpen),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.check_limits(transaction, work),
         }
     }
 
-    pub(super) fn check_size(&self, transaction: &Transaction) -> Result<(), Refusal> {
+    /// Why a transaction that is not open cannot be opened for `work`.
+    pub(super) fn check_limits(&self, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
         let limits = self.config.cluster.limits();
-        if transaction.participants().len() > limits.participants {
-            return Err(Refusal::TooManyParticipants);
-        }
-        if transaction.meta().len() > limits.meta {
-            return Err(Refusal::MetaTooLong);
-        }
-        Ok(())
+        let room = match work {
+            Work::Old => limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
+            Work::New if transaction.participants().len() > limits.participants => {
+                return Err(Refusal::TooManyParticipants);
+            }
+            Work::New if transaction.meta().len() > limits.meta => return Err(Refusal::MetaTooLong),
+            Work::New => limits.open,
+        };
+        if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
     fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
@@ -86,16 +113,8 @@ impl Node {
         }
     }
 
-    /// How many transactions may be open for `message` to open one more.
-    pub(super) fn room_for(&self, message: &Message) -> usize {
-        let room = self.config.cluster.limits().open;
-        match message {
-            Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => room,
-            _ => room.saturating_mul(2),
-        }
-    }
-
-    pub(super) fn check_retired(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+    /// Why a node may not say that `range` is over.
+    pub(super) fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
         if self.config.cluster.is_manager(from) {
             return Ok(());
         }

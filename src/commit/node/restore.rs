@@ -4,11 +4,11 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{
     super::{
-        Acceptor, AcceptorRecord, Config, Key, Record, ResourceManager, ResourceManagerRecord, open::Open,
+        Acceptor, AcceptorRecord, Config, Effect, Key, Record, ResourceManager, ResourceManagerRecord, open::Open,
         reserve::Reserve,
     },
     Node,
-    retirement::other_acceptors,
+    retirement::other_keepers,
 };
 use crate::RestoreError;
 
@@ -28,11 +28,7 @@ impl Node {
             _ => return Err(RestoreError::NoIdentity),
         }
         let mut node = Self::blank(config);
-        for record in latest.values() {
-            if let Record::Retired(range) = record {
-                node.retired.add(*range);
-            }
-        }
+        node.restore_retired(&latest);
         for record in latest.into_values() {
             match record {
                 Record::Sequence { reserved } => node.sequence = Reserve::from(reserved),
@@ -43,8 +39,8 @@ impl Node {
             }
         }
         if node.config.cluster.is_manager(node.config.id) && !node.retired.is_empty() {
-            for acceptor in other_acceptors(&node.config) {
-                node.announced.insert(acceptor, node.retired.clone());
+            for keeper in other_keepers(&node.config) {
+                node.announced.insert(keeper, node.retired.clone());
             }
         }
         for open in node.open.values_mut() {
@@ -55,9 +51,34 @@ impl Node {
         Ok(node)
     }
 
+    /// Restores the retired ranges. A write that was torn may have left ranges that overlap, or touch: the next step
+    /// mends that on the disk, too.
+    fn restore_retired(&mut self, latest: &BTreeMap<Key, Record>) {
+        let recorded = latest.values().filter_map(|record| match record {
+            Record::Retired(range) => Some(*range),
+            _ => None,
+        });
+        for range in recorded.clone() {
+            self.retired.add(range);
+        }
+        for range in recorded {
+            match self.retired.around(range.first()) {
+                Some(merged) if merged.first() != range.first() => self.owe_erasure(Key::Retired(range.first())),
+                Some(merged) if merged != range => self.owed.push(Effect::Persist(Record::Retired(merged))),
+                _ => {}
+            }
+        }
+    }
+
+    /// Of a write that was torn, what is retired may have been left behind: the next step erases it.
+    fn owe_erasure(&mut self, key: Key) {
+        self.owed.push(Effect::Persist(Record::Erased(key)));
+    }
+
     fn restore_acceptor(&mut self, record: AcceptorRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
         if self.retired.contains(tx) {
+            self.owe_erasure(Key::Acceptor(tx));
             return Ok(());
         }
         if !self.config.cluster.acceptors().contains(self.config.id) {
@@ -75,6 +96,7 @@ impl Node {
     fn restore_rm(&mut self, record: ResourceManagerRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
         if self.retired.contains(tx) {
+            self.owe_erasure(Key::ResourceManager(tx));
             return Ok(());
         }
         let rm = ResourceManager::restore(self.config.cluster.clone(), self.config.id, record)?;

@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 
 use super::{
     super::{
-        Config, Effect, Key, Message, Record, Time, TxRange, Wait,
+        Config, Decision, Effect, Key, Message, Record, Time, TxRange, Wait,
         open::{Open, mix},
     },
     Node,
 };
 use crate::{NodeId, Refusal, TxId};
 
-/// How many unacknowledged ranges an acceptor is sent again at a time.
+/// How many unacknowledged ranges a node is sent again at a time.
 const RANGES_AT_ONCE: usize = 64;
 
 /// When unacknowledged ranges are sent again.
@@ -24,54 +24,81 @@ pub(super) struct Announcement {
 impl Node {
     /// All resource managers have finished: writes that, then tells everyone who may still hold the transaction.
     pub(super) fn complete(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        let range = TxRange::only(tx);
-        let Some(open) = self.drop_transactions(range, [tx].into(), effects).pop() else { return };
-        let acceptors = other_acceptors(&self.config);
-        for acceptor in acceptors.clone() {
-            self.announced.entry(acceptor).or_default().add(range);
+        let Some(open) = self.drop_transactions(TxRange::only(tx), [tx].into(), effects).pop() else { return };
+        // All that is over around it goes along, or what a dead node never acknowledges would grow with history.
+        let range = self.retired.around(tx).unwrap_or(TxRange::only(tx));
+        let keepers = other_keepers(&self.config);
+        for keeper in keepers.clone() {
+            self.announced.entry(keeper).or_default().add(range);
         }
         let others = open.transaction.participants().iter().copied();
-        let others = others.filter(|rm| *rm != self.config.id && !self.config.cluster.acceptors().contains(*rm));
-        effects.extend(acceptors.chain(others).map(|to| Effect::Send { to, message: Message::Retired { range } }));
+        let others = others.filter(|rm| *rm != self.config.id && !self.config.cluster.keeps_retired(*rm));
+        effects.extend(keepers.chain(others).map(|to| Effect::Send { to, message: Message::Retired { range } }));
     }
 
-    /// Someone says that transactions are over.
+    /// Says that `tx`, which is retired here, is over. A transaction manager tells all that is over around it: others
+    /// take part in a few transactions each, and the gaps in what they know would grow with history.
+    pub(super) fn retired_reply(&self, tx: TxId) -> Message {
+        let around = self.retired.around(tx).filter(|_| self.config.cluster.is_manager(self.config.id));
+        Message::Retired { range: around.unwrap_or(TxRange::only(tx)) }
+    }
+
+    /// Someone says that transactions are over. Those that cannot be stay, and are counted; it is refused if all do.
     pub(super) fn note_retired(
         &mut self,
         from: NodeId,
         range: TxRange,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let mut result = Ok(());
-        let mut pieces = alloc::vec![range];
-        let mut dropped = Vec::new();
-        for tx in self.open_in(range) {
-            let Some(open) = self.open.get_mut(&tx) else { continue };
-            let retired = open.rm.as_mut().map_or(Ok(()), |rm| rm.retire(&mut self.scratch));
-            match retired {
-                Ok(()) => {
-                    if open.tm.as_ref().is_some_and(|tm| tm.outcome().is_none()) {
-                        self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1);
-                    }
-                    dropped.push(tx);
-                }
-                // What is prepared here stays, whatever anyone says.
-                Err(refusal) => {
-                    result = Err(refusal);
-                    pieces = pieces.into_iter().flat_map(|piece| piece.without(TxRange::only(tx))).flatten().collect();
-                }
+        let open = self.open_in(range);
+        let pieces = self.retirable(range, &open);
+        if pieces.is_empty() {
+            return Err(Refusal::RetiredUnfinished);
+        }
+        if pieces != [range] {
+            self.metrics.refuse(Refusal::RetiredUnfinished);
+        }
+        let cluster = self.config.cluster.clone();
+        let answers = cluster.is_manager(from) && cluster.keeps_retired(self.config.id);
+        let mut open = open.into_iter().peekable();
+        for piece in pieces {
+            // Both are in order; what is between two pieces stays.
+            while open.next_if(|tx| *tx < piece.first()).is_some() {}
+            let mut dropped = Vec::new();
+            while let Some(tx) = open.next_if(|tx| *tx <= piece.last()) {
+                self.hear_over(tx, effects);
+                dropped.push(tx);
+            }
+            self.drop_transactions(piece, dropped, effects);
+            if answers {
+                effects.push(Effect::Send { to: from, message: Message::RetiredNoted { range: piece } });
             }
         }
-        effects.append(&mut self.scratch);
-        for piece in pieces {
-            let inside = dropped.iter().copied().filter(|tx| piece.contains(*tx)).collect();
-            self.drop_transactions(piece, inside, effects);
+        Ok(())
+    }
+
+    /// Lets the roles of an open transaction have the news that it is over: every resource manager has finished it.
+    fn hear_over(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
+        let Some(open) = self.open.get_mut(&tx) else { return };
+        open.rm.iter_mut().for_each(|rm| rm.retire(effects));
+        let Some(tm) = &open.tm else { return };
+        let finished_here = open.rm.as_ref().filter(|rm| rm.is_finished()).and_then(|rm| rm.outcome());
+        match (tm.outcome(), finished_here) {
+            (Some(outcome), _) => effects.push(Effect::Decide(Decision::Completed { tx, outcome })),
+            (None, Some(outcome)) => {
+                effects.push(Effect::Decide(Decision::Decided { tx, outcome }));
+                effects.push(Effect::Decide(Decision::Completed { tx, outcome }));
+            }
+            (None, None) => self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1),
         }
-        let acceptors = self.config.cluster.acceptors();
-        if self.config.cluster.is_manager(from) && acceptors.contains(self.config.id) {
-            effects.push(Effect::Send { to: from, message: Message::RetiredNoted { range } });
-        }
-        result
+    }
+
+    /// What of `range`, in which `open` are the open transactions, can be over: all but those that are prepared and
+    /// unfinished here, whatever anyone says.
+    pub(super) fn retirable(&self, range: TxRange, open: &[TxId]) -> Vec<TxRange> {
+        let rms = open.iter().filter_map(|tx| Some((*tx, self.open.get(tx)?.rm.as_ref()?)));
+        let unfinished = rms.filter(|(_, rm)| rm.check_retire().is_err());
+        range.without_all(unfinished.map(|(tx, _)| TxRange::only(tx)))
     }
 
     /// Drops `transactions` in the write that adds `range` to what is retired: range first, tombstones after.
@@ -94,10 +121,14 @@ impl Node {
     }
 
     /// The open transactions in `range`, in order; by the shorter of two ways.
-    fn open_in(&self, range: TxRange) -> Vec<TxId> {
-        let (first, last) = (range.first(), range.last());
-        if last.seq.saturating_sub(first.seq) <= self.open.len() as u64 {
-            let all = (first.seq..=last.seq).map(|seq| TxId { seq, ..first });
+    pub(super) fn open_in(&self, range: TxRange) -> Vec<TxId> {
+        // What is known to be over is not open.
+        let missing = self.retired.missing(range);
+        let numbers = missing.iter().map(|piece| piece.last().seq.saturating_sub(piece.first().seq).saturating_add(1));
+        if numbers.fold(0, u64::saturating_add) <= self.open.len() as u64 {
+            let all = missing
+                .iter()
+                .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(|seq| TxId { seq, ..piece.first() }));
             all.filter(|tx| self.open.contains_key(tx)).collect()
         } else {
             self.open_transactions().into_iter().filter(|tx| range.contains(*tx)).collect()
@@ -114,7 +145,7 @@ impl Node {
         }
     }
 
-    /// Sends again what acceptors have not acknowledged, when it is time.
+    /// Sends again what was not acknowledged, when it is time.
     pub(super) fn announce(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if self.announced.is_empty() {
             self.announcement = Announcement::default();
@@ -123,12 +154,12 @@ impl Node {
         match self.announcement.due {
             Some(due) if due > now => return,
             Some(_) => {
-                for (acceptor, ranges) in &self.announced {
+                for (keeper, ranges) in &self.announced {
                     effects.extend(
                         ranges
                             .iter()
                             .take(RANGES_AT_ONCE)
-                            .map(|range| Effect::Send { to: *acceptor, message: Message::Retired { range } }),
+                            .map(|range| Effect::Send { to: *keeper, message: Message::Retired { range } }),
                     );
                 }
                 self.announcement.repetitions = self.announcement.repetitions.saturating_add(1);
@@ -141,9 +172,10 @@ impl Node {
     }
 }
 
-/// The acceptors on other nodes.
-pub(super) fn other_acceptors(config: &Config) -> impl Iterator<Item = NodeId> + Clone + use<> {
-    let (acceptors, id) = (config.cluster.acceptors().clone(), config.id);
-    let nodes: Vec<NodeId> = acceptors.nodes().filter(|acceptor| *acceptor != id).collect();
-    nodes.into_iter()
+/// The other nodes that hear of every transaction that is over: acceptors and transaction managers.
+pub(super) fn other_keepers(config: &Config) -> impl Iterator<Item = NodeId> + Clone + use<> {
+    let cluster = &config.cluster;
+    let managers = cluster.managers().iter().copied().filter(|manager| !cluster.acceptors().contains(*manager));
+    let keepers: Vec<NodeId> = cluster.acceptors().nodes().chain(managers).filter(|node| *node != config.id).collect();
+    keepers.into_iter()
 }

@@ -1,0 +1,107 @@
+//! Three processes that are acceptor, transaction manager and resource manager in one, with disks that forget what
+//! they are told to forget.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use synod::{
+    Effect, Machine, NodeId,
+    commit::{self, Decision, Input, Key, Node, Outcome, Record, Time, Transaction, Vote},
+};
+
+use super::{RMS, cluster_of, config, say};
+
+pub struct Flat {
+    sites: BTreeMap<NodeId, (Node, BTreeMap<Key, Record>)>,
+    wire: VecDeque<(NodeId, Input)>,
+    now: u64,
+    pub committed: u64,
+}
+
+impl Flat {
+    pub fn new() -> Self {
+        let mut new = Self { sites: BTreeMap::new(), wire: VecDeque::new(), now: 0, committed: 0 };
+        for at in RMS {
+            let (node, effects) = Node::create(config(&cluster_of(&RMS, &RMS), at));
+            new.sites.insert(at, (node, BTreeMap::new()));
+            new.carry_out(at, effects);
+        }
+        new
+    }
+
+    fn carry_out(&mut self, at: NodeId, effects: Vec<commit::Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(record) if record.is_tombstone() => {
+                    self.disk(at).remove(&record.key());
+                }
+                Effect::Persist(record) => {
+                    self.disk(at).insert(record.key(), record);
+                }
+                Effect::Send { to, message } => self.wire.push_back((to, say::from(at, message))),
+                Effect::Decide(Decision::Vote(transaction)) => {
+                    self.wire.push_back((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+                }
+                Effect::Decide(Decision::Commit(tx)) => self.wire.push_back((at, Input::Finished(tx))),
+                Effect::Decide(Decision::Completed { outcome, .. }) => {
+                    self.committed += u64::from(outcome == Outcome::Committed)
+                }
+                Effect::Decide(decision) => assert!(matches!(decision, Decision::Decided { .. }), "{decision:?}"),
+            }
+        }
+    }
+
+    fn disk(&mut self, at: NodeId) -> &mut BTreeMap<Key, Record> {
+        &mut self.sites.get_mut(&at).unwrap().1
+    }
+
+    fn step(&mut self, at: NodeId, input: Input) {
+        let effects = self.sites.get_mut(&at).unwrap().0.step(input);
+        self.carry_out(at, effects);
+    }
+
+    fn run(&mut self) {
+        while let Some((at, input)) = self.wire.pop_front() {
+            self.step(at, input);
+        }
+    }
+
+    pub fn commit(&mut self, transactions: u64) {
+        for _ in 0..transactions {
+            let (node, _) = self.sites.get_mut(&RMS[0]).unwrap();
+            let transaction = Transaction::new(node.allocate().unwrap(), RMS, []).unwrap();
+            self.step(RMS[0], Input::Begin(transaction));
+        }
+        self.run();
+    }
+
+    /// Lets what was due be done.
+    pub fn advance(&mut self) {
+        for _ in 0..3 {
+            self.now += 10_000;
+            for at in RMS {
+                self.step(at, Input::Tick(Time(self.now)));
+            }
+            self.run();
+        }
+    }
+
+    pub fn restart(&mut self) {
+        for (node, disk) in self.sites.values_mut() {
+            *node = Node::restore(node.config().clone(), disk.values().cloned()).unwrap();
+        }
+    }
+
+    /// Restarts skip the rest of a block of numbers: these gaps, and no others, cost a range each.
+    pub fn assert_flat(&self) {
+        let restarts = (self.committed / 20_000) as usize;
+        for (node, disk) in self.sites.values() {
+            let metrics = node.metrics();
+            assert_eq!(metrics.open, 0);
+            assert_eq!(metrics.unacknowledged_ranges, 0);
+            assert!(metrics.retired_ranges <= 1 + restarts, "{metrics:?}");
+            let snapshot = node.snapshot();
+            assert!(snapshot.len() <= 3 + metrics.retired_ranges);
+            assert_eq!(snapshot.iter().map(|record| (record.key(), record.clone())).collect::<BTreeMap<_, _>>(), *disk);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Names and ballots as they are read in logs, and the reasons of refusals.
+
+use std::collections::BTreeSet;
+
+use synod::{Ballot, InstanceId, NodeId, Refusal, TxId};
+
+#[test]
+fn names_are_printed_short_and_tell_all() {
+    let tx = TxId { origin: NodeId(7), seq: 42 };
+    assert_eq!(NodeId(3).to_string(), "n3");
+    assert_eq!(tx.to_string(), "n7#42");
+    assert_eq!(InstanceId { tx, rm: NodeId(3) }.to_string(), "n7#42/n3");
+    assert_eq!(Ballot::new(5, NodeId(2)).to_string(), "5.n2");
+}
+
+#[test]
+fn a_ballot_is_ordered_by_round_and_then_by_node() {
+    let ballots = [(0, 9), (1, 1), (1, 2), (2, 0)].map(|(round, node)| Ballot::new(round, NodeId(node)));
+    assert!(ballots.is_sorted());
+    assert!(ballots[0].is_initial() && !ballots[1].is_initial());
+    assert_eq!(Ballot::initial(NodeId(9)), ballots[0]);
+}
+
+#[test]
+fn every_refusal_has_words_of_its_own() {
+    let words: BTreeSet<String> = Refusal::ALL.iter().map(Refusal::to_string).collect();
+    assert_eq!(words.len(), Refusal::ALL.len());
+    assert!(Refusal::ALL.is_sorted());
+}
+
+#[test]
+fn only_what_a_correct_node_never_causes_is_a_violation() {
+    let violations: Vec<Refusal> = Refusal::ALL.iter().copied().filter(|refusal| refusal.is_violation()).collect();
+    let expected =
+        [Refusal::SecondValue, Refusal::ImpossiblePromise, Refusal::ContradictoryOutcome, Refusal::RetiredUnfinished];
+    assert_eq!(violations, expected);
+}
