@@ -2,21 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    NodeId,
-    commit::{Cluster, Vote},
-};
-
-/// What a world is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Setup {
-    /// The configuration that all nodes share.
-    pub cluster: Cluster,
-    /// All nodes: acceptors, transaction managers and resource managers.
-    pub nodes: Vec<NodeId>,
-    /// Those that may take part in transactions.
-    pub resource_managers: Vec<NodeId>,
-}
+use crate::{NodeId, commit::Vote};
 
 /// One thing that happens. What cannot happen (the node is down, the message is not there) changes nothing, so that
 /// any part of a list of events is a list of events.
@@ -77,6 +63,15 @@ pub enum Event {
         /// Which of those under way between them.
         index: usize,
     },
+    /// A message that was delivered or lost before arrives, late.
+    Late {
+        /// Its sender.
+        from: NodeId,
+        /// Its receiver.
+        to: NodeId,
+        /// Which of those that passed between them and are remembered.
+        index: usize,
+    },
     /// A message is lost.
     Lose {
         /// Its sender.
@@ -127,18 +122,20 @@ pub enum Event {
         /// By how much.
         by: u64,
     },
-    /// From now on all messages from one node to another are lost.
+    /// From now on all messages from any of some nodes to any of others are lost.
     Cut {
-        /// The sender.
-        from: NodeId,
-        /// The receiver.
-        to: NodeId,
+        /// The senders.
+        from: Vec<NodeId>,
+        /// The receivers.
+        to: Vec<NodeId>,
+        /// Whether the answers are lost as well.
+        both_ways: bool,
     },
-    /// Messages pass again.
+    /// Messages between any of some nodes and any of others pass again, both ways.
     Mend {
-        /// The sender.
-        from: NodeId,
-        /// The receiver.
-        to: NodeId,
+        /// The ones.
+        from: Vec<NodeId>,
+        /// The others.
+        to: Vec<NodeId>,
     },
 }

@@ -7,19 +7,28 @@
 //!
 //! A driver of one's own, or a node with something around it, is tested the same way: as an [`Actor`].
 
+mod actor;
 mod disk;
 mod event;
+mod heal;
+mod network;
+mod process;
 pub mod properties;
 mod rng;
+mod run;
 mod schedule;
+mod setup;
 mod shrink;
 mod stats;
 mod world;
 
-pub use event::{Event, Setup};
+pub use actor::Actor;
+pub use event::Event;
 pub use properties::{Observation, Property};
 pub use rng::Rng;
-pub use schedule::{Run, Schedule, Weights, replay, run, run_seed};
+pub use run::{Run, replay, run, run_seed};
+pub use schedule::{Schedule, Weights};
+pub use setup::Setup;
 pub use shrink::shrink;
 pub use stats::Stats;
-pub use world::{Actor, Violation, World};
+pub use world::{Violation, World};

@@ -1,10 +1,9 @@
-//! From a seed to concrete events: what a world is made of, how often each thing happens in it, and what happens next.
+//! From a seed to concrete events: how often each thing happens in a world, and what happens next.
 
-use super::{Actor, Event, Rng, Setup, Stats, Violation, World};
-use crate::{
-    NodeId, Quorums,
-    commit::{Cluster, ClusterId, Learning, Limits, Node, Targets, Timeouts, Vote},
-};
+use std::collections::BTreeMap;
+
+use super::{Actor, Event, Rng, Setup, World};
+use crate::{NodeId, commit::Vote};
 
 /// How often each kind of event happens, as parts of their sum. Every seed draws its own (*swarm testing*; Groce and
 /// others, 2012): what is never done in one run leaves room for more of the rest.
@@ -18,6 +17,7 @@ pub struct Weights {
     pub inquire: u64,
     pub deliver: u64,
     pub duplicate: u64,
+    pub late: u64,
     pub lose: u64,
     pub write: u64,
     pub sync: u64,
@@ -27,7 +27,6 @@ pub struct Weights {
     pub compact: u64,
     pub tick: u64,
     pub cut: u64,
-    pub mend: u64,
     /// How many votes out of a hundred are to abort.
     pub abort_percent: u64,
 }
@@ -37,44 +36,40 @@ pub struct Weights {
 pub struct Schedule {
     rng: Rng,
     weights: Weights,
+    /// How fast each node's clock runs. No two need agree, and one may stand still.
+    rates: BTreeMap<NodeId, u64>,
+    /// How the present partitions end, and after how many more events.
+    partitions: Vec<(u64, Event)>,
     left: u64,
     begins: u64,
 }
 
-/// A run: what it was made of, what happened, and how it ended.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// What the world was made of.
-    pub setup: Setup,
-    /// What happened, before the world was healed.
-    pub events: Vec<Event>,
-    /// What has happened, in numbers.
-    pub stats: Stats,
-    /// How it ended.
-    pub result: Result<(), Violation>,
-}
+/// No more partitions than this at a time.
+const PARTITIONS: usize = 2;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Self {
+        // A slow disk gathers much in one write.
+        let (write, sync) = (rng.between(15, 100), rng.between(15, 100));
         let mut sometimes = |weight: u64| if rng.once_in(2) { rng.between(1, weight) } else { 0 };
         Self {
-            begin: 6,
+            begin: 8,
             again: sometimes(4),
-            vote: 40,
-            finish: 30,
-            inquire: sometimes(4),
-            deliver: 160,
+            vote: 60,
+            finish: 40,
+            inquire: sometimes(8),
+            deliver: 200,
             duplicate: sometimes(30),
+            late: sometimes(20),
             lose: sometimes(30),
-            write: 80,
-            sync: 80,
-            fail: sometimes(4),
-            crash: sometimes(10),
+            write,
+            sync,
+            fail: sometimes(3),
+            crash: sometimes(6),
             restart: 20,
-            compact: sometimes(6),
-            tick: 10 + sometimes(60),
+            compact: sometimes(3),
+            tick: 10 + sometimes(80),
             cut: sometimes(8),
-            mend: 10,
             abort_percent: sometimes(40),
         }
     }
@@ -84,16 +79,22 @@ impl Schedule {
     /// The setup of `seed`, and the schedule of what happens in it.
     pub fn new(seed: u64) -> (Setup, Self) {
         let mut rng = Rng::new(seed);
-        let setup = draw_setup(&mut rng);
+        let setup = Setup::draw(&mut rng);
         let weights = Weights::draw(&mut rng);
-        let left = rng.between(100, 600);
-        let begins = rng.between(1, 6);
-        (setup, Self { rng, weights, left, begins })
+        let together = rng.once_in(2);
+        let mut rate = || if together { 1 } else { [0, 1, 1, 2, 3, 8][rng.below(6) as usize] };
+        let rates = setup.nodes.iter().map(|node| (*node, rate())).collect();
+        let left = rng.between(100, 700);
+        let begins = rng.between(1, 8);
+        (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
     }
 
     /// The next event in `world`, or `None` when it is time to heal.
     pub fn next<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {
         self.left = self.left.checked_sub(1)?;
+        if let Some(over) = self.partitions.iter().position(|(end, _)| self.left <= *end) {
+            return Some(self.partitions.swap_remove(over).1);
+        }
         // An event that cannot happen now gives way to another.
         (0..64).find_map(|_| self.propose(world)).or(Some(Event::Tick { at: world.setup().nodes[0], by: 1 }))
     }
@@ -109,6 +110,7 @@ impl Schedule {
             w.deliver,
             w.duplicate,
             w.lose,
+            w.late,
             w.write,
             w.sync,
             w.fail,
@@ -117,10 +119,8 @@ impl Schedule {
             w.compact,
             w.tick,
             w.cut,
-            w.mend,
         ];
-        let setup = world.setup();
-        let at = *self.rng.pick(&setup.nodes)?;
+        let at = *self.rng.pick(&world.setup().nodes)?;
         match self.choose(&kinds) {
             0 => self.begin(world),
             1 => Some(Event::Again { at, index: self.index(world.begun().len())? }),
@@ -131,41 +131,25 @@ impl Schedule {
             }
             3 => Some(Event::Finish { at, index: self.index(world.handed(at))? }),
             4 => Some(Event::Inquire { at, index: self.index(world.begun().len())? }),
-            kind @ 5..=7 => {
-                let under_way = world.under_way();
-                let ((from, to), count) = *self.rng.pick(&under_way)?;
-                // Mostly in order.
-                let index = if self.rng.once_in(3) { self.index(count)? } else { 0 };
-                Some(match kind {
-                    5 => Event::Deliver { from, to, index },
-                    6 => Event::Duplicate { from, to, index },
-                    _ => Event::Lose { from, to, index },
-                })
+            5 => self.message(world).map(|(from, to, index)| Event::Deliver { from, to, index }),
+            6 => self.message(world).map(|(from, to, index)| Event::Duplicate { from, to, index }),
+            7 => self.message(world).map(|(from, to, index)| Event::Lose { from, to, index }),
+            8 => {
+                let ((from, to), count) = *self.rng.pick(&world.past())?;
+                Some(Event::Late { from, to, index: self.index(count)? })
             }
-            8 => world.has_gathered(at).then_some(Event::Write { at }),
-            9 => world.writing(at).map(|_| Event::Sync { at }),
-            10 => {
-                let records = world.writing(at)?;
-                Some(Event::Fail { at, keep: self.rng.below(records as u64 + 1) as usize })
-            }
-            11 => {
-                let keep = self.rng.below(world.writing(at).unwrap_or(0) as u64 + 1) as usize;
-                world.is_up(at).then_some(Event::Crash { at, keep })
-            }
-            12 => (!world.is_up(at)).then_some(Event::Restart { at }),
-            13 => world.is_up(at).then_some(Event::Compact { at }),
-            14 => {
-                let by = if self.rng.once_in(4) { self.rng.between(1, 400) } else { self.rng.between(1, 20) };
-                world.is_up(at).then_some(Event::Tick { at, by })
-            }
+            9 => world.has_gathered(at).then_some(Event::Write { at }),
+            10 => world.writing(at).map(|_| Event::Sync { at }),
+            11 => Some(Event::Fail { at, keep: self.kept(world.writing(at)?) }),
+            12 => self.hits(world, at).then(|| self.crash(world, at)),
+            13 => (!world.is_up(at)).then_some(Event::Restart { at }),
+            14 => self.hits(world, at).then_some(Event::Compact { at }),
             15 => {
-                let to = *self.rng.pick(&setup.nodes)?;
-                (at != to).then_some(Event::Cut { from: at, to })
+                let rate = self.rates.get(&at).copied().unwrap_or(1);
+                let by = if self.rng.once_in(4) { self.rng.between(1, 150) } else { self.rng.between(1, 10) };
+                world.is_up(at).then_some(Event::Tick { at, by: rate * by })
             }
-            _ => {
-                let (from, to) = *self.rng.pick(&world.cut_links())?;
-                Some(Event::Mend { from, to })
-            }
+            _ => self.hits(world, at).then(|| self.cut(world.setup(), at))?,
         }
     }
 
@@ -179,6 +163,47 @@ impl Schedule {
             *self.rng.pick(setup.cluster.managers())?
         };
         Some(Event::Begin { at, participants })
+    }
+
+    /// A message that is under way; mostly the first of its link.
+    fn message<A: Actor>(&mut self, world: &World<A>) -> Option<(NodeId, NodeId, usize)> {
+        let ((from, to), count) = *self.rng.pick(&world.under_way())?;
+        let index = if self.rng.once_in(3) { self.index(count)? } else { 0 };
+        Some((from, to, index))
+    }
+
+    /// Whether a fault hits this node: rather one that has something to lose.
+    fn hits<A: Actor>(&mut self, world: &World<A>, at: NodeId) -> bool {
+        let busy = world.actor(at).is_some_and(|actor| actor.node().metrics().open > 0);
+        world.is_up(at) && (busy || self.rng.once_in(8))
+    }
+
+    fn crash<A: Actor>(&mut self, world: &World<A>, at: NodeId) -> Event {
+        Event::Crash { at, keep: self.kept(world.writing(at).unwrap_or(0)) }
+    }
+
+    /// How many of `records` a write gets to the disk before it ends.
+    fn kept(&mut self, records: usize) -> usize {
+        self.rng.below(records as u64 + 1) as usize
+    }
+
+    /// A node alone, a group, or a single link; for a while; both ways or one.
+    fn cut(&mut self, setup: &Setup, at: NodeId) -> Option<Event> {
+        if self.partitions.len() == PARTITIONS {
+            return None;
+        }
+        let from = match self.rng.below(3) {
+            0 => self.rng.some(&setup.nodes, 1),
+            _ => vec![at],
+        };
+        let mut to: Vec<NodeId> = setup.nodes.iter().copied().filter(|node| !from.contains(node)).collect();
+        if self.rng.once_in(3) {
+            to = self.rng.pick(&to).copied().into_iter().collect();
+        }
+        let end = self.left.saturating_sub(self.rng.between(10, 150));
+        self.partitions.push((end, Event::Mend { from: from.clone(), to: to.clone() }));
+        let both_ways = !self.rng.once_in(3);
+        (!to.is_empty()).then_some(Event::Cut { from, to, both_ways })
     }
 
     /// The place of the part that is hit at random.
@@ -199,66 +224,4 @@ impl Schedule {
     fn index(&mut self, count: usize) -> Option<usize> {
         (count > 0).then(|| self.rng.below(count as u64) as usize)
     }
-}
-
-/// Between one and five acceptors, one and three transaction managers and one and five resource managers, each of them
-/// a node of its own or beside another.
-fn draw_setup(rng: &mut Rng) -> Setup {
-    let acceptors: Vec<NodeId> = (1..=[1, 3, 3, 3, 5][rng.below(5) as usize]).map(NodeId).collect();
-    let mut place = |count: u64, base: u64| -> Vec<NodeId> {
-        let beside = rng.once_in(2);
-        (1..=count).map(|number| NodeId(if beside { number } else { base + number })).collect()
-    };
-    let managers = place([1, 2, 3][acceptors.len() % 3], 20);
-    let resource_managers = place(5, 10);
-    let quorums = match acceptors.len() as u64 {
-        5 if rng.once_in(3) => Quorums::flexible(&acceptors, 4, 2),
-        3 if rng.once_in(6) => Quorums::weighted([(NodeId(1), 2), (NodeId(2), 1), (NodeId(3), 1)], 3, 2),
-        _ => Quorums::majority(&acceptors),
-    };
-    let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-    let limits = Limits { open: 1_000, participants: 16, meta: 64 };
-    let cluster =
-        quorums.ok().and_then(|quorums| Cluster::new(ClusterId(*b"a simulated one."), quorums, &managers).ok());
-    let cluster = cluster.and_then(|cluster| cluster.with_timeouts(timeouts).ok()?.with_limits(limits).ok());
-    let cluster = cluster.expect("each of these is a valid configuration");
-    let learning = if rng.once_in(2) { Learning::Everyone } else { Learning::Leader };
-    let targets = if rng.once_in(2) { Targets::Quorum } else { Targets::All };
-    let cluster = cluster.with_learning(learning).with_targets(targets);
-    let mut nodes: Vec<NodeId> =
-        acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    Setup { cluster, nodes, resource_managers }
-}
-
-/// Runs the schedule of `seed` against real nodes, then heals the world.
-pub fn run(seed: u64) -> Run {
-    run_seed::<Node>(seed)
-}
-
-/// Runs the schedule of `seed` against any actors, then heals the world.
-pub fn run_seed<A: Actor>(seed: u64) -> Run {
-    let (setup, mut schedule) = Schedule::new(seed);
-    let mut world = World::<A>::new(setup.clone());
-    let mut events = Vec::new();
-    let mut result = Ok(());
-    while let Some(event) = schedule.next(&world) {
-        events.push(event);
-        if let Some(event) = events.last() {
-            result = world.apply(event).map(|_| ());
-        }
-        if result.is_err() {
-            break;
-        }
-    }
-    let result = result.and_then(|()| world.heal());
-    Run { setup, events, stats: world.stats(), result }
-}
-
-/// Lets `events` happen in a world of `setup`, then heals it.
-pub fn replay<A: Actor>(setup: &Setup, events: &[Event]) -> Run {
-    let mut world = World::<A>::new(setup.clone());
-    let result = events.iter().try_for_each(|event| world.apply(event).map(|_| ())).and_then(|()| world.heal());
-    Run { setup: setup.clone(), events: events.to_vec(), stats: world.stats(), result }
 }

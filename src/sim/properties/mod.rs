@@ -3,19 +3,23 @@
 mod abort_has_a_reason;
 mod agreement;
 mod ballots_unique;
+mod check_is_true;
 mod clients_view;
 mod commit_needs_all;
+mod decided_is_chosen;
+mod nothing_is_left;
 mod one_value_per_ballot;
 mod outcome_stable;
 mod persist_before_send;
 mod promise_monotone;
+mod proposals_are_safe;
 mod retired_is_final;
 mod validity;
 
 use super::Violation;
 use crate::{
     Ballot, InstanceId, NodeId, Refusal,
-    commit::{Decision, Effect, Input, Message, Outcome, Record, Vote},
+    commit::{Cluster, Decision, Effect, Input, Message, Outcome, Record, Vote},
     paxos,
 };
 
@@ -48,20 +52,25 @@ pub trait Property {
     }
 }
 
-/// Every property.
-pub fn all() -> Vec<Box<dyn Property>> {
+/// Every property, as it reads in `cluster`.
+pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
+    let acceptors = || cluster.acceptors().clone();
     vec![
         Box::new(agreement::Agreement::default()),
         Box::new(validity::Validity::default()),
         Box::new(commit_needs_all::CommitNeedsAll::default()),
         Box::new(abort_has_a_reason::AbortHasAReason::default()),
         Box::new(outcome_stable::OutcomeStable::default()),
+        Box::new(decided_is_chosen::DecidedIsChosen::new(acceptors())),
+        Box::new(proposals_are_safe::ProposalsAreSafe::new(acceptors())),
         Box::new(promise_monotone::PromiseMonotone::default()),
         Box::new(one_value_per_ballot::OneValuePerBallot::default()),
         Box::new(ballots_unique::BallotsUnique::default()),
         Box::new(persist_before_send::PersistBeforeSend::default()),
         Box::new(retired_is_final::RetiredIsFinal::default()),
         Box::new(clients_view::ClientsView::default()),
+        Box::new(check_is_true::CheckIsTrue),
+        Box::new(nothing_is_left::NothingIsLeft::default()),
     ]
 }
 
@@ -86,7 +95,7 @@ fn paxos_of(from: NodeId, message: &Message) -> Vec<(InstanceId, paxos::Message<
 }
 
 /// The outcome that `decision` tells of, if it does.
-fn outcome_of(decision: &Decision) -> Option<(crate::TxId, Outcome)> {
+pub(super) fn outcome_of(decision: &Decision) -> Option<(crate::TxId, Outcome)> {
     match decision {
         Decision::Vote(_) => None,
         Decision::Commit(tx) => Some((*tx, Outcome::Committed)),

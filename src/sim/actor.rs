@@ -1,0 +1,44 @@
+//! What a world is peopled with.
+
+use crate::{
+    Machine, Refusal, RestoreError,
+    commit::{Config, Decision, Effect, Input, Message, Node, Record},
+};
+
+/// A node of a world: a [`Node`], or something around one.
+pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Decision = Decision> + Sized {
+    /// As [`Node::create`].
+    fn create(config: Config) -> (Self, Vec<Effect>);
+
+    /// As [`Node::restore`].
+    fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError>;
+
+    /// As [`Node::check`].
+    fn check(&self, input: &Input) -> Result<(), Refusal> {
+        self.node().check(input)
+    }
+
+    /// The node within.
+    fn node(&self) -> &Node;
+
+    /// The node within.
+    fn node_mut(&mut self) -> &mut Node;
+}
+
+impl Actor for Node {
+    fn create(config: Config) -> (Self, Vec<Effect>) {
+        Self::create(config)
+    }
+
+    fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError> {
+        Self::restore(config, records)
+    }
+
+    fn node(&self) -> &Node {
+        self
+    }
+
+    fn node_mut(&mut self) -> &mut Node {
+        self
+    }
+}

@@ -1,0 +1,57 @@
+//! What `check` refuses changes nothing and gets no more than an answer, and a request that it passes is granted. The
+//! fault of MyPaxos#19, where a valid `Accept` was refused.
+
+use super::{Observation, Property, Violation, require};
+use crate::{
+    NodeId, Refusal,
+    commit::{Effect, Input, Message, Record},
+    paxos,
+};
+
+pub(super) struct CheckIsTrue;
+
+const NAME: &str = "check is true";
+
+/// What a step may do although it refused its input: it writes down names that were handed out before, and it answers.
+fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
+    match (effect, input, refusal) {
+        (Effect::Persist(Record::Sequence { .. }), ..) => true,
+        // Votes that were gathered before are written and told ahead of any answer above round 0.
+        (Effect::Persist(Record::Acceptor(_)) | Effect::Send { .. }, _, Refusal::StaleBallot) => true,
+        (Effect::Send { to, message: Message::Retired { .. } }, Input::Receive { from, .. }, Refusal::Retired) => {
+            to == from
+        }
+        _ => false,
+    }
+}
+
+fn is_granted(effect: &Effect, asker: NodeId) -> bool {
+    let granted = |message: &paxos::Message<_>| {
+        matches!(message, paxos::Message::Promise { .. } | paxos::Message::Accepted { .. })
+    };
+    match effect {
+        Effect::Send { to, message: Message::Paxos { parts, .. } } => {
+            *to == asker && parts.iter().any(|part| granted(&part.message))
+        }
+        _ => false,
+    }
+}
+
+impl Property for CheckIsTrue {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        let Observation::Stepped { at, input, effects, verdict } = observation else { return Ok(()) };
+        match (verdict, input) {
+            (Err(refusal), _) => {
+                let wrong = effects.iter().find(|effect| !is_allowed(effect, input, *refusal));
+                require(NAME, wrong.is_none(), || format!("{at} refuses {input:?}: {refusal}. And yet: {wrong:?}"))
+            }
+            (Ok(()), Input::Receive { from, message: Message::Paxos { parts, .. } })
+                if parts.iter().all(|part| part.message.is_request()) =>
+            {
+                let granted = effects.iter().any(|effect| is_granted(effect, *from));
+                require(NAME, granted, || format!("{at} does not grant {input:?}, but {effects:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

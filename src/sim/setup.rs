@@ -1,0 +1,57 @@
+//! What a world is made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::Rng;
+use crate::{
+    NodeId, Quorums,
+    commit::{Cluster, ClusterId, Learning, Limits, Targets, Timeouts},
+};
+
+/// What a world is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The configuration that all nodes share.
+    pub cluster: Cluster,
+    /// All nodes: acceptors, transaction managers and resource managers.
+    pub nodes: Vec<NodeId>,
+    /// Those that may take part in transactions.
+    pub resource_managers: Vec<NodeId>,
+}
+
+impl Setup {
+    /// Between one and five acceptors, one and three transaction managers and five resource managers, each of them a
+    /// node of its own or beside another.
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        let acceptors: Vec<NodeId> = (1..=[1, 3, 3, 3, 5][rng.below(5) as usize]).map(NodeId).collect();
+        let managers = rng.between(1, 3);
+        let mut place = |count: u64, base: u64| -> Vec<NodeId> {
+            let beside = rng.once_in(2);
+            (1..=count).map(|number| NodeId(if beside { number } else { base + number })).collect()
+        };
+        let managers = place(managers, 20);
+        let resource_managers = place(5, 10);
+        let cluster = draw_cluster(rng, &acceptors, &managers);
+        let mut nodes: Vec<NodeId> =
+            acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        Self { cluster, nodes, resource_managers }
+    }
+}
+
+fn draw_cluster(rng: &mut Rng, acceptors: &[NodeId], managers: &[NodeId]) -> Cluster {
+    let quorums = match acceptors {
+        [_, _, _, _, _] if rng.once_in(3) => Quorums::flexible(acceptors, 4, 2),
+        [heavy, one, two] if rng.once_in(6) => Quorums::weighted([(*heavy, 2), (*one, 1), (*two, 1)], 3, 2),
+        _ => Quorums::majority(acceptors),
+    };
+    let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
+    let limits = Limits { open: 1_000, participants: 16, meta: 64 };
+    let cluster =
+        quorums.ok().and_then(|quorums| Cluster::new(ClusterId(*b"a simulated one."), quorums, managers).ok());
+    let cluster = cluster.and_then(|cluster| cluster.with_timeouts(timeouts).ok()?.with_limits(limits).ok());
+    let learning = if rng.once_in(2) { Learning::Everyone } else { Learning::Leader };
+    let targets = if rng.once_in(2) { Targets::Quorum } else { Targets::All };
+    cluster.expect("each of these is a valid configuration").with_learning(learning).with_targets(targets)
+}
