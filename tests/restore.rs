@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use support::{ACCEPTORS, Cut, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx};
 use synod::{
-    Ballot, Effect, NodeId, RestoreError,
+    Ballot, Effect, Machine, NodeId, RestoreError,
     commit::{
-        AcceptorRecord, Cluster, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets,
-        Transaction, TxRange, Vote,
+        AcceptorRecord, Cluster, Input, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets,
+        Time, Transaction, TxRange, Vote,
     },
     paxos,
     sim::Rng,
@@ -157,10 +157,15 @@ fn a_log_its_latest_records_and_a_snapshot_restore_the_same_node_at_every_length
         for at in group.nodes() {
             let (live, log) = (group.node(at), group.log(at));
             for length in 1..=log.len() {
-                let restored = restore(live, &log[..length]);
-                let memory = catalogue::memory(&restored);
-                assert_eq!(catalogue::memory(&restore(live, &latest(&log[..length]))), memory);
-                assert_eq!(catalogue::memory(&restore(live, &restored.snapshot())), memory);
+                // A log that ends between a range and its tombstones owes those; a snapshot does not.
+                let memory = |records: &[Record]| {
+                    let mut node = restore(live, records);
+                    node.step(Input::Tick(Time(0)));
+                    catalogue::memory(&node)
+                };
+                let log = &log[..length];
+                assert_eq!(memory(&latest(log)), memory(log));
+                assert_eq!(memory(&restore(live, log).snapshot()), memory(log));
             }
             assert_eq!(restore(live, log).snapshot(), live.snapshot());
         }

@@ -7,7 +7,7 @@ use synod::{
 
 use crate::{
     addressees, completed, decisions, prepared,
-    support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, node, say, transaction, tx},
+    support::{ACCEPTORS, Group, KEEPERS, RMS, TMS, cluster, cluster_of, config, node, say, transaction, tx},
 };
 
 use Outcome::{Aborted, Committed};
@@ -55,7 +55,7 @@ fn that_it_is_carried_out_is_written_before_it_is_told_and_told_until_all_is_ove
 fn a_transaction_is_completed_when_the_last_resource_manager_has_finished_and_then_over() {
     let (_, effects) = completed(Committed);
     let retired = say::retired(tx(1));
-    let told = ACCEPTORS.into_iter().chain(RMS).map(|to| Effect::Send { to, message: retired.clone() });
+    let told = KEEPERS.into_iter().chain(RMS).map(|to| Effect::Send { to, message: retired.clone() });
     let completed = Effect::Decide(Decision::Completed { tx: tx(1), outcome: Committed });
     let expected: Vec<_> = [completed, Effect::Persist(over(1))].into_iter().chain(told).collect();
     assert_eq!(effects, expected);
@@ -66,7 +66,11 @@ fn a_transaction_manager_that_knows_nothing_takes_the_outcome_from_who_has_finis
     let mut tm = node(TMS[1]);
     let effects = tm.step(say::from(RMS[2], say::finished(&transaction(1), Aborted)));
     assert_eq!(decisions(&effects), [Decision::Decided { tx: tx(1), outcome: Aborted }]);
-    assert_eq!(addressees(&effects), RMS[..2], "those that have not finished are told");
+    assert_eq!(
+        addressees(&effects),
+        [RMS[0], RMS[1], TMS[0]],
+        "those that have not finished are told, and for whom it stands in"
+    );
     // It says so again until they have.
     tm.step(Input::Tick(Time(0)));
     tm.step(say::from(RMS[0], say::finished(&transaction(1), Aborted)));
@@ -124,15 +128,15 @@ fn a_node_drops_all_its_roles_in_the_write_that_adds_to_its_range_range_first() 
 }
 
 #[test]
-fn what_is_over_is_announced_until_every_acceptor_has_acknowledged_it() {
+fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_acknowledged_it() {
     let (mut tm, _) = completed(Committed);
-    assert_eq!(tm.metrics().unacknowledged_ranges, ACCEPTORS.len());
+    assert_eq!(tm.metrics().unacknowledged_ranges, KEEPERS.len());
     tm.step(Input::Tick(Time(0)));
     let noted = Message::RetiredNoted { range: TxRange::only(tx(1)) };
     let retired = say::retired(tx(1));
-    for left in [&ACCEPTORS[..], &ACCEPTORS[1..], &ACCEPTORS[2..]] {
+    for left in [&KEEPERS[..], &KEEPERS[1..], &KEEPERS[2..], &KEEPERS[3..]] {
         let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
-        let expected: Vec<_> = left.iter().map(|acceptor| (*acceptor, &retired)).collect();
+        let expected: Vec<_> = left.iter().map(|keeper| (*keeper, &retired)).collect();
         assert_eq!(say::sends(&effects), expected);
         assert_eq!(tm.step(say::from(left[0], noted.clone())), []);
     }
@@ -145,13 +149,13 @@ fn a_restarted_transaction_manager_announces_again_what_it_knows_to_be_over() {
     let (tm, _) = completed(Committed);
     let mut tm = Node::restore(tm.config().clone(), tm.snapshot()).unwrap();
     assert_eq!(tm.step(Input::Tick(tm.deadline().unwrap())), []);
-    assert_eq!(addressees(&tm.step(Input::Tick(tm.deadline().unwrap()))), ACCEPTORS);
+    assert_eq!(addressees(&tm.step(Input::Tick(tm.deadline().unwrap()))), KEEPERS);
     // An acknowledgement may be of more, or of less.
     let mut more = tm.clone();
     more.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::new(TMS[0], 0, u64::MAX).unwrap() }));
-    assert_eq!(more.metrics().unacknowledged_ranges, 2);
+    assert_eq!(more.metrics().unacknowledged_ranges, 3);
     tm.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::only(tx(2)) }));
-    assert_eq!(tm.metrics().unacknowledged_ranges, 3);
+    assert_eq!(tm.metrics().unacknowledged_ranges, 4);
 }
 
 #[test]

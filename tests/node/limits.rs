@@ -37,7 +37,7 @@ fn over_the_limit_no_new_work_is_taken() {
 }
 
 #[test]
-fn over_the_limit_what_ends_the_work_of_others_is_taken_until_there_is_twice_as_much() {
+fn over_the_limit_what_ends_old_work_is_taken_until_there_is_sixty_four_times_as_much() {
     let prepare = Prepare { ballot: Ballot::new(1, RMS[1]) };
     let ends = |seq| {
         let transaction = transaction(seq);
@@ -50,20 +50,20 @@ fn over_the_limit_what_ends_the_work_of_others_is_taken_until_there_is_twice_as_
     };
     for kind in 0..4 {
         let mut node = busy();
-        for seq in [3, 4] {
+        for seq in 3..=128 {
             assert_eq!(node.check(&say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
             node.step(say::from(RMS[1], ends(seq)[kind].clone()));
         }
-        assert_eq!(node.metrics().open, 4);
-        for message in ends(5) {
+        assert_eq!(node.metrics().open, 128);
+        for message in ends(129) {
             assert_eq!(refuse(&mut node, say::from(RMS[1], message), Refusal::TooManyOpen), []);
         }
         // What is open goes on, and makes room when it is over.
         node.step(Input::Vote { tx: tx(1), vote: Vote::Aborted });
-        for seq in 1..=4 {
+        for seq in 1..=127 {
             node.step(say::from(RMS[1], say::retired(tx(seq))));
         }
-        assert_eq!(node.check(&Input::Begin(transaction(5))), Ok(()));
+        assert_eq!(node.check(&Input::Begin(transaction(129))), Ok(()));
     }
 }
 
@@ -76,10 +76,10 @@ fn a_transaction_that_is_too_large_is_not_taken_on() {
     let just = Transaction::new(tx(9), RMS, *b"1234").unwrap();
     for (transaction, refusal) in [(many, Refusal::TooManyParticipants), (long, Refusal::MetaTooLong)] {
         refuse(&mut node, Input::Begin(transaction.clone()), refusal);
-        for message in
-            [say::prepare(&transaction), say::inquire(&transaction), say::outcome(&transaction, Outcome::Aborted)]
-        {
-            refuse(&mut node, say::from(RMS[1], message), refusal);
+        refuse(&mut node, say::from(RMS[1], say::prepare(&transaction)), refusal);
+        // It may have been taken on before the limits were lowered, and must come to its end.
+        for message in [say::inquire(&transaction), say::outcome(&transaction, Outcome::Aborted)] {
+            assert_eq!(node.check(&say::from(RMS[1], message)), Ok(()));
         }
     }
     assert_eq!(node.check(&Input::Begin(just)), Ok(()));
@@ -151,15 +151,16 @@ fn names_end_and_never_wrap() {
 }
 
 #[test]
-fn a_rejection_by_the_highest_round_of_all_stalls_a_recovery_and_wraps_nothing() {
-    use synod::paxos::Message::Reject;
-    let mut tm = node(TMS[0]);
-    tm.step(say::from(RMS[0], say::inquire(&transaction(1))));
-    let reject = Reject { ballot: Ballot::new(1, TMS[0]), promised: Ballot::new(u64::MAX, TMS[1]) };
-    tm.step(say::from(ACCEPTORS[0], say::paxos(&transaction(1), &RMS, reject)));
+fn a_node_whose_rounds_are_used_up_stalls_and_wraps_nothing() {
+    let identity = Record::Identity { cluster: cluster().id(), node: TMS[0] };
+    let rounds = Record::Rounds { reserved: u64::MAX - 1 };
+    let mut tm = Node::restore(config(&cluster(), TMS[0]), [identity, rounds]).unwrap();
+    let effects = tm.step(say::from(RMS[0], say::inquire(&transaction(1))));
+    let last = say::paxos(&transaction(1), &RMS, Prepare { ballot: Ballot::new(u64::MAX - 1, TMS[0]) });
+    assert_eq!(effects[0], Effect::Persist(Record::Rounds { reserved: u64::MAX }));
+    assert_eq!(say::sends(&effects), ACCEPTORS.map(|acceptor| (acceptor, &last)));
     assert_eq!(tm.step(Input::Inquire(tx(1))), []);
-    // Another transaction has rounds left.
-    assert!(!tm.step(say::from(RMS[0], say::inquire(&transaction(2)))).is_empty());
+    assert_eq!(tm.metrics().refused(Refusal::RoundsUsedUp), 1);
     assert!(matches!(tm.status(tx(1)), Status::Open { .. }));
 }
 
@@ -174,5 +175,5 @@ fn counters_count_what_a_node_does() {
     assert_eq!((metrics.open, metrics.retired_ranges, metrics.recoveries), (1, 0, 0));
     assert_eq!(metrics.refused(Refusal::AlreadyVoted), 1);
     let (tm, _) = crate::completed(Outcome::Committed);
-    assert_eq!((tm.metrics().open, tm.metrics().retired_ranges, tm.metrics().unacknowledged_ranges), (0, 1, 3));
+    assert_eq!((tm.metrics().open, tm.metrics().retired_ranges, tm.metrics().unacknowledged_ranges), (0, 1, 4));
 }

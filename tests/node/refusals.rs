@@ -93,6 +93,11 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
             tm.clone(),
             from(ACCEPTORS[0], all(Reject { ballot: mine, promised: Ballot::new(2, STRANGER) })),
         ),
+        (
+            FarBallot,
+            tm.clone(),
+            from(ACCEPTORS[0], all(Reject { ballot: mine, promised: Ballot::new((1 << 32) + 2, TMS[1]) })),
+        ),
         (PhaseIsOver, proposing, from(ACCEPTORS[2], all(Promise { ballot: mine, accepted: None }))),
         (NotAnAcceptor, tm.clone(), from(TMS[1], say::bundle(&one, &RMS, Vote::Prepared))),
         (NotAnAcceptor, tm.clone(), from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0]))),
@@ -157,9 +162,9 @@ fn what_is_refused_is_counted_for_the_reason_that_check_gives_and_changes_nothin
         refuse(&mut node, input.clone(), refusal);
         refuse(&mut node, input, refusal);
     }
-    // These are for roles that are driven alone.
-    use Refusal::{AlreadyDecided, AlreadyProposed, NothingProposed, RoundsUsedUp};
-    seen.extend([AlreadyDecided, AlreadyProposed, NothingProposed, RoundsUsedUp]);
+    // These are for roles that are driven alone, for a round that a node does not have, and for drivers.
+    use Refusal::{AlreadyDecided, AlreadyProposed, Fenced, NothingProposed, RoundsUsedUp};
+    seen.extend([AlreadyDecided, AlreadyProposed, Fenced, NothingProposed, RoundsUsedUp]);
     assert_eq!(seen, Refusal::ALL.iter().copied().collect());
 }
 

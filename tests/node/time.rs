@@ -7,7 +7,7 @@ use synod::{
 
 use crate::{
     completed, prepared,
-    support::{ACCEPTORS, RMS, TIMEOUTS, TMS, cluster, config, node, refuse, say, transaction, tx},
+    support::{ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, cluster, config, node, refuse, say, transaction, tx},
 };
 
 #[test]
@@ -162,7 +162,7 @@ fn announcements_that_nobody_acknowledges_come_more_and_more_seldom() {
         assert!((now + wait..=now + wait * 3 / 2).contains(&due));
         assert_eq!(tm.step(Input::Tick(Time(due - 1))), []);
         let effects = tm.step(Input::Tick(Time(due)));
-        assert_eq!(say::sends(&effects).into_iter().map(|(to, _)| to).collect::<Vec<NodeId>>(), ACCEPTORS);
+        assert_eq!(say::sends(&effects).into_iter().map(|(to, _)| to).collect::<Vec<NodeId>>(), KEEPERS);
         now = due;
     }
 }

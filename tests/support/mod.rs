@@ -29,6 +29,8 @@ pub const RMS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 pub const ACCEPTORS: [NodeId; 3] = [NodeId(11), NodeId(12), NodeId(13)];
 /// Transaction managers, in the order in which they are turned to.
 pub const TMS: [NodeId; 2] = [NodeId(21), NodeId(22)];
+/// Who must acknowledge what the first transaction manager says is over.
+pub const KEEPERS: [NodeId; 4] = [ACCEPTORS[0], ACCEPTORS[1], ACCEPTORS[2], TMS[1]];
 /// A node that is nothing of all that.
 pub const STRANGER: NodeId = NodeId(99);
 
