@@ -51,7 +51,7 @@ impl Extent {
 impl Display for Extent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { managers, rounds, waiting, .. } = self;
-        write!(f, "{managers} proposing in up to {rounds} rounds, up to {waiting} steps unwritten, and crashes")
+        write!(f, "transaction managers: {managers}, rounds: {rounds}, unwritten steps: {waiting}; with crashes")
     }
 }
 

@@ -250,7 +250,7 @@ fn crash<const W: usize>(size: Size, extent: Extent, drivers: Drivers) -> Result
     match explored {
         Ok(explored) => {
             let projected: HashSet<State<W>> = explored.states.iter().map(|world| world.spec).collect();
-            Ok(format!("{size}, {extent}\n{}; projected, {} states", show("worlds", &explored), projected.len()))
+            Ok(format!("{size}\n  {extent}\n{}; projected, {} states", show("worlds", &explored), projected.len()))
         }
         Err(failure) => Err((failure.reason.clone(), trace(&failure, &machines.spec.layout, |world| world.spec))),
     }
