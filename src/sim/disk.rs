@@ -19,8 +19,11 @@ impl Disk {
         }
     }
 
-    pub(crate) fn replace(&mut self, records: Vec<Record>) {
-        self.records = records.into_iter().map(|record| (record.key(), record)).collect();
+    /// Keeps `records` and nothing else. Returns the keys of what is gone.
+    pub(crate) fn replace(&mut self, records: Vec<Record>) -> Vec<Key> {
+        let records = records.into_iter().map(|record| (record.key(), record)).collect();
+        let before = core::mem::replace(&mut self.records, records);
+        before.into_keys().filter(|key| !self.records.contains_key(key)).collect()
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {

@@ -178,7 +178,7 @@ impl<A: Actor> World<A> {
                 }
             }
             Event::Restart { at } => self.restart(*at)?,
-            Event::Compact { at } => self.compact(*at),
+            Event::Compact { at } => self.compact(*at)?,
             Event::Tick { at, by } => {
                 if let Some(process) = self.processes.get_mut(at).filter(|process| process.actor.is_some()) {
                     let now = process.advance(*by);
@@ -333,12 +333,12 @@ impl<A: Actor> World<A> {
     }
 
     /// Cuts the disk down to a snapshot, when nothing is on its way to it.
-    fn compact(&mut self, at: NodeId) {
-        let Some(process) = self.processes.get_mut(&at).filter(|process| process.is_synced()) else { return };
-        if let Some(actor) = &process.actor {
-            self.stats.compactions += 1;
-            process.disk.replace(actor.node().snapshot());
-        }
+    fn compact(&mut self, at: NodeId) -> Result<(), Violation> {
+        let Some(process) = self.processes.get_mut(&at).filter(|process| process.is_synced()) else { return Ok(()) };
+        let Some(actor) = &process.actor else { return Ok(()) };
+        self.stats.compactions += 1;
+        let gone = process.disk.replace(actor.node().snapshot());
+        gone.into_iter().try_for_each(|key| self.observe(&Observation::Durable { at, record: &Record::Erased(key) }))
     }
 
     fn note_outcome(&mut self, decision: &Decision) {

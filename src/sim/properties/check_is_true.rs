@@ -12,15 +12,15 @@ pub(super) struct CheckIsTrue;
 
 const NAME: &str = "check is true";
 
-/// What a step may do although it refused its input: it writes down names that were handed out before, and it answers.
+/// What a step may do although it refused its input: it writes what it owes its disk since before, and it answers.
 fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
     match (effect, input, refusal) {
-        (Effect::Persist(Record::Sequence { .. }), ..) => true,
-        // Votes that were gathered before are written and told ahead of any answer above round 0.
-        (Effect::Persist(Record::Acceptor(_)) | Effect::Send { .. }, _, Refusal::StaleBallot) => true,
-        (Effect::Send { to, message: Message::Retired { .. } }, Input::Receive { from, .. }, Refusal::Retired) => {
-            to == from
-        }
+        (Effect::Persist(Record::Sequence { .. } | Record::Retired(_) | Record::Erased(_)), ..) => true,
+        (Effect::Send { to, message }, Input::Receive { from, .. }, refusal) if to == from => match refusal {
+            Refusal::StaleBallot => matches!(message, Message::Paxos { .. }),
+            Refusal::Retired => matches!(message, Message::Retired { .. }),
+            _ => false,
+        },
         _ => false,
     }
 }

@@ -13,10 +13,12 @@ use crate::{
 
 pub(super) struct ProposalsAreSafe {
     acceptors: Quorums,
-    /// What each acceptor had accepted when it promised a ballot, as its disk tells: an acceptor beside its proposer
-    /// promises without a message that could be seen.
-    promises: BTreeMap<(InstanceId, Ballot), BTreeMap<NodeId, Option<(Ballot, Vote)>>>,
+    promises: BTreeMap<(InstanceId, Ballot), Promises>,
 }
+
+/// What each acceptor had accepted when it promised a ballot, as its disk tells: an acceptor beside its proposer
+/// promises without a message that could be seen.
+type Promises = BTreeMap<NodeId, Option<(Ballot, Vote)>>;
 
 impl ProposalsAreSafe {
     pub(super) fn new(acceptors: Quorums) -> Self {
@@ -35,7 +37,7 @@ impl ProposalsAreSafe {
 
     /// Whether some quorum of these promises calls for `value`: of those that tell of no higher acceptance than one of
     /// them does.
-    fn is_safe(&self, promises: &BTreeMap<NodeId, Option<(Ballot, Vote)>>, value: Vote) -> bool {
+    fn is_safe(&self, promises: &Promises, value: Vote) -> bool {
         let ballot = |accepted: Option<(Ballot, Vote)>| accepted.map(|(ballot, _)| ballot);
         promises.values().filter(|highest| highest.map_or(Vote::Aborted, |(_, value)| value) == value).any(|highest| {
             let told = promises.iter().filter(|(_, accepted)| ballot(**accepted) <= ballot(*highest));
