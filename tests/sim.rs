@@ -3,7 +3,7 @@
 use synod::{commit::Node, sim};
 
 #[test]
-fn a_few_hundred_worlds_keep_every_property_and_come_to_rest() {
+fn three_thousand_worlds_keep_every_property_and_come_to_rest() {
     for seed in 0..3000 {
         let run = sim::run(seed);
         if run.result.is_err() {

@@ -1,0 +1,142 @@
+//! Faults of outcomes, of addresses and of what is over.
+
+use std::collections::BTreeMap;
+
+use synod::{
+    Ballot, Refusal, TxId,
+    commit::{Decision, Effect, Input, Message, Node, Outcome, Part, Transaction, TxRange, Vote},
+    paxos::Message::Accepted,
+};
+
+use crate::canary::{Fault, are_answers};
+
+/// An answer about one transaction counts for another of the same participants, too.
+#[derive(Clone, Default)]
+pub(crate) struct OtherTransactionsCount {
+    heard_of: BTreeMap<TxId, Transaction>,
+}
+
+impl Fault for OtherTransactionsCount {
+    fn input(&mut self, node: &Node, input: Input) -> Vec<Input> {
+        let Input::Receive { from, message } = &input else { return vec![input] };
+        let Some(transaction) = message.transaction() else { return vec![input] };
+        self.heard_of.insert(transaction.id(), transaction.clone());
+        let Message::Paxos { parts, .. } = message else { return vec![input] };
+        let open = node.open_transactions().into_iter().filter_map(|tx| self.heard_of.get(&tx));
+        let mut others = open.filter(|other| {
+            other.id() != transaction.id() && other.participants() == transaction.participants() && are_answers(parts)
+        });
+        let again = others.next().map(|other| Input::Receive {
+            from: *from,
+            message: Message::Paxos { transaction: other.clone(), parts: parts.clone() },
+        });
+        [input].into_iter().chain(again).collect()
+    }
+}
+
+/// The votes that an acceptor knows are taken for those of all resource managers.
+#[derive(Clone, Default)]
+pub(crate) struct OneVoteSpeaksForAll;
+
+impl Fault for OneVoteSpeaksForAll {
+    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
+        let Input::Receive { message: Message::Paxos { transaction, parts }, .. } = &mut input else {
+            return vec![input];
+        };
+        if let Some(Part { message: Accepted { value, .. }, .. }) = parts.first().copied() {
+            let missing = transaction.participants().iter().filter(|rm| parts.iter().all(|part| part.rm != **rm));
+            let forged = missing.map(|rm| Part { rm: *rm, message: Accepted { ballot: Ballot::initial(*rm), value } });
+            let forged: Vec<Part> = forged.collect();
+            parts.extend(forged);
+            parts.sort_by_key(|part| part.rm);
+        }
+        vec![input]
+    }
+}
+
+/// A client is told of a commit as soon as one acceptor has accepted all votes.
+#[derive(Clone, Default)]
+pub(crate) struct CommitsToldEarly;
+
+impl Fault for CommitsToldEarly {
+    fn effects(&mut self, node: &Node, input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
+        if let Input::Receive { message: Message::Paxos { transaction, parts }, .. } = input
+            && node.open_transactions().contains(&transaction.id())
+        {
+            let prepared = |part: &Part| matches!(part.message, Accepted { value: Vote::Prepared, .. });
+            if parts.len() == transaction.participants().len() && parts.iter().all(prepared) {
+                let (tx, outcome) = (transaction.id(), Outcome::Committed);
+                effects.push(Effect::Decide(Decision::Decided { tx, outcome }));
+            }
+        }
+        effects
+    }
+}
+
+/// A resource manager that has been in doubt for long guesses.
+#[derive(Clone, Default)]
+pub(crate) struct DoubtEndsInAbort;
+
+impl Fault for DoubtEndsInAbort {
+    fn effects(&mut self, node: &Node, input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
+        if let Input::Tick(_) = input {
+            let old = node.in_doubt().into_iter().filter(|doubt| doubt.age > 200);
+            effects.extend(old.map(|doubt| Effect::Decide(Decision::Abort(doubt.transaction.id()))));
+        }
+        effects
+    }
+}
+
+/// What is not expected is not survived.
+#[derive(Clone, Default)]
+pub(crate) struct SurprisesPanic;
+
+impl Fault for SurprisesPanic {
+    fn effects(&mut self, node: &Node, input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+        assert_ne!(node.check(input), Err(Refusal::OtherBallot), "an answer that nobody asked for");
+        effects
+    }
+}
+
+/// A range of what is over is read as one longer than it is.
+#[derive(Clone, Default)]
+pub(crate) struct RangesOneTooLong;
+
+impl Fault for RangesOneTooLong {
+    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
+        if let Input::Receive { message: Message::Retired { range }, .. } = &mut input {
+            let longer = TxRange::new(range.origin(), range.first().seq, range.last().seq + 1);
+            *range = longer.unwrap_or(*range);
+        }
+        vec![input]
+    }
+}
+
+/// A fault that swallows messages.
+macro_rules! swallows {
+    ($(#[doc = $doc:literal] $name:ident: $pattern:pat,)+) => {
+        $(
+            #[doc = $doc]
+            #[derive(Clone, Default)]
+            pub(crate) struct $name;
+
+            impl Fault for $name {
+                fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+                    match &input {
+                        Input::Receive { message: $pattern, .. } => Vec::new(),
+                        _ => vec![input],
+                    }
+                }
+            }
+        )+
+    };
+}
+
+swallows! {
+    /// Nobody listens when told that a transaction is over.
+    NothingRetires: Message::Retired { .. },
+    /// Nobody listens when acceptors say that they know what is over.
+    NothingAcknowledged: Message::RetiredNoted { .. },
+    /// Nobody listens to inquiries.
+    InquiriesIgnored: Message::Inquire { .. },
+}

@@ -1,0 +1,171 @@
+//! The bug zoo: nodes that are broken on purpose, each by a fault that shipped somewhere, and the simulator must find
+//! every one. A canary is a fault around a real node; if it survives, a property is too weak or the schedule too tame.
+//!
+//! `cargo test --test zoo -- --nocapture` lists them: the row of the table of published faults, the seed that found the
+//! canary, the events that are left of that run after shrinking, and the property that was broken.
+
+mod ballots;
+mod canary;
+mod disks;
+mod ends;
+
+use std::{
+    panic,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use synod::sim::{self, Violation};
+
+use self::canary::{Canary, Fault};
+
+/// A fault, and how soon it must be found.
+struct Exhibit {
+    /// Its row in the table of published faults.
+    row: u8,
+    /// What is wrong.
+    what: &'static str,
+    /// How many seeds may pass before it is found.
+    within: u64,
+    hunt: fn(u64) -> Option<Catch>,
+}
+
+/// How a canary was found.
+struct Catch {
+    seed: u64,
+    /// How many events are left after shrinking.
+    events: usize,
+    violation: Violation,
+}
+
+/// What no fault around a node can show, because the types rule it out or it is another layer's; and the test of it.
+const ELSEWHERE: [(u8, &str, &str, &str); 4] = [
+    (10, include_str!("../codec.rs"), "codec", "no_ballot_loses_its_round_or_its_node"),
+    (
+        11,
+        include_str!("../published_bugs.rs"),
+        "published_bugs",
+        "one_write_is_under_way_at_a_time_so_that_none_can_be_acknowledged_out_of_order",
+    ),
+    (18, include_str!("../outbox.rs"), "outbox", "a_failed_write_fences_the_outbox_for_good"),
+    (
+        19,
+        include_str!("../codec_alloc.rs"),
+        "codec_alloc",
+        "a_hostile_length_is_refused_before_anything_is_allocated_for_it",
+    ),
+];
+
+fn exhibit<F: Fault>(row: u8, within: u64, what: &'static str) -> Exhibit {
+    Exhibit { row, what, within, hunt: hunt::<F> }
+}
+
+/// The first seed below `end` whose world breaks a property.
+fn hunt<F: Fault>(end: u64) -> Option<Catch> {
+    (0..end).find_map(|seed| {
+        let run = sim::run_seed::<Canary<F>>(seed);
+        run.result.as_ref().err()?;
+        let small = sim::shrink::<Canary<F>>(&run);
+        Some(Catch { seed, events: small.events.len(), violation: small.result.err()? })
+    })
+}
+
+#[rustfmt::skip]
+fn zoo() -> Vec<Exhibit> {
+    vec![
+        exhibit::<disks::SendsOvertakeWrites>(1, 10, "sends leave before the writes ahead of them"),
+        exhibit::<disks::VotesUnwritten>(1, 10, "votes are never written"),
+        exhibit::<ballots::AcceptPromisesNothing>(2, 1_000, "Accept does not raise the promise"),
+        exhibit::<ballots::StalePromisesCount>(3, 100, "a promise of an older ballot counts"),
+        exhibit::<disks::RoundsForgotten>(4, 100, "a restart forgets the rounds that were used"),
+        exhibit::<disks::NumbersForgotten>(4, 100, "a restart forgets the numbers that were handed out"),
+        exhibit::<ballots::VotersCountTwice>(5, 100, "an acceptor's answer counts for another one, too"),
+        exhibit::<ballots::AcceptedBallotsIgnored>(6, 5_000, "of the votes that promises tell of, the first one wins"),
+        exhibit::<ballots::RejectionsCount>(7, 100, "a rejection counts as a grant"),
+        exhibit::<ballots::UnpreparedRefused>(8, 100, "an Accept above the promise is refused"),
+        exhibit::<ballots::RoundZeroRefused>(8, 100, "a vote is refused for want of a Prepare"),
+        exhibit::<ballots::ProposerStalls>(9, 100, "a proposer that lost does not try again"),
+        exhibit::<ends::InquiriesIgnored>(9, 1_000, "inquiries are not heard"),
+        exhibit::<ballots::BallotsLoseTheirNode>(10, 100, "ballots lose their node on the way"),
+        exhibit::<ballots::AcceptedBallotsLoseTheirNode>(10, 10_000, "accepted ballots lose their node on the way"),
+        exhibit::<disks::WritesConfirmedEarly>(11, 100, "a write is confirmed by the one before it"),
+        exhibit::<ends::OtherTransactionsCount>(12, 100, "an answer about one transaction counts for another"),
+        exhibit::<ends::OneVoteSpeaksForAll>(12, 100, "a vote of one instance counts for all"),
+        exhibit::<disks::RetirementForgotten>(13, 100, "a restart forgets what is over"),
+        exhibit::<ends::RangesOneTooLong>(13, 100, "a range of what is over is one too long"),
+        exhibit::<ballots::AcceptancesIgnored>(14, 100, "recovery aborts whatever was accepted"),
+        exhibit::<ends::CommitsToldEarly>(15, 100, "a client is told before a quorum has accepted"),
+        exhibit::<disks::PreparedRolledBack>(16, 100, "a restart aborts what is prepared"),
+        exhibit::<disks::CommitsTakenForAborts>(16, 100, "a restart takes commits for aborts"),
+        exhibit::<ends::DoubtEndsInAbort>(16, 100, "doubt ends in a guess"),
+        exhibit::<disks::BlankDiskVotes>(17, 100, "a node with a blank disk starts as a new one"),
+        exhibit::<disks::AcceptancesForgotten>(17, 100, "a node whose disk lost acceptances goes on"),
+        exhibit::<ends::SurprisesPanic>(18, 100, "an unexpected answer panics"),
+        exhibit::<ends::NothingRetires>(20, 100, "nothing is ever retired"),
+        exhibit::<ends::NothingAcknowledged>(20, 100, "retirement is never acknowledged"),
+        exhibit::<disks::NothingErased>(20, 100, "what is over is never erased"),
+    ]
+}
+
+#[test]
+fn the_simulator_finds_every_canary() {
+    // One of them panics a thousand times while it is shrunk.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let zoo = zoo();
+    let catches = hunt_all(&zoo);
+    panic::set_hook(hook);
+
+    println!("row  seed  events  {:42}  canary", "property");
+    let mut survivors = Vec::new();
+    for (exhibit, catch) in zoo.iter().zip(&catches) {
+        let Exhibit { row, what, within, .. } = exhibit;
+        match catch {
+            Some(Catch { seed, events, violation }) => {
+                println!("{row:3}  {seed:4}  {events:6}  {:42}  {what}", violation.property);
+            }
+            None => survivors.push(format!("row {row}: {what}: not found in {within} seeds")),
+        }
+    }
+    for (row, _, file, test) in ELSEWHERE {
+        println!("{row:3}  cargo test --test {file} {test}");
+    }
+    assert!(survivors.is_empty(), "{survivors:#?}");
+}
+
+/// Every canary's catch, on all cores.
+fn hunt_all(zoo: &[Exhibit]) -> Vec<Option<Catch>> {
+    let next = AtomicUsize::new(0);
+    let catches = Mutex::new(Vec::from_iter(zoo.iter().map(|_| None)));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some((place, exhibit)) = {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    zoo.get(place).map(|exhibit| (place, exhibit))
+                } {
+                    let catch = (exhibit.hunt)(exhibit.within);
+                    if let Ok(mut catches) = catches.lock() {
+                        catches[place] = catch;
+                    }
+                }
+            });
+        }
+    });
+    catches.into_inner().unwrap_or_default()
+}
+
+#[test]
+fn every_row_has_a_canary_or_a_test_elsewhere() {
+    let zoo = zoo();
+    for row in 1..=20 {
+        let elsewhere = ELSEWHERE.iter().any(|other| other.0 == row);
+        assert!(elsewhere || zoo.iter().any(|exhibit| exhibit.row == row), "row {row}");
+    }
+    for (_, source, file, test) in ELSEWHERE {
+        assert!(source.contains(&format!("fn {test}(")), "{file} has no test {test}");
+    }
+}
