@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use synod::{
     Machine, NodeId, TxId,
     commit::{Cluster, Decision, Effect, Input, Message, Node, Outcome, Record, Time, Transaction, Vote},
+    paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
     sim::Rng,
 };
 
@@ -67,6 +68,8 @@ struct Site {
 
 /// How many waits a healed group has to come to rest.
 const PATIENCE: usize = 200;
+/// How much it may say between two of them.
+const TALK: usize = 10_000;
 
 impl Group {
     /// New nodes. All resources will vote to commit.
@@ -197,6 +200,7 @@ impl Group {
             match effect {
                 Effect::Persist(record) => self.site(at).log.push(record),
                 Effect::Send { to, message } => {
+                    assert!(self.is_durable(at, &message), "{at} has not written what it says: {message:?}");
                     let sent = Sent { from: at, to, message };
                     self.sent.push(sent.clone());
                     self.wire.push_back(sent);
@@ -234,6 +238,37 @@ impl Group {
     fn note(&mut self, tx: TxId, outcome: Outcome) {
         let known = *self.outcomes.entry(tx).or_insert(outcome);
         assert_eq!(known, outcome, "{tx} has two outcomes");
+    }
+
+    /// Whether a restart of `at` would leave it knowing what it says of itself.
+    fn is_durable(&self, at: NodeId, message: &Message) -> bool {
+        let log = self.log(at);
+        match message {
+            Message::Vote { transaction, vote, .. } => self.voted(at, transaction.id()) == Some(*vote),
+            Message::Finished { transaction, outcome } => self.done(at, transaction.id()) == Some(*outcome),
+            Message::Retired { range } | Message::RetiredNoted { range } => log.iter().any(|record| {
+                matches!(record, Record::Retired(known) if known.contains(range.first()) && known.contains(range.last()))
+            }),
+            Message::Paxos { transaction, parts } => parts.iter().all(|part| {
+                let accepts = log.iter().rev().find_map(|record| match record {
+                    Record::Acceptor(record) if record.transaction == *transaction => Some(record),
+                    _ => None,
+                });
+                let place = transaction.participants().iter().position(|rm| *rm == part.rm);
+                let instance = accepts.and_then(|record| record.instances.get(place?));
+                match part.message {
+                    Prepare { ballot } | Accept { ballot, .. } => {
+                        let reserved = |record: &_| matches!(record, Record::Rounds { reserved } if *reserved > ballot.round);
+                        log.iter().any(reserved)
+                    }
+                    Promise { ballot, accepted } => instance
+                        .is_some_and(|state| state.promised == Some(ballot) && state.accepted == accepted),
+                    Accepted { ballot, value } => instance.is_some_and(|state| state.accepted == Some((ballot, value))),
+                    Reject { promised, .. } => instance.is_some_and(|state| state.promised == Some(promised)),
+                }
+            }),
+            _ => true,
+        }
     }
 
     /// The vote that `at` has made durable.
@@ -293,7 +328,12 @@ impl Group {
 
     /// Delivers messages and lets resources answer, until there is nothing left of either.
     pub fn run(&mut self) {
-        while self.answer() || self.deliver() {}
+        for _ in 0..TALK {
+            if !self.answer() && !self.deliver() {
+                return;
+            }
+        }
+        panic!("the group does not stop talking");
     }
 
     /// Does so until the next message is one that `is_next` picks.
