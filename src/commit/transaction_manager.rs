@@ -267,8 +267,7 @@ impl TransactionManager {
                 let value = attempt.promise(acceptors, from, accepted, Some(&Vote::Aborted))?;
                 Some(paxos::Message::Accept { ballot, value })
             }
-            (paxos::Message::Reject { promised, .. }, Some(attempt)) => {
-                attempt.reject(acceptors, from);
+            (paxos::Message::Reject { promised, .. }, _) => {
                 self.highest_round = self.highest_round.max(promised.round);
                 None
             }

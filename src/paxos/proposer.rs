@@ -171,7 +171,6 @@ impl<V: Clone + PartialEq> Proposer<V> {
                 }
             }
             Message::Reject { promised, .. } => {
-                attempt.reject(acceptors, from);
                 self.seen = self.seen.max(Some(promised));
                 if self.config.eager {
                     self.start(effects);
@@ -310,10 +309,5 @@ impl<V: Clone + PartialEq> Attempt<V> {
         let AttemptPhase::Accept(value) = &self.phase else { return None };
         let new = self.tally.grant(acceptors, from, self.tally.ballot());
         (new && self.tally.standing(acceptors, Phase::Accept) == Standing::Won).then(|| value.clone())
-    }
-
-    /// Counts a checked rejection.
-    pub(crate) fn reject(&mut self, acceptors: &Quorums, from: NodeId) {
-        self.tally.refuse(acceptors, from, self.tally.ballot());
     }
 }
