@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use synod::{
     Machine, NodeId, TxId,
     commit::{Cluster, Decision, Effect, Input, Message, Node, Outcome, Record, Time, Transaction, Vote},
-    paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
     sim::Rng,
 };
 
-use super::config;
+use super::{config, durable};
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +199,7 @@ impl Group {
             match effect {
                 Effect::Persist(record) => self.site(at).log.push(record),
                 Effect::Send { to, message } => {
-                    assert!(self.is_durable(at, &message), "{at} has not written what it says: {message:?}");
+                    assert!(durable::holds(self.log(at), &message), "{at} has not written what it says: {message:?}");
                     let sent = Sent { from: at, to, message };
                     self.sent.push(sent.clone());
                     self.wire.push_back(sent);
@@ -240,51 +239,14 @@ impl Group {
         assert_eq!(known, outcome, "{tx} has two outcomes");
     }
 
-    /// Whether a restart of `at` would leave it knowing what it says of itself.
-    fn is_durable(&self, at: NodeId, message: &Message) -> bool {
-        let log = self.log(at);
-        match message {
-            Message::Vote { transaction, vote, .. } => self.voted(at, transaction.id()) == Some(*vote),
-            Message::Finished { transaction, outcome } => self.done(at, transaction.id()) == Some(*outcome),
-            Message::Retired { range } | Message::RetiredNoted { range } => log.iter().any(|record| {
-                matches!(record, Record::Retired(known) if known.contains(range.first()) && known.contains(range.last()))
-            }),
-            Message::Paxos { transaction, parts } => parts.iter().all(|part| {
-                let accepts = log.iter().rev().find_map(|record| match record {
-                    Record::Acceptor(record) if record.transaction == *transaction => Some(record),
-                    _ => None,
-                });
-                let place = transaction.participants().iter().position(|rm| *rm == part.rm);
-                let instance = accepts.and_then(|record| record.instances.get(place?));
-                match part.message {
-                    Prepare { ballot } | Accept { ballot, .. } => {
-                        let reserved = |record: &_| matches!(record, Record::Rounds { reserved } if *reserved > ballot.round);
-                        log.iter().any(reserved)
-                    }
-                    Promise { ballot, accepted } => instance
-                        .is_some_and(|state| state.promised == Some(ballot) && state.accepted == accepted),
-                    Accepted { ballot, value } => instance.is_some_and(|state| state.accepted == Some((ballot, value))),
-                    Reject { promised, .. } => instance.is_some_and(|state| state.promised == Some(promised)),
-                }
-            }),
-            _ => true,
-        }
-    }
-
     /// The vote that `at` has made durable.
     pub fn voted(&self, at: NodeId, tx: TxId) -> Option<Vote> {
-        self.log(at).iter().rev().find_map(|record| match record {
-            Record::ResourceManager(record) if record.transaction.id() == tx => record.vote,
-            _ => None,
-        })
+        durable::voted(self.log(at), tx)
     }
 
     /// The outcome that `at` has carried out, durably.
     pub fn done(&self, at: NodeId, tx: TxId) -> Option<Outcome> {
-        self.log(at).iter().rev().find_map(|record| match record {
-            Record::ResourceManager(record) if record.transaction.id() == tx => record.finished,
-            _ => None,
-        })
+        durable::done(self.log(at), tx)
     }
 
     fn assert_done(&self, tx: TxId, outcome: Outcome) {
