@@ -19,7 +19,7 @@ use std::{
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use synod::{
     commit::Node,
     sim::{self, Event, Run, Setup, Stats, World},
@@ -39,9 +39,10 @@ struct Arguments {
     replay: Option<PathBuf>,
 }
 
-/// A run that can be kept: what the world was made of, and what happened in it.
-#[derive(Serialize, Deserialize)]
+/// A run that can be kept: what it is about, what the world was made of, and what happened in it.
+#[derive(Deserialize)]
 struct Story {
+    about: String,
     setup: Setup,
     events: Vec<Event>,
 }
@@ -117,21 +118,24 @@ fn keep_first(failed: &Mutex<Option<(u64, Run)>>, seed: u64, run: Run) {
 
 fn report(seed: u64, run: &Run, out: &Path) -> Result<(), Box<dyn Error>> {
     let small = sim::shrink::<Node>(run);
+    let violation = small.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let about = format!("Seed {seed} breaks {violation}");
+    println!("{about}");
+    let events = small.events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    let (about, setup) = (serde_json::to_string(&about)?, serde_json::to_string(&small.setup)?);
     let file = out.join(format!("seed-{seed}.json"));
-    let story = Story { setup: small.setup, events: small.events };
-    fs::write(&file, serde_json::to_string_pretty(&story)?)?;
-    if let Err(violation) = &run.result {
-        println!("seed {seed} breaks {violation}");
-    }
-    println!("{} events, shrunk to {}. To see what each does:", run.events.len(), story.events.len());
+    let story = format!("{{\n\"about\": {about},\n\"setup\": {setup},\n\"events\": [\n{}\n]\n}}\n", events.join(",\n"));
+    fs::write(&file, story)?;
+    println!("{} events, shrunk to {}. To see what each does:", run.events.len(), small.events.len());
     println!("cargo run --release --features sim --example simulate -- --replay {}", file.display());
     Ok(())
 }
 
 fn replay(file: &Path) -> Result<bool, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let Story { setup, events } =
+    let Story { about, setup, events } =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    println!("{about}");
     let mut world = World::<Node>::new(setup);
     for (number, event) in events.iter().enumerate() {
         println!("{number:4}  {event:?}");

@@ -1,14 +1,27 @@
 //! Worlds from seeds.
 
-use synod::{commit::Node, sim};
+use synod::sim::{self, Stats};
 
 #[test]
-fn three_thousand_worlds_keep_every_property_and_come_to_rest() {
-    for seed in 0..3000 {
+fn three_thousand_worlds_keep_every_property_and_come_to_rest_and_everything_happens_in_them() {
+    let mut total = Stats::default();
+    for seed in 0..3_000 {
         let run = sim::run(seed);
-        if run.result.is_err() {
-            let small = sim::shrink::<Node>(&run);
-            panic!("seed {seed}: {:?}\n{:?}\n{:?}", small.result, small.setup, small.events);
+        if let Err(violation) = run.result {
+            panic!(
+                "seed {seed} breaks {violation}\nTo shrink it:\n\
+                 cargo run --release --features sim --example simulate -- --seeds {seed}..{}",
+                seed + 1
+            );
         }
+        total += run.stats;
     }
+    let Stats { committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements, .. } = total;
+    let ends = [committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements];
+    let Stats { crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions, .. } = total;
+    let faults_of_nodes = [crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions];
+    let Stats { partitions, one_way_cuts, lost, lost_to_cuts, duplicated, late, after_retirement, .. } = total;
+    let faults_of_links = [partitions, one_way_cuts, lost, lost_to_cuts, duplicated, late, after_retirement];
+    let mut all = ends.into_iter().chain(faults_of_nodes).chain(faults_of_links);
+    assert!(all.all(|count| count > 100), "some things hardly happen:\n{total}");
 }

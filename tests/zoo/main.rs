@@ -8,9 +8,11 @@ mod ballots;
 mod canary;
 mod disks;
 mod ends;
+#[path = "../story/mod.rs"]
+mod story;
 
 use std::{
-    panic,
+    any, panic,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +21,10 @@ use std::{
 
 use synod::sim::{self, Violation};
 
-use self::canary::{Canary, Fault};
+use self::{
+    canary::{Canary, Fault},
+    story::Story,
+};
 
 /// A fault, and how soon it must be found.
 struct Exhibit {
@@ -30,6 +35,9 @@ struct Exhibit {
     /// How many seeds may pass before it is found.
     within: u64,
     hunt: fn(u64) -> Option<Catch>,
+    /// The name of the fault in the code.
+    name: &'static str,
+    replay: fn(&Story) -> Result<(), Violation>,
 }
 
 /// How a canary was found.
@@ -59,7 +67,8 @@ const ELSEWHERE: [(u8, &str, &str, &str); 4] = [
 ];
 
 fn exhibit<F: Fault>(row: u8, within: u64, what: &'static str) -> Exhibit {
-    Exhibit { row, what, within, hunt: hunt::<F> }
+    let replay = |story: &Story| sim::replay::<Canary<F>>(&story.setup, &story.events).result;
+    Exhibit { row, what, within, hunt: hunt::<F>, name: any::type_name::<F>(), replay }
 }
 
 /// The first seed below `end` whose world breaks a property.
@@ -156,6 +165,17 @@ fn hunt_all(zoo: &[Exhibit]) -> Vec<Option<Catch>> {
         }
     });
     catches.into_inner().unwrap_or_default()
+}
+
+#[test]
+fn the_events_that_were_kept_find_their_canary() {
+    let zoo = zoo();
+    for (file, story) in story::all() {
+        let name = file.file_stem().and_then(|name| name.to_str()).unwrap();
+        if let Some(exhibit) = zoo.iter().find(|exhibit| exhibit.name.rsplit("::").next() == Some(name)) {
+            assert!((exhibit.replay)(&story).is_err(), "{name} survives what is about it: {}", story.about);
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod persist_before_send;
 mod promise_monotone;
 mod proposals_are_safe;
 mod retired_is_final;
+#[cfg(test)]
+mod tests;
 mod validity;
 
 use super::Violation;
