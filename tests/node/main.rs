@@ -9,6 +9,7 @@ mod determinism;
 mod finishing;
 mod limits;
 mod refusals;
+mod roles;
 mod time;
 
 use support::{RMS, TMS, node, say, transaction, tx};

@@ -1,0 +1,195 @@
+//! The roles of one transaction, each driven alone, without a node around them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use synod::{
+    Ballot, Effect, InstanceId, Machine, NodeId, Refusal,
+    commit::{
+        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Outcome, Record, ResourceManager,
+        ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote, Wait,
+    },
+    paxos::Message::{Accept, Prepare},
+};
+
+use crate::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, say, transaction, tx};
+
+/// The roles of a transaction, and what is on its way between them.
+struct Roles {
+    acceptors: BTreeMap<NodeId, Acceptor>,
+    rms: BTreeMap<NodeId, ResourceManager>,
+    tm: TransactionManager,
+    wire: VecDeque<(NodeId, NodeId, Message)>,
+    decided: Vec<(NodeId, Decision)>,
+}
+
+impl Roles {
+    fn new(cluster: &Cluster) -> Self {
+        let rm = |id| (id, ResourceManager::new(cluster.clone(), id, transaction(1)).unwrap());
+        let acceptor = |id| (id, Acceptor::new(cluster.clone(), transaction(1)));
+        Self {
+            acceptors: ACCEPTORS.map(acceptor).into(),
+            rms: RMS.map(rm).into(),
+            tm: TransactionManager::new(cluster.clone(), TMS[0], transaction(1)),
+            wire: VecDeque::new(),
+            decided: Vec::new(),
+        }
+    }
+
+    fn carry_out(&mut self, at: NodeId, effects: Vec<commit::Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(_) => {}
+                Effect::Send { to, message } => self.wire.push_back((at, to, message)),
+                Effect::Decide(decision) => self.decided.push((at, decision)),
+            }
+        }
+    }
+
+    fn rm(&mut self, at: NodeId, input: ResourceManagerInput) {
+        let effects = self.rms.get_mut(&at).unwrap().step(input);
+        self.carry_out(at, effects);
+    }
+
+    fn tm(&mut self, input: TransactionManagerInput) {
+        let effects = self.tm.step(input);
+        self.carry_out(TMS[0], effects);
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, to, message)) = self.wire.pop_front() {
+            if let Some(acceptor) = self.acceptors.get_mut(&to) {
+                let effects = acceptor.step(AcceptorInput::Receive { from, message });
+                self.carry_out(to, effects);
+            } else if to == TMS[0] {
+                self.tm(TransactionManagerInput::Receive { from, message });
+            } else if self.rms.contains_key(&to) {
+                self.rm(to, ResourceManagerInput::Receive { from, message });
+            }
+        }
+    }
+}
+
+#[test]
+fn they_commit_a_transaction_and_say_on_the_way_what_they_know_and_wait_for() {
+    for learning in [Learning::Leader, Learning::Everyone] {
+        let mut roles = Roles::new(&cluster().with_learning(learning));
+        assert_eq!(roles.tm.transaction(), &transaction(1));
+        assert_eq!((roles.tm.outcome(), roles.tm.wait()), (None, Some(Wait::Recover(0))));
+        assert_eq!(roles.rms[&RMS[0]].instance(), InstanceId { tx: tx(1), rm: RMS[0] });
+        roles.tm(TransactionManagerInput::Begin);
+        roles.deliver();
+        for at in RMS {
+            let rm = &roles.rms[&at];
+            assert_eq!((rm.state(), rm.wait(), rm.has_record()), (ResourceManagerState::Working, None, false));
+            roles.rm(at, ResourceManagerInput::Vote(Vote::Prepared));
+            let rm = &roles.rms[&at];
+            assert_eq!((rm.state(), rm.wait()), (ResourceManagerState::Prepared, Some(Wait::Inquire(0))));
+            assert!(rm.is_in_doubt() && rm.has_record() && !rm.is_finished());
+        }
+        assert!(roles.acceptors.values().all(|acceptor| !acceptor.has_record()));
+        roles.deliver();
+        for acceptor in roles.acceptors.values() {
+            assert_eq!((acceptor.transaction(), acceptor.wait()), (&transaction(1), Wait::Inquire(0)));
+            assert!(acceptor.has_record());
+            let restored = Acceptor::restore(cluster(), acceptor.record()).unwrap();
+            assert_eq!(restored.record(), acceptor.record());
+        }
+        for at in RMS {
+            let rm = &roles.rms[&at];
+            assert_eq!((rm.state(), rm.wait()), (ResourceManagerState::Committed, Some(Wait::Repeat(0))));
+            assert_eq!(rm.outcome(), Some(Outcome::Committed));
+            roles.rm(at, ResourceManagerInput::Finished);
+            let rm = &roles.rms[&at];
+            assert!(rm.is_finished());
+            let restored = ResourceManager::restore(cluster(), at, rm.record()).unwrap();
+            assert_eq!((restored.record(), restored.state()), (rm.record(), rm.state()));
+        }
+        roles.deliver();
+        assert_eq!((roles.tm.outcome(), roles.tm.wait()), (Some(Outcome::Committed), None));
+        assert!(roles.tm.is_completed());
+        let completed = Decision::Completed { tx: tx(1), outcome: Outcome::Committed };
+        assert_eq!(roles.decided.last(), Some(&(TMS[0], completed)));
+    }
+}
+
+#[test]
+fn a_transaction_manager_asks_for_a_round_and_recovers_at_the_one_that_it_is_given() {
+    let mut roles = Roles::new(&cluster());
+    assert_eq!(roles.tm.wants_round(), None);
+    roles.tm(TransactionManagerInput::Timeout);
+    assert_eq!((roles.tm.wants_round(), roles.tm.wait()), (Some(0), Some(Wait::Recover(1))));
+    roles.tm(TransactionManagerInput::Recover { round: 7 });
+    assert_eq!(roles.tm.wants_round(), None);
+    roles.deliver();
+    assert_eq!(roles.tm.outcome(), Some(Outcome::Aborted));
+    for acceptor in roles.acceptors.values() {
+        let ballot = Ballot::new(7, TMS[0]);
+        assert!(acceptor.record().instances.iter().all(|state| state.accepted == Some((ballot, Vote::Aborted))));
+    }
+    assert!(roles.rms.values().all(|rm| rm.state() == ResourceManagerState::Aborted));
+    roles.tm(TransactionManagerInput::Inquire);
+    assert_eq!(roles.wire.len(), RMS.len(), "now it tells them again");
+    // One that is in the way names a higher round.
+    let mut late = TransactionManager::new(cluster(), TMS[1], transaction(1));
+    late.step(TransactionManagerInput::Recover { round: 3 });
+    let prepare = say::paxos(&transaction(1), &RMS, Prepare { ballot: Ballot::new(3, TMS[1]) });
+    let acceptor = roles.acceptors.get_mut(&ACCEPTORS[0]).unwrap();
+    let effects = acceptor.step(AcceptorInput::Receive { from: TMS[1], message: prepare });
+    let [(_, rejection)] = say::sends(&effects)[..] else { panic!("{effects:?}") };
+    late.step(TransactionManagerInput::Receive { from: ACCEPTORS[0], message: rejection.clone() });
+    late.step(TransactionManagerInput::Inquire);
+    assert_eq!(late.wants_round(), Some(7));
+}
+
+/// Of every role and every message: what `check` refuses changes nothing, and is answered with a rejection at most.
+#[test]
+fn what_check_refuses_a_role_does_not_take() {
+    let mut roles = Roles::new(&cluster());
+    roles.tm(TransactionManagerInput::Recover { round: 2 });
+    let abort = say::paxos(&transaction(1), &RMS[..1], Accept { ballot: Ballot::new(2, TMS[0]), value: Vote::Aborted });
+    let acceptor = roles.acceptors.get_mut(&ACCEPTORS[0]).unwrap();
+    acceptor.step(AcceptorInput::Receive { from: TMS[0], message: abort });
+    roles.rm(RMS[0], ResourceManagerInput::Vote(Vote::Prepared));
+    let (acceptor, rm, tm) = (&roles.acceptors[&ACCEPTORS[0]], &roles.rms[&RMS[0]], &roles.tm);
+    let inputs =
+        catalogue::inputs().into_iter().chain(catalogue::messages(&transaction(1)).into_iter().flat_map(|message| {
+            [RMS[1], ACCEPTORS[1], TMS[0], TMS[1], STRANGER].map(|from| say::from(from, message.clone()))
+        }));
+    for input in inputs {
+        let Input::Receive { from, message } = input else { continue };
+        let (mut at, input) = (acceptor.clone(), AcceptorInput::Receive { from, message: message.clone() });
+        let (verdict, effects) = (acceptor.check(&input), at.step(input));
+        unless_refused(verdict, &effects, &format!("{acceptor:?}"), &format!("{at:?}"));
+        let (mut at, input) = (rm.clone(), ResourceManagerInput::Receive { from, message: message.clone() });
+        let (verdict, effects) = (rm.check(&input), at.step(input));
+        unless_refused(verdict, &effects, &format!("{rm:?}"), &format!("{at:?}"));
+        let (mut at, input) = (tm.clone(), TransactionManagerInput::Receive { from, message });
+        let (verdict, effects) = (tm.check(&input), at.step(input));
+        unless_refused(verdict, &effects, &format!("{tm:?}"), &format!("{at:?}"));
+    }
+}
+
+fn unless_refused(verdict: Result<(), Refusal>, effects: &[commit::Effect], before: &str, after: &str) {
+    let writes = effects.iter().any(|effect| matches!(effect, Effect::Persist(_)));
+    match verdict {
+        Ok(()) => assert!(before != after || !writes, "what is taken and written changes something"),
+        Err(Refusal::StaleBallot) => assert!(before == after && effects.len() <= 1 && !writes),
+        Err(refusal) => assert!(before == after && effects.is_empty(), "{refusal:?}: {effects:?}"),
+    }
+}
+
+#[test]
+fn a_resource_manager_begins_waits_and_asks_when_it_is_told_to() {
+    let mut roles = Roles::new(&cluster());
+    roles.rm(RMS[0], ResourceManagerInput::Begin);
+    assert_eq!(roles.decided, [(RMS[0], Decision::Vote(transaction(1)))]);
+    roles.rm(RMS[0], ResourceManagerInput::Inquire);
+    assert!(roles.wire.is_empty(), "it has nothing to say before the vote");
+    roles.rm(RMS[0], ResourceManagerInput::Vote(Vote::Prepared));
+    roles.wire.clear();
+    roles.rm(RMS[0], ResourceManagerInput::Timeout);
+    assert_eq!(roles.rms[&RMS[0]].wait(), Some(Wait::Inquire(1)));
+    assert_eq!(roles.wire.len(), ACCEPTORS.len() + 1);
+    let record = Record::ResourceManager(roles.rms[&RMS[0]].record());
+    assert_eq!(record.key(), commit::Key::ResourceManager(tx(1)));
+}
