@@ -100,6 +100,7 @@ impl Refusal {
 
 /// Why records do not make a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum RestoreError {
     /// A value is accepted at a higher ballot than was promised.

@@ -32,6 +32,7 @@ pub struct QuorumSpec {
 
 /// Why a quorum system is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum QuorumError {
     /// There is no acceptor.
     #[error("a quorum system needs at least one acceptor")]
@@ -290,6 +291,7 @@ fn bit(place: usize) -> u128 {
 
 /// A count of distinct acceptors who granted, and who refused, one exact ballot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tally {
     ballot: Ballot,
     granted: Members,

@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use synod::{
-    Ballot, Effect, InstanceId, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing, TxId,
+    Ballot, Effect, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing, Tally,
+    TxId,
     codec::Frame,
     commit::{
-        AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits, Message,
-        Outcome, Part, Record, ResourceManagerRecord, Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange,
-        Vote,
+        AcceptorInput, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits,
+        Message, Node, Outcome, Part, Record, ResourceManagerInput, ResourceManagerRecord, Status, Targets, Time,
+        Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Wait,
     },
     paxos, strategies,
 };
@@ -107,6 +108,29 @@ proptest! {
         let read: Option<Transaction> = serde_json::from_str(&serde_json::to_string(&transaction).unwrap()).ok();
         prop_assert_eq!(read, transaction.try_into().ok());
     }
+}
+
+#[test]
+fn what_a_node_shows_of_itself_survives() {
+    let (id, rms) = (NodeId(1), [NodeId(1), NodeId(2)]);
+    let cluster = Cluster::new(ClusterId::default(), Quorums::majority([id]).unwrap(), [id]).unwrap();
+    let (mut node, _) = Node::create(Config::new(cluster, id, 0));
+    let transaction = Transaction::new(TxId { origin: id, seq: 1 }, rms, []).unwrap();
+    node.step(Input::Begin(transaction.clone()));
+    node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
+    node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
+    assert!(survives(&node.metrics()).contains(r#"["AlreadyVoted",1]"#));
+    assert_eq!(node.in_doubt().len(), 1);
+    survives(&node.in_doubt());
+    survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);
+    survives(&[Wait::Flush, Wait::Recover(1), Wait::Inquire(2), Wait::Repeat(3)]);
+    let message = Message::Inquire { transaction };
+    survives(&AcceptorInput::Receive { from: id, message: message.clone() });
+    survives(&ResourceManagerInput::Receive { from: id, message });
+    survives(&TransactionManagerInput::Recover { round: 1 });
+    let mut tally = Tally::new(Ballot::new(1, id));
+    tally.grant(&Quorums::majority(rms).unwrap(), id, tally.ballot());
+    survives(&tally);
 }
 
 #[test]

@@ -36,6 +36,7 @@ struct Instance {
 
 /// What goes into an acceptor of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AcceptorInput {
     /// A message has come.
     Receive {

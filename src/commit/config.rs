@@ -102,6 +102,7 @@ pub struct ClusterSpec {
 
 /// Why a configuration is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ConfigError {
     /// There is no transaction manager.
     #[error("a cluster needs at least one transaction manager")]

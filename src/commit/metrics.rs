@@ -4,7 +4,7 @@ use crate::Refusal;
 
 /// Counters of a node, since it was created or restored, and gauges of its present state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Metrics {
     /// Inputs taken, refused ones among them.
@@ -26,7 +26,7 @@ pub struct Metrics {
     /// Ranges of retired transactions that another acceptor or transaction manager has not acknowledged, summed over
     /// those (gauge).
     pub unacknowledged_ranges: usize,
-    #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(feature = "serde", serde(with = "counts"))]
     refused: [u64; Refusal::ALL.len()],
 }
 
@@ -67,5 +67,31 @@ impl Metrics {
         if let Some(count) = self.refused.get_mut(refusal as usize) {
             *count = count.saturating_add(1);
         }
+    }
+}
+
+/// The counts of refusals, as pairs of a reason and a number.
+#[cfg(feature = "serde")]
+mod counts {
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::Refusal;
+
+    type Counts = [u64; Refusal::ALL.len()];
+
+    pub(super) fn serialize<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(Refusal::ALL.iter().zip(counts).filter(|(_, count)| **count > 0))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Counts, D::Error> {
+        let mut counts = [0; Refusal::ALL.len()];
+        for (refusal, count) in Vec::<(Refusal, u64)>::deserialize(deserializer)? {
+            if let Some(place) = counts.get_mut(refusal as usize) {
+                *place = count;
+            }
+        }
+        Ok(counts)
     }
 }

@@ -73,6 +73,7 @@ pub struct TxRange {
 
 /// A range that ends before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("a range of transactions ends before it begins")]
 pub struct EmptyRange;
 

@@ -47,6 +47,7 @@ pub struct ResourceManager {
 
 /// What goes into a resource manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ResourceManagerInput {
     /// From the caller: begin the transaction here.
     Begin,

@@ -36,6 +36,7 @@ pub struct TransactionSpec {
 
 /// Why a transaction is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TransactionError {
     /// Nobody takes part. (No votes at all must not commit.)
     #[error("a transaction needs at least one participant")]

@@ -60,6 +60,7 @@ struct Instance {
 
 /// What goes into a transaction manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TransactionManagerInput {
     /// From a client: commit this transaction.
     Begin,

@@ -7,6 +7,7 @@ use super::Timeouts;
 /// Roles know no time: whoever drives one gives it a timeout when it has waited long enough, and starts over whenever
 /// what it waits for has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wait {
     /// An acceptor, for the votes that would complete its bundle.
     Flush,

@@ -114,6 +114,7 @@ pub trait Resource {
 
 /// How far a resource is with an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 pub enum Progress {
     /// It is carried out, and durable now or with the next write of the node's storage.

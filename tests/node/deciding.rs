@@ -225,6 +225,8 @@ fn with_targets_of_a_quorum_the_first_vote_goes_to_one_and_after_a_while_to_all(
         rm.step(Input::Tick(Time(0)));
         let effects = rm.step(Input::Tick(rm.deadline().unwrap()));
         assert_eq!(addressees(&effects)[..3], ACCEPTORS);
+        // Who has to ask again gets all of them, too.
+        assert_eq!(addressees(&rm.step(say::from(tm, say::prepare(&transaction(1))))), ACCEPTORS);
     }
 }
 
@@ -243,6 +245,20 @@ fn an_acceptor_says_what_it_has_when_it_has_waited_long_enough() {
     acceptor.step(say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
     let effects = acceptor.step(say::from(RMS[2], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
     assert_eq!(say::sends(&effects), [(TMS[1], &say::bundle(&transaction(1), &RMS, Vote::Prepared))]);
+}
+
+#[test]
+fn an_acceptor_asks_one_transaction_manager_after_the_other_beginning_with_the_one_that_was_named() {
+    let mut acceptor = node(ACCEPTORS[0]);
+    acceptor.step(Input::Tick(Time(0)));
+    acceptor.step(say::from(RMS[1], say::vote(&transaction(1), Vote::Aborted, TMS[1])));
+    acceptor.step(Input::Tick(Time(0)));
+    let inquire = say::inquire(&transaction(1));
+    for tm in [TMS[1], TMS[0], TMS[1]] {
+        let effects = acceptor.step(Input::Tick(acceptor.deadline().unwrap()));
+        assert_eq!(say::sends(&effects), [(tm, &inquire)]);
+    }
+    assert_eq!(say::sends(&acceptor.step(Input::Inquire(tx(1)))), [(TMS[0], &inquire)]);
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
     }
     let mut told = tm.clone();
     told.step(from(ACCEPTORS[0], say::bundle(&one, &RMS, Vote::Prepared)));
+    let mut decided = told.clone();
+    decided.step(from(RMS[1], say::finished(&one, Outcome::Committed)));
+    // Where a resource manager is a transaction manager as well, its vote comes as a vote all the same.
+    let beside = Node::create(config(&cluster_of(&ACCEPTORS, &RMS[..1]), ACCEPTORS[0])).0;
     let faster = Node::create(config(&cluster().with_learning(Learning::Everyone), RMS[0])).0;
     let mut asked = node(RMS[0]);
     asked.step(say::from(TMS[0], say::prepare(&one)));
@@ -76,6 +80,11 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
             NotYourBallot,
             acceptor.clone(),
             from(TMS[0], parts(&RMS[..1], Accept { ballot: Ballot::initial(RMS[0]), value: Vote::Prepared })),
+        ),
+        (
+            NotYourBallot,
+            beside,
+            from(RMS[0], parts(&RMS[..1], Accept { ballot: Ballot::initial(RMS[0]), value: Vote::Prepared })),
         ),
         (StaleBallot, acceptor.clone(), from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0]))),
         (SecondValue, acceptor.clone(), from(RMS[2], say::vote(&one, Vote::Aborted, TMS[0]))),
@@ -142,6 +151,8 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (AlreadyAborted, aborted, Input::Vote { tx: tx(1), vote: Vote::Prepared }),
         (NoOutcome, prepared(RMS[0]), Input::Finished(tx(1))),
         (ContradictoryOutcome, asked, from(TMS[0], say::outcome(&one, Outcome::Committed))),
+        (ContradictoryOutcome, decided.clone(), from(RMS[0], say::finished(&one, Outcome::Aborted))),
+        (ContradictoryOutcome, decided, from(TMS[1], say::outcome(&one, Outcome::Aborted))),
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
         (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
         (TimeWentBack, late, Input::Tick(Time(4))),

@@ -8,7 +8,7 @@ use synod::{
     sim::Rng,
 };
 
-use super::config;
+use super::{config, durable};
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ struct Site {
 
 /// How many waits a healed group has to come to rest.
 const PATIENCE: usize = 200;
+/// How much it may say between two of them.
+const TALK: usize = 10_000;
 
 impl Group {
     /// New nodes. All resources will vote to commit.
@@ -197,6 +199,7 @@ impl Group {
             match effect {
                 Effect::Persist(record) => self.site(at).log.push(record),
                 Effect::Send { to, message } => {
+                    assert!(durable::holds(self.log(at), &message), "{at} has not written what it says: {message:?}");
                     let sent = Sent { from: at, to, message };
                     self.sent.push(sent.clone());
                     self.wire.push_back(sent);
@@ -238,18 +241,12 @@ impl Group {
 
     /// The vote that `at` has made durable.
     pub fn voted(&self, at: NodeId, tx: TxId) -> Option<Vote> {
-        self.log(at).iter().rev().find_map(|record| match record {
-            Record::ResourceManager(record) if record.transaction.id() == tx => record.vote,
-            _ => None,
-        })
+        durable::voted(self.log(at), tx)
     }
 
     /// The outcome that `at` has carried out, durably.
     pub fn done(&self, at: NodeId, tx: TxId) -> Option<Outcome> {
-        self.log(at).iter().rev().find_map(|record| match record {
-            Record::ResourceManager(record) if record.transaction.id() == tx => record.finished,
-            _ => None,
-        })
+        durable::done(self.log(at), tx)
     }
 
     fn assert_done(&self, tx: TxId, outcome: Outcome) {
@@ -293,7 +290,12 @@ impl Group {
 
     /// Delivers messages and lets resources answer, until there is nothing left of either.
     pub fn run(&mut self) {
-        while self.answer() || self.deliver() {}
+        for _ in 0..TALK {
+            if !self.answer() && !self.deliver() {
+                return;
+            }
+        }
+        panic!("the group does not stop talking");
     }
 
     /// Does so until the next message is one that `is_next` picks.

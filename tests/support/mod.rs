@@ -11,6 +11,7 @@
 )]
 
 pub mod catalogue;
+mod durable;
 mod flat;
 mod group;
 pub mod say;

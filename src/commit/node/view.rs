@@ -10,7 +10,7 @@ use crate::TxId;
 
 /// What a node knows of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Status {
     /// Nothing. It may have never begun, or not reached this node.
     Unknown,
@@ -27,7 +27,7 @@ pub enum Status {
 
 /// A transaction that the resource manager here is prepared in, without knowing the outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct InDoubt {
     /// The transaction.
     pub transaction: Transaction,
