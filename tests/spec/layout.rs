@@ -163,6 +163,12 @@ impl Layout {
         (0..accepted_values(self.size)).map(accepted_of)
     }
 
+    /// Whether all that was sent in `state` was sent in `other`, too.
+    pub(crate) fn sent_within<const W: usize>(&self, state: &State<W>, other: &State<W>) -> bool {
+        let messages = |word: usize| u64::MAX.checked_shl(self.one_a.saturating_sub(64 * word) as u32).unwrap_or(0);
+        (0..W).all(|word| state.0[word] & !other.0[word] & messages(word) == 0)
+    }
+
     /// The state in words, for those who look for what went wrong.
     pub(crate) fn describe<const W: usize>(&self, state: &State<W>) -> String {
         let mut text = String::new();

@@ -1,19 +1,22 @@
 //! Things in every state that they have been in, by number, so that a state of the world is a few numbers. A step of a
 //! thing is taken once and remembered.
 
-use std::{collections::HashMap, fmt::Debug, hash::Hash};
+use std::{fmt::Debug, hash::Hash};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 /// Things `T`, to which happens `E`, from which comes `O`.
 pub(crate) struct Pool<T, E, O> {
     things: Vec<T>,
     /// By all that a thing knows, which is what it shows.
-    numbers: HashMap<String, u32>,
-    steps: HashMap<(u32, E), (u32, O)>,
+    numbers: HashMap<String, u32, FixedState>,
+    steps: HashMap<(u32, E), (u32, O), FixedState>,
 }
 
 impl<T: Clone + Debug, E: Copy + Eq + Hash, O: Clone> Pool<T, E, O> {
     pub(crate) fn new() -> Self {
-        Self { things: Vec::new(), numbers: HashMap::new(), steps: HashMap::new() }
+        Self { things: Vec::new(), numbers: HashMap::default(), steps: HashMap::default() }
     }
 
     pub(crate) fn number(&mut self, thing: T) -> u32 {

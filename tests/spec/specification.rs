@@ -1,6 +1,8 @@
 //! Lamport's specification *PaxosCommit* (Gray and Lamport 2006, appendix), restated: its actions, and what must hold in
 //! every state.
 
+use std::fmt::{self, Display, Formatter};
+
 use synod::commit::Vote;
 
 use super::layout::{Cell, Layout, Rm, Size, State, VOTES};
@@ -9,11 +11,38 @@ pub(crate) struct Specification {
     pub(crate) layout: Layout,
     /// The minimal ones.
     pub(crate) majorities: Vec<Vec<usize>>,
+    asks: Asks,
+}
+
+/// For which instances *Phase1a* is taken together, in one ballot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// One at a time, as published.
+    One,
+    /// All.
+    All,
+    /// All, but for any that are known to have chosen Prepared; and no others later.
+    Unknown,
+}
+
+impl Display for Asks {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::One => "one instance at a time",
+            Self::All => "all instances together",
+            Self::Unknown => "all instances together that are not known to have chosen Prepared",
+        })
+    }
 }
 
 impl Specification {
     pub(crate) fn new(size: Size) -> Self {
-        Self { layout: Layout::new(size), majorities: majorities(size.acceptors) }
+        Self::asking(size, Asks::One)
+    }
+
+    /// The specification, with less freedom in *Phase1a*.
+    pub(crate) fn asking(size: Size, asks: Asks) -> Self {
+        Self { layout: Layout::new(size), majorities: majorities(size.acceptors), asks }
     }
 
     pub(crate) fn initial<const W: usize>(&self) -> State<W> {
@@ -23,10 +52,12 @@ impl Specification {
     /// Appends what any one action leads to, one state for each way to take it. *Decide* is appended once for Commit and
     /// once for Abort; returned is how many further witnesses it has, which TLC counts as states generated, too.
     pub(crate) fn successors<const W: usize>(&self, state: &State<W>, next: &mut Vec<State<W>>) -> u64 {
+        for bal in 1..self.layout.size.ballots {
+            self.phase_1a(state, bal, next);
+        }
         for rm in 0..self.layout.size.rms {
             self.resource_manager(state, rm, next);
             for bal in 1..self.layout.size.ballots {
-                next.push(state.with(self.layout.one_a(rm, bal)));
                 self.phase_2a(state, rm, bal, next);
             }
             for acc in 0..self.layout.size.acceptors {
@@ -48,6 +79,22 @@ impl Specification {
         for (message, to) in [(layout.commit, Rm::Committed), (layout.abort, Rm::Aborted)] {
             if state.has(message) {
                 next.push(layout.with_rm(*state, rm, to));
+            }
+        }
+    }
+
+    fn phase_1a<const W: usize>(&self, state: &State<W>, bal: usize, next: &mut Vec<State<W>>) {
+        let rms = 0..self.layout.size.rms;
+        let ask = |state: State<W>, rm| state.with(self.layout.one_a(rm, bal));
+        match self.asks {
+            Asks::One => next.extend(rms.map(|rm| ask(*state, rm))),
+            Asks::All => next.push(rms.fold(*state, ask)),
+            Asks::Unknown if rms.clone().any(|rm| state.has(self.layout.one_a(rm, bal))) => {}
+            Asks::Unknown => {
+                let chosen = |rm| self.witnesses(state, rm, Vote::Prepared) > 0;
+                let asked =
+                    (1u32..1 << rms.len()).filter(|asked| rms.clone().all(|rm| asked >> rm & 1 == 1 || chosen(rm)));
+                next.extend(asked.map(|asked| rms.clone().filter(|rm| asked >> rm & 1 == 1).fold(*state, ask)));
             }
         }
     }
@@ -124,6 +171,26 @@ impl Specification {
             Some(to) => Err(format!("the specification has no step that leads to{}", self.layout.describe(to))),
             None => Ok(()),
         }
+    }
+
+    /// The least number of steps, at most `limit`, that lead from one state to another.
+    pub(crate) fn distance<const W: usize>(&self, from: &State<W>, to: &State<W>, limit: usize) -> Option<usize> {
+        let (mut reached, mut next) = (vec![*from], Vec::with_capacity(32));
+        for steps in 0..limit {
+            if reached.contains(to) {
+                return Some(steps);
+            }
+            for state in reached.drain(..) {
+                self.successors(&state, &mut next);
+            }
+            for state in next.drain(..) {
+                // What was sent stays sent.
+                if self.layout.sent_within(&state, to) && !reached.contains(&state) {
+                    reached.push(state);
+                }
+            }
+        }
+        reached.contains(to).then_some(limit)
     }
 
     /// What must hold in every state.

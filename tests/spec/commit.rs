@@ -1,0 +1,118 @@
+//! The machines of Paxos Commit, who bundle what they say, against the specification.
+//!
+//! Each of their steps is a step of the specification, a sequence of steps, or no change. What they do together they
+//! cannot do apart, so there are states that they do not reach, by design:
+//!
+//! - a transaction manager asks for promises once in a ballot, for all instances of which it does not know what they
+//!   chose: 1a never comes for one of several instances alone, unless the others are known to have chosen Prepared;
+//! - an acceptor answers all parts of a bundle in one step, so it never has for some and not for the others, unless the
+//!   network takes bundles apart; and a transaction manager proposes for all instances that it was promised at once;
+//! - in *Faster* mode a resource manager decides in the step in which it takes the outcome.
+//!
+//! With one resource manager none of the first two is a loss, and the whole of the specification is reached. With
+//! several, and bundles taken apart, exactly what the specification reaches if *Phase1a* is as the first says.
+
+use std::collections::HashSet;
+
+use synod::commit::Learning;
+
+use super::{
+    bundled::{Bundled, Kind, LEADER, World},
+    bundled_flaws::{self, FLAWS},
+    explore::{Explored, Failure, explore},
+    explore_specification, fail, in_words,
+    layout::{Size, State},
+    show, size,
+    specification::{Asks, Specification},
+};
+
+const FASTER: Kind = Kind { learning: Learning::Everyone, ..LEADER };
+const APART: Kind = Kind { apart: true, ..LEADER };
+const TALKATIVE: Kind = Kind { chatter: true, ..LEADER };
+
+/// Explores the machines, message by message. Every step must refine.
+fn explore_bundled<const W: usize>(machines: &mut Bundled) -> Result<Explored<World<W>>, Failure<World<W>>> {
+    let initial = machines.initial();
+    explore(initial, |world, next| {
+        machines.spec.check(&world.spec)?;
+        machines.successors(world, next)
+    })
+}
+
+/// Compares what the machines reach with the specification. Returns how many of its states they reach; all that the
+/// specification reaches in a world of so little freedom, if that is given.
+fn bundle<const W: usize>(size: Size, kind: Kind, all_of: Option<Asks>) -> usize {
+    let spec = Specification::new(size);
+    let (specified, _) = explore_specification::<W>(&spec);
+    let mut machines = Bundled::new(&spec, kind);
+    let replay = "cargo test --release --test spec -- --include-ignored --nocapture commit::";
+    let explored = explore_bundled::<W>(&mut machines);
+    let explored = explored.unwrap_or_else(|failure| fail(failure, &spec.layout, |world| world.spec, replay));
+    let reached: HashSet<State<W>> = explored.states.iter().map(|world| world.spec).collect();
+    let ((processes, messages), longest) = (machines.met(), machines.longest);
+    println!(
+        "{size}; {kind}\n{}, {processes} states of processes, {messages} messages; a step is at most {longest} of the specification's",
+        show("worlds", &explored),
+    );
+    println!("  projected: {} of the specification's {}", reached.len(), specified.states.len());
+    assert!(reached.iter().all(|state| specified.contains(state)), "replay: {replay}");
+    if let Some(asks) = all_of {
+        let (allowed, _) = explore_specification::<W>(&Specification::asking(size, asks));
+        assert_eq!(reached, allowed.states.into_iter().collect(), "replay: {replay}");
+        println!("  {size}: which is all that the specification reaches with Phase1a for {asks}");
+    }
+    reached.len()
+}
+
+#[test]
+fn bundled_machines_of_one_resource_manager_refine_and_reach_everything() {
+    for (size, kind) in [
+        (size(1, 1, 2), LEADER),
+        (size(1, 1, 2), TALKATIVE),
+        (size(1, 1, 3), LEADER),
+        (size(1, 2, 2), LEADER),
+        (size(1, 3, 1), LEADER),
+        (size(1, 3, 2), LEADER),
+    ] {
+        in_words!(size, bundle, kind, Some(Asks::One));
+    }
+}
+
+#[test]
+fn bundled_machines_of_two_resource_managers_refine_and_reach_what_bundles_let_them() {
+    assert_eq!(in_words!(size(2, 1, 2), bundle, LEADER, None), 373);
+    assert_eq!(in_words!(size(2, 1, 3), bundle, LEADER, None), 2_105);
+    assert_eq!(in_words!(size(2, 1, 2), bundle, APART, Some(Asks::Unknown)), 1_111);
+}
+
+#[test]
+fn resource_managers_that_learn_by_themselves_refine() {
+    assert_eq!(in_words!(size(1, 1, 2), bundle, FASTER, None), 37);
+    assert_eq!(in_words!(size(1, 3, 2), bundle, FASTER, None), 1_261);
+    assert_eq!(in_words!(size(2, 1, 2), bundle, FASTER, None), 225);
+    assert_eq!(in_words!(size(2, 1, 2), bundle, Kind { apart: true, ..FASTER }, None), 891);
+}
+
+#[test]
+#[ignore = "half a minute in release"]
+fn bundled_machines_of_the_large_world_refine_message_by_message() {
+    assert_eq!(in_words!(size(2, 3, 2), bundle, LEADER, None), 48_529);
+}
+
+fn find_out<const W: usize>(size: Size, what: &str, kind: Kind) {
+    let spec = Specification::new(size);
+    match explore_bundled::<W>(&mut Bundled::new(&spec, kind)) {
+        Err(failure) => {
+            let reason = failure.reason.lines().next().unwrap_or_default();
+            println!("  {what}: {} worlds on, {reason}", failure.path.len());
+        }
+        Ok(_) => panic!("{what} is not found out in a world of {size}"),
+    }
+}
+
+#[test]
+fn every_flaw_of_a_process_is_found_out() {
+    for (what, flaw, size, learning) in FLAWS {
+        in_words!(size, find_out, what, bundled_flaws::kind(flaw, learning));
+    }
+}

@@ -1,0 +1,318 @@
+//! The machines of Paxos Commit as processes, and what each of their steps is in the specification.
+//!
+//! | specification | here |
+//! |---|---|
+//! | `rmState[rm]` | [`ResourceManager::state`] |
+//! | `aState[rm][acc]` | the instance of `rm` in the acceptor's record |
+//! | 2a in ballot 0 | `Vote` |
+//! | 1a, 2a above, 1b, 2b | each part of a bundle |
+//! | *Commit*, *Abort* | the decision of a transaction manager; or of a resource manager that learns by itself |
+//! | nothing | gathered votes, rejections, `Begin`, `Prepare`, `Inquire`, and what was heard so far |
+//!
+//! Nobody says that it has finished, so nothing is retired.
+
+use synod::{
+    Ballot, Effect, Machine, NodeId, TxId,
+    commit::{
+        self, Acceptor, AcceptorInput, Cluster, ClusterId, Decision, Learning, Message, Outcome, Part, Record,
+        ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction, TransactionManager,
+        TransactionManagerInput, Vote, Wait,
+    },
+};
+
+use super::{
+    layout::{Cell, Layout, Rm, State},
+    mapping::{Mapping, acceptor_node, manager_node, rm_node},
+};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Process {
+    ResourceManager(usize, ResourceManager),
+    Acceptor(usize, Acceptor),
+    /// That of a ballot; of none, if it never asks for promises.
+    Manager(usize, TransactionManager),
+}
+
+/// What happens to a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    Vote(Vote),
+    /// An acceptor has waited long enough for further votes.
+    Flush,
+    /// A transaction manager asks for promises, in its ballot.
+    Recover,
+    Begin,
+    Inquire,
+    Receive(NodeId, Message),
+}
+
+const PREPARED: Input = Input::Vote(Vote::Prepared);
+const ABORTED: Input = Input::Vote(Vote::Aborted);
+
+/// What a wrong process does, where it differs from the real one.
+pub(crate) type Flaw = fn(&Processes, &Process, &Input) -> Option<(Process, Vec<commit::Effect>)>;
+
+type Sends = Vec<(NodeId, Message)>;
+
+/// What a step is in the specification: what it sends, and what becomes of `rmState` or of a column of `aState`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meaning {
+    sent: Vec<usize>,
+    rm: Option<(usize, Rm)>,
+    cells: Vec<(usize, usize, Cell)>,
+}
+
+/// What all processes know.
+pub(crate) struct Processes {
+    pub(crate) mapping: Mapping,
+    pub(crate) cluster: Cluster,
+    pub(crate) transaction: Transaction,
+    flaw: Option<Flaw>,
+}
+
+impl Processes {
+    pub(crate) fn new(layout: Layout, learning: Learning, flaw: Option<Flaw>) -> Self {
+        let size = layout.size;
+        let ballots = (1..size.ballots).map(|bal| Ballot::new(bal as u64, manager_node(bal))).collect();
+        let mapping = Mapping::new(layout, ballots);
+        let managers = (1..size.ballots.max(2)).map(manager_node);
+        let cluster = Cluster::new(ClusterId(*b"of the spec only"), mapping.acceptors.clone(), managers);
+        let cluster = cluster.expect("there is a transaction manager").with_learning(learning);
+        let id = TxId { origin: manager_node(1), seq: 0 };
+        let transaction = Transaction::new(id, (0..size.rms).map(rm_node), []).expect("names are distinct");
+        Self { mapping, cluster, transaction, flaw }
+    }
+
+    /// All of them, at first. There is a transaction manager for each ballot above the initial one, and at least one.
+    pub(crate) fn all(&self) -> Vec<Process> {
+        let size = self.mapping.layout.size;
+        let rms = (0..size.rms).map(|rm| self.resource_manager(rm));
+        let acceptors = (0..size.acceptors).map(|acc| self.acceptor(acc));
+        rms.chain(acceptors).chain((1..size.ballots.max(2)).map(|bal| self.manager(bal))).collect()
+    }
+
+    pub(crate) fn resource_manager(&self, rm: usize) -> Process {
+        let machine = ResourceManager::new(self.cluster.clone(), rm_node(rm), self.transaction.clone());
+        Process::ResourceManager(rm, machine.expect("it takes part"))
+    }
+
+    fn acceptor(&self, acc: usize) -> Process {
+        Process::Acceptor(acc, Acceptor::new(self.cluster.clone(), self.transaction.clone()))
+    }
+
+    pub(crate) fn manager(&self, bal: usize) -> Process {
+        let machine = TransactionManager::new(self.cluster.clone(), manager_node(bal), self.transaction.clone());
+        Process::Manager(bal, machine)
+    }
+
+    /// Takes a step. Returns what it sends, and what it means.
+    pub(crate) fn step(&self, process: &mut Process, input: &Input) -> Result<(Sends, Meaning), String> {
+        let before = process.clone();
+        let effects = match self.flaw.and_then(|flaw| flaw(self, process, input)) {
+            Some((after, effects)) => {
+                *process = after;
+                effects
+            }
+            None => process.step(input),
+        };
+        let meaning = self.meaning(&before, process, &effects)?;
+        let sends = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Send { to, message } => Some((to, message)),
+            Effect::Persist(_) | Effect::Decide(_) => None,
+        });
+        Ok((sends.collect(), meaning))
+    }
+
+    fn meaning(&self, before: &Process, after: &Process, effects: &[commit::Effect]) -> Result<Meaning, String> {
+        let mut meaning = Meaning::default();
+        let written = after.check_written(before, effects)?;
+        match after {
+            Process::ResourceManager(rm, machine) => meaning.rm = Some((*rm, rm_state(machine))),
+            Process::Acceptor(acc, machine) if written => {
+                for (rm, record) in machine.record().instances.iter().enumerate() {
+                    meaning.cells.push((rm, *acc, self.mapping.cell(rm, record)?));
+                }
+            }
+            Process::Acceptor(..) | Process::Manager(..) => {}
+        }
+        for effect in effects {
+            match effect {
+                Effect::Send { message, .. } => self.sent(after, message, &mut meaning.sent)?,
+                Effect::Decide(decision) => meaning.sent.extend(self.decided(before, after, decision)),
+                Effect::Persist(_) => {}
+            }
+        }
+        Ok(meaning)
+    }
+
+    /// Adds what a message is.
+    fn sent(&self, process: &Process, message: &Message, sent: &mut Vec<usize>) -> Result<(), String> {
+        let layout = &self.mapping.layout;
+        match (process, message) {
+            (Process::ResourceManager(rm, _), Message::Vote { vote, .. }) => sent.push(layout.two_a(*rm, 0, *vote)),
+            (Process::Manager(..), Message::Outcome { outcome, .. }) => sent.push(self.outcome(*outcome)),
+            (_, Message::Paxos { parts, .. }) => {
+                for part in parts {
+                    sent.extend(self.part(process, part)?);
+                }
+            }
+            (_, Message::Begin { .. } | Message::Prepare { .. } | Message::Inquire { .. }) => {}
+            (_, other) => return Err(format!("a process says {other:?}")),
+        }
+        Ok(())
+    }
+
+    fn part(&self, process: &Process, part: &Part) -> Result<Option<usize>, String> {
+        let rm = self.rm(part.rm);
+        match process {
+            Process::Manager(..) => self.mapping.request(rm, &part.message).map(Some),
+            Process::Acceptor(acc, _) => self.mapping.reply(rm, *acc, &part.message),
+            Process::ResourceManager(..) => Err(format!("a resource manager says {part:?}")),
+        }
+    }
+
+    /// The outcome, if it was decided here.
+    fn decided(&self, before: &Process, after: &Process, decision: &Decision) -> Option<usize> {
+        match (before, after, decision) {
+            // It was told, or has decided to abort itself.
+            (Process::ResourceManager(..), ..) if self.cluster.learning() == Learning::Leader => None,
+            (Process::ResourceManager(_, before), Process::ResourceManager(_, after), _)
+                if before.record().vote != after.record().vote =>
+            {
+                None
+            }
+            (.., Decision::Commit(_)) => Some(self.outcome(Outcome::Committed)),
+            (.., Decision::Abort(_)) => Some(self.outcome(Outcome::Aborted)),
+            (.., Decision::Decided { outcome, .. }) => Some(self.outcome(*outcome)),
+            (.., Decision::Vote(_) | Decision::Completed { .. }) => None,
+        }
+    }
+
+    fn outcome(&self, outcome: Outcome) -> usize {
+        match outcome {
+            Outcome::Committed => self.mapping.layout.commit,
+            Outcome::Aborted => self.mapping.layout.abort,
+        }
+    }
+
+    fn rm(&self, node: NodeId) -> usize {
+        let place = self.transaction.participants().binary_search(&node);
+        place.expect("machines speak of participants only")
+    }
+
+    /// The most steps of the specification that one step of this process may be: one for each instance, one more for each
+    /// if gathered votes are written first, and *Decide* with what comes of it.
+    pub(crate) fn most_steps(&self, process: &Process) -> usize {
+        let rms = self.mapping.layout.size.rms;
+        match process {
+            Process::ResourceManager(..) if self.cluster.learning() == Learning::Everyone => 2,
+            Process::ResourceManager(..) => 1,
+            Process::Acceptor(..) => 2 * rms,
+            Process::Manager(..) => rms + 1,
+        }
+    }
+}
+
+impl Meaning {
+    pub(crate) fn apply<const W: usize>(&self, layout: &Layout, mut state: State<W>) -> State<W> {
+        for (rm, acc, cell) in &self.cells {
+            state = layout.with_cell(state, *rm, *acc, *cell);
+        }
+        if let Some((rm, to)) = self.rm {
+            state = layout.with_rm(state, rm, to);
+        }
+        self.sent.iter().fold(state, |state, bit| state.with(*bit))
+    }
+}
+
+impl Process {
+    pub(crate) fn node(&self) -> NodeId {
+        match self {
+            Self::ResourceManager(rm, _) => rm_node(*rm),
+            Self::Acceptor(acc, _) => acceptor_node(*acc),
+            Self::Manager(bal, _) => manager_node(*bal),
+        }
+    }
+
+    /// What it may do unasked, in a world of so many ballots; with `chatter` also what means nothing by itself.
+    pub(crate) fn own_inputs(&self, ballots: usize, chatter: bool) -> impl Iterator<Item = Input> + use<> {
+        let inputs: &[Input] = match self {
+            Self::ResourceManager(..) if chatter => &[PREPARED, ABORTED, Input::Begin, Input::Inquire],
+            Self::ResourceManager(..) => &[PREPARED, ABORTED],
+            Self::Acceptor(_, machine) if machine.wait() == Wait::Flush => &[Input::Flush],
+            Self::Acceptor(..) => &[],
+            Self::Manager(..) if chatter => &[Input::Inquire, Input::Recover, Input::Begin],
+            // With an outcome, it says that again.
+            Self::Manager(..) => &[Input::Inquire, Input::Recover],
+        };
+        let may_recover = matches!(self, Self::Manager(bal, _) if *bal < ballots);
+        inputs.iter().filter(move |input| may_recover || **input != Input::Recover).cloned()
+    }
+
+    /// The real machine's step.
+    pub(crate) fn step(&mut self, input: &Input) -> Vec<commit::Effect> {
+        match (self, input.clone()) {
+            (Self::ResourceManager(_, machine), input) => machine.step(match input {
+                Input::Vote(vote) => ResourceManagerInput::Vote(vote),
+                Input::Begin => ResourceManagerInput::Begin,
+                Input::Inquire => ResourceManagerInput::Inquire,
+                Input::Receive(from, message) => ResourceManagerInput::Receive { from, message },
+                Input::Flush | Input::Recover => unreachable!("not for a resource manager"),
+            }),
+            (Self::Acceptor(_, machine), Input::Flush) => machine.step(AcceptorInput::Timeout),
+            (Self::Acceptor(_, machine), Input::Receive(from, message)) => {
+                machine.step(AcceptorInput::Receive { from, message })
+            }
+            (Self::Acceptor(..), _) => unreachable!("not for an acceptor"),
+            (Self::Manager(bal, machine), input) => machine.step(match input {
+                Input::Recover => TransactionManagerInput::Recover { round: *bal as u64 },
+                Input::Begin => TransactionManagerInput::Begin,
+                Input::Inquire => TransactionManagerInput::Inquire,
+                Input::Receive(from, message) => TransactionManagerInput::Receive { from, message },
+                Input::Flush | Input::Vote(_) => unreachable!("not for a transaction manager"),
+            }),
+        }
+    }
+
+    /// Whether a record was written: once, first, and all that changed.
+    fn check_written(&self, before: &Self, effects: &[commit::Effect]) -> Result<bool, String> {
+        let records = effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
+        let written = match effects.first() {
+            Some(Effect::Persist(record)) if records == 1 => Some(record.clone()),
+            _ if records == 0 => None,
+            _ => return Err("a process did something before it wrote, or wrote twice".into()),
+        };
+        if written.clone().or(before.record()) != self.record() {
+            return Err("a process knows what it did not write".into());
+        }
+        Ok(written.is_some())
+    }
+
+    fn record(&self) -> Option<Record> {
+        match self {
+            Self::ResourceManager(_, machine) => Some(Record::ResourceManager(machine.record())),
+            Self::Acceptor(_, machine) => Some(Record::Acceptor(machine.record())),
+            Self::Manager(..) => None,
+        }
+    }
+}
+
+fn rm_state(machine: &ResourceManager) -> Rm {
+    match machine.state() {
+        ResourceManagerState::Working => Rm::Working,
+        ResourceManagerState::Prepared => Rm::Prepared,
+        ResourceManagerState::Committed => Rm::Committed,
+        ResourceManagerState::Aborted => Rm::Aborted,
+    }
+}
+
+/// All that a network which takes bundles apart may make of a message; the whole of it comes first.
+pub(crate) fn pieces(message: Message) -> Vec<Message> {
+    let Message::Paxos { transaction, parts } = message else { return vec![message] };
+    let all = (1u32 << parts.len()) - 1;
+    let piece = |some: u32| {
+        let parts = parts.iter().enumerate().filter(|(place, _)| some >> place & 1 == 1).map(|(_, part)| *part);
+        Message::Paxos { transaction: transaction.clone(), parts: parts.collect() }
+    };
+    (1..=all).rev().map(piece).collect()
+}
