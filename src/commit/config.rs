@@ -64,8 +64,8 @@ pub struct Timeouts {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Limits {
-    /// Open transactions for which new work is still taken. What brings old transactions of other nodes to their end is
-    /// taken up to twice this number.
+    /// Open transactions for which new work is still taken. A transaction manager is asked for the end of other nodes' old
+    /// ones up to twice this number, and what it does to end one is always taken: all may be waiting for just that.
     pub open: usize,
     /// Participants of one transaction.
     pub participants: usize,

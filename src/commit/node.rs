@@ -18,8 +18,8 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::{
-    Acceptor, AcceptorRecord, Config, Decision, Effect, Input, Key, Message, Metrics, Outcome, Record, ResourceManager,
-    ResourceManagerRecord, ResourceManagerState, Time, Transaction, TxRange, Wait,
+    Acceptor, AcceptorRecord, Config, Decision, Effect, Input, Key, Message, Metrics, Outcome, Part, Record,
+    ResourceManager, ResourceManagerRecord, ResourceManagerState, Time, Transaction, TxRange, Wait,
     open::{Open, mix},
     retired::Retired,
     timers::{Role, Timers},
@@ -373,10 +373,15 @@ impl Node {
     }
 
     /// How many transactions may be open for `message` to open one more.
+    ///
+    /// A transaction manager that ends a transaction is never turned away: if it could be, transactions that fill one
+    /// node could wait for those that fill another, for good.
     fn room_for(&self, message: &Message) -> usize {
         let room = self.config.cluster.limits().open;
         match message {
             Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => room,
+            Message::Outcome { .. } => usize::MAX,
+            Message::Paxos { parts, .. } if Part::are_requests(parts) => usize::MAX,
             _ => room.saturating_mul(2),
         }
     }

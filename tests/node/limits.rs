@@ -37,25 +37,16 @@ fn over_the_limit_no_new_work_is_taken() {
 }
 
 #[test]
-fn over_the_limit_what_ends_the_work_of_others_is_taken_until_there_is_twice_as_much() {
-    let prepare = Prepare { ballot: Ballot::new(1, RMS[1]) };
-    let ends = |seq| {
-        let transaction = transaction(seq);
-        [
-            say::inquire(&transaction),
-            say::outcome(&transaction, Outcome::Aborted),
-            say::finished(&transaction, Outcome::Aborted),
-            say::paxos(&transaction, &RMS, prepare),
-        ]
-    };
-    for kind in 0..4 {
+fn over_the_limit_a_transaction_manager_is_asked_for_the_end_of_old_work_until_there_is_twice_as_much() {
+    let asks = |seq| [say::inquire(&transaction(seq)), say::finished(&transaction(seq), Outcome::Aborted)];
+    for kind in 0..2 {
         let mut node = busy();
         for seq in [3, 4] {
-            assert_eq!(node.check(&say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
-            node.step(say::from(RMS[1], ends(seq)[kind].clone()));
+            assert_eq!(node.check(&say::from(RMS[1], asks(seq)[kind].clone())), Ok(()));
+            node.step(say::from(RMS[1], asks(seq)[kind].clone()));
         }
         assert_eq!(node.metrics().open, 4);
-        for message in ends(5) {
+        for message in asks(5) {
             assert_eq!(refuse(&mut node, say::from(RMS[1], message), Refusal::TooManyOpen), []);
         }
         // What is open goes on, and makes room when it is over.
@@ -65,6 +56,20 @@ fn over_the_limit_what_ends_the_work_of_others_is_taken_until_there_is_twice_as_
         }
         assert_eq!(node.check(&Input::Begin(transaction(5))), Ok(()));
     }
+}
+
+#[test]
+fn over_any_limit_what_a_transaction_manager_does_to_end_a_transaction_is_taken() {
+    let prepare = Prepare { ballot: Ballot::new(1, RMS[1]) };
+    let mut node = busy();
+    for seq in 3..20 {
+        let ends = [say::outcome(&transaction(seq), Outcome::Aborted), say::paxos(&transaction(seq), &RMS, prepare)];
+        for message in ends {
+            assert_eq!(node.check(&say::from(RMS[1], message.clone())), Ok(()));
+            node.step(say::from(RMS[1], message));
+        }
+    }
+    assert_eq!(node.metrics().open, 19);
 }
 
 #[test]
