@@ -17,6 +17,7 @@ use std::collections::HashSet;
 use synod::commit::Learning;
 
 use super::{
+    apart::Apart,
     bundled::{Bundled, Kind, LEADER, World},
     bundled_flaws::{self, FLAWS},
     explore::{Explored, Failure, explore},
@@ -25,6 +26,8 @@ use super::{
     show, size,
     specification::{Asks, Specification},
 };
+
+const REPLAY: &str = "cargo test --release --test spec -- --include-ignored --nocapture commit::";
 
 const FASTER: Kind = Kind { learning: Learning::Everyone, ..LEADER };
 const APART: Kind = Kind { apart: true, ..LEADER };
@@ -45,9 +48,8 @@ fn bundle<const W: usize>(size: Size, kind: Kind, all_of: Option<Asks>) -> usize
     let spec = Specification::new(size);
     let (specified, _) = explore_specification::<W>(&spec);
     let mut machines = Bundled::new(&spec, kind);
-    let replay = "cargo test --release --test spec -- --include-ignored --nocapture commit::";
     let explored = explore_bundled::<W>(&mut machines);
-    let explored = explored.unwrap_or_else(|failure| fail(failure, &spec.layout, |world| world.spec, replay));
+    let explored = explored.unwrap_or_else(|failure| fail(failure, &spec.layout, |world| world.spec, REPLAY));
     let reached: HashSet<State<W>> = explored.states.iter().map(|world| world.spec).collect();
     let ((processes, messages), longest) = (machines.met(), machines.longest);
     println!(
@@ -55,10 +57,10 @@ fn bundle<const W: usize>(size: Size, kind: Kind, all_of: Option<Asks>) -> usize
         show("worlds", &explored),
     );
     println!("  projected: {} of the specification's {}", reached.len(), specified.states.len());
-    assert!(reached.iter().all(|state| specified.contains(state)), "replay: {replay}");
+    assert!(reached.iter().all(|state| specified.contains(state)), "replay: {REPLAY}");
     if let Some(asks) = all_of {
         let (allowed, _) = explore_specification::<W>(&Specification::asking(size, asks));
-        assert_eq!(reached, allowed.states.into_iter().collect(), "replay: {replay}");
+        assert_eq!(reached, allowed.states.into_iter().collect(), "replay: {REPLAY}");
         println!("  {size}: which is all that the specification reaches with Phase1a for {asks}");
     }
     reached.len()
@@ -94,9 +96,71 @@ fn resource_managers_that_learn_by_themselves_refine() {
 }
 
 #[test]
+#[ignore = "some seconds in release"]
+fn with_all_that_they_say_to_each_other_bundled_machines_refine() {
+    assert_eq!(in_words!(size(1, 1, 3), bundle, TALKATIVE, Some(Asks::One)), 245);
+    assert_eq!(in_words!(size(2, 1, 2), bundle, TALKATIVE, None), 373);
+    assert_eq!(in_words!(size(2, 1, 2), bundle, Kind { chatter: true, ..APART }, Some(Asks::Unknown)), 1_111);
+    assert_eq!(in_words!(size(2, 1, 2), bundle, Kind { chatter: true, ..FASTER }, None), 225);
+}
+
+#[test]
 #[ignore = "half a minute in release"]
 fn bundled_machines_of_the_large_world_refine_message_by_message() {
     assert_eq!(in_words!(size(2, 3, 2), bundle, LEADER, None), 48_529);
+}
+
+/// Explores the machines in a network that takes bundles apart and puts them together. They must reach all that the
+/// specification reaches if *Phase1a* is taken so; returns how much that is.
+fn take_apart<const W: usize>(size: Size, asks: Asks) -> usize {
+    let spec = Specification::new(size);
+    let mut machines = Apart::new(&spec, asks == Asks::Unknown);
+    let initial = machines.initial::<W>();
+    let explored = explore(initial, |world, next| {
+        spec.check(&world.spec)?;
+        machines.successors(world, next)
+    });
+    let explored = explored.unwrap_or_else(|failure| fail(failure, &spec.layout, |world| world.spec, REPLAY));
+    let reached: HashSet<State<W>> = explored.states.iter().map(|world| world.spec).collect();
+    let (allowed, _) = explore_specification::<W>(&Specification::asking(size, asks));
+    println!(
+        "{size}; Phase1a for {asks}\n{}\n{}; bundles may be taken apart and put together; a step is at most {} of the specification's\n  projected: {} states",
+        show("specification", &allowed),
+        show("worlds of the machines", &explored),
+        machines.longest,
+        reached.len(),
+    );
+    assert_eq!(reached.len(), allowed.states.len(), "replay: {REPLAY}");
+    assert!(reached.iter().all(|state| allowed.contains(state)), "replay: {REPLAY}");
+    println!(
+        "  {size}: every step of the machines is a sequence of the specification's, and the sets of states are equal"
+    );
+    reached.len()
+}
+
+#[test]
+fn taken_apart_the_machines_reach_all_that_asking_for_several_instances_together_leaves() {
+    for asks in [Asks::All, Asks::Unknown] {
+        assert_eq!(in_words!(size(1, 1, 2), take_apart, asks), 45);
+        assert_eq!(in_words!(size(1, 3, 2), take_apart, asks), 1_461);
+        for size in [size(1, 1, 4), size(1, 3, 3), size(2, 2, 2), size(3, 1, 2), size(2, 1, 3)] {
+            in_words!(size, take_apart, asks);
+        }
+    }
+    assert_eq!(in_words!(size(2, 1, 2), take_apart, Asks::All), 1_003);
+    assert_eq!(in_words!(size(2, 1, 2), take_apart, Asks::Unknown), 1_111);
+}
+
+#[test]
+#[ignore = "a quarter of a minute in release"]
+fn asking_for_all_instances_together_leaves_1_268_065_states_of_the_large_world_and_the_machines_reach_them() {
+    assert_eq!(in_words!(size(2, 3, 2), take_apart, Asks::All), 1_268_065);
+}
+
+#[test]
+#[ignore = "a quarter of a minute in release"]
+fn asking_for_all_unknown_instances_leaves_1_285_345_states_of_the_large_world_and_the_machines_reach_them() {
+    assert_eq!(in_words!(size(2, 3, 2), take_apart, Asks::Unknown), 1_285_345);
 }
 
 fn find_out<const W: usize>(size: Size, what: &str, kind: Kind) {
