@@ -3,7 +3,6 @@
 
 use std::{
     array,
-    collections::HashMap,
     fmt::{self, Display, Formatter},
     iter,
     rc::Rc,
@@ -16,7 +15,7 @@ use synod::{
 
 use super::{
     layout::State,
-    pool::{Places, Pool, places},
+    pool::{Map, Places, Pool, places},
     processes::{Flaw, Input, Meaning, Process, Processes, pieces},
     specification::Specification,
 };
@@ -74,9 +73,9 @@ pub(crate) struct Bundled<'a> {
 struct Messages {
     all: Vec<(NodeId, Message)>,
     /// By sender, receiver and message.
-    numbers: HashMap<(NodeId, NodeId, Message), usize>,
+    numbers: Map<(NodeId, NodeId, Message), usize>,
     /// By receiver.
-    to: HashMap<NodeId, Soup>,
+    to: Map<NodeId, Soup>,
 }
 
 impl Display for Kind {
@@ -94,7 +93,7 @@ impl Display for Kind {
 impl<'a> Bundled<'a> {
     pub(crate) fn new(spec: &'a Specification, kind: Kind) -> Self {
         let processes = Processes::new(spec.layout.clone(), kind.learning, kind.flaw);
-        Self { spec, kind, processes, states: Pool::new(), messages: Messages::default(), longest: 0 }
+        Self { spec, kind, processes, states: Pool::new(), messages: Messages::default(), longest: 1 }
     }
 
     pub(crate) fn initial<const W: usize>(&mut self) -> World<W> {

@@ -17,6 +17,7 @@
     reason = "it takes its own time, can be asked for any size, and never looks at the order of a map"
 )]
 
+mod apart;
 mod bundled;
 mod bundled_flaws;
 mod commit;
@@ -39,7 +40,7 @@ use flaws::{FLAWS, promises_again};
 use interleaved::Interleaved;
 use layout::{Layout, Size, State};
 use machines::{Flaw, Machines};
-use specification::{Asks, Specification};
+use specification::Specification;
 
 const fn size(rms: usize, acceptors: usize, ballots: usize) -> Size {
     Size { rms, acceptors, ballots }
@@ -54,9 +55,6 @@ const ONE_ONE: (Size, Counts) = (size(1, 1, 2), (45, 162, 167, 9));
 const ONE_THREE: (Size, Counts) = (size(1, 3, 2), (1_461, 8_844, 9_936, 15));
 const TWO_ONE: (Size, Counts) = (size(2, 1, 2), (1_425, 9_612, 9_961, 16));
 const TWO_THREE: (Size, Counts) = (size(2, 3, 2), (1_321_761, 15_242_979, 16_959_159, 28));
-
-/// How many states of the large world are left if a transaction manager asks for the promises of all instances at once.
-const TWO_THREE_ASKED_TOGETHER: usize = 1_268_065;
 
 /// Runs a function in as many words as a state of the size takes.
 macro_rules! in_words {
@@ -211,19 +209,6 @@ fn a_second_promise_makes_states_that_the_specification_does_not_have() {
 #[ignore = "a minute in release"]
 fn a_second_promise_makes_12_785_396_states_of_the_large_world() {
     assert_eq!(in_words!(TWO_THREE.0, count_flawed), 12_785_396);
-}
-
-/// How many states the specification has when *Phase1a* is taken for several instances together.
-fn count_asking<const W: usize>(size: Size, asks: Asks) -> usize {
-    let (explored, _) = explore_specification::<W>(&Specification::asking(size, asks));
-    println!("{size}, Phase1a for {asks}\n{}", show("specification", &explored));
-    explored.states.len()
-}
-
-#[test]
-#[ignore = "a second in release"]
-fn with_phase_1a_for_all_instances_together_1_268_065_states_are_left() {
-    assert_eq!(in_words!(TWO_THREE.0, count_asking, Asks::All), TWO_THREE_ASKED_TOGETHER);
 }
 
 /// Explores proposers and learners message by message. What is projected must be the whole specification.

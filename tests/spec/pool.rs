@@ -6,17 +6,20 @@ use std::{fmt::Debug, hash::Hash};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+/// A map that is the same in every run.
+pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
+
 /// Things `T`, to which happens `E`, from which comes `O`.
 pub(crate) struct Pool<T, E, O> {
     things: Vec<T>,
     /// By all that a thing knows, which is what it shows.
-    numbers: HashMap<String, u32, FixedState>,
-    steps: HashMap<(u32, E), (u32, O), FixedState>,
+    numbers: Map<String, u32>,
+    steps: Map<(u32, E), (u32, O)>,
 }
 
 impl<T: Clone + Debug, E: Copy + Eq + Hash, O: Clone> Pool<T, E, O> {
     pub(crate) fn new() -> Self {
-        Self { things: Vec::new(), numbers: HashMap::default(), steps: HashMap::default() }
+        Self { things: Vec::new(), numbers: Map::default(), steps: Map::default() }
     }
 
     pub(crate) fn number(&mut self, thing: T) -> u32 {
