@@ -1,0 +1,143 @@
+//! Any records: a node is restored from them or it is not, and if it is, it is the same as the one that its own snapshot
+//! restores, and goes on from there. At every moment, its disk restores it.
+
+use std::collections::BTreeMap;
+
+use arbitrary::{Arbitrary, Unstructured};
+use synod::{
+    Machine, NodeId,
+    commit::{
+        AcceptorRecord, Config, Effect, Input, Key, Message, Node, Outcome, Part, Record, ResourceManagerRecord, Time,
+        Transaction, TxRange, Vote,
+    },
+    paxos,
+};
+
+/// Records and inputs, most of them about the same few transactions.
+#[derive(Arbitrary, Debug)]
+struct Run {
+    config: Config,
+    /// Whether the identity record is as it should be.
+    honest: bool,
+    transactions: [Transaction; 3],
+    records: Vec<Written>,
+    inputs: Vec<(u8, Input)>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Written {
+    Any(Record),
+    Acceptor { tx: u8, instances: Box<[paxos::AcceptorRecord<Vote>; 7]> },
+    ResourceManager { tx: u8, vote: Option<Vote>, finished: Option<Outcome> },
+    Retired { tx: u8, more: u8 },
+    Rounds { reserved: u8 },
+    Sequence { reserved: u8 },
+}
+
+/// The records of a node, by key.
+type Disk = BTreeMap<Key, Record>;
+
+/// More inputs than this are left out.
+const INPUTS: usize = 32;
+
+pub(crate) fn run(bytes: &[u8]) {
+    let Ok(run) = Run::arbitrary_take_rest(Unstructured::new(bytes)) else { return };
+    let Run { config, honest, transactions, records, inputs } = run;
+    let about = |tx: u8| &transactions[usize::from(tx) % transactions.len()];
+    let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
+    let records = records.into_iter().map(|written| record(written, about));
+    let records: Vec<Record> = honest.then_some(identity).into_iter().chain(records).collect();
+
+    let Ok(mut node) = Node::restore(config.clone(), records.clone()) else { return };
+    let mut disk = Disk::new();
+    records.iter().for_each(|record| write(&mut disk, record));
+    let mut twin = Node::restore(config.clone(), node.snapshot()).expect("a snapshot restores");
+    assert_eq!(twin.snapshot(), node.snapshot(), "a snapshot restores all of it");
+
+    // What a torn write has left is tidied up first; the snapshot had none of it.
+    let tidied = node.step(Input::Tick(Time(0)));
+    let ticked = twin.step(Input::Tick(Time(0)));
+    assert_eq!(tidied[tidied.len() - ticked.len()..], ticked);
+    write_all(&mut disk, &tidied);
+    for (tx, input) in inputs.into_iter().take(INPUTS) {
+        let input = relate(input, about(tx));
+        let verdict = node.check(&input);
+        assert_eq!(verdict, twin.check(&input));
+        let effects = node.step(input.clone());
+        assert_eq!(effects, twin.step(input), "the same state and input give the same effects");
+        write_all(&mut disk, &effects);
+        let restored = Node::restore(config.clone(), disk.values().cloned()).expect("its disk restores it");
+        assert_eq!(restored.snapshot(), node.snapshot(), "what is durable is all that it must not forget");
+    }
+}
+
+fn record<'a>(written: Written, about: impl Fn(u8) -> &'a Transaction) -> Record {
+    match written {
+        Written::Any(record) => record,
+        Written::Acceptor { tx, instances } => {
+            let transaction = about(tx).clone();
+            let instances = instances[..transaction.participants().len()].to_vec();
+            Record::Acceptor(AcceptorRecord { transaction, instances })
+        }
+        Written::ResourceManager { tx, vote, finished } => {
+            Record::ResourceManager(ResourceManagerRecord { transaction: about(tx).clone(), vote, finished })
+        }
+        Written::Retired { tx, more } => {
+            let first = about(tx).id();
+            let last = first.seq.saturating_add(u64::from(more % 4));
+            Record::Retired(TxRange::new(first.origin, first.seq, last).unwrap_or(TxRange::only(first)))
+        }
+        Written::Rounds { reserved } => Record::Rounds { reserved: reserved.into() },
+        Written::Sequence { reserved } => Record::Sequence { reserved: reserved.into() },
+    }
+}
+
+/// This input, if it is about a transaction: about `transaction`, and about its participants.
+fn relate(input: Input, transaction: &Transaction) -> Input {
+    let tx = transaction.id();
+    match input {
+        Input::Begin(_) => Input::Begin(transaction.clone()),
+        Input::Vote { vote, .. } => Input::Vote { tx, vote },
+        Input::Finished(_) => Input::Finished(tx),
+        Input::Inquire(_) => Input::Inquire(tx),
+        Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, transaction) },
+        Input::Tick(now) => Input::Tick(now),
+    }
+}
+
+fn relate_message(mut message: Message, about: &Transaction) -> Message {
+    match &mut message {
+        Message::Paxos { transaction, parts } => {
+            *transaction = about.clone();
+            let owners: Vec<NodeId> = about.participants().to_vec();
+            parts.truncate(owners.len());
+            for (part, rm) in parts.iter_mut().zip(owners) {
+                *part = Part { rm, ..*part };
+            }
+        }
+        Message::Begin { transaction }
+        | Message::Prepare { transaction }
+        | Message::Vote { transaction, .. }
+        | Message::Inquire { transaction }
+        | Message::Outcome { transaction, .. }
+        | Message::Finished { transaction, .. } => *transaction = about.clone(),
+        Message::Retired { range } | Message::RetiredNoted { range } => *range = TxRange::only(about.id()),
+    }
+    message
+}
+
+fn write_all(disk: &mut Disk, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Persist(record) = effect {
+            write(disk, record);
+        }
+    }
+}
+
+fn write(disk: &mut Disk, record: &Record) {
+    if record.is_tombstone() {
+        disk.remove(&record.key());
+    } else {
+        disk.insert(record.key(), record.clone());
+    }
+}
