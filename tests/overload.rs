@@ -1,0 +1,30 @@
+//! Nodes with hardly any room, and more transactions than they have room for.
+
+use synod::{
+    commit::{Limits, Node},
+    sim::{Event, Rng, Schedule, World},
+};
+
+/// Transactions that fill one node once waited for good for those that filled another.
+#[test]
+fn worlds_in_which_every_node_is_full_come_to_rest() {
+    let mut refused = 0;
+    for seed in 0..1_000 {
+        let (mut setup, mut schedule) = Schedule::new(seed);
+        let open = 1 + seed as usize % 2;
+        setup.cluster = setup.cluster.with_limits(Limits { open, participants: 16, meta: 64 }).unwrap();
+        let mut world = World::<Node>::new(setup.clone());
+        let mut rng = Rng::new(seed);
+        while let Some(event) = schedule.next(&world) {
+            world.apply(&event).unwrap();
+            if rng.once_in(5) && world.begun().len() < 30 {
+                let participants = rng.some(&setup.resource_managers, 1);
+                let at = if rng.once_in(2) { participants.first() } else { rng.pick(setup.cluster.managers()) };
+                world.apply(&Event::Begin { at: *at.unwrap(), participants }).unwrap();
+            }
+        }
+        world.heal().unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        refused += world.stats().refused;
+    }
+    assert!(refused > 10_000, "hardly anything was refused");
+}
