@@ -1,7 +1,10 @@
 //! Lamport's specification *PaxosCommit* (Gray and Lamport 2006, appendix), restated: its actions, and what must hold in
 //! every state.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    ops::Range,
+};
 
 use synod::commit::Vote;
 
@@ -12,6 +15,16 @@ pub(crate) struct Specification {
     /// The minimal ones.
     pub(crate) majorities: Vec<Vec<usize>>,
     asks: Asks,
+    decides: Decides,
+}
+
+/// Who takes *Decide*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decides {
+    /// Anyone, as published.
+    Anyone,
+    /// A resource manager without an outcome, who takes it at once; and anyone on acceptances of one ballot above 0.
+    Learners,
 }
 
 /// For which instances *Phase1a* is taken together, in one ballot.
@@ -35,14 +48,23 @@ impl Display for Asks {
     }
 }
 
+impl Display for Decides {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anyone => "anyone",
+            Self::Learners => "a resource manager that takes it at once, or in one ballot above 0",
+        })
+    }
+}
+
 impl Specification {
     pub(crate) fn new(size: Size) -> Self {
-        Self::asking(size, Asks::One)
+        Self::restricted(size, Asks::One, Decides::Anyone)
     }
 
-    /// The specification, with less freedom in *Phase1a*.
-    pub(crate) fn asking(size: Size, asks: Asks) -> Self {
-        Self { layout: Layout::new(size), majorities: majorities(size.acceptors), asks }
+    /// The specification, with less freedom in *Phase1a* and *Decide*.
+    pub(crate) fn restricted(size: Size, asks: Asks, decides: Decides) -> Self {
+        Self { layout: Layout::new(size), majorities: majorities(size.acceptors), asks, decides }
     }
 
     pub(crate) fn initial<const W: usize>(&self) -> State<W> {
@@ -139,24 +161,51 @@ impl Specification {
     }
 
     fn decide<const W: usize>(&self, state: &State<W>, next: &mut Vec<State<W>>) -> u64 {
-        let witnesses = |val| (0..self.layout.size.rms).map(move |rm| self.witnesses(state, rm, val));
-        let commit: u64 = witnesses(Vote::Prepared).product();
-        let abort: u64 = witnesses(Vote::Aborted).sum();
         let mut further = 0;
-        for (message, witnesses) in [(self.layout.commit, commit), (self.layout.abort, abort)] {
-            if witnesses > 0 {
-                next.push(state.with(message));
-                further += witnesses - 1;
+        for (message, to, witnesses) in self.decisions(state, 0..self.layout.size.ballots) {
+            match self.decides {
+                _ if witnesses == 0 => continue,
+                Decides::Anyone => next.push(state.with(message)),
+                Decides::Learners => self.take(state, message, to, next),
+            }
+            further += witnesses - 1;
+        }
+        if self.decides == Decides::Learners {
+            for bal in 1..self.layout.size.ballots {
+                let decisions = self.decisions(state, bal..bal + 1).into_iter();
+                next.extend(
+                    decisions.filter(|(.., witnesses)| *witnesses > 0).map(|(message, ..)| state.with(message)),
+                );
             }
         }
         further
     }
 
+    /// *Decide* and *RMRcv* as one.
+    fn take<const W: usize>(&self, state: &State<W>, message: usize, to: Rm, next: &mut Vec<State<W>>) {
+        let waits = |rm: &usize| matches!(self.layout.rm(state, *rm), Rm::Working | Rm::Prepared);
+        let takers = (0..self.layout.size.rms).filter(waits);
+        next.extend(takers.map(|rm| self.layout.with_rm(*state, rm, to).with(message)));
+    }
+
+    /// Commit and Abort, what becomes of those who are told, and how many witnesses there are in these ballots.
+    fn decisions<const W: usize>(&self, state: &State<W>, ballots: Range<usize>) -> [(usize, Rm, u64); 2] {
+        let witnesses = |val| (0..self.layout.size.rms).map(move |rm| (rm, val));
+        let count = |(rm, val)| self.witnesses_in(state, rm, val, ballots.clone());
+        let commit = witnesses(Vote::Prepared).map(count).product();
+        let abort = witnesses(Vote::Aborted).map(count).sum();
+        [(self.layout.commit, Rm::Committed, commit), (self.layout.abort, Rm::Aborted, abort)]
+    }
+
     /// How many ballots and majorities bear witness that `val` is chosen.
     pub(crate) fn witnesses<const W: usize>(&self, state: &State<W>, rm: usize, val: Vote) -> u64 {
+        self.witnesses_in(state, rm, val, 0..self.layout.size.ballots)
+    }
+
+    fn witnesses_in<const W: usize>(&self, state: &State<W>, rm: usize, val: Vote, ballots: Range<usize>) -> u64 {
         let sent = |acc: &usize, bal| state.has(self.layout.two_b(rm, *acc, bal, val));
         let of = |bal| self.majorities.iter().filter(|majority| majority.iter().all(|acc| sent(acc, bal))).count();
-        (0..self.layout.size.ballots).map(|bal| of(bal) as u64).sum()
+        ballots.map(|bal| of(bal) as u64).sum()
     }
 
     /// An error unless each of `next` is `state` itself, or one step of the specification away.
