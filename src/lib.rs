@@ -77,6 +77,7 @@
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
 //! | `fjall` | a durable storage |
+//! | `tokio` | the ready driver, a task of a tokio runtime |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
