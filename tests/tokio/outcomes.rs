@@ -2,8 +2,8 @@
 
 use synod::{
     Refusal, TxId,
-    commit::{Decision, Outcome, Status, TransactionError, Vote},
-    perform::tokio::{Error, Start},
+    commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote},
+    perform::tokio::{Error, Options, Start},
 };
 
 use crate::scene::{IDS, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
@@ -128,6 +128,35 @@ async fn who_waits_at_a_node_that_only_hears_that_it_is_over_is_told_so() {
     member.wires.plug(handle);
     let heard = soon(waiting).await.unwrap();
     assert!(matches!(heard, Err(Error::Forgotten(it)) if it == tx), "{heard:?}");
+}
+
+#[tokio::test]
+async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_forgotten() {
+    // Node 3 is a transaction manager that was not needed, and takes part.
+    let cluster = of([IDS[0]], [IDS[0], IDS[2]]);
+    let mut member = Member::new(&cluster, IDS[2], &Wires::default(), Puppet::voting(Vote::Prepared));
+    member.options = Options { outcomes: 1, ..timeless() };
+    let (handle, _task) = member.start(Start::Create).await;
+    let [first, second] = [1, 2].map(|seq| transaction(seq, &IDS[1..]));
+    let tx = first.id();
+    for (transaction, outcome) in [(first.clone(), Outcome::Committed), (second, Outcome::Aborted)] {
+        handle.deliver(IDS[0], vec![Message::Prepare { transaction: transaction.clone() }]);
+        until(async || handle.in_doubt().await.unwrap().len() == 1).await;
+        handle.deliver(IDS[0], vec![Message::Outcome { transaction: transaction.clone(), outcome }]);
+        // The second outcome is remembered in place of the first.
+        assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), outcome);
+        until(async || handle.in_doubt().await.unwrap().is_empty()).await;
+    }
+    // It hears as a transaction manager of what it has finished as a participant, and then that it is over.
+    handle.deliver(IDS[1], vec![Message::Begin { transaction: first }]);
+    until(async || handle.metrics().await.unwrap().decisions >= 4).await;
+    member.disk.hold();
+    handle.deliver(IDS[0], vec![Message::Retired { range: TxRange::only(tx) }]);
+    until(async || handle.metrics().await.unwrap().open == 1).await;
+    let asked = tokio::spawn(async move { handle.outcome(tx).await });
+    until(async || member.disk.is_writing()).await;
+    member.disk.release();
+    assert_eq!(soon(asked).await.unwrap().unwrap(), Outcome::Committed);
 }
 
 #[tokio::test]

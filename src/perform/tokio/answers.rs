@@ -5,7 +5,8 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{Error, handle::Reply};
+use super::{Error, handle::Reply, outcomes::Outcomes};
+use crate::{TxId, commit::Outcome};
 
 /// Answers on their way out.
 #[derive(Default)]
@@ -16,13 +17,19 @@ pub(super) struct Answers {
     behind: Vec<Answer>,
 }
 
-type Answer = Box<dyn FnOnce() + Send>;
+type Answer = Box<dyn FnOnce(&Outcomes) + Send>;
 
 impl Answers {
     /// Answers `reply` with `result`, in time.
     pub(super) fn push<T: Send + 'static>(&mut self, reply: Reply<T>, result: Result<T, Error>) {
         // Who asked may be gone.
-        self.fresh.push(Box::new(move || drop(reply.send(result))));
+        self.fresh.push(Box::new(move |_| drop(reply.send(result))));
+    }
+
+    /// Answers `reply` with the outcome of `tx`, which is over, if that is known by then.
+    pub(super) fn push_known(&mut self, reply: Reply<Outcome>, tx: TxId) {
+        let answer = move |outcomes: &Outcomes| reply.send(outcomes.get(tx).ok_or(Error::Forgotten(tx)));
+        self.fresh.push(Box::new(move |outcomes| drop(answer(outcomes))));
     }
 
     /// All that was stepped is in a batch now, which is being written.
@@ -30,15 +37,15 @@ impl Answers {
         self.behind.append(&mut self.fresh);
     }
 
-    /// That batch is durable.
-    pub(super) fn batch_written(&mut self) {
-        self.behind.drain(..).for_each(|answer| answer());
+    /// That batch is durable, and carried out.
+    pub(super) fn batch_written(&mut self, outcomes: &Outcomes) {
+        self.behind.drain(..).for_each(|answer| answer(outcomes));
     }
 
-    /// All that was stepped is durable.
-    pub(super) fn all_durable(&mut self) {
-        self.batch_written();
-        self.fresh.drain(..).for_each(|answer| answer());
+    /// All that was stepped is durable, and carried out.
+    pub(super) fn all_durable(&mut self, outcomes: &Outcomes) {
+        self.batch_written(outcomes);
+        self.fresh.drain(..).for_each(|answer| answer(outcomes));
     }
 
     pub(super) fn is_empty(&self) -> bool {

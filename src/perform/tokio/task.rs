@@ -141,7 +141,7 @@ where
             self.answers.batch_taken();
             self.writer.write(batch);
         } else if self.writer.is_idle() {
-            self.answers.all_durable();
+            self.answers.all_durable(&self.outcomes);
         }
         self.telemetry.note(self.node.metrics(), self.outcomes.waiting());
     }
@@ -177,7 +177,8 @@ where
                 (Some(outcome), _) | (None, Status::Open { outcome: Some(outcome), .. }) => {
                     self.answers.push(reply, Ok(outcome));
                 }
-                (None, Status::Retired) => self.answers.push(reply, Err(Error::Forgotten(tx))),
+                // Its outcome may be behind the same write as the news that it is over.
+                (None, Status::Retired) => self.answers.push_known(reply, tx),
                 (None, Status::Open { outcome: None, .. } | Status::Unknown) => self.outcomes.wait(tx, reply),
             },
             Request::Status { tx, reply } => {
@@ -239,7 +240,7 @@ where
         let over: Vec<TxRange> = batch.records().iter().filter_map(over).collect();
         self.carry_out(batch.persisted());
         over.into_iter().for_each(|range| self.outcomes.over(range));
-        self.answers.batch_written();
+        self.answers.batch_written(&self.outcomes);
     }
 
     fn carry_out(&mut self, released: Released<Message, Decision>) {
