@@ -50,7 +50,7 @@ pub mod memory;
 
 use alloc::vec::Vec;
 
-pub use driver::{Driver, DriverError};
+pub use driver::{Driver, DriverError, Start};
 
 use crate::{
     Packet, TxId,
