@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let cases = cases::all();
     if let Some(name) = &args.count_me {
-        let case = cases.iter().find(|case| case.name() == *name).with_context(|| format!("no row is called {name}"))?;
+        let case =
+            cases.iter().find(|case| case.name() == *name).with_context(|| format!("no row is called {name}"))?;
         measure::count_me(case);
         return Ok(());
     }

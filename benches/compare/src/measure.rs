@@ -1,8 +1,7 @@
 //! One row's figures.
 
 use std::{
-    env,
-    fs,
+    env, fs,
     process::Command,
     time::{Duration, Instant},
 };

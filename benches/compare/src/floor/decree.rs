@@ -8,7 +8,7 @@ use crate::{
 type Ballot = (u64, u64);
 
 const NONE: Ballot = (0, 0);
-const PROPOSER: u64 = 1;
+const PROPOSER: u64 = 1_000;
 
 #[derive(Clone, Copy)]
 enum Message {

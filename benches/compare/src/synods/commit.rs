@@ -1,21 +1,22 @@
 //! `synod`'s Paxos Commit, through nodes: every resource manager and every acceptor on a process of its own, the
 //! transaction manager on the first acceptor's.
 
-use std::collections::VecDeque;
+use std::mem;
 
 use synod::{
     Effect, Machine, NodeId, Quorums, TxId,
-    commit::{self, Cluster, ClusterId, Config, Decision, Input, Learning, Message, Node, Targets, Transaction, Vote},
+    commit::{self, Cluster, ClusterId, Config, Decision, Input, Learning, Node, Targets, Transaction, Vote},
 };
 
 use crate::subject::{Subject, value};
 
-/// Nodes, and the network between them.
+/// Nodes. What they ask for waits in a list, and is carried out from there.
 pub struct Synod {
     nodes: Vec<Node>,
     rms: Vec<NodeId>,
-    network: VecDeque<(NodeId, NodeId, Message)>,
     effects: Vec<commit::Effect>,
+    /// Whose effects they are: a node, and how many.
+    runs: Vec<(NodeId, usize)>,
     in_flight: usize,
     begun: u64,
     /// What each resource manager has committed and not finished.
@@ -38,8 +39,8 @@ impl Synod {
         Self {
             nodes: ids.map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),
             rms,
-            network: VecDeque::new(),
             effects: Vec::new(),
+            runs: Vec::new(),
             in_flight,
             begun: 0,
             committed: Vec::new(),
@@ -55,31 +56,40 @@ impl Synod {
         self.step(self.rms[0], Input::Begin(transaction));
     }
 
-    fn run(&mut self) {
-        while let Some((from, to, message)) = self.network.pop_front() {
-            self.step(to, Input::Receive { from, message });
-        }
+    fn step(&mut self, at: NodeId, input: Input) {
+        let before = self.effects.len();
+        self.nodes[at.0 as usize].step_into(input, &mut self.effects);
+        self.runs.push((at, self.effects.len() - before));
     }
 
-    fn step(&mut self, at: NodeId, input: Input) {
-        self.nodes[at.0 as usize].step_into(input, &mut self.effects);
-        let mut answer = None;
-        for effect in self.effects.drain(..) {
-            match effect {
-                Effect::Persist(_) => {}
-                Effect::Send { to, message } => {
-                    self.messages += 1;
-                    self.network.push_back((at, to, message));
-                }
-                Effect::Decide(Decision::Vote(transaction)) => answer = Some(transaction.id()),
-                Effect::Decide(Decision::Commit(tx)) => self.committed.push((at, tx)),
-                Effect::Decide(Decision::Completed { .. }) => self.completed += 1,
-                Effect::Decide(Decision::Decided { .. }) => {}
-                Effect::Decide(Decision::Abort(_)) => panic!("nobody aborts"),
+    /// Carries out what there is to be carried out, and what follows from it.
+    fn run(&mut self) {
+        let (mut effects, mut runs) = (Vec::new(), Vec::new());
+        while !self.effects.is_empty() {
+            mem::swap(&mut effects, &mut self.effects);
+            mem::swap(&mut runs, &mut self.runs);
+            let mut waiting = effects.drain(..);
+            for (at, count) in runs.drain(..) {
+                waiting.by_ref().take(count).for_each(|effect| self.carry_out(at, effect));
             }
         }
-        if let Some(tx) = answer {
-            self.step(at, Input::Vote { tx, vote: Vote::Prepared });
+        self.runs.clear();
+    }
+
+    fn carry_out(&mut self, at: NodeId, effect: commit::Effect) {
+        match effect {
+            Effect::Persist(_) => {}
+            Effect::Send { to, message } => {
+                self.messages += 1;
+                self.step(to, Input::Receive { from: at, message });
+            }
+            Effect::Decide(Decision::Vote(transaction)) => {
+                self.step(at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
+            }
+            Effect::Decide(Decision::Commit(tx)) => self.committed.push((at, tx)),
+            Effect::Decide(Decision::Completed { .. }) => self.completed += 1,
+            Effect::Decide(Decision::Decided { .. }) => {}
+            Effect::Decide(Decision::Abort(_)) => panic!("nobody aborts"),
         }
     }
 }
@@ -98,7 +108,7 @@ impl Subject for Synod {
 
     fn complete(&mut self) -> u64 {
         let before = self.messages;
-        let mut committed = std::mem::take(&mut self.committed);
+        let mut committed = mem::take(&mut self.committed);
         for (rm, tx) in committed.drain(..) {
             self.step(rm, Input::Finished(tx));
         }

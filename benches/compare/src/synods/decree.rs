@@ -1,6 +1,6 @@
 //! `synod`'s single decree: a proposer and its acceptors, new ones for every decision.
 
-use std::{collections::VecDeque, convert::Infallible};
+use std::convert::Infallible;
 
 use synod::{
     Effect, Machine, NodeId, Quorums,
@@ -9,14 +9,10 @@ use synod::{
 
 use crate::subject::{Subject, Value, value};
 
-const PROPOSER: NodeId = NodeId(1);
+const PROPOSER: NodeId = NodeId(1_000);
 
-struct Packet {
-    from: NodeId,
-    to: NodeId,
-    decree: usize,
-    message: Message<Value>,
-}
+type Proposed = Effect<ProposerRecord<Value>, Message<Value>, Value>;
+type Accepted = Effect<AcceptorRecord<Value>, Message<Value>, Infallible>;
 
 struct Decree {
     proposer: Proposer<Value>,
@@ -24,15 +20,24 @@ struct Decree {
     chosen: Option<Value>,
 }
 
-/// Paxos for one value.
+/// Paxos for one value. What the machines ask for waits in two lists, and is delivered from there; beside them stands
+/// whose effects they are.
 pub struct Synod {
     config: ProposerConfig,
     decrees: Vec<Decree>,
-    network: VecDeque<Packet>,
-    proposing: Vec<Effect<ProposerRecord<Value>, Message<Value>, Value>>,
-    accepting: Vec<Effect<AcceptorRecord<Value>, Message<Value>, Infallible>>,
+    proposed: Vec<Proposed>,
+    proposed_in: Vec<Run>,
+    accepted: Vec<Accepted>,
+    accepted_in: Vec<Run>,
     number: u64,
     messages: u64,
+}
+
+/// The effects of one step, which follow those of the step before.
+struct Run {
+    decree: usize,
+    by: NodeId,
+    count: usize,
 }
 
 impl Synod {
@@ -53,9 +58,10 @@ impl Synod {
         Self {
             decrees: (0..in_flight).map(|_| decree()).collect(),
             config,
-            network: VecDeque::new(),
-            proposing: Vec::new(),
-            accepting: Vec::new(),
+            proposed: Vec::new(),
+            proposed_in: Vec::new(),
+            accepted: Vec::new(),
+            accepted_in: Vec::new(),
             number: 0,
             messages: 0,
         }
@@ -67,37 +73,51 @@ impl Synod {
         state.proposer = Proposer::new(self.config.clone());
         state.acceptors.fill(Acceptor::new(self.config.owner));
         state.chosen = None;
-        state.proposer.step_into(Input::Propose(value(self.number)), &mut self.proposing);
-        self.proposed(decree);
+        let before = self.proposed.len();
+        state.proposer.step_into(Input::Propose(value(self.number)), &mut self.proposed);
+        self.proposed_in.push(Run { decree, by: PROPOSER, count: self.proposed.len() - before });
     }
 
-    fn deliver(&mut self, Packet { from, to, decree, message }: Packet) {
-        let state = &mut self.decrees[decree];
-        if message.is_request() {
-            state.acceptors[to.0 as usize].step_into(Input::Receive { from, message }, &mut self.accepting);
-            for effect in self.accepting.drain(..) {
-                if let Effect::Send { to: proposer, message } = effect {
-                    self.messages += 1;
-                    self.network.push_back(Packet { from: to, to: proposer, decree, message });
+    /// Delivers what proposers have said to the acceptors.
+    fn ask(&mut self) {
+        let mut effects = self.proposed.iter();
+        for Run { decree, count, .. } in self.proposed_in.drain(..) {
+            let state = &mut self.decrees[decree];
+            for effect in effects.by_ref().take(count) {
+                match *effect {
+                    Effect::Persist(_) => {}
+                    Effect::Send { to, message } => {
+                        self.messages += 1;
+                        let before = self.accepted.len();
+                        let input = Input::Receive { from: PROPOSER, message };
+                        state.acceptors[to.0 as usize].step_into(input, &mut self.accepted);
+                        self.accepted_in.push(Run { decree, by: to, count: self.accepted.len() - before });
+                    }
+                    Effect::Decide(value) => state.chosen = Some(value),
                 }
             }
-        } else {
-            state.proposer.step_into(Input::Receive { from, message }, &mut self.proposing);
-            self.proposed(decree);
         }
+        self.proposed.clear();
     }
 
-    fn proposed(&mut self, decree: usize) {
-        for effect in self.proposing.drain(..) {
-            match effect {
-                Effect::Persist(_) => {}
-                Effect::Send { to, message } => {
+    /// Delivers what acceptors have answered.
+    fn answer(&mut self) {
+        let mut effects = self.accepted.iter();
+        for Run { decree, by, count } in self.accepted_in.drain(..) {
+            let state = &mut self.decrees[decree];
+            for effect in effects.by_ref().take(count) {
+                if let Effect::Send { message, .. } = *effect {
                     self.messages += 1;
-                    self.network.push_back(Packet { from: PROPOSER, to, decree, message });
+                    let before = self.proposed.len();
+                    state.proposer.step_into(Input::Receive { from: by, message }, &mut self.proposed);
+                    let count = self.proposed.len() - before;
+                    if count > 0 {
+                        self.proposed_in.push(Run { decree, by: PROPOSER, count });
+                    }
                 }
-                Effect::Decide(value) => self.decrees[decree].chosen = Some(value),
             }
         }
+        self.accepted.clear();
     }
 }
 
@@ -109,8 +129,9 @@ impl Subject for Synod {
             for decree in 0..self.decrees.len() {
                 self.propose(decree);
             }
-            while let Some(packet) = self.network.pop_front() {
-                self.deliver(packet);
+            while !self.proposed.is_empty() {
+                self.ask();
+                self.answer();
             }
             for (number, decree) in (first..).zip(&self.decrees) {
                 assert_eq!(decree.chosen, Some(value(number)));
