@@ -76,6 +76,7 @@
 //! | `codec` | frames, records and keys as bytes |
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
+//! | `conformance` | checks of storages and transports of your own |
 //! | `fjall` | a durable storage |
 //! | `tokio` | the ready driver, a task of a tokio runtime |
 
