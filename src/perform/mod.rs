@@ -47,6 +47,8 @@ mod driver;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 pub mod memory;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 use alloc::vec::Vec;
 
