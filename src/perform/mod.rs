@@ -46,6 +46,8 @@
 mod driver;
 #[cfg(feature = "fjall")]
 pub mod fjall;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod memory;
 #[cfg(feature = "tokio")]
 pub mod tokio;

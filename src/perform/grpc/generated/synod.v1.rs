@@ -2557,8 +2557,9 @@ pub struct BeginRequest {
     /// What it is about: bytes that mean something to its participants alone.
     #[prost(bytes = "vec", tag = "2")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
-    /// Its name. Optional: without it, the node gives one. Whoever gives names uses each once, ever, and may then begin
-    /// again after an answer was lost, at this or another node, without beginning twice.
+    /// Its name. Optional: without it, the node gives one. Whoever gives names uses each once, ever, with its own number, the
+    /// one in its certificate, as their origin. It may then begin again after an answer was lost, at this or another node,
+    /// without beginning twice.
     #[prost(message, optional, tag = "3")]
     pub id: ::core::option::Option<TxId>,
 }
@@ -2632,9 +2633,9 @@ pub struct InDoubt {
     /// How far the node's own resource is.
     #[prost(enumeration = "ResourceState", tag = "2")]
     pub state: i32,
-    /// For how long the node has had it open, in milliseconds.
+    /// For how long the node has had it open, in the unit of its time-outs: milliseconds, unless it was set up otherwise.
     #[prost(uint64, tag = "3")]
-    pub age_ms: u64,
+    pub age: u64,
 }
 /// What to drive to its outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
