@@ -455,3 +455,52 @@ impl TryFrom<v1::InDoubt> for InDoubt {
         Ok(Self { transaction, state: state(in_doubt.state)?.needed("the state")?, age: in_doubt.age })
     }
 }
+
+#[cfg(all(test, feature = "proptest"))]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use prost::Message as _;
+
+    use super::*;
+    use crate::strategies;
+
+    /// Any message, perhaps much longer than usual.
+    fn long_message() -> impl Strategy<Value = Message> {
+        let long = (0..100_000_usize, 1..300_u64, strategies::any_message()).prop_map(|(meta, nodes, message)| {
+            let highest = (0..nodes).map(|less| NodeId(u64::MAX - less));
+            let transaction = Transaction::new(
+                TxId { origin: NodeId(u64::MAX), seq: u64::MAX },
+                highest.collect::<Vec<_>>(),
+                alloc::vec![0; meta],
+            );
+            match (message, transaction) {
+                (Message::Paxos { parts, .. }, Ok(transaction)) => {
+                    Message::Paxos { parts: parts.into_iter().cycle().take(nodes as usize).collect(), transaction }
+                }
+                (Message::Vote { vote, manager, .. }, Ok(transaction)) => Message::Vote { transaction, vote, manager },
+                (message, _) => message,
+            }
+        });
+        prop_oneof![strategies::any_message(), long]
+    }
+
+    proptest! {
+        #[test]
+        fn a_packet_is_no_larger_than_its_bound(messages in vec(long_message(), 0..4)) {
+            let route = v1::Route { cluster: alloc::vec![255; 16], from: u64::MAX, to: u64::MAX };
+            let bound = PACKET_OVERHEAD + messages.iter().map(size).sum::<usize>();
+            let packet = v1::Packet { route: Some(route), messages: messages.iter().map(v1::Message::from).collect() };
+            prop_assert!(packet.encoded_len() <= bound, "{} > {bound}", packet.encoded_len());
+        }
+
+        #[test]
+        fn no_message_within_limits_is_larger_than_the_largest(message in long_message()) {
+            let (participants, meta) = message.transaction().map_or((0, 0), |transaction| {
+                (transaction.participants().len(), transaction.meta().len())
+            });
+            let parts = if let Message::Paxos { parts, .. } = &message { parts.len() } else { 0 };
+            prop_assume!(parts <= participants);
+            prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(Limits { open: 1, participants, meta }));
+        }
+    }
+}
