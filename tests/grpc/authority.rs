@@ -3,19 +3,19 @@
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use synod::perform::grpc::{Identity, Security, Tls, TlsError};
 
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub certificate: String,
+    pub(crate) certificate: String,
 }
 
 /// A certificate and its key, in PEM.
-pub struct Paper {
-    pub certificate: String,
-    pub key: String,
+pub(crate) struct Paper {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -24,7 +24,7 @@ impl Authority {
     }
 
     /// A certificate for these names.
-    pub fn issue(&self, names: &[&str]) -> Paper {
+    pub(crate) fn issue(&self, names: &[&str]) -> Paper {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -34,12 +34,12 @@ impl Authority {
     }
 
     /// What has a certificate of this authority for these names takes for TLS.
-    pub fn tls(&self, names: &[&str]) -> Result<Tls, TlsError> {
+    pub(crate) fn tls(&self, names: &[&str]) -> Result<Tls, TlsError> {
         let Paper { certificate, key } = self.issue(names);
         Tls::from_pem(self.certificate.as_bytes(), certificate.as_bytes(), key.as_bytes())
     }
 
-    pub fn security(&self, identity: Identity) -> Security {
+    pub(crate) fn security(&self, identity: Identity) -> Security {
         Security::Tls(self.tls(&[&identity.to_string()]).unwrap())
     }
 }

@@ -21,23 +21,23 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{authority::Authority, soon};
 
-pub const CLUSTER: ClusterId = ClusterId(*b"grpc, on loopbac");
+pub(crate) const CLUSTER: ClusterId = ClusterId(*b"grpc, on loopbac");
 
 /// The acceptors, who are the transaction managers too.
-pub const MANAGERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+pub(crate) const MANAGERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// Who has a resource, and nothing else.
-pub const BRANCHES: [NodeId; 2] = [NodeId(4), NodeId(5)];
+pub(crate) const BRANCHES: [NodeId; 2] = [NodeId(4), NodeId(5)];
 
 /// Votes to commit unless told otherwise, and remembers how transactions ended.
 #[derive(Clone, Default)]
-pub struct Ledger(Arc<Mutex<BTreeMap<TxId, Outcome>>>);
+pub(crate) struct Ledger(Arc<Mutex<BTreeMap<TxId, Outcome>>>);
 
 /// What a transaction is about that no ledger commits.
-pub const IMPOSSIBLE: &[u8] = b"impossible";
+pub(crate) const IMPOSSIBLE: &[u8] = b"impossible";
 
 impl Ledger {
-    pub fn read(&self, tx: TxId) -> Option<Outcome> {
+    pub(crate) fn read(&self, tx: TxId) -> Option<Outcome> {
         self.0.lock().unwrap().get(&tx).copied()
     }
 
@@ -61,10 +61,10 @@ impl Resource for Ledger {
     }
 }
 
-pub struct World {
-    pub authority: Authority,
-    pub cluster: Cluster,
-    pub options: Options,
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) cluster: Cluster,
+    pub(crate) options: Options,
     plaintext: bool,
     places: BTreeMap<NodeId, Place>,
     members: BTreeMap<NodeId, Member>,
@@ -78,29 +78,29 @@ struct Place {
 }
 
 /// A node that is up.
-pub struct Member {
-    pub handle: Handle,
-    pub server: Server,
-    pub peers: Peers,
+pub(crate) struct Member {
+    pub(crate) handle: Handle,
+    pub(crate) server: Server,
+    pub(crate) peers: Peers,
     task: JoinHandle<Result<(), driver::Error>>,
 }
 
 /// Options of nodes that find each other quickly.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { backoff: Duration::from_millis(5), backoff_ceiling: Duration::from_millis(100), ..Options::default() }
 }
 
 impl World {
     /// All nodes, up.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(options(), false).await
     }
 
-    pub async fn plaintext() -> Self {
+    pub(crate) async fn plaintext() -> Self {
         Self::with(options(), true).await
     }
 
-    pub async fn with(options: Options, plaintext: bool) -> Self {
+    pub(crate) async fn with(options: Options, plaintext: bool) -> Self {
         let timeouts = Timeouts { flush: 50, recover: 200, inquire: 200, repeat: 100, ceiling: 1_000 };
         let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
         let cluster = cluster.with_timeouts(timeouts).unwrap();
@@ -119,11 +119,11 @@ impl World {
         world
     }
 
-    pub fn config(&self, node: NodeId) -> Config {
+    pub(crate) fn config(&self, node: NodeId) -> Config {
         Config::new(self.cluster.clone(), node, node.0)
     }
 
-    pub fn security(&self, identity: Identity) -> Security {
+    pub(crate) fn security(&self, identity: Identity) -> Security {
         if self.plaintext { Security::Plaintext } else { self.authority.security(identity) }
     }
 
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// Shuts `node` down, in order.
-    pub async fn stop(&mut self, node: NodeId) {
+    pub(crate) async fn stop(&mut self, node: NodeId) {
         let member = self.members.remove(&node).unwrap();
         soon("the server's shutdown", member.server.shutdown()).await;
         soon("the node's shutdown", member.handle.shutdown()).await.unwrap();
@@ -154,29 +154,29 @@ impl World {
     }
 
     /// Starts a node that was stopped, from its storage and at its address.
-    pub async fn restart(&mut self, node: NodeId) {
+    pub(crate) async fn restart(&mut self, node: NodeId) {
         let listener = TcpListener::bind(self.address(node)).await.unwrap();
         self.start(node, Start::Restore, listener).await;
     }
 
-    pub fn member(&self, node: NodeId) -> &Member {
+    pub(crate) fn member(&self, node: NodeId) -> &Member {
         &self.members[&node]
     }
 
-    pub fn handle(&self, node: NodeId) -> &Handle {
+    pub(crate) fn handle(&self, node: NodeId) -> &Handle {
         &self.member(node).handle
     }
 
-    pub fn address(&self, node: NodeId) -> SocketAddr {
+    pub(crate) fn address(&self, node: NodeId) -> SocketAddr {
         self.places[&node].address
     }
 
-    pub fn ledger(&self, node: NodeId) -> &Ledger {
+    pub(crate) fn ledger(&self, node: NodeId) -> &Ledger {
         &self.places[&node].ledger
     }
 
     /// A way to `node` with the certificate of `identity`.
-    pub fn client(&self, node: NodeId, identity: Identity) -> Client {
+    pub(crate) fn client(&self, node: NodeId, identity: Identity) -> Client {
         let security = self.security(identity);
         Client::new(CLUSTER, node, &self.address(node).to_string(), &security, &self.options).unwrap()
     }

@@ -500,7 +500,8 @@ mod tests {
             });
             let parts = if let Message::Paxos { parts, .. } = &message { parts.len() } else { 0 };
             prop_assume!(parts <= participants);
-            prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(Limits { open: 1, participants, meta }));
+            let limits = Limits { open: 1, participants, meta };
+            prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(limits));
         }
     }
 }
