@@ -77,6 +77,7 @@
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
 //! | `fjall` | a durable storage |
+//! | `grpc` | nodes and clients over gRPC with mutual TLS |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -10,6 +10,7 @@ mod commit;
 mod identities;
 mod intruders;
 mod metrics;
+mod python;
 mod queues;
 mod roles;
 mod wire;

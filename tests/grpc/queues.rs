@@ -119,7 +119,7 @@ async fn options_of_zero_and_addresses_that_are_none_are_refused() {
         assert!(matches!(refused, Err(Error::ZeroOption(option)) if option == name));
     }
     let peers = Peers::new(&config, Security::Plaintext, options()).unwrap();
-    for address in ["", "a b", "http://there:1"] {
+    for address in ["", "a b", "http://there:1", "there", "there:port", "there:1/path", "there:70000"] {
         assert!(matches!(peers.set(TARGET, address), Err(Error::Address { node: TARGET, .. })), "{address:?}");
     }
 }

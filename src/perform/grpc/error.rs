@@ -31,16 +31,17 @@ pub enum Error {
         /// Whom it is for.
         found: Identity,
     },
-    /// An address is none.
-    #[error("{address:?} is no address of {node}")]
+    /// An address is not of the form `host:port`.
+    #[error("{address:?} is no address of {node}: it must be of the form host:port")]
     Address {
         /// The node whose address it should be.
         node: NodeId,
         /// What it is.
         address: String,
-        /// Why it is none.
-        source: tonic::transport::Error,
     },
+    /// A connection could not even be described.
+    #[error("the connection makes no sense")]
+    Endpoint(#[from] tonic::transport::Error),
     /// Tasks are needed, and this is no tokio runtime.
     #[error("this must be called in a tokio runtime")]
     NoRuntime,

@@ -20,7 +20,7 @@ use ::tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use tonic::{Status, transport::Endpoint};
+use tonic::{Status, codegen::http::uri::Authority, transport::Endpoint};
 
 use super::{
     Error, Identity, Options, PeerStats, Security,
@@ -250,17 +250,17 @@ pub(super) fn endpoint(
     security: &Security,
     options: &Options,
 ) -> Result<Endpoint, Error> {
-    let wrong = |source| Error::Address { node, address: address.to_string(), source };
+    let authority = address.parse::<Authority>().ok().filter(|authority| authority.port_u16().is_some());
+    let authority = authority.ok_or_else(|| Error::Address { node, address: address.to_owned() })?;
     let scheme = if let Security::Tls(_) = security { "https" } else { "http" };
-    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
-        .map_err(wrong)?
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))?
         .connect_timeout(options.connect)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(options.keep_alive)
         .keep_alive_timeout(options.keep_alive_timeout)
         .keep_alive_while_idle(true);
     match security {
-        Security::Tls(tls) => endpoint.tls_config(tls.client(identity)).map_err(wrong),
+        Security::Tls(tls) => Ok(endpoint.tls_config(tls.client(identity))?),
         Security::Plaintext => Ok(endpoint),
     }
 }
