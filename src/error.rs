@@ -110,7 +110,10 @@ pub enum RestoreError {
     #[error("an initial ballot is held by another than its owner")]
     NotTheOwner,
     /// There is no identity record: a blank disk, or another's, does not vote.
-    #[error("the storage has no identity record; a node that was a member before must not start from a blank disk")]
+    #[error(
+        "the storage is blank, or lacks its identity record: a node that was a member must not start without its records \
+         (if they are lost, start a new node, under an id that was never used)"
+    )]
     NoIdentity,
     /// The records are another cluster's.
     #[error("the storage belongs to another cluster")]

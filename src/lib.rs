@@ -76,6 +76,7 @@
 //! | `codec` | frames, records and keys as bytes |
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
+//! | `conformance` | checks of storages and transports of your own |
 //! | `fjall` | a durable storage |
 //! | `grpc` | nodes and clients over gRPC with mutual TLS |
 

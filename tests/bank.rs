@@ -4,9 +4,12 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "runs processes against the clock")]
 
+#[path = "support/example.rs"]
+mod example;
+
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::LazyLock,
@@ -18,16 +21,7 @@ use fjall::{Database, KeyspaceCreateOptions};
 use tempfile::TempDir;
 
 /// The program, as built for this very test.
-static BANK: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let profile = if folder.ends_with("release") { "release" } else { "test" };
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--example", "bank", "--profile", profile]);
-    assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    folder.join("examples").join(format!("bank{}", env::consts::EXE_SUFFIX))
-});
+static BANK: LazyLock<PathBuf> = LazyLock::new(|| example::build("bank"));
 
 /// A folder with a file of transfers, and room for the bank's data.
 struct Scene {

@@ -291,6 +291,15 @@ fn an_acceptors_record_that_none_can_have_written_is_refused() {
 }
 
 #[test]
+fn an_acceptors_record_with_nothing_to_remember_is_erased() {
+    let empty = of_acceptor(&transaction(1), &RMS.map(|rm| (Ballot::initial(rm), None)));
+    let mut node = restore(&Node::create(config(&together(), ALL)).0, &[identity(), empty.clone()]);
+    assert_eq!(node.snapshot(), [identity()]);
+    assert_eq!(node.status(tx(1)), Status::Unknown);
+    assert_eq!(node.step(Input::Tick(Time(0))), [Effect::Persist(Record::Erased(empty.key()))]);
+}
+
+#[test]
 fn records_of_roles_that_the_node_does_not_have_are_refused() {
     let (one, others) = (transaction(1), Transaction::new(tx(1), &RMS[1..], []).unwrap());
     let [initial, ..] = RMS.map(|rm| (Ballot::initial(rm), None));

@@ -1,8 +1,11 @@
-//! Names and ballots as they are read in logs, and the reasons of refusals.
+//! Names, ballots and ranges, and the reasons of refusals.
 
 use std::collections::BTreeSet;
 
-use synod::{Ballot, InstanceId, NodeId, Refusal, TxId};
+use synod::{
+    Ballot, InstanceId, NodeId, Refusal, TxId,
+    commit::{EmptyRange, TxRange},
+};
 
 #[test]
 fn names_are_printed_short_and_tell_all() {
@@ -19,6 +22,17 @@ fn a_ballot_is_ordered_by_round_and_then_by_node() {
     assert!(ballots.is_sorted());
     assert!(ballots[0].is_initial() && !ballots[1].is_initial());
     assert_eq!(Ballot::initial(NodeId(9)), ballots[0]);
+}
+
+#[test]
+fn a_range_has_what_is_between_its_ends_of_one_origin() {
+    let tx = |origin, seq| TxId { origin: NodeId(origin), seq };
+    let range = TxRange::new(NodeId(7), 3, 5).unwrap();
+    assert_eq!((range.origin(), range.first(), range.last()), (NodeId(7), tx(7, 3), tx(7, 5)));
+    assert_eq!([2, 3, 4, 5, 6].map(|seq| range.contains(tx(7, seq))), [false, true, true, true, false]);
+    assert!(!range.contains(tx(6, 4)) && !range.contains(tx(8, 4)));
+    assert!(!range.is_single() && TxRange::only(tx(7, 3)).is_single());
+    assert_eq!(TxRange::new(NodeId(7), 3, 2), Err(EmptyRange));
 }
 
 #[test]

@@ -6,6 +6,9 @@ use core::borrow::Borrow;
 use crate::{NodeId, Quorums};
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
+///
+/// Its acceptors and their quorums never change under one name: a quorum of other acceptors could miss what an earlier one
+/// has chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

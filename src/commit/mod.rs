@@ -33,7 +33,7 @@ pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning,
 pub use message::{Decision, Effect, Input, Message, Part};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Status};
-#[cfg(feature = "sim")]
+#[cfg(any(feature = "sim", feature = "conformance"))]
 pub(crate) use open::mix;
 pub use record::{AcceptorRecord, EmptyRange, Key, Record, ResourceManagerRecord, TxRange};
 pub use resource_manager::{ResourceManager, ResourceManagerInput, ResourceManagerState};

@@ -147,17 +147,14 @@ impl TxRange {
         (self.first()..=self.last()).contains(&tx)
     }
 
-    /// What is left of it on either side of `other`.
+    /// What is left of it on either side of `other`, which must have something of it.
     pub(crate) fn without(self, other: Self) -> [Option<Self>; 2] {
-        if self.origin != other.origin || other.last < self.first || self.last < other.first {
-            return [Some(self), None];
-        }
         let left = other.first.checked_sub(1).and_then(|last| Self::new(self.origin, self.first, last).ok());
         let right = other.last.checked_add(1).and_then(|first| Self::new(self.origin, first, self.last).ok());
         [left, right]
     }
 
-    /// What is left of it without `others`, which must come in order.
+    /// What is left of it without `others`, which must come in order, and each have something of it.
     pub(crate) fn without_all(self, others: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut pieces = alloc::vec![self];
         for other in others {

@@ -18,6 +18,19 @@ pub struct Driver {
     outbox: Outbox<Record, Message, Decision>,
 }
 
+/// What a node starts from. Only its operator can know: a disk that was lost looks like one that is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Start {
+    /// Nothing: its id was never used in this cluster. An error if the storage is not blank. This is how a node starts for
+    /// the first time, and how a new one takes over the work of one whose disk was lost.
+    Create,
+    /// What its storage holds: it was a member before. An error if the storage is blank, or another's. A member that came
+    /// back with a blank disk would forget what it has promised, and vote again (Alagappan and others, *Protocol-Aware
+    /// Recovery for Consensus-Based Storage*, 2018).
+    Restore,
+}
+
 /// Why a driver stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError<E: core::error::Error + 'static> {
@@ -28,7 +41,7 @@ pub enum DriverError<E: core::error::Error + 'static> {
     #[error("the storage is in use: a node that was a member before must be restored, not created")]
     InUse,
     /// The records do not make a node.
-    #[error("the records do not make a node")]
+    #[error(transparent)]
     Restore(#[from] RestoreError),
     /// A write failed. The node in memory is ahead of its storage now: drop it and restore it.
     #[error("a write failed; the node must be restored from its storage")]
@@ -39,6 +52,14 @@ pub enum DriverError<E: core::error::Error + 'static> {
 }
 
 impl Driver {
+    /// The node of `config`, new or restored, as `start` says. A storage that does not fit is an error, and left as it is.
+    pub fn open<S: Storage>(config: Config, start: Start, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
+        match start {
+            Start::Create => Self::create(config, storage),
+            Start::Restore => Self::restore(config, storage),
+        }
+    }
+
     /// A node whose id was never used, on blank storage. Its identity is durable when this returns.
     pub fn create<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         if !storage.load().map_err(DriverError::Load)?.is_empty() {

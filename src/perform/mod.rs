@@ -43,6 +43,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod driver;
 #[cfg(feature = "fjall")]
 pub mod fjall;
@@ -54,14 +56,14 @@ pub mod tokio;
 
 use alloc::vec::Vec;
 
-pub use driver::{Driver, DriverError};
+pub use driver::{Driver, DriverError, Start};
 
 use crate::{
     Packet, TxId,
     commit::{Message, Outcome, Record, Transaction, Vote},
 };
 
-/// Where records are made durable.
+/// Where records are made durable. Whether one of your own does all this is for the `conformance` suites to say.
 pub trait Storage {
     /// Why a write or a read failed.
     type Error: core::error::Error + 'static;
@@ -70,7 +72,8 @@ pub trait Storage {
     fn load(&mut self) -> Result<Vec<Record>, Self::Error>;
 
     /// Makes `records` durable, as a whole and in this order. When this returns `Ok`, no crash can undo it; when it
-    /// returns an error, any part of it may be durable, and the node will be fenced.
+    /// returns an error, or a crash interrupts it, any number of the first of them may be durable. After an error the node
+    /// is fenced.
     fn persist(&mut self, records: &[Record]) -> Result<(), Self::Error>;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use synod::{
     Ballot, Effect, Machine, Refusal, TxId,
-    commit::{Cluster, Input, Limits, Node, Outcome, Record, Status, Transaction, Vote},
+    commit::{Cluster, ConfigError, Input, Limits, Node, Outcome, Record, Status, Timeouts, Transaction, Vote},
     paxos::Message::Prepare,
 };
 
@@ -176,4 +176,24 @@ fn counters_count_what_a_node_does() {
     assert_eq!(metrics.refused(Refusal::AlreadyVoted), 1);
     let (tm, _) = crate::completed(Outcome::Committed);
     assert_eq!((tm.metrics().open, tm.metrics().retired_ranges, tm.metrics().unacknowledged_ranges), (0, 1, 4));
+}
+
+#[test]
+fn limits_and_time_outs_without_room_are_no_configuration() {
+    let limits = |open, participants| cluster().with_limits(Limits { open, participants, meta: 0 }).map(drop);
+    assert_eq!(limits(1, 1), Ok(()));
+    assert_eq!(limits(0, 1), Err(ConfigError::NoRoom));
+    assert_eq!(limits(1, 0), Err(ConfigError::NoRoom));
+    let waits = |waits: [u64; 4], ceiling| {
+        let [flush, recover, inquire, repeat] = waits;
+        cluster().with_timeouts(Timeouts { flush, recover, inquire, repeat, ceiling }).map(drop)
+    };
+    assert_eq!(waits([5; 4], 5), Ok(()));
+    assert_eq!(waits([5; 4], 6), Ok(()));
+    for place in 0..4 {
+        let (mut none, mut longer) = ([5; 4], [5; 4]);
+        (none[place], longer[place]) = (0, 6);
+        assert_eq!(waits(none, 5), Err(ConfigError::NoPatience));
+        assert_eq!(waits(longer, 5), Err(ConfigError::LowCeiling));
+    }
 }

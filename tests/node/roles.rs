@@ -193,3 +193,28 @@ fn a_resource_manager_begins_waits_and_asks_when_it_is_told_to() {
     let record = Record::ResourceManager(roles.rms[&RMS[0]].record());
     assert_eq!(record.key(), commit::Key::ResourceManager(tx(1)));
 }
+
+#[test]
+fn an_acceptor_says_why_it_refuses_and_takes_nothing_of_another_transaction() {
+    let acceptor = Acceptor::new(cluster(), transaction(1));
+    let bundle = |number, ballot| say::paxos(&transaction(number), &RMS, Prepare { ballot });
+    let ballot = Ballot::new(1, TMS[0]);
+    let vote = |number| Message::Vote { transaction: transaction(number), vote: Vote::Prepared, manager: TMS[0] };
+    for (from, message, verdict) in [
+        (RMS[0], vote(1), Ok(())),
+        (RMS[0], vote(2), Err(Refusal::OtherTransaction)),
+        (STRANGER, vote(1), Err(Refusal::NotAParticipant)),
+        (TMS[0], bundle(1, ballot), Ok(())),
+        (TMS[0], bundle(2, ballot), Err(Refusal::OtherTransaction)),
+        (STRANGER, bundle(1, ballot), Err(Refusal::NotAManager)),
+        (TMS[1], bundle(1, ballot), Err(Refusal::NotYourBallot)),
+        (TMS[0], bundle(1, Ballot::initial(TMS[0])), Err(Refusal::NotYourBallot)),
+        (TMS[0], Message::Begin { transaction: transaction(1) }, Err(Refusal::NotForThisRole)),
+    ] {
+        let input = AcceptorInput::Receive { from, message };
+        assert_eq!(acceptor.check(&input), verdict, "{input:?}");
+        let mut at = acceptor.clone();
+        let effects = at.step(input);
+        assert_eq!(verdict.is_ok(), format!("{at:?}") != format!("{acceptor:?}"), "{effects:?}");
+    }
+}

@@ -99,6 +99,46 @@ fn nodes_with_other_seeds_do_not_wait_equally_long() {
     assert!((2..20).any(|seed| due(seed) != due(1)));
 }
 
+/// The numbers are what SplitMix64 makes of seed, transaction, repetition and role; a node must wait equally long
+/// wherever it runs.
+#[test]
+fn how_long_a_node_waits_is_the_same_on_every_platform() {
+    let waits = |at: NodeId, seed: u64, seq: u64| {
+        let cluster =
+            cluster().with_timeouts(Timeouts { recover: 1 << 40, inquire: 1 << 40, ceiling: 1 << 41, ..TIMEOUTS });
+        let mut node = Node::create(synod::commit::Config { seed, ..config(&cluster.unwrap(), at) }).0;
+        if at == TMS[0] {
+            node.step(Input::Begin(transaction(seq)));
+        } else {
+            node.step(say::from(TMS[0], say::prepare(&transaction(seq))));
+            node.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        }
+        let mut now = 0;
+        [(); 2].map(|()| {
+            node.step(Input::Tick(Time(now)));
+            let wait = node.deadline().unwrap().0 - now;
+            now += wait;
+            node.step(Input::Tick(Time(now)));
+            wait
+        })
+    };
+    let all = [
+        waits(TMS[0], 0, 1),
+        waits(TMS[0], u64::MAX, 1),
+        waits(TMS[0], 0x0123_4567_89ab_cdef, 2),
+        waits(RMS[0], 0, 1),
+        waits(RMS[0], 0x0123_4567_89ab_cdef, u64::MAX),
+    ];
+    let expected = [
+        [1_236_075_762_486, 2_959_731_138_247],
+        [1_416_412_363_177, 2_968_261_013_732],
+        [1_255_951_274_367, 2_269_569_140_637],
+        [1_125_510_619_927, 2_423_038_172_425],
+        [1_571_209_989_644, 2_885_321_865_584],
+    ];
+    assert_eq!(all, expected);
+}
+
 #[test]
 fn news_ends_a_wait_and_another_begins() {
     let mut rm = prepared(RMS[0]);

@@ -85,6 +85,11 @@ impl Node {
             return Err(RestoreError::NotAnAcceptor(tx));
         }
         let acceptor = Acceptor::restore(self.config.cluster.clone(), record)?;
+        if !acceptor.has_record() {
+            // It says no more than that there was an acceptor. None writes that, and none needs it.
+            self.owe_erasure(Key::Acceptor(tx));
+            return Ok(());
+        }
         let open = self.open.entry(tx).or_insert_with(|| Open::new(acceptor.transaction().clone()));
         if open.transaction != *acceptor.transaction() {
             return Err(RestoreError::OtherTransaction(tx));

@@ -1,0 +1,24 @@
+//! Does a storage or a transport of your own keep its contract?
+//!
+//! [`storage`] and [`transport`] put a handler through everything that a node relies on, one named check after the other,
+//! and return a [`Report`] that says of each what the contract is and what was found instead. Run them in a test:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use synod::perform::{conformance, memory::{MemoryStorage, WriteFailed}};
+//!
+//! // Opens a store by its name: the same name again is the same store.
+//! let mut stores = BTreeMap::<String, MemoryStorage>::new();
+//! let mut open = |name: &str| Ok::<_, WriteFailed>(stores.entry(name.into()).or_default().clone());
+//! conformance::storage(&mut open).assert();
+//! ```
+//!
+//! A handler that passes may still be wrong: no check cuts the power, or a cable.
+
+mod report;
+mod storage;
+mod transport;
+
+pub use report::{Check, Report, Verdict};
+pub use storage::{StorageUnderTest, storage};
+pub use transport::{TransportUnderTest, transport};

@@ -1,0 +1,41 @@
+//! The small examples run to a good end and say what happened. (The bank has tests of its own.)
+
+#![allow(clippy::disallowed_methods, reason = "runs programs")]
+
+#[path = "support/example.rs"]
+mod example;
+
+use std::process::Command;
+
+/// What an example says, once it has ended well and without a complaint.
+fn run(name: &str) -> String {
+    let output = Command::new(example::build(name)).output().unwrap();
+    let [said, complaints] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success() && complaints.is_empty(), "{name}: {}\n{said}{complaints}", output.status);
+    said
+}
+
+#[test]
+fn minimal_chooses_one_value_and_the_second_proposer_finds_it() {
+    let said = run("minimal");
+    let chosen: Vec<&str> = said.lines().filter(|line| line.contains("is chosen")).map(str::trim).collect();
+    assert_eq!(chosen, ["n4 knows that tea is chosen", "n5 knows that tea is chosen"]);
+}
+
+#[test]
+fn threads_get_every_transaction_to_one_outcome_although_one_of_them_dies() {
+    let said = run("threads");
+    let numbers: Vec<u64> = said.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    let [total, committed, refused, late] = numbers[..] else { panic!("{said}") };
+    // Three transactions of twenty are refused. How many hang on the one that dies is the clock's affair.
+    assert_eq!((total, refused, committed + refused + late), (300, 45, 300), "{said}");
+    assert!(committed > 0, "{said}");
+}
+
+#[test]
+fn the_first_thing_to_read_is_short() {
+    for (source, most) in [(include_str!("../examples/minimal.rs"), 80), (include_str!("../examples/threads.rs"), 250)]
+    {
+        assert!(source.lines().count() < most);
+    }
+}
