@@ -7,6 +7,7 @@ mod authority;
 mod bounds;
 mod clients;
 mod commit;
+mod conformance;
 mod identities;
 mod intruders;
 mod metrics;

@@ -20,7 +20,10 @@ use super::{
     v1::{self, Delivered},
     wire::{self, Needed, WireError},
 };
-use crate::{NodeId, commit::Message, perform::tokio::Handle};
+use crate::{
+    NodeId,
+    commit::{ClusterId, Message},
+};
 
 /// How far a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +36,15 @@ pub(super) enum Stage {
     Cut,
 }
 
-/// A node as its services see it.
+/// Where a packet of another node goes. False if there is no room for it; nobody waits.
+pub(super) type Inbox = Arc<dyn Fn(NodeId, Vec<Message>) -> bool + Send + Sync>;
+
+/// A node as other nodes see it.
 #[derive(Clone)]
 pub(super) struct Service {
-    pub(super) handle: Handle,
+    pub(super) cluster: ClusterId,
+    pub(super) node: NodeId,
+    pub(super) inbox: Inbox,
     pub(super) options: Options,
     pub(super) counters: Arc<ServerCounters>,
     pub(super) stage: watch::Receiver<Stage>,
@@ -117,17 +125,17 @@ impl Service {
                 return Err(Status::permission_denied(format!("the certificate is not that of {from}")));
             }
         }
-        if cluster == self.handle.cluster() && NodeId(route.to) == self.handle.node() {
+        if cluster == self.cluster && NodeId(route.to) == self.node {
             Ok(from)
         } else {
             self.counters.fault(Fault::Misrouted);
-            Err(Status::failed_precondition(format!("this is {}, or another cluster", self.handle.node())))
+            Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)))
         }
     }
 
     fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {
         let count = messages.len() as u64;
-        let taken = self.handle.deliver(from, messages);
+        let taken = (self.inbox)(from, messages);
         self.counters.packets.add(1);
         if taken {
             self.counters.messages.add(count);
@@ -150,7 +158,7 @@ impl v1::peer_server::Peer for Service {
     async fn exchange(&self, request: Request<Streaming<v1::Packet>>) -> Result<Response<Exchange>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Exchange {
-            welcome: Some(v1::Welcome { cluster: self.handle.cluster().0.to_vec(), node: self.handle.node().0 }),
+            welcome: Some(v1::Welcome { cluster: self.cluster.0.to_vec(), node: self.node.0 }),
             packets: Some(request.into_inner()),
             closing: Box::pin(reached(self.stage.clone(), Stage::Closing)),
             service: self.clone(),

@@ -1,6 +1,6 @@
 //! A node's door: its services on a listener.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use std::net::SocketAddr;
 
 use ::tokio::{
@@ -20,11 +20,19 @@ use tonic::{
 use super::{
     Error, Identity, Options, Security, ServerStats,
     listener::{Links, Listener},
-    serve::{Guard, Service, Stage, reached},
+    serve::{Guard, Inbox, Service, Stage, reached},
     stats::ServerCounters,
-    v1,
+    transactions::Desk,
+    v1::{
+        acceptor_server::AcceptorServer, manager_server::ManagerServer, peer_server::PeerServer,
+        proposer_server::ProposerServer, resource_server::ResourceServer, transactions_server::TransactionsServer,
+    },
 };
-use crate::perform::tokio::Handle;
+use crate::{
+    NodeId,
+    commit::{ClusterId, Config, Message},
+    perform::tokio::Handle,
+};
 
 /// Bytes that may be under way on one call, and on one connection, before they are taken.
 const CALL_WINDOW: u32 = 1 << 20;
@@ -48,12 +56,38 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the node of `handle` on `listener`.
+    /// Serves the node of `handle`, to other nodes and to clients, on `listener`.
     ///
     /// An error if the certificate is not this node's, and outside of a tokio runtime.
     pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
+        let (cluster, node, inbox) = (handle.cluster(), handle.node(), handle.clone());
+        let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
+        Self::open(listener, (cluster, node), inbox, Some(handle), security, options)
+    }
+
+    /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
+    /// sent it. It must not wait; where there is no room, it drops the packet and says `false`.
+    ///
+    /// An error if the certificate is not this node's, and outside of a tokio runtime.
+    pub fn relay(
+        listener: TcpListener,
+        config: &Config,
+        inbox: impl Fn(NodeId, Vec<Message>) -> bool + Send + Sync + 'static,
+        security: Security,
+        options: Options,
+    ) -> Result<Self, Error> {
+        Self::open(listener, (config.cluster.id(), config.id), Arc::new(inbox), None, security, options)
+    }
+
+    fn open(
+        listener: TcpListener,
+        (cluster, node): (ClusterId, NodeId),
+        inbox: Inbox,
+        handle: Option<Handle>,
+        security: Security,
+        options: Options,
+    ) -> Result<Self, Error> {
         options.check()?;
-        let (cluster, node) = (handle.cluster(), handle.node());
         security.check(Identity::node(cluster, node))?;
         let runtime = ::tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let address = listener.local_addr()?;
@@ -72,10 +106,10 @@ impl Server {
             stage: at.clone(),
         };
         runtime.spawn(listener.run());
-        let service = Service { handle, options, counters: Arc::clone(&counters), stage: at.clone() };
+        let service = Service { cluster, node, inbox, options, counters: Arc::clone(&counters), stage: at.clone() };
         let serving = runtime.spawn(async move {
             let closing = reached(at, Stage::Closing);
-            if let Err(error) = router(&service).serve_with_incoming_shutdown(Links(incoming), closing).await {
+            if let Err(error) = router(service, handle).serve_with_incoming_shutdown(Links(incoming), closing).await {
                 tracing::error!(%error, "the server has ended");
             }
         });
@@ -104,14 +138,15 @@ impl Server {
     }
 }
 
-fn router(service: &Service) -> Router {
-    let (shared, options) = (Arc::new(service.clone()), service.options);
-    let guard = |nodes_only| Guard { counters: Arc::clone(&service.counters), nodes_only };
+fn router(service: Service, handle: Option<Handle>) -> Router {
+    let (options, counters) = (service.options, Arc::clone(&service.counters));
+    let desk = handle.map(|handle| Arc::new(Desk { handle, service: service.clone() }));
+    let service = Arc::new(service);
     macro_rules! guarded {
-        ($server:path, $nodes_only:literal) => {
+        ($server:ty, $node:expr, nodes_only: $nodes_only:literal) => {
             InterceptedService::new(
-                <$server>::from_arc(Arc::clone(&shared)).max_decoding_message_size(options.message),
-                guard($nodes_only),
+                <$server>::from_arc(Arc::clone(&$node)).max_decoding_message_size(options.message),
+                Guard { counters: Arc::clone(&counters), nodes_only: $nodes_only },
             )
         };
     }
@@ -122,10 +157,10 @@ fn router(service: &Service) -> Router {
         .http2_max_header_list_size(HEADERS)
         .http2_keepalive_interval(Some(options.keep_alive))
         .http2_keepalive_timeout(Some(options.keep_alive_timeout))
-        .add_service(guarded!(v1::peer_server::PeerServer<Service>, true))
-        .add_service(guarded!(v1::acceptor_server::AcceptorServer<Service>, true))
-        .add_service(guarded!(v1::proposer_server::ProposerServer<Service>, true))
-        .add_service(guarded!(v1::manager_server::ManagerServer<Service>, true))
-        .add_service(guarded!(v1::resource_server::ResourceServer<Service>, true))
-        .add_service(guarded!(v1::transactions_server::TransactionsServer<Service>, false))
+        .add_service(guarded!(PeerServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(AcceptorServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(ProposerServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(ManagerServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(ResourceServer<Service>, service, nodes_only: true))
+        .add_optional_service(desk.map(|desk| guarded!(TransactionsServer<Desk>, desk, nodes_only: false)))
 }

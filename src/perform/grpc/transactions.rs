@@ -15,11 +15,17 @@ use super::{
 use crate::{
     NodeId, Refusal, TxId,
     commit::{InDoubt, Transaction},
-    perform::tokio::Error,
+    perform::tokio::{Error, Handle},
 };
 
+/// A node as clients see it.
+pub(super) struct Desk {
+    pub(super) handle: Handle,
+    pub(super) service: Service,
+}
+
 #[async_trait]
-impl v1::transactions_server::Transactions for Service {
+impl v1::transactions_server::Transactions for Desk {
     async fn begin(&self, request: Request<v1::BeginRequest>) -> Result<Response<v1::BeginReply>, Status> {
         let (caller, request) = (caller(&request), request.into_inner());
         let participants = request.participants.into_iter().map(NodeId);
@@ -28,7 +34,7 @@ impl v1::transactions_server::Transactions for Service {
             Some(tx) => {
                 self.check_name(caller, tx)?;
                 let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), request.meta);
-                let transaction = transaction.map_err(|error| self.malformed(error.into()))?;
+                let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?;
                 self.answer(self.handle.begin_as(transaction)).await?;
                 tx
             }
@@ -56,7 +62,7 @@ impl v1::transactions_server::Transactions for Service {
         let (listed, mut bytes) = (listed.get(first..).unwrap_or_default(), 0);
         let fits = |each: &&InDoubt| {
             bytes += wire::size_in_doubt(each);
-            bytes <= self.options.message
+            bytes <= self.service.options.message
         };
         let in_doubt: Vec<_> = listed.iter().take(most).take_while(fits).map(v1::InDoubt::from).collect();
         let more = in_doubt.len() < listed.len();
@@ -70,9 +76,9 @@ impl v1::transactions_server::Transactions for Service {
     }
 }
 
-impl Service {
+impl Desk {
     fn tx(&self, id: Option<v1::TxId>) -> Result<TxId, Status> {
-        id.needed("the transaction's id").map(TxId::from).map_err(|error| self.malformed(error))
+        id.needed("the transaction's id").map(TxId::from).map_err(|error| self.service.malformed(error))
     }
 
     /// Refuses a name by another's number: names are used once, and only who owns the number can see to that.
@@ -81,7 +87,7 @@ impl Service {
             Caller::Anyone => Ok(()),
             Caller::Node(own) | Caller::Client(own) if own == tx.origin => Ok(()),
             _ => {
-                self.counters.fault(Fault::Forged);
+                self.service.counters.fault(Fault::Forged);
                 Err(Status::permission_denied(format!("the certificate does not have the number of {}", tx.origin)))
             }
         }
@@ -91,7 +97,7 @@ impl Service {
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
         select! {
             answer = asked => answer.map_err(|error| status(&error)),
-            () = reached(self.stage.clone(), Stage::Closing) => Err(Status::unavailable("the server is closing")),
+            () = reached(self.service.stage.clone(), Stage::Closing) => Err(Status::unavailable("the server is closing")),
         }
     }
 }
