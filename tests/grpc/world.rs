@@ -91,21 +91,27 @@ pub(crate) fn options() -> Options {
 }
 
 impl World {
-    /// All nodes, up.
+    /// All nodes, up. Nobody loses patience with a vote, however busy the machine.
     pub(crate) async fn new() -> Self {
-        Self::with(options(), false).await
+        Self::with(20_000, false).await
     }
 
     pub(crate) async fn plaintext() -> Self {
-        Self::with(options(), true).await
+        Self::with(20_000, true).await
     }
 
-    pub(crate) async fn with(options: Options, plaintext: bool) -> Self {
-        let timeouts = Timeouts { flush: 50, recover: 200, inquire: 200, repeat: 100, ceiling: 1_000 };
+    /// All nodes, up, who soon take a vote that does not come for one to abort.
+    pub(crate) async fn hasty() -> Self {
+        Self::with(200, false).await
+    }
+
+    async fn with(recover: u64, plaintext: bool) -> Self {
+        let timeouts = Timeouts { flush: 50, recover, inquire: 200, repeat: 100, ceiling: recover.max(1_000) };
         let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
         let cluster = cluster.with_timeouts(timeouts).unwrap();
         let (places, members) = (BTreeMap::new(), BTreeMap::new());
-        let mut world = Self { authority: Authority::new(), cluster, options, plaintext, places, members };
+        let (authority, options) = (Authority::new(), options());
+        let mut world = Self { authority, cluster, options, plaintext, places, members };
         let mut listeners = Vec::new();
         for node in MANAGERS.into_iter().chain(BRANCHES) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
