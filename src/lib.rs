@@ -79,6 +79,7 @@
 //! | `conformance` | checks of storages and transports of your own |
 //! | `fjall` | a durable storage |
 //! | `tokio` | the ready driver, a task of a tokio runtime |
+//! | `grpc` | nodes and clients over gRPC with mutual TLS |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
