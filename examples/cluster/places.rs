@@ -65,12 +65,10 @@ impl Places {
     }
 }
 
-/// Loopback is quick: whoever is silent for long is away, and whoever is back is soon found.
+/// Whoever is back is soon found. Whoever stands still is not given up soon: on a busy machine everyone does at times, and
+/// a handshake costs more than to wait.
 pub(crate) fn options() -> Options {
     Options {
-        connect: Duration::from_secs(1),
-        keep_alive: Duration::from_secs(1),
-        keep_alive_timeout: Duration::from_secs(1),
         backoff: Duration::from_millis(20),
         backoff_ceiling: Duration::from_millis(200),
         grace: Duration::from_secs(1),
