@@ -58,7 +58,8 @@ pub(crate) async fn chaos(mut args: args::Chaos) -> anyhow::Result<bool> {
     let source = Source::made_up(&folder, args.work.seed)?;
     let quiet = Duration::from_secs(args.quiet);
     let chaos = Duration::from_secs_f64(args.minutes * 60.0);
-    let parts = vec![(Phase::Before, quiet), (Phase::Chaos, chaos), (Phase::After, quiet)];
+    let mut parts = vec![(Phase::Before, quiet), (Phase::Chaos, chaos), (Phase::After, quiet)];
+    parts.retain(|(_, length)| !length.is_zero());
     let run = Run::prepare(&args.work, folder, source, parts, Chaos::new(args.work.seed))?;
     run.finish("transfers made up").await
 }
