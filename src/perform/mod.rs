@@ -48,7 +48,11 @@ pub mod conformance;
 mod driver;
 #[cfg(feature = "fjall")]
 pub mod fjall;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod memory;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 use alloc::vec::Vec;
 

@@ -1,0 +1,166 @@
+//! How the rest of the program talks to a running node.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use ::tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Error, telemetry};
+use crate::{
+    NodeId, TxId,
+    commit::{ClusterId, InDoubt, Message, Metrics, Outcome, Status, Transaction},
+};
+
+/// A running node, to its users and to its transport. A clone is another handle to the same node; when the last one is
+/// dropped, the node shuts down.
+///
+/// Nothing is answered that a crash could make untrue: an answer that rests on a write waits for it. Every method is
+/// cancel safe, though what it asked for may still be done.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    node: NodeId,
+    cluster: ClusterId,
+    requests: mpsc::Sender<Request>,
+    inbox: mpsc::Sender<Delivery>,
+    /// Why the node has stopped, if that was an error; closed when it has.
+    end: watch::Receiver<Option<Error>>,
+    dropped: Arc<AtomicU64>,
+    drops: metrics::Counter,
+}
+
+/// A packet that another node sent.
+pub(super) type Delivery = (NodeId, Vec<Message>);
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What a handle asks of the node.
+#[derive(Debug)]
+pub(super) enum Request {
+    Begin { participants: Vec<NodeId>, meta: Vec<u8>, reply: Reply<TxId> },
+    BeginAs { transaction: Transaction, reply: Reply<()> },
+    Outcome { tx: TxId, reply: Reply<Outcome> },
+    Status { tx: TxId, reply: Reply<Status> },
+    InDoubt { reply: Reply<Vec<InDoubt>> },
+    Inquire { tx: TxId, reply: Reply<()> },
+    Metrics { reply: Reply<Metrics> },
+    Shutdown,
+}
+
+/// The node's ends of a handle's queues.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) inbox: mpsc::Receiver<Delivery>,
+    pub(super) end: watch::Sender<Option<Error>>,
+}
+
+impl Handle {
+    /// A handle for `node`, and the node's ends of its queues.
+    pub(super) fn new(node: NodeId, cluster: ClusterId, options: &super::Options) -> (Self, Mailbox) {
+        let (requests, asked) = mpsc::channel(options.requests);
+        let (inbox, delivered) = mpsc::channel(options.inbox);
+        let (ended, end) = watch::channel(None);
+        let drops = telemetry::dropped_packets(cluster, node);
+        let handle = Self { node, cluster, requests, inbox, end, dropped: Arc::default(), drops };
+        (handle, Mailbox { requests: asked, inbox: delivered, end: ended })
+    }
+
+    /// Which node this is.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The cluster that it belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// Begins a transaction among `participants` and names it. `meta` goes with it everywhere, unread. The node must be a
+    /// transaction manager, or one of the participants.
+    ///
+    /// When this returns, the name is durably taken and the transaction is on its way; [`outcome`](Self::outcome) waits
+    /// for its end. Should this node crash before anyone has voted, nobody may know of the transaction: whoever wants to
+    /// ask again after that uses [`begin_as`](Self::begin_as).
+    pub async fn begin(
+        &self,
+        participants: impl IntoIterator<Item = NodeId>,
+        meta: impl Into<Vec<u8>>,
+    ) -> Result<TxId, Error> {
+        let (participants, meta) = (participants.into_iter().collect(), meta.into());
+        self.ask(|reply| Request::Begin { participants, meta, reply }).await
+    }
+
+    /// Begins `transaction`, whose name the caller has seen to. To begin it again, here or at another transaction
+    /// manager, does no harm and brings it on.
+    pub async fn begin_as(&self, transaction: Transaction) -> Result<(), Error> {
+        self.ask(|reply| Request::BeginAs { transaction, reply }).await
+    }
+
+    /// Waits until this node knows how `tx` ended: at a transaction manager or a participant.
+    ///
+    /// Of a transaction that never comes here it waits for ever. One that is over, and that this node no longer knows the
+    /// outcome of, is [`Error::Forgotten`].
+    pub async fn outcome(&self, tx: TxId) -> Result<Outcome, Error> {
+        self.ask(|reply| Request::Outcome { tx, reply }).await
+    }
+
+    /// What this node knows of `tx`.
+    pub async fn status(&self, tx: TxId) -> Result<Status, Error> {
+        self.ask(|reply| Request::Status { tx, reply }).await
+    }
+
+    /// The transactions that the resource here has voted to commit without knowing the outcome, in order of name.
+    pub async fn in_doubt(&self) -> Result<Vec<InDoubt>, Error> {
+        self.ask(|reply| Request::InDoubt { reply }).await
+    }
+
+    /// Drives `tx`, which must be open here, to its outcome without waiting for a timer.
+    pub async fn inquire(&self, tx: TxId) -> Result<(), Error> {
+        self.ask(|reply| Request::Inquire { tx, reply }).await
+    }
+
+    /// The node's counters.
+    pub async fn metrics(&self) -> Result<Metrics, Error> {
+        self.ask(|reply| Request::Metrics { reply }).await
+    }
+
+    /// Hands the node a packet that `from` sent, as the transport vouches for it. Never waits: if the inbox is full, or
+    /// the node has stopped, the packet is dropped and counted, and this returns false. (The protocol says it again.)
+    pub fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {
+        let taken = self.inbox.try_send((from, messages)).is_ok();
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.drops.increment(1);
+        }
+        taken
+    }
+
+    /// How many packets [`deliver`](Self::deliver) has dropped, by any handle to this node.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Stops the node: it finishes writing what was stepped, sends what that releases, lets the resource finish what it
+    /// was asked, and lets go of its storage. An error if it has stopped, or stops now, because a write failed.
+    pub async fn shutdown(self) -> Result<(), Error> {
+        // If nobody takes this, it has stopped already.
+        let _ = self.requests.send(Request::Shutdown).await;
+        let mut end = self.end;
+        while end.changed().await.is_ok() {}
+        let error = end.borrow().clone();
+        error.map_or(Ok(()), Err)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(request(reply)).await.is_err() {
+            return Err(self.why_stopped());
+        }
+        answer.await.unwrap_or_else(|_| Err(self.why_stopped()))
+    }
+
+    fn why_stopped(&self) -> Error {
+        self.end.borrow().clone().unwrap_or(Error::Stopped)
+    }
+}

@@ -1,0 +1,53 @@
+//! What can be chosen about a driver.
+
+use core::time::Duration;
+
+use super::Error;
+
+/// Bounds of a running node's queues, and the unit of its clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long one unit of [`Time`](crate::commit::Time) is, the unit of the configuration's timeouts. A millisecond,
+    /// unless said otherwise.
+    pub unit: Duration,
+    /// How many packets of other nodes may wait to be taken. One more is dropped, and counted.
+    pub inbox: usize,
+    /// How many requests may wait to be taken. One more waits to be put there.
+    pub requests: usize,
+    /// How many callers may wait for outcomes at once.
+    pub waiting: usize,
+    /// How many outcomes are remembered for callers who ask later.
+    pub outcomes: usize,
+    /// How many effects may wait behind a write. With more than that, no packet and no request is taken.
+    pub ahead: usize,
+    /// How long a shutdown waits for the resource to finish what it was asked before.
+    pub grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            unit: Duration::from_millis(1),
+            inbox: 4_096,
+            requests: 1_024,
+            waiting: 1 << 16,
+            outcomes: 1 << 16,
+            ahead: 1 << 18,
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what would leave no room or no time for anything.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Self { unit, inbox, requests, waiting, outcomes, ahead, grace: _ } = *self;
+        let counts =
+            [("inbox", inbox), ("requests", requests), ("waiting", waiting), ("outcomes", outcomes), ("ahead", ahead)];
+        match counts.iter().find(|(_, count)| *count == 0) {
+            Some((name, _)) => Err(Error::ZeroOption(name)),
+            None if unit.is_zero() => Err(Error::ZeroOption("unit")),
+            None => Ok(()),
+        }
+    }
+}

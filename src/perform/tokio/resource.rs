@@ -1,0 +1,50 @@
+//! The local resource, in async form.
+
+use core::future::{Future, ready};
+
+use crate::{
+    TxId,
+    commit::{Outcome, Transaction, Vote},
+    perform::NoResource,
+};
+
+/// What a transaction is about, as [`perform::Resource`](crate::perform::Resource), but async: the driver runs each call
+/// as a task of its own and goes on. All methods have defaults, those of a node that manages no resource: it votes to
+/// abort.
+///
+/// Many transactions are asked about at once, but of one transaction never two things: a verdict that comes while its
+/// vote is being considered waits for the vote. Should a call panic, a vote counts as one to abort, and a verdict is
+/// asked for again later.
+pub trait Resource: Send + Sync + 'static {
+    /// Votes on `transaction`. Whoever votes [`Vote::Prepared`] can commit from then on, whatever happens.
+    fn vote(&self, transaction: &Transaction) -> impl Future<Output = Vote> + Send {
+        let _ = transaction;
+        ready(Vote::Aborted)
+    }
+
+    /// Commits `tx`: done when it is carried out, and durable now or with the next write of the node's storage. It may
+    /// be asked again, after a restart too, and must then change nothing.
+    fn commit(&self, tx: TxId) -> impl Future<Output = ()> + Send {
+        let _ = tx;
+        ready(())
+    }
+
+    /// Aborts `tx`. It may be asked again, and for a transaction that it never voted on.
+    fn abort(&self, tx: TxId) -> impl Future<Output = ()> + Send {
+        let _ = tx;
+        ready(())
+    }
+
+    /// At a transaction manager: the outcome of `tx` is known, for good. Called on the node's own task: must not block.
+    fn decided(&self, tx: TxId, outcome: Outcome) {
+        let _ = (tx, outcome);
+    }
+
+    /// At a transaction manager: every resource manager has carried the outcome of `tx` out. Called on the node's own
+    /// task: must not block.
+    fn completed(&self, tx: TxId, outcome: Outcome) {
+        let _ = (tx, outcome);
+    }
+}
+
+impl Resource for NoResource {}

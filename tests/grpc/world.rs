@@ -1,0 +1,189 @@
+//! A cluster on loopback, each node with a storage of its own on disk.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use synod::{
+    NodeId, Quorums, TxId,
+    commit::{Cluster, ClusterId, Config, Outcome, Timeouts, Transaction, Vote},
+    perform::{
+        fjall::FjallStorage,
+        grpc::{Client, Identity, Options, Peers, Security, Server},
+        tokio::{self as driver, Handle, Resource, Start},
+    },
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{authority::Authority, soon};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId(*b"grpc, on loopbac");
+
+/// The acceptors, who are the transaction managers too.
+pub(crate) const MANAGERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// Who has a resource, and nothing else.
+pub(crate) const BRANCHES: [NodeId; 2] = [NodeId(4), NodeId(5)];
+
+/// Votes to commit unless told otherwise, and remembers how transactions ended.
+#[derive(Clone, Default)]
+pub(crate) struct Ledger(Arc<Mutex<BTreeMap<TxId, Outcome>>>);
+
+/// What a transaction is about that no ledger commits.
+pub(crate) const IMPOSSIBLE: &[u8] = b"impossible";
+
+impl Ledger {
+    pub(crate) fn read(&self, tx: TxId) -> Option<Outcome> {
+        self.0.lock().unwrap().get(&tx).copied()
+    }
+
+    fn write(&self, tx: TxId, outcome: Outcome) {
+        let before = self.0.lock().unwrap().insert(tx, outcome);
+        assert!(before.is_none_or(|before| before == outcome), "{tx} ended twice");
+    }
+}
+
+impl Resource for Ledger {
+    async fn vote(&self, transaction: &Transaction) -> Vote {
+        if transaction.meta() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
+    }
+
+    async fn commit(&self, tx: TxId) {
+        self.write(tx, Outcome::Committed);
+    }
+
+    async fn abort(&self, tx: TxId) {
+        self.write(tx, Outcome::Aborted);
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) cluster: Cluster,
+    pub(crate) options: Options,
+    plaintext: bool,
+    places: BTreeMap<NodeId, Place>,
+    members: BTreeMap<NodeId, Member>,
+}
+
+/// What is left of a node when it is down.
+struct Place {
+    folder: TempDir,
+    address: SocketAddr,
+    ledger: Ledger,
+}
+
+/// A node that is up.
+pub(crate) struct Member {
+    pub(crate) handle: Handle,
+    pub(crate) server: Server,
+    pub(crate) peers: Peers,
+    task: JoinHandle<Result<(), driver::Error>>,
+}
+
+/// Options of nodes that find each other quickly.
+pub(crate) fn options() -> Options {
+    Options { backoff: Duration::from_millis(5), backoff_ceiling: Duration::from_millis(100), ..Options::default() }
+}
+
+impl World {
+    /// All nodes, up. Nobody loses patience with a vote, however busy the machine.
+    pub(crate) async fn new() -> Self {
+        Self::with(20_000, false).await
+    }
+
+    pub(crate) async fn plaintext() -> Self {
+        Self::with(20_000, true).await
+    }
+
+    /// All nodes, up, who soon take a vote that does not come for one to abort.
+    pub(crate) async fn hasty() -> Self {
+        Self::with(200, false).await
+    }
+
+    async fn with(recover: u64, plaintext: bool) -> Self {
+        let timeouts = Timeouts { flush: 50, recover, inquire: 200, repeat: 100, ceiling: recover.max(1_000) };
+        let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
+        let cluster = cluster.with_timeouts(timeouts).unwrap();
+        let (places, members) = (BTreeMap::new(), BTreeMap::new());
+        let (authority, options) = (Authority::new(), options());
+        let mut world = Self { authority, cluster, options, plaintext, places, members };
+        let mut listeners = Vec::new();
+        for node in MANAGERS.into_iter().chain(BRANCHES) {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (folder, address) = (TempDir::new().unwrap(), listener.local_addr().unwrap());
+            world.places.insert(node, Place { folder, address, ledger: Ledger::default() });
+            listeners.push((node, listener));
+        }
+        for (node, listener) in listeners {
+            world.start(node, Start::Create, listener).await;
+        }
+        world
+    }
+
+    pub(crate) fn config(&self, node: NodeId) -> Config {
+        Config::new(self.cluster.clone(), node, node.0)
+    }
+
+    pub(crate) fn security(&self, identity: Identity) -> Security {
+        if self.plaintext { Security::Plaintext } else { self.authority.security(identity) }
+    }
+
+    async fn start(&mut self, node: NodeId, start: Start, listener: TcpListener) {
+        let config = self.config(node);
+        let security = self.security(Identity::node(CLUSTER, node));
+        let peers = Peers::new(&config, security.clone(), self.options).unwrap();
+        for (other, place) in self.places.iter().filter(|(other, _)| **other != node) {
+            peers.set(*other, &place.address.to_string()).unwrap();
+        }
+        let place = &self.places[&node];
+        let storage = FjallStorage::open(place.folder.path().join("records")).unwrap();
+        let (handle, task) =
+            driver::spawn(config, start, storage, peers.clone(), place.ledger.clone(), driver::Options::default())
+                .await
+                .unwrap();
+        let server = Server::start(listener, handle.clone(), security, self.options).unwrap();
+        self.members.insert(node, Member { handle, server, peers, task });
+    }
+
+    /// Shuts `node` down, in order.
+    pub(crate) async fn stop(&mut self, node: NodeId) {
+        let member = self.members.remove(&node).unwrap();
+        soon("the server's shutdown", member.server.shutdown()).await;
+        soon("the node's shutdown", member.handle.shutdown()).await.unwrap();
+        soon("the transport's shutdown", member.peers.shutdown()).await;
+        member.task.await.unwrap().unwrap();
+    }
+
+    /// Starts a node that was stopped, from its storage and at its address.
+    pub(crate) async fn restart(&mut self, node: NodeId) {
+        let listener = TcpListener::bind(self.address(node)).await.unwrap();
+        self.start(node, Start::Restore, listener).await;
+    }
+
+    pub(crate) fn member(&self, node: NodeId) -> &Member {
+        &self.members[&node]
+    }
+
+    pub(crate) fn handle(&self, node: NodeId) -> &Handle {
+        &self.member(node).handle
+    }
+
+    pub(crate) fn address(&self, node: NodeId) -> SocketAddr {
+        self.places[&node].address
+    }
+
+    pub(crate) fn ledger(&self, node: NodeId) -> &Ledger {
+        &self.places[&node].ledger
+    }
+
+    /// A way to `node` with the certificate of `identity`.
+    pub(crate) fn client(&self, node: NodeId, identity: Identity) -> Client {
+        let security = self.security(identity);
+        Client::new(CLUSTER, node, &self.address(node).to_string(), &security, &self.options).unwrap()
+    }
+}

@@ -1,0 +1,76 @@
+"""A client that knows nothing of the library but its .proto files.
+
+It makes its stubs from them, begins transactions at a running node over mutual TLS, and reads how they ended. What it
+did, it prints as lines of `key value`, for the test that runs it to check against the nodes.
+
+    client.py PROTO NODE CLUSTER ADDRESS FOLDER PARTICIPANT...
+
+PROTO is the folder of the .proto files; NODE the number of the node at ADDRESS, and CLUSTER its cluster in hexadecimal;
+FOLDER has authority.pem, client.pem and client.key, for client 9.
+"""
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+import grpc
+from grpc_tools import protoc
+
+CLIENT = 9
+PATIENCE = 60
+
+
+def stubs(proto):
+    """The modules that protoc makes: of messages, and of the services for clients and for managers."""
+    made = tempfile.mkdtemp()
+    files = [str(file) for file in sorted(Path(proto).glob("synod/v1/*.proto"))]
+    arguments = ["protoc", f"--proto_path={proto}", f"--python_out={made}", f"--grpc_python_out={made}", *files]
+    if protoc.main(arguments) != 0:
+        sys.exit("protoc failed")
+    sys.path.insert(0, made)
+    return [importlib.import_module(f"synod.v1.{name}") for name in (
+        "types_pb2", "transactions_pb2", "transactions_pb2_grpc", "roles_pb2", "roles_pb2_grpc")]
+
+
+def refused(call, request):
+    """The code with which `call` refuses `request`."""
+    try:
+        answer = call(request, timeout=PATIENCE)
+    except grpc.RpcError as error:
+        return error.code().name
+    sys.exit(f"not refused, but answered: {answer}")
+
+
+def main():
+    proto, node, cluster, address, folder, *participants = sys.argv[1:]
+    participants = [int(participant) for participant in participants]
+    types, transactions, transactions_grpc, roles, roles_grpc = stubs(proto)
+
+    pem = {name: (Path(folder) / name).read_bytes() for name in ("authority.pem", "client.pem", "client.key")}
+    credentials = grpc.ssl_channel_credentials(pem["authority.pem"], pem["client.key"], pem["client.pem"])
+    # The node is known by its name in the cluster, wherever it is.
+    options = [("grpc.ssl_target_name_override", f"node-{node}.{cluster}.synod")]
+    with grpc.secure_channel(address, credentials, options) as channel:
+        node_at = transactions_grpc.TransactionsStub(channel)
+
+        def ended(**begin):
+            begun = node_at.Begin(transactions.BeginRequest(participants=participants, **begin), timeout=PATIENCE)
+            reply = node_at.Outcome(transactions.OutcomeRequest(id=begun.id), timeout=PATIENCE)
+            return f"{begun.id.origin} {begun.id.seq} {types.Outcome.Name(reply.outcome)}"
+
+        print("possible", ended(meta=b"from Python"))
+        print("impossible", ended(meta=b"impossible"))
+        print("own-name", ended(id=types.TxId(origin=CLIENT, seq=1)))
+
+        unknown = types.TxId(origin=CLIENT, seq=1 << 40)
+        status = node_at.Status(transactions.StatusRequest(id=unknown), timeout=PATIENCE)
+        print("unknown", transactions.Phase.Name(status.phase))
+        print("in-doubt", len(node_at.InDoubt(transactions.InDoubtRequest(), timeout=PATIENCE).in_doubt))
+        print("nobody", refused(node_at.Begin, transactions.BeginRequest()))
+        forged = transactions.BeginRequest(participants=participants, id=types.TxId(origin=int(node), seq=1 << 40))
+        print("forged", refused(node_at.Begin, forged))
+        print("not-a-node", refused(roles_grpc.ManagerStub(channel).Begin, roles.TransactionRequest()))
+
+
+main()
