@@ -125,17 +125,9 @@ pub use self::{
     options::Options,
     resource::Resource,
 };
+pub use super::Start;
 use super::{Driver, DriverError, Storage, Transport};
 use crate::commit::Config;
-
-/// What a node is started from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Nothing: its id was never used, and the storage is blank. An error if it is not.
-    Create,
-    /// What its storage holds. An error if that is blank, or another node's.
-    Restore,
-}
 
 /// Starts a node on the current runtime, whose time must be enabled.
 ///
@@ -182,9 +174,6 @@ where
 }
 
 fn open<S: Storage>(config: Config, start: Start, mut storage: S) -> Result<(Driver, S), DriverError<S::Error>> {
-    let driver = match start {
-        Start::Create => Driver::create(config, &mut storage)?,
-        Start::Restore => Driver::restore(config, &mut storage)?,
-    };
+    let driver = Driver::open(config, start, &mut storage)?;
     Ok((driver, storage))
 }
