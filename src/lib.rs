@@ -78,6 +78,7 @@
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
 //! | `conformance` | checks of storages and transports of your own |
 //! | `fjall` | a durable storage |
+//! | `tokio` | the ready driver, a task of a tokio runtime |
 //! | `grpc` | nodes and clients over gRPC with mutual TLS |
 
 #![cfg_attr(not(feature = "std"), no_std)]

@@ -186,9 +186,14 @@ impl Quorums {
 
     /// Whether `members` are a quorum of `phase`.
     pub fn is_quorum(&self, phase: Phase, members: Members) -> bool {
-        let weight = self.0.members.iter().enumerate();
         // The sum of all weights was checked at birth, so no part of it overflows.
-        let weight: u64 = weight.filter(|&(place, _)| members.has(place)).map(|(_, &(_, weight))| weight).sum();
+        let (mut weight, mut rest) = (0, members.0);
+        for &(_, voice) in &self.0.members {
+            if rest & 1 == 1 {
+                weight += voice;
+            }
+            rest >>= 1;
+        }
         weight >= self.threshold(phase)
     }
 
@@ -208,18 +213,21 @@ impl Quorums {
     /// This is the one quorum that the paper's costs count on: F+1 acceptors of 2F+1.
     pub fn first_accept_quorum(&self, node: Option<NodeId>) -> Members {
         let first = node.and_then(|node| self.position(node));
-        let mut chosen = Members::default();
-        for place in first.into_iter().chain(0..self.len()) {
-            if self.is_quorum(Phase::Accept, chosen) {
+        let (mut chosen, mut weight) = (Members::default(), 0);
+        let others = || self.0.members.iter().enumerate().filter(|&(place, _)| Some(place) != first);
+        let preferred = first.and_then(|place| Some((place, self.0.members.get(place)?)));
+        for (place, &(_, voice)) in preferred.into_iter().chain(others()) {
+            if weight >= self.0.accept {
                 break;
             }
             chosen = chosen.with(place);
+            weight += voice;
         }
         // Unequal weights may have made an early member superfluous.
-        for place in (0..self.len()).rev().filter(|&place| Some(place) != first) {
-            let fewer = chosen.without(place);
-            if self.is_quorum(Phase::Accept, fewer) {
-                chosen = fewer;
+        for (place, &(_, voice)) in others().rev() {
+            if chosen.has(place) && weight - voice >= self.0.accept {
+                chosen = chosen.without(place);
+                weight -= voice;
             }
         }
         chosen

@@ -8,7 +8,7 @@
 //! 1. a gathered vote is not accepted yet: a crash may lose it, and nobody has been told;
 //! 2. votes are gathered only while their instance is at its initial ballot.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{AcceptorRecord, Cluster, Decision, Effect, Learning, Message, Part, Record, Transaction, Vote, Wait};
 use crate::{Ballot, Machine, NodeId, Refusal, RestoreError, paxos};
@@ -26,12 +26,17 @@ pub struct Acceptor {
     inquiries: u32,
 }
 
+/// One instance. At its initial ballot little is to be said of it, for the ballot is its resource manager's.
 #[derive(Clone, Debug)]
-struct Instance {
-    /// Durable.
-    paxos: paxos::Acceptor<Vote>,
+enum Instance {
+    /// Nothing has come.
+    Blank,
     /// Volatile: a vote of the initial ballot that is not accepted yet.
-    gathered: Option<Vote>,
+    Gathered(Vote),
+    /// Durable: a vote of the initial ballot.
+    Accepted(Vote),
+    /// Durable: a higher ballot is promised.
+    Higher(Box<paxos::AcceptorRecord<Vote>>),
 }
 
 /// What goes into an acceptor of a transaction.
@@ -52,8 +57,7 @@ pub enum AcceptorInput {
 impl Acceptor {
     /// An acceptor that has never heard of `transaction`.
     pub fn new(cluster: Cluster, transaction: Transaction) -> Self {
-        let owners = transaction.participants().iter();
-        let instances = owners.map(|rm| Instance::from(paxos::Acceptor::new(Some(*rm)))).collect();
+        let instances = alloc::vec![Instance::Blank; transaction.participants().len()];
         Self::with(cluster, transaction, instances)
     }
 
@@ -70,7 +74,7 @@ impl Acceptor {
             if ballots.into_iter().flatten().any(|ballot| ballot.is_initial() && ballot.node != *rm) {
                 return Err(RestoreError::NotTheOwner);
             }
-            restored.push(Instance::from(paxos::Acceptor::restore(record)?));
+            restored.push(Instance::of(&paxos::Acceptor::restore(record)?));
         }
         Ok(Self::with(cluster, transaction, restored))
     }
@@ -87,15 +91,13 @@ impl Acceptor {
 
     /// All that it must not forget.
     pub fn record(&self) -> AcceptorRecord {
-        let instances = self.instances.iter().map(|instance| *instance.paxos.record()).collect();
+        let instances = self.instances().map(|(rm, instance)| instance.record(rm)).collect();
         AcceptorRecord { transaction: self.transaction.clone(), instances }
     }
 
     /// Whether it has anything that it must not forget.
     pub fn has_record(&self) -> bool {
-        self.instances.iter().any(|instance| {
-            instance.paxos.accepted().is_some() || instance.paxos.promised().is_some_and(|ballot| !ballot.is_initial())
-        })
+        self.instances.iter().any(|instance| matches!(instance, Instance::Accepted(_) | Instance::Higher(_)))
     }
 
     /// What it waits for.
@@ -107,39 +109,40 @@ impl Acceptor {
     /// refused with [`paxos::Message::Reject`], all else in silence.
     pub fn check(&self, input: &AcceptorInput) -> Result<(), Refusal> {
         match input {
+            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
+                Err(Refusal::OtherTransaction)
+            }
             AcceptorInput::Receive { from, message } => self.check_message(*from, message),
             AcceptorInput::Timeout => Ok(()),
         }
     }
 
+    /// Why a message about this transaction would be refused.
     pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
-            Message::Vote { transaction, .. } | Message::Paxos { transaction, .. }
-                if *transaction != self.transaction =>
-            {
-                Err(Refusal::OtherTransaction)
+            Message::Vote { vote, manager, .. } => {
+                let instance = self.instance(from).ok_or(Refusal::NotAParticipant)?;
+                self.check_vote(instance, from, *vote, *manager)
             }
-            Message::Vote { vote, manager, .. } => self.check_vote(from, *vote, *manager),
-            Message::Paxos { transaction, parts } => {
+            Message::Paxos { parts, .. } => {
                 if !self.cluster.is_manager(from) {
                     return Err(Refusal::NotAManager);
                 }
-                Part::check_bundle(parts, transaction)?;
+                Part::check_bundle(parts, &self.transaction)?;
                 Part::any(parts, |part| self.check_part(from, part))
             }
             _ => Err(Refusal::NotForThisRole),
         }
     }
 
-    fn check_vote(&self, from: NodeId, vote: Vote, manager: NodeId) -> Result<(), Refusal> {
-        let instance = self.instance(from).ok_or(Refusal::NotAParticipant)?;
+    fn check_vote(&self, instance: &Instance, from: NodeId, vote: Vote, manager: NodeId) -> Result<(), Refusal> {
         if !self.cluster.is_manager(manager) {
             return Err(Refusal::NotAManager);
         }
-        if instance.gathered.is_some_and(|gathered| gathered != vote) {
-            return Err(Refusal::SecondValue);
+        match instance {
+            Instance::Gathered(gathered) if *gathered != vote => Err(Refusal::SecondValue),
+            _ => instance.paxos(from).check(&paxos::Input::Receive { from, message: initial(from, vote) }),
         }
-        instance.paxos.check(&paxos::Input::Receive { from, message: initial(from, vote) })
     }
 
     fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
@@ -148,14 +151,21 @@ impl Acceptor {
             // Votes of the initial ballot come as votes, from their owners.
             return Err(Refusal::NotYourBallot);
         }
-        instance.paxos.check(&paxos::Input::Receive { from, message: part.message })
+        instance.paxos(part.rm).check(&paxos::Input::Receive { from, message: part.message })
     }
 
-    /// Takes a message, or says why not. A bundle with a stale ballot is refused and answered.
-    pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let checked = self.check_message(from, &message);
+    /// Takes a message about this transaction, or says why not. A bundle with a stale ballot is refused and answered.
+    pub(crate) fn receive(
+        &mut self,
+        from: NodeId,
+        message: &Message,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        if let Message::Vote { vote, manager, .. } = message {
+            return self.vote(from, *vote, *manager, effects);
+        }
+        let checked = self.check_message(from, message);
         match (message, checked) {
-            (Message::Vote { vote, manager, .. }, Ok(())) => self.vote(from, vote, manager, effects),
             (Message::Paxos { parts, .. }, Ok(())) => self.requests(from, parts, effects),
             (Message::Paxos { parts, .. }, Err(Refusal::StaleBallot)) => {
                 // None of them changes anything.
@@ -168,28 +178,30 @@ impl Acceptor {
     }
 
     /// Phase 2a of an initial ballot. *TLA+*: `Phase2b`, once the bundle is written.
-    fn vote(&mut self, from: NodeId, vote: Vote, manager: NodeId, effects: &mut Vec<Effect>) {
+    fn vote(&mut self, from: NodeId, vote: Vote, manager: NodeId, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let place = self.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
+        let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
+        self.check_vote(instance, from, vote, manager)?;
         self.manager = manager;
-        let learning = self.cluster.learning();
-        let Some(instance) = self.instance_mut(from) else { return };
-        if instance.paxos.accepted().is_some() {
+        if matches!(instance, Instance::Accepted(_)) {
             // Again: somebody has not heard the answer.
-            match learning {
+            match self.cluster.learning() {
                 Learning::Leader => self.send_bundle(manager, effects),
                 Learning::Everyone => self.send_bundle(from, effects),
             }
-            return;
+            return Ok(());
         }
-        instance.gathered = Some(vote);
-        let complete =
-            self.instances.iter().all(|instance| instance.gathered.is_some() || instance.paxos.accepted().is_some());
-        if complete || vote == Vote::Aborted {
+        if let Some(instance) = self.instances.get_mut(place) {
+            *instance = Instance::Gathered(vote);
+        }
+        if vote == Vote::Aborted || self.instances.iter().all(Instance::has_vote) {
             self.flush(effects);
         }
+        Ok(())
     }
 
     /// Phases 1a and 2a of higher ballots, for several instances. *TLA+*: `Phase1b` and `Phase2b`.
-    fn requests(&mut self, from: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
+    fn requests(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) {
         let unfinished = self.is_gathering();
         self.accept_gathered();
         let (replies, changed) = self.answers(from, parts);
@@ -203,12 +215,14 @@ impl Acceptor {
     }
 
     /// Takes requests. Returns the answers, and whether any request changed anything.
-    fn answers(&mut self, from: NodeId, parts: Vec<Part>) -> (Vec<Part>, bool) {
+    fn answers(&mut self, from: NodeId, parts: &[Part]) -> (Vec<Part>, bool) {
         let mut changed = false;
         let mut replies = Vec::with_capacity(parts.len());
-        for Part { rm, message } in parts {
-            let Some(instance) = self.instance_mut(rm) else { continue };
-            if let Ok(answer) = instance.paxos.receive(from, message) {
+        for &Part { rm, message } in parts {
+            let Some(instance) = self.transaction.place(rm).and_then(|place| self.instances.get_mut(place)) else {
+                continue;
+            };
+            if let Ok(answer) = instance.receive(rm, from, message) {
                 changed |= answer.changed;
                 replies.push(Part { rm, message: answer.reply });
             }
@@ -249,8 +263,8 @@ impl Acceptor {
 
     fn accept_gathered(&mut self) {
         for (rm, instance) in self.transaction.participants().iter().zip(&mut self.instances) {
-            if let Some(vote) = instance.gathered.take() {
-                let taken = instance.paxos.receive(*rm, initial(*rm, vote));
+            if let Instance::Gathered(vote) = *instance {
+                let taken = instance.receive(*rm, *rm, initial(*rm, vote));
                 debug_assert!(taken.is_ok_and(|answer| answer.changed), "a gathered vote was checked");
             }
         }
@@ -269,26 +283,77 @@ impl Acceptor {
     }
 
     fn send_bundle(&self, to: NodeId, effects: &mut Vec<Effect>) {
-        let instances = self.transaction.participants().iter().zip(&self.instances);
         let mut parts = Vec::with_capacity(self.instances.len());
-        parts.extend(instances.filter_map(|(rm, instance)| {
-            let (ballot, value) = *instance.paxos.accepted()?;
-            Some(Part { rm: *rm, message: paxos::Message::Accepted { ballot, value } })
+        parts.extend(self.instances().filter_map(|(rm, instance)| {
+            let (ballot, value) = instance.record(rm).accepted?;
+            Some(Part { rm, message: paxos::Message::Accepted { ballot, value } })
         }));
         let message = Message::Paxos { transaction: self.transaction.clone(), parts };
         effects.push(Effect::Send { to, message });
     }
 
     fn is_gathering(&self) -> bool {
-        self.instances.iter().any(|instance| instance.gathered.is_some())
+        self.instances.iter().any(|instance| matches!(instance, Instance::Gathered(_)))
     }
 
     fn instance(&self, rm: NodeId) -> Option<&Instance> {
         self.instances.get(self.transaction.place(rm)?)
     }
 
-    fn instance_mut(&mut self, rm: NodeId) -> Option<&mut Instance> {
-        self.instances.get_mut(self.transaction.place(rm)?)
+    /// Every instance, with the resource manager whose vote it chooses.
+    fn instances(&self) -> impl ExactSizeIterator<Item = (NodeId, &Instance)> {
+        self.transaction.participants().iter().copied().zip(&self.instances)
+    }
+}
+
+impl Instance {
+    /// The instance of which this is the acceptor.
+    fn of(paxos: &paxos::Acceptor<Vote>) -> Self {
+        match (paxos.promised(), paxos.accepted()) {
+            (Some(promised), None) if promised.is_initial() => Self::Blank,
+            (Some(promised), Some((_, vote))) if promised.is_initial() => Self::Accepted(*vote),
+            _ => Self::Higher(Box::new(*paxos.record())),
+        }
+    }
+
+    /// Its acceptor.
+    fn paxos(&self, rm: NodeId) -> paxos::Acceptor<Vote> {
+        paxos::Acceptor::resume(self.record(rm))
+    }
+
+    /// What its acceptor must not forget.
+    fn record(&self, rm: NodeId) -> paxos::AcceptorRecord<Vote> {
+        let initial = Ballot::initial(rm);
+        let accepted = match self {
+            Self::Blank | Self::Gathered(_) => None,
+            Self::Accepted(vote) => Some((initial, *vote)),
+            Self::Higher(record) => return **record,
+        };
+        paxos::AcceptorRecord { promised: Some(initial), accepted }
+    }
+
+    /// Whether a vote is gathered or accepted.
+    fn has_vote(&self) -> bool {
+        match self {
+            Self::Blank => false,
+            Self::Gathered(_) | Self::Accepted(_) => true,
+            Self::Higher(record) => record.accepted.is_some(),
+        }
+    }
+
+    /// Lets its acceptor have a request.
+    fn receive(
+        &mut self,
+        rm: NodeId,
+        from: NodeId,
+        message: paxos::Message<Vote>,
+    ) -> Result<paxos::Answer<Vote>, Refusal> {
+        let mut paxos = self.paxos(rm);
+        let answer = paxos.receive(from, message)?;
+        if answer.changed {
+            *self = Self::of(&paxos);
+        }
+        Ok(answer)
     }
 }
 
@@ -300,18 +365,13 @@ impl Machine for Acceptor {
 
     fn step_into(&mut self, input: AcceptorInput, effects: &mut Vec<Effect>) {
         match input {
+            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {}
             AcceptorInput::Receive { from, message } => {
                 // Why it was refused is for `check` to say.
-                let _ = self.receive(from, message, effects);
+                let _ = self.receive(from, &message, effects);
             }
             AcceptorInput::Timeout => self.timeout(effects),
         }
-    }
-}
-
-impl From<paxos::Acceptor<Vote>> for Instance {
-    fn from(paxos: paxos::Acceptor<Vote>) -> Self {
-        Self { paxos, gathered: None }
     }
 }
 

@@ -165,6 +165,11 @@ impl Message {
             Self::Retired { .. } | Self::RetiredNoted { .. } => None,
         }
     }
+
+    /// Whether it carries another transaction than this one.
+    pub(crate) fn is_about_another(&self, known: &Transaction) -> bool {
+        self.transaction().is_some_and(|transaction| transaction != known)
+    }
 }
 
 impl Part {
@@ -172,10 +177,11 @@ impl Part {
     /// order, and either asks acceptors or answers them.
     pub(crate) fn check_bundle(parts: &[Self], transaction: &Transaction) -> Result<(), Refusal> {
         let first = parts.first().ok_or(Refusal::MalformedBundle)?;
-        let sorted = parts.iter().zip(parts.iter().skip(1)).all(|(left, right)| left.rm < right.rm);
-        let known = parts.iter().all(|part| transaction.has(part.rm));
+        // Participants are in order, too: each part's must be found among those that are left.
+        let mut left = transaction.participants().iter();
+        let known = parts.iter().all(|part| left.any(|rm| *rm == part.rm));
         let alike = parts.iter().all(|part| part.message.is_request() == first.message.is_request());
-        if sorted && known && alike { Ok(()) } else { Err(Refusal::MalformedBundle) }
+        if known && alike { Ok(()) } else { Err(Refusal::MalformedBundle) }
     }
 
     /// Whether the bundle asks acceptors; otherwise it answers them.
@@ -183,17 +189,18 @@ impl Part {
         parts.first().is_some_and(|part| part.message.is_request())
     }
 
-    /// `Ok` if `check` passes any part; otherwise why the first one was refused, or that some ballot is stale, for that
-    /// gets an answer.
-    pub(crate) fn any(parts: &[Self], check: impl Fn(&Self) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    /// Shows every part to `take`. `Ok` if it takes any; otherwise why it refused the first one, or that some ballot is
+    /// stale, for that gets an answer.
+    pub(crate) fn any(parts: &[Self], mut take: impl FnMut(&Self) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let mut verdict = None;
         for part in parts {
-            match check(part) {
-                Ok(()) => return Ok(()),
-                Err(Refusal::StaleBallot) => verdict = Some(Refusal::StaleBallot),
-                Err(refusal) => verdict = verdict.or(Some(refusal)),
-            }
+            verdict = match (verdict, take(part)) {
+                (Some(Ok(())), _) | (_, Ok(())) => Some(Ok(())),
+                (_, Err(Refusal::StaleBallot)) => Some(Err(Refusal::StaleBallot)),
+                (None, refused) => Some(refused),
+                (known, _) => known,
+            };
         }
-        Err(verdict.unwrap_or(Refusal::MalformedBundle))
+        verdict.unwrap_or(Err(Refusal::MalformedBundle))
     }
 }

@@ -19,6 +19,7 @@ mod message;
 mod metrics;
 mod node;
 mod open;
+mod playing;
 mod record;
 mod reserve;
 mod resource_manager;
@@ -33,10 +34,10 @@ pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning,
 pub use message::{Decision, Effect, Input, Message, Part};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Status};
-#[cfg(any(feature = "sim", feature = "conformance"))]
-pub(crate) use open::mix;
 pub use record::{AcceptorRecord, EmptyRange, Key, Record, ResourceManagerRecord, TxRange};
 pub use resource_manager::{ResourceManager, ResourceManagerInput, ResourceManagerState};
 pub use transaction::{Outcome, Transaction, TransactionError, TransactionSpec, Vote};
 pub use transaction_manager::{TransactionManager, TransactionManagerInput};
 pub use wait::Wait;
+#[cfg(any(feature = "sim", feature = "conformance"))]
+pub(crate) use wait::mix;

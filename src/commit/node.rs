@@ -20,16 +20,18 @@ use alloc::{
 };
 
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, hash_map::Entry};
 
 pub use self::view::{InDoubt, Status};
 use self::{admission::Work, retirement::Announcement};
 use super::{
-    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, Time, Transaction,
-    open::{Open, mix},
+    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, ResourceManagerInput, Time,
+    Transaction,
+    open::Open,
     reserve::Reserve,
     retired::Retired,
     timers::{Role, Timers},
+    wait::mix,
 };
 use crate::{Machine, NodeId, Refusal, TxId};
 
@@ -49,18 +51,23 @@ pub struct Node {
     announcement: Announcement,
     /// Durable, as `reserved`.
     sequence: Reserve,
+    common: Common,
+    now: Option<Time>,
+    /// Effects that the next step has to begin with.
+    owed: Vec<Effect>,
+    /// Empty between steps; kept for its room.
+    due: Vec<(TxId, Role)>,
+}
+
+/// What the open transactions share.
+#[derive(Clone, Debug)]
+struct Common {
     /// Durable, as `reserved`.
     rounds: Reserve,
     timers: Timers,
-    now: Option<Time>,
     metrics: Metrics,
-    /// Effects that the next step has to begin with.
-    owed: Vec<Effect>,
     /// Messages from one role here to another.
     local: VecDeque<Message>,
-    /// Empty between steps; kept for their room.
-    scratch: Vec<Effect>,
-    due: Vec<(TxId, Role)>,
 }
 
 impl Node {
@@ -78,13 +85,14 @@ impl Node {
             announced: BTreeMap::new(),
             announcement: Announcement::default(),
             sequence: Reserve::UNUSED,
-            rounds: Reserve::UNUSED,
-            timers: Timers::default(),
+            common: Common {
+                rounds: Reserve::UNUSED,
+                timers: Timers::default(),
+                metrics: Metrics::default(),
+                local: VecDeque::new(),
+            },
             now: None,
-            metrics: Metrics::default(),
             owed: Vec::new(),
-            local: VecDeque::new(),
-            scratch: Vec::new(),
             due: Vec::new(),
         }
     }
@@ -107,145 +115,134 @@ impl Node {
     /// When the next [`Input::Tick`] matters. Timers armed since the last one make that at once.
     pub fn deadline(&self) -> Option<Time> {
         let announcing = !self.announced.is_empty();
-        if self.timers.any_armed() || (announcing && self.announcement.due.is_none()) {
+        if self.common.timers.any_armed() || (announcing && self.announcement.due.is_none()) {
             return Some(self.now.unwrap_or_default());
         }
         let announcement = self.announcement.due.filter(|_| announcing);
-        self.timers.first_due().into_iter().chain(announcement).min()
+        self.common.timers.first_due().into_iter().chain(announcement).min()
     }
 
     fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         match input {
             Input::Receive { from, .. } if from == self.config.id => Err(Refusal::FromSelf),
-            Input::Receive { from, message } => self.receive(from, message, effects),
-            other => {
-                self.check(&other)?;
-                match other {
-                    Input::Begin(transaction) => self.begin(transaction, effects),
-                    Input::Vote { tx, vote } => self.with_rm(tx, effects, |rm, effects| rm.vote(vote, effects)),
-                    Input::Finished(tx) => self.with_rm(tx, effects, ResourceManager::finish),
-                    Input::Inquire(tx) => self.inquire(tx, effects),
-                    Input::Tick(now) => self.tick(now, effects),
-                    Input::Receive { .. } => {}
-                }
+            Input::Receive { from, message } => self.receive(from, &message, effects),
+            Input::Begin(transaction) => self.begin(transaction, effects),
+            Input::Vote { tx, vote } => self.with_rm(tx, effects, |rm, effects| {
+                rm.check(&ResourceManagerInput::Vote(vote))?;
+                rm.vote(vote, effects);
+                Ok(())
+            }),
+            Input::Finished(tx) => self.with_rm(tx, effects, |rm, effects| {
+                rm.check(&ResourceManagerInput::Finished)?;
+                rm.finish(effects);
+                Ok(())
+            }),
+            Input::Inquire(tx) => self.with(tx, effects, |open, effects| {
+                open.inquire(effects);
+                Ok(())
+            }),
+            Input::Tick(now) if self.now.is_some_and(|last| now < last) => Err(Refusal::TimeWentBack),
+            Input::Tick(now) => {
+                self.tick(now, effects);
                 Ok(())
             }
         }
     }
 
-    fn begin(&mut self, transaction: Transaction, effects: &mut Vec<Effect>) {
-        let tx = transaction.id();
-        let open = self.open.entry(tx).or_insert_with(|| Open::new(transaction));
-        // A node that is both starts as the transaction manager, and asks itself for its vote.
-        if let Ok(tm) = open.tm(&self.config) {
-            tm.begin(&mut self.scratch);
-        } else if let Ok(rm) = open.rm(&self.config) {
-            rm.begin(&mut self.scratch);
-        }
-        self.settle(tx, effects);
+    /// Lets an open transaction act.
+    fn with(
+        &mut self,
+        tx: TxId,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Open, &mut Vec<Effect>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let Some(open) = self.open.get_mut(&tx) else {
+            return Err(if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction });
+        };
+        let start = effects.len();
+        act(open, effects)?;
+        self.common.settle(&self.config, tx, open, effects, start);
+        Ok(())
     }
 
     fn with_rm(
         &mut self,
         tx: TxId,
         effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut ResourceManager, &mut Vec<Effect>),
-    ) {
-        if let Some(rm) = self.open.get_mut(&tx).and_then(|open| open.rm.as_mut()) {
-            act(rm, &mut self.scratch);
-        }
-        self.settle(tx, effects);
+        act: impl FnOnce(&mut ResourceManager, &mut Vec<Effect>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        self.with(tx, effects, |open, effects| act(open.rm.as_mut().ok_or(Refusal::UnknownTransaction)?, effects))
     }
 
-    fn inquire(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        if let Some(open) = self.open.get_mut(&tx) {
-            open.rm.iter_mut().for_each(|rm| rm.inquire(&mut self.scratch));
-            open.acceptor.iter_mut().for_each(|acceptor| acceptor.inquire(&mut self.scratch));
-            open.tm.iter_mut().for_each(|tm| tm.inquire(&mut self.scratch));
-        }
-        self.settle(tx, effects);
+    fn begin(&mut self, transaction: Transaction, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        self.check_begin(&transaction)?;
+        let (tx, room) = (transaction.id(), self.room());
+        let open = match self.open.entry(tx) {
+            Entry::Occupied(open) if open.get().transaction != transaction => return Err(Refusal::OtherTransaction),
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(_) if self.retired.contains(tx) => return Err(Refusal::Retired),
+            Entry::Vacant(place) => {
+                room.check(&transaction, Work::New)?;
+                place.insert(Open::new(transaction))
+            }
+        };
+        let start = effects.len();
+        open.begin(&self.config, effects)?;
+        self.common.settle(&self.config, tx, open, effects, start);
+        Ok(())
     }
 
-    fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let transaction = match &message {
+    fn receive(&mut self, from: NodeId, message: &Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let transaction = match message {
             Message::Retired { range } => {
                 self.check_may_retire(from, *range)?;
                 return self.note_retired(from, *range, effects);
             }
             Message::RetiredNoted { range } => {
-                self.check_message(from, &message)?;
+                self.check_message(from, message)?;
                 self.acknowledged(from, *range);
                 return Ok(());
             }
             other => other.transaction().ok_or(Refusal::NotForThisRole)?,
         };
-        let tx = transaction.id();
-        let work = Work::of(&message);
-        match self.open.get_mut(&tx) {
-            Some(open) if open.transaction != *transaction => return Err(Refusal::OtherTransaction),
-            Some(open) => {
-                let result = open.receive(&self.config, from, message, &mut self.scratch);
-                self.settle(tx, effects);
-                return result;
+        let (tx, room, start) = (transaction.id(), self.room(), effects.len());
+        let (open, result) = match self.open.entry(tx) {
+            Entry::Occupied(open) if open.get().transaction != *transaction => return Err(Refusal::OtherTransaction),
+            Entry::Occupied(open) => {
+                let open = open.into_mut();
+                let result = open.receive(&self.config, from, message, effects);
+                (open, result)
             }
-            None => {}
-        }
-        if self.retired.contains(tx) {
-            if from != self.config.id {
-                effects.push(Effect::Send { to: from, message: self.retired_reply(tx) });
-            }
-            return Err(Refusal::Retired);
-        }
-        self.check_limits(transaction, work)?;
-        let mut open = Open::new(transaction.clone());
-        open.receive(&self.config, from, message, &mut self.scratch)?;
-        self.open.insert(tx, open);
-        self.settle(tx, effects);
-        Ok(())
-    }
-
-    /// After a role has stepped: gives the transaction manager the round that it asks for, sorts effects into those
-    /// for the world and those for another role here, and sees to timers and to the end of the transaction.
-    fn settle(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        let mut completed = false;
-        if let Some(open) = self.open.get_mut(&tx) {
-            if let Some(tm) = &mut open.tm {
-                if let Some(above) = tm.wants_round() {
-                    match self.rounds.take(above.saturating_add(1)) {
-                        Some((round, reserved)) => {
-                            let reserved = reserved.map(|reserved| Record::Rounds { reserved });
-                            effects.extend(reserved.map(Effect::Persist));
-                            tm.recover(round, &mut self.scratch);
-                            self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
-                        }
-                        None => self.metrics.refuse(Refusal::RoundsUsedUp),
-                    }
+            Entry::Vacant(_) if self.retired.contains(tx) => {
+                if from != self.config.id {
+                    effects.push(Effect::Send { to: from, message: self.retired_reply(tx) });
                 }
-                completed = tm.is_completed();
+                return Err(Refusal::Retired);
             }
-            open.arm(&mut self.timers);
-        }
-        for effect in self.scratch.drain(..) {
-            match effect {
-                Effect::Send { to, message } if to == self.config.id => self.local.push_back(message),
-                effect => effects.push(effect),
+            Entry::Vacant(place) => {
+                room.check(transaction, Work::of(message))?;
+                let mut open = Open::new(transaction.clone());
+                open.receive(&self.config, from, message, effects)?;
+                (place.insert(open), Ok(()))
             }
-        }
-        if completed {
+        };
+        self.common.settle(&self.config, tx, open, effects, start);
+        if open.tm.as_ref().is_some_and(|tm| tm.is_completed()) {
             self.complete(tx, effects);
         }
+        result
     }
 
     fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.now = Some(now);
         self.start_timers(now);
         let mut due = core::mem::take(&mut self.due);
-        self.timers.take_due(now, &mut due);
+        self.common.timers.take_due(now, &mut due);
         for (tx, role) in due.drain(..) {
             if let Some(open) = self.open.get_mut(&tx) {
-                open.fired(role);
-                open.timeout(role, &mut self.scratch);
-                self.settle(tx, effects);
+                let start = effects.len();
+                open.timeout(role, effects);
+                self.common.settle(&self.config, tx, open, effects, start);
             }
         }
         self.due = due;
@@ -255,18 +252,18 @@ impl Node {
     }
 
     fn start_timers(&mut self, now: Time) {
-        while let Some(tx) = self.timers.next_armed() {
+        while let Some(tx) = self.common.timers.next_armed() {
             if let Some(open) = self.open.get_mut(&tx) {
-                open.start(now, &self.config, &mut self.timers);
+                open.start(now, &self.config, &mut self.common.timers);
             }
         }
     }
 
     /// Lets the roles here have what they said to each other, until they have nothing more to say.
     fn pass_on(&mut self, effects: &mut Vec<Effect>) {
-        while let Some(message) = self.local.pop_front() {
-            if let Err(refusal) = self.receive(self.config.id, message, effects) {
-                self.metrics.refuse(refusal);
+        while let Some(message) = self.common.local.pop_front() {
+            if let Err(refusal) = self.receive(self.config.id, &message, effects) {
+                self.common.metrics.refuse(refusal);
             }
         }
     }
@@ -274,11 +271,39 @@ impl Node {
     fn count(&mut self, effects: &[Effect]) {
         for effect in effects {
             let counter = match effect {
-                Effect::Persist(_) => &mut self.metrics.writes,
-                Effect::Send { .. } => &mut self.metrics.sends,
-                Effect::Decide(_) => &mut self.metrics.decisions,
+                Effect::Persist(_) => &mut self.common.metrics.writes,
+                Effect::Send { .. } => &mut self.common.metrics.sends,
+                Effect::Decide(_) => &mut self.common.metrics.decisions,
             };
             *counter = counter.saturating_add(1);
+        }
+    }
+}
+
+impl Common {
+    /// After the roles of `open` have stepped, with what they want done in `effects` from `start` on: gives the transaction
+    /// manager the round that it asks for, keeps back what is for another role here, and sees to timers.
+    fn settle(&mut self, config: &Config, tx: TxId, open: &mut Open, effects: &mut Vec<Effect>, start: usize) {
+        if let Some(tm) = &mut open.tm
+            && let Some(above) = tm.wants_round()
+        {
+            match self.rounds.take(above.saturating_add(1)) {
+                Some((round, reserved)) => {
+                    if let Some(reserved) = reserved {
+                        effects.insert(start, Effect::Persist(Record::Rounds { reserved }));
+                    }
+                    tm.recover(round, effects);
+                    self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
+                }
+                None => self.metrics.refuse(Refusal::RoundsUsedUp),
+            }
+        }
+        open.arm(tx, &mut self.timers);
+        let is_local = |effect: &mut Effect| matches!(effect, Effect::Send { to, .. } if *to == config.id);
+        for effect in effects.extract_if(start.., is_local) {
+            if let Effect::Send { message, .. } = effect {
+                self.local.push_back(message);
+            }
         }
     }
 }
@@ -292,9 +317,9 @@ impl Machine for Node {
     fn step_into(&mut self, input: Input, effects: &mut Vec<Effect>) {
         let before = effects.len();
         effects.append(&mut self.owed);
-        self.metrics.steps = self.metrics.steps.saturating_add(1);
+        self.common.metrics.steps = self.common.metrics.steps.saturating_add(1);
         if let Err(refusal) = self.take(input, effects) {
-            self.metrics.refuse(refusal);
+            self.common.metrics.refuse(refusal);
         }
         self.pass_on(effects);
         self.count(effects.get(before..).unwrap_or_default());

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     InstanceId, Machine, NodeId, Refusal, RestoreError,
-    paxos::{self, Learner},
+    paxos::{self, Lesson},
 };
 
 /// A resource manager's part in one transaction.
@@ -42,7 +42,7 @@ pub struct ResourceManager {
     /// Volatile: how often the present wait was in vain.
     repetitions: u32,
     /// Volatile, and only in Faster mode: one per participant, in their order.
-    learners: Vec<Learner<Vote>>,
+    lessons: Vec<Lesson<Vote>>,
 }
 
 /// What goes into a resource manager.
@@ -99,7 +99,7 @@ impl ResourceManager {
             asked: false,
             began: false,
             repetitions: 0,
-            learners: Vec::new(),
+            lessons: Vec::new(),
         })
     }
 
@@ -184,30 +184,24 @@ impl ResourceManager {
                 (None, None) => Ok(()),
             },
             ResourceManagerInput::Finished => self.outcome.map(|_| ()).ok_or(Refusal::NoOutcome),
+            ResourceManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
+                Err(Refusal::OtherTransaction)
+            }
             ResourceManagerInput::Receive { from, message } => self.check_message(*from, message),
         }
     }
 
+    /// Why a message about this transaction would be refused.
     pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
-            Message::Prepare { transaction }
-            | Message::Paxos { transaction, .. }
-            | Message::Outcome { transaction, .. }
-                if *transaction != self.transaction =>
-            {
-                Err(Refusal::OtherTransaction)
-            }
             Message::Prepare { .. } | Message::Outcome { .. } if !self.cluster.is_manager(from) => {
                 Err(Refusal::NotAManager)
             }
             Message::Prepare { .. } => Ok(()),
             Message::Outcome { outcome, .. } => self.check_outcome(*outcome),
-            Message::Paxos { transaction, parts } if self.cluster.learning() == Learning::Everyone => {
-                Part::check_bundle(parts, transaction)?;
-                Part::any(parts, |part| match part.message {
-                    paxos::Message::Accepted { .. } => self.check_accepted(from, part),
-                    _ => Err(Refusal::NotForThisRole),
-                })
+            Message::Paxos { parts, .. } if self.cluster.learning() == Learning::Everyone => {
+                Part::check_bundle(parts, &self.transaction)?;
+                Part::any(parts, |part| self.check_part(from, part))
             }
             _ => Err(Refusal::NotForThisRole),
         }
@@ -222,10 +216,10 @@ impl ResourceManager {
         }
     }
 
-    fn check_accepted(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
-        let input = paxos::Input::Receive { from, message: part.message };
-        match self.transaction.place(part.rm).and_then(|place| self.learners.get(place)) {
-            Some(learner) => learner.check(&input),
+    fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
+        let paxos::Message::Accepted { ballot, value } = part.message else { return Err(Refusal::NotForThisRole) };
+        match self.transaction.place(part.rm).and_then(|place| self.lessons.get(place)) {
+            Some(lesson) => lesson.check(self.cluster.acceptors(), from, ballot, &value),
             None if self.cluster.acceptors().contains(from) => Ok(()),
             None => Err(Refusal::NotAnAcceptor),
         }
@@ -238,8 +232,14 @@ impl ResourceManager {
         self.inquire(effects);
     }
 
-    /// Takes a checked message.
-    pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+    /// Takes a message about this transaction, or says why not.
+    pub(crate) fn receive(
+        &mut self,
+        from: NodeId,
+        message: &Message,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.check_message(from, message)?;
         match message {
             Message::Prepare { .. } => self.prepare(from, effects),
             Message::Paxos { parts, .. } => {
@@ -251,11 +251,12 @@ impl ResourceManager {
                 if self.finished {
                     self.send_finished(effects);
                 } else {
-                    self.settle(outcome, effects);
+                    self.settle(*outcome, effects);
                 }
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Asks the resource to vote: once, and only while that matters.
@@ -290,22 +291,22 @@ impl ResourceManager {
     }
 
     /// Learns from acceptors. *TLA+*: `RMRcvCommit`, `RMRcvAbort`, with `Decide` done here.
-    fn bundle(&mut self, from: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
+    fn bundle(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) {
         if self.outcome.is_some() {
             return;
         }
-        if self.learners.is_empty() {
-            let learner = Learner::new(self.cluster.acceptors().clone());
-            self.learners.resize(self.transaction.participants().len(), learner);
+        if self.lessons.is_empty() {
+            self.lessons.resize(self.transaction.participants().len(), Lesson::default());
         }
-        for Part { rm, message } in parts {
-            let learner = self.transaction.place(rm).and_then(|place| self.learners.get_mut(place));
-            if let (Some(learner), paxos::Message::Accepted { ballot, value }) = (learner, message) {
+        let acceptors = self.cluster.acceptors();
+        for part in parts {
+            let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get_mut(place));
+            if let (Some(lesson), paxos::Message::Accepted { ballot, value }) = (lesson, part.message) {
                 // A refused part changes nothing.
-                let _ = learner.learn(from, ballot, value);
+                let _ = lesson.learn(acceptors, from, ballot, value);
             }
         }
-        if let Some(outcome) = Outcome::of(self.learners.iter().map(|learner| learner.chosen().copied()))
+        if let Some(outcome) = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()))
             && self.check_outcome(outcome).is_ok()
         {
             self.settle(outcome, effects);
@@ -317,7 +318,7 @@ impl ResourceManager {
         if self.outcome.is_none() {
             self.outcome = Some(outcome);
             self.repetitions = 0;
-            self.learners = Vec::new();
+            self.lessons = Vec::new();
             self.hand_over(outcome, effects);
         }
     }
@@ -420,7 +421,10 @@ impl Machine for ResourceManager {
             ResourceManagerInput::Vote(vote) => self.vote(vote, effects),
             ResourceManagerInput::Finished => self.finish(effects),
             ResourceManagerInput::Inquire => self.inquire(effects),
-            ResourceManagerInput::Receive { from, message } => self.receive(from, message, effects),
+            ResourceManagerInput::Receive { from, message } => {
+                // It was checked.
+                let _ = self.receive(from, &message, effects);
+            }
             ResourceManagerInput::Timeout => self.timeout(effects),
         }
     }

@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 
 use super::{Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait};
 use crate::{
-    Ballot, Machine, NodeId, Refusal,
-    paxos::{self, Attempt, Learner},
+    Ballot, Machine, NodeId, Quorums, Refusal,
+    paxos::{self, Attempt, Lesson},
 };
 
 /// How far above a ballot the round may be that rejects it. All transactions share a node's rounds: believing in one
@@ -51,7 +51,7 @@ pub struct TransactionManager {
 #[derive(Clone, Debug)]
 struct Instance {
     rm: NodeId,
-    learner: Learner<Vote>,
+    lesson: Lesson<Vote>,
     /// The ballot of its own that it is trying.
     attempt: Option<Attempt<Vote>>,
     /// Whether the resource manager has carried the outcome out.
@@ -85,12 +85,7 @@ pub enum TransactionManagerInput {
 impl TransactionManager {
     /// The transaction manager of node `id`, which has never heard of `transaction`.
     pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
-        let instance = |rm: &NodeId| Instance {
-            rm: *rm,
-            learner: Learner::new(cluster.acceptors().clone()),
-            attempt: None,
-            finished: false,
-        };
+        let instance = |rm: &NodeId| Instance { rm: *rm, lesson: Lesson::default(), attempt: None, finished: false };
         let instances = transaction.participants().iter().map(instance).collect();
         Self {
             cluster,
@@ -148,14 +143,15 @@ impl TransactionManager {
                 None if *round <= self.highest_round => Err(Refusal::StaleBallot),
                 None => Ok(()),
             },
+            TransactionManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
+                Err(Refusal::OtherTransaction)
+            }
             TransactionManagerInput::Receive { from, message } => self.check_message(*from, message),
         }
     }
 
+    /// Why a message about this transaction would be refused.
     pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        if message.transaction().is_some_and(|transaction| *transaction != self.transaction) {
-            return Err(Refusal::OtherTransaction);
-        }
         match message {
             Message::Begin { .. } | Message::Finished { .. } if !self.transaction.has(from) => {
                 Err(Refusal::NotAParticipant)
@@ -169,31 +165,15 @@ impl TransactionManager {
                 _ => Ok(()),
             },
             Message::Begin { .. } | Message::Inquire { .. } => Ok(()),
-            Message::Paxos { transaction, parts } => {
-                Part::check_bundle(parts, transaction)?;
-                Part::any(parts, |part| self.check_part(from, part))
+            Message::Paxos { parts, .. } => {
+                Part::check_bundle(parts, &self.transaction)?;
+                Part::any(parts, |part| {
+                    let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
+                    let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
+                    instance.check(&self.cluster, from, &part.message)
+                })
             }
             _ => Err(Refusal::NotForThisRole),
-        }
-    }
-
-    /// An acceptance may be of any ballot; all else answers the ballot that is under way.
-    fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
-        let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
-        let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
-        let message = part.message;
-        match (&message, &instance.attempt) {
-            (paxos::Message::Accepted { .. }, _) => instance.learner.check(&paxos::Input::Receive { from, message }),
-            (paxos::Message::Reject { promised, .. }, _) if !self.cluster.is_manager(promised.node) => {
-                Err(Refusal::NotAProposer)
-            }
-            (paxos::Message::Reject { ballot, promised }, _)
-                if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) =>
-            {
-                Err(Refusal::FarBallot)
-            }
-            (_, Some(attempt)) => attempt.check(self.cluster.acceptors(), from, &message),
-            (_, None) => Err(Refusal::OtherBallot),
         }
     }
 
@@ -206,8 +186,17 @@ impl TransactionManager {
         }
     }
 
-    /// Takes a checked message.
-    pub(crate) fn receive(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+    /// Takes a message about this transaction, or says why not.
+    pub(crate) fn receive(
+        &mut self,
+        from: NodeId,
+        message: &Message,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        match message {
+            Message::Paxos { parts, .. } => self.answers(from, parts, effects)?,
+            _ => self.check_message(from, message)?,
+        }
         let heard = core::mem::replace(&mut self.heard, true);
         self.began |= matches!(message, Message::Begin { .. });
         match message {
@@ -217,16 +206,16 @@ impl TransactionManager {
             Message::Inquire { .. } if self.outcome.is_none() => self.wants_round |= !heard,
             // An acceptor has no use for the outcome; it waits for the end.
             Message::Inquire { .. } if self.transaction.has(from) => self.tell(from, effects),
-            Message::Paxos { parts, .. } => self.answers(from, parts, effects),
-            Message::Outcome { outcome, .. } => self.settle(outcome, effects),
-            Message::Finished { outcome, .. } => self.finished(from, outcome, effects),
+            Message::Outcome { outcome, .. } => self.settle(*outcome, effects),
+            Message::Finished { outcome, .. } => self.finished(from, *outcome, effects),
             _ => {}
         }
+        Ok(())
     }
 
     /// Asks for the votes that are not known yet. Whoever began has voted, or is about to.
     fn ask(&self, began: Option<NodeId>, effects: &mut Vec<Effect>) {
-        let unknown = self.instances.iter().filter(|instance| instance.learner.chosen().is_none());
+        let unknown = self.instances.iter().filter(|instance| instance.lesson.chosen().is_none());
         effects.extend(unknown.filter(|instance| Some(instance.rm) != began).map(|instance| {
             let message = Message::Prepare { transaction: self.transaction.clone() };
             Effect::Send { to: instance.rm, message }
@@ -238,7 +227,7 @@ impl TransactionManager {
         let ballot = Ballot::new(round, self.id);
         (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
         let mut parts = Vec::with_capacity(self.instances.len());
-        for instance in self.instances.iter_mut().filter(|instance| instance.learner.chosen().is_none()) {
+        for instance in self.instances.iter_mut().filter(|instance| instance.lesson.chosen().is_none()) {
             instance.attempt = Some(Attempt::prepare(ballot));
             parts.push(Part { rm: instance.rm, message: paxos::Message::Prepare { ballot } });
         }
@@ -246,47 +235,30 @@ impl TransactionManager {
     }
 
     /// Acceptors answer. *TLA+*: `Phase2a`, once per instance; `Decide`.
-    fn answers(&mut self, from: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
+    fn answers(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        Part::check_bundle(parts, &self.transaction)?;
         let mut proposals = Vec::new();
-        for part in parts {
-            // A refused part changes nothing.
-            if self.check_part(from, &part).is_ok()
-                && let Some(message) = self.answer(from, part)
-            {
-                proposals.push(Part { rm: part.rm, message });
+        let mut instances = self.instances.iter_mut();
+        Part::any(parts, |&Part { rm, message }| {
+            // Both are in order of participants.
+            let instance = instances.find(|instance| instance.rm == rm).ok_or(Refusal::NotAParticipant)?;
+            instance.check(&self.cluster, from, &message)?;
+            if let paxos::Message::Reject { promised, .. } = message {
+                self.highest_round = self.highest_round.max(promised.round);
             }
-        }
+            let proposal = instance.answer(self.cluster.acceptors(), from, message);
+            proposals.extend(proposal.map(|message| Part { rm, message }));
+            Ok(())
+        })?;
         if !proposals.is_empty() {
             self.send_acceptors(proposals, effects);
         }
         if self.outcome.is_none()
-            && let Some(outcome) = Outcome::of(self.instances.iter().map(|instance| instance.learner.chosen().copied()))
+            && let Some(outcome) = Outcome::of(self.instances.iter().map(|instance| instance.lesson.chosen().copied()))
         {
             self.settle(outcome, effects);
         }
-    }
-
-    /// Takes a checked answer for one instance. Returns the phase 2a that it calls for.
-    fn answer(&mut self, from: NodeId, part: Part) -> Option<paxos::Message<Vote>> {
-        let acceptors = self.cluster.acceptors();
-        let instance = self.instances.get_mut(self.transaction.place(part.rm)?)?;
-        match (part.message, &mut instance.attempt) {
-            (paxos::Message::Accepted { ballot, value }, _) => {
-                // It was checked.
-                let _ = instance.learner.learn(from, ballot, value);
-                None
-            }
-            (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
-                // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
-                let value = attempt.promise(acceptors, from, accepted, Some(&Vote::Aborted))?;
-                Some(paxos::Message::Accept { ballot, value })
-            }
-            (paxos::Message::Reject { promised, .. }, Some(_)) => {
-                self.highest_round = self.highest_round.max(promised.round);
-                None
-            }
-            _ => None,
-        }
+        Ok(())
     }
 
     /// A resource manager has carried the outcome out.
@@ -368,6 +340,49 @@ impl TransactionManager {
     }
 }
 
+impl Instance {
+    /// Why an answer would be refused. An acceptance may be of any ballot; all else answers the ballot that is under way.
+    fn check(&self, cluster: &Cluster, from: NodeId, message: &paxos::Message<Vote>) -> Result<(), Refusal> {
+        match (message, &self.attempt) {
+            (paxos::Message::Accepted { ballot, value }, _) => {
+                self.lesson.check(cluster.acceptors(), from, *ballot, value)
+            }
+            (paxos::Message::Reject { promised, .. }, _) if !cluster.is_manager(promised.node) => {
+                Err(Refusal::NotAProposer)
+            }
+            (paxos::Message::Reject { ballot, promised }, _)
+                if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) =>
+            {
+                Err(Refusal::FarBallot)
+            }
+            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message),
+            (_, None) => Err(Refusal::OtherBallot),
+        }
+    }
+
+    /// Takes a checked answer. Returns the phase 2a that it calls for.
+    fn answer(
+        &mut self,
+        acceptors: &Quorums,
+        from: NodeId,
+        message: paxos::Message<Vote>,
+    ) -> Option<paxos::Message<Vote>> {
+        match (message, &mut self.attempt) {
+            (paxos::Message::Accepted { ballot, value }, _) => {
+                // It was checked.
+                let _ = self.lesson.learn(acceptors, from, ballot, value);
+                None
+            }
+            (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
+                // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
+                let value = attempt.promise(acceptors, from, accepted, Some(&Vote::Aborted))?;
+                Some(paxos::Message::Accept { ballot, value })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Machine for TransactionManager {
     type Input = TransactionManagerInput;
     type Record = Record;
@@ -382,7 +397,10 @@ impl Machine for TransactionManager {
             TransactionManagerInput::Begin => self.begin(effects),
             TransactionManagerInput::Inquire => self.inquire(effects),
             TransactionManagerInput::Recover { round } => self.recover(round, effects),
-            TransactionManagerInput::Receive { from, message } => self.receive(from, message, effects),
+            TransactionManagerInput::Receive { from, message } => {
+                // It was checked.
+                let _ = self.receive(from, &message, effects);
+            }
             TransactionManagerInput::Timeout => self.timeout(effects),
         }
     }

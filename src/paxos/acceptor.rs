@@ -60,6 +60,11 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         }
     }
 
+    /// The acceptor whose record this is, by one who knows.
+    pub(crate) fn resume(record: AcceptorRecord<V>) -> Self {
+        Self { state: record }
+    }
+
     /// All that it knows.
     pub fn record(&self) -> &AcceptorRecord<V> {
         &self.state

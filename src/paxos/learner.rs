@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use super::{Input, Message};
-use crate::{Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, Standing, Tally, effect::EffectOf};
+use crate::{Ballot, Effect, Machine, Members, NodeId, Phase, Quorums, Refusal, effect::EffectOf};
 
 /// A learner of one decree. All of its state is volatile: whoever asks the acceptors again learns again.
 ///
@@ -20,96 +20,111 @@ use crate::{Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, Standing, 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learner<V> {
     quorums: Quorums,
-    chosen: Option<V>,
-    counts: Counts<V>,
+    lesson: Lesson<V>,
 }
 
+/// What a learner knows of a decree; whoever has many shares their quorums.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Counts<V> {
+pub(crate) struct Lesson<V> {
+    chosen: Option<V>,
     /// The ballot that came first; the only one, when nothing goes wrong.
     first: Option<Count<V>>,
     /// Further ballots, unordered.
     more: Vec<Count<V>>,
 }
 
+/// Who has accepted one ballot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Count<V> {
-    tally: Tally,
+    ballot: Ballot,
     value: V,
+    accepted: Members,
 }
 
 impl<V: Clone + PartialEq> Learner<V> {
     /// A learner that knows nothing yet.
     pub fn new(quorums: Quorums) -> Self {
-        Self { quorums, chosen: None, counts: Counts::new() }
+        Self { quorums, lesson: Lesson::default() }
     }
 
     /// The chosen value, once it is known.
     pub fn chosen(&self) -> Option<&V> {
-        self.chosen.as_ref()
+        self.lesson.chosen()
     }
 
     /// Why `input` would be refused. What comes after the decision is old news, and no wrong.
     pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
         match input {
             Input::Receive { from, message: Message::Accepted { ballot, value } } => {
-                self.check_accepted(*from, *ballot, value)
+                self.lesson.check(&self.quorums, *from, *ballot, value)
             }
             _ => Err(Refusal::NotForThisRole),
         }
     }
+}
 
-    fn check_accepted(&self, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
-        if !self.quorums.contains(from) {
+impl<V: Clone + PartialEq> Lesson<V> {
+    /// The chosen value, once it is known.
+    pub(crate) fn chosen(&self) -> Option<&V> {
+        self.chosen.as_ref()
+    }
+
+    /// Why it would be refused that `from` accepted `value` in `ballot`.
+    pub(crate) fn check(&self, quorums: &Quorums, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
+        if !quorums.contains(from) {
             return Err(Refusal::NotAnAcceptor);
         }
-        match self.counts.iter().find(|count| count.tally.ballot() == ballot) {
+        match self.first.iter().chain(&self.more).find(|count| count.ballot == ballot) {
             Some(count) if count.value != *value => Err(Refusal::SecondValue),
             _ => Ok(()),
         }
     }
 
     /// Counts that `from` accepted `value` in `ballot`. Returns the chosen value if this decided it.
-    pub(crate) fn learn(&mut self, from: NodeId, ballot: Ballot, value: V) -> Result<Option<V>, Refusal> {
-        self.check_accepted(from, ballot, &value)?;
+    pub(crate) fn learn(
+        &mut self,
+        quorums: &Quorums,
+        from: NodeId,
+        ballot: Ballot,
+        value: V,
+    ) -> Result<Option<V>, Refusal> {
+        let place = quorums.position(from).ok_or(Refusal::NotAnAcceptor)?;
         if self.chosen.is_some() {
             return Ok(None);
         }
-        let Some(count) = self.counts.at(ballot, value, self.quorums.len()) else { return Ok(None) };
-        count.tally.grant(&self.quorums, from, ballot);
-        if count.tally.standing(&self.quorums, Phase::Accept) == Standing::Won {
-            self.chosen = Some(count.value.clone());
-            self.counts = Counts::new();
+        let Some(count) = self.count(ballot, &value, quorums.len()) else { return Ok(None) };
+        if count.value != value {
+            return Err(Refusal::SecondValue);
         }
-        Ok(self.chosen.clone())
-    }
-}
-
-impl<V> Counts<V> {
-    fn new() -> Self {
-        Self { first: None, more: Vec::new() }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Count<V>> {
-        self.first.iter().chain(&self.more)
+        count.accepted = count.accepted.with(place);
+        if !quorums.is_quorum(Phase::Accept, count.accepted) {
+            return Ok(None);
+        }
+        *self = Self { chosen: Some(value.clone()), ..Self::default() };
+        Ok(Some(value))
     }
 
     /// The count of `ballot`, new if need be. When there are more than acceptors could have open, the lowest ballot
     /// makes room, or is the one that gets none.
-    fn at(&mut self, ballot: Ballot, value: V, acceptors: usize) -> Option<&mut Count<V>> {
-        if self.iter().all(|count| count.tally.ballot() != ballot) {
-            let count = Count { tally: Tally::new(ballot), value };
-            if self.first.is_none() {
-                self.first = Some(count);
-            } else {
-                self.more.push(count);
-            }
+    fn count(&mut self, ballot: Ballot, value: &V, acceptors: usize) -> Option<&mut Count<V>> {
+        let new = || Count { ballot, value: value.clone(), accepted: Members::default() };
+        if self.first.get_or_insert_with(new).ballot == ballot {
+            return self.first.as_mut();
+        }
+        if self.more.iter().all(|count| count.ballot != ballot) {
+            self.more.push(new());
             if self.more.len() > acceptors {
-                let lowest = self.more.iter().enumerate().min_by_key(|(_, count)| count.tally.ballot())?.0;
+                let lowest = self.more.iter().enumerate().min_by_key(|(_, count)| count.ballot)?.0;
                 self.more.swap_remove(lowest);
             }
         }
-        self.first.iter_mut().chain(&mut self.more).find(|count| count.tally.ballot() == ballot)
+        self.more.iter_mut().find(|count| count.ballot == ballot)
+    }
+}
+
+impl<V> Default for Lesson<V> {
+    fn default() -> Self {
+        Self { chosen: None, first: None, more: Vec::new() }
     }
 }
 
@@ -121,7 +136,7 @@ impl<V: Clone + PartialEq> Machine for Learner<V> {
 
     fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
         if let Input::Receive { from, message: Message::Accepted { ballot, value } } = input
-            && let Ok(Some(chosen)) = self.learn(from, ballot, value)
+            && let Ok(Some(chosen)) = self.lesson.learn(&self.quorums, from, ballot, value)
         {
             effects.push(Effect::Decide(chosen));
         }

@@ -17,8 +17,10 @@ mod learner;
 mod message;
 mod proposer;
 
+pub(crate) use acceptor::Answer;
 pub use acceptor::{Acceptor, AcceptorRecord};
 pub use learner::Learner;
+pub(crate) use learner::Lesson;
 pub use message::{Input, Message};
 pub(crate) use proposer::Attempt;
 pub use proposer::{Proposer, ProposerConfig, ProposerRecord};

@@ -13,9 +13,7 @@
 use alloc::vec::Vec;
 
 use super::{Input, Message};
-use crate::{
-    Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, RestoreError, Standing, Tally, effect::EffectOf,
-};
+use crate::{Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, RestoreError, Tally, effect::EffectOf};
 
 /// What a proposer must know of its decree and of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,7 +297,7 @@ impl<V: Clone + PartialEq> Attempt<V> {
             return None;
         }
         *highest = highest.take().into_iter().chain(accepted).max_by_key(|(at, _)| *at);
-        if self.tally.standing(acceptors, Phase::Prepare) != Standing::Won {
+        if !acceptors.is_quorum(Phase::Prepare, self.tally.granted()) {
             return None;
         }
         let value = highest.as_ref().map(|(_, value)| value).or(own)?.clone();
@@ -311,6 +309,6 @@ impl<V: Clone + PartialEq> Attempt<V> {
     fn accepted(&mut self, acceptors: &Quorums, from: NodeId) -> Option<V> {
         let AttemptPhase::Accept(value) = &self.phase else { return None };
         let new = self.tally.grant(acceptors, from, self.tally.ballot());
-        (new && self.tally.standing(acceptors, Phase::Accept) == Standing::Won).then(|| value.clone())
+        (new && acceptors.is_quorum(Phase::Accept, self.tally.granted())).then(|| value.clone())
     }
 }

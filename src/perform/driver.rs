@@ -79,6 +79,12 @@ impl Driver {
         Ok(Self { node: Node::restore(config, records)?, outbox: Outbox::new() })
     }
 
+    /// The node and its outbox, for another loop than this one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_parts(self) -> (Node, Outbox<Record, Message, Decision>) {
+        (self.node, self.outbox)
+    }
+
     /// The node, to be looked at.
     pub fn node(&self) -> &Node {
         &self.node

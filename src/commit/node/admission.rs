@@ -1,7 +1,7 @@
 //! Which inputs a node refuses, and why.
 
 use super::{
-    super::{Input, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
+    super::{Input, Limits, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
     Node,
 };
 use crate::{NodeId, Refusal, TxId};
@@ -25,6 +25,27 @@ impl Work {
             Message::Begin { .. } | Message::Prepare { .. } | Message::Vote { .. } => Self::New,
             _ => Self::Old,
         }
+    }
+}
+
+/// What limits further transactions.
+pub(super) struct Room {
+    limits: Limits,
+    open: usize,
+}
+
+impl Room {
+    /// Why a transaction that is not open cannot be opened for `work`.
+    pub(super) fn check(&self, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
+        let room = match work {
+            Work::Old => self.limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
+            Work::New if transaction.participants().len() > self.limits.participants => {
+                return Err(Refusal::TooManyParticipants);
+            }
+            Work::New if transaction.meta().len() > self.limits.meta => return Err(Refusal::MetaTooLong),
+            Work::New => self.limits.open,
+        };
+        if self.open >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 }
 
@@ -87,25 +108,16 @@ impl Node {
         match known {
             Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
             Some(_) => Ok(()),
-            None => self.check_limits(transaction, work),
+            None => self.room().check(transaction, work),
         }
     }
 
-    /// Why a transaction that is not open cannot be opened for `work`.
-    pub(super) fn check_limits(&self, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
-        let limits = self.config.cluster.limits();
-        let room = match work {
-            Work::Old => limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
-            Work::New if transaction.participants().len() > limits.participants => {
-                return Err(Refusal::TooManyParticipants);
-            }
-            Work::New if transaction.meta().len() > limits.meta => return Err(Refusal::MetaTooLong),
-            Work::New => limits.open,
-        };
-        if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
+    /// How much room there is for further transactions.
+    pub(super) fn room(&self) -> Room {
+        Room { limits: self.config.cluster.limits(), open: self.open.len() }
     }
 
-    fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
+    pub(super) fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
         if self.config.cluster.is_manager(self.config.id) || transaction.has(self.config.id) {
             Ok(())
         } else {

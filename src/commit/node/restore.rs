@@ -1,6 +1,6 @@
 //! From records to a node, and back.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use super::{
     super::{
@@ -32,7 +32,7 @@ impl Node {
         for record in latest.into_values() {
             match record {
                 Record::Sequence { reserved } => node.sequence = Reserve::from(reserved),
-                Record::Rounds { reserved } => node.rounds = Reserve::from(reserved),
+                Record::Rounds { reserved } => node.common.rounds = Reserve::from(reserved),
                 Record::Acceptor(record) => node.restore_acceptor(record)?,
                 Record::ResourceManager(record) => node.restore_rm(record)?,
                 Record::Identity { .. } | Record::Retired(_) | Record::Erased(_) => {}
@@ -45,9 +45,9 @@ impl Node {
         }
         for open in node.open.values_mut() {
             // Which is armed first does not matter: none starts before the first tick, and then each by itself.
-            open.arm(&mut node.timers);
+            open.arm(open.transaction.id(), &mut node.common.timers);
         }
-        node.timers.sort_armed();
+        node.common.timers.sort_armed();
         Ok(node)
     }
 
@@ -94,7 +94,7 @@ impl Node {
         if open.transaction != *acceptor.transaction() {
             return Err(RestoreError::OtherTransaction(tx));
         }
-        open.acceptor = Some(acceptor.into());
+        open.acceptor = Some(Box::new(acceptor.into()));
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Node {
         if open.transaction != *rm.transaction() {
             return Err(RestoreError::OtherTransaction(tx));
         }
-        open.rm = Some(rm.into());
+        open.rm = Some(Box::new(rm.into()));
         Ok(())
     }
 
@@ -119,8 +119,8 @@ impl Node {
         if self.sequence.is_used() {
             records.push(Record::Sequence { reserved: self.sequence.reserved() });
         }
-        if self.rounds.is_used() {
-            records.push(Record::Rounds { reserved: self.rounds.reserved() });
+        if self.common.rounds.is_used() {
+            records.push(Record::Rounds { reserved: self.common.rounds.reserved() });
         }
         records.extend(self.retired.iter().map(Record::Retired));
         for tx in self.open_transactions() {

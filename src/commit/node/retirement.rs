@@ -3,10 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{
-        Config, Decision, Effect, Key, Message, Record, Time, TxRange, Wait,
-        open::{Open, mix},
-    },
+    super::{Config, Decision, Effect, Key, Message, Record, Time, TxRange, Wait, open::Open, wait::mix},
     Node,
 };
 use crate::{NodeId, Refusal, TxId};
@@ -56,7 +53,7 @@ impl Node {
             return Err(Refusal::RetiredUnfinished);
         }
         if pieces != [range] {
-            self.metrics.refuse(Refusal::RetiredUnfinished);
+            self.common.metrics.refuse(Refusal::RetiredUnfinished);
         }
         let cluster = self.config.cluster.clone();
         let answers = cluster.is_manager(from) && cluster.keeps_retired(self.config.id);
@@ -89,7 +86,7 @@ impl Node {
                 effects.push(Effect::Decide(Decision::Decided { tx, outcome }));
                 effects.push(Effect::Decide(Decision::Completed { tx, outcome }));
             }
-            (None, None) => self.metrics.missed_outcomes = self.metrics.missed_outcomes.saturating_add(1),
+            (None, None) => self.common.metrics.missed_outcomes = self.common.metrics.missed_outcomes.saturating_add(1),
         }
     }
 
@@ -107,7 +104,7 @@ impl Node {
         let mut dropped = Vec::with_capacity(transactions.len());
         for tx in transactions {
             let Some(mut open) = self.open.remove(&tx) else { continue };
-            open.stop(&mut self.timers);
+            open.stop(&mut self.common.timers);
             if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
                 effects.push(Effect::Persist(Record::Erased(Key::Acceptor(tx))));
             }
@@ -116,7 +113,7 @@ impl Node {
             }
             dropped.push(open);
         }
-        self.timers.prune(self.open.len(), |tx| self.open.contains_key(&tx));
+        self.common.timers.prune(self.open.len(), |tx| self.open.contains_key(&tx));
         dropped
     }
 

@@ -77,7 +77,7 @@ impl Node {
 
     /// The counters.
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = self.metrics;
+        let mut metrics = self.common.metrics;
         metrics.open = self.open.len();
         metrics.retired_ranges = self.retired.len();
         metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();

@@ -1,36 +1,143 @@
-//! A node as a task of a [tokio](::tokio) runtime.
+//! The ready driver: a node as one task of a [tokio] runtime.
+//!
+//! [`spawn`] starts it and gives a [`Handle`], by which transactions are begun and their outcomes awaited, and to which
+//! the transport [delivers](Handle::deliver) what other nodes send. The task takes whatever has come, steps the node, has
+//! all of it written in *one* batch on a blocking thread, and only then sends what follows and asks the [`Resource`];
+//! meanwhile it goes on stepping, for the next batch. A failed write stops it, and everyone who waits is told.
+//!
+//! ```
+//! # #[cfg(feature = "fjall")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # ::tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! use std::{collections::BTreeMap, sync::{Arc, Mutex}};
+//! use synod::{NodeId, Packet, Quorums, TxId, commit::*};
+//! use synod::perform::{Transport, fjall::FjallStorage, tokio::{Handle, Options, Resource, Start, spawn}};
+//!
+//! /// A network inside one process: everyone's handle.
+//! #[derive(Clone, Default)]
+//! struct Wires(Arc<Mutex<BTreeMap<NodeId, Handle>>>);
+//! struct Port(NodeId, Wires);
+//!
+//! impl Transport for Port {
+//!     fn send(&mut self, packet: Packet<Message>) {
+//!         if let Some(handle) = self.1.0.lock().unwrap().get(&packet.to) {
+//!             handle.deliver(self.0, packet.messages);
+//!         }
+//!     }
+//! }
+//!
+//! /// A resource that can always commit.
+//! struct Yes;
+//!
+//! impl Resource for Yes {
+//!     async fn vote(&self, _: &Transaction) -> Vote {
+//!         Vote::Prepared
+//!     }
+//! }
+//!
+//! let ids = [NodeId(1), NodeId(2), NodeId(3)];
+//! let cluster = Cluster::new(ClusterId(*b"a cluster of 3.."), Quorums::majority(ids)?, ids)?;
+//! let (folder, wires) = (tempfile::tempdir()?, Wires::default());
+//! for id in ids {
+//!     let storage = FjallStorage::open(folder.path().join(id.to_string()))?;
+//!     let (config, port) = (Config::new(cluster.clone(), id, id.0), Port(id, wires.clone()));
+//!     let (handle, _task) = spawn(config, Start::Create, storage, port, Yes, Options::default()).await?;
+//!     wires.0.lock().unwrap().insert(id, handle);
+//! }
+//!
+//! let first = wires.0.lock().unwrap()[&NodeId(1)].clone();
+//! let tx = first.begin(ids, "move 10 from 1 to 2").await?;
+//! assert_eq!(first.outcome(tx).await?, Outcome::Committed);
+//! let handles = std::mem::take(&mut *wires.0.lock().unwrap());
+//! for handle in handles.into_values() {
+//!     handle.shutdown().await?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })
+//! # }
+//! # #[cfg(not(feature = "fjall"))]
+//! # fn main() {}
+//! ```
+//!
+//! # What can be seen
+//!
+//! By the [`metrics`] facade, all labelled with `cluster` (hexadecimal) and `node`. Install a recorder before
+//! nodes are spawned.
+//!
+//! | name | kind | what it tells |
+//! |---|---|---|
+//! | `synod_steps_total` | counter | inputs taken |
+//! | `synod_messages_sent_total` | counter | messages for other nodes |
+//! | `synod_records_total` | counter | records to be written |
+//! | `synod_writes_total` | counter | batches that are durable |
+//! | `synod_batch_records` | histogram | records in a batch |
+//! | `synod_write_seconds` | histogram | how long a batch took to be durable |
+//! | `synod_outcomes_total` | counter | transactions whose outcome became known here, by `outcome`: `committed`, `aborted` |
+//! | `synod_outcome_seconds` | histogram | from the begin here until the outcome was known |
+//! | `synod_recoveries_total` | counter | ballots above round 0 that were tried |
+//! | `synod_missed_outcomes_total` | counter | transactions that were over before their outcome was learned |
+//! | `synod_refusals_total` | counter | inputs refused, by `reason`: the name of a [`Refusal`](crate::Refusal) |
+//! | `synod_violations_total` | counter | those of them that show a broken protocol or a lost storage: raise an alarm |
+//! | `synod_packets_dropped_total` | counter | packets for which the inbox had no room |
+//! | `synod_resource_panics_total` | counter | calls of the resource that panicked |
+//! | `synod_open_transactions` | gauge | open transactions |
+//! | `synod_retired_ranges` | gauge | ranges that finished transactions are remembered as |
+//! | `synod_unacknowledged_ranges` | gauge | of those, what other nodes have not acknowledged |
+//! | `synod_waiting_callers` | gauge | callers who wait for an outcome |
+//!
+//! By the [`tracing`] crate, all within the span `node`, which has the fields `cluster` and `id`:
+//!
+//! | name | level | fields |
+//! |---|---|---|
+//! | span `vote`: the resource considers its vote | debug | `tx` |
+//! | span `carry_out`: the resource commits or aborts | debug | `tx`, `outcome` |
+//! | span `flush`: a batch is being written | debug | `records` |
+//! | `started`, `stopped` | info; error, if a write failed | `start`; `error` |
+//! | `begun`, `voted`, `decided`, `completed` | debug | `tx`; `vote`; `outcome` |
+//! | `refused` | debug | `refusal`, `count` |
+//! | `the protocol is broken, or a storage was lost` | error | `refusal`, `count` |
+//! | `a call of the resource has panicked` | error | |
+//! | `written` | trace | `records`, `took` |
 
+mod answers;
+mod clock;
 mod error;
 mod handle;
+mod jobs;
 mod options;
+mod outcomes;
 mod resource;
+mod task;
 mod telemetry;
+mod writer;
 
-use ::tokio::task::JoinHandle;
+use alloc::sync::Arc;
 
+use ::tokio::task::{JoinHandle, spawn_blocking};
+use tracing::{Instrument, info_span};
+
+use self::{
+    answers::Answers, clock::Clock, jobs::Jobs, outcomes::Outcomes, task::Task, telemetry::Telemetry, writer::Writer,
+};
 pub use self::{
     error::{Cause, Error},
     handle::Handle,
     options::Options,
     resource::Resource,
 };
-use super::{Storage, Transport};
+pub use super::Start;
+use super::{Driver, Storage, Transport};
 use crate::commit::Config;
 
-/// What a node is started from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Nothing: its id was never used, and the storage is blank. An error if it is not.
-    Create,
-    /// What its storage holds. An error if that is blank, or another node's.
-    Restore,
-}
-
-/// Starts a node.
+/// Starts a node on the current runtime, whose time must be enabled.
+///
+/// The task ends when the node is [shut down](Handle::shutdown), when the last handle is dropped, or with an error when a
+/// write fails; its storage is dropped by then. To abort the task is to crash the node: nothing untrue was said, and it
+/// can be restored.
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
-    storage: S,
+    mut storage: S,
     transport: T,
     resource: R,
     options: Options,
@@ -41,12 +148,27 @@ where
     R: Resource,
 {
     options.check()?;
-    let (handle, mut mailbox) = Handle::new(config.id, config.cluster.id(), &options);
-    let _ = (start, storage, transport, resource);
-    let task = async move {
-        while mailbox.requests.recv().await.is_some() && mailbox.inbox.recv().await.is_some() {}
-        let _ = mailbox.end.send(None);
-        Ok(())
+    let (cluster, id) = (config.cluster.id(), config.id);
+    let open = move || Driver::open(config, start, &mut storage).map(|driver| (driver, storage));
+    let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
+    let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    let (node, outbox) = driver.into_parts();
+    let (handle, mailbox) = Handle::new(id, cluster, &options);
+    let task = Task {
+        node,
+        outbox,
+        writer: Writer::new(storage),
+        transport,
+        jobs: Jobs::new(resource),
+        mailbox,
+        answers: Answers::default(),
+        outcomes: Outcomes::new(options.waiting, options.outcomes),
+        clock: Clock::start(options.unit),
+        telemetry: Telemetry::new(cluster, id),
+        options,
+        closing: false,
     };
-    Ok((handle, ::tokio::spawn(task)))
+    let span = info_span!("node", cluster = telemetry::name(cluster), id = id.0);
+    span.in_scope(|| tracing::info!(?start, "started"));
+    Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }

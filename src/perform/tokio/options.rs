@@ -41,8 +41,9 @@ impl Default for Options {
 impl Options {
     /// Refuses what would leave no room or no time for anything.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Self { unit, inbox, requests, waiting, outcomes: _, ahead, grace: _ } = *self;
-        let counts = [("inbox", inbox), ("requests", requests), ("waiting", waiting), ("ahead", ahead)];
+        let Self { unit, inbox, requests, waiting, outcomes, ahead, grace: _ } = *self;
+        let counts =
+            [("inbox", inbox), ("requests", requests), ("waiting", waiting), ("outcomes", outcomes), ("ahead", ahead)];
         match counts.iter().find(|(_, count)| *count == 0) {
             Some((name, _)) => Err(Error::ZeroOption(name)),
             None if unit.is_zero() => Err(Error::ZeroOption("unit")),

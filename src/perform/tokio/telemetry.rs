@@ -1,13 +1,149 @@
-//! What is counted and measured, and under which names.
+//! What is counted and measured, and under which names. The table is in the documentation of the module above.
 
-use alloc::string::ToString;
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::time::Duration;
 
-use metrics::Counter;
+use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
-use crate::{NodeId, commit::ClusterId};
+use crate::{
+    NodeId, Refusal,
+    commit::{ClusterId, Metrics, Outcome},
+};
 
-/// Packets that a full inbox dropped.
+/// One node's counters, gauges and histograms.
+pub(super) struct Telemetry {
+    labels: [Label; 2],
+    /// What was said of the node last.
+    told: Metrics,
+    steps: Counter,
+    messages: Counter,
+    records: Counter,
+    writes: Counter,
+    recoveries: Counter,
+    missed_outcomes: Counter,
+    violations: Counter,
+    panics: Counter,
+    committed: Counter,
+    aborted: Counter,
+    open: Gauge,
+    retired_ranges: Gauge,
+    unacknowledged_ranges: Gauge,
+    waiting: Gauge,
+    batch_records: Histogram,
+    write_seconds: Histogram,
+    outcome_seconds: Histogram,
+}
+
+/// A cluster's id in hexadecimal.
+pub(super) fn name(cluster: ClusterId) -> String {
+    format!("{:032x}", u128::from_be_bytes(cluster.0))
+}
+
+/// The labels of all that is said of a node.
+fn labels(cluster: ClusterId, node: NodeId) -> [Label; 2] {
+    [Label::new("cluster", name(cluster)), Label::new("node", node.0.to_string())]
+}
+
+fn and(labels: &[Label], one_more: Label) -> Vec<Label> {
+    labels.iter().cloned().chain([one_more]).collect()
+}
+
+/// Packets that a full inbox, or the inbox of a node that has stopped, dropped.
 pub(super) fn dropped_packets(cluster: ClusterId, node: NodeId) -> Counter {
-    let cluster = u128::from_be_bytes(cluster.0);
-    metrics::counter!("synod_packets_dropped_total", "cluster" => alloc::format!("{cluster:032x}"), "node" => node.0.to_string())
+    counter!("synod_packets_dropped_total", labels(cluster, node).iter())
+}
+
+impl Telemetry {
+    pub(super) fn new(cluster: ClusterId, node: NodeId) -> Self {
+        let labels = labels(cluster, node);
+        let counter = |name: &'static str| counter!(name, labels.iter());
+        let gauge = |name: &'static str| gauge!(name, labels.iter());
+        let histogram = |name: &'static str| histogram!(name, labels.iter());
+        let outcome =
+            |outcome: &'static str| counter!("synod_outcomes_total", and(&labels, Label::new("outcome", outcome)));
+        Self {
+            told: Metrics::default(),
+            steps: counter("synod_steps_total"),
+            messages: counter("synod_messages_sent_total"),
+            records: counter("synod_records_total"),
+            writes: counter("synod_writes_total"),
+            recoveries: counter("synod_recoveries_total"),
+            missed_outcomes: counter("synod_missed_outcomes_total"),
+            violations: counter("synod_violations_total"),
+            panics: counter("synod_resource_panics_total"),
+            committed: outcome("committed"),
+            aborted: outcome("aborted"),
+            open: gauge("synod_open_transactions"),
+            retired_ranges: gauge("synod_retired_ranges"),
+            unacknowledged_ranges: gauge("synod_unacknowledged_ranges"),
+            waiting: gauge("synod_waiting_callers"),
+            batch_records: histogram("synod_batch_records"),
+            write_seconds: histogram("synod_write_seconds"),
+            outcome_seconds: histogram("synod_outcome_seconds"),
+            labels,
+        }
+    }
+
+    /// Says what has changed at the node.
+    pub(super) fn note(&mut self, now: Metrics, waiting: usize) {
+        let told = core::mem::replace(&mut self.told, now);
+        if now != told {
+            self.steps.increment(now.steps.saturating_sub(told.steps));
+            self.messages.increment(now.sends.saturating_sub(told.sends));
+            self.records.increment(now.writes.saturating_sub(told.writes));
+            self.recoveries.increment(now.recoveries.saturating_sub(told.recoveries));
+            self.missed_outcomes.increment(now.missed_outcomes.saturating_sub(told.missed_outcomes));
+            self.open.set(now.open as f64);
+            self.retired_ranges.set(now.retired_ranges as f64);
+            self.unacknowledged_ranges.set(now.unacknowledged_ranges as f64);
+            for (refusal, count) in now.refusals() {
+                match count.saturating_sub(told.refused(refusal)) {
+                    0 => {}
+                    more => self.refused(refusal, more),
+                }
+            }
+        }
+        self.waiting.set(waiting as f64);
+    }
+
+    fn refused(&self, refusal: Refusal, count: u64) {
+        if refusal.is_violation() {
+            tracing::error!(?refusal, count, "the protocol is broken, or a storage was lost");
+            self.violations.increment(count);
+        } else {
+            tracing::debug!(?refusal, count, "refused");
+        }
+        // This is rare enough to be looked up each time.
+        let reason = Label::new("reason", format!("{refusal:?}"));
+        counter!("synod_refusals_total", and(&self.labels, reason)).increment(count);
+    }
+
+    /// A batch is durable.
+    pub(super) fn written(&self, records: usize, took: Duration) {
+        tracing::trace!(records, ?took, "written");
+        self.writes.increment(1);
+        self.batch_records.record(records as f64);
+        self.write_seconds.record(took);
+    }
+
+    /// An outcome is known; `took` since it was begun, if that was here.
+    pub(super) fn outcome(&self, outcome: Outcome, took: Option<Duration>) {
+        match outcome {
+            Outcome::Committed => self.committed.increment(1),
+            Outcome::Aborted => self.aborted.increment(1),
+        }
+        if let Some(took) = took {
+            self.outcome_seconds.record(took);
+        }
+    }
+
+    /// A call of the resource has panicked.
+    pub(super) fn panicked(&self) {
+        tracing::error!("a call of the resource has panicked");
+        self.panics.increment(1);
+    }
 }

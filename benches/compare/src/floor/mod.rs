@@ -1,0 +1,6 @@
+//! The least that the same flow of messages can cost: the protocols written by hand for one fixed cluster, with plain
+//! arrays, messages that are copied and a ring that has all its room from birth. No maps, no records, no refusals, no
+//! time-outs, no second chance.
+
+pub mod commit;
+pub mod decree;

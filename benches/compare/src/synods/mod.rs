@@ -1,0 +1,4 @@
+//! What is measured: `synod` itself.
+
+pub mod commit;
+pub mod decree;

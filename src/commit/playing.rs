@@ -1,0 +1,153 @@
+//! A role that is being played: its machine, and the one timer that it waits by.
+
+use alloc::boxed::Box;
+use core::ops::{Deref, DerefMut};
+
+use super::{
+    Acceptor, Config, ResourceManager, Time, TransactionManager, Wait,
+    timers::{Role, Timers},
+    wait::mix,
+};
+use crate::{Refusal, TxId};
+
+/// A machine that waits for something, and must be told when that takes too long.
+pub(crate) trait Waits {
+    /// Which of the three it is.
+    const ROLE: Role;
+
+    /// What it waits for now.
+    fn waits_for(&self) -> Option<Wait>;
+}
+
+/// A machine and its timer.
+#[derive(Clone, Debug)]
+pub(crate) struct Playing<R> {
+    machine: R,
+    timer: Timer,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    Idle,
+    /// To be started at the next tick.
+    Armed(Wait),
+    /// Ends then.
+    Started(Wait, Time),
+}
+
+impl<R> Playing<R> {
+    /// Lets a machine act, a new one if need be. One that was new and refuses leaves nothing behind.
+    pub(crate) fn act(
+        playing: &mut Option<Box<Self>>,
+        new: impl FnOnce() -> Result<R, Refusal>,
+        act: impl FnOnce(&mut R) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        match playing {
+            Some(playing) => act(playing),
+            None => {
+                let mut newborn = Box::new(Self::from(new()?));
+                act(&mut newborn)?;
+                *playing = Some(newborn);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<R: Waits> Playing<R> {
+    /// Brings the timer in line with what the machine waits for now. Returns whether it is to be started.
+    pub(crate) fn arm(&mut self, tx: TxId, timers: &mut Timers) -> bool {
+        let wait = self.machine.waits_for();
+        if wait != self.timer.waits_for() {
+            self.stop(tx, timers);
+            self.timer = wait.map_or(Timer::Idle, Timer::Armed);
+        }
+        matches!(self.timer, Timer::Armed(_))
+    }
+
+    /// Starts the timer, if it is armed.
+    pub(crate) fn start(&mut self, now: Time, tx: TxId, config: &Config, timers: &mut Timers) {
+        if let Timer::Armed(wait) = self.timer {
+            let duration = wait.duration(&config.cluster.timeouts(), jitter(config.seed, tx, R::ROLE, wait));
+            let due = Time(now.0.saturating_add(duration));
+            self.timer = Timer::Started(wait, due);
+            timers.start(due, tx, R::ROLE);
+        }
+    }
+
+    /// Notes that the timer has ended: whatever the machine waits for now, it waits anew.
+    pub(crate) fn fired(&mut self) {
+        self.timer = Timer::Idle;
+    }
+
+    /// Stops the timer.
+    pub(crate) fn stop(&mut self, tx: TxId, timers: &mut Timers) {
+        if let Timer::Started(_, due) = self.timer {
+            timers.cancel(due, tx, R::ROLE);
+        }
+        self.timer = Timer::Idle;
+    }
+}
+
+impl Timer {
+    fn waits_for(self) -> Option<Wait> {
+        match self {
+            Self::Idle => None,
+            Self::Armed(wait) | Self::Started(wait, _) => Some(wait),
+        }
+    }
+}
+
+impl<R> From<R> for Playing<R> {
+    fn from(machine: R) -> Self {
+        Self { machine, timer: Timer::Idle }
+    }
+}
+
+impl<R> Deref for Playing<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.machine
+    }
+}
+
+impl<R> DerefMut for Playing<R> {
+    fn deref_mut(&mut self) -> &mut R {
+        &mut self.machine
+    }
+}
+
+impl Waits for Acceptor {
+    const ROLE: Role = Role::Acceptor;
+
+    fn waits_for(&self) -> Option<Wait> {
+        Some(self.wait())
+    }
+}
+
+impl Waits for ResourceManager {
+    const ROLE: Role = Role::ResourceManager;
+
+    fn waits_for(&self) -> Option<Wait> {
+        self.wait()
+    }
+}
+
+impl Waits for TransactionManager {
+    const ROLE: Role = Role::TransactionManager;
+
+    fn waits_for(&self) -> Option<Wait> {
+        self.wait()
+    }
+}
+
+/// A number that looks random, and is the same whenever it is asked for.
+fn jitter(seed: u64, tx: TxId, role: Role, wait: Wait) -> u64 {
+    let repetition = match wait {
+        Wait::Flush => 0,
+        Wait::Recover(repetition) | Wait::Inquire(repetition) | Wait::Repeat(repetition) => repetition,
+    };
+    let words = [tx.origin.0, tx.seq, u64::from(repetition), role as u64];
+    words.into_iter().fold(seed, |state, word| mix(state ^ word))
+}

@@ -1,0 +1,140 @@
+//! What the resource is asked, each call a task of its own.
+//!
+//! Of one transaction there is one call at a time: a verdict that comes while the vote is being considered waits, so that
+//! a resource never lets go of what it is just about to hold.
+
+use alloc::{collections::BTreeMap, sync::Arc};
+
+use ::tokio::task::{Id, JoinError, JoinSet};
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use tracing::{Instrument, debug_span};
+
+use super::Resource;
+use crate::{
+    TxId,
+    commit::{Input, Outcome, Transaction, Vote},
+};
+
+/// The calls to the resource.
+#[derive(Debug)]
+pub(super) struct Jobs<R> {
+    resource: Arc<R>,
+    calls: JoinSet<Answer>,
+    /// Which call each task is.
+    asked: HashMap<Id, (TxId, Question), FixedState>,
+    busy: BTreeMap<TxId, Busy>,
+}
+
+/// A transaction that the resource is being asked about.
+#[derive(Clone, Copy, Debug)]
+struct Busy {
+    question: Question,
+    /// The verdict that came meanwhile.
+    next: Option<Outcome>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Vote,
+    CarryOut(Outcome),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Voted(Vote),
+    CarriedOut,
+}
+
+/// A call that has come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// What the node shall hear, if anything.
+    pub(super) input: Option<Input>,
+    pub(super) panicked: bool,
+}
+
+impl<R: Resource> Jobs<R> {
+    pub(super) fn new(resource: R) -> Self {
+        let (calls, busy) = Default::default();
+        Self { resource: Arc::new(resource), calls, asked: HashMap::with_hasher(FixedState::with_seed(0)), busy }
+    }
+
+    pub(super) fn resource(&self) -> &R {
+        &self.resource
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Asks for a vote.
+    pub(super) fn vote(&mut self, transaction: Transaction) {
+        let tx = transaction.id();
+        if self.busy.contains_key(&tx) {
+            return;
+        }
+        let resource = Arc::clone(&self.resource);
+        let call = async move { Answer::Voted(resource.vote(&transaction).await) };
+        let call = self.calls.spawn(call.instrument(debug_span!("vote", %tx)));
+        self.ask(call.id(), tx, Question::Vote);
+    }
+
+    /// Asks to carry out how `tx` ended; once, however often it comes.
+    pub(super) fn carry_out(&mut self, tx: TxId, outcome: Outcome) {
+        if let Some(busy) = self.busy.get_mut(&tx) {
+            if busy.question == Question::Vote {
+                busy.next = Some(outcome);
+            }
+            return;
+        }
+        let resource = Arc::clone(&self.resource);
+        let call = async move {
+            match outcome {
+                Outcome::Committed => resource.commit(tx).await,
+                Outcome::Aborted => resource.abort(tx).await,
+            }
+            Answer::CarriedOut
+        };
+        let call = self.calls.spawn(call.instrument(debug_span!("carry_out", %tx, ?outcome)));
+        self.ask(call.id(), tx, Question::CarryOut(outcome));
+    }
+
+    fn ask(&mut self, id: Id, tx: TxId, question: Question) {
+        self.asked.insert(id, (tx, question));
+        self.busy.insert(tx, Busy { question, next: None });
+    }
+
+    /// Waits for the next call to end; `None` if there is none. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Answered> {
+        let ended = self.calls.join_next_with_id().await?;
+        self.ended(ended)
+    }
+
+    /// A call that has ended already.
+    pub(super) fn try_next(&mut self) -> Option<Answered> {
+        let ended = self.calls.try_join_next_with_id()?;
+        self.ended(ended)
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Answer), JoinError>) -> Option<Answered> {
+        let (id, answer) = match ended {
+            Ok((id, answer)) => (id, Some(answer)),
+            Err(error) => (error.id(), None),
+        };
+        let (tx, question) = self.asked.remove(&id)?;
+        if let Some(busy) = self.busy.remove(&tx)
+            && let Some(outcome) = busy.next
+        {
+            self.carry_out(tx, outcome);
+        }
+        let input = match (answer, question) {
+            (Some(Answer::Voted(vote)), _) => Some(Input::Vote { tx, vote }),
+            (Some(Answer::CarriedOut), _) => Some(Input::Finished(tx)),
+            (None, Question::Vote) => Some(Input::Vote { tx, vote: Vote::Aborted }),
+            // The node will ask again.
+            (None, Question::CarryOut(_)) => None,
+        };
+        Some(Answered { input, panicked: answer.is_none() })
+    }
+}

@@ -1,0 +1,114 @@
+//! Who waits for which outcome, and the outcomes that were known last.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+use core::{mem, ops::RangeInclusive};
+
+use ::tokio::time::Instant;
+
+use super::{Error, handle::Reply};
+use crate::{
+    TxId,
+    commit::{Outcome, TxRange},
+};
+
+/// Outcomes, awaited and remembered.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    open: BTreeMap<TxId, Interest>,
+    /// How many are waiting, those that have gone since among them.
+    waiting: usize,
+    most_waiting: usize,
+    known: BTreeMap<TxId, Outcome>,
+    /// The same, in the order in which they became known.
+    order: VecDeque<TxId>,
+    most_known: usize,
+}
+
+/// Why a transaction whose outcome is not known yet is of interest.
+#[derive(Debug, Default)]
+struct Interest {
+    /// When it was begun here.
+    begun: Option<Instant>,
+    waiting: Vec<Reply<Outcome>>,
+}
+
+impl Outcomes {
+    pub(super) fn new(most_waiting: usize, most_known: usize) -> Self {
+        let (open, known, order) = Default::default();
+        Self { open, waiting: 0, most_waiting, known, order, most_known }
+    }
+
+    /// How `tx` ended, if that became known lately.
+    pub(super) fn get(&self, tx: TxId) -> Option<Outcome> {
+        self.known.get(&tx).copied()
+    }
+
+    /// How many are waiting.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Notes that `tx` begins here now.
+    pub(super) fn begun(&mut self, tx: TxId) {
+        self.open.entry(tx).or_default().begun.get_or_insert_with(Instant::now);
+    }
+
+    /// Lets `reply` wait for the outcome of `tx`, unless too many wait already.
+    pub(super) fn wait(&mut self, tx: TxId, reply: Reply<Outcome>) {
+        if self.waiting >= self.most_waiting {
+            self.forget_who_left();
+        }
+        if self.waiting >= self.most_waiting {
+            return drop(reply.send(Err(Error::TooManyWaiting)));
+        }
+        self.waiting += 1;
+        self.open.entry(tx).or_default().waiting.push(reply);
+    }
+
+    /// The outcome of `tx` is known. Returns, the first time, when it was begun, if that was here.
+    pub(super) fn settle(&mut self, tx: TxId, outcome: Outcome) -> Option<Instant> {
+        if self.known.insert(tx, outcome).is_none() {
+            self.order.push_back(tx);
+        }
+        while self.known.len() > self.most_known
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.answer(tx, Ok(outcome))
+    }
+
+    /// All of `range` is over: whoever still waits there will never hear.
+    pub(super) fn over(&mut self, range: TxRange) {
+        let range: RangeInclusive<TxId> = range.first()..=range.last();
+        let over: Vec<TxId> = self.open.range(range).map(|(tx, _)| *tx).collect();
+        for tx in over {
+            self.answer(tx, Err(Error::Forgotten(tx)));
+        }
+    }
+
+    fn answer(&mut self, tx: TxId, result: Result<Outcome, Error>) -> Option<Instant> {
+        let Interest { begun, waiting } = self.open.remove(&tx)?;
+        self.waiting -= waiting.len();
+        for reply in waiting {
+            let _ = reply.send(result.clone());
+        }
+        begun
+    }
+
+    /// Makes room where callers have stopped waiting.
+    fn forget_who_left(&mut self) {
+        self.waiting = 0;
+        let open = mem::take(&mut self.open);
+        for (tx, mut interest) in open {
+            interest.waiting.retain(|reply| !reply.is_closed());
+            self.waiting += interest.waiting.len();
+            if interest.begun.is_some() || !interest.waiting.is_empty() {
+                self.open.insert(tx, interest);
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The ready driver: nodes as tasks of a runtime, on storages that can be held, failed and kept.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tasks, blocking threads and their clock")]
+
+mod ends;
+mod outcomes;
+mod queues;
+mod resource;
+mod scene;
+mod telemetry;
+mod writes;

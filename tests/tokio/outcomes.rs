@@ -1,0 +1,189 @@
+//! Transactions and what their callers hear of them.
+
+use synod::{
+    Refusal, TxId,
+    commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote},
+    perform::tokio::{Error, Options, Start},
+};
+
+use crate::scene::{IDS, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
+
+fn all(vote: Vote) -> [Puppet; 3] {
+    [Puppet::voting(vote), Puppet::voting(vote), Puppet::voting(vote)]
+}
+
+#[tokio::test]
+async fn a_transaction_that_all_can_commit_is_committed_known_and_forgotten_everywhere() {
+    let nodes = three(all(Vote::Prepared)).await;
+    let tx = soon(nodes[0].1.begin(IDS, "move 10")).await.unwrap();
+    assert_eq!(tx.origin, IDS[0]);
+    for (_, handle, _) in &nodes {
+        assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    }
+    for (member, handle, _) in &nodes {
+        until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+        assert_eq!(handle.metrics().await.unwrap().open, 0);
+        let asked = member.puppet.asked();
+        assert!(matches!(&asked[0], Decision::Vote(it) if it.meta() == b"move 10"), "{asked:?}");
+        assert!(asked.contains(&Decision::Commit(tx)), "{asked:?}");
+        // It is over, and still remembered.
+        assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    }
+    let completed = Decision::Completed { tx, outcome: Outcome::Committed };
+    assert!(nodes[0].0.puppet.asked().contains(&completed));
+}
+
+#[tokio::test]
+async fn one_vote_to_abort_aborts_everywhere() {
+    let [yes, _, also] = all(Vote::Prepared);
+    let nodes = three([yes, Puppet::voting(Vote::Aborted), also]).await;
+    let tx = soon(nodes[2].1.begin(IDS, "move 10")).await.unwrap();
+    for (member, handle, _) in &nodes {
+        assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Aborted);
+        until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+        assert!(!member.puppet.asked().contains(&Decision::Commit(tx)));
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_named_by_its_client_goes_through_once_wherever_it_is_begun_again() {
+    let nodes = three(all(Vote::Prepared)).await;
+    let transaction = transaction(1, &IDS);
+    for (_, handle, _) in &nodes {
+        // The last one may come when it is all over.
+        let begun = soon(handle.begin_as(transaction.clone())).await;
+        assert!(matches!(begun, Ok(()) | Err(Error::Refused(Refusal::Retired))), "{begun:?}");
+    }
+    for (member, handle, _) in &nodes {
+        assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
+        until(async || handle.status(transaction.id()).await.unwrap() == Status::Retired).await;
+        let votes = member.puppet.asked().into_iter().filter(|asked| matches!(asked, Decision::Vote(_)));
+        assert_eq!(votes.count(), 1);
+        let again = handle.begin_as(transaction.clone()).await;
+        assert!(matches!(again, Err(Error::Refused(Refusal::Retired))), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_transaction_or_is_refused_takes_no_number() {
+    let wires = Wires::default();
+    // Node 2 takes part, and is no transaction manager.
+    let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[1], &wires, Puppet::voting(Vote::Prepared));
+    let (handle, _task) = member.start(Start::Create).await;
+    let nobody = handle.begin([], "").await;
+    assert!(matches!(nobody, Err(Error::NoTransaction(TransactionError::NoParticipants))), "{nobody:?}");
+    let stranger = handle.begin([IDS[2]], "").await;
+    assert!(matches!(stranger, Err(Error::Refused(Refusal::NotAManager))), "{stranger:?}");
+    let long = handle.begin([IDS[1]], vec![0; (1 << 16) + 1]).await;
+    assert!(matches!(long, Err(Error::Refused(Refusal::MetaTooLong))), "{long:?}");
+    let first = handle.begin([IDS[1], IDS[2]], "").await.unwrap();
+    assert_eq!(first, TxId { origin: IDS[1], seq: 1 });
+    let inquired = handle.inquire(TxId { seq: 2, ..first }).await;
+    assert!(matches!(inquired, Err(Error::Refused(Refusal::UnknownTransaction))), "{inquired:?}");
+}
+
+#[tokio::test]
+async fn an_inquiry_aborts_what_a_participant_has_not_voted_on() {
+    let silent = Puppet::waiting(Vote::Prepared);
+    let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), silent);
+    // No timer will do it.
+    member.options = timeless();
+    let (handle, _task) = member.start(Start::Create).await;
+    let tx = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    soon(handle.inquire(tx)).await.unwrap();
+    assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Aborted);
+}
+
+#[tokio::test]
+async fn an_outcome_that_the_node_no_longer_remembers_is_forgotten() {
+    let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
+    member.options.outcomes = 1;
+    let (handle, _task) = member.start(Start::Create).await;
+    let first = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    until(async || handle.status(first).await.unwrap() == Status::Retired).await;
+    assert_eq!(soon(handle.outcome(first)).await.unwrap(), Outcome::Committed);
+    let second = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    until(async || handle.status(second).await.unwrap() == Status::Retired).await;
+    let forgotten = soon(handle.outcome(first)).await;
+    assert!(matches!(forgotten, Err(Error::Forgotten(tx)) if tx == first), "{forgotten:?}");
+    assert_eq!(soon(handle.outcome(second)).await.unwrap(), Outcome::Committed);
+}
+
+#[tokio::test]
+async fn who_waits_at_a_node_that_only_hears_that_it_is_over_is_told_so() {
+    let nodes = three(all(Vote::Prepared)).await;
+    // Node 3 takes no part, and is cut off while the others do it.
+    let (member, handle, _) = &nodes[2];
+    let transaction = transaction(1, &IDS[..2]);
+    let tx = transaction.id();
+    member.wires.unplug(IDS[2]);
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.outcome(tx).await }
+    });
+    soon(nodes[0].1.begin_as(transaction)).await.unwrap();
+    assert_eq!(soon(nodes[0].1.outcome(tx)).await.unwrap(), Outcome::Committed);
+    until(async || nodes[0].1.status(tx).await.unwrap() == Status::Retired).await;
+    assert!(!waiting.is_finished());
+    member.wires.plug(handle);
+    let heard = soon(waiting).await.unwrap();
+    assert!(matches!(heard, Err(Error::Forgotten(it)) if it == tx), "{heard:?}");
+}
+
+#[tokio::test]
+async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_forgotten() {
+    // Node 3 is a transaction manager that was not needed, and takes part.
+    let cluster = of([IDS[0]], [IDS[0], IDS[2]]);
+    let mut member = Member::new(&cluster, IDS[2], &Wires::default(), Puppet::voting(Vote::Prepared));
+    member.options = Options { outcomes: 1, ..timeless() };
+    let (handle, _task) = member.start(Start::Create).await;
+    let [first, second] = [1, 2].map(|seq| transaction(seq, &IDS[1..]));
+    let tx = first.id();
+    for (transaction, outcome) in [(first.clone(), Outcome::Committed), (second, Outcome::Aborted)] {
+        handle.deliver(IDS[0], vec![Message::Prepare { transaction: transaction.clone() }]);
+        until(async || handle.in_doubt().await.unwrap().len() == 1).await;
+        handle.deliver(IDS[0], vec![Message::Outcome { transaction: transaction.clone(), outcome }]);
+        // The second outcome is remembered in place of the first.
+        assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), outcome);
+        until(async || handle.in_doubt().await.unwrap().is_empty()).await;
+    }
+    // It hears as a transaction manager of what it has finished as a participant, and then that it is over.
+    handle.deliver(IDS[1], vec![Message::Begin { transaction: first }]);
+    until(async || handle.metrics().await.unwrap().decisions >= 4).await;
+    member.disk.hold();
+    handle.deliver(IDS[0], vec![Message::Retired { range: TxRange::only(tx) }]);
+    until(async || handle.metrics().await.unwrap().open == 1).await;
+    let asked = tokio::spawn(async move { handle.outcome(tx).await });
+    until(async || member.disk.is_writing()).await;
+    member.disk.release();
+    assert_eq!(soon(asked).await.unwrap().unwrap(), Outcome::Committed);
+}
+
+#[tokio::test]
+async fn as_many_wait_as_the_options_allow_and_those_who_left_make_room() {
+    let mut member = Member::new(&cluster(), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
+    member.options.waiting = 2;
+    let (handle, _task) = member.start(Start::Create).await;
+    let wait = |seq| {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.outcome(TxId { origin: IDS[0], seq }).await })
+    };
+    let waiting = [wait(1), wait(2)];
+    // Requests are taken in order: when this is answered, those two are waiting.
+    tokio::task::yield_now().await;
+    handle.metrics().await.unwrap();
+    let third = soon(wait(3)).await.unwrap();
+    assert!(matches!(third, Err(Error::TooManyWaiting)), "{third:?}");
+    waiting[0].abort();
+    until(async || waiting[0].is_finished()).await;
+    let fourth = wait(4);
+    tokio::task::yield_now().await;
+    handle.metrics().await.unwrap();
+    assert!(!fourth.is_finished());
+    soon(handle.shutdown()).await.unwrap();
+    let [_, second] = waiting;
+    for waiting in [second, fourth] {
+        let heard = soon(waiting).await.unwrap();
+        assert!(matches!(heard, Err(Error::Stopped)), "{heard:?}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Bounds: what is full drops and counts, or waits, and grows no further.
+
+use std::time::Duration;
+
+use synod::{
+    commit::{Message, Vote},
+    perform::tokio::{Error, Options, Start},
+};
+
+use crate::scene::{IDS, Member, Puppet, Wires, of, soon, transaction, until};
+
+fn member(options: Options) -> Member {
+    let cluster = of([IDS[0]], [IDS[0]]);
+    let mut member = Member::new(&cluster, IDS[1], &Wires::default(), Puppet::voting(Vote::Prepared));
+    member.options = options;
+    member
+}
+
+fn prepare(seq: u64) -> Vec<Message> {
+    vec![Message::Prepare { transaction: transaction(seq, &IDS[1..]) }]
+}
+
+#[tokio::test]
+async fn a_full_inbox_drops_packets_and_counts_them() {
+    // Little may wait behind a write, so that packets stay in the inbox.
+    let member = member(Options { inbox: 2, ahead: 1, ..Options::default() });
+    let (handle, _task) = member.start(Start::Create).await;
+    member.disk.hold();
+    assert!(handle.deliver(IDS[0], prepare(1)));
+    until(async || member.disk.is_writing()).await;
+    assert!(handle.deliver(IDS[0], prepare(2)));
+    // The node takes it, and now has enough behind the write.
+    let mut taken = 0;
+    while handle.deliver(IDS[0], prepare(3 + taken)) {
+        taken += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(taken < 10, "the inbox takes everything");
+    }
+    assert_eq!(handle.dropped(), 1);
+    assert!(!handle.clone().deliver(IDS[0], prepare(99)));
+    assert_eq!(handle.dropped(), 2);
+
+    member.disk.release();
+    until(async || handle.in_doubt().await.unwrap().len() as u64 == 2 + taken).await;
+    assert!(handle.deliver(IDS[0], prepare(100)));
+    assert_eq!(handle.dropped(), 2);
+}
+
+#[tokio::test]
+async fn a_request_waits_while_too_much_is_behind_a_write() {
+    let member = member(Options { ahead: 1, requests: 1, ..Options::default() });
+    let (handle, _task) = member.start(Start::Create).await;
+    member.disk.hold();
+    handle.deliver(IDS[0], prepare(1));
+    until(async || member.disk.is_writing()).await;
+    handle.deliver(IDS[0], prepare(2));
+    let asked: Vec<_> = (0..10)
+        .map(|_| {
+            let handle = handle.clone();
+            tokio::spawn(async move { handle.begin([IDS[1], IDS[2]], "").await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(asked.iter().all(|asked| !asked.is_finished()));
+    member.disk.release();
+    let mut names = Vec::new();
+    for asked in asked {
+        names.push(soon(asked).await.unwrap().unwrap().seq);
+    }
+    names.sort_unstable();
+    assert_eq!(names, (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn options_of_zero_are_refused() {
+    let good = Options::default();
+    let bad = [
+        ("unit", Options { unit: Duration::ZERO, ..good }),
+        ("inbox", Options { inbox: 0, ..good }),
+        ("requests", Options { requests: 0, ..good }),
+        ("waiting", Options { waiting: 0, ..good }),
+        ("outcomes", Options { outcomes: 0, ..good }),
+        ("ahead", Options { ahead: 0, ..good }),
+    ];
+    for (name, options) in bad {
+        let error = member(options).try_start(Start::Create).await.unwrap_err();
+        assert!(matches!(error, Error::ZeroOption(it) if it == name), "{name}: {error:?}");
+    }
+}

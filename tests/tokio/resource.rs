@@ -1,0 +1,101 @@
+//! What the resource is asked, and when.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use synod::{
+    TxId,
+    commit::{Config, Decision, Outcome, Status, Transaction, Vote},
+    perform::tokio::{Options, Resource, Start, spawn},
+};
+
+use crate::scene::{Disk, IDS, Member, Puppet, Wires, of, soon, transaction, until};
+
+fn alone(puppet: Puppet) -> Member {
+    Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet)
+}
+
+#[tokio::test]
+async fn a_verdict_waits_for_the_vote_that_is_being_considered() {
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let member = alone(puppet.clone());
+    let (handle, _task) = member.start(Start::Create).await;
+    let transaction = transaction(1, &IDS[..1]);
+    let tx = transaction.id();
+    soon(handle.begin_as(transaction.clone())).await.unwrap();
+    until(async || !puppet.asked().is_empty()).await;
+    soon(handle.inquire(tx)).await.unwrap();
+    assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Aborted);
+
+    let decided = Decision::Decided { tx, outcome: Outcome::Aborted };
+    assert_eq!(puppet.asked(), [Decision::Vote(transaction.clone()), decided.clone()]);
+    puppet.let_vote(1);
+    puppet.let_carry_out(1);
+    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    let completed = Decision::Completed { tx, outcome: Outcome::Aborted };
+    assert_eq!(puppet.asked(), [Decision::Vote(transaction), decided, Decision::Abort(tx), completed]);
+}
+
+#[tokio::test]
+async fn a_verdict_that_is_being_carried_out_is_not_asked_for_again() {
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let member = alone(puppet.clone());
+    let (handle, _task) = member.start(Start::Create).await;
+    let tx = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    puppet.let_vote(1);
+    assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    // The node hands it over again and again, for nobody says that it is finished.
+    let before = handle.metrics().await.unwrap().decisions;
+    until(async || handle.metrics().await.unwrap().decisions >= before + 3).await;
+    let commits = |asked: Vec<Decision>| asked.iter().filter(|asked| **asked == Decision::Commit(tx)).count();
+    assert_eq!(commits(puppet.asked()), 1);
+    puppet.let_carry_out(1);
+    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    assert_eq!(commits(puppet.asked()), 1);
+}
+
+#[tokio::test]
+async fn a_slow_resource_holds_up_nothing_but_its_own_transaction() {
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let member = alone(puppet.clone());
+    let (handle, _task) = member.start(Start::Create).await;
+    let slow = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    until(async || puppet.asked().len() == 1).await;
+    let other = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    until(async || puppet.asked().len() == 2).await;
+    soon(handle.inquire(other)).await.unwrap();
+    assert_eq!(soon(handle.outcome(other)).await.unwrap(), Outcome::Aborted);
+    assert!(matches!(handle.status(slow).await.unwrap(), Status::Open { outcome: None, .. }));
+}
+
+/// Panics when it shall vote on what says so, and the first time it shall commit.
+#[derive(Default)]
+struct Clumsy {
+    commits: AtomicUsize,
+}
+
+impl Resource for Clumsy {
+    async fn vote(&self, transaction: &Transaction) -> Vote {
+        assert_ne!(transaction.meta(), b"a banana skin");
+        Vote::Prepared
+    }
+
+    async fn commit(&self, _: TxId) {
+        assert_ne!(self.commits.fetch_add(1, Ordering::Relaxed), 0, "first time");
+    }
+}
+
+#[tokio::test]
+async fn a_vote_that_panics_aborts_and_a_commit_that_panics_is_asked_for_again() {
+    let config = Config::new(of([IDS[0]], [IDS[0]]), IDS[0], 1);
+    let port = Wires::default().port(IDS[0]);
+    let spawned =
+        spawn(config, Start::Create, Disk::default(), port, Clumsy::default(), Options::default()).await.unwrap();
+    let handle = spawned.0;
+    let slips = soon(handle.begin([IDS[0]], "a banana skin")).await.unwrap();
+    assert_eq!(soon(handle.outcome(slips)).await.unwrap(), Outcome::Aborted);
+    let walks = soon(handle.begin([IDS[0]], "a carpet")).await.unwrap();
+    assert_eq!(soon(handle.outcome(walks)).await.unwrap(), Outcome::Committed);
+    for tx in [slips, walks] {
+        until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    }
+}

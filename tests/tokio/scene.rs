@@ -1,0 +1,332 @@
+//! Nodes in one process, and what they are made of.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use synod::{
+    NodeId, Packet, Quorums, TxId,
+    commit::{Cluster, ClusterId, Config, Decision, Key, Message, Outcome, Record, Timeouts, Transaction, Vote},
+    perform::{
+        Storage, Transport,
+        tokio::{Error, Handle, Options, Resource, Start, spawn},
+    },
+};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
+
+/// Whatever must happen happens within this time, on a slow machine too.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+pub(crate) type Task = JoinHandle<Result<(), Error>>;
+
+/// A node that is an acceptor, a transaction manager and a participant, as all three are here.
+pub(crate) const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// Waits for `future`, which must not take for ever.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(BOUND, future).await.expect("it takes for ever")
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
+    soon(async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Three nodes that play all roles.
+pub(crate) fn cluster() -> Cluster {
+    of(IDS, IDS)
+}
+
+/// A cluster of `acceptors` and `managers`, which is quick to ask again.
+pub(crate) fn of<const A: usize, const M: usize>(acceptors: [NodeId; A], managers: [NodeId; M]) -> Cluster {
+    let quorums = Quorums::majority(acceptors).unwrap();
+    let timeouts = Timeouts { flush: 10, recover: 200, inquire: 100, repeat: 50, ceiling: 500 };
+    Cluster::new(ClusterId([5; 16]), quorums, managers).unwrap().with_timeouts(timeouts).unwrap()
+}
+
+/// A disk that outlives its node. A clone is another handle to it.
+#[derive(Clone, Default)]
+pub(crate) struct Disk(Arc<(Mutex<Plates>, Condvar)>);
+
+#[derive(Default)]
+struct Plates {
+    records: BTreeMap<Key, Record>,
+    /// How many records each batch had.
+    batches: Vec<usize>,
+    held: bool,
+    /// Whether a write is being held.
+    writing: bool,
+    broken: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the disk is broken")]
+pub(crate) struct Broken;
+
+impl Disk {
+    /// From now on no write comes to its end.
+    pub(crate) fn hold(&self) {
+        self.plates().held = true;
+    }
+
+    /// Lets writes come to their end again.
+    pub(crate) fn release(&self) {
+        self.plates().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// From now on every write fails.
+    pub(crate) fn smash(&self) {
+        self.plates().broken = true;
+    }
+
+    pub(crate) fn repair(&self) {
+        self.plates().broken = false;
+    }
+
+    pub(crate) fn is_writing(&self) -> bool {
+        self.plates().writing
+    }
+
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.plates().batches.clone()
+    }
+
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.plates().records.values().cloned().collect()
+    }
+
+    /// How many handles to it there are.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    fn plates(&self) -> MutexGuard<'_, Plates> {
+        self.0.0.lock().unwrap()
+    }
+}
+
+impl Storage for Disk {
+    type Error = Broken;
+
+    fn load(&mut self) -> Result<Vec<Record>, Broken> {
+        Ok(self.records())
+    }
+
+    fn persist(&mut self, records: &[Record]) -> Result<(), Broken> {
+        let mut plates = self.plates();
+        plates.writing = true;
+        plates = self.0.1.wait_while(plates, |plates| plates.held).unwrap();
+        plates.writing = false;
+        if plates.broken {
+            return Err(Broken);
+        }
+        plates.batches.push(records.len());
+        for record in records {
+            if record.is_tombstone() {
+                plates.records.remove(&record.key());
+            } else {
+                plates.records.insert(record.key(), record.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The network: everyone's handle, and what was sent to whom is not here.
+#[derive(Clone, Default)]
+pub(crate) struct Wires(Arc<Mutex<Switchboard>>);
+
+#[derive(Default)]
+struct Switchboard {
+    handles: BTreeMap<NodeId, Handle>,
+    lost: Vec<Packet<Message>>,
+}
+
+pub(crate) struct Port {
+    from: NodeId,
+    wires: Wires,
+}
+
+impl Wires {
+    pub(crate) fn port(&self, from: NodeId) -> Port {
+        Port { from, wires: self.clone() }
+    }
+
+    pub(crate) fn plug(&self, handle: &Handle) {
+        self.0.lock().unwrap().handles.insert(handle.node(), handle.clone());
+    }
+
+    pub(crate) fn unplug(&self, node: NodeId) {
+        self.0.lock().unwrap().handles.remove(&node);
+    }
+
+    /// What was sent to nodes that are not there, since this was asked last.
+    pub(crate) fn lost(&self) -> Vec<Packet<Message>> {
+        std::mem::take(&mut self.0.lock().unwrap().lost)
+    }
+}
+
+impl Transport for Port {
+    fn send(&mut self, packet: Packet<Message>) {
+        let mut board = self.wires.0.lock().unwrap();
+        match board.handles.get(&packet.to) {
+            Some(handle) => drop(handle.deliver(self.from, packet.messages)),
+            None => board.lost.push(packet),
+        }
+    }
+}
+
+/// A resource that votes when it is let to, and remembers what it was asked.
+#[derive(Clone)]
+pub(crate) struct Puppet(Arc<Strings>);
+
+struct Strings {
+    vote: Vote,
+    asked: Mutex<Vec<Decision>>,
+    /// One permit for each vote that may be given.
+    votes: Semaphore,
+    /// One permit for each verdict that may be carried out.
+    verdicts: Semaphore,
+}
+
+impl Puppet {
+    /// Votes at once.
+    pub(crate) fn voting(vote: Vote) -> Self {
+        let (votes, verdicts) = (Semaphore::new(Semaphore::MAX_PERMITS), Semaphore::new(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Strings { vote, asked: Mutex::default(), votes, verdicts }))
+    }
+
+    /// Votes, and carries out, when told to.
+    pub(crate) fn waiting(vote: Vote) -> Self {
+        let (votes, verdicts) = (Semaphore::new(0), Semaphore::new(0));
+        Self(Arc::new(Strings { vote, asked: Mutex::default(), votes, verdicts }))
+    }
+
+    pub(crate) fn let_vote(&self, times: usize) {
+        self.0.votes.add_permits(times);
+    }
+
+    pub(crate) fn let_carry_out(&self, times: usize) {
+        self.0.verdicts.add_permits(times);
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Decision> {
+        self.0.asked.lock().unwrap().clone()
+    }
+
+    fn note(&self, decision: Decision) {
+        self.0.asked.lock().unwrap().push(decision);
+    }
+}
+
+impl Resource for Puppet {
+    async fn vote(&self, transaction: &Transaction) -> Vote {
+        self.note(Decision::Vote(transaction.clone()));
+        self.0.votes.acquire().await.unwrap().forget();
+        self.0.vote
+    }
+
+    async fn commit(&self, tx: TxId) {
+        self.note(Decision::Commit(tx));
+        self.0.verdicts.acquire().await.unwrap().forget();
+    }
+
+    async fn abort(&self, tx: TxId) {
+        self.note(Decision::Abort(tx));
+        self.0.verdicts.acquire().await.unwrap().forget();
+    }
+
+    fn decided(&self, tx: TxId, outcome: Outcome) {
+        self.note(Decision::Decided { tx, outcome });
+    }
+
+    fn completed(&self, tx: TxId, outcome: Outcome) {
+        self.note(Decision::Completed { tx, outcome });
+    }
+}
+
+/// One node, with all that it needs to be started again.
+pub(crate) struct Member {
+    pub(crate) cluster: Cluster,
+    pub(crate) id: NodeId,
+    pub(crate) disk: Disk,
+    pub(crate) wires: Wires,
+    pub(crate) puppet: Puppet,
+    pub(crate) options: Options,
+}
+
+impl Member {
+    pub(crate) fn new(cluster: &Cluster, id: NodeId, wires: &Wires, puppet: Puppet) -> Self {
+        let (disk, options) = (Disk::default(), Options::default());
+        Self { cluster: cluster.clone(), id, disk, wires: wires.clone(), puppet, options }
+    }
+
+    pub(crate) async fn try_start(&self, start: Start) -> Result<(Handle, Task), Error> {
+        let config = Config::new(self.cluster.clone(), self.id, self.id.0);
+        let (disk, port, puppet) = (self.disk.clone(), self.wires.port(self.id), self.puppet.clone());
+        spawn(config, start, disk, port, puppet, self.options).await
+    }
+
+    /// Starts it, and plugs it in.
+    pub(crate) async fn start(&self, start: Start) -> (Handle, Task) {
+        let (handle, task) = self.try_start(start).await.unwrap();
+        self.wires.plug(&handle);
+        (handle, task)
+    }
+
+    /// Pulls the plug: what is in memory is lost.
+    pub(crate) async fn crash(&self, task: Task) {
+        self.wires.unplug(self.id);
+        task.abort();
+        assert!(soon(task).await.unwrap_err().is_cancelled());
+    }
+}
+
+impl Drop for Member {
+    /// A test that fails must not wait for ever for its disk.
+    fn drop(&mut self) {
+        self.disk.release();
+    }
+}
+
+/// Three nodes that play all roles, with these resources.
+pub(crate) async fn three(puppets: [Puppet; 3]) -> Vec<(Member, Handle, Task)> {
+    three_with(puppets, Options::default()).await
+}
+
+/// Options by which no timer ever ends.
+pub(crate) fn timeless() -> Options {
+    Options { unit: Duration::from_secs(3_600), ..Options::default() }
+}
+
+pub(crate) async fn three_with(puppets: [Puppet; 3], options: Options) -> Vec<(Member, Handle, Task)> {
+    let wires = Wires::default();
+    let mut nodes = Vec::new();
+    for (id, puppet) in IDS.into_iter().zip(puppets) {
+        let mut member = Member::new(&cluster(), id, &wires, puppet);
+        member.options = options;
+        let (handle, task) = member.start(Start::Create).await;
+        nodes.push((member, handle, task));
+    }
+    nodes
+}
+
+/// A transaction that a client named.
+pub(crate) fn transaction(seq: u64, participants: &[NodeId]) -> Transaction {
+    Transaction::new(TxId { origin: NodeId(9), seq }, participants, b"from the client").unwrap()
+}
+
+impl fmt::Debug for Puppet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Puppet").field(&self.asked()).finish()
+    }
+}

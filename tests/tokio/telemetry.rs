@@ -1,0 +1,215 @@
+//! What a node says of itself through `metrics` and `tracing`, and that the table has it all.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use synod::{
+    commit::{Message, Outcome, Status, Vote},
+    perform::tokio::Start,
+};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+use crate::scene::{IDS, Member, Puppet, Wires, of, soon, transaction, until};
+
+const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
+
+/// Keeps the last value, or the sum, of everything by name and labels.
+#[derive(Clone, Default)]
+struct Book(Arc<Mutex<BTreeMap<String, Arc<Cell>>>>);
+
+#[derive(Default)]
+struct Cell(AtomicU64);
+
+impl Book {
+    fn cell(&self, key: &Key) -> Arc<Cell> {
+        let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let name = format!("{}{{{}}}", key.name(), labels.join(","));
+        Arc::clone(self.0.lock().unwrap().entry(name).or_default())
+    }
+
+    fn get(&self, name: &str, more: &str) -> u64 {
+        let name = format!("{name}{{cluster={},node=1{more}}}", "05".repeat(16));
+        self.0.lock().unwrap().get(&name).unwrap_or_else(|| panic!("no {name}")).0.load(Ordering::Relaxed)
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.0.lock().unwrap().keys().map(|name| name.split('{').next().unwrap().to_owned()).collect()
+    }
+}
+
+impl CounterFn for Cell {
+    fn increment(&self, value: u64) {
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl GaugeFn for Cell {
+    fn increment(&self, _: f64) {
+        unimplemented!("gauges are set")
+    }
+
+    fn decrement(&self, _: f64) {
+        unimplemented!("gauges are set")
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value as u64, Ordering::Relaxed);
+    }
+}
+
+/// Counts how much was recorded.
+impl HistogramFn for Cell {
+    fn record(&self, _: f64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Recorder for Book {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.cell(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.cell(key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.cell(key))
+    }
+}
+
+/// Keeps the names of spans, and the texts of events.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<Entry>>>);
+
+/// A name or a text, and the names of its fields.
+type Entry = (String, Vec<String>);
+
+struct Fields<'a>(&'a mut String, &'a mut Vec<String>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            *self.0 = format!("{value:?}");
+        } else {
+            self.1.push(field.name().to_owned());
+        }
+    }
+}
+
+impl Subscriber for Diary {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("synod")
+    }
+
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        let fields = span.metadata().fields().iter().map(|field| field.name().to_owned()).collect();
+        let mut entries = self.0.lock().unwrap();
+        entries.push((format!("span {}", span.metadata().name()), fields));
+        span::Id::from_u64(entries.len() as u64)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let (mut text, mut fields) = (String::new(), Vec::new());
+        event.record(&mut Fields(&mut text, &mut fields));
+        self.0.lock().unwrap().push((text, fields));
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
+    let (book, diary) = (Book::default(), Diary::default());
+    // Nodes run on this very thread.
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let _subscriber = tracing::subscriber::set_default(diary.clone());
+
+    let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
+    let (handle, task) = member.start(Start::Create).await;
+    let tx = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    // Node 3 is no transaction manager.
+    handle.deliver(IDS[2], vec![Message::Prepare { transaction: transaction(1, &IDS[..1]) }]);
+    until(async || handle.metrics().await.unwrap().refusals().count() == 1).await;
+    member.disk.smash();
+    // It is node 1's vote whose write fails.
+    soon(handle.begin([IDS[0], IDS[1]], "")).await.unwrap();
+    assert!(soon(task).await.unwrap().is_err());
+    handle.deliver(IDS[1], Vec::new());
+
+    let metrics = [
+        ("synod_outcomes_total", ",outcome=committed", 1),
+        ("synod_outcomes_total", ",outcome=aborted", 0),
+        ("synod_outcome_seconds", "", 1),
+        ("synod_refusals_total", ",reason=NotAManager", 1),
+        ("synod_violations_total", "", 0),
+        ("synod_packets_dropped_total", "", 1),
+        ("synod_resource_panics_total", "", 0),
+        ("synod_retired_ranges", "", 1),
+        ("synod_waiting_callers", "", 0),
+        ("synod_open_transactions", "", 1),
+    ];
+    for (name, more, value) in metrics {
+        assert_eq!(book.get(name, more), value, "{name}{more}");
+    }
+    let batches = member.disk.batches().len() as u64;
+    // The identity was written before the task began.
+    for name in ["synod_writes_total", "synod_batch_records", "synod_write_seconds"] {
+        assert_eq!(book.get(name, ""), batches - 1, "{name}");
+    }
+    assert!(book.get("synod_records_total", "") >= batches && book.get("synod_steps_total", "") > 3);
+    for name in book.names() {
+        assert!(TABLE.contains(&format!("| `{name}` |")), "{name} is not in the table");
+    }
+
+    let entries = diary.0.lock().unwrap().clone();
+    let (started, stopped) = (entries.iter().position(|(it, _)| it == "started"), entries.len() - 1);
+    assert_eq!((started, entries[stopped].0.as_str()), (Some(1), "stopped"), "{entries:?}");
+    let seen: BTreeSet<&str> = entries.iter().map(|(text, _)| text.as_str()).collect();
+    let due = [
+        "span node",
+        "span vote",
+        "span carry_out",
+        "span flush",
+        "started",
+        "begun",
+        "voted",
+        "decided",
+        "completed",
+        "refused",
+        "written",
+        "stopped",
+    ];
+    assert_eq!(seen, BTreeSet::from(due));
+    for (text, fields) in entries {
+        let name = text.strip_prefix("span ").unwrap_or(&text);
+        for word in std::iter::once(name).chain(fields.iter().map(String::as_str)) {
+            assert!(TABLE.contains(&format!("`{word}`")), "{word} of {text} is not in the table");
+        }
+    }
+}
