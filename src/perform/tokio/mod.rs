@@ -125,17 +125,9 @@ pub use self::{
     options::Options,
     resource::Resource,
 };
-use super::{Driver, DriverError, Storage, Transport};
+pub use super::Start;
+use super::{Driver, Storage, Transport};
 use crate::commit::Config;
-
-/// What a node is started from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Nothing: its id was never used, and the storage is blank. An error if it is not.
-    Create,
-    /// What its storage holds. An error if that is blank, or another node's.
-    Restore,
-}
 
 /// Starts a node on the current runtime, whose time must be enabled.
 ///
@@ -145,7 +137,7 @@ pub enum Start {
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
-    storage: S,
+    mut storage: S,
     transport: T,
     resource: R,
     options: Options,
@@ -157,7 +149,7 @@ where
 {
     options.check()?;
     let (cluster, id) = (config.cluster.id(), config.id);
-    let open = move || open(config, start, storage);
+    let open = move || Driver::open(config, start, &mut storage).map(|driver| (driver, storage));
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
     let (node, outbox) = driver.into_parts();
@@ -179,12 +171,4 @@ where
     let span = info_span!("node", cluster = telemetry::name(cluster), id = id.0);
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))
-}
-
-fn open<S: Storage>(config: Config, start: Start, mut storage: S) -> Result<(Driver, S), DriverError<S::Error>> {
-    let driver = match start {
-        Start::Create => Driver::create(config, &mut storage)?,
-        Start::Restore => Driver::restore(config, &mut storage)?,
-    };
-    Ok((driver, storage))
 }
