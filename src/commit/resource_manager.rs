@@ -372,8 +372,10 @@ impl ResourceManager {
         let (Some(vote), None) = (self.vote, self.outcome) else { return };
         self.manager = self.cluster.manager_after(self.manager);
         self.send_vote(vote, Targets::All, effects);
-        if self.began {
-            // Nobody else may have been asked yet, and to inquire would be to abort.
+        // Nobody else may have been asked yet, and to inquire would be to abort. But when every transaction manager was
+        // turned to twice, they may all be full: none has room for what begins, and each for what is to end.
+        let patience = self.cluster.managers().len().saturating_mul(2);
+        if self.began && (self.repetitions as usize) < patience {
             self.send_begin(effects);
         } else {
             let message = Message::Inquire { transaction: self.transaction.clone() };
