@@ -106,8 +106,7 @@ async fn used_storage_is_not_created_on_and_blank_storage_is_not_restored() {
     assert!(matches!(&used, Error::Start(cause) if cause.to_string().contains("in use")), "{used:?}");
     member.id = IDS[2];
     let other = member.try_start(Start::Restore).await.unwrap_err();
-    let Error::Start(cause) = &other else { panic!("{other:?}") };
-    assert_eq!(cause.to_string(), "the storage belongs to node n2");
+    assert!(matches!(&other, Error::Start(cause) if cause.to_string().contains("node n2")), "{other:?}");
 }
 
 #[tokio::test]

@@ -126,7 +126,11 @@ pub use self::{
     resource::Resource,
 };
 pub use super::Start;
+<<<<<<< HEAD
 use super::{Driver, DriverError, Storage, Transport};
+=======
+use super::{Driver, Storage, Transport};
+>>>>>>> main
 use crate::commit::Config;
 
 /// Starts a node on the current runtime, whose time must be enabled.
@@ -137,7 +141,7 @@ use crate::commit::Config;
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
-    storage: S,
+    mut storage: S,
     transport: T,
     resource: R,
     options: Options,
@@ -149,7 +153,7 @@ where
 {
     options.check()?;
     let (cluster, id) = (config.cluster.id(), config.id);
-    let open = move || open(config, start, storage);
+    let open = move || Driver::open(config, start, &mut storage).map(|driver| (driver, storage));
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
     let (node, outbox) = driver.into_parts();
@@ -172,8 +176,11 @@ where
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }
+<<<<<<< HEAD
 
 fn open<S: Storage>(config: Config, start: Start, mut storage: S) -> Result<(Driver, S), DriverError<S::Error>> {
     let driver = Driver::open(config, start, &mut storage)?;
     Ok((driver, storage))
 }
+=======
+>>>>>>> main
