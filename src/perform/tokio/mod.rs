@@ -126,11 +126,7 @@ pub use self::{
     resource::Resource,
 };
 pub use super::Start;
-<<<<<<< HEAD
-use super::{Driver, DriverError, Storage, Transport};
-=======
 use super::{Driver, Storage, Transport};
->>>>>>> main
 use crate::commit::Config;
 
 /// Starts a node on the current runtime, whose time must be enabled.
@@ -176,11 +172,3 @@ where
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }
-<<<<<<< HEAD
-
-fn open<S: Storage>(config: Config, start: Start, mut storage: S) -> Result<(Driver, S), DriverError<S::Error>> {
-    let driver = Driver::open(config, start, &mut storage)?;
-    Ok((driver, storage))
-}
-=======
->>>>>>> main
