@@ -127,7 +127,9 @@ impl Group {
         let place = at.0 as usize;
         // The input is dropped by the step: what it frees does not count.
         allocated[place] += measure(|| nodes[place].step_into(input, effects)).count_total;
-        effects.drain(..).collect()
+        let mut all = Vec::with_capacity(effects.len());
+        all.append(effects);
+        all
     }
 
     /// Runs a transaction until every resource manager has finished it and every acceptor has acknowledged that.
