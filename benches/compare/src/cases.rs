@@ -10,26 +10,27 @@ pub struct Case {
     pub who: &'static str,
     /// How many decisions are under way at a time.
     pub in_flight: usize,
-    /// Whether what a decision leaves to be done counts.
-    pub whole: bool,
+    /// What of a decision counts.
+    pub extent: Extent,
     /// Makes the cluster.
     pub make: Box<dyn Fn() -> Box<dyn Subject>>,
 }
 
-impl Case {
-    /// How many decisions are made in one go.
-    pub fn batch(&self) -> usize {
-        self.in_flight.max(OPEN)
-    }
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// A decision, and what it leaves to be done, if it does.
+    Whole,
+    /// Up to the decision. What it leaves to be done is done, but not measured.
+    Decision,
+}
 
+impl Case {
     /// The row's name, by which it can be asked for.
     pub fn name(&self) -> String {
         format!("{} | {} | {}", self.group, self.who, self.in_flight)
     }
 }
-
-/// How many transactions are decided one at a time before they are completed together, where completion is not measured.
-const OPEN: usize = 256;
 
 /// One at a time, and many.
 const IN_FLIGHT: [usize; 2] = [1, 1_000];
@@ -66,7 +67,7 @@ fn decrees(cases: &mut Vec<Case>, in_flight: usize, full: bool) {
     for acceptors in [3, 5] {
         let group = format!("one value, {acceptors} acceptors, {phases}");
         let mut add = |who, make: Box<dyn Fn() -> Box<dyn Subject>>| {
-            cases.push(Case { group: group.clone(), who, in_flight, whole: false, make });
+            cases.push(Case { group: group.clone(), who, in_flight, extent: Extent::Whole, make });
         };
         match acceptors {
             3 => add("floor", Box::new(move || Box::new(floor::decree::Floor::<3>::new(in_flight, full)))),
@@ -79,14 +80,13 @@ fn decrees(cases: &mut Vec<Case>, in_flight: usize, full: bool) {
 fn commits<const N: usize, const A: usize>(cases: &mut Vec<Case>, in_flight: usize, faster: bool) {
     let mode = if faster { "Faster" } else { "Paxos Commit" };
     let f = A / 2;
-    for whole in [false, true] {
-        let end = if whole { ", to the end" } else { "" };
+    for extent in [Extent::Decision, Extent::Whole] {
+        let end = if extent == Extent::Whole { ", to the end" } else { "" };
         let group = format!("{mode}, N={N}, F={f}{end}");
         let mut add = |who, make: Box<dyn Fn() -> Box<dyn Subject>>| {
-            cases.push(Case { group: group.clone(), who, in_flight, whole, make });
+            cases.push(Case { group: group.clone(), who, in_flight, extent, make });
         };
-        let open = in_flight.max(OPEN);
-        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(in_flight, open, faster))));
+        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(in_flight, faster))));
         add("synod", Box::new(move || Box::new(synods::commit::Synod::new(N, f, in_flight, faster))));
     }
 }
