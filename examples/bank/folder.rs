@@ -49,13 +49,17 @@ impl Folder {
     /// The folder at `path`. If it is new, every node is created there, all at once or not at all: from then on, they can
     /// only be restored.
     pub(crate) fn open(path: &Path, cast: Cast, cluster: Cluster, seed: u64) -> Result<Self, FolderError> {
-        let databases = path.join("databases");
-        let folder = Self { databases: databases.clone(), cast, cluster, seed };
-        if !databases.exists() {
-            create_whole(&databases, |fresh| Self { databases: fresh.into(), ..folder.clone() }.create())?;
+        let folder = Self::of(path, cast, cluster, seed);
+        if !folder.databases.exists() {
+            create_whole(&folder.databases, |fresh| Self { databases: fresh.into(), ..folder.clone() }.create())?;
         }
         folder.check()?;
         Ok(folder)
+    }
+
+    /// The folder at `path`, as it is.
+    pub(crate) fn of(path: &Path, cast: Cast, cluster: Cluster, seed: u64) -> Self {
+        Self { databases: path.join("databases"), cast, cluster, seed }
     }
 
     /// A node and its handlers, from its database.
@@ -122,7 +126,7 @@ impl Folder {
         database.keyspace("settings", KeyspaceCreateOptions::default).map_err(FolderError::Teller)
     }
 
-    fn config(&self, name: Name) -> Config {
+    pub(crate) fn config(&self, name: Name) -> Config {
         let node = self.cast.node(name);
         Config::new(self.cluster.clone(), node, self.seed.wrapping_mul(1_000).wrapping_add(node.0))
     }

@@ -19,15 +19,15 @@ const ACCOUNTS: u32 = 500;
 /// Of a thousand payments, how many try to spend what is not there.
 const OVERDRAFTS: u64 = 35;
 
-struct Maker {
+/// Makes transfers up, and keeps in mind who can pay.
+pub(crate) struct Maker {
     random: u64,
     balances: BTreeMap<Account, i64>,
 }
 
 /// Writes `count` transfers as CSV.
 pub(crate) fn generate(count: u64, seed: u64, out: impl io::Write) -> csv::Result<()> {
-    let balances = (1..=ACCOUNTS).map(|number| (Account(number), OPENING.0)).collect();
-    let mut maker = Maker { random: seed, balances };
+    let mut maker = Maker::new(seed);
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(["id", "purpose", "legs"])?;
     for id in 1..=count {
@@ -43,7 +43,17 @@ pub(crate) fn generate(count: u64, seed: u64, out: impl io::Write) -> csv::Resul
 }
 
 impl Maker {
-    fn transfer(&mut self) -> (&'static str, Vec<Leg>) {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: seed, balances: Self::accounts().map(|account| (account, OPENING.0)).collect() }
+    }
+
+    /// All accounts that may have to do with a transfer.
+    pub(crate) fn accounts() -> impl Iterator<Item = Account> {
+        (1..=ACCOUNTS).map(Account)
+    }
+
+    /// The next transfer: what for, and its legs.
+    pub(crate) fn transfer(&mut self) -> (&'static str, Vec<Leg>) {
         match self.below(100) {
             0..50 => ("purchase", self.pay(1, 1, Self::shop, 200, 12_000)),
             50..70 => ("gift", self.pay(1, 1, Self::customer, 500, 20_000)),

@@ -113,7 +113,8 @@ impl Books {
 }
 
 impl Ledger {
-    /// The branch as its database holds it: `records` tell what it is prepared for and in doubt about.
+    /// The branch as its database holds it: `records` tell what it is prepared for and in doubt about. What the books say
+    /// was applied is so no longer, even if the record of that is not written yet.
     pub(crate) fn restore(books: Books, cast: Cast, name: Name, records: &[Record]) -> Result<Self, BookError> {
         let entries = books.entries()?;
         let (prepared, held, staged) = Default::default();
@@ -122,6 +123,7 @@ impl Ledger {
             if let Record::ResourceManager(record) = record
                 && record.vote == Some(Vote::Prepared)
                 && record.finished.is_none()
+                && !ledger.books.has_applied(record.transaction.id().seq)?
             {
                 ledger.hold(&record.transaction);
             }

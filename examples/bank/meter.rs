@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use synod::{
     Packet, TxId,
     commit::{Message, Record},
@@ -10,7 +11,8 @@ use synod::{
 use crate::cast::Cast;
 
 /// Counts of one node, or of all.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Counts", into = "Counts")]
 pub(crate) struct Meter {
     costs: HashMap<TxId, Cost>,
     /// Transactions that a transaction manager tried a ballot above 0 for.
@@ -22,10 +24,19 @@ pub(crate) struct Meter {
 }
 
 /// What one transaction cost until all of its branches knew the outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) messages: u64,
     pub(crate) writes: u64,
+}
+
+/// A meter as lists, to be sent.
+#[derive(Serialize, Deserialize)]
+struct Counts {
+    costs: Vec<(TxId, Cost)>,
+    recovered: Vec<TxId>,
+    syncs: u64,
+    packets: u64,
 }
 
 impl Meter {
@@ -77,6 +88,11 @@ impl Meter {
         }
     }
 
+    /// Forgets what transactions cost, and keeps the rest.
+    pub(crate) fn forget_costs(&mut self) {
+        self.costs.clear();
+    }
+
     pub(crate) fn of(&self, tx: TxId) -> Cost {
         self.costs.get(&tx).copied().unwrap_or_default()
     }
@@ -88,6 +104,18 @@ impl Meter {
 
     fn cost(&mut self, tx: TxId) -> &mut Cost {
         self.costs.entry(tx).or_default()
+    }
+}
+
+impl From<Meter> for Counts {
+    fn from(Meter { costs, recovered, syncs, packets }: Meter) -> Self {
+        Self { costs: costs.into_iter().collect(), recovered: recovered.into_iter().collect(), syncs, packets }
+    }
+}
+
+impl From<Counts> for Meter {
+    fn from(Counts { costs, recovered, syncs, packets }: Counts) -> Self {
+        Self { costs: costs.into_iter().collect(), recovered: recovered.into_iter().collect(), syncs, packets }
     }
 }
 

@@ -7,9 +7,8 @@ use synod::commit::Outcome;
 
 use crate::{
     audit::Audit,
-    bank::Tally,
     cast::Cast,
-    meter::{Cost, paper},
+    meter::{Cost, Meter, paper},
     money::grouped,
     teller::Teller,
 };
@@ -18,7 +17,9 @@ use crate::{
 pub(crate) struct Report<'a> {
     pub(crate) cast: Cast,
     pub(crate) faster: bool,
-    pub(crate) tally: &'a Tally,
+    /// What the transfers are called.
+    pub(crate) transfers: &'a str,
+    pub(crate) meter: &'a Meter,
     pub(crate) teller: &'a Teller,
     pub(crate) audit: &'a Audit,
     pub(crate) took: Duration,
@@ -42,7 +43,7 @@ impl Report<'_> {
         let none = String::new;
 
         let (committed, aborted) = self.outcomes();
-        row("transfers in the file", count(self.teller.transfers().len()), none());
+        row(self.transfers, count(self.teller.transfers().len()), none());
         row("  committed", count(committed), none());
         row("  aborted: an account could not pay", count(aborted.refused), none());
         row("  aborted: a crash cost a vote", count(aborted.unvoted), none());
@@ -59,10 +60,10 @@ impl Report<'_> {
             row("  stable writes per commit", figure(here.0), figure(paper.0));
             row("  messages per commit", figure(here.1), figure(paper.1));
             let each = |all: u64| figure(all as f64 / now as f64);
-            row("  packets per transfer, messages sharing them", each(self.tally.meter.packets), none());
-            row("  disk syncs per transfer, writes sharing them", each(self.tally.meter.syncs), none());
+            row("  packets per transfer, messages sharing them", each(self.meter.packets), none());
+            row("  disk syncs per transfer, writes sharing them", each(self.meter.syncs), none());
         }
-        row("recovered at a ballot above 0", count(self.tally.meter.recovered()), none());
+        row("recovered at a ballot above 0", count(self.meter.recovered()), none());
         row("money before", self.audit.before.to_string(), none());
         row("money after", self.audit.after.to_string(), none());
         table
@@ -102,7 +103,7 @@ impl Report<'_> {
     fn costs(&self) -> Option<((f64, f64), (f64, f64))> {
         let (mut count, mut here, mut there) = (0, Cost::default(), Cost::default());
         for transfer in self.teller.transfers() {
-            let cost = self.tally.meter.of(transfer.tx());
+            let cost = self.meter.of(transfer.tx());
             // Transfers of earlier runs cost nothing in this one.
             if self.teller.results().get(&transfer.tx()) == Some(&Outcome::Committed) && cost != Cost::default() {
                 let figure = paper(&self.cast, transfer.branches(&self.cast).len() as u64, self.faster);

@@ -60,8 +60,9 @@ pub struct Node {
     now: Option<Time>,
     /// Effects that the next step has to begin with.
     owed: Vec<Effect>,
-    /// Empty between steps; kept for its room.
+    /// Empty between steps; kept for their room.
     due: Vec<(TxId, Role)>,
+    over: Vec<TxId>,
 }
 
 /// What the open transactions share.
@@ -93,6 +94,7 @@ impl Node {
             now: None,
             owed: Vec::new(),
             due: Vec::new(),
+            over: Vec::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which inputs a node refuses, and why.
 
+use alloc::vec::Vec;
+
 use super::{
     super::{Config, Input, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
     Node,
@@ -73,8 +75,10 @@ impl Node {
         match message {
             Message::Retired { range } => {
                 self.check_may_retire(from, *range)?;
-                let pieces = self.retirable(*range, &self.open_in(*range));
-                return if pieces.is_empty() { Err(Refusal::RetiredUnfinished) } else { Ok(()) };
+                let mut open = Vec::new();
+                self.open_in(*range, &mut open);
+                let over = range.without_all(self.staying(&open)).next();
+                return over.map(drop).ok_or(Refusal::RetiredUnfinished);
             }
             Message::RetiredNoted { .. } if self.config.cluster.keeps_retired(from) => return Ok(()),
             Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),

@@ -1,0 +1,139 @@
+//! Who plays: three processes that are acceptors and transaction managers at once, and four branches.
+
+use std::{fmt, str::FromStr};
+
+use synod::{
+    NodeId, QuorumError, Quorums,
+    commit::{Cluster, ClusterId, ConfigError, Learning, Targets, Timeouts},
+};
+
+use crate::transfer::Account;
+
+/// The cluster's name.
+pub(crate) const CLUSTER: ClusterId = ClusterId(*b"the bank's seven");
+
+/// The number of the client who makes the transfers, and the origin of their names. No node has it.
+pub(crate) const TELLER: NodeId = NodeId(0);
+
+/// The number of the client who asks how things are.
+pub(crate) const OPERATOR: NodeId = NodeId(100);
+
+/// How many there are of each. Their node ids are 1, 2, 3 and so on: managers, branches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cast {
+    pub(crate) branches: u64,
+    /// Acceptors, each of which is a transaction manager too.
+    pub(crate) acceptors: u64,
+}
+
+/// The cast of this play.
+pub(crate) const CAST: Cast = Cast { branches: 4, acceptors: 3 };
+
+/// The name of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Name {
+    /// An acceptor and transaction manager.
+    Manager(u64),
+    /// A resource manager.
+    Branch(u64),
+}
+
+/// How the nodes go about it.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Style {
+    /// Faster Paxos Commit: acceptors tell the branches directly, one message delay less
+    #[arg(long)]
+    pub(crate) faster: bool,
+
+    /// Which acceptors get a first vote: one quorum, as the paper counts, or all, so that a dead one delays nothing
+    /// [default: quorum; for chaos: all]
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
+    pub(crate) votes: Option<Votes>,
+}
+
+/// Which acceptors get a first vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Votes {
+    Quorum,
+    All,
+}
+
+/// Why a cluster is none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CastError {
+    #[error("the acceptors have no quorums")]
+    Quorums(#[from] QuorumError),
+    #[error("the cluster cannot be")]
+    Cluster(#[from] ConfigError),
+}
+
+impl Cast {
+    /// Everyone, in the order of node ids.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> + use<> {
+        self.managers().chain((0..self.branches).map(Name::Branch))
+    }
+
+    pub(crate) fn managers(&self) -> impl Iterator<Item = Name> + use<> {
+        (0..self.acceptors).map(Name::Manager)
+    }
+
+    pub(crate) fn node(&self, name: Name) -> NodeId {
+        match name {
+            Name::Manager(number) => NodeId(1 + number),
+            Name::Branch(number) => NodeId(1 + self.acceptors + number),
+        }
+    }
+
+    /// The branch where `account` is kept.
+    pub(crate) fn home(&self, account: Account) -> NodeId {
+        self.node(Name::Branch(u64::from(account.0) % self.branches))
+    }
+
+    /// The name of the process that is `node`.
+    pub(crate) fn name(&self, node: NodeId) -> Option<Name> {
+        self.names().find(|name| self.node(*name) == node)
+    }
+
+    /// How many acceptors make a quorum: the paper's F+1.
+    pub(crate) fn quorum(&self) -> u64 {
+        self.acceptors / 2 + 1
+    }
+
+    /// How many acceptors may be away: the paper's F.
+    pub(crate) fn spare(&self) -> u64 {
+        self.acceptors - self.quorum()
+    }
+
+    /// The configuration that all nodes share. The unit of time is the millisecond.
+    pub(crate) fn cluster(&self, style: Style) -> Result<Cluster, CastError> {
+        let managers = || self.managers().map(|name| self.node(name));
+        let cluster = Cluster::new(CLUSTER, Quorums::majority(managers())?, managers())?
+            .with_learning(if style.faster { Learning::Everyone } else { Learning::Leader })
+            .with_targets(if style.votes == Some(Votes::All) { Targets::All } else { Targets::Quorum })
+            .with_timeouts(Timeouts { flush: 100, recover: 400, inquire: 500, repeat: 300, ceiling: 3_000 })?;
+        Ok(cluster)
+    }
+}
+
+/// What is not the name of a process.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0:?} is no name of a process; names are like tm-0, rm-2")]
+pub(crate) struct NoName(String);
+
+impl FromStr for Name {
+    type Err = NoName;
+
+    fn from_str(text: &str) -> Result<Self, NoName> {
+        let name = CAST.names().find(|name| name.to_string() == text);
+        name.ok_or_else(|| NoName(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manager(number) => write!(f, "tm-{number}"),
+            Self::Branch(number) => write!(f, "rm-{number}"),
+        }
+    }
+}

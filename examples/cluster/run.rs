@@ -1,0 +1,315 @@
+//! A run, from the first process to the summary.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use tokio::{
+    select,
+    signal::ctrl_c,
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    args,
+    audit::{self, Audit},
+    cast::{CAST, Style, Votes},
+    chaos::Chaos,
+    counter::{Counter, Errand},
+    file,
+    fleet::{Fleet, Look, News, Setup},
+    folder::Folder,
+    member::State,
+    meter::Meter,
+    papers,
+    places::Places,
+    plan::{Phase, Schedule, Source},
+    report::Report,
+    teller::Teller,
+    transfer::Account,
+    view::View,
+};
+
+/// When nothing has come to its end for so long, nothing will.
+const STANDSTILL: Duration = Duration::from_secs(60);
+/// How often it is looked what is due.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// Makes the transfers of a file.
+pub(crate) async fn up(args: args::Up) -> anyhow::Result<bool> {
+    let source = Source::file(file::read(&args.transfers())?);
+    let folder = open(&args.work)?;
+    let mut run = Run::prepare(&args.work, folder, source, Vec::new(), Chaos::new(0))?;
+    run.stay = args.stay;
+    run.finish("transfers in the file").await
+}
+
+/// Makes up transfers, and harms processes.
+pub(crate) async fn chaos(mut args: args::Chaos) -> anyhow::Result<bool> {
+    args.work.style.votes.get_or_insert(Votes::All);
+    let folder = open(&args.work)?;
+    let source = Source::made_up(&folder, args.work.seed)?;
+    let quiet = Duration::from_secs(args.quiet);
+    let chaos = Duration::from_secs_f64(args.minutes * 60.0);
+    let parts = vec![(Phase::Before, quiet), (Phase::Chaos, chaos), (Phase::After, quiet)];
+    let run = Run::prepare(&args.work, folder, source, parts, Chaos::new(args.work.seed))?;
+    run.finish("transfers made up").await
+}
+
+/// The folder, new or as earlier runs have left it.
+fn open(work: &args::Work) -> anyhow::Result<Folder> {
+    let data = &work.place.data;
+    let folder = Folder::open(data, CAST, CAST.cluster(work.style)?, work.seed);
+    folder.with_context(|| format!("the folder {}", data.display()))
+}
+
+struct Run {
+    folder: Folder,
+    style: Style,
+    in_flight: usize,
+    source: Source,
+    parts: Vec<(Phase, Duration)>,
+    chaos: Chaos,
+    stay: bool,
+    fleet: Fleet,
+    news: mpsc::UnboundedReceiver<News>,
+    counter: Arc<Counter>,
+    looks: mpsc::UnboundedReceiver<Look>,
+    teller: Teller,
+    errands: JoinSet<Errand>,
+    watch: Watch,
+}
+
+/// What is left of a run when its processes are gone.
+struct Done {
+    teller: Teller,
+    meter: Meter,
+    rates: Vec<(Phase, f64)>,
+    took: Duration,
+    kills: u64,
+    stops: u64,
+    recoveries: u64,
+    violations: u64,
+}
+
+impl Run {
+    fn prepare(
+        work: &args::Work,
+        folder: Folder,
+        source: Source,
+        parts: Vec<(Phase, Duration)>,
+        chaos: Chaos,
+    ) -> anyhow::Result<Self> {
+        let data = &work.place.data;
+        open_accounts(&folder, source.accounts())?;
+        papers::issue(data)?;
+        let places = Places::find()?;
+        places.write(data)?;
+        let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed });
+        let (asking, looks) = mpsc::unbounded_channel();
+        let counter = Arc::new(Counter::open(data, &places, asking)?);
+        let (teller, errands, watch) = (Teller::default(), JoinSet::new(), Watch::new());
+        let (style, in_flight) = (work.style, work.in_flight as usize);
+        Ok(Self {
+            folder,
+            style,
+            in_flight,
+            source,
+            parts,
+            chaos,
+            stay: false,
+            fleet,
+            news,
+            counter,
+            looks,
+            teller,
+            errands,
+            watch,
+        })
+    }
+
+    /// Runs, audits and reports; returns whether all is well. `what` is what the transfers are called.
+    async fn finish(self, what: &str) -> anyhow::Result<bool> {
+        let (folder, style) = (self.folder.clone(), self.style);
+        let done = self.work().await?;
+        println!("all processes have shut down; reading their databases");
+        // The processes are gone now, and the databases must tell the whole story.
+        let audit = audit::audit(&folder, &CAST, done.teller.transfers(), done.teller.results())?;
+        done.print(&audit, style, what);
+        Ok(audit.faults.is_empty() && done.violations == 0)
+    }
+
+    async fn work(mut self) -> anyhow::Result<Done> {
+        for name in CAST.names() {
+            self.fleet.start(name)?;
+        }
+        while !self.fleet.all_are(State::Up) {
+            self.wait().await?;
+        }
+        let (began, mut took, mut view) = (Instant::now(), None, View::new());
+        let mut schedule = Schedule::begin(std::mem::take(&mut self.parts));
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut interrupt, mut is_interrupted) = (tokio::spawn(ctrl_c()), false);
+        let mut resting = None;
+        loop {
+            self.begin(schedule.phase())?;
+            select! {
+                Some(errand) = self.errands.join_next() => self.teller.settle(errand?),
+                Some(news) = self.news.recv() => self.fleet.hear(news)?,
+                Some(look) = self.looks.recv() => self.fleet.look(look),
+                _ = &mut interrupt, if !is_interrupted => {
+                    (is_interrupted, self.stay) = (true, false);
+                    self.teller.cut();
+                    schedule.drain(self.teller.done_now());
+                }
+                _ = beat.tick() => {}
+            }
+            let (now, done) = (Instant::now(), self.teller.done_now());
+            schedule.tick(now, done);
+            self.chaos.act(&mut self.fleet, now, schedule.phase() == Phase::Chaos)?;
+            view.show(&self.fleet, &self.teller, &schedule);
+            if self.teller.is_done() && self.teller.is_dry() && !self.feeds(schedule.phase()) {
+                took.get_or_insert_with(|| began.elapsed());
+                if !self.stay {
+                    schedule.drain(done);
+                }
+            }
+            if schedule.phase() == Phase::Drain && self.teller.is_done() && self.chaos.is_over(&self.fleet) {
+                let since = *resting.get_or_insert(now);
+                if self.fleet.members().values().all(|member| member.is_at_rest(since)) {
+                    break;
+                }
+            }
+            self.watch.look(&self.fleet, &self.teller, self.stay)?;
+        }
+        self.fleet.close();
+        while !self.fleet.all_are(State::Closed) {
+            self.wait().await?;
+        }
+        let sum = |count: fn(&crate::member::Member) -> u64| self.fleet.members().values().map(count).sum();
+        Ok(Done {
+            rates: schedule.rates().to_vec(),
+            took: took.unwrap_or_else(|| began.elapsed()),
+            kills: sum(|member| member.kills),
+            stops: sum(|member| member.stops),
+            recoveries: sum(|member| member.recoveries()),
+            violations: sum(|member| member.violations()),
+            teller: self.teller,
+            meter: self.fleet.meter,
+        })
+    }
+
+    /// Whether there are transfers to come, which the teller does not know yet.
+    fn feeds(&self, phase: Phase) -> bool {
+        match &self.source {
+            Source::File(transfers) => phase != Phase::Drain && !transfers.as_slice().is_empty(),
+            Source::MadeUp { .. } => phase != Phase::Drain,
+        }
+    }
+
+    /// Begins as many transfers as may be under way.
+    fn begin(&mut self, phase: Phase) -> anyhow::Result<()> {
+        while self.errands.len() < self.in_flight {
+            if self.teller.is_dry() && self.feeds(phase) {
+                self.source.feed(&mut self.teller);
+            }
+            let Some(transaction) = self.teller.next()? else { break };
+            let counter = Arc::clone(&self.counter);
+            self.errands.spawn(async move { counter.run(&transaction).await });
+        }
+        Ok(())
+    }
+
+    /// Waits for news of processes.
+    async fn wait(&mut self) -> anyhow::Result<()> {
+        let news = tokio::time::timeout(STANDSTILL, self.news.recv()).await;
+        let news = news.context("a process neither comes up nor ends")?.context("there are no processes")?;
+        self.fleet.hear(news)
+    }
+}
+
+/// Opens `accounts` where they are not open yet.
+fn open_accounts(folder: &Folder, accounts: Vec<Account>) -> anyhow::Result<()> {
+    let accounts: BTreeSet<Account> = accounts.into_iter().collect();
+    for name in CAST.names() {
+        let mut site = folder.site(name)?;
+        if let Some((mut ledger, database)) = site.ledger() {
+            ledger.open_accounts(database, accounts.iter().copied())?;
+        }
+    }
+    Ok(())
+}
+
+/// Watches that something changes.
+struct Watch {
+    seen: (usize, usize),
+    since: Instant,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { seen: (0, 0), since: Instant::now() }
+    }
+
+    fn look(&mut self, fleet: &Fleet, teller: &Teller, stay: bool) -> anyhow::Result<()> {
+        let open = fleet.members().values().map(|member| member.figures.open).sum();
+        let now = (teller.results().len(), open);
+        if now != self.seen || (stay && teller.is_done()) {
+            *self = Self { seen: now, since: Instant::now() };
+        }
+        if self.since.elapsed() > STANDSTILL {
+            let members = fleet.members().iter();
+            let each = members.map(|(name, member)| format!("{name} {:?}, {:?}", member.state, member.figures));
+            bail!("nothing has moved for {} s: {}", STANDSTILL.as_secs(), each.collect::<Vec<_>>().join("; "));
+        }
+        Ok(())
+    }
+}
+
+impl Done {
+    fn print(&self, audit: &Audit, style: Style, transfers: &str) {
+        let mut meter = self.meter.clone();
+        if self.kills > 0 {
+            // Who was killed has told nobody what it had counted.
+            meter.forget_costs();
+        }
+        let (cast, faster, teller, took) = (CAST, style.faster, &self.teller, self.took);
+        println!("{}", Report { cast, faster, transfers, meter: &meter, teller, audit, took }.table());
+        if self.kills == 0 {
+            println!("{}", note(style));
+        }
+        let word = |phase| match phase {
+            Phase::Before => "before",
+            Phase::Chaos => "during chaos",
+            Phase::After | Phase::Drain => "after",
+        };
+        let rates: Vec<String> = self.rates.iter().map(|(phase, rate)| format!("{} {rate:.0}", word(*phase))).collect();
+        if rates.len() > 1 {
+            println!("transfers/s: {}", rates.join(", "));
+        }
+        println!("the longest wait of any transfer: {:.2} s", self.teller.longest().as_secs_f64());
+        println!("{} kills, {} stops, {} ballots above 0", self.kills, self.stops, self.recoveries);
+        for fault in &audit.faults {
+            eprintln!("cluster: {fault}");
+        }
+        if self.violations > 0 {
+            eprintln!("cluster: {} inputs broke the protocol", self.violations);
+        }
+        if audit.faults.is_empty() {
+            println!("money is conserved, and nothing is open or in doubt anywhere");
+        }
+    }
+}
+
+/// Why there is more than the paper counts.
+fn note(style: Style) -> String {
+    let note = "As in the paper, every transaction manager is an acceptor too. A client begins here: that is one message more.";
+    let all = "\nFirst votes go to all acceptors, where the paper counts those to F+1 of them.";
+    format!("{note}{}", if style.votes == Some(Votes::All) { all } else { "" })
+}

@@ -1,0 +1,124 @@
+//! What there is to be seen while the cluster works: a table that is drawn over and over on a terminal, and else a line
+//! now and then.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+
+use crate::{
+    fleet::Fleet,
+    member::State,
+    money::grouped,
+    plan::{Phase, Schedule},
+    teller::Teller,
+};
+
+pub(crate) struct View {
+    began: Instant,
+    shown: Option<Instant>,
+    is_live: bool,
+    /// How many lines of the terminal the table takes.
+    height: usize,
+    /// What was done when it was shown last.
+    done: usize,
+}
+
+impl View {
+    pub(crate) fn new() -> Self {
+        let is_live = io::stdout().is_terminal();
+        Self { began: Instant::now(), shown: None, is_live, height: 0, done: 0 }
+    }
+
+    /// Shows how things are, if it is time.
+    pub(crate) fn show(&mut self, fleet: &Fleet, teller: &Teller, schedule: &Schedule) {
+        let pause = Duration::from_secs(if self.is_live { 1 } else { 5 });
+        if self.shown.is_some_and(|shown| shown.elapsed() < pause) {
+            return;
+        }
+        let seconds = self.shown.map_or(1.0, |shown| shown.elapsed().as_secs_f64());
+        let done = teller.results().len();
+        let rate = (done - self.done) as f64 / seconds;
+        (self.shown, self.done) = (Some(Instant::now()), done);
+        let head = format!(
+            "{:>4} s  {:<6}  {} transfers, {:.0}/s, the oldest waits for {:.1} s",
+            self.began.elapsed().as_secs(),
+            word(schedule.phase()),
+            grouped(done as u64),
+            rate,
+            teller.oldest().as_secs_f64(),
+        );
+        let text =
+            if self.is_live { format!("{head}\n{}\n", table(fleet)) } else { format!("{head}; {}\n", line(fleet)) };
+        let back = if self.height > 0 { format!("\x1b[{}A\x1b[J", self.height) } else { String::new() };
+        self.height = if self.is_live { text.lines().count() } else { 0 };
+        // If nobody is looking any more, that is no reason to stop.
+        let _ = io::stdout().lock().write_all(format!("{back}{text}").as_bytes());
+    }
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Before => "calm",
+        Phase::Chaos => "chaos",
+        Phase::After => "calm",
+        Phase::Drain => "ending",
+    }
+}
+
+fn table(fleet: &Fleet) -> Table {
+    let mut table = Table::new();
+    let header =
+        ["", "pid", "", "open", "in doubt", "messages/s", "writes/s", "ranges", "recoveries", "kills", "stops"];
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for (name, member) in fleet.members() {
+        let count = |number: u64| Cell::new(grouped(number)).set_alignment(CellAlignment::Right);
+        table.add_row([
+            Cell::new(name),
+            Cell::new(member.pid.map_or_else(String::new, |pid| pid.to_string())),
+            Cell::new(state(member.state)),
+            count(member.figures.open as u64),
+            count(member.figures.in_doubt as u64),
+            count(member.messages_per_second as u64),
+            count(member.writes_per_second as u64),
+            count(member.figures.ranges as u64),
+            count(member.recoveries()),
+            count(member.kills),
+            count(member.stops),
+        ]);
+    }
+    table
+}
+
+fn line(fleet: &Fleet) -> String {
+    let away: Vec<String> = fleet
+        .members()
+        .iter()
+        .filter(|(_, member)| member.state != State::Up)
+        .map(|(name, member)| format!("{name} {}", state(member.state)))
+        .collect();
+    let sum = |count: fn(&crate::member::Member) -> u64| grouped(fleet.members().values().map(count).sum());
+    format!(
+        "{} open, {} in doubt, {} ranges, {} kills, {} stops{}{}",
+        sum(|member| member.figures.open as u64),
+        sum(|member| member.figures.in_doubt as u64),
+        sum(|member| member.figures.ranges as u64),
+        sum(|member| member.kills),
+        sum(|member| member.stops),
+        if away.is_empty() { "" } else { "; away: " },
+        away.join(", "),
+    )
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Starting => "starts",
+        State::Up => "up",
+        State::Stopped => "stopped",
+        State::Dying | State::Down => "killed",
+        State::Closing => "closes",
+        State::Closed => "closed",
+    }
+}
