@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, value_parser};
 use synod::{NodeId, TxId};
 
-use crate::cast::Name;
+use crate::cast::{Name, Style};
 
 /// A cluster of processes on this machine: three acceptors that are transaction managers, and four branches of a bank.
 #[derive(Debug, Parser)]
@@ -49,8 +49,8 @@ pub(crate) enum Command {
         place: Place,
         #[arg(long)]
         name: Name,
-        #[arg(long)]
-        faster: bool,
+        #[command(flatten)]
+        style: Style,
         #[arg(long)]
         seed: u64,
     },
@@ -72,9 +72,8 @@ pub(crate) struct Work {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = value_parser!(u64).range(1..=200))]
     pub(crate) in_flight: u64,
 
-    /// Faster Paxos Commit: acceptors tell the branches directly, one message delay less
-    #[arg(long)]
-    pub(crate) faster: bool,
+    #[command(flatten)]
+    pub(crate) style: Style,
 
     /// The seed of the nodes' jitter, of made-up transfers and of chaos
     #[arg(long, value_name = "SEED", default_value_t = 1)]

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    cast::{CAST, Name},
+    cast::{CAST, Name, Style, Votes},
     line::{Ask, Line},
     member::{Member, State},
     meter::Meter,
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) data: PathBuf,
-    pub(crate) faster: bool,
+    pub(crate) style: Style,
     pub(crate) seed: u64,
 }
 
@@ -85,12 +85,11 @@ impl Fleet {
 
     /// Starts `name`, which must be down.
     pub(crate) fn start(&mut self, name: Name) -> anyhow::Result<()> {
-        let Setup { data, faster, seed } = &self.setup;
+        let Setup { data, style, seed } = &self.setup;
         let mut command = Command::new(env::current_exe()?);
         command.arg("node").arg("--data").arg(data).args(["--name", &name.to_string(), "--seed", &seed.to_string()]);
-        if *faster {
-            command.arg("--faster");
-        }
+        let flags = [(style.faster, "--faster"), (style.votes == Some(Votes::All), "--votes=all")];
+        command.args(flags.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // What is typed to interrupt this process is not meant for that one.
         #[cfg(unix)]

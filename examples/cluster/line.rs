@@ -28,6 +28,8 @@ pub(crate) struct Figures {
     pub(crate) open: usize,
     pub(crate) in_doubt: usize,
     pub(crate) unacknowledged: usize,
+    /// As how many ranges the node remembers what is over.
+    pub(crate) ranges: usize,
 }
 
 /// What a process is asked.

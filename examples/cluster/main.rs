@@ -87,7 +87,7 @@ fn obey(args: Args) -> anyhow::Result<bool> {
         Command::Status { place, tx } => runtime.block_on(ask::status(&place.data, tx)),
         Command::InDoubt { place } => runtime.block_on(ask::in_doubt(&place.data)),
         Command::Inquire { place, tx } => runtime.block_on(ask::inquire(&place.data, tx)),
-        Command::Node { place, name, faster, seed } => runtime.block_on(node::run(&place.data, name, faster, seed)),
+        Command::Node { place, name, style, seed } => runtime.block_on(node::run(&place.data, name, style, seed)),
     };
     // A read of the standard input cannot be called off.
     runtime.shutdown_background();

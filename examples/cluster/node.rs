@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    cast::{CAST, CLUSTER, Name},
+    cast::{CAST, CLUSTER, Name, Style},
     folder::Folder,
     line::{Ask, Figures, Line},
     papers,
@@ -27,9 +27,9 @@ use crate::{
 const BEAT: Duration = Duration::from_millis(200);
 
 /// Runs the node called `name`, and returns whether all is well.
-pub(crate) async fn run(data: &Path, name: Name, faster: bool, seed: u64) -> anyhow::Result<bool> {
+pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64) -> anyhow::Result<bool> {
     crate::signals::wake_when_parent_dies()?;
-    let folder = Folder::of(data, CAST, CAST.cluster(faster)?, seed);
+    let folder = Folder::of(data, CAST, CAST.cluster(style)?, seed);
     let (config, site) = (folder.config(name), folder.site(name)?);
     let (desk, meter) = (site.desk(), site.meter());
 
@@ -89,6 +89,7 @@ async fn figures(handle: &Handle) -> Result<Figures, driver::Error> {
         open: metrics.open,
         in_doubt,
         unacknowledged: metrics.unacknowledged_ranges,
+        ranges: metrics.retired_ranges,
     })
 }
 

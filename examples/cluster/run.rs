@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     args,
     audit::{self, Audit},
-    cast::{CAST, Cast},
+    cast::{CAST, Style, Votes},
     chaos::Chaos,
     counter::{Counter, Errand},
     file,
@@ -50,7 +50,8 @@ pub(crate) async fn up(args: args::Up) -> anyhow::Result<bool> {
 }
 
 /// Makes up transfers, and harms processes.
-pub(crate) async fn chaos(args: args::Chaos) -> anyhow::Result<bool> {
+pub(crate) async fn chaos(mut args: args::Chaos) -> anyhow::Result<bool> {
+    args.work.style.votes.get_or_insert(Votes::All);
     let folder = open(&args.work)?;
     let source = Source::made_up(&folder, args.work.seed)?;
     let quiet = Duration::from_secs(args.quiet);
@@ -63,13 +64,13 @@ pub(crate) async fn chaos(args: args::Chaos) -> anyhow::Result<bool> {
 /// The folder, new or as earlier runs have left it.
 fn open(work: &args::Work) -> anyhow::Result<Folder> {
     let data = &work.place.data;
-    let folder = Folder::open(data, CAST, CAST.cluster(work.faster)?, work.seed);
+    let folder = Folder::open(data, CAST, CAST.cluster(work.style)?, work.seed);
     folder.with_context(|| format!("the folder {}", data.display()))
 }
 
 struct Run {
     folder: Folder,
-    faster: bool,
+    style: Style,
     in_flight: usize,
     source: Source,
     parts: Vec<(Phase, Duration)>,
@@ -109,14 +110,14 @@ impl Run {
         papers::issue(data)?;
         let places = Places::find()?;
         places.write(data)?;
-        let (fleet, news) = Fleet::new(Setup { data: data.clone(), faster: work.faster, seed: work.seed });
+        let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed });
         let (asking, looks) = mpsc::unbounded_channel();
         let counter = Arc::new(Counter::open(data, &places, asking)?);
         let (teller, errands, watch) = (Teller::default(), JoinSet::new(), Watch::new());
-        let (faster, in_flight) = (work.faster, work.in_flight as usize);
+        let (style, in_flight) = (work.style, work.in_flight as usize);
         Ok(Self {
             folder,
-            faster,
+            style,
             in_flight,
             source,
             parts,
@@ -134,11 +135,12 @@ impl Run {
 
     /// Runs, audits and reports; returns whether all is well. `what` is what the transfers are called.
     async fn finish(self, what: &str) -> anyhow::Result<bool> {
-        let (folder, faster) = (self.folder.clone(), self.faster);
+        let (folder, style) = (self.folder.clone(), self.style);
         let done = self.work().await?;
+        println!("all processes have shut down; reading their databases");
         // The processes are gone now, and the databases must tell the whole story.
         let audit = audit::audit(&folder, &CAST, done.teller.transfers(), done.teller.results())?;
-        done.print(&audit, faster, what);
+        done.print(&audit, style, what);
         Ok(audit.faults.is_empty() && done.violations == 0)
     }
 
@@ -271,18 +273,16 @@ impl Watch {
 }
 
 impl Done {
-    fn print(&self, audit: &Audit, faster: bool, transfers: &str) {
+    fn print(&self, audit: &Audit, style: Style, transfers: &str) {
         let mut meter = self.meter.clone();
         if self.kills > 0 {
             // Who was killed has told nobody what it had counted.
             meter.forget_costs();
         }
-        let (cast, teller, took): (Cast, _, _) = (CAST, &self.teller, self.took);
+        let (cast, faster, teller, took) = (CAST, style.faster, &self.teller, self.took);
         println!("{}", Report { cast, faster, transfers, meter: &meter, teller, audit, took }.table());
         if self.kills == 0 {
-            println!(
-                "Every transaction manager is an acceptor, as the paper has it; a client begins here, which is one message more."
-            );
+            println!("{}", note(style));
         }
         let word = |phase| match phase {
             Phase::Before => "before",
@@ -290,7 +290,9 @@ impl Done {
             Phase::After | Phase::Drain => "after",
         };
         let rates: Vec<String> = self.rates.iter().map(|(phase, rate)| format!("{} {rate:.0}", word(*phase))).collect();
-        println!("transfers/s: {}", rates.join(", "));
+        if rates.len() > 1 {
+            println!("transfers/s: {}", rates.join(", "));
+        }
         println!("the longest wait of any transfer: {:.2} s", self.teller.longest().as_secs_f64());
         println!("{} kills, {} stops, {} ballots above 0", self.kills, self.stops, self.recoveries);
         for fault in &audit.faults {
@@ -303,4 +305,11 @@ impl Done {
             println!("money is conserved, and nothing is open or in doubt anywhere");
         }
     }
+}
+
+/// Why there is more than the paper counts.
+fn note(style: Style) -> String {
+    let note = "As in the paper, every transaction manager is an acceptor too. A client begins here: that is one message more.";
+    let all = "\nFirst votes go to all acceptors, where the paper counts those to F+1 of them.";
+    format!("{note}{}", if style.votes == Some(Votes::All) { all } else { "" })
 }

@@ -70,7 +70,8 @@ fn word(phase: Phase) -> &'static str {
 
 fn table(fleet: &Fleet) -> Table {
     let mut table = Table::new();
-    let header = ["", "pid", "", "open", "in doubt", "messages/s", "writes/s", "recoveries", "kills", "stops"];
+    let header =
+        ["", "pid", "", "open", "in doubt", "messages/s", "writes/s", "ranges", "recoveries", "kills", "stops"];
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);
     for (name, member) in fleet.members() {
         let count = |number: u64| Cell::new(grouped(number)).set_alignment(CellAlignment::Right);
@@ -82,6 +83,7 @@ fn table(fleet: &Fleet) -> Table {
             count(member.figures.in_doubt as u64),
             count(member.messages_per_second as u64),
             count(member.writes_per_second as u64),
+            count(member.figures.ranges as u64),
             count(member.recoveries()),
             count(member.kills),
             count(member.stops),
@@ -99,9 +101,10 @@ fn line(fleet: &Fleet) -> String {
         .collect();
     let sum = |count: fn(&crate::member::Member) -> u64| grouped(fleet.members().values().map(count).sum());
     format!(
-        "{} open, {} in doubt, {} kills, {} stops{}{}",
+        "{} open, {} in doubt, {} ranges, {} kills, {} stops{}{}",
         sum(|member| member.figures.open as u64),
         sum(|member| member.figures.in_doubt as u64),
+        sum(|member| member.figures.ranges as u64),
         sum(|member| member.kills),
         sum(|member| member.stops),
         if away.is_empty() { "" } else { "; away: " },

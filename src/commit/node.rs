@@ -107,6 +107,7 @@ impl Node {
     ///
     /// It comes from a durably reserved block: the reservation, where one is needed, is the first effect of the next
     /// step. Show the name to the world only after that, as a transaction that is begun with it does by itself.
+    /// One that is never used leaves a gap in what all nodes remember of what is over.
     pub fn allocate(&mut self) -> Option<TxId> {
         let (seq, reserved) = self.sequence.take(0)?;
         self.owed.extend(reserved.map(|reserved| Effect::Persist(Record::Sequence { reserved })));

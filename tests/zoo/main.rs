@@ -180,6 +180,15 @@ fn the_events_that_were_kept_find_their_canary() {
 }
 
 #[test]
+fn of_those_that_stay_dead_shrinking_leaves_only_whom_the_failure_needs() {
+    type Sick = Canary<ends::OneManagerForAll>;
+    let failed = (0..1_000).map(sim::run_seed::<Sick>).find(|run| run.result.is_err() && run.setup.stay_dead.len() > 1);
+    let small = sim::shrink::<Sick>(&failed.unwrap());
+    assert_eq!(small.setup.stay_dead, [small.setup.cluster.first_manager()]);
+    assert!(small.result.is_err());
+}
+
+#[test]
 fn every_row_has_a_canary_or_a_test_elsewhere() {
     let zoo = zoo();
     for row in 1..=20 {
