@@ -49,6 +49,11 @@ pub(crate) struct Style {
     /// [default: quorum; for chaos: all]
     #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
     pub(crate) votes: Option<Votes>,
+
+    /// How long a transaction manager waits for votes until it tries a ballot of its own, in milliseconds; other waits
+    /// are in proportion [default: 2000; for chaos: 500]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub(crate) patience: Option<u64>,
 }
 
 /// Which acceptors get a first vote.
@@ -56,6 +61,28 @@ pub(crate) struct Style {
 pub(crate) enum Votes {
     Quorum,
     All,
+}
+
+impl Style {
+    /// The ceiling is far off: on a machine that is busy, everything takes long, and whoever is impatient makes more work.
+    fn timeouts(&self) -> Timeouts {
+        let recover = self.patience.unwrap_or(2_000);
+        Timeouts {
+            flush: recover / 4,
+            recover,
+            inquire: recover * 3 / 2,
+            repeat: recover * 3 / 4,
+            ceiling: recover * 20,
+        }
+    }
+
+    /// The flags that say so.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let faster = self.faster.then(|| "--faster".to_owned());
+        let votes = (self.votes == Some(Votes::All)).then(|| "--votes=all".to_owned());
+        let patience = self.patience.map(|patience| format!("--patience={patience}"));
+        [faster, votes, patience].into_iter().flatten().collect()
+    }
 }
 
 /// Why a cluster is none.
@@ -110,7 +137,7 @@ impl Cast {
         let cluster = Cluster::new(CLUSTER, Quorums::majority(managers())?, managers())?
             .with_learning(if style.faster { Learning::Everyone } else { Learning::Leader })
             .with_targets(if style.votes == Some(Votes::All) { Targets::All } else { Targets::Quorum })
-            .with_timeouts(Timeouts { flush: 100, recover: 400, inquire: 500, repeat: 300, ceiling: 3_000 })?;
+            .with_timeouts(style.timeouts())?;
         Ok(cluster)
     }
 }

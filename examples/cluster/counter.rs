@@ -27,8 +27,10 @@ use crate::{
     transfer::Transfer,
 };
 
-/// After this long without an answer, the next transaction manager is turned to.
+/// After this long without an answer, the next transaction manager is turned to. It doubles each time.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+/// After this long at most.
+const CEILING: Duration = Duration::from_secs(12);
 /// How long to wait after an answer that was none.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -75,10 +77,11 @@ impl Counter {
 
     /// Has `transaction` made, however long that takes.
     pub(crate) async fn run(&self, transaction: &Transaction) -> Errand {
-        let (begun, tx, mut is_first) = (Instant::now(), transaction.id(), true);
+        let (begun, tx, mut is_first, mut patience) = (Instant::now(), transaction.id(), true, PATIENCE);
         loop {
             let manager = self.favourite.load(Ordering::Relaxed);
-            let asked = timeout(PATIENCE, Self::ask(&self.clients[manager], transaction)).await;
+            let asked = timeout(patience, Self::ask(&self.clients[manager], transaction)).await;
+            let asked_in_vain = asked.is_err();
             let (outcome, at_once) = match asked.unwrap_or(Answer::None) {
                 Answer::Ended(outcome) => (Some(outcome), false),
                 Answer::Over { at_once } => (self.look(transaction).await, at_once),
@@ -89,6 +92,9 @@ impl Counter {
             };
             if let Some(outcome) = outcome {
                 return Errand { tx, outcome, waited: begun.elapsed(), is_old: is_first && at_once };
+            }
+            if asked_in_vain {
+                patience = CEILING.min(patience * 2);
             }
             is_first = false;
             sleep(PAUSE).await;

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    cast::{CAST, Name, Style, Votes},
+    cast::{CAST, Name, Style},
     line::{Ask, Line},
     member::{Member, State},
     meter::Meter,
@@ -88,8 +88,7 @@ impl Fleet {
         let Setup { data, style, seed } = &self.setup;
         let mut command = Command::new(env::current_exe()?);
         command.arg("node").arg("--data").arg(data).args(["--name", &name.to_string(), "--seed", &seed.to_string()]);
-        let flags = [(style.faster, "--faster"), (style.votes == Some(Votes::All), "--votes=all")];
-        command.args(flags.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag));
+        command.args(style.flags());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // What is typed to interrupt this process is not meant for that one.
         #[cfg(unix)]
