@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -16,8 +17,8 @@ use crate::{
 
 /// What one decision took.
 #[derive(Clone, Copy, Debug)]
-pub struct Figures {
-    /// Nanoseconds: the median of several batches.
+pub struct Measured {
+    /// Nanoseconds, in the best tenth of all rounds: what else the machine does can only add to them.
     pub nanoseconds: f64,
     /// Calls to the allocator that got memory.
     pub allocations: f64,
@@ -25,12 +26,10 @@ pub struct Figures {
     pub bytes: f64,
     /// Messages between nodes.
     pub messages: f64,
-    /// Instructions, by callgrind.
-    pub instructions: Option<f64>,
 }
 
 /// Runs a row for about as long as `patience`, at least three times.
-pub fn figures(case: &Case, patience: Duration) -> Figures {
+pub fn figures(case: &Case, patience: Duration) -> Measured {
     let clock = clock();
     let mut subject = (case.make)();
     warm_up(case, &mut *subject);
@@ -46,12 +45,11 @@ pub fn figures(case: &Case, patience: Duration) -> Figures {
     }
     let decisions = times.len() as f64 * decisions(case);
     times.sort_by(f64::total_cmp);
-    Figures {
-        nanoseconds: times[times.len() / 2],
+    Measured {
+        nanoseconds: times[times.len() / 10],
         allocations: allocated.count as f64 / decisions,
         bytes: allocated.bytes as f64 / decisions,
         messages: messages as f64 / decisions,
-        instructions: None,
     }
 }
 
@@ -64,7 +62,7 @@ fn clock() -> Duration {
 
 /// Whatever grows has grown after that.
 fn warm_up(case: &Case, subject: &mut dyn Subject) {
-    for _ in 0..ROUNDS {
+    for _ in 0..(ROUNDS * 4).div_ceil(case.in_flight).max(3) {
         measured(case, subject);
         unmeasured(case, subject);
     }
@@ -118,9 +116,9 @@ fn counted_by_callgrind(case: &Case, subject: &mut dyn Subject) -> u64 {
     measured(case, subject)
 }
 
-/// How many instructions a decision takes: runs this program again, for one row, under callgrind. The profile is left
-/// in the folder `profiles` if `keep` says so.
-pub fn instructions(case: &Case, profile: &std::path::Path) -> anyhow::Result<f64> {
+/// How many instructions a decision takes: runs this program again, for one row, under callgrind, and leaves the profile
+/// at `profile`.
+pub fn instructions(case: &Case, profile: &Path) -> anyhow::Result<f64> {
     let me = env::current_exe().context("where this program is")?;
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*counted_by_callgrind*"])
