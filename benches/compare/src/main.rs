@@ -11,6 +11,8 @@ mod floor;
 mod measure;
 mod peers;
 mod ring;
+mod rng;
+mod scale;
 mod subject;
 mod synods;
 mod table;
@@ -28,6 +30,12 @@ struct Args {
     /// Count instructions, too, by running every row again under callgrind (valgrind must be installed).
     #[arg(long)]
     callgrind: bool,
+    /// Measure with many open transactions at an acceptor, and with many transactions one after the other, instead.
+    #[arg(long)]
+    scale: bool,
+    /// With --scale: how many transactions to run, and to hold open at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000_000)]
+    transactions: u64,
     /// Only rows whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -65,6 +73,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
             cases.iter().find(|case| case.name() == *name).with_context(|| format!("no row is called {name}"))?;
         measure::count_me(case);
         return Ok(());
+    }
+    if args.scale {
+        return scale::run(args);
     }
     decisions(args, &cases)
 }
