@@ -117,7 +117,7 @@ impl Node {
     /// When the next [`Input::Tick`] matters. Timers armed since the last one make that at once.
     pub fn deadline(&self) -> Option<Time> {
         let announcing = !self.announced.is_empty();
-        if self.common.timers.any_armed() || (announcing && self.announcement.due.is_none()) {
+        if self.common.timers.armed() > 0 || (announcing && self.announcement.due.is_none()) {
             return Some(self.now.unwrap_or_default());
         }
         let announcement = self.announcement.due.filter(|_| announcing);
@@ -252,8 +252,8 @@ impl Node {
     }
 
     fn start_timers(&mut self, now: Time) {
-        while let Some(tx) = self.common.timers.next_armed() {
-            if let Some(open) = self.open.get_mut(&tx) {
+        for _ in 0..self.common.timers.armed() {
+            if let Some(open) = self.common.timers.next_armed().and_then(|tx| self.open.get_mut(&tx)) {
                 open.start(now, &self.config, &mut self.common.timers);
             }
         }
@@ -303,9 +303,9 @@ impl Common {
     /// manager the round that it asks for, and sees to timers.
     fn settle(&mut self, tx: TxId, open: &mut Open, effects: &mut Vec<Effect>, start: usize) {
         if let Some(tm) = &mut open.tm
-            && let Some(above) = tm.wants_round()
+            && tm.wants_round
         {
-            match self.rounds.take(above.saturating_add(1)) {
+            match self.rounds.take(tm.highest_round.saturating_add(1)) {
                 Some((round, reserved)) => {
                     if let Some(reserved) = reserved {
                         effects.insert(start, Effect::Persist(Record::Rounds { reserved }));

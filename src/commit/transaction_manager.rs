@@ -39,11 +39,11 @@ pub struct TransactionManager {
     /// Whether the transaction began here; otherwise this is to finish what another one began.
     began: bool,
     /// Whether it needs a round, to try a ballot of its own.
-    wants_round: bool,
+    pub(super) wants_round: bool,
     /// Whether it ever tried one.
     recovered: bool,
     /// The highest round that it used or that stood in its way.
-    highest_round: u64,
+    pub(super) highest_round: u64,
     /// How often the present wait was in vain.
     repetitions: u32,
 }
