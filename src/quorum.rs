@@ -15,7 +15,14 @@ pub const MAX_ACCEPTORS: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "QuorumSpec", into = "QuorumSpec"))]
-pub struct Quorums(Arc<QuorumSpec>);
+pub struct Quorums(Arc<System>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct System {
+    spec: QuorumSpec,
+    /// The first phase-2 quorum with each member in it, in configured order.
+    first_with: Vec<Members>,
+}
 
 /// A quorum system in plain data, not yet checked. It becomes a [`Quorums`] by `try_into`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,18 +162,19 @@ impl Quorums {
         if u128::from(prepare) + u128::from(accept) <= u128::from(total) {
             return Err(QuorumError::NeedNotIntersect { prepare, accept, total });
         }
-        Ok(Self(Arc::new(spec)))
+        let first_with = (0..spec.members.len()).map(|place| first_accept_quorum(&spec, Some(place))).collect();
+        Ok(Self(Arc::new(System { spec, first_with })))
     }
 
     /// The acceptors, in configured order.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + Clone + '_ {
-        self.0.members.iter().map(|&(node, _)| node)
+        self.0.spec.members.iter().map(|&(node, _)| node)
     }
 
     /// How many acceptors there are.
     #[allow(clippy::len_without_is_empty, reason = "a quorum system is never empty")]
     pub fn len(&self) -> usize {
-        self.0.members.len()
+        self.0.spec.members.len()
     }
 
     /// Whether `node` is an acceptor.
@@ -184,11 +192,16 @@ impl Quorums {
         nodes.into_iter().filter_map(|node| self.position(node)).fold(Members::default(), Members::with)
     }
 
+    /// The set of `node` alone, if it is an acceptor.
+    pub(crate) fn member(&self, node: NodeId) -> Option<Members> {
+        self.position(node).map(|place| Members::default().with(place))
+    }
+
     /// Whether `members` are a quorum of `phase`.
     pub fn is_quorum(&self, phase: Phase, members: Members) -> bool {
         // The sum of all weights was checked at birth, so no part of it overflows.
         let (mut weight, mut rest) = (0, members.0);
-        for &(_, voice) in &self.0.members {
+        for &(_, voice) in &self.0.spec.members {
             if rest & 1 == 1 {
                 weight += voice;
             }
@@ -212,36 +225,25 @@ impl Quorums {
     ///
     /// This is the one quorum that the paper's costs count on: F+1 acceptors of 2F+1.
     pub fn first_accept_quorum(&self, node: Option<NodeId>) -> Members {
-        let first = node.and_then(|node| self.position(node));
-        let (mut chosen, mut weight) = (Members::default(), 0);
-        let others = || self.0.members.iter().enumerate().filter(|&(place, _)| Some(place) != first);
-        let preferred = first.and_then(|place| Some((place, self.0.members.get(place)?)));
-        for (place, &(_, voice)) in preferred.into_iter().chain(others()) {
-            if weight >= self.0.accept {
-                break;
-            }
-            chosen = chosen.with(place);
-            weight += voice;
-        }
-        // Unequal weights may have made an early member superfluous.
-        for (place, &(_, voice)) in others().rev() {
-            if chosen.has(place) && weight - voice >= self.0.accept {
-                chosen = chosen.without(place);
-                weight -= voice;
-            }
-        }
-        chosen
+        let place = node.and_then(|node| self.position(node));
+        let known = place.and_then(|place| self.0.first_with.get(place)).copied();
+        known.unwrap_or_else(|| first_accept_quorum(&self.0.spec, None))
     }
 
     /// The nodes of a set of members, in configured order.
     pub fn nodes_of(&self, members: Members) -> impl Iterator<Item = NodeId> + Clone + '_ {
-        self.nodes().enumerate().filter(move |&(place, _)| members.has(place)).map(|(_, node)| node)
+        let mut rest = members.0;
+        self.nodes().filter(move |_| {
+            let has = rest & 1 == 1;
+            rest >>= 1;
+            has
+        })
     }
 
     fn threshold(&self, phase: Phase) -> u64 {
         match phase {
-            Phase::Prepare => self.0.prepare,
-            Phase::Accept => self.0.accept,
+            Phase::Prepare => self.0.spec.prepare,
+            Phase::Accept => self.0.spec.accept,
         }
     }
 }
@@ -256,8 +258,30 @@ impl TryFrom<QuorumSpec> for Quorums {
 
 impl From<Quorums> for QuorumSpec {
     fn from(quorums: Quorums) -> Self {
-        Arc::unwrap_or_clone(quorums.0)
+        Arc::unwrap_or_clone(quorums.0).spec
     }
+}
+
+/// See [`Quorums::first_accept_quorum`]; `first` is the place of the member that must be in it.
+fn first_accept_quorum(spec: &QuorumSpec, first: Option<usize>) -> Members {
+    let (mut chosen, mut weight) = (Members::default(), 0);
+    let others = || spec.members.iter().enumerate().filter(|&(place, _)| Some(place) != first);
+    let preferred = first.and_then(|place| Some((place, spec.members.get(place)?)));
+    for (place, &(_, voice)) in preferred.into_iter().chain(others()) {
+        if weight >= spec.accept {
+            break;
+        }
+        chosen = chosen.with(place);
+        weight += voice;
+    }
+    // Unequal weights may have made an early member superfluous.
+    for (place, &(_, voice)) in others().rev() {
+        if chosen.has(place) && weight - voice >= spec.accept {
+            chosen = chosen.without(place);
+            weight -= voice;
+        }
+    }
+    chosen
 }
 
 /// Every node with a voice of 1. One more than allowed is enough to be refused.
@@ -286,6 +310,16 @@ impl Members {
     /// How many members the set has.
     pub fn count(self) -> usize {
         self.0.count_ones() as usize
+    }
+
+    /// Whether all of `others` are in the set.
+    pub(crate) fn has_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// This set and `others`.
+    pub(crate) fn union(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
     fn complement(self) -> Self {

@@ -27,6 +27,51 @@ fn nodes_that_are_full_do_not_keep_each_others_transactions_from_ending() {
 }
 
 #[test]
+fn a_prepared_participant_does_not_hang_because_what_waits_for_a_dead_one_takes_all_the_room() {
+    let (tm, alive, dead) = (NodeId(1), NodeId(2), NodeId(3));
+    let limits = Limits { open: 1, participants: 3, meta: 8 };
+    let mut group = Group::new(cluster_of(&[tm], &[tm]).with_limits(limits).unwrap(), [tm, alive, dead]);
+    group.crash(dead);
+    group.begin(tm, &Transaction::new(tx(1), [dead], []).unwrap());
+    group.live(20);
+    assert_eq!(group.outcome(tx(1)), Some(Outcome::Aborted));
+    assert_eq!(group.node(tm).metrics().open, 1, "its participant has yet to hear of it");
+
+    group.begin(alive, &Transaction::new(tx(2), [alive], []).unwrap());
+    group.run();
+    assert_eq!(group.node(alive).in_doubt().len(), 1, "it votes before the transaction manager refuses it");
+    group.live(20);
+    assert_eq!(group.outcome(tx(2)), Some(Outcome::Aborted));
+    assert_eq!(group.node(alive).metrics().open, 0);
+    group.heal();
+}
+
+#[test]
+fn a_participant_that_began_says_so_twice_to_each_transaction_manager_before_it_asks_how_it_ended() {
+    let mut group = Group::apart(cluster());
+    group.begin(RMS[0], &transaction(1));
+    group.answer_all();
+    for _ in 0..20 {
+        group.lose(|sent| TMS.contains(&sent.to) || ACCEPTORS.contains(&sent.to));
+        group.pass_time();
+    }
+    let turns: Vec<(NodeId, bool)> = group
+        .sent
+        .iter()
+        .filter(|sent| sent.from == RMS[0])
+        .filter_map(|sent| match sent.message {
+            Message::Begin { .. } => Some((sent.to, true)),
+            Message::Inquire { .. } => Some((sent.to, false)),
+            _ => None,
+        })
+        .collect();
+    let [first, second] = TMS;
+    let began = [(first, true), (second, true), (first, true), (second, true), (first, true)];
+    assert_eq!(turns[..5], began);
+    assert!(turns[5..].len() > 2 && turns[5..].iter().all(|(_, begins)| !begins), "{turns:?}");
+}
+
+#[test]
 fn what_a_dead_node_never_acknowledges_does_not_grow_with_history() {
     let mut group = Group::apart(cluster());
     group.crash(ACCEPTORS[2]);

@@ -65,7 +65,7 @@ fn setup() -> impl Strategy<Value = Setup> {
         let cluster = cluster.with_learning(if faster { Learning::Everyone } else { Learning::Leader });
         let cluster = cluster.with_targets(if quorum { Targets::Quorum } else { Targets::All });
         let nodes = BTreeSet::from_iter([acceptors, managers, rms.clone()].concat());
-        Setup { cluster, nodes: nodes.into_iter().collect(), resource_managers: rms }
+        Setup { cluster, nodes: nodes.into_iter().collect(), resource_managers: rms, stay_dead: Vec::new() }
     })
 }
 

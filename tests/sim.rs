@@ -22,6 +22,9 @@ fn three_thousand_worlds_keep_every_property_and_come_to_rest_and_everything_hap
     let faults_of_nodes = [crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions];
     let Stats { partitions, one_way_cuts, lost, lost_to_cuts, duplicated, late, after_retirement, .. } = total;
     let faults_of_links = [partitions, one_way_cuts, lost, lost_to_cuts, duplicated, late, after_retirement];
-    let mut all = ends.into_iter().chain(faults_of_nodes).chain(faults_of_links);
+    let Stats { refused_for_room, small_worlds, stayed_dead, worlds_with_dead, worlds_with_dead_participants, .. } =
+        total;
+    let worlds = [refused_for_room, small_worlds, stayed_dead, worlds_with_dead, worlds_with_dead_participants];
+    let mut all = ends.into_iter().chain(faults_of_nodes).chain(faults_of_links).chain(worlds);
     assert!(all.all(|count| count > 100), "some things hardly happen:\n{total}");
 }

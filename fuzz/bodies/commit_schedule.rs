@@ -121,7 +121,12 @@ fn setup(run: &Run) -> Setup {
     let mut nodes = [acceptors, managers, resource_managers.clone()].concat();
     nodes.sort_unstable();
     nodes.dedup();
-    Setup { cluster: cluster.with_learning(learning).with_targets(targets), nodes, resource_managers }
+    Setup {
+        cluster: cluster.with_learning(learning).with_targets(targets),
+        nodes,
+        resource_managers,
+        stay_dead: Vec::new(),
+    }
 }
 
 fn concrete(step: Step, world: &World<Node>) -> Vec<Event> {

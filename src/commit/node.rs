@@ -23,7 +23,10 @@ use foldhash::quality::FixedState;
 use hashbrown::{HashMap, hash_map::Entry};
 
 pub use self::view::{InDoubt, Status};
-use self::{admission::Work, retirement::Announcement};
+use self::{
+    admission::{Work, check_room},
+    retirement::Announcement,
+};
 use super::{
     Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, ResourceManagerInput, Time,
     Transaction,
@@ -52,11 +55,14 @@ pub struct Node {
     /// Durable, as `reserved`.
     sequence: Reserve,
     common: Common,
+    /// Messages from one role here to another.
+    local: VecDeque<Message>,
     now: Option<Time>,
     /// Effects that the next step has to begin with.
     owed: Vec<Effect>,
-    /// Empty between steps; kept for its room.
+    /// Empty between steps; kept for their room.
     due: Vec<(TxId, Role)>,
+    over: Vec<TxId>,
 }
 
 /// What the open transactions share.
@@ -66,8 +72,6 @@ struct Common {
     rounds: Reserve,
     timers: Timers,
     metrics: Metrics,
-    /// Messages from one role here to another.
-    local: VecDeque<Message>,
 }
 
 impl Node {
@@ -85,15 +89,12 @@ impl Node {
             announced: BTreeMap::new(),
             announcement: Announcement::default(),
             sequence: Reserve::UNUSED,
-            common: Common {
-                rounds: Reserve::UNUSED,
-                timers: Timers::default(),
-                metrics: Metrics::default(),
-                local: VecDeque::new(),
-            },
+            common: Common { rounds: Reserve::UNUSED, timers: Timers::default(), metrics: Metrics::default() },
+            local: VecDeque::new(),
             now: None,
             owed: Vec::new(),
             due: Vec::new(),
+            over: Vec::new(),
         }
     }
 
@@ -106,6 +107,7 @@ impl Node {
     ///
     /// It comes from a durably reserved block: the reservation, where one is needed, is the first effect of the next
     /// step. Show the name to the world only after that, as a transaction that is begun with it does by itself.
+    /// One that is never used leaves a gap in what all nodes remember of what is over.
     pub fn allocate(&mut self) -> Option<TxId> {
         let (seq, reserved) = self.sequence.take(0)?;
         self.owed.extend(reserved.map(|reserved| Effect::Persist(Record::Sequence { reserved })));
@@ -115,7 +117,7 @@ impl Node {
     /// When the next [`Input::Tick`] matters. Timers armed since the last one make that at once.
     pub fn deadline(&self) -> Option<Time> {
         let announcing = !self.announced.is_empty();
-        if self.common.timers.any_armed() || (announcing && self.announcement.due.is_none()) {
+        if self.common.timers.armed() > 0 || (announcing && self.announcement.due.is_none()) {
             return Some(self.now.unwrap_or_default());
         }
         let announcement = self.announcement.due.filter(|_| announcing);
@@ -161,7 +163,7 @@ impl Node {
         };
         let start = effects.len();
         act(open, effects)?;
-        self.common.settle(&self.config, tx, open, effects, start);
+        self.common.settle(tx, open, effects, start);
         Ok(())
     }
 
@@ -176,19 +178,19 @@ impl Node {
 
     fn begin(&mut self, transaction: Transaction, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         self.check_begin(&transaction)?;
-        let (tx, room) = (transaction.id(), self.room());
+        let (tx, open) = (transaction.id(), self.open.len());
         let open = match self.open.entry(tx) {
             Entry::Occupied(open) if open.get().transaction != transaction => return Err(Refusal::OtherTransaction),
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(_) if self.retired.contains(tx) => return Err(Refusal::Retired),
             Entry::Vacant(place) => {
-                room.check(&transaction, Work::New)?;
+                check_room(&self.config, open, &transaction, Work::New)?;
                 place.insert(Open::new(transaction))
             }
         };
         let start = effects.len();
         open.begin(&self.config, effects)?;
-        self.common.settle(&self.config, tx, open, effects, start);
+        self.common.settle(tx, open, effects, start);
         Ok(())
     }
 
@@ -205,7 +207,7 @@ impl Node {
             }
             other => other.transaction().ok_or(Refusal::NotForThisRole)?,
         };
-        let (tx, room, start) = (transaction.id(), self.room(), effects.len());
+        let (tx, open, start) = (transaction.id(), self.open.len(), effects.len());
         let (open, result) = match self.open.entry(tx) {
             Entry::Occupied(open) if open.get().transaction != *transaction => return Err(Refusal::OtherTransaction),
             Entry::Occupied(open) => {
@@ -220,13 +222,13 @@ impl Node {
                 return Err(Refusal::Retired);
             }
             Entry::Vacant(place) => {
-                room.check(transaction, Work::of(message))?;
+                check_room(&self.config, open, transaction, Work::of(message))?;
                 let mut open = Open::new(transaction.clone());
                 open.receive(&self.config, from, message, effects)?;
                 (place.insert(open), Ok(()))
             }
         };
-        self.common.settle(&self.config, tx, open, effects, start);
+        self.common.settle(tx, open, effects, start);
         if open.tm.as_ref().is_some_and(|tm| tm.is_completed()) {
             self.complete(tx, effects);
         }
@@ -242,52 +244,68 @@ impl Node {
             if let Some(open) = self.open.get_mut(&tx) {
                 let start = effects.len();
                 open.timeout(role, effects);
-                self.common.settle(&self.config, tx, open, effects, start);
+                self.common.settle(tx, open, effects, start);
             }
         }
         self.due = due;
         self.announce(now, effects);
-        self.pass_on(effects);
-        self.start_timers(now);
     }
 
     fn start_timers(&mut self, now: Time) {
-        while let Some(tx) = self.common.timers.next_armed() {
-            if let Some(open) = self.open.get_mut(&tx) {
+        for _ in 0..self.common.timers.armed() {
+            if let Some(open) = self.common.timers.next_armed().and_then(|tx| self.open.get_mut(&tx)) {
                 open.start(now, &self.config, &mut self.common.timers);
             }
         }
     }
 
-    /// Lets the roles here have what they said to each other, until they have nothing more to say.
-    fn pass_on(&mut self, effects: &mut Vec<Effect>) {
-        while let Some(message) = self.common.local.pop_front() {
+    /// Lets the roles here have what they said to each other in `effects` from `start` on, until they have nothing more
+    /// to say.
+    fn pass_on(&mut self, mut start: usize, effects: &mut Vec<Effect>) {
+        loop {
+            self.keep_local(start, effects);
+            start = effects.len();
+            let Some(message) = self.local.pop_front() else { return };
             if let Err(refusal) = self.receive(self.config.id, &message, effects) {
                 self.common.metrics.refuse(refusal);
             }
         }
     }
 
-    fn count(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            let counter = match effect {
-                Effect::Persist(_) => &mut self.common.metrics.writes,
-                Effect::Send { .. } => &mut self.common.metrics.sends,
-                Effect::Decide(_) => &mut self.common.metrics.decisions,
-            };
-            *counter = counter.saturating_add(1);
+    /// Keeps back what is for another role here, and counts what is for the world.
+    fn keep_local(&mut self, start: usize, effects: &mut Vec<Effect>) {
+        let (mut writes, mut sends, mut decisions, mut local) = (0u64, 0u64, 0u64, false);
+        for effect in effects.get(start..).unwrap_or_default() {
+            match effect {
+                Effect::Persist(_) => writes = writes.saturating_add(1),
+                Effect::Send { to, .. } if *to == self.config.id => local = true,
+                Effect::Send { .. } => sends = sends.saturating_add(1),
+                Effect::Decide(_) => decisions = decisions.saturating_add(1),
+            }
+        }
+        let metrics = &mut self.common.metrics;
+        metrics.writes = metrics.writes.saturating_add(writes);
+        metrics.sends = metrics.sends.saturating_add(sends);
+        metrics.decisions = metrics.decisions.saturating_add(decisions);
+        if local {
+            let id = self.config.id;
+            let local = effects.extract_if(start.., |effect| matches!(effect, Effect::Send { to, .. } if *to == id));
+            self.local.extend(local.filter_map(|effect| match effect {
+                Effect::Send { message, .. } => Some(message),
+                Effect::Persist(_) | Effect::Decide(_) => None,
+            }));
         }
     }
 }
 
 impl Common {
     /// After the roles of `open` have stepped, with what they want done in `effects` from `start` on: gives the transaction
-    /// manager the round that it asks for, keeps back what is for another role here, and sees to timers.
-    fn settle(&mut self, config: &Config, tx: TxId, open: &mut Open, effects: &mut Vec<Effect>, start: usize) {
+    /// manager the round that it asks for, and sees to timers.
+    fn settle(&mut self, tx: TxId, open: &mut Open, effects: &mut Vec<Effect>, start: usize) {
         if let Some(tm) = &mut open.tm
-            && let Some(above) = tm.wants_round()
+            && tm.wants_round
         {
-            match self.rounds.take(above.saturating_add(1)) {
+            match self.rounds.take(tm.highest_round.saturating_add(1)) {
                 Some((round, reserved)) => {
                     if let Some(reserved) = reserved {
                         effects.insert(start, Effect::Persist(Record::Rounds { reserved }));
@@ -299,12 +317,6 @@ impl Common {
             }
         }
         open.arm(tx, &mut self.timers);
-        let is_local = |effect: &mut Effect| matches!(effect, Effect::Send { to, .. } if *to == config.id);
-        for effect in effects.extract_if(start.., is_local) {
-            if let Effect::Send { message, .. } = effect {
-                self.local.push_back(message);
-            }
-        }
     }
 }
 
@@ -315,13 +327,15 @@ impl Machine for Node {
     type Decision = Decision;
 
     fn step_into(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let before = effects.len();
+        let (start, tick) = (effects.len(), matches!(input, Input::Tick(_)));
         effects.append(&mut self.owed);
         self.common.metrics.steps = self.common.metrics.steps.saturating_add(1);
-        if let Err(refusal) = self.take(input, effects) {
-            self.common.metrics.refuse(refusal);
+        let result = self.take(input, effects);
+        self.pass_on(start, effects);
+        match (result, self.now) {
+            (Err(refusal), _) => self.common.metrics.refuse(refusal),
+            (Ok(()), Some(now)) if tick => self.start_timers(now),
+            (Ok(()), _) => {}
         }
-        self.pass_on(effects);
-        self.count(effects.get(before..).unwrap_or_default());
     }
 }

@@ -156,24 +156,9 @@ impl Open {
     /// The timer of `role` has ended.
     pub(crate) fn timeout(&mut self, role: Role, effects: &mut Vec<Effect>) {
         match role {
-            Role::Acceptor => {
-                if let Some(acceptor) = &mut self.acceptor {
-                    acceptor.fired();
-                    acceptor.timeout(effects);
-                }
-            }
-            Role::ResourceManager => {
-                if let Some(rm) = &mut self.rm {
-                    rm.fired();
-                    rm.timeout(effects);
-                }
-            }
-            Role::TransactionManager => {
-                if let Some(tm) = &mut self.tm {
-                    tm.fired();
-                    tm.timeout(effects);
-                }
-            }
+            Role::Acceptor => self.acceptor.iter_mut().for_each(|acceptor| acceptor.timeout(effects)),
+            Role::ResourceManager => self.rm.iter_mut().for_each(|rm| rm.timeout(effects)),
+            Role::TransactionManager => self.tm.iter_mut().for_each(|tm| tm.timeout(effects)),
         }
     }
 

@@ -1,10 +1,10 @@
 //! A role that is being played: its machine, and the one timer that it waits by.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::ops::{Deref, DerefMut};
 
 use super::{
-    Acceptor, Config, ResourceManager, Time, TransactionManager, Wait,
+    Acceptor, Config, Effect, ResourceManager, Time, TransactionManager, Wait,
     timers::{Role, Timers},
     wait::mix,
 };
@@ -17,6 +17,9 @@ pub(crate) trait Waits {
 
     /// What it waits for now.
     fn waits_for(&self) -> Option<Wait>;
+
+    /// It has taken too long.
+    fn time_out(&mut self, effects: &mut Vec<Effect>);
 }
 
 /// A machine and its timer.
@@ -75,9 +78,10 @@ impl<R: Waits> Playing<R> {
         }
     }
 
-    /// Notes that the timer has ended: whatever the machine waits for now, it waits anew.
-    pub(crate) fn fired(&mut self) {
+    /// The timer has ended: whatever the machine waits for after this, it waits anew.
+    pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {
         self.timer = Timer::Idle;
+        self.machine.time_out(effects);
     }
 
     /// Stops the timer.
@@ -124,6 +128,10 @@ impl Waits for Acceptor {
     fn waits_for(&self) -> Option<Wait> {
         Some(self.wait())
     }
+
+    fn time_out(&mut self, effects: &mut Vec<Effect>) {
+        self.timeout(effects);
+    }
 }
 
 impl Waits for ResourceManager {
@@ -132,6 +140,10 @@ impl Waits for ResourceManager {
     fn waits_for(&self) -> Option<Wait> {
         self.wait()
     }
+
+    fn time_out(&mut self, effects: &mut Vec<Effect>) {
+        self.timeout(effects);
+    }
 }
 
 impl Waits for TransactionManager {
@@ -139,6 +151,10 @@ impl Waits for TransactionManager {
 
     fn waits_for(&self) -> Option<Wait> {
         self.wait()
+    }
+
+    fn time_out(&mut self, effects: &mut Vec<Effect>) {
+        self.timeout(effects);
     }
 }
 

@@ -155,14 +155,23 @@ impl TxRange {
     }
 
     /// What is left of it without `others`, which must come in order, and each have something of it.
-    pub(crate) fn without_all(self, others: impl IntoIterator<Item = Self>) -> Vec<Self> {
-        let mut pieces = alloc::vec![self];
-        for other in others {
-            // None of the earlier pieces has anything of it.
-            let last = pieces.pop().map(|last| last.without(other));
-            pieces.extend(last.into_iter().flatten().flatten());
-        }
-        pieces
+    pub(crate) fn without_all(self, others: impl IntoIterator<Item = Self>) -> impl Iterator<Item = Self> {
+        let (mut rest, mut others) = (Some(self), others.into_iter());
+        core::iter::from_fn(move || {
+            loop {
+                let whole = rest.take()?;
+                let Some(other) = others.next() else { return Some(whole) };
+                match whole.without(other) {
+                    [left, None] => rest = left,
+                    [left, right] => {
+                        rest = right;
+                        if left.is_some() {
+                            return left;
+                        }
+                    }
+                }
+            }
+        })
     }
 
     /// Whether it is just one transaction.

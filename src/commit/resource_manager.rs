@@ -201,7 +201,8 @@ impl ResourceManager {
             Message::Outcome { outcome, .. } => self.check_outcome(*outcome),
             Message::Paxos { parts, .. } if self.cluster.learning() == Learning::Everyone => {
                 Part::check_bundle(parts, &self.transaction)?;
-                Part::any(parts, |part| self.check_part(from, part))
+                self.cluster.acceptors().member(from).ok_or(Refusal::NotAnAcceptor)?;
+                Part::any(parts, |part| self.check_part(part))
             }
             _ => Err(Refusal::NotForThisRole),
         }
@@ -216,13 +217,10 @@ impl ResourceManager {
         }
     }
 
-    fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
+    fn check_part(&self, part: &Part) -> Result<(), Refusal> {
         let paxos::Message::Accepted { ballot, value } = part.message else { return Err(Refusal::NotForThisRole) };
-        match self.transaction.place(part.rm).and_then(|place| self.lessons.get(place)) {
-            Some(lesson) => lesson.check(self.cluster.acceptors(), from, ballot, &value),
-            None if self.cluster.acceptors().contains(from) => Ok(()),
-            None => Err(Refusal::NotAnAcceptor),
-        }
+        let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get(place));
+        lesson.map_or(Ok(()), |lesson| lesson.check(ballot, &value))
     }
 
     /// The transaction begins here: the resource votes first, and the transaction manager hears of it with the vote.
@@ -299,11 +297,12 @@ impl ResourceManager {
             self.lessons.resize(self.transaction.participants().len(), Lesson::default());
         }
         let acceptors = self.cluster.acceptors();
+        let Some(acceptor) = acceptors.member(from) else { return };
         for part in parts {
             let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get_mut(place));
             if let (Some(lesson), paxos::Message::Accepted { ballot, value }) = (lesson, part.message) {
                 // A refused part changes nothing.
-                let _ = lesson.learn(acceptors, from, ballot, value);
+                let _ = lesson.learn(acceptors, acceptor, ballot, value);
             }
         }
         if let Some(outcome) = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()))
@@ -372,8 +371,10 @@ impl ResourceManager {
         let (Some(vote), None) = (self.vote, self.outcome) else { return };
         self.manager = self.cluster.manager_after(self.manager);
         self.send_vote(vote, Targets::All, effects);
-        if self.began {
-            // Nobody else may have been asked yet, and to inquire would be to abort.
+        // Nobody else may have been asked yet, and to inquire would be to abort. But when every transaction manager was
+        // turned to twice, they may all be full: none has room for what begins, and each for what is to end.
+        let patience = self.cluster.managers().len().saturating_mul(2);
+        if self.began && (self.repetitions as usize) < patience {
             self.send_begin(effects);
         } else {
             let message = Message::Inquire { transaction: self.transaction.clone() };
@@ -388,14 +389,17 @@ impl ResourceManager {
 
     fn send_vote(&self, vote: Vote, targets: Targets, effects: &mut Vec<Effect>) {
         let acceptors = self.cluster.acceptors();
-        let targets = match targets {
-            Targets::All => acceptors.members(acceptors.nodes()),
-            Targets::Quorum => acceptors.first_accept_quorum(Some(self.manager)),
-        };
-        effects.extend(acceptors.nodes_of(targets).map(|to| {
+        let send = |to| {
             let message = Message::Vote { transaction: self.transaction.clone(), vote, manager: self.manager };
             Effect::Send { to, message }
-        }));
+        };
+        match targets {
+            Targets::All => effects.extend(acceptors.nodes().map(send)),
+            Targets::Quorum => {
+                let quorum = acceptors.first_accept_quorum(Some(self.manager));
+                effects.extend(acceptors.nodes_of(quorum).map(send));
+            }
+        }
     }
 
     fn send_finished(&self, effects: &mut Vec<Effect>) {

@@ -1,6 +1,7 @@
 //! The memory of finished transactions: ranges of them, so that it grows with the gaps and not with history.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::ops::Bound;
 
 use super::{
     Effect, Record,
@@ -27,7 +28,7 @@ impl Retired {
     }
 
     /// What of `range` is not in the set.
-    pub(crate) fn missing(&self, range: TxRange) -> Vec<TxRange> {
+    pub(crate) fn missing(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
         range.without_all(self.touching(range))
     }
 
@@ -56,13 +57,14 @@ impl Retired {
             first = left.first();
         }
         let after = TxId { seq: last.saturating_add(1), ..first };
-        let swallowed: Vec<TxId> = self.ranges.range(first..=after).map(|(first, _)| *first).collect();
+        let right = (Bound::Excluded(first), Bound::Included(after));
+        let swallowed: Vec<TxId> = self.ranges.range(right).map(|(first, _)| *first).collect();
         for swallowed in &swallowed {
             last = self.ranges.remove(swallowed).unwrap_or(last).max(last);
         }
         self.ranges.insert(first, last);
         let merged = TxRange::new(first.origin, first.seq, last).ok()?;
-        Some((merged, swallowed.into_iter().filter(|key| *key != first).collect()))
+        Some((merged, swallowed))
     }
 
     /// Adds `range` and writes what that changes.
@@ -76,7 +78,8 @@ impl Retired {
 
     /// Takes `range` out.
     pub(crate) fn remove(&mut self, range: TxRange) {
-        for known in self.touching(range) {
+        loop {
+            let Some(known) = self.touching(range).next() else { return };
             self.ranges.remove(&known.first());
             for piece in known.without(range).into_iter().flatten() {
                 self.ranges.insert(piece.first(), piece.last().seq);
@@ -85,10 +88,10 @@ impl Retired {
     }
 
     /// The ranges that have something of `range`, in order.
-    fn touching(&self, range: TxRange) -> Vec<TxRange> {
+    fn touching(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
         let start = self.around(range.first()).map_or(range.first(), |left| left.first());
         let touching = self.ranges.range(start..=range.last());
-        touching.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok()).collect()
+        touching.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok())
     }
 
     /// The last range that begins at or before `tx`.

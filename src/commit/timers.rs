@@ -58,8 +58,9 @@ impl Timers {
         self.started.first().map(|(due, ..)| *due)
     }
 
-    pub(crate) fn any_armed(&self) -> bool {
-        !self.armed.is_empty()
+    /// How many transactions are armed, those included that are not open any more.
+    pub(crate) fn armed(&self) -> usize {
+        self.armed.len()
     }
 
     /// Puts the armed transactions in order of name.

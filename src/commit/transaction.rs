@@ -1,7 +1,7 @@
 //! A transaction, its votes and its outcome.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::borrow::Borrow;
+use core::{borrow::Borrow, cmp::Ordering};
 
 use crate::{NodeId, TxId};
 
@@ -133,11 +133,10 @@ impl TryFrom<TransactionSpec> for Transaction {
             return Err(TransactionError::NoParticipants);
         }
         for (left, right) in spec.participants.iter().zip(spec.participants.iter().skip(1)) {
-            if left == right {
-                return Err(TransactionError::Repeated(*right));
-            }
-            if left > right {
-                return Err(TransactionError::Unsorted(*right));
+            match left.cmp(right) {
+                Ordering::Less => {}
+                Ordering::Equal => return Err(TransactionError::Repeated(*right)),
+                Ordering::Greater => return Err(TransactionError::Unsorted(*right)),
             }
         }
         let (participants, meta) = (spec.participants.into(), spec.meta.into());

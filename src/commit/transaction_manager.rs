@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 use super::{Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait};
 use crate::{
-    Ballot, Machine, NodeId, Quorums, Refusal,
+    Ballot, Machine, NodeId, Refusal,
     paxos::{self, Attempt, Lesson},
 };
 
@@ -39,11 +39,11 @@ pub struct TransactionManager {
     /// Whether the transaction began here; otherwise this is to finish what another one began.
     began: bool,
     /// Whether it needs a round, to try a ballot of its own.
-    wants_round: bool,
+    pub(super) wants_round: bool,
     /// Whether it ever tried one.
     recovered: bool,
     /// The highest round that it used or that stood in its way.
-    highest_round: u64,
+    pub(super) highest_round: u64,
     /// How often the present wait was in vain.
     repetitions: u32,
 }
@@ -167,6 +167,7 @@ impl TransactionManager {
             Message::Begin { .. } | Message::Inquire { .. } => Ok(()),
             Message::Paxos { parts, .. } => {
                 Part::check_bundle(parts, &self.transaction)?;
+                self.cluster.acceptors().member(from).ok_or(Refusal::NotAnAcceptor)?;
                 Part::any(parts, |part| {
                     let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
                     let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
@@ -237,17 +238,29 @@ impl TransactionManager {
     /// Acceptors answer. *TLA+*: `Phase2a`, once per instance; `Decide`.
     fn answers(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         Part::check_bundle(parts, &self.transaction)?;
+        let acceptors = self.cluster.acceptors();
+        let acceptor = acceptors.member(from).ok_or(Refusal::NotAnAcceptor)?;
         let mut proposals = Vec::new();
         let mut instances = self.instances.iter_mut();
         Part::any(parts, |&Part { rm, message }| {
             // Both are in order of participants.
             let instance = instances.find(|instance| instance.rm == rm).ok_or(Refusal::NotAParticipant)?;
-            instance.check(&self.cluster, from, &message)?;
-            if let paxos::Message::Reject { promised, .. } = message {
-                self.highest_round = self.highest_round.max(promised.round);
+            if let paxos::Message::Accepted { ballot, value } = message {
+                return instance.lesson.learn(acceptors, acceptor, ballot, value).map(drop);
             }
-            let proposal = instance.answer(self.cluster.acceptors(), from, message);
-            proposals.extend(proposal.map(|message| Part { rm, message }));
+            instance.check(&self.cluster, from, &message)?;
+            match (message, &mut instance.attempt) {
+                (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
+                    // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
+                    let value = attempt.promise(acceptors, acceptor, accepted, Some(&Vote::Aborted));
+                    let proposal = value.map(|value| paxos::Message::Accept { ballot, value });
+                    proposals.extend(proposal.map(|message| Part { rm, message }));
+                }
+                (paxos::Message::Reject { promised, .. }, _) => {
+                    self.highest_round = self.highest_round.max(promised.round);
+                }
+                _ => {}
+            }
             Ok(())
         })?;
         if !proposals.is_empty() {
@@ -344,9 +357,7 @@ impl Instance {
     /// Why an answer would be refused. An acceptance may be of any ballot; all else answers the ballot that is under way.
     fn check(&self, cluster: &Cluster, from: NodeId, message: &paxos::Message<Vote>) -> Result<(), Refusal> {
         match (message, &self.attempt) {
-            (paxos::Message::Accepted { ballot, value }, _) => {
-                self.lesson.check(cluster.acceptors(), from, *ballot, value)
-            }
+            (paxos::Message::Accepted { ballot, value }, _) => self.lesson.check(*ballot, value),
             (paxos::Message::Reject { promised, .. }, _) if !cluster.is_manager(promised.node) => {
                 Err(Refusal::NotAProposer)
             }
@@ -355,30 +366,8 @@ impl Instance {
             {
                 Err(Refusal::FarBallot)
             }
-            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message),
+            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message).map(drop),
             (_, None) => Err(Refusal::OtherBallot),
-        }
-    }
-
-    /// Takes a checked answer. Returns the phase 2a that it calls for.
-    fn answer(
-        &mut self,
-        acceptors: &Quorums,
-        from: NodeId,
-        message: paxos::Message<Vote>,
-    ) -> Option<paxos::Message<Vote>> {
-        match (message, &mut self.attempt) {
-            (paxos::Message::Accepted { ballot, value }, _) => {
-                // It was checked.
-                let _ = self.lesson.learn(acceptors, from, ballot, value);
-                None
-            }
-            (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
-                // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
-                let value = attempt.promise(acceptors, from, accepted, Some(&Vote::Aborted))?;
-                Some(paxos::Message::Accept { ballot, value })
-            }
-            _ => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use super::{Input, Message};
-use crate::{Ballot, Effect, Machine, Members, NodeId, Phase, Quorums, Refusal, effect::EffectOf};
+use crate::{Ballot, Effect, Machine, Members, Phase, Quorums, Refusal, effect::EffectOf};
 
 /// A learner of one decree. All of its state is volatile: whoever asks the acceptors again learns again.
 ///
@@ -56,7 +56,8 @@ impl<V: Clone + PartialEq> Learner<V> {
     pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
         match input {
             Input::Receive { from, message: Message::Accepted { ballot, value } } => {
-                self.lesson.check(&self.quorums, *from, *ballot, value)
+                self.quorums.member(*from).ok_or(Refusal::NotAnAcceptor)?;
+                self.lesson.check(*ballot, value)
             }
             _ => Err(Refusal::NotForThisRole),
         }
@@ -69,26 +70,22 @@ impl<V: Clone + PartialEq> Lesson<V> {
         self.chosen.as_ref()
     }
 
-    /// Why it would be refused that `from` accepted `value` in `ballot`.
-    pub(crate) fn check(&self, quorums: &Quorums, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
-        if !quorums.contains(from) {
-            return Err(Refusal::NotAnAcceptor);
-        }
+    /// Why it would be refused that an acceptor has accepted `value` in `ballot`.
+    pub(crate) fn check(&self, ballot: Ballot, value: &V) -> Result<(), Refusal> {
         match self.first.iter().chain(&self.more).find(|count| count.ballot == ballot) {
             Some(count) if count.value != *value => Err(Refusal::SecondValue),
             _ => Ok(()),
         }
     }
 
-    /// Counts that `from` accepted `value` in `ballot`. Returns the chosen value if this decided it.
+    /// Counts that an acceptor has accepted `value` in `ballot`. Returns the chosen value if this decided it.
     pub(crate) fn learn(
         &mut self,
         quorums: &Quorums,
-        from: NodeId,
+        acceptor: Members,
         ballot: Ballot,
         value: V,
     ) -> Result<Option<V>, Refusal> {
-        let place = quorums.position(from).ok_or(Refusal::NotAnAcceptor)?;
         if self.chosen.is_some() {
             return Ok(None);
         }
@@ -96,11 +93,13 @@ impl<V: Clone + PartialEq> Lesson<V> {
         if count.value != value {
             return Err(Refusal::SecondValue);
         }
-        count.accepted = count.accepted.with(place);
+        count.accepted = count.accepted.union(acceptor);
         if !quorums.is_quorum(Phase::Accept, count.accepted) {
             return Ok(None);
         }
-        *self = Self { chosen: Some(value.clone()), ..Self::default() };
+        self.chosen = Some(value.clone());
+        self.first = None;
+        self.more = Vec::new();
         Ok(Some(value))
     }
 
@@ -136,7 +135,8 @@ impl<V: Clone + PartialEq> Machine for Learner<V> {
 
     fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
         if let Input::Receive { from, message: Message::Accepted { ballot, value } } = input
-            && let Ok(Some(chosen)) = self.lesson.learn(&self.quorums, from, ballot, value)
+            && let Some(acceptor) = self.quorums.member(from)
+            && let Ok(Some(chosen)) = self.lesson.learn(&self.quorums, acceptor, ballot, value)
         {
             effects.push(Effect::Decide(chosen));
         }

@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 
 use super::{Input, Message};
-use crate::{Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, RestoreError, Tally, effect::EffectOf};
+use crate::{Ballot, Effect, Machine, Members, NodeId, Phase, Quorums, Refusal, RestoreError, effect::EffectOf};
 
 /// What a proposer must know of its decree and of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +73,9 @@ enum Stage<V> {
 /// One proposer's work at one ballot: phase 1, then phase 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt<V> {
-    /// Promises in phase 1, acceptances in phase 2.
-    tally: Tally,
+    ballot: Ballot,
+    /// Who has promised in phase 1, or accepted in phase 2.
+    granted: Members,
     phase: AttemptPhase<V>,
 }
 
@@ -140,30 +141,36 @@ impl<V: Clone + PartialEq> Proposer<V> {
                 Some(_) => Ok(()),
                 None => Err(Refusal::RoundsUsedUp),
             },
-            Input::Receive { from, message } => match &self.stage {
-                Stage::Trying(attempt) => {
-                    attempt.check(&self.config.acceptors, *from, message)?;
-                    match message {
-                        Message::Reject { promised, .. } if !self.may_propose(*promised) => Err(Refusal::NotAProposer),
-                        _ => Ok(()),
-                    }
-                }
-                Stage::Idle | Stage::Decided(_) => Err(Refusal::OtherBallot),
-            },
+            Input::Receive { from, message } => self.check_answer(*from, message).map(drop),
+        }
+    }
+
+    /// Why an answer would be refused; if it would not, who gave it.
+    fn check_answer(&self, from: NodeId, message: &Message<V>) -> Result<Members, Refusal> {
+        let attempt = match &self.stage {
+            Stage::Trying(attempt) => attempt,
+            Stage::Idle => return Err(Refusal::OtherBallot),
+            Stage::Decided(_) => return Err(Refusal::AlreadyDecided),
+        };
+        let acceptor = attempt.check(&self.config.acceptors, from, message)?;
+        match message {
+            Message::Reject { promised, .. } if !self.may_propose(*promised) => Err(Refusal::NotAProposer),
+            _ => Ok(acceptor),
         }
     }
 
     fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) {
+        let Ok(acceptor) = self.check_answer(from, &message) else { return };
         let Stage::Trying(attempt) = &mut self.stage else { return };
         let (acceptors, ballot) = (&self.config.acceptors, attempt.ballot());
         match message {
             Message::Promise { accepted, .. } => {
-                if let Some(value) = attempt.promise(acceptors, from, accepted, self.own.as_ref()) {
+                if let Some(value) = attempt.promise(acceptors, acceptor, accepted, self.own.as_ref()) {
                     self.send(Message::Accept { ballot, value }, effects);
                 }
             }
             Message::Accepted { .. } => {
-                if let Some(value) = attempt.accepted(acceptors, from) {
+                if let Some(value) = attempt.accepted(acceptors, acceptor) {
                     self.stage = Stage::Decided(value.clone());
                     effects.push(Effect::Decide(value));
                 }
@@ -227,15 +234,13 @@ impl<V: Clone + PartialEq> Machine for Proposer<V> {
     type Decision = V;
 
     fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
-        if self.check(&input).is_err() {
-            return;
-        }
         match input {
+            Input::Receive { from, message } => self.receive(from, message, effects),
+            own if self.check(&own).is_err() => {}
             Input::Propose(value) => {
                 self.own = Some(value.clone());
                 if self.may_open() { self.open(value, effects) } else { self.start(effects) }
             }
-            Input::Receive { from, message } => self.receive(from, message, effects),
             Input::Timeout => self.start(effects),
         }
     }
@@ -244,26 +249,24 @@ impl<V: Clone + PartialEq> Machine for Proposer<V> {
 impl<V: Clone + PartialEq> Attempt<V> {
     /// An attempt that begins with phase 1.
     pub(crate) fn prepare(ballot: Ballot) -> Self {
-        Self { tally: Tally::new(ballot), phase: AttemptPhase::Prepare(None) }
+        Self { ballot, granted: Members::default(), phase: AttemptPhase::Prepare(None) }
     }
 
     /// An attempt that needs no phase 1.
     fn accept(ballot: Ballot, value: V) -> Self {
-        Self { tally: Tally::new(ballot), phase: AttemptPhase::Accept(value) }
+        Self { ballot, granted: Members::default(), phase: AttemptPhase::Accept(value) }
     }
 
     pub(crate) fn ballot(&self) -> Ballot {
-        self.tally.ballot()
+        self.ballot
     }
 
-    /// Why an answer would be refused.
-    pub(crate) fn check(&self, acceptors: &Quorums, from: NodeId, message: &Message<V>) -> Result<(), Refusal> {
+    /// Why an answer would be refused; if it would not, who gave it.
+    pub(crate) fn check(&self, acceptors: &Quorums, from: NodeId, message: &Message<V>) -> Result<Members, Refusal> {
         if message.is_request() {
             return Err(Refusal::NotForThisRole);
         }
-        if !acceptors.contains(from) {
-            return Err(Refusal::NotAnAcceptor);
-        }
+        let acceptor = acceptors.member(from).ok_or(Refusal::NotAnAcceptor)?;
         if message.ballot() != self.ballot() {
             return Err(Refusal::OtherBallot);
         }
@@ -280,7 +283,7 @@ impl<V: Clone + PartialEq> Attempt<V> {
             (Message::Accepted { .. }, AttemptPhase::Prepare(_)) => Err(Refusal::NothingProposed),
             (Message::Accepted { value, .. }, AttemptPhase::Accept(own)) if value != own => Err(Refusal::SecondValue),
             (Message::Reject { ballot, promised }, _) if promised <= ballot => Err(Refusal::IdleRejection),
-            _ => Ok(()),
+            _ => Ok(acceptor),
         }
     }
 
@@ -288,16 +291,17 @@ impl<V: Clone + PartialEq> Attempt<V> {
     pub(crate) fn promise(
         &mut self,
         acceptors: &Quorums,
-        from: NodeId,
+        acceptor: Members,
         accepted: Option<(Ballot, V)>,
         own: Option<&V>,
     ) -> Option<V> {
         let AttemptPhase::Prepare(highest) = &mut self.phase else { return None };
-        if !self.tally.grant(acceptors, from, self.tally.ballot()) {
+        if self.granted.has_all(acceptor) {
             return None;
         }
+        self.granted = self.granted.union(acceptor);
         *highest = highest.take().into_iter().chain(accepted).max_by_key(|(at, _)| *at);
-        if !acceptors.is_quorum(Phase::Prepare, self.tally.granted()) {
+        if !acceptors.is_quorum(Phase::Prepare, self.granted) {
             return None;
         }
         let value = highest.as_ref().map(|(_, value)| value).or(own)?.clone();
@@ -306,9 +310,9 @@ impl<V: Clone + PartialEq> Attempt<V> {
     }
 
     /// Counts a checked acceptance. Returns the chosen value, if this was the one that was missing.
-    fn accepted(&mut self, acceptors: &Quorums, from: NodeId) -> Option<V> {
+    fn accepted(&mut self, acceptors: &Quorums, acceptor: Members) -> Option<V> {
         let AttemptPhase::Accept(value) = &self.phase else { return None };
-        let new = self.tally.grant(acceptors, from, self.tally.ballot());
-        (new && acceptors.is_quorum(Phase::Accept, self.tally.granted())).then(|| value.clone())
+        self.granted = self.granted.union(acceptor);
+        acceptors.is_quorum(Phase::Accept, self.granted).then(|| value.clone())
     }
 }

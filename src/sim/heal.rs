@@ -2,8 +2,8 @@
 
 use super::{Actor, Event, Violation, World};
 use crate::{
-    NodeId,
-    commit::{Outcome, Transaction, Vote},
+    NodeId, TxId,
+    commit::{Outcome, Record, Status, Transaction, Vote},
 };
 
 /// How many rounds of deliveries and ticks a healed world has to bring everything to its end.
@@ -13,18 +13,48 @@ impl<A: Actor> World<A> {
     /// Ends all faults, and lets everything come to its end: every transaction completes, is retired everywhere, and
     /// leaves nothing open. Then every message of the past comes once more, and one more transaction commits. At last
     /// the properties have their last word.
+    ///
+    /// Where the setup says so, some nodes stay dead at first, and what does not need them must come to its end without.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.network.mend_all();
-        self.come_to_rest()?;
+        if !self.setup.stay_dead.is_empty() {
+            self.go_on_without_the_dead()?;
+        }
+        self.come_to_rest(&[])?;
         self.repeat_the_past()?;
-        self.come_to_rest()?;
-        self.commit_one_more()?;
+        self.come_to_rest(&[])?;
+        self.commit_one_more(&[])?;
         self.properties.iter_mut().try_for_each(|property| property.finish())
     }
 
+    /// *No hanging*: with a quorum of acceptors for either phase and one transaction manager, every transaction comes to
+    /// its outcome, and every participant that is up carries it out. One that all participants of are up is retired as
+    /// well: nobody but them need finish it.
+    fn go_on_without_the_dead(&mut self) -> Result<(), Violation> {
+        let dead = self.setup.stay_dead.clone();
+        for at in &dead {
+            self.stop(*at, 0)?;
+        }
+        let participate = dead.iter().any(|at| self.setup.resource_managers.contains(at));
+        self.stats.stayed_dead += dead.len() as u64;
+        self.stats.worlds_with_dead += 1;
+        self.stats.worlds_with_dead_participants += u64::from(participate);
+        self.come_to_rest(&dead)?;
+        // What waits for dead participants takes room.
+        if self
+            .processes
+            .values()
+            .filter_map(|process| process.actor.as_ref())
+            .all(|actor| actor.node().metrics().open == 0)
+        {
+            self.commit_one_more(&dead)?;
+        }
+        Ok(())
+    }
+
     /// *Liveness*: whatever has happened, it all ends.
-    fn come_to_rest(&mut self) -> Result<(), Violation> {
-        let nodes = self.setup.nodes.clone();
+    fn come_to_rest(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
+        let nodes: Vec<NodeId> = self.setup.nodes.iter().copied().filter(|node| !dead.contains(node)).collect();
         for _ in 0..ROUNDS {
             let mut idle = true;
             for at in nodes.iter().copied() {
@@ -50,13 +80,15 @@ impl<A: Actor> World<A> {
                 }
             }
             if idle {
-                if self.is_at_rest() {
+                if self.unrest(dead).is_none() {
                     return Ok(());
                 }
                 self.pass_time(&nodes)?;
             }
         }
-        Err(Violation { property: "liveness", what: self.unrest() })
+        let found = self.unrest(dead).unwrap_or_default();
+        let without = if dead.is_empty() { String::new() } else { format!(" without {dead:?}") };
+        Err(Violation { property: "liveness", what: format!("a healed world did not come to rest{without}: {found}") })
     }
 
     /// Nothing that comes late revives what is over: each message that was ever delivered or lost comes once more, the
@@ -73,20 +105,22 @@ impl<A: Actor> World<A> {
     }
 
     /// *Non-triviality* (Gray and Lamport 2006, section 2): when nothing fails and all vote to commit, it commits.
-    fn commit_one_more(&mut self) -> Result<(), Violation> {
-        let most = self.setup.cluster.limits().participants;
-        let participants: Vec<NodeId> = self.setup.resource_managers.iter().copied().take(most).collect();
-        if participants.is_empty() {
+    fn commit_one_more(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
+        let living = |nodes: &[NodeId]| nodes.iter().copied().filter(|node| !dead.contains(node)).collect::<Vec<_>>();
+        let mut participants = living(&self.setup.resource_managers);
+        participants.truncate(self.setup.cluster.limits().participants);
+        let (false, Some(at)) = (participants.is_empty(), living(self.setup.cluster.managers()).first().copied())
+        else {
             return Ok(());
-        }
-        self.apply(&Event::Begin { at: self.setup.cluster.first_manager(), participants })?;
-        self.come_to_rest()?;
+        };
+        self.apply(&Event::Begin { at, participants })?;
+        self.come_to_rest(dead)?;
         let outcome = self.begun().last().map(Transaction::id).and_then(|tx| self.outcome(tx));
         match outcome {
             Some(Outcome::Committed) => Ok(()),
             other => Err(Violation {
                 property: "non-triviality",
-                what: format!("without any fault, a transaction that all vote to commit ends as {other:?}"),
+                what: format!("with all faults over, a transaction that all vote to commit ends as {other:?}"),
             }),
         }
     }
@@ -104,25 +138,47 @@ impl<A: Actor> World<A> {
         Ok(())
     }
 
-    fn is_at_rest(&self) -> bool {
-        self.processes.values().filter_map(|process| process.actor.as_ref()).all(|actor| {
-            let metrics = actor.node().metrics();
-            metrics.open == 0 && metrics.unacknowledged_ranges == 0
-        })
-    }
-
-    fn unrest(&self) -> String {
-        let mut text = String::from("a healed world did not come to rest:");
-        for (at, process) in &self.processes {
-            let Some(actor) = &process.actor else { continue };
-            for tx in actor.node().open_transactions() {
-                text += &format!(" {at} has {tx} open ({:?});", actor.node().status(tx));
+    /// What has not come to its end although it could have, without `dead`.
+    fn unrest(&self, dead: &[NodeId]) -> Option<String> {
+        let actors = self.processes.iter().filter_map(|(at, process)| Some((*at, process.actor.as_ref()?.node())));
+        for (at, node) in actors {
+            for tx in node.open_transactions() {
+                if !self.waits_for(tx, dead) {
+                    return Some(format!("{at} has {tx} open ({:?})", node.status(tx)));
+                }
+                if !self.is_settled(tx) {
+                    return Some(format!("nobody knows the outcome of {tx}, which {at} has open"));
+                }
             }
-            let unacknowledged = actor.node().metrics().unacknowledged_ranges;
-            if unacknowledged > 0 {
-                text += &format!(" {at} has {unacknowledged} unacknowledged ranges;");
+            let keepers = self.setup.nodes.iter().filter(|keeper| !dead.contains(keeper));
+            if let Some(keeper) = keepers.into_iter().find(|keeper| node.unacknowledged_by(**keeper) > 0) {
+                return Some(format!("{keeper} has not acknowledged what {at} said is over"));
+            }
+            if dead.is_empty() {
+                continue;
+            }
+            let unfinished = node.snapshot().into_iter().find_map(|record| match record {
+                Record::ResourceManager(record) if record.finished.is_none() => Some(record.transaction.id()),
+                _ => None,
+            });
+            if let Some(tx) = unfinished {
+                return Some(format!("{at} has voted in {tx}, and not carried out how it ended"));
             }
         }
-        text
+        None
+    }
+
+    /// Whether a transaction cannot be over as long as these are dead.
+    fn waits_for(&self, tx: TxId, dead: &[NodeId]) -> bool {
+        self.begun().iter().any(|begun| begun.id() == tx && dead.iter().any(|node| begun.has(*node)))
+    }
+
+    /// Whether anyone who is up knows how it ended.
+    fn is_settled(&self, tx: TxId) -> bool {
+        let mut actors = self.processes.values().filter_map(|process| process.actor.as_ref());
+        actors.any(|actor| match actor.node().status(tx) {
+            Status::Retired | Status::Open { outcome: Some(_), .. } => true,
+            Status::Open { outcome: None, .. } | Status::Unknown => false,
+        })
     }
 }

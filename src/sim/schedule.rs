@@ -79,13 +79,15 @@ impl Schedule {
     /// The setup of `seed`, and the schedule of what happens in it.
     pub fn new(seed: u64) -> (Setup, Self) {
         let mut rng = Rng::new(seed);
-        let setup = Setup::draw(&mut rng);
+        let mut setup = Setup::draw(&mut rng);
         let weights = Weights::draw(&mut rng);
         let together = rng.once_in(2);
         let mut rate = || if together { 1 } else { [0, 1, 1, 2, 3, 8][rng.below(6) as usize] };
         let rates = setup.nodes.iter().map(|node| (*node, rate())).collect();
         let left = rng.between(100, 700);
         let begins = rng.between(1, 8);
+        setup.draw_room(&mut rng);
+        setup.draw_dead(&mut rng);
         (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Rng;
 use crate::{
-    NodeId, Quorums,
+    NodeId, Phase, Quorums,
     commit::{Cluster, ClusterId, Learning, Limits, Targets, Timeouts},
 };
 
@@ -17,6 +17,9 @@ pub struct Setup {
     pub nodes: Vec<NodeId>,
     /// Those that may take part in transactions.
     pub resource_managers: Vec<NodeId>,
+    /// Those that stay dead while all else is healed. What must end without them does, and then they come back.
+    #[serde(default)]
+    pub stay_dead: Vec<NodeId>,
 }
 
 impl Setup {
@@ -36,7 +39,45 @@ impl Setup {
             acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { cluster, nodes, resource_managers }
+        Self { cluster, nodes, resource_managers, stay_dead: Vec::new() }
+    }
+
+    /// In some worlds a node has room for one or two transactions, and refuses most.
+    pub(super) fn draw_room(&mut self, rng: &mut Rng) {
+        let limits =
+            Limits { open: *rng.pick(&[1, 2, 1_000, 1_000, 1_000, 1_000]).unwrap_or(&1_000), ..self.cluster.limits() };
+        if let Ok(cluster) = self.cluster.clone().with_limits(limits) {
+            self.cluster = cluster;
+        }
+    }
+
+    /// In some worlds nodes stay dead: as many acceptors as the quorums can do without, and all transaction managers but
+    /// one; sometimes resource managers as well.
+    pub(super) fn draw_dead(&mut self, rng: &mut Rng) {
+        if rng.once_in(2) {
+            return;
+        }
+        let any = rng.once_in(3);
+        let mut candidates = self.nodes.clone();
+        candidates.retain(|node| any || !self.resource_managers.contains(node));
+        while !candidates.is_empty() {
+            let node = candidates.swap_remove(rng.below(candidates.len() as u64) as usize);
+            self.stay_dead.push(node);
+            // Now and then it is fewer than could be.
+            if !self.can_go_on() || rng.once_in(5) {
+                self.stay_dead.pop();
+            }
+        }
+        self.stay_dead.sort_unstable();
+    }
+
+    /// Whether those that do not stay dead can bring every transaction to its outcome.
+    fn can_go_on(&self) -> bool {
+        let lives = |node: &NodeId| !self.stay_dead.contains(node);
+        let acceptors = self.cluster.acceptors();
+        let living = acceptors.members(acceptors.nodes().filter(lives));
+        let quorums = [Phase::Prepare, Phase::Accept].into_iter().all(|phase| acceptors.is_quorum(phase, living));
+        quorums && self.cluster.managers().iter().any(lives) && self.resource_managers.iter().any(lives)
     }
 }
 

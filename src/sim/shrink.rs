@@ -1,11 +1,13 @@
 //! Fewer and simpler events that break the same property.
 
-use super::{Actor, Event, Run, replay};
+use super::{Actor, Event, Run, Setup, replay};
 use crate::NodeId;
 
-/// Leaves out events of a failed run, and simplifies others, for as long as the same property breaks.
+/// Leaves out events of a failed run, simplifies others, and lets fewer nodes stay dead, for as long as the same property
+/// breaks.
 pub fn shrink<A: Actor>(failed: &Run) -> Run {
     let mut best = failed.clone();
+    revive::<A>(&mut best);
     loop {
         let before = best.events.clone();
         leave_out::<A>(&mut best);
@@ -13,6 +15,15 @@ pub fn shrink<A: Actor>(failed: &Run) -> Run {
         if best.events == before {
             return best;
         }
+    }
+}
+
+/// Lets nodes come back with the others.
+fn revive<A: Actor>(best: &mut Run) {
+    for node in best.setup.stay_dead.clone() {
+        let mut setup = best.setup.clone();
+        setup.stay_dead.retain(|dead| *dead != node);
+        improve::<A>(best, setup, best.events.clone());
     }
 }
 
@@ -24,7 +35,7 @@ fn leave_out<A: Actor>(best: &mut Run) {
         while start < best.events.len() {
             let end = (start + size).min(best.events.len());
             let fewer = best.events[..start].iter().chain(&best.events[end..]).cloned().collect();
-            if improve::<A>(best, fewer) {
+            if improve::<A>(best, best.setup.clone(), fewer) {
                 progress = true;
             } else {
                 start = end;
@@ -42,14 +53,14 @@ fn simplify<A: Actor>(best: &mut Run) {
         while simpler(&best.events[place]).into_iter().any(|event| {
             let mut events = best.events.clone();
             events[place] = event;
-            improve::<A>(best, events)
+            improve::<A>(best, best.setup.clone(), events)
         }) {}
     }
 }
 
 /// Whether `events` break the same property as `best`, which they replace then.
-fn improve<A: Actor>(best: &mut Run, events: Vec<Event>) -> bool {
-    let run = replay::<A>(&best.setup, &events);
+fn improve<A: Actor>(best: &mut Run, setup: Setup, events: Vec<Event>) -> bool {
+    let run = replay::<A>(&setup, &events);
     let property = |run: &Run| run.result.as_ref().err().map(|violation| violation.property);
     let same = property(&run).is_some() && property(&run) == property(best);
     if same {

@@ -49,4 +49,9 @@ stats! {
     restarts: "restarts",
     restarts_in_doubt: "restarts with a vote but no outcome",
     compactions: "disks cut down to a snapshot",
+    refused_for_room: "inputs refused for want of room",
+    small_worlds: "worlds with room for one or two transactions",
+    stayed_dead: "nodes that stayed dead while the rest came to its end",
+    worlds_with_dead: "worlds with such nodes",
+    worlds_with_dead_participants: "worlds in which such nodes take part in transactions",
 }

@@ -37,7 +37,7 @@ pub struct World<A = Node> {
     /// Who has tried a ballot of its own in which transaction.
     recoverers: BTreeMap<TxId, BTreeSet<NodeId>>,
     outcomes: BTreeMap<TxId, Outcome>,
-    stats: Stats,
+    pub(super) stats: Stats,
 }
 
 impl<A: Actor> World<A> {
@@ -51,7 +51,7 @@ impl<A: Actor> World<A> {
             properties: properties::all(&setup.cluster),
             recoverers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
-            stats: Stats::default(),
+            stats: Stats { small_worlds: u64::from(setup.cluster.limits().open <= 2), ..Stats::default() },
             setup,
         }
     }
@@ -240,6 +240,7 @@ impl<A: Actor> World<A> {
         let verdict = actor.check(&input);
         self.stats.refused += u64::from(verdict.is_err());
         self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
+        self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
         let recoveries = actor.node().metrics().recoveries;
         let effects = catch_unwind(AssertUnwindSafe(|| actor.step(input.clone()))).map_err(|panic| Violation {
             property: "no panic",
@@ -295,7 +296,7 @@ impl<A: Actor> World<A> {
     }
 
     /// Stops a node. The first `keep` records of the write under way reach its disk.
-    fn stop(&mut self, at: NodeId, keep: usize) -> Result<(), Violation> {
+    pub(super) fn stop(&mut self, at: NodeId, keep: usize) -> Result<(), Violation> {
         let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
         let written = process.stop();
         let keep = keep.min(written.len());

@@ -88,7 +88,7 @@ async fn what_cannot_be_begun_is_an_error_that_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_in_doubt_are_listed_whole_in_as_many_answers_as_it_takes() {
-    let mut world = World::new().await;
+    let mut world = World::hasty().await;
     // One acceptor is no quorum.
     for manager in &MANAGERS[1..] {
         world.stop(*manager).await;

@@ -48,19 +48,22 @@ async fn plain_text_serves_as_well_when_it_is_chosen_by_name() {
 async fn a_node_that_was_down_takes_part_again_and_is_not_missed_meanwhile() {
     let mut world = World::new().await;
     run(&world, MANAGERS[0], b"", Outcome::Committed).await;
+    let way = |world: &World| world.member(MANAGERS[0]).peers.stats(MANAGERS[2]).unwrap();
+    // It is told what is over, too.
+    until("there is a connection to it", || way(&world).connected).await;
 
     world.stop(MANAGERS[2]).await;
+    until("the connection has ended", || !way(&world).connected).await;
     let handle = world.handle(MANAGERS[0]).clone();
     let tx = soon("to begin", handle.begin(BRANCHES, b"")).await.unwrap();
     assert_eq!(soon("the outcome without a node", handle.outcome(tx)).await.unwrap(), Outcome::Committed);
 
     world.restart(MANAGERS[2]).await;
-    let again = |node: NodeId| world.member(node).peers.stats(MANAGERS[2]).unwrap();
     // What retires waits for every acceptor, so for the one that was down.
     while soon("the status", world.handle(MANAGERS[2]).status(tx)).await.unwrap() != Status::Retired {
         tokio::task::yield_now().await;
     }
-    until("it is connected again", || again(MANAGERS[0]).connections >= 2 && again(MANAGERS[0]).connected).await;
+    until("there is a connection again", || way(&world).connected && way(&world).connections >= 2).await;
     run(&world, MANAGERS[2], b"", Outcome::Committed).await;
     run(&world, MANAGERS[0], b"", Outcome::Committed).await;
 }

@@ -119,10 +119,9 @@ async fn a_certificate_of_another_authority_is_refused() {
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&world.authority.certificate))
         .identity(tonic_identity(&paper.certificate, &paper.key));
-    let channel = with_tls(&world, tls).await;
-    assert!(call(channel.clone(), BRANCHES[0]).await.is_err());
-    assert!(!stream(channel, vec![packet(BRANCHES[0], 1)]).await.0);
-    until("the handshakes are counted", || faults(&world, Fault::Handshake) >= 2).await;
+    assert!(call(with_tls(&world, tls.clone()).await, BRANCHES[0]).await.is_err());
+    assert!(!stream(with_tls(&world, tls).await, vec![packet(BRANCHES[0], 1)]).await.0);
+    until("the handshakes are counted", || faults(&world, Fault::Handshake) == 2).await;
     assert_eq!(metrics(&world).await, before);
     assert_eq!(world.member(TARGET).server.stats().packets, 0);
 }
@@ -132,10 +131,9 @@ async fn a_connection_without_a_certificate_is_refused() {
     let world = World::new().await;
     let before = metrics(&world).await;
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&world.authority.certificate));
-    let channel = with_tls(&world, tls).await;
-    assert!(call(channel.clone(), BRANCHES[0]).await.is_err());
-    assert!(!stream(channel, vec![packet(BRANCHES[0], 1)]).await.0);
-    until("the handshakes are counted", || faults(&world, Fault::Handshake) >= 2).await;
+    assert!(call(with_tls(&world, tls.clone()).await, BRANCHES[0]).await.is_err());
+    assert!(!stream(with_tls(&world, tls).await, vec![packet(BRANCHES[0], 1)]).await.0);
+    until("the handshakes are counted", || faults(&world, Fault::Handshake) == 2).await;
     assert_eq!(metrics(&world).await, before);
 }
 

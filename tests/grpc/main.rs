@@ -20,7 +20,7 @@ mod world;
 use std::time::Duration;
 
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `holds`, and fails when it takes too long.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -1,6 +1,6 @@
 //! What waits for a node that does not take it.
 
-use std::time::Duration;
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use synod::{
     NodeId, Packet, TxId,
@@ -10,7 +10,11 @@ use synod::{
         grpc::{Error, Options, Peers, Security, Server},
     },
 };
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::{
     soon, until,
@@ -151,7 +155,6 @@ async fn a_node_that_is_there_and_silent_is_given_up_and_dialled_again() {
     silent.abort();
 }
 
-/// Whoever sends to it is not slowed down, however little it takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_comes_about_again_after_the_server_was_gone() {
     let world = World::plaintext().await;
@@ -163,7 +166,13 @@ async fn a_connection_comes_about_again_after_the_server_was_gone() {
     for round in 1..=3 {
         let bound = match listener.take() {
             Some(listener) => listener,
-            None => TcpListener::bind(address).await.unwrap(),
+            // One that was dropped ends soon, and not at once.
+            None => loop {
+                match TcpListener::bind(address).await {
+                    Ok(listener) => break listener,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            },
         };
         let server = Server::start(bound, world.handle(TARGET).clone(), Security::Plaintext, options()).unwrap();
         peers.send(Packet { to: TARGET, messages: (0..10).map(retired).collect() });
@@ -178,6 +187,60 @@ async fn a_connection_comes_about_again_after_the_server_was_gone() {
         }
         until("it notices", || !peers.stats(TARGET).unwrap().connected).await;
     }
+}
+
+/// Takes what comes to it to `address`, and back, until `frozen`; from then on it takes nothing anywhere, and hangs up on
+/// nobody.
+async fn wire_to(address: SocketAddr, frozen: watch::Receiver<bool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(address).await.unwrap();
+            let mut frozen = frozen.clone();
+            held.push(tokio::spawn(async move {
+                tokio::select! {
+                    () = async { assert!(frozen.wait_for(|frozen| *frozen).await.is_ok()) } => pending().await,
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                }
+            }));
+        }
+    });
+    here
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_give_a_connection_up_that_has_fallen_silent() {
+    let world = World::plaintext().await;
+    let wary = Options {
+        keep_alive: Duration::from_millis(500),
+        keep_alive_timeout: Duration::from_secs(1),
+        connections: 1,
+        queue: 1_000,
+        ..options()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start(listener, world.handle(TARGET).clone(), Security::Plaintext, wary).unwrap();
+    let mut peers = Peers::new(&world.config(BRANCHES[0]), Security::Plaintext, wary).unwrap();
+    let (freeze, frozen) = watch::channel(false);
+    peers.set(TARGET, &wire_to(server.address(), frozen).await.to_string()).unwrap();
+    peers.send(Packet { to: TARGET, messages: vec![retired(1)] });
+    until("it arrives", || server.stats().messages == 1).await;
+
+    freeze.send_replace(true);
+    // More than goes into the buffers on the way.
+    for seq in 0..3_000 {
+        peers.send(Packet { to: TARGET, messages: vec![heavy(seq, 10_000)] });
+    }
+    until("the sender gives up", || !peers.stats(TARGET).unwrap().connected).await;
+    assert!(peers.stats(TARGET).unwrap().dropped > 0);
+
+    // The one place for a connection is free again.
+    let mut others = Peers::new(&world.config(BRANCHES[1]), Security::Plaintext, wary).unwrap();
+    others.set(TARGET, &server.address().to_string()).unwrap();
+    others.send(Packet { to: TARGET, messages: vec![retired(2)] });
+    until("the server gives up", || server.stats().messages == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,10 +279,11 @@ async fn a_shutdown_closes_what_nobody_ends() {
     let hasty = Options { grace: Duration::from_millis(50), ..options() };
     let server = Server::start(listener, world.handle(TARGET).clone(), Security::Plaintext, hasty).unwrap();
     // It says nothing, not even the preface of HTTP/2, and does not hang up.
-    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
     soon("the shutdown", server.shutdown()).await;
     let mut bytes = Vec::new();
     // What comes is the end, or an error.
     let _ = soon("the end", idle.read_to_end(&mut bytes)).await;
-    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    assert!(TcpStream::connect(address).await.is_err());
+    TcpListener::bind(address).await.unwrap();
 }

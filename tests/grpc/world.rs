@@ -91,13 +91,13 @@ pub(crate) fn options() -> Options {
 }
 
 impl World {
-    /// All nodes, up. Nobody loses patience with a vote, however busy the machine.
+    /// All nodes, up. Nobody loses patience with anybody, however busy the machine.
     pub(crate) async fn new() -> Self {
-        Self::with(20_000, false).await
+        Self::with(60_000, false).await
     }
 
     pub(crate) async fn plaintext() -> Self {
-        Self::with(20_000, true).await
+        Self::with(60_000, true).await
     }
 
     /// All nodes, up, who soon take a vote that does not come for one to abort.
@@ -105,8 +105,9 @@ impl World {
         Self::with(200, false).await
     }
 
-    async fn with(recover: u64, plaintext: bool) -> Self {
-        let timeouts = Timeouts { flush: 50, recover, inquire: 200, repeat: 100, ceiling: recover.max(1_000) };
+    async fn with(patience: u64, plaintext: bool) -> Self {
+        let timeouts =
+            Timeouts { flush: 50, recover: patience, inquire: patience, repeat: 100, ceiling: patience.max(1_000) };
         let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
         let cluster = cluster.with_timeouts(timeouts).unwrap();
         let (places, members) = (BTreeMap::new(), BTreeMap::new());

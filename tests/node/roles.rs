@@ -218,3 +218,75 @@ fn an_acceptor_says_why_it_refuses_and_takes_nothing_of_another_transaction() {
         assert_eq!(verdict.is_ok(), format!("{at:?}") != format!("{acceptor:?}"), "{effects:?}");
     }
 }
+
+#[test]
+fn a_resource_manager_says_why_it_refuses() {
+    let prepared = |learning, prepared: bool| {
+        let mut rm = ResourceManager::new(cluster().with_learning(learning), RMS[0], transaction(1)).unwrap();
+        if prepared {
+            rm.step(ResourceManagerInput::Vote(Vote::Prepared));
+        }
+        rm
+    };
+    let working = prepared(Learning::Leader, false);
+    let mut committed = prepared(Learning::Leader, true);
+    let (leader, everyone) = (committed.clone(), prepared(Learning::Everyone, true));
+    let outcome = |number, outcome| say::outcome(&transaction(number), outcome);
+    committed.step(ResourceManagerInput::Receive { from: TMS[0], message: outcome(1, Outcome::Committed) });
+    let bundle = || say::bundle(&transaction(1), &RMS, Vote::Prepared);
+    let (commit, abort) = (Outcome::Committed, Outcome::Aborted);
+    for (rm, from, message, verdict) in [
+        (&working, TMS[0], say::prepare(&transaction(1)), Ok(())),
+        (&working, TMS[0], say::prepare(&transaction(2)), Err(Refusal::OtherTransaction)),
+        (&working, RMS[1], say::prepare(&transaction(1)), Err(Refusal::NotAManager)),
+        (&working, TMS[0], outcome(1, commit), Err(Refusal::ContradictoryOutcome)),
+        (&working, TMS[0], outcome(1, abort), Ok(())),
+        (&leader, TMS[0], outcome(1, commit), Ok(())),
+        (&leader, TMS[0], outcome(2, commit), Err(Refusal::OtherTransaction)),
+        (&leader, STRANGER, outcome(1, commit), Err(Refusal::NotAManager)),
+        (&leader, ACCEPTORS[0], bundle(), Err(Refusal::NotForThisRole)),
+        (&everyone, ACCEPTORS[0], bundle(), Ok(())),
+        (&everyone, STRANGER, bundle(), Err(Refusal::NotAnAcceptor)),
+        (&committed, TMS[0], outcome(1, commit), Ok(())),
+        (&committed, TMS[0], outcome(1, abort), Err(Refusal::ContradictoryOutcome)),
+        (&leader, TMS[0], say::inquire(&transaction(1)), Err(Refusal::NotForThisRole)),
+    ] {
+        let input = ResourceManagerInput::Receive { from, message };
+        assert_eq!(rm.check(&input), verdict, "{input:?}");
+    }
+    // One that has finished says that, and no vote, to whoever asks for a vote.
+    committed.step(ResourceManagerInput::Finished);
+    let message = say::prepare(&transaction(1));
+    let effects = committed.step(ResourceManagerInput::Receive { from: TMS[1], message });
+    assert_eq!(say::sends(&effects), [(TMS[1], &say::finished(&transaction(1), commit))]);
+}
+
+#[test]
+fn a_transaction_manager_says_why_it_refuses() {
+    let new = TransactionManager::new(cluster(), TMS[0], transaction(1));
+    let finished = |number, outcome| say::finished(&transaction(number), outcome);
+    let outcome = |number, outcome| say::outcome(&transaction(number), outcome);
+    let mut committed = new.clone();
+    committed.step(TransactionManagerInput::Receive { from: RMS[0], message: finished(1, Outcome::Committed) });
+    for (tm, from, message, verdict) in [
+        (&new, RMS[0], say::begin(&transaction(1)), Ok(())),
+        (&new, RMS[0], say::begin(&transaction(2)), Err(Refusal::OtherTransaction)),
+        (&new, STRANGER, say::begin(&transaction(1)), Err(Refusal::NotAParticipant)),
+        (&new, RMS[0], say::inquire(&transaction(1)), Ok(())),
+        (&new, ACCEPTORS[0], say::inquire(&transaction(1)), Ok(())),
+        (&new, STRANGER, say::inquire(&transaction(1)), Err(Refusal::NotAParticipant)),
+        (&new, RMS[0], finished(1, Outcome::Aborted), Ok(())),
+        (&new, ACCEPTORS[0], finished(1, Outcome::Aborted), Err(Refusal::NotAParticipant)),
+        (&new, TMS[1], outcome(1, Outcome::Aborted), Ok(())),
+        (&new, RMS[0], outcome(1, Outcome::Aborted), Err(Refusal::NotAManager)),
+        (&committed, RMS[1], finished(1, Outcome::Committed), Ok(())),
+        (&committed, RMS[1], finished(1, Outcome::Aborted), Err(Refusal::ContradictoryOutcome)),
+        (&committed, TMS[1], outcome(1, Outcome::Aborted), Err(Refusal::ContradictoryOutcome)),
+        (&new, ACCEPTORS[0], say::bundle(&transaction(1), &RMS, Vote::Prepared), Ok(())),
+        (&new, STRANGER, say::bundle(&transaction(1), &RMS, Vote::Prepared), Err(Refusal::NotAnAcceptor)),
+        (&new, TMS[1], say::prepare(&transaction(1)), Err(Refusal::NotForThisRole)),
+    ] {
+        let input = TransactionManagerInput::Receive { from, message };
+        assert_eq!(tm.check(&input), verdict, "{input:?}");
+    }
+}

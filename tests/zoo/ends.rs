@@ -87,6 +87,25 @@ impl Fault for DoubtEndsInAbort {
     }
 }
 
+/// Whoever waits turns to the first transaction manager for ever.
+#[derive(Clone, Default)]
+pub(crate) struct OneManagerForAll;
+
+impl Fault for OneManagerForAll {
+    fn effects(&mut self, node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
+        let first = node.config().cluster.first_manager();
+        for effect in &mut effects {
+            if let Effect::Send { to, message } = effect
+                && matches!(message, Message::Begin { .. } | Message::Inquire { .. } | Message::Finished { .. })
+                && node.config().id != first
+            {
+                *to = first;
+            }
+        }
+        effects
+    }
+}
+
 /// What is not expected is not survived.
 #[derive(Clone, Default)]
 pub(crate) struct SurprisesPanic;

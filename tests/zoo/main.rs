@@ -28,7 +28,7 @@ use self::{
 
 /// A fault, and how soon it must be found.
 struct Exhibit {
-    /// Its row in the table of published faults.
+    /// Its row in the table of published faults; 0 for one of the Go package that this one succeeds.
     row: u8,
     /// What is wrong.
     what: &'static str,
@@ -84,6 +84,7 @@ fn hunt<F: Fault>(end: u64) -> Option<Catch> {
 #[rustfmt::skip]
 fn zoo() -> Vec<Exhibit> {
     vec![
+        exhibit::<ends::OneManagerForAll>(0, 100, "a dead transaction manager is turned to for ever"),
         exhibit::<disks::SendsOvertakeWrites>(1, 10, "sends leave before the writes ahead of them"),
         exhibit::<disks::VotesUnwritten>(1, 10, "votes are never written"),
         exhibit::<ballots::AcceptPromisesNothing>(2, 1_000, "Accept does not raise the promise"),
@@ -176,6 +177,15 @@ fn the_events_that_were_kept_find_their_canary() {
             assert!((exhibit.replay)(&story).is_err(), "{name} survives what is about it: {}", story.about);
         }
     }
+}
+
+#[test]
+fn of_those_that_stay_dead_shrinking_leaves_only_whom_the_failure_needs() {
+    type Sick = Canary<ends::OneManagerForAll>;
+    let failed = (0..1_000).map(sim::run_seed::<Sick>).find(|run| run.result.is_err() && run.setup.stay_dead.len() > 1);
+    let small = sim::shrink::<Sick>(&failed.unwrap());
+    assert_eq!(small.setup.stay_dead, [small.setup.cluster.first_manager()]);
+    assert!(small.result.is_err());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    ops::Sub,
+    ops::{Add, Sub},
 };
 
 /// What this thread has allocated so far.
@@ -21,6 +21,14 @@ impl Allocated {
     /// What this thread has allocated up to now.
     pub fn now() -> Self {
         COUNTS.get()
+    }
+}
+
+impl Add for Allocated {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self { count: self.count + more.count, bytes: self.bytes + more.bytes, live: self.live + more.live }
     }
 }
 

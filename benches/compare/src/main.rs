@@ -9,16 +9,20 @@ mod alloc;
 mod cases;
 mod floor;
 mod measure;
+mod peers;
 mod ring;
+mod rng;
+mod scale;
 mod subject;
 mod synods;
+mod table;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{fs, hint::black_box, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
 
-use crate::{cases::Case, measure::Figures};
+use crate::{cases::Case, measure::Measured, table::Figures};
 
 /// Measures synod, its floor and its peers, and prints one table.
 #[derive(Debug, Parser)]
@@ -26,6 +30,12 @@ struct Args {
     /// Count instructions, too, by running every row again under callgrind (valgrind must be installed).
     #[arg(long)]
     callgrind: bool,
+    /// Measure with many open transactions at an acceptor, and with many transactions one after the other, instead.
+    #[arg(long)]
+    scale: bool,
+    /// With --scale: how many transactions to run, and to hold open at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000_000)]
+    transactions: u64,
     /// Only rows whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -40,7 +50,13 @@ struct Args {
     count_me: Option<String>,
 }
 
+/// The most that glibc learns from.
+const BLOCK: usize = 31 << 20;
+
 fn main() -> ExitCode {
+    // glibc gives memory back to the system whenever enough is free at the end of its heap, and faults it in again. Once
+    // it has seen a big block freed, it keeps more.
+    drop(black_box(vec![0u8; BLOCK]));
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -58,25 +74,43 @@ fn run(args: &Args) -> anyhow::Result<()> {
         measure::count_me(case);
         return Ok(());
     }
-    fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
-    for case in cases.iter().filter(|case| args.only.as_ref().is_none_or(|only| case.name().contains(only))) {
-        let mut figures = measure::figures(case, Duration::from_millis(args.patience));
-        if args.callgrind {
-            figures.instructions = Some(measure::instructions(case, &args.out.join("profile.out"))?);
-        }
-        show(case, &figures);
+    if args.scale {
+        return scale::run(args);
     }
-    Ok(())
+    decisions(args, &cases)
 }
 
-fn show(case: &Case, figures: &Figures) {
-    println!(
-        "{:70} {:10.0} ns {:8.1} allocs {:8.0} bytes {:6.1} messages {:10.0} instructions",
-        case.name(),
-        figures.nanoseconds,
-        figures.allocations,
-        figures.bytes,
-        figures.messages,
-        figures.instructions.unwrap_or(0.0)
-    );
+/// Every row, beside the floor of its group.
+fn decisions(args: &Args, cases: &[Case]) -> anyhow::Result<()> {
+    fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    let numbers = ["ns", "instructions", "x floor", "allocations", "bytes", "messages"];
+    let mut table = Figures::new(&["what", "who", "in flight"], &numbers);
+    let mut floor = None;
+    for case in cases.iter().filter(|case| args.only.as_ref().is_none_or(|only| case.name().contains(only))) {
+        eprint!("\r\x1b[K{}", case.name());
+        let figures = measure::figures(case, Duration::from_millis(args.patience));
+        let instructions =
+            if args.callgrind { Some(measure::instructions(case, &args.out.join("callgrind.out"))?) } else { None };
+        // Instructions are compared where they are counted, for nothing disturbs them.
+        let cost = instructions.unwrap_or(figures.nanoseconds);
+        if case.who == "floor" {
+            floor = Some((case.group.clone(), cost));
+        }
+        let floor = floor.as_ref().filter(|(group, _)| *group == case.group);
+        let ratio = floor.filter(|_| case.who != "floor").map(|(_, floor)| cost / floor);
+        let text = vec![case.group.clone(), case.who.into(), case.in_flight.to_string()];
+        let Measured { nanoseconds, allocations, bytes, messages } = figures;
+        let (nanoseconds, messages) = (Some(nanoseconds), Some(messages));
+        table.push(text, vec![nanoseconds, instructions, ratio, Some(allocations), Some(bytes), messages]);
+    }
+    eprintln!("\r\x1b[K");
+    table.print();
+    println!("{NOTES}");
+    table.write(&args.out, "decisions")
 }
+
+const NOTES: &str = "\
+All per decision, in memory, on one thread, with a 16-byte value. x floor: instructions beside the floor's where they
+are counted, else nanoseconds. omnipaxos, raft, raftbare and quepaxa keep a replicated log on an elected leader, put
+what is in flight into few messages, and take the messages that tell the followers of a commit along. paxos-rust is
+single-decree Paxos. raftbare does not carry values: they go along by hand.";

@@ -1,7 +1,9 @@
 //! Which inputs a node refuses, and why.
 
+use alloc::vec::Vec;
+
 use super::{
-    super::{Input, Limits, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
+    super::{Config, Input, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
     Node,
 };
 use crate::{NodeId, Refusal, TxId};
@@ -28,25 +30,18 @@ impl Work {
     }
 }
 
-/// What limits further transactions.
-pub(super) struct Room {
-    limits: Limits,
-    open: usize,
-}
-
-impl Room {
-    /// Why a transaction that is not open cannot be opened for `work`.
-    pub(super) fn check(&self, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
-        let room = match work {
-            Work::Old => self.limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
-            Work::New if transaction.participants().len() > self.limits.participants => {
-                return Err(Refusal::TooManyParticipants);
-            }
-            Work::New if transaction.meta().len() > self.limits.meta => return Err(Refusal::MetaTooLong),
-            Work::New => self.limits.open,
-        };
-        if self.open >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
-    }
+/// Why a transaction cannot be opened for `work` while so many are `open`.
+pub(super) fn check_room(config: &Config, open: usize, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
+    let limits = config.cluster.limits();
+    let room = match work {
+        Work::Old => limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
+        Work::New if transaction.participants().len() > limits.participants => {
+            return Err(Refusal::TooManyParticipants);
+        }
+        Work::New if transaction.meta().len() > limits.meta => return Err(Refusal::MetaTooLong),
+        Work::New => limits.open,
+    };
+    if open >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
 }
 
 impl Node {
@@ -80,8 +75,10 @@ impl Node {
         match message {
             Message::Retired { range } => {
                 self.check_may_retire(from, *range)?;
-                let pieces = self.retirable(*range, &self.open_in(*range));
-                return if pieces.is_empty() { Err(Refusal::RetiredUnfinished) } else { Ok(()) };
+                let mut open = Vec::new();
+                self.open_in(*range, &mut open);
+                let over = range.without_all(self.staying(&open)).next();
+                return over.map(drop).ok_or(Refusal::RetiredUnfinished);
             }
             Message::RetiredNoted { .. } if self.config.cluster.keeps_retired(from) => return Ok(()),
             Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
@@ -108,13 +105,8 @@ impl Node {
         match known {
             Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
             Some(_) => Ok(()),
-            None => self.room().check(transaction, work),
+            None => check_room(&self.config, self.open.len(), transaction, work),
         }
-    }
-
-    /// How much room there is for further transactions.
-    pub(super) fn room(&self) -> Room {
-        Room { limits: self.config.cluster.limits(), open: self.open.len() }
     }
 
     pub(super) fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {

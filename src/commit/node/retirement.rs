@@ -1,6 +1,7 @@
 //! The end of a transaction at a node: when it may be forgotten, and who must hear of it.
 
 use alloc::vec::Vec;
+use core::mem;
 
 use super::{
     super::{Config, Decision, Effect, Key, Message, Record, Time, TxRange, Wait, open::Open, wait::mix},
@@ -21,7 +22,8 @@ pub(super) struct Announcement {
 impl Node {
     /// All resource managers have finished: writes that, then tells everyone who may still hold the transaction.
     pub(super) fn complete(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        let Some(open) = self.drop_transactions(TxRange::only(tx), [tx].into(), effects).pop() else { return };
+        self.retired.persist(TxRange::only(tx), effects);
+        let Some(open) = self.drop_transaction(tx, effects) else { return };
         // All that is over around it goes along, or what a dead node never acknowledges would grow with history.
         let range = self.retired.around(tx).unwrap_or(TxRange::only(tx));
         let keepers = other_keepers(&self.config);
@@ -47,31 +49,42 @@ impl Node {
         range: TxRange,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let open = self.open_in(range);
-        let pieces = self.retirable(range, &open);
-        if pieces.is_empty() {
-            return Err(Refusal::RetiredUnfinished);
-        }
-        if pieces != [range] {
-            self.common.metrics.refuse(Refusal::RetiredUnfinished);
-        }
-        let cluster = self.config.cluster.clone();
+        let mut open = mem::take(&mut self.over);
+        self.open_in(range, &mut open);
+        let result = self.retire(from, range, &open, effects);
+        open.clear();
+        self.over = open;
+        result
+    }
+
+    /// Drops `range`, in which `open` are the open transactions, but for those that stay.
+    fn retire(
+        &mut self,
+        from: NodeId,
+        range: TxRange,
+        open: &[TxId],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let stay: Vec<TxRange> = self.staying(open).collect();
+        let cluster = &self.config.cluster;
         let answers = cluster.is_manager(from) && cluster.keeps_retired(self.config.id);
-        let mut open = open.into_iter().peekable();
-        for piece in pieces {
-            // Both are in order; what is between two pieces stays.
-            while open.next_if(|tx| *tx < piece.first()).is_some() {}
-            let mut dropped = Vec::new();
-            while let Some(tx) = open.next_if(|tx| *tx <= piece.last()) {
-                self.hear_over(tx, effects);
-                dropped.push(tx);
-            }
-            self.drop_transactions(piece, dropped, effects);
+        let mut verdict = Err(Refusal::RetiredUnfinished);
+        for piece in range.without_all(stay.iter().copied()) {
+            verdict = Ok(());
+            let first = open.partition_point(|tx| *tx < piece.first());
+            let end = open.partition_point(|tx| *tx <= piece.last());
+            let over = open.get(first..end).unwrap_or_default();
+            over.iter().for_each(|tx| self.hear_over(*tx, effects));
+            self.retired.persist(piece, effects);
+            over.iter().for_each(|tx| drop(self.drop_transaction(*tx, effects)));
             if answers {
                 effects.push(Effect::Send { to: from, message: Message::RetiredNoted { range: piece } });
             }
         }
-        Ok(())
+        if verdict.is_ok() && !stay.is_empty() {
+            self.common.metrics.refuse(Refusal::RetiredUnfinished);
+        }
+        verdict
     }
 
     /// Lets the roles of an open transaction have the news that it is over: every resource manager has finished it.
@@ -90,45 +103,38 @@ impl Node {
         }
     }
 
-    /// What of `range`, in which `open` are the open transactions, can be over: all but those that are prepared and
-    /// unfinished here, whatever anyone says.
-    pub(super) fn retirable(&self, range: TxRange, open: &[TxId]) -> Vec<TxRange> {
+    /// Which of `open` cannot be over, whatever anyone says: those that are prepared and unfinished here.
+    pub(super) fn staying(&self, open: &[TxId]) -> impl Iterator<Item = TxRange> {
         let rms = open.iter().filter_map(|tx| Some((*tx, self.open.get(tx)?.rm.as_ref()?)));
-        let unfinished = rms.filter(|(_, rm)| rm.check_retire().is_err());
-        range.without_all(unfinished.map(|(tx, _)| TxRange::only(tx)))
+        rms.filter(|(_, rm)| rm.check_retire().is_err()).map(|(tx, _)| TxRange::only(tx))
     }
 
-    /// Drops `transactions` in the write that adds `range` to what is retired: range first, tombstones after.
-    fn drop_transactions(&mut self, range: TxRange, transactions: Vec<TxId>, effects: &mut Vec<Effect>) -> Vec<Open> {
-        self.retired.persist(range, effects);
-        let mut dropped = Vec::with_capacity(transactions.len());
-        for tx in transactions {
-            let Some(mut open) = self.open.remove(&tx) else { continue };
-            open.stop(&mut self.common.timers);
-            if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
-                effects.push(Effect::Persist(Record::Erased(Key::Acceptor(tx))));
-            }
-            if open.rm.as_ref().is_some_and(|rm| rm.has_record()) {
-                effects.push(Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
-            }
-            dropped.push(open);
+    /// Drops a transaction that is retired: range first, tombstones after.
+    fn drop_transaction(&mut self, tx: TxId, effects: &mut Vec<Effect>) -> Option<Open> {
+        let mut open = self.open.remove(&tx)?;
+        open.stop(&mut self.common.timers);
+        if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
+            effects.push(Effect::Persist(Record::Erased(Key::Acceptor(tx))));
+        }
+        if open.rm.as_ref().is_some_and(|rm| rm.has_record()) {
+            effects.push(Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
         }
         self.common.timers.prune(self.open.len(), |tx| self.open.contains_key(&tx));
-        dropped
+        Some(open)
     }
 
-    /// The open transactions in `range`, in order; by the shorter of two ways.
-    pub(super) fn open_in(&self, range: TxRange) -> Vec<TxId> {
+    /// Puts the open transactions in `range` into `found`, in order; by the shorter of two ways.
+    pub(super) fn open_in(&self, range: TxRange, found: &mut Vec<TxId>) {
         // What is known to be over is not open.
-        let missing = self.retired.missing(range);
-        let numbers = missing.iter().map(|piece| piece.last().seq.saturating_sub(piece.first().seq).saturating_add(1));
+        let missing = || self.retired.missing(range);
+        let numbers = missing().map(|piece| piece.last().seq.saturating_sub(piece.first().seq).saturating_add(1));
         if numbers.fold(0, u64::saturating_add) <= self.open.len() as u64 {
-            let all = missing
-                .iter()
-                .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(|seq| TxId { seq, ..piece.first() }));
-            all.filter(|tx| self.open.contains_key(tx)).collect()
+            let all = missing()
+                .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(move |seq| TxId { seq, ..piece.first() }));
+            found.extend(all.filter(|tx| self.open.contains_key(tx)));
         } else {
-            self.open_transactions().into_iter().filter(|tx| range.contains(*tx)).collect()
+            found.extend(self.open.keys().filter(|tx| range.contains(**tx)));
+            found.sort_unstable();
         }
     }
 
@@ -170,9 +176,8 @@ impl Node {
 }
 
 /// The other nodes that hear of every transaction that is over: acceptors and transaction managers.
-pub(super) fn other_keepers(config: &Config) -> impl Iterator<Item = NodeId> + Clone + use<> {
+pub(super) fn other_keepers(config: &Config) -> impl Iterator<Item = NodeId> + Clone {
     let cluster = &config.cluster;
     let managers = cluster.managers().iter().copied().filter(|manager| !cluster.acceptors().contains(*manager));
-    let keepers: Vec<NodeId> = cluster.acceptors().nodes().chain(managers).filter(|node| *node != config.id).collect();
-    keepers.into_iter()
+    cluster.acceptors().nodes().chain(managers).filter(|node| *node != config.id)
 }

@@ -6,7 +6,7 @@ use super::{
     super::{Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
     Node,
 };
-use crate::TxId;
+use crate::{NodeId, TxId};
 
 /// What a node knows of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,12 @@ impl Node {
         let mut open: Vec<TxId> = self.open.keys().copied().collect();
         open.sort_unstable();
         open
+    }
+
+    /// How many ranges of retired transactions the acceptor or transaction manager `keeper` has not acknowledged to this
+    /// node: while it is dead, that is what this node keeps for it.
+    pub fn unacknowledged_by(&self, keeper: NodeId) -> usize {
+        self.announced.get(&keeper).map_or(0, Retired::len)
     }
 
     /// The counters.

@@ -29,7 +29,8 @@ pub enum Security {
 /// own with its key. See [`Identity`] for the one name that the certificate must have. It serves both sides, so if it
 /// restricts its use at all, it must allow both.
 ///
-/// TLS is of version 1.3. The authority should vouch for nothing but clusters.
+/// TLS is of version 1.3. The authority should vouch for nothing but clusters. Files are read once, and nothing is asked
+/// about certificates that were revoked: a node with a new certificate, or a new authority, is started again.
 #[derive(Clone)]
 pub struct Tls {
     identity: Identity,

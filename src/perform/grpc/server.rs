@@ -4,6 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use std::net::SocketAddr;
 
 use ::tokio::{
+    join,
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -105,11 +106,12 @@ impl Server {
             links,
             stage: at.clone(),
         };
-        runtime.spawn(listener.run());
         let service = Service { cluster, node, inbox, options, counters: Arc::clone(&counters), stage: at.clone() };
+        let serving =
+            router(service, handle).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
         let serving = runtime.spawn(async move {
-            let closing = reached(at, Stage::Closing);
-            if let Err(error) = router(service, handle).serve_with_incoming_shutdown(Links(incoming), closing).await {
+            let ((), served) = join!(listener.run(), serving);
+            if let Err(error) = served {
                 tracing::error!(%error, "the server has ended");
             }
         });
@@ -127,8 +129,8 @@ impl Server {
         self.counters.read()
     }
 
-    /// Takes no more connections and calls, tells whoever waits for an outcome that it is closing, ends streams once what
-    /// has come is delivered, and waits for that as long as the options grant. Then it cuts what is left.
+    /// Lets go of the listener, tells whoever waits for an outcome that it is closing, ends streams and connections, and
+    /// waits for that as long as the options grant. Then it cuts what is left. (A packet that was under way is lost.)
     pub async fn shutdown(mut self) {
         self.stage.send_replace(Stage::Closing);
         if timeout(self.options.grace, &mut self.serving).await.is_err() {

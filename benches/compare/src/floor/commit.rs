@@ -28,6 +28,14 @@ struct Packet<const N: usize> {
     message: Message<N>,
 }
 
+/// What one process knows of one transaction: of which it is, and its own part.
+#[derive(Clone, Copy)]
+struct Known<P> {
+    number: u64,
+    value: Value,
+    part: P,
+}
+
 #[derive(Clone, Copy)]
 struct ResourceManager<const N: usize> {
     vote: Option<bool>,
@@ -53,18 +61,11 @@ struct Manager<const N: usize> {
     noted: u32,
 }
 
-#[derive(Clone, Copy)]
-struct Transaction<const N: usize, const A: usize> {
-    number: u64,
-    value: Value,
-    rms: [ResourceManager<N>; N],
-    acceptors: [Acceptor<N>; A],
-    manager: Manager<N>,
-}
-
-/// The floor of one transaction.
+/// The floor of one transaction. Every process has its own array of what it knows.
 pub struct Floor<const N: usize, const A: usize> {
-    transactions: Box<[Transaction<N, A>]>,
+    rms: [Box<[Known<ResourceManager<N>>]>; N],
+    acceptors: [Box<[Known<Acceptor<N>>]>; A],
+    manager: Box<[Known<Manager<N>>]>,
     network: Ring<Packet<N>>,
     in_flight: usize,
     faster: bool,
@@ -74,24 +75,37 @@ pub struct Floor<const N: usize, const A: usize> {
     messages: u64,
 }
 
+impl<P: Copy> Known<P> {
+    /// What there is in place of `number`, which is made new if that is another transaction.
+    fn at(array: &mut [Self], number: u64, value: Value, blank: P) -> &mut P {
+        let mask = array.len() - 1;
+        let known = &mut array[number as usize & mask];
+        if known.number != number || known.value != value {
+            *known = Self { number, value, part: blank };
+        }
+        &mut known.part
+    }
+}
+
 impl<const N: usize, const A: usize> Floor<N, A> {
     const MANAGER: u32 = N as u32;
     const QUORUM: usize = A / 2 + 1;
     const ALL: u32 = (1 << N) - 1;
-    const BLANK: Transaction<N, A> = Transaction {
-        number: 0,
-        value: [0; 16],
-        rms: [ResourceManager { vote: None, outcome: None, prepared: [0; N], retired: false }; N],
-        acceptors: [Acceptor { voted: 0, prepared: [false; N], retired: false }; A],
-        manager: Manager { prepared: [0; N], outcome: None, finished: 0, noted: 0 },
-    };
+    const RM: ResourceManager<N> = ResourceManager { vote: None, outcome: None, prepared: [0; N], retired: false };
+    const ACCEPTOR: Acceptor<N> = Acceptor { voted: 0, prepared: [false; N], retired: false };
+    const TM: Manager<N> = Manager { prepared: [0; N], outcome: None, finished: 0, noted: 0 };
 
-    /// With `in_flight` transactions at a time, and room for `open` that are decided and not over.
-    pub fn new(in_flight: usize, open: usize, faster: bool) -> Self {
-        let packet = Packet { from: 0, to: 0, number: 0, value: [0; 16], message: Message::Begin };
+    /// With `in_flight` transactions at a time.
+    pub fn new(in_flight: usize, faster: bool) -> Self {
+        fn array<P: Copy>(len: usize, blank: P) -> Box<[Known<P>]> {
+            vec![Known { number: 0, value: [0; 16], part: blank }; len].into()
+        }
+        let (room, packet) = (in_flight.next_power_of_two(), Packet::BLANK);
         Self {
-            transactions: vec![Self::BLANK; open.next_power_of_two()].into(),
-            network: Ring::new((in_flight.max(open) * N * A).next_power_of_two(), packet),
+            rms: std::array::from_fn(|_| array(room, Self::RM)),
+            acceptors: std::array::from_fn(|_| array(room, Self::ACCEPTOR)),
+            manager: array(room, Self::TM),
+            network: Ring::new((room * N * A).next_power_of_two(), packet),
             in_flight,
             faster,
             begun: 0,
@@ -100,9 +114,16 @@ impl<const N: usize, const A: usize> Floor<N, A> {
         }
     }
 
-    fn at(&mut self, number: u64) -> &mut Transaction<N, A> {
-        let mask = self.transactions.len() - 1;
-        &mut self.transactions[number as usize & mask]
+    fn rm(&mut self, place: u32, number: u64, value: Value) -> &mut ResourceManager<N> {
+        Known::at(&mut self.rms[place as usize], number, value, Self::RM)
+    }
+
+    fn acceptor(&mut self, process: u32, number: u64, value: Value) -> &mut Acceptor<N> {
+        Known::at(&mut self.acceptors[process as usize - N], number, value, Self::ACCEPTOR)
+    }
+
+    fn manager(&mut self, number: u64, value: Value) -> &mut Manager<N> {
+        Known::at(&mut self.manager, number, value, Self::TM)
     }
 
     fn send(&mut self, from: u32, to: u32, number: u64, value: Value, message: Message<N>) {
@@ -117,10 +138,8 @@ impl<const N: usize, const A: usize> Floor<N, A> {
     }
 
     fn begin(&mut self) {
-        let number = self.begun;
         self.begun += 1;
-        let value = value(number);
-        *self.at(number) = Transaction { number, value, ..Self::BLANK };
+        let (number, value) = (self.begun, value(self.begun));
         self.vote(0, number, value);
         self.send(0, Self::MANAGER, number, value, Message::Begin);
     }
@@ -128,17 +147,13 @@ impl<const N: usize, const A: usize> Floor<N, A> {
     /// The resource is asked, and is prepared.
     fn vote(&mut self, rm: u32, number: u64, value: Value) {
         let prepared = true;
-        self.at(number).rms[rm as usize].vote = Some(prepared);
+        self.rm(rm, number, value).vote = Some(prepared);
         for acceptor in 0..Self::QUORUM as u32 {
             self.send(rm, N as u32 + acceptor, number, value, Message::Vote { prepared });
         }
     }
 
     fn deliver(&mut self, Packet { from, to, number, value, message }: Packet<N>) {
-        let known = self.at(number);
-        if known.number != number || known.value != value {
-            return;
-        }
         match message {
             Message::Begin => {
                 for rm in (0..N as u32).filter(|rm| *rm != from) {
@@ -146,12 +161,12 @@ impl<const N: usize, const A: usize> Floor<N, A> {
                 }
             }
             Message::Prepare => {
-                if known.rms[to as usize].vote.is_none() {
+                if self.rm(to, number, value).vote.is_none() {
                     self.vote(to, number, value);
                 }
             }
             Message::Vote { prepared } => {
-                let acceptor = &mut known.acceptors[to as usize - N];
+                let acceptor = self.acceptor(to, number, value);
                 acceptor.voted |= 1 << from;
                 acceptor.prepared[from as usize] = prepared;
                 if acceptor.voted == Self::ALL {
@@ -161,16 +176,16 @@ impl<const N: usize, const A: usize> Floor<N, A> {
             }
             Message::Bundle { prepared } if to == Self::MANAGER => self.learn(from, number, value, prepared),
             Message::Bundle { prepared } => {
-                let rm = &mut known.rms[to as usize];
+                let rm = self.rm(to, number, value);
                 if count(&mut rm.prepared, from, prepared, Self::QUORUM) {
                     rm.outcome.get_or_insert(true);
                 }
             }
             Message::Outcome { committed } => {
-                known.rms[to as usize].outcome.get_or_insert(committed);
+                self.rm(to, number, value).outcome.get_or_insert(committed);
             }
             Message::Finished { committed } => {
-                let manager = &mut known.manager;
+                let manager = self.manager(number, value);
                 manager.finished |= 1 << from;
                 manager.outcome.get_or_insert(committed);
                 if manager.finished == Self::ALL {
@@ -178,14 +193,14 @@ impl<const N: usize, const A: usize> Floor<N, A> {
                 }
             }
             Message::Retired => {
-                if (to as usize) < N {
-                    known.rms[to as usize].retired = true;
+                if to < Self::MANAGER {
+                    self.rm(to, number, value).retired = true;
                 } else {
-                    known.acceptors[to as usize - N].retired = true;
+                    self.acceptor(to, number, value).retired = true;
                     self.send(to, from, number, value, Message::RetiredNoted);
                 }
             }
-            Message::RetiredNoted => known.manager.noted |= 1 << (from as usize - N),
+            Message::RetiredNoted => self.manager(number, value).noted |= 1 << (from - Self::MANAGER),
         }
     }
 
@@ -203,7 +218,7 @@ impl<const N: usize, const A: usize> Floor<N, A> {
     }
 
     fn learn(&mut self, from: u32, number: u64, value: Value, prepared: [bool; N]) {
-        let manager = &mut self.at(number).manager;
+        let manager = self.manager(number, value);
         if manager.outcome.is_none() && count(&mut manager.prepared, from, prepared, Self::QUORUM) {
             manager.outcome = Some(true);
             for rm in 0..N as u32 {
@@ -213,13 +228,16 @@ impl<const N: usize, const A: usize> Floor<N, A> {
     }
 
     fn retire(&mut self, number: u64, value: Value) {
-        let transaction = self.at(number);
-        transaction.acceptors[0].retired = true;
-        transaction.manager.noted |= 1;
+        self.acceptor(Self::MANAGER, number, value).retired = true;
+        self.manager(number, value).noted |= 1;
         for process in (0..(N + A) as u32).filter(|process| *process != Self::MANAGER) {
             self.send(Self::MANAGER, process, number, value, Message::Retired);
         }
     }
+}
+
+impl<const N: usize> Packet<N> {
+    const BLANK: Self = Self { from: 0, to: 0, number: 0, value: [0; 16], message: Message::Begin };
 }
 
 /// Counts one acceptor's bundle. Returns whether every resource manager is now known to be prepared.
@@ -244,19 +262,18 @@ impl<const N: usize, const A: usize> Subject for Floor<N, A> {
 
     fn complete(&mut self) -> u64 {
         let before = self.messages;
-        for number in self.over..self.begun {
-            let value = self.at(number).value;
+        for number in self.over + 1..=self.begun {
+            let value = value(number);
             for rm in 0..N as u32 {
-                let outcome = self.at(number).rms[rm as usize].outcome;
-                let committed = outcome.expect("the floor decides");
+                let committed = self.rm(rm, number, value).outcome.expect("the floor decides");
                 self.send(rm, Self::MANAGER, number, value, Message::Finished { committed });
             }
         }
         self.run();
-        for number in self.over..self.begun {
-            let transaction = self.at(number);
-            assert_eq!(transaction.manager.noted.count_ones() as usize, A);
-            assert!(transaction.rms.iter().all(|rm| rm.retired) && transaction.acceptors.iter().all(|it| it.retired));
+        for number in self.over + 1..=self.begun {
+            let value = value(number);
+            assert_eq!(self.manager(number, value).noted.count_ones() as usize, A);
+            assert!((0..N as u32).all(|rm| self.rm(rm, number, value).retired));
         }
         self.over = self.begun;
         self.messages - before

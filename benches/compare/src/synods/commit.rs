@@ -15,8 +15,10 @@ pub struct Synod {
     nodes: Vec<Node>,
     rms: Vec<NodeId>,
     effects: Vec<commit::Effect>,
-    /// Whose effects they are: a node, and how many.
-    runs: Vec<(NodeId, usize)>,
+    /// Whose effect each of them is.
+    owners: Vec<NodeId>,
+    /// Lists that are empty, kept for their room.
+    spare: (Vec<commit::Effect>, Vec<NodeId>),
     in_flight: usize,
     begun: u64,
     /// What each resource manager has committed and not finished.
@@ -40,7 +42,8 @@ impl Synod {
             nodes: ids.map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),
             rms,
             effects: Vec::new(),
-            runs: Vec::new(),
+            owners: Vec::new(),
+            spare: (Vec::new(), Vec::new()),
             in_flight,
             begun: 0,
             committed: Vec::new(),
@@ -57,23 +60,23 @@ impl Synod {
     }
 
     fn step(&mut self, at: NodeId, input: Input) {
-        let before = self.effects.len();
         self.nodes[at.0 as usize].step_into(input, &mut self.effects);
-        self.runs.push((at, self.effects.len() - before));
+        self.owners.resize(self.effects.len(), at);
     }
 
-    /// Carries out what there is to be carried out, and what follows from it.
+    /// Carries out what there is to be carried out, then what followed from that, and so on.
     fn run(&mut self) {
-        let (mut effects, mut runs) = (Vec::new(), Vec::new());
+        let (mut effects, mut owners) = mem::take(&mut self.spare);
         while !self.effects.is_empty() {
             mem::swap(&mut effects, &mut self.effects);
-            mem::swap(&mut runs, &mut self.runs);
-            let mut waiting = effects.drain(..);
-            for (at, count) in runs.drain(..) {
-                waiting.by_ref().take(count).for_each(|effect| self.carry_out(at, effect));
+            mem::swap(&mut owners, &mut self.owners);
+            for at in owners.drain(..).rev() {
+                if let Some(effect) = effects.pop() {
+                    self.carry_out(at, effect);
+                }
             }
         }
-        self.runs.clear();
+        self.spare = (effects, owners);
     }
 
     fn carry_out(&mut self, at: NodeId, effect: commit::Effect) {

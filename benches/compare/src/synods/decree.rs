@@ -1,18 +1,26 @@
-//! `synod`'s single decree: a proposer and its acceptors, new ones for every decision.
+//! `synod`'s single decree: a proposer and its acceptors, new ones for every decision, and the floor's own network.
 
 use std::convert::Infallible;
 
 use synod::{
-    Effect, Machine, NodeId, Quorums,
+    Ballot, Effect, Machine, NodeId, Quorums,
     paxos::{Acceptor, AcceptorRecord, Input, Message, Proposer, ProposerConfig, ProposerRecord},
 };
 
-use crate::subject::{Subject, Value, value};
+use crate::{
+    ring::Ring,
+    subject::{Subject, Value, value},
+};
 
 const PROPOSER: NodeId = NodeId(1_000);
 
-type Proposed = Effect<ProposerRecord<Value>, Message<Value>, Value>;
-type Accepted = Effect<AcceptorRecord<Value>, Message<Value>, Infallible>;
+#[derive(Clone, Copy)]
+struct Packet {
+    from: NodeId,
+    to: NodeId,
+    decree: usize,
+    message: Message<Value>,
+}
 
 struct Decree {
     proposer: Proposer<Value>,
@@ -20,24 +28,15 @@ struct Decree {
     chosen: Option<Value>,
 }
 
-/// Paxos for one value. What the machines ask for waits in two lists, and is delivered from there; beside them stands
-/// whose effects they are.
+/// Paxos for one value.
 pub struct Synod {
     config: ProposerConfig,
     decrees: Vec<Decree>,
-    proposed: Vec<Proposed>,
-    proposed_in: Vec<Run>,
-    accepted: Vec<Accepted>,
-    accepted_in: Vec<Run>,
+    network: Ring<Packet>,
+    proposed: Vec<Effect<ProposerRecord<Value>, Message<Value>, Value>>,
+    accepted: Vec<Effect<AcceptorRecord<Value>, Message<Value>, Infallible>>,
     number: u64,
     messages: u64,
-}
-
-/// The effects of one step, which follow those of the step before.
-struct Run {
-    decree: usize,
-    by: NodeId,
-    count: usize,
 }
 
 impl Synod {
@@ -55,13 +54,14 @@ impl Synod {
             acceptors: (0..acceptors).map(|_| Acceptor::new(config.owner)).collect(),
             chosen: None,
         };
+        let message = Message::Prepare { ballot: Ballot::initial(PROPOSER) };
+        let blank = Packet { from: PROPOSER, to: PROPOSER, decree: 0, message };
         Self {
             decrees: (0..in_flight).map(|_| decree()).collect(),
             config,
+            network: Ring::new((in_flight * acceptors as usize * 2).next_power_of_two(), blank),
             proposed: Vec::new(),
-            proposed_in: Vec::new(),
             accepted: Vec::new(),
-            accepted_in: Vec::new(),
             number: 0,
             messages: 0,
         }
@@ -73,48 +73,40 @@ impl Synod {
         state.proposer = Proposer::new(self.config.clone());
         state.acceptors.fill(Acceptor::new(self.config.owner));
         state.chosen = None;
-        let before = self.proposed.len();
         state.proposer.step_into(Input::Propose(value(self.number)), &mut self.proposed);
-        self.proposed_in.push(Run { decree, by: PROPOSER, count: self.proposed.len() - before });
+        self.carry_out_proposed(decree);
     }
 
-    /// Delivers what proposers have said to the acceptors.
-    fn ask(&mut self) {
-        let mut effects = self.proposed.iter();
-        for Run { decree, count, .. } in self.proposed_in.drain(..) {
-            let state = &mut self.decrees[decree];
-            for effect in effects.by_ref().take(count) {
-                match *effect {
-                    Effect::Persist(_) => {}
-                    Effect::Send { to, message } => {
-                        self.messages += 1;
-                        let before = self.accepted.len();
-                        let input = Input::Receive { from: PROPOSER, message };
-                        state.acceptors[to.0 as usize].step_into(input, &mut self.accepted);
-                        self.accepted_in.push(Run { decree, by: to, count: self.accepted.len() - before });
-                    }
-                    Effect::Decide(value) => state.chosen = Some(value),
+    fn deliver(&mut self, Packet { from, to, decree, message }: Packet) {
+        let input = Input::Receive { from, message };
+        if to == PROPOSER {
+            self.decrees[decree].proposer.step_into(input, &mut self.proposed);
+            self.carry_out_proposed(decree);
+        } else {
+            self.decrees[decree].acceptors[to.0 as usize].step_into(input, &mut self.accepted);
+            self.carry_out_accepted(decree, to);
+        }
+    }
+
+    fn carry_out_proposed(&mut self, decree: usize) {
+        for effect in &self.proposed {
+            match *effect {
+                Effect::Persist(_) => {}
+                Effect::Send { to, message } => {
+                    self.messages += 1;
+                    self.network.push(Packet { from: PROPOSER, to, decree, message });
                 }
+                Effect::Decide(value) => self.decrees[decree].chosen = Some(value),
             }
         }
         self.proposed.clear();
     }
 
-    /// Delivers what acceptors have answered.
-    fn answer(&mut self) {
-        let mut effects = self.accepted.iter();
-        for Run { decree, by, count } in self.accepted_in.drain(..) {
-            let state = &mut self.decrees[decree];
-            for effect in effects.by_ref().take(count) {
-                if let Effect::Send { message, .. } = *effect {
-                    self.messages += 1;
-                    let before = self.proposed.len();
-                    state.proposer.step_into(Input::Receive { from: by, message }, &mut self.proposed);
-                    let count = self.proposed.len() - before;
-                    if count > 0 {
-                        self.proposed_in.push(Run { decree, by: PROPOSER, count });
-                    }
-                }
+    fn carry_out_accepted(&mut self, decree: usize, from: NodeId) {
+        for effect in &self.accepted {
+            if let Effect::Send { to, message } = *effect {
+                self.messages += 1;
+                self.network.push(Packet { from, to, decree, message });
             }
         }
         self.accepted.clear();
@@ -129,9 +121,8 @@ impl Subject for Synod {
             for decree in 0..self.decrees.len() {
                 self.propose(decree);
             }
-            while !self.proposed.is_empty() {
-                self.ask();
-                self.answer();
+            while let Some(packet) = self.network.pop() {
+                self.deliver(packet);
             }
             for (number, decree) in (first..).zip(&self.decrees) {
                 assert_eq!(decree.chosen, Some(value(number)));

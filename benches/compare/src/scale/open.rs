@@ -1,0 +1,142 @@
+//! An acceptor with many open transactions.
+
+use std::time::Instant;
+
+use synod::{
+    Machine, NodeId, Quorums, TxId,
+    commit::{self, Cluster, ClusterId, Config, Input, Limits, Message, Node, Time, Transaction, Vote},
+};
+
+use crate::{alloc::Allocated, rng::Rng, subject::value};
+
+const RMS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+const ACCEPTORS: [NodeId; 3] = [NodeId(11), NodeId(12), NodeId(13)];
+
+/// How many messages are made ready before they are delivered under the clock.
+const CHUNK: usize = 256;
+/// How many votes of a kind are delivered under the clock, at most.
+const VOTES: usize = 400_000;
+const TICKS: u64 = 10_000;
+
+/// What it is like.
+#[derive(Clone, Copy)]
+pub struct At {
+    /// Nanoseconds for a second vote, which is gathered.
+    pub second: f64,
+    /// Nanoseconds for a third vote, which completes the bundle.
+    pub third: f64,
+    /// Live heap per transaction, at its most.
+    pub bytes: f64,
+    /// Nanoseconds for a tick at which nothing is due.
+    pub tick: f64,
+}
+
+impl At {
+    /// Nanoseconds for a vote.
+    pub fn mean(&self) -> f64 {
+        (self.second + self.third) / 2.0
+    }
+}
+
+struct Acceptor {
+    node: Node,
+    effects: Vec<commit::Effect>,
+}
+
+/// Opens `count` transactions at an acceptor and measures.
+pub fn measure(count: usize) -> At {
+    let limits = Limits { open: count + 1, ..Limits::default() };
+    let cluster = Cluster::new(ClusterId::default(), Quorums::majority(ACCEPTORS).expect("three"), [ACCEPTORS[0]]);
+    let cluster = cluster.and_then(|cluster| cluster.with_limits(limits)).expect("a plain cluster");
+    let before = Allocated::now();
+    let node = Node::create(Config::new(cluster, ACCEPTORS[1], 7)).0;
+    let mut acceptor = Acceptor { node, effects: Vec::with_capacity(64) };
+    let bytes = |acceptor: &Acceptor| {
+        let lists = acceptor.effects.capacity() * size_of::<commit::Effect>();
+        ((Allocated::now() - before).live as f64 - lists as f64) / count as f64
+    };
+
+    for number in 0..count {
+        acceptor.vote(number, RMS[0]);
+        if number % 1_000 == 0 {
+            acceptor.tick(0);
+        }
+    }
+    acceptor.tick(0);
+    let opened = bytes(&acceptor);
+    let started = Instant::now();
+    for now in 1..=TICKS {
+        // Nothing is due before the flush time-out of 200.
+        acceptor.tick(now.min(100));
+    }
+    let tick = started.elapsed().as_nanos() as f64 / TICKS as f64;
+
+    let order = shuffled(count);
+    let sample = &order[..count.min(VOTES)];
+    let second = acceptor.votes(sample, RMS[1]);
+    acceptor.tick(100);
+    for numbers in order[sample.len()..].chunks(1_000) {
+        numbers.iter().for_each(|number| acceptor.vote(*number as usize, RMS[1]));
+        acceptor.tick(100);
+    }
+    let gathered = bytes(&acceptor);
+
+    let order = shuffled(count);
+    let sample = &order[..count.min(VOTES)];
+    let third = acceptor.votes(sample, RMS[2]);
+    acceptor.tick(100);
+    for numbers in order[sample.len()..].chunks(1_000) {
+        numbers.iter().for_each(|number| acceptor.vote(*number as usize, RMS[2]));
+        acceptor.tick(100);
+    }
+    drop(order);
+    let written = bytes(&acceptor);
+    assert_eq!(acceptor.node.metrics().writes, count as u64, "every bundle is written");
+    At { second, third, bytes: opened.max(gathered).max(written), tick }
+}
+
+impl Acceptor {
+    fn vote(&mut self, number: usize, from: NodeId) {
+        self.node.step_into(vote(number, from), &mut self.effects);
+        self.effects.clear();
+    }
+
+    fn tick(&mut self, now: u64) {
+        self.node.step_into(Input::Tick(Time(now)), &mut self.effects);
+        self.effects.clear();
+    }
+
+    /// Delivers votes of `from` and returns how long one takes.
+    fn votes(&mut self, numbers: &[u32], from: NodeId) -> f64 {
+        let mut times = Vec::new();
+        for numbers in numbers.chunks(CHUNK) {
+            let inputs: Vec<Input> = numbers.iter().map(|number| vote(*number as usize, from)).collect();
+            let started = Instant::now();
+            for input in inputs {
+                self.node.step_into(input, &mut self.effects);
+                self.effects.clear();
+            }
+            times.push(started.elapsed().as_nanos() as f64 / numbers.len() as f64);
+        }
+        times.sort_by(f64::total_cmp);
+        // Not the mean: what else the machine does would count. Not the best: few chunks miss so few caches.
+        times[times.len() / 4]
+    }
+}
+
+/// A vote with a transaction of its own, as a decoder makes it.
+fn vote(number: usize, from: NodeId) -> Input {
+    let tx = TxId { origin: RMS[0], seq: number as u64 };
+    let transaction = Transaction::new(tx, RMS, value(number as u64)).expect("a plain transaction");
+    Input::Receive { from, message: Message::Vote { transaction, vote: Vote::Prepared, manager: ACCEPTORS[0] } }
+}
+
+/// All numbers below `count`, in random order.
+fn shuffled(count: usize) -> Vec<u32> {
+    let mut rng = Rng::new(count as u64);
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    for place in (1..count).rev() {
+        order.swap(place, rng.below(place as u64 + 1) as usize);
+    }
+    order
+}
