@@ -26,6 +26,7 @@ mod report;
 mod site;
 mod teller;
 mod transfer;
+mod watch;
 
 use std::{
     collections::BTreeSet,
@@ -38,10 +39,16 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{args::Args, bank::Bank, cast::Cast, folder::Folder, report::Report, teller::Teller, transfer::Account};
-
-/// When no transaction has come to its end for so long, none will.
-const STANDSTILL: Duration = Duration::from_secs(60);
+use crate::{
+    args::Args,
+    bank::Bank,
+    cast::Cast,
+    folder::Folder,
+    report::Report,
+    teller::Teller,
+    transfer::Account,
+    watch::{STANDSTILL, Watch},
+};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -146,23 +153,4 @@ fn turn(bank: &mut Bank, teller: &mut Teller, watch: &mut Watch) -> anyhow::Resu
         bail!("nothing has moved for {} s: {}", STANDSTILL.as_secs(), bank.stuck());
     }
     Ok(())
-}
-
-/// Watches that something changes.
-struct Watch {
-    seen: (usize, usize),
-    since: Instant,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self { seen: (0, 0), since: Instant::now() }
-    }
-
-    fn stands_still(&mut self, now: (usize, usize)) -> bool {
-        if now != self.seen {
-            *self = Self { seen: now, since: Instant::now() };
-        }
-        self.since.elapsed() > STANDSTILL
-    }
 }

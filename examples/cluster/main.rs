@@ -36,6 +36,8 @@ mod money;
 mod report;
 #[path = "../bank/transfer.rs"]
 mod transfer;
+#[path = "../bank/watch.rs"]
+mod watch;
 
 mod args;
 mod ask;

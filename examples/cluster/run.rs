@@ -33,10 +33,9 @@ use crate::{
     teller::Teller,
     transfer::Account,
     view::View,
+    watch::{STANDSTILL, Watch},
 };
 
-/// When nothing has come to its end for so long, nothing will.
-const STANDSTILL: Duration = Duration::from_secs(60);
 /// How often it is looked what is due.
 const BEAT: Duration = Duration::from_millis(50);
 
@@ -189,7 +188,7 @@ impl Run {
                     break;
                 }
             }
-            self.watch.look(&self.fleet, &self.teller, self.stay)?;
+            self.look()?;
         }
         self.fleet.close();
         while !self.fleet.all_are(State::Closed) {
@@ -229,6 +228,20 @@ impl Run {
         Ok(())
     }
 
+    /// Sees that something moves, unless there is nothing left to do.
+    fn look(&mut self) -> anyhow::Result<()> {
+        let members = self.fleet.members();
+        let open = members.values().map(|member| member.figures.open).sum();
+        if self.stay && self.teller.is_done() {
+            self.watch = Watch::new();
+        }
+        if self.watch.stands_still((self.teller.results().len(), open)) {
+            let each = members.iter().map(|(name, member)| format!("{name} {:?}, {:?}", member.state, member.figures));
+            bail!("nothing has moved for {} s: {}", STANDSTILL.as_secs(), each.collect::<Vec<_>>().join("; "));
+        }
+        Ok(())
+    }
+
     /// Waits for news of processes.
     async fn wait(&mut self) -> anyhow::Result<()> {
         let news = tokio::time::timeout(STANDSTILL, self.news.recv()).await;
@@ -247,32 +260,6 @@ fn open_accounts(folder: &Folder, accounts: Vec<Account>) -> anyhow::Result<()> 
         }
     }
     Ok(())
-}
-
-/// Watches that something changes.
-struct Watch {
-    seen: (usize, usize),
-    since: Instant,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self { seen: (0, 0), since: Instant::now() }
-    }
-
-    fn look(&mut self, fleet: &Fleet, teller: &Teller, stay: bool) -> anyhow::Result<()> {
-        let open = fleet.members().values().map(|member| member.figures.open).sum();
-        let now = (teller.results().len(), open);
-        if now != self.seen || (stay && teller.is_done()) {
-            *self = Self { seen: now, since: Instant::now() };
-        }
-        if self.since.elapsed() > STANDSTILL {
-            let members = fleet.members().iter();
-            let each = members.map(|(name, member)| format!("{name} {:?}, {:?}", member.state, member.figures));
-            bail!("nothing has moved for {} s: {}", STANDSTILL.as_secs(), each.collect::<Vec<_>>().join("; "));
-        }
-        Ok(())
-    }
 }
 
 impl Done {

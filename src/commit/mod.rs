@@ -39,5 +39,5 @@ pub use resource_manager::{ResourceManager, ResourceManagerInput, ResourceManage
 pub use transaction::{Outcome, Transaction, TransactionError, TransactionSpec, Vote};
 pub use transaction_manager::{TransactionManager, TransactionManagerInput};
 pub use wait::Wait;
-#[cfg(any(feature = "sim", feature = "conformance"))]
+#[cfg(any(feature = "sim", feature = "conformance", feature = "grpc"))]
 pub(crate) use wait::mix;

@@ -3,7 +3,10 @@
 //! ```sh
 //! cargo run --release -p compare                   # beside its floor and its peers: time, allocations, messages
 //! cargo run --release -p compare -- --callgrind    # the same with instructions, which no other load disturbs
+//! cargo run --release -p compare -- --scale        # many open transactions, and many one after the other
 //! ```
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "what measures machines has a clock")]
 
 mod alloc;
 mod cases;
@@ -11,7 +14,6 @@ mod floor;
 mod measure;
 mod peers;
 mod ring;
-mod rng;
 mod scale;
 mod subject;
 mod synods;

@@ -5,7 +5,7 @@ pub type Value = [u8; 16];
 
 /// The value of one decision.
 pub fn value(number: u64) -> Value {
-    (u128::from(number) << 64 | 0x5bd1_e995).to_le_bytes()
+    ((u128::from(number) << 64) | 0x5bd1_e995).to_le_bytes()
 }
 
 /// A cluster in memory, on one thread, and the network between its nodes.

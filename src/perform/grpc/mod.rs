@@ -29,7 +29,7 @@
 //! ```no_run
 //! use std::fs;
 //! use synod::{NodeId, Quorums, commit::*};
-//! use synod::perform::{NoResource, grpc::*, memory::MemoryStorage, tokio::{self as driver, Start}};
+//! use synod::perform::{NoResource, grpc::*, fjall::FjallStorage, tokio::{self as driver, Start}};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let managers = [1, 2, 3].map(NodeId);
@@ -40,7 +40,7 @@
 //! let peers = Peers::new(&config, Security::Tls(tls.clone()), Options::default())?;
 //! peers.set(NodeId(2), "two.example:7000")?;
 //! peers.set(NodeId(3), "three.example:7000")?;
-//! # let storage = todo!() as synod::perform::fjall::FjallStorage;
+//! let storage = FjallStorage::open("node-1")?;
 //! let (handle, _task) =
 //!     driver::spawn(config, Start::Restore, storage, peers.clone(), NoResource, driver::Options::default()).await?;
 //! let listener = ::tokio::net::TcpListener::bind("0.0.0.0:7000").await?;

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     NodeId, Packet,
-    commit::{ClusterId, Config, Message},
+    commit::{ClusterId, Config, Message, mix},
     perform::Transport,
 };
 
@@ -220,10 +220,8 @@ impl Peer {
     fn backoff(&self, attempt: u32) -> Duration {
         let doubled = self.options.backoff.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
         let most = doubled.min(self.options.backoff_ceiling);
-        // SplitMix64, of who calls whom for which time.
-        let mut random = self.jitter.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // By who calls whom for which time.
+        let random = mix(self.jitter ^ u64::from(attempt));
         most.mul_f64(1.0 - (random >> 11) as f64 / (1_u64 << 54) as f64)
     }
 }

@@ -77,10 +77,10 @@ impl<const A: usize> Floor<A> {
             acceptors: [Acceptor { promised: NONE, accepted: None }; A],
         };
         let first = if self.full { Message::Prepare { ballot } } else { Message::Accept { ballot, value } };
-        self.to_all(decree, first);
+        self.ask_all(decree, first);
     }
 
-    fn to_all(&mut self, decree: u32, message: Message) {
+    fn ask_all(&mut self, decree: u32, message: Message) {
         for to in 0..A as u32 {
             self.send(Packet { from: A as u32, to, decree, message });
         }
@@ -115,7 +115,7 @@ impl<const A: usize> Floor<A> {
                 if proposer.promised.count_ones() as usize > A / 2 {
                     let value = proposer.highest.map_or(proposer.value, |(_, value)| value);
                     proposer.value = value;
-                    self.to_all(decree, Message::Accept { ballot, value });
+                    self.ask_all(decree, Message::Accept { ballot, value });
                 }
             }
             Message::Accept { ballot, value } => {

@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use synod::{
     Effect, Machine, NodeId, Quorums,
     commit::{self, Cluster, ClusterId, Config, Decision, Input, Message, Node, Time, Transaction, Vote},
+    sim::Rng,
 };
 
-use crate::{Args, alloc::Allocated, rng::Rng, subject::value, table::Figures};
+use crate::{Args, alloc::Allocated, subject::value, table::Figures};
 
 /// Every node is an acceptor, a transaction manager and a resource manager.
 const NODES: [NodeId; 3] = [NodeId(0), NodeId(1), NodeId(2)];

@@ -5,9 +5,10 @@ use std::time::Instant;
 use synod::{
     Machine, NodeId, Quorums, TxId,
     commit::{self, Cluster, ClusterId, Config, Input, Limits, Message, Node, Time, Transaction, Vote},
+    sim::Rng,
 };
 
-use crate::{alloc::Allocated, rng::Rng, subject::value};
+use crate::{alloc::Allocated, subject::value};
 
 const RMS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const ACCEPTORS: [NodeId; 3] = [NodeId(11), NodeId(12), NodeId(13)];
