@@ -192,9 +192,23 @@ impl Quorums {
         nodes.into_iter().filter_map(|node| self.position(node)).fold(Members::default(), Members::with)
     }
 
-    /// The set of `node` alone, if it is an acceptor.
-    pub(crate) fn member(&self, node: NodeId) -> Option<Members> {
-        self.position(node).map(|place| Members::default().with(place))
+    /// The voice of `node`, if it is an acceptor.
+    #[inline]
+    pub(crate) fn voice(&self, node: NodeId) -> Option<Voice> {
+        let mut member = 1;
+        for &(acceptor, weight) in &self.0.spec.members {
+            if acceptor == node {
+                return Some(Voice { member: Members(member), weight });
+            }
+            member <<= 1;
+        }
+        None
+    }
+
+    /// Whether so many voices are a quorum of `phase`.
+    #[inline]
+    pub(crate) fn carries(&self, phase: Phase, voices: Voices) -> bool {
+        voices.weight >= self.threshold(phase)
     }
 
     /// Whether `members` are a quorum of `phase`.
@@ -240,6 +254,7 @@ impl Quorums {
         })
     }
 
+    #[inline]
     fn threshold(&self, phase: Phase) -> u64 {
         match phase {
             Phase::Prepare => self.0.spec.prepare,
@@ -312,16 +327,6 @@ impl Members {
         self.0.count_ones() as usize
     }
 
-    /// Whether all of `others` are in the set.
-    pub(crate) fn has_all(self, others: Self) -> bool {
-        self.0 & others.0 == others.0
-    }
-
-    /// This set and `others`.
-    pub(crate) fn union(self, others: Self) -> Self {
-        Self(self.0 | others.0)
-    }
-
     fn complement(self) -> Self {
         Self(!self.0)
     }
@@ -329,6 +334,34 @@ impl Members {
 
 fn bit(place: usize) -> u128 {
     u32::try_from(place).ok().and_then(|place| 1u128.checked_shl(place)).unwrap_or(0)
+}
+
+/// One acceptor's voice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Voice {
+    member: Members,
+    weight: u64,
+}
+
+/// The voices that were raised for one thing, each once, and what they weigh together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Voices {
+    members: Members,
+    weight: u64,
+}
+
+impl Voices {
+    /// Adds a voice. Returns whether it is new.
+    #[inline]
+    pub(crate) fn add(&mut self, Voice { member, weight }: Voice) -> bool {
+        let new = self.members.0 & member.0 == 0;
+        if new {
+            self.members.0 |= member.0;
+            // The sum of all weights was checked at birth, so no part of it overflows.
+            self.weight += weight;
+        }
+        new
+    }
 }
 
 /// A count of distinct acceptors who granted, and who refused, one exact ballot.

@@ -201,7 +201,7 @@ impl ResourceManager {
             Message::Outcome { outcome, .. } => self.check_outcome(*outcome),
             Message::Paxos { parts, .. } if self.cluster.learning() == Learning::Everyone => {
                 Part::check_bundle(parts, &self.transaction)?;
-                self.cluster.acceptors().member(from).ok_or(Refusal::NotAnAcceptor)?;
+                self.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
                 Part::any(parts, |part| self.check_part(part))
             }
             _ => Err(Refusal::NotForThisRole),
@@ -297,7 +297,7 @@ impl ResourceManager {
             self.lessons.resize(self.transaction.participants().len(), Lesson::default());
         }
         let acceptors = self.cluster.acceptors();
-        let Some(acceptor) = acceptors.member(from) else { return };
+        let Some(acceptor) = acceptors.voice(from) else { return };
         for part in parts {
             let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get_mut(place));
             if let (Some(lesson), paxos::Message::Accepted { ballot, value }) = (lesson, part.message) {

@@ -167,7 +167,7 @@ impl TransactionManager {
             Message::Begin { .. } | Message::Inquire { .. } => Ok(()),
             Message::Paxos { parts, .. } => {
                 Part::check_bundle(parts, &self.transaction)?;
-                self.cluster.acceptors().member(from).ok_or(Refusal::NotAnAcceptor)?;
+                self.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
                 Part::any(parts, |part| {
                     let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
                     let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
@@ -239,7 +239,7 @@ impl TransactionManager {
     fn answers(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         Part::check_bundle(parts, &self.transaction)?;
         let acceptors = self.cluster.acceptors();
-        let acceptor = acceptors.member(from).ok_or(Refusal::NotAnAcceptor)?;
+        let acceptor = acceptors.voice(from).ok_or(Refusal::NotAnAcceptor)?;
         let mut proposals = Vec::new();
         let mut instances = self.instances.iter_mut();
         Part::any(parts, |&Part { rm, message }| {
@@ -366,7 +366,7 @@ impl Instance {
             {
                 Err(Refusal::FarBallot)
             }
-            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message).map(drop),
+            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message),
             (_, None) => Err(Refusal::OtherBallot),
         }
     }

@@ -83,51 +83,70 @@ impl<V: Clone + PartialEq> Acceptor<V> {
     /// Why `input` would be refused. A ballot that is too low is refused with [`Message::Reject`], all else in silence.
     pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
         match input {
-            Input::Receive { from, message } => self.check_message(*from, message),
-            Input::Propose(_) | Input::Timeout => Err(Refusal::NotForThisRole),
+            Input::Receive { from, message: Message::Prepare { ballot } } => self.check_prepare(*from, *ballot),
+            Input::Receive { from, message: Message::Accept { ballot, value } } => {
+                self.check_accept(*from, *ballot, value)
+            }
+            Input::Receive { .. } | Input::Propose(_) | Input::Timeout => Err(Refusal::NotForThisRole),
         }
     }
 
-    fn check_message(&self, from: NodeId, message: &Message<V>) -> Result<(), Refusal> {
-        if !message.is_request() {
-            return Err(Refusal::NotForThisRole);
-        }
-        let (ballot, promised) = (message.ballot(), self.state.promised);
-        if ballot.node != from {
+    /// Why phase 1a would be refused.
+    #[inline]
+    fn check_prepare(&self, from: NodeId, ballot: Ballot) -> Result<(), Refusal> {
+        // Nobody needs to prepare the initial ballot.
+        if ballot.node != from || ballot.is_initial() {
             return Err(Refusal::NotYourBallot);
         }
-        if ballot.is_initial() {
-            // It is the owner's, to whom it was promised at birth; and nobody needs to prepare it.
-            let owned = promised.is_some_and(|promised| promised == ballot || !promised.is_initial());
-            if !owned || matches!(message, Message::Prepare { .. }) {
-                return Err(Refusal::NotYourBallot);
-            }
+        if self.state.promised > Some(ballot) { Err(Refusal::StaleBallot) } else { Ok(()) }
+    }
+
+    /// Why phase 2a would be refused.
+    #[inline]
+    fn check_accept(&self, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
+        let promised = self.state.promised;
+        // The initial ballot is the owner's, to whom it was promised at birth.
+        let owned = || promised.is_some_and(|promised| promised == ballot || !promised.is_initial());
+        if ballot.node != from || (ballot.is_initial() && !owned()) {
+            return Err(Refusal::NotYourBallot);
         }
         if promised > Some(ballot) {
             return Err(Refusal::StaleBallot);
         }
-        match (message, &self.state.accepted) {
-            (Message::Accept { value, .. }, Some((at, other))) if *at == ballot && other != value => {
-                Err(Refusal::SecondValue)
-            }
+        match &self.state.accepted {
+            Some((at, other)) if *at == ballot && other != value => Err(Refusal::SecondValue),
             _ => Ok(()),
         }
     }
 
     /// Takes a request and says what to write and to reply.
+    #[inline]
     pub(crate) fn receive(&mut self, from: NodeId, message: Message<V>) -> Result<Answer<V>, Refusal> {
-        match (self.check_message(from, &message), self.state.promised, message) {
-            (Err(Refusal::StaleBallot), Some(promised), message) => {
-                Ok(Answer { changed: false, reply: Message::Reject { ballot: message.ballot(), promised } })
+        match message {
+            Message::Prepare { ballot } => match self.check_prepare(from, ballot) {
+                Ok(()) => Ok(self.prepare(ballot)),
+                Err(refusal) => self.reject(ballot, refusal),
+            },
+            Message::Accept { ballot, value } => match self.check_accept(from, ballot, &value) {
+                Ok(()) => Ok(self.accept(ballot, value)),
+                Err(refusal) => self.reject(ballot, refusal),
+            },
+            _ => Err(Refusal::NotForThisRole),
+        }
+    }
+
+    /// Who comes too late is told so.
+    fn reject(&self, ballot: Ballot, refusal: Refusal) -> Result<Answer<V>, Refusal> {
+        match self.state.promised {
+            Some(promised) if refusal == Refusal::StaleBallot => {
+                Ok(Answer { changed: false, reply: Message::Reject { ballot, promised } })
             }
-            (Err(refusal), ..) => Err(refusal),
-            (Ok(()), _, Message::Prepare { ballot }) => Ok(self.prepare(ballot)),
-            (Ok(()), _, Message::Accept { ballot, value }) => Ok(self.accept(ballot, value)),
-            (Ok(()), ..) => Err(Refusal::NotForThisRole),
+            _ => Err(refusal),
         }
     }
 
     /// *TLA+*: `Phase1b`.
+    #[inline]
     fn prepare(&mut self, ballot: Ballot) -> Answer<V> {
         match &self.state.accepted {
             // A second promise now would differ from the first; what it would tell is told by the acceptance.
@@ -144,6 +163,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
     }
 
     /// *TLA+*: `Phase2b`.
+    #[inline]
     fn accept(&mut self, ballot: Ballot, value: V) -> Answer<V> {
         let reply = Message::Accepted { ballot, value: value.clone() };
         let changed = self.state.accepted.as_ref().is_none_or(|(at, _)| *at != ballot);
@@ -160,6 +180,7 @@ impl<V: Clone + PartialEq> Machine for Acceptor<V> {
     type Message = Message<V>;
     type Decision = core::convert::Infallible;
 
+    #[inline]
     fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
         let Input::Receive { from, message } = input else { return };
         if let Ok(answer) = self.receive(from, message) {

@@ -12,7 +12,11 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use super::{Input, Message};
-use crate::{Ballot, Effect, Machine, Members, Phase, Quorums, Refusal, effect::EffectOf};
+use crate::{
+    Ballot, Effect, Machine, Phase, Quorums, Refusal,
+    effect::EffectOf,
+    quorum::{Voice, Voices},
+};
 
 /// A learner of one decree. All of its state is volatile: whoever asks the acceptors again learns again.
 ///
@@ -38,7 +42,7 @@ pub(crate) struct Lesson<V> {
 struct Count<V> {
     ballot: Ballot,
     value: V,
-    accepted: Members,
+    accepted: Voices,
 }
 
 impl<V: Clone + PartialEq> Learner<V> {
@@ -56,7 +60,7 @@ impl<V: Clone + PartialEq> Learner<V> {
     pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
         match input {
             Input::Receive { from, message: Message::Accepted { ballot, value } } => {
-                self.quorums.member(*from).ok_or(Refusal::NotAnAcceptor)?;
+                self.quorums.voice(*from).ok_or(Refusal::NotAnAcceptor)?;
                 self.lesson.check(*ballot, value)
             }
             _ => Err(Refusal::NotForThisRole),
@@ -82,7 +86,7 @@ impl<V: Clone + PartialEq> Lesson<V> {
     pub(crate) fn learn(
         &mut self,
         quorums: &Quorums,
-        acceptor: Members,
+        acceptor: Voice,
         ballot: Ballot,
         value: V,
     ) -> Result<Option<V>, Refusal> {
@@ -93,8 +97,8 @@ impl<V: Clone + PartialEq> Lesson<V> {
         if count.value != value {
             return Err(Refusal::SecondValue);
         }
-        count.accepted = count.accepted.union(acceptor);
-        if !quorums.is_quorum(Phase::Accept, count.accepted) {
+        count.accepted.add(acceptor);
+        if !quorums.carries(Phase::Accept, count.accepted) {
             return Ok(None);
         }
         self.chosen = Some(value.clone());
@@ -106,7 +110,7 @@ impl<V: Clone + PartialEq> Lesson<V> {
     /// The count of `ballot`, new if need be. When there are more than acceptors could have open, the lowest ballot
     /// makes room, or is the one that gets none.
     fn count(&mut self, ballot: Ballot, value: &V, acceptors: usize) -> Option<&mut Count<V>> {
-        let new = || Count { ballot, value: value.clone(), accepted: Members::default() };
+        let new = || Count { ballot, value: value.clone(), accepted: Voices::default() };
         if self.first.get_or_insert_with(new).ballot == ballot {
             return self.first.as_mut();
         }
@@ -135,7 +139,7 @@ impl<V: Clone + PartialEq> Machine for Learner<V> {
 
     fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
         if let Input::Receive { from, message: Message::Accepted { ballot, value } } = input
-            && let Some(acceptor) = self.quorums.member(from)
+            && let Some(acceptor) = self.quorums.voice(from)
             && let Ok(Some(chosen)) = self.lesson.learn(&self.quorums, acceptor, ballot, value)
         {
             effects.push(Effect::Decide(chosen));

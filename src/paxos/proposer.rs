@@ -10,10 +10,14 @@
 //!    needs no promise and is used for one value, ever;
 //! 3. its decision never changes.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use super::{Input, Message};
-use crate::{Ballot, Effect, Machine, Members, NodeId, Phase, Quorums, Refusal, RestoreError, effect::EffectOf};
+use crate::{
+    Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, RestoreError,
+    effect::EffectOf,
+    quorum::{Voice, Voices},
+};
 
 /// What a proposer must know of its decree and of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ pub struct ProposerConfig {
 /// *TLA+*: the leader of an instance; `Phase1a` and `Phase2a`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposer<V> {
-    config: ProposerConfig,
+    config: Arc<ProposerConfig>,
     /// Durable.
     record: ProposerRecord<V>,
     /// Volatile: the value to propose where no acceptor has accepted any.
@@ -75,7 +79,7 @@ enum Stage<V> {
 pub(crate) struct Attempt<V> {
     ballot: Ballot,
     /// Who has promised in phase 1, or accepted in phase 2.
-    granted: Members,
+    granted: Voices,
     phase: AttemptPhase<V>,
 }
 
@@ -88,15 +92,16 @@ enum AttemptPhase<V> {
 }
 
 impl<V: Clone + PartialEq> Proposer<V> {
-    /// A proposer that has never acted for this decree.
-    pub fn new(config: ProposerConfig) -> Self {
+    /// A proposer that has never acted for this decree. Proposers of many decrees may share one configuration.
+    pub fn new(config: impl Into<Arc<ProposerConfig>>) -> Self {
         let record = ProposerRecord { round: 0, initial: None };
-        Self { config, record, own: None, seen: None, stage: Stage::Idle }
+        Self { config: config.into(), record, own: None, seen: None, stage: Stage::Idle }
     }
 
     /// The proposer that wrote `record`. It will not use any round of that record again; what it proposed at its initial
     /// ballot it goes on proposing. An error if that ballot was not this node's to use.
-    pub fn restore(config: ProposerConfig, record: ProposerRecord<V>) -> Result<Self, RestoreError> {
+    pub fn restore(config: impl Into<Arc<ProposerConfig>>, record: ProposerRecord<V>) -> Result<Self, RestoreError> {
+        let config = config.into();
         if record.initial.is_some() && config.owner != Some(config.id) {
             return Err(RestoreError::NotTheOwner);
         }
@@ -141,48 +146,61 @@ impl<V: Clone + PartialEq> Proposer<V> {
                 Some(_) => Ok(()),
                 None => Err(Refusal::RoundsUsedUp),
             },
-            Input::Receive { from, message } => self.check_answer(*from, message).map(drop),
+            Input::Receive { from, message } => {
+                self.under_way()?.check(&self.config.acceptors, *from, message)?;
+                self.check_proposer(message)
+            }
         }
     }
 
-    /// Why an answer would be refused; if it would not, who gave it.
-    fn check_answer(&self, from: NodeId, message: &Message<V>) -> Result<Members, Refusal> {
-        let attempt = match &self.stage {
-            Stage::Trying(attempt) => attempt,
-            Stage::Idle => return Err(Refusal::OtherBallot),
-            Stage::Decided(_) => return Err(Refusal::AlreadyDecided),
-        };
-        let acceptor = attempt.check(&self.config.acceptors, from, message)?;
+    /// The attempt that an answer could be about.
+    #[inline]
+    fn under_way(&self) -> Result<&Attempt<V>, Refusal> {
+        match &self.stage {
+            Stage::Trying(attempt) => Ok(attempt),
+            Stage::Idle => Err(Refusal::OtherBallot),
+            Stage::Decided(_) => Err(Refusal::AlreadyDecided),
+        }
+    }
+
+    /// Why a rejection would be refused for its name.
+    fn check_proposer(&self, message: &Message<V>) -> Result<(), Refusal> {
         match message {
             Message::Reject { promised, .. } if !self.may_propose(*promised) => Err(Refusal::NotAProposer),
-            _ => Ok(acceptor),
+            _ => Ok(()),
         }
     }
 
-    fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) {
-        let Ok(acceptor) = self.check_answer(from, &message) else { return };
-        let Stage::Trying(attempt) = &mut self.stage else { return };
-        let (acceptors, ballot) = (&self.config.acceptors, attempt.ballot());
+    #[inline]
+    fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) -> Result<(), Refusal> {
+        self.under_way()?;
+        let Stage::Trying(attempt) = &mut self.stage else { return Ok(()) };
+        let acceptors = &self.config.acceptors;
         match message {
-            Message::Promise { accepted, .. } => {
-                if let Some(value) = attempt.promise(acceptors, acceptor, accepted, self.own.as_ref()) {
+            Message::Promise { ballot, accepted } => {
+                let voice = attempt.check_promise(acceptors, from, ballot, accepted.as_ref())?;
+                if let Some(value) = attempt.promise(acceptors, voice, accepted, self.own.as_ref()) {
                     self.send(Message::Accept { ballot, value }, effects);
                 }
             }
-            Message::Accepted { .. } => {
-                if let Some(value) = attempt.accepted(acceptors, acceptor) {
+            Message::Accepted { ballot, value } => {
+                let voice = attempt.check_accepted(acceptors, from, ballot, &value)?;
+                if attempt.accepted(acceptors, voice) {
                     self.stage = Stage::Decided(value.clone());
                     effects.push(Effect::Decide(value));
                 }
             }
             Message::Reject { promised, .. } => {
+                attempt.check(acceptors, from, &message)?;
+                self.check_proposer(&message)?;
                 self.seen = self.seen.max(Some(promised));
                 if self.config.eager {
                     self.start(effects);
                 }
             }
-            Message::Prepare { .. } | Message::Accept { .. } => {}
+            Message::Prepare { .. } | Message::Accept { .. } => return Err(Refusal::NotForThisRole),
         }
+        Ok(())
     }
 
     /// Starts a ballot above all that were used or seen, from phase 1.
@@ -233,9 +251,13 @@ impl<V: Clone + PartialEq> Machine for Proposer<V> {
     type Message = Message<V>;
     type Decision = V;
 
+    #[inline]
     fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
         match input {
-            Input::Receive { from, message } => self.receive(from, message, effects),
+            Input::Receive { from, message } => {
+                // Why it was refused is for `check` to say.
+                let _ = self.receive(from, message, effects);
+            }
             own if self.check(&own).is_err() => {}
             Input::Propose(value) => {
                 self.own = Some(value.clone());
@@ -249,70 +271,101 @@ impl<V: Clone + PartialEq> Machine for Proposer<V> {
 impl<V: Clone + PartialEq> Attempt<V> {
     /// An attempt that begins with phase 1.
     pub(crate) fn prepare(ballot: Ballot) -> Self {
-        Self { ballot, granted: Members::default(), phase: AttemptPhase::Prepare(None) }
+        Self { ballot, granted: Voices::default(), phase: AttemptPhase::Prepare(None) }
     }
 
     /// An attempt that needs no phase 1.
     fn accept(ballot: Ballot, value: V) -> Self {
-        Self { ballot, granted: Members::default(), phase: AttemptPhase::Accept(value) }
+        Self { ballot, granted: Voices::default(), phase: AttemptPhase::Accept(value) }
     }
 
     pub(crate) fn ballot(&self) -> Ballot {
         self.ballot
     }
 
-    /// Why an answer would be refused; if it would not, who gave it.
-    pub(crate) fn check(&self, acceptors: &Quorums, from: NodeId, message: &Message<V>) -> Result<Members, Refusal> {
-        if message.is_request() {
-            return Err(Refusal::NotForThisRole);
-        }
-        let acceptor = acceptors.member(from).ok_or(Refusal::NotAnAcceptor)?;
-        if message.ballot() != self.ballot() {
-            return Err(Refusal::OtherBallot);
-        }
-        match (message, &self.phase) {
-            (Message::Promise { ballot, accepted: Some((at, _)) }, _) if at >= ballot => {
-                Err(Refusal::ImpossiblePromise)
+    /// Why an answer would be refused.
+    pub(crate) fn check(&self, acceptors: &Quorums, from: NodeId, message: &Message<V>) -> Result<(), Refusal> {
+        match message {
+            Message::Promise { ballot, accepted } => {
+                self.check_promise(acceptors, from, *ballot, accepted.as_ref()).map(drop)
             }
-            (Message::Promise { .. }, AttemptPhase::Accept(_)) => Err(Refusal::PhaseIsOver),
-            (Message::Promise { accepted: Some((at, value)), .. }, AttemptPhase::Prepare(Some((highest, other))))
-                if at == highest && value != other =>
-            {
+            Message::Accepted { ballot, value } => self.check_accepted(acceptors, from, *ballot, value).map(drop),
+            Message::Reject { ballot, promised } => {
+                self.check_answer(acceptors, from, *ballot)?;
+                if promised <= ballot { Err(Refusal::IdleRejection) } else { Ok(()) }
+            }
+            Message::Prepare { .. } | Message::Accept { .. } => Err(Refusal::NotForThisRole),
+        }
+    }
+
+    /// Why any answer would be refused; if it would not, who gave it.
+    #[inline]
+    fn check_answer(&self, acceptors: &Quorums, from: NodeId, ballot: Ballot) -> Result<Voice, Refusal> {
+        let voice = acceptors.voice(from).ok_or(Refusal::NotAnAcceptor)?;
+        if ballot == self.ballot { Ok(voice) } else { Err(Refusal::OtherBallot) }
+    }
+
+    /// Why a promise would be refused; if it would not, who gave it.
+    #[inline]
+    pub(crate) fn check_promise(
+        &self,
+        acceptors: &Quorums,
+        from: NodeId,
+        ballot: Ballot,
+        accepted: Option<&(Ballot, V)>,
+    ) -> Result<Voice, Refusal> {
+        let voice = self.check_answer(acceptors, from, ballot)?;
+        match (accepted, &self.phase) {
+            (Some((at, _)), _) if *at >= ballot => Err(Refusal::ImpossiblePromise),
+            (_, AttemptPhase::Accept(_)) => Err(Refusal::PhaseIsOver),
+            (Some((at, value)), AttemptPhase::Prepare(Some((highest, other)))) if at == highest && value != other => {
                 Err(Refusal::SecondValue)
             }
-            (Message::Accepted { .. }, AttemptPhase::Prepare(_)) => Err(Refusal::NothingProposed),
-            (Message::Accepted { value, .. }, AttemptPhase::Accept(own)) if value != own => Err(Refusal::SecondValue),
-            (Message::Reject { ballot, promised }, _) if promised <= ballot => Err(Refusal::IdleRejection),
-            _ => Ok(acceptor),
+            _ => Ok(voice),
+        }
+    }
+
+    /// Why an acceptance would be refused; if it would not, who told of it.
+    #[inline]
+    fn check_accepted(&self, acceptors: &Quorums, from: NodeId, ballot: Ballot, value: &V) -> Result<Voice, Refusal> {
+        let voice = self.check_answer(acceptors, from, ballot)?;
+        match &self.phase {
+            AttemptPhase::Prepare(_) => Err(Refusal::NothingProposed),
+            AttemptPhase::Accept(own) if value != own => Err(Refusal::SecondValue),
+            AttemptPhase::Accept(_) => Ok(voice),
         }
     }
 
     /// Counts a checked promise. Returns the value to send in phase 2a, if this was the promise that was missing.
+    #[inline]
     pub(crate) fn promise(
         &mut self,
         acceptors: &Quorums,
-        acceptor: Members,
+        acceptor: Voice,
         accepted: Option<(Ballot, V)>,
         own: Option<&V>,
     ) -> Option<V> {
         let AttemptPhase::Prepare(highest) = &mut self.phase else { return None };
-        if self.granted.has_all(acceptor) {
+        if !self.granted.add(acceptor) {
             return None;
         }
-        self.granted = self.granted.union(acceptor);
-        *highest = highest.take().into_iter().chain(accepted).max_by_key(|(at, _)| *at);
-        if !acceptors.is_quorum(Phase::Prepare, self.granted) {
+        if let Some((at, _)) = &accepted
+            && highest.as_ref().is_none_or(|(highest, _)| at > highest)
+        {
+            *highest = accepted;
+        }
+        if !acceptors.carries(Phase::Prepare, self.granted) {
             return None;
         }
         let value = highest.as_ref().map(|(_, value)| value).or(own)?.clone();
-        *self = Self::accept(self.ballot(), value.clone());
+        *self = Self::accept(self.ballot, value.clone());
         Some(value)
     }
 
-    /// Counts a checked acceptance. Returns the chosen value, if this was the one that was missing.
-    fn accepted(&mut self, acceptors: &Quorums, acceptor: Members) -> Option<V> {
-        let AttemptPhase::Accept(value) = &self.phase else { return None };
-        self.granted = self.granted.union(acceptor);
-        acceptors.is_quorum(Phase::Accept, self.granted).then(|| value.clone())
+    /// Counts a checked acceptance. Returns whether the value is chosen now.
+    #[inline]
+    fn accepted(&mut self, acceptors: &Quorums, acceptor: Voice) -> bool {
+        self.granted.add(acceptor);
+        acceptors.carries(Phase::Accept, self.granted)
     }
 }

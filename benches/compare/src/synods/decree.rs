@@ -1,40 +1,31 @@
-//! `synod`'s single decree: a proposer and its acceptors, new ones for every decision, and the floor's own network.
+//! `synod`'s single decree: a proposer and its acceptors, new ones for every decision.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use synod::{
-    Ballot, Effect, Machine, NodeId, Quorums,
+    Effect, Machine, NodeId, Quorums,
     paxos::{Acceptor, AcceptorRecord, Input, Message, Proposer, ProposerConfig, ProposerRecord},
 };
 
-use crate::{
-    ring::Ring,
-    subject::{Subject, Value, value},
-};
+use crate::subject::{Subject, Value, value};
 
 const PROPOSER: NodeId = NodeId(1_000);
-
-#[derive(Clone, Copy)]
-struct Packet {
-    from: NodeId,
-    to: NodeId,
-    decree: usize,
-    message: Message<Value>,
-}
 
 struct Decree {
     proposer: Proposer<Value>,
     acceptors: Vec<Acceptor<Value>>,
+    /// What the proposer asks for, and how much of that is carried out.
+    asked: Vec<Effect<ProposerRecord<Value>, Message<Value>, Value>>,
+    carried_out: usize,
     chosen: Option<Value>,
 }
 
-/// Paxos for one value.
+/// Paxos for one value. Messages are delivered from the lists that the machines put them in.
 pub struct Synod {
-    config: ProposerConfig,
+    config: Arc<ProposerConfig>,
     decrees: Vec<Decree>,
-    network: Ring<Packet>,
-    proposed: Vec<Effect<ProposerRecord<Value>, Message<Value>, Value>>,
-    accepted: Vec<Effect<AcceptorRecord<Value>, Message<Value>, Infallible>>,
+    /// What an acceptor asks for.
+    answers: Vec<Effect<AcceptorRecord<Value>, Message<Value>, Infallible>>,
     number: u64,
     messages: u64,
 }
@@ -42,74 +33,58 @@ pub struct Synod {
 impl Synod {
     /// With `in_flight` decrees at a time; through both phases, or through the second one alone.
     pub fn new(acceptors: u64, in_flight: usize, full: bool) -> Self {
-        let config = ProposerConfig {
+        let config = Arc::new(ProposerConfig {
             id: PROPOSER,
             acceptors: Quorums::majority((0..acceptors).map(NodeId)).expect("a few acceptors"),
             proposers: vec![PROPOSER],
             owner: (!full).then_some(PROPOSER),
             eager: false,
-        };
+        });
         let decree = || Decree {
             proposer: Proposer::new(config.clone()),
             acceptors: (0..acceptors).map(|_| Acceptor::new(config.owner)).collect(),
+            asked: Vec::new(),
+            carried_out: 0,
             chosen: None,
         };
-        let message = Message::Prepare { ballot: Ballot::initial(PROPOSER) };
-        let blank = Packet { from: PROPOSER, to: PROPOSER, decree: 0, message };
-        Self {
-            decrees: (0..in_flight).map(|_| decree()).collect(),
-            config,
-            network: Ring::new((in_flight * acceptors as usize * 2).next_power_of_two(), blank),
-            proposed: Vec::new(),
-            accepted: Vec::new(),
-            number: 0,
-            messages: 0,
-        }
+        let decrees = (0..in_flight).map(|_| decree()).collect();
+        Self { decrees, config, answers: Vec::new(), number: 0, messages: 0 }
     }
 
     fn propose(&mut self, decree: usize) {
         self.number += 1;
-        let state = &mut self.decrees[decree];
-        state.proposer = Proposer::new(self.config.clone());
-        state.acceptors.fill(Acceptor::new(self.config.owner));
-        state.chosen = None;
-        state.proposer.step_into(Input::Propose(value(self.number)), &mut self.proposed);
-        self.carry_out_proposed(decree);
+        let decree = &mut self.decrees[decree];
+        decree.proposer = Proposer::new(self.config.clone());
+        decree.acceptors.fill(Acceptor::new(self.config.owner));
+        decree.asked.clear();
+        (decree.carried_out, decree.chosen) = (0, None);
+        decree.proposer.step_into(Input::Propose(value(self.number)), &mut decree.asked);
     }
 
-    fn deliver(&mut self, Packet { from, to, decree, message }: Packet) {
-        let input = Input::Receive { from, message };
-        if to == PROPOSER {
-            self.decrees[decree].proposer.step_into(input, &mut self.proposed);
-            self.carry_out_proposed(decree);
-        } else {
-            self.decrees[decree].acceptors[to.0 as usize].step_into(input, &mut self.accepted);
-            self.carry_out_accepted(decree, to);
-        }
-    }
-
-    fn carry_out_proposed(&mut self, decree: usize) {
-        for effect in &self.proposed {
-            match *effect {
+    /// Carries out what the proposer of a decree asks for. Returns whether there was anything.
+    fn carry_out(&mut self, decree: usize) -> bool {
+        let Decree { proposer, acceptors, asked, carried_out, chosen } = &mut self.decrees[decree];
+        let start = *carried_out;
+        *carried_out = asked.len();
+        for place in start..asked.len() {
+            match asked[place] {
                 Effect::Persist(_) => {}
+                Effect::Decide(value) => *chosen = Some(value),
                 Effect::Send { to, message } => {
+                    let input = Input::Receive { from: PROPOSER, message };
+                    acceptors[to.0 as usize].step_into(input, &mut self.answers);
                     self.messages += 1;
-                    self.network.push(Packet { from: PROPOSER, to, decree, message });
+                    for answer in &self.answers {
+                        if let Effect::Send { message, .. } = *answer {
+                            proposer.step_into(Input::Receive { from: to, message }, asked);
+                            self.messages += 1;
+                        }
+                    }
+                    self.answers.clear();
                 }
-                Effect::Decide(value) => self.decrees[decree].chosen = Some(value),
             }
         }
-        self.proposed.clear();
-    }
-
-    fn carry_out_accepted(&mut self, decree: usize, from: NodeId) {
-        for effect in &self.accepted {
-            if let Effect::Send { to, message } = *effect {
-                self.messages += 1;
-                self.network.push(Packet { from, to, decree, message });
-            }
-        }
-        self.accepted.clear();
+        start < *carried_out
     }
 }
 
@@ -121,9 +96,7 @@ impl Subject for Synod {
             for decree in 0..self.decrees.len() {
                 self.propose(decree);
             }
-            while let Some(packet) = self.network.pop() {
-                self.deliver(packet);
-            }
+            while (0..self.decrees.len()).fold(false, |busy, decree| self.carry_out(decree) || busy) {}
             for (number, decree) in (first..).zip(&self.decrees) {
                 assert_eq!(decree.chosen, Some(value(number)));
             }
