@@ -4,6 +4,7 @@
 //! cargo run --release -p compare                   # beside its floor and its peers: time, allocations, messages
 //! cargo run --release -p compare -- --callgrind    # the same with instructions, which no other load disturbs
 //! cargo run --release -p compare -- --scale        # many open transactions, and many one after the other
+//! cargo run --release -p compare -- --durable      # on a real disk, beside what the store and the disk can do
 //! ```
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "what measures machines has a clock")]
@@ -15,14 +16,17 @@ mod measure;
 mod peers;
 mod ring;
 mod scale;
-mod subject;
 mod synods;
-mod table;
 
-use std::{fs, hint::black_box, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env, fs,
+    hint::black_box,
+    process::{self, ExitCode},
+};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Parser;
+use compare::{options::Options, parties, subject, table};
 
 use crate::{cases::Case, measure::Measured, table::Figures};
 
@@ -38,15 +42,14 @@ struct Args {
     /// With --scale: how many transactions to run, and to hold open at most.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000_000)]
     transactions: u64,
+    /// Measure on a real disk, beside what the store and the disk can do, instead.
+    #[arg(long, conflicts_with = "scale")]
+    durable: bool,
     /// Only rows whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// How long to measure a row, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 300)]
-    patience: u64,
-    /// Where the figures and the profiles go.
-    #[arg(long, value_name = "FOLDER", default_value = "target/compare")]
-    out: PathBuf,
+    #[command(flatten)]
+    options: Options,
     /// Run just this row once: what a run under callgrind does.
     #[arg(long, value_name = "NAME", hide = true)]
     count_me: Option<String>,
@@ -79,20 +82,36 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.scale {
         return scale::run(args);
     }
+    if args.durable {
+        return durable(&args.options);
+    }
     decisions(args, &cases)
+}
+
+/// Runs the package of that name, which says why it is one of its own.
+fn durable(options: &Options) -> anyhow::Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut run = process::Command::new(cargo);
+    run.args(["run", "--quiet", "--release", "--package", "durable", "--"]).args(options.arguments());
+    let status = run.status().context("cargo could not be started")?;
+    ensure!(status.success(), "the measurement on a real disk failed");
+    Ok(())
 }
 
 /// Every row, beside the floor of its group.
 fn decisions(args: &Args, cases: &[Case]) -> anyhow::Result<()> {
-    fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    fs::create_dir_all(&args.options.out).with_context(|| format!("making {}", args.options.out.display()))?;
     let numbers = ["ns", "instructions", "x floor", "allocations", "bytes", "messages"];
     let mut table = Figures::new(&["what", "who", "in flight"], &numbers);
     let mut floor = None;
     for case in cases.iter().filter(|case| args.only.as_ref().is_none_or(|only| case.name().contains(only))) {
         eprint!("\r\x1b[K{}", case.name());
-        let figures = measure::figures(case, Duration::from_millis(args.patience));
-        let instructions =
-            if args.callgrind { Some(measure::instructions(case, &args.out.join("callgrind.out"))?) } else { None };
+        let figures = measure::figures(case, args.options.patience());
+        let instructions = if args.callgrind {
+            Some(measure::instructions(case, &args.options.out.join("callgrind.out"))?)
+        } else {
+            None
+        };
         // Instructions are compared where they are counted, for nothing disturbs them.
         let cost = instructions.unwrap_or(figures.nanoseconds);
         if case.who == "floor" {
@@ -108,7 +127,7 @@ fn decisions(args: &Args, cases: &[Case]) -> anyhow::Result<()> {
     eprintln!("\r\x1b[K");
     table.print();
     println!("{NOTES}");
-    table.write(&args.out, "decisions")
+    table.write(&args.options.out, "decisions")
 }
 
 const NOTES: &str = "\

@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
 Three nodes that play every role, 1,000 transactions in flight, one message in a hundred lost. open, retired ranges,
 unacknowledged: the most that any node had since the line above."
     );
-    table.write(&args.out, "flow")
+    table.write(&args.options.out, "flow")
 }
 
 impl Cast {

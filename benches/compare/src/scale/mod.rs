@@ -30,5 +30,5 @@ One acceptor, N=3, 16 bytes of content, messages in random order, each with a tr
 it. x 1,000: the mean of both votes beside that with 1,000 open. bytes: live heap per open transaction, timers included,
 at the worst of three moments: when one vote has come, when two have, when the bundle is written."
     );
-    table.write(&args.out, "scale")
+    table.write(&args.options.out, "scale")
 }

@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use synod::{
-    Machine, NodeId, Quorums, TxId,
-    commit::{self, Cluster, ClusterId, Config, Input, Limits, Message, Node, Time, Transaction, Vote},
+    Machine, NodeId,
+    commit::{self, Config, Input, Limits, Node, Time},
     sim::Rng,
 };
 
-use crate::{alloc::Allocated, subject::value};
-
-const RMS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
-const ACCEPTORS: [NodeId; 3] = [NodeId(11), NodeId(12), NodeId(13)];
+use crate::{
+    alloc::Allocated,
+    parties::{ACCEPTORS, RMS, cluster, vote},
+};
 
 /// How many messages are made ready before they are delivered under the clock.
 const CHUNK: usize = 256;
@@ -47,8 +47,7 @@ struct Acceptor {
 /// Opens `count` transactions at an acceptor and measures.
 pub fn measure(count: usize) -> At {
     let limits = Limits { open: count + 1, ..Limits::default() };
-    let cluster = Cluster::new(ClusterId::default(), Quorums::majority(ACCEPTORS).expect("three"), [ACCEPTORS[0]]);
-    let cluster = cluster.and_then(|cluster| cluster.with_limits(limits)).expect("a plain cluster");
+    let cluster = cluster().with_limits(limits).expect("a plain cluster");
     let before = Allocated::now();
     let node = Node::create(Config::new(cluster, ACCEPTORS[1], 7)).0;
     let mut acceptor = Acceptor { node, effects: Vec::with_capacity(64) };
@@ -98,7 +97,7 @@ pub fn measure(count: usize) -> At {
 
 impl Acceptor {
     fn vote(&mut self, number: usize, from: NodeId) {
-        self.node.step_into(vote(number, from), &mut self.effects);
+        self.node.step_into(vote(number as u64, from), &mut self.effects);
         self.effects.clear();
     }
 
@@ -111,7 +110,7 @@ impl Acceptor {
     fn votes(&mut self, numbers: &[u32], from: NodeId) -> f64 {
         let mut times = Vec::new();
         for numbers in numbers.chunks(CHUNK) {
-            let inputs: Vec<Input> = numbers.iter().map(|number| vote(*number as usize, from)).collect();
+            let inputs: Vec<Input> = numbers.iter().map(|number| vote((*number).into(), from)).collect();
             let started = Instant::now();
             for input in inputs {
                 self.node.step_into(input, &mut self.effects);
@@ -123,13 +122,6 @@ impl Acceptor {
         // Not the mean: what else the machine does would count. Not the best: few chunks miss so few caches.
         times[times.len() / 4]
     }
-}
-
-/// A vote with a transaction of its own, as a decoder makes it.
-fn vote(number: usize, from: NodeId) -> Input {
-    let tx = TxId { origin: RMS[0], seq: number as u64 };
-    let transaction = Transaction::new(tx, RMS, value(number as u64)).expect("a plain transaction");
-    Input::Receive { from, message: Message::Vote { transaction, vote: Vote::Prepared, manager: ACCEPTORS[0] } }
 }
 
 /// All numbers below `count`, in random order.

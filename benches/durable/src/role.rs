@@ -1,0 +1,81 @@
+//! Whose records are written, and what it is told in the life of a transaction.
+
+use std::ops::Range;
+
+use compare::parties::{ACCEPTORS, MANAGER, RMS, cluster, transaction, tx, vote};
+use synod::commit::{Config, Input, Message, Outcome, Time, TxRange};
+
+/// A role that a node plays alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Acceptor,
+    ResourceManager,
+}
+
+/// A part of a transaction's life. It comes to one batch of records.
+#[derive(Clone, Copy)]
+pub enum Phase {
+    /// The acceptor gets all votes and writes its bundle; the resource manager is asked and writes its vote.
+    Vote,
+    /// The resource manager hears of the outcome, and has carried it out.
+    Outcome,
+    /// The transaction is over everywhere.
+    Retirement,
+}
+
+impl Role {
+    pub const ALL: [Self; 2] = [Self::Acceptor, Self::ResourceManager];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Acceptor => "acceptor",
+            Self::ResourceManager => "resource manager",
+        }
+    }
+
+    pub fn phases(self) -> &'static [Phase] {
+        match self {
+            Self::Acceptor => &[Phase::Vote, Phase::Retirement],
+            Self::ResourceManager => &[Phase::Vote, Phase::Outcome, Phase::Retirement],
+        }
+    }
+
+    /// A node that is neither the transaction manager nor on its process.
+    pub fn config(self) -> Config {
+        let id = match self {
+            Self::Acceptor => ACCEPTORS[1],
+            Self::ResourceManager => RMS[1],
+        };
+        Config::new(cluster(), id, 7)
+    }
+
+    /// What comes in for these transactions in one phase, and then the time.
+    pub fn inputs(self, phase: Phase, numbers: Range<u64>) -> Vec<Input> {
+        let now = Input::Tick(Time(numbers.end));
+        let each = |say: fn(u64) -> Message| {
+            numbers.clone().map(move |number| Input::Receive { from: MANAGER, message: say(number) })
+        };
+        let mut inputs: Vec<Input> = match (phase, self) {
+            (Phase::Vote, Self::Acceptor) => {
+                RMS.iter().flat_map(|rm| numbers.clone().map(|number| vote(number, *rm))).collect()
+            }
+            (Phase::Vote, Self::ResourceManager) => each(prepare).collect(),
+            (Phase::Outcome, _) => each(committed).collect(),
+            (Phase::Retirement, _) => each(retired).collect(),
+        };
+        inputs.push(now);
+        inputs
+    }
+}
+
+fn prepare(number: u64) -> Message {
+    Message::Prepare { transaction: transaction(number) }
+}
+
+fn committed(number: u64) -> Message {
+    Message::Outcome { transaction: transaction(number), outcome: Outcome::Committed }
+}
+
+fn retired(number: u64) -> Message {
+    Message::Retired { range: TxRange::only(tx(number)) }
+}
