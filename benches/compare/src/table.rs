@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 /// Columns of text first, then columns of numbers.
 pub struct Figures {
@@ -11,6 +11,9 @@ pub struct Figures {
     numbers: Vec<&'static str>,
     rows: Vec<(Vec<String>, Vec<Option<f64>>)>,
 }
+
+const LINE: LineStyle = LineStyle::none().fill('─').junction('─');
+const STYLE: TableStyle = TableStyle::new().top_border(LINE).header_separator(LINE).bottom_border(LINE);
 
 impl Figures {
     /// No rows yet.
@@ -27,7 +30,7 @@ impl Figures {
     /// Prints the table. What equals the row above is left blank in the first column.
     pub fn print(&self) {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(self.header());
+        table.load_style(STYLE).set_header(self.header());
         for place in self.text.len()..self.text.len() + self.numbers.len() {
             if let Some(column) = table.column_mut(place) {
                 column.set_cell_alignment(CellAlignment::Right);
