@@ -5,6 +5,7 @@
 //! cargo run --release -p compare -- --callgrind    # the same with instructions, which no other load disturbs
 //! cargo run --release -p compare -- --scale        # many open transactions, and many one after the other
 //! cargo run --release -p compare -- --durable      # on a real disk, beside what the store and the disk can do
+//! cargo run --release -p compare -- plot           # what these have measured, as SVG
 //! ```
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "what measures machines has a clock")]
@@ -14,6 +15,7 @@ mod cases;
 mod floor;
 mod measure;
 mod peers;
+mod plot;
 mod ring;
 mod scale;
 mod synods;
@@ -25,7 +27,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use compare::{options::Options, parties, subject, table};
 
 use crate::{cases::Case, measure::Measured, table::Figures};
@@ -33,6 +35,8 @@ use crate::{cases::Case, measure::Measured, table::Figures};
 /// Measures synod, its floor and its peers, and prints one table.
 #[derive(Debug, Parser)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Count instructions, too, by running every row again under callgrind (valgrind must be installed).
     #[arg(long)]
     callgrind: bool,
@@ -55,6 +59,12 @@ struct Args {
     count_me: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Draws what earlier runs have measured, as SVG, beside the figures.
+    Plot,
+}
+
 /// The most that glibc learns from.
 const BLOCK: usize = 31 << 20;
 
@@ -72,6 +82,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(Command::Plot) = args.command {
+        return plot::run(&args.options.out);
+    }
     let cases = cases::all();
     if let Some(name) = &args.count_me {
         let case =

@@ -70,7 +70,7 @@ impl Figures {
 }
 
 /// Three digits at least, and groups of three.
-fn readable(number: f64) -> String {
+pub fn readable(number: f64) -> String {
     if number.fract() != 0.0 && number.abs() < 100.0 {
         return format!("{number:.1}");
     }
