@@ -2,5 +2,7 @@
 
 pub mod options;
 pub mod parties;
+pub mod ring;
 pub mod subject;
+pub mod synods;
 pub mod table;

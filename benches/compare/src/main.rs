@@ -6,6 +6,7 @@
 //! cargo run --release -p compare -- --scale        # many open transactions, and many one after the other
 //! cargo run --release -p compare -- --durable      # on a real disk, beside what the store and the disk can do
 //! cargo run --release -p compare -- plot           # what these have measured, as SVG
+//! cargo bench -p compare                           # single steps and parts, to see what a change does
 //! ```
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "what measures machines has a clock")]
@@ -16,9 +17,7 @@ mod floor;
 mod measure;
 mod peers;
 mod plot;
-mod ring;
 mod scale;
-mod synods;
 
 use std::{
     env, fs,
@@ -28,7 +27,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use compare::{options::Options, parties, subject, table};
+use compare::{options::Options, parties, ring, subject, synods, table};
 
 use crate::{cases::Case, measure::Measured, table::Figures};
 
