@@ -1,5 +1,6 @@
 //! What the programs that measure share.
 
+pub mod memory;
 pub mod options;
 pub mod parties;
 pub mod ring;

@@ -21,13 +21,12 @@ mod scale;
 
 use std::{
     env, fs,
-    hint::black_box,
     process::{self, ExitCode},
 };
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use compare::{options::Options, parties, ring, subject, synods, table};
+use compare::{memory, options::Options, parties, ring, subject, synods, table};
 
 use crate::{cases::Case, measure::Measured, table::Figures};
 
@@ -48,9 +47,6 @@ struct Args {
     /// Measure on a real disk, beside what the store and the disk can do, instead.
     #[arg(long, conflicts_with = "scale")]
     durable: bool,
-    /// Only rows whose name contains this.
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
     #[command(flatten)]
     options: Options,
     /// Run just this row once: what a run under callgrind does.
@@ -64,13 +60,8 @@ enum Command {
     Plot,
 }
 
-/// The most that glibc learns from.
-const BLOCK: usize = 31 << 20;
-
 fn main() -> ExitCode {
-    // glibc gives memory back to the system whenever enough is free at the end of its heap, and faults it in again. Once
-    // it has seen a big block freed, it keeps more.
-    drop(black_box(vec![0u8; BLOCK]));
+    memory::keep();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -116,7 +107,7 @@ fn decisions(args: &Args, cases: &[Case]) -> anyhow::Result<()> {
     let numbers = ["ns", "instructions", "x floor", "allocations", "bytes", "messages"];
     let mut table = Figures::new(&["what", "who", "in flight"], &numbers);
     let mut floor = None;
-    for case in cases.iter().filter(|case| args.only.as_ref().is_none_or(|only| case.name().contains(only))) {
+    for case in cases.iter().filter(|case| args.options.wants(&case.name())) {
         eprint!("\r\x1b[K{}", case.name());
         let figures = measure::figures(case, args.options.patience());
         let instructions = if args.callgrind {

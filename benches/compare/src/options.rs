@@ -7,6 +7,9 @@ use clap::Args;
 /// How long to measure, and where.
 #[derive(Debug, Args)]
 pub struct Options {
+    /// Only rows whose name contains this; with --durable that is "acceptor | 1000" and the like.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    only: String,
     /// How long to measure a row, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 300)]
     patience: u64,
@@ -19,6 +22,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether a row of that name is asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        name.contains(&self.only)
+    }
+
     /// How long to measure a row.
     pub fn patience(&self) -> Duration {
         Duration::from_millis(self.patience)
@@ -30,8 +38,14 @@ impl Options {
     }
 
     /// The same, for the command line of another program.
-    pub fn arguments(&self) -> [OsString; 6] {
-        let [patience, out, folder] = ["--patience", "--out", "--folder"].map(OsString::from);
-        [patience, self.patience.to_string().into(), out, (&self.out).into(), folder, self.folder().into()]
+    pub fn arguments(&self) -> impl Iterator<Item = OsString> {
+        let patience = self.patience.to_string().into();
+        let told: [(&str, OsString); 4] = [
+            ("--only", self.only.clone().into()),
+            ("--patience", patience),
+            ("--out", self.out.clone().into()),
+            ("--folder", self.folder().into()),
+        ];
+        told.into_iter().flat_map(|(name, value)| [name.into(), value])
     }
 }

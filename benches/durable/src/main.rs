@@ -15,7 +15,7 @@ use std::{fs, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use compare::{options::Options, table::Figures};
+use compare::{memory, options::Options, table::Figures};
 
 use self::{
     race::{Took, WHO, race},
@@ -38,6 +38,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    memory::keep();
     match run(&Args::parse().options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -74,7 +75,11 @@ fn races(role: Role, options: &Options) -> Result<Vec<(u64, Vec<Vec<Took>>)>> {
     let rows = (EXTENTS.len() * WHO.len()) as u32;
     let mut races = Vec::new();
     for in_flight in IN_FLIGHT {
-        eprint!("\r\x1b[K{} | {in_flight}", role.name());
+        let name = format!("{} | {in_flight}", role.name());
+        if !options.wants(&name) {
+            continue;
+        }
+        eprint!("\r\x1b[K{name}");
         let folder = tempfile::Builder::new().prefix("durable-").tempdir_in(folder)?;
         races.push((in_flight, race(role, in_flight, folder.path(), options.patience() * rows)?));
     }
