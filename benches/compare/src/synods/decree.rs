@@ -96,7 +96,7 @@ impl Subject for Synod {
             for decree in 0..self.decrees.len() {
                 self.propose(decree);
             }
-            while (0..self.decrees.len()).fold(false, |busy, decree| self.carry_out(decree) || busy) {}
+            while (0..self.decrees.len()).filter(|decree| self.carry_out(*decree)).count() > 0 {}
             for (number, decree) in (first..).zip(&self.decrees) {
                 assert_eq!(decree.chosen, Some(value(number)));
             }
