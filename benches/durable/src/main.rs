@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let numbers = ["tx/s", "records/s", "% of fjall", "% of disk", "us", "records", "KiB"];
+    let numbers = ["tx/s", "records/s", "% of fjall", "% of disk", "us", "CPU us", "records", "KiB"];
     let mut table = Figures::new(&["what", "who", "in flight"], &numbers);
     for role in Role::ALL {
         let races = races(role, options)?;
@@ -90,13 +90,14 @@ fn races(role: Role, options: &Options) -> Result<Vec<(u64, Vec<Vec<Took>>)>> {
 const NOTES: &str = "\
 All that is in flight becomes one batch, and one durable commit: synod's by a node (N=3, 16 bytes of content) through the
 fjall handler, fjall's and the disk's of the very same bytes, written straight to a database of their own, and appended to
-a file that has its blocks already, with one fdatasync. They take turns, batch by batch, in every order. us, records, KiB:
-of a batch. An acceptor is measured from the votes that come in to the bundle that is durable and ready to be sent, a
-resource manager from the question to the vote; to the end: and on, until the transaction is retired. Medians of all
-rounds; % of: the median of the speeds' ratio, round by round.";
+a file that has its blocks already, with one fdatasync. They take turns, batch by batch, in every order. us, CPU us: of a
+batch, as the clock has it and as the thread was running. An acceptor is measured from the votes that come in to the
+bundle that is durable and ready to be sent, a resource manager from the question to the vote; to the end: and on, until
+the transaction is retired. Medians of all rounds; % of: the median of the speeds' ratio, round by round.";
 
 fn figures(who: usize, in_flight: u64, rounds: &[Took]) -> Vec<Option<f64>> {
     let seconds = median(rounds.iter().map(|took| took.seconds[who]));
+    let processor = median(rounds.iter().map(|took| took.processor[who]));
     let of = |other: usize| {
         let percent = median(rounds.iter().map(|took| took.seconds[other] / took.seconds[who] * 100.0));
         (who < other).then_some(percent)
@@ -104,7 +105,8 @@ fn figures(who: usize, in_flight: u64, rounds: &[Took]) -> Vec<Option<f64>> {
     let records = median(rounds.iter().map(|took| took.records as f64));
     let kib = median(rounds.iter().map(|took| took.bytes as f64 / 1024.0));
     let speed = |count: f64| Some((count / seconds).round());
-    vec![speed(in_flight as f64), speed(records), of(1), of(2), Some(seconds * 1e6), Some(records), Some(kib)]
+    let [us, cpu] = [seconds, processor].map(|seconds| Some(seconds * 1e6));
+    vec![speed(in_flight as f64), speed(records), of(1), of(2), us, cpu, Some(records), Some(kib)]
 }
 
 /// Up to the bundle or the vote.
