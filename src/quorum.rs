@@ -195,14 +195,9 @@ impl Quorums {
     /// The voice of `node`, if it is an acceptor.
     #[inline]
     pub(crate) fn voice(&self, node: NodeId) -> Option<Voice> {
-        let mut member = 1;
-        for &(acceptor, weight) in &self.0.spec.members {
-            if acceptor == node {
-                return Some(Voice { member: Members(member), weight });
-            }
-            member <<= 1;
-        }
-        None
+        let mut members = self.0.spec.members.iter().enumerate();
+        let (place, &(_, weight)) = members.find(|(_, (member, _))| *member == node)?;
+        Some(Voice { place, weight })
     }
 
     /// Whether so many voices are a quorum of `phase`.
@@ -339,24 +334,27 @@ fn bit(place: usize) -> u128 {
 /// One acceptor's voice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Voice {
-    member: Members,
+    place: usize,
     weight: u64,
 }
 
 /// The voices that were raised for one thing, each once, and what they weigh together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Voices {
-    members: Members,
+    /// By the acceptors' places; smaller than [`Members`], which is aligned.
+    members: [u64; MAX_ACCEPTORS / 64],
     weight: u64,
 }
 
 impl Voices {
     /// Adds a voice. Returns whether it is new.
     #[inline]
-    pub(crate) fn add(&mut self, Voice { member, weight }: Voice) -> bool {
-        let new = self.members.0 & member.0 == 0;
+    pub(crate) fn add(&mut self, Voice { place, weight }: Voice) -> bool {
+        let Some(word) = self.members.get_mut(place / 64) else { return false };
+        let bit = 1 << (place % 64);
+        let new = *word & bit == 0;
         if new {
-            self.members.0 |= member.0;
+            *word |= bit;
             // The sum of all weights was checked at birth, so no part of it overflows.
             self.weight += weight;
         }

@@ -10,7 +10,9 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{AcceptorRecord, Cluster, Decision, Effect, Learning, Message, Part, Record, Transaction, Vote, Wait};
+use super::{
+    AcceptorRecord, Cluster, Decision, Effect, Learning, Message, Part, Record, Transaction, Vote, Wait, short::Short,
+};
 use crate::{Ballot, Machine, NodeId, Refusal, RestoreError, paxos};
 
 /// An acceptor's part in one transaction.
@@ -19,25 +21,31 @@ pub struct Acceptor {
     cluster: Cluster,
     transaction: Transaction,
     /// One per participant, in their order.
-    instances: Vec<Instance>,
+    seats: Short<Seat, 8>,
+    /// Durable: one per participant, in their order, if any ballot above an initial one was ever heard of. Those of
+    /// seats that are [`Seat::Higher`] count.
+    higher: Box<[paxos::AcceptorRecord<Vote>]>,
     /// Volatile: whom the bundle is for, as the latest vote says.
     manager: NodeId,
     /// Volatile: how often it has inquired.
     inquiries: u32,
 }
 
-/// One instance. At its initial ballot little is to be said of it, for the ballot is its resource manager's.
-#[derive(Clone, Debug)]
-enum Instance {
+/// The state of one instance. At its initial ballot little is to be said of it, for the ballot is its resource manager's.
+#[derive(Clone, Copy, Debug, Default)]
+enum Seat {
     /// Nothing has come.
+    #[default]
     Blank,
     /// Volatile: a vote of the initial ballot that is not accepted yet.
     Gathered(Vote),
     /// Durable: a vote of the initial ballot.
     Accepted(Vote),
     /// Durable: a higher ballot is promised.
-    Higher(Box<paxos::AcceptorRecord<Vote>>),
+    Higher,
 }
+
+const UNHEARD: paxos::AcceptorRecord<Vote> = paxos::AcceptorRecord { promised: None, accepted: None };
 
 /// What goes into an acceptor of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +65,9 @@ pub enum AcceptorInput {
 impl Acceptor {
     /// An acceptor that has never heard of `transaction`.
     pub fn new(cluster: Cluster, transaction: Transaction) -> Self {
-        let instances = alloc::vec![Instance::Blank; transaction.participants().len()];
-        Self::with(cluster, transaction, instances)
+        let seats = Short::filled(transaction.participants().len());
+        let manager = cluster.first_manager();
+        Self { cluster, transaction, seats, higher: Box::default(), manager, inquiries: 0 }
     }
 
     /// The acceptor that wrote `record`. An error if none can have written it.
@@ -67,21 +76,16 @@ impl Acceptor {
         if instances.len() != transaction.participants().len() {
             return Err(RestoreError::WrongInstances(transaction.id()));
         }
-        let mut restored = Vec::with_capacity(instances.len());
-        for (rm, record) in transaction.participants().iter().zip(instances) {
+        let mut acceptor = Self::new(cluster, transaction.clone());
+        for (place, (rm, record)) in transaction.participants().iter().zip(instances).enumerate() {
             let accepted = record.accepted.map(|(ballot, _)| ballot);
             let ballots = [Some(record.promised.ok_or(RestoreError::NotTheOwner)?), accepted];
             if ballots.into_iter().flatten().any(|ballot| ballot.is_initial() && ballot.node != *rm) {
                 return Err(RestoreError::NotTheOwner);
             }
-            restored.push(Instance::of(&paxos::Acceptor::restore(record)?));
+            acceptor.set(place, &paxos::Acceptor::restore(record)?);
         }
-        Ok(Self::with(cluster, transaction, restored))
-    }
-
-    fn with(cluster: Cluster, transaction: Transaction, instances: Vec<Instance>) -> Self {
-        let manager = cluster.first_manager();
-        Self { cluster, transaction, instances, manager, inquiries: 0 }
+        Ok(acceptor)
     }
 
     /// The transaction.
@@ -91,13 +95,13 @@ impl Acceptor {
 
     /// All that it must not forget.
     pub fn record(&self) -> AcceptorRecord {
-        let instances = self.instances().map(|(rm, instance)| instance.record(rm)).collect();
+        let instances = self.instances().map(|(place, rm)| self.instance(place, rm)).collect();
         AcceptorRecord { transaction: self.transaction.clone(), instances }
     }
 
     /// Whether it has anything that it must not forget.
     pub fn has_record(&self) -> bool {
-        self.instances.iter().any(|instance| matches!(instance, Instance::Accepted(_) | Instance::Higher(_)))
+        self.seats.iter().any(|seat| matches!(seat, Seat::Accepted(_) | Seat::Higher))
     }
 
     /// What it waits for.
@@ -120,10 +124,7 @@ impl Acceptor {
     /// Why a message about this transaction would be refused.
     pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
-            Message::Vote { vote, manager, .. } => {
-                let instance = self.instance(from).ok_or(Refusal::NotAParticipant)?;
-                self.check_vote(instance, from, *vote, *manager)
-            }
+            Message::Vote { vote, manager, .. } => self.check_vote(from, *vote, *manager).map(drop),
             Message::Paxos { parts, .. } => {
                 if !self.cluster.is_manager(from) {
                     return Err(Refusal::NotAManager);
@@ -135,23 +136,32 @@ impl Acceptor {
         }
     }
 
-    fn check_vote(&self, instance: &Instance, from: NodeId, vote: Vote, manager: NodeId) -> Result<(), Refusal> {
+    /// Why a vote would be refused; if it would not, the place of who votes, and its seat.
+    fn check_vote(&self, from: NodeId, vote: Vote, manager: NodeId) -> Result<(usize, Seat), Refusal> {
+        let place = self.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
+        let seat = self.seats.get(place).copied().ok_or(Refusal::NotAParticipant)?;
         if !self.cluster.is_manager(manager) {
             return Err(Refusal::NotAManager);
         }
-        match instance {
-            Instance::Gathered(gathered) if *gathered != vote => Err(Refusal::SecondValue),
-            _ => instance.paxos(from).check(&paxos::Input::Receive { from, message: initial(from, vote) }),
+        match seat {
+            Seat::Gathered(gathered) if gathered != vote => Err(Refusal::SecondValue),
+            // Nothing is promised but the initial ballot, and nothing is accepted.
+            Seat::Blank | Seat::Gathered(_) => Ok((place, seat)),
+            Seat::Accepted(_) | Seat::Higher => {
+                let message = paxos::Message::Accept { ballot: Ballot::initial(from), value: vote };
+                self.paxos(place, from).check(&paxos::Input::Receive { from, message })?;
+                Ok((place, seat))
+            }
         }
     }
 
     fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
-        let instance = self.instance(part.rm).ok_or(Refusal::NotAParticipant)?;
+        let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
         if part.message.ballot().is_initial() {
             // Votes of the initial ballot come as votes, from their owners.
             return Err(Refusal::NotYourBallot);
         }
-        instance.paxos(part.rm).check(&paxos::Input::Receive { from, message: part.message })
+        self.paxos(place, part.rm).check(&paxos::Input::Receive { from, message: part.message })
     }
 
     /// Takes a message about this transaction, or says why not. A bundle with a stale ballot is refused and answered.
@@ -179,11 +189,9 @@ impl Acceptor {
 
     /// Phase 2a of an initial ballot. *TLA+*: `Phase2b`, once the bundle is written.
     fn vote(&mut self, from: NodeId, vote: Vote, manager: NodeId, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let place = self.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
-        let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
-        self.check_vote(instance, from, vote, manager)?;
+        let (place, seat) = self.check_vote(from, vote, manager)?;
         self.manager = manager;
-        if matches!(instance, Instance::Accepted(_)) {
+        if matches!(seat, Seat::Accepted(_)) {
             // Again: somebody has not heard the answer.
             match self.cluster.learning() {
                 Learning::Leader => self.send_bundle(manager, effects),
@@ -191,10 +199,8 @@ impl Acceptor {
             }
             return Ok(());
         }
-        if let Some(instance) = self.instances.get_mut(place) {
-            *instance = Instance::Gathered(vote);
-        }
-        if vote == Vote::Aborted || self.instances.iter().all(Instance::has_vote) {
+        self.sit(place, Seat::Gathered(vote));
+        if vote == Vote::Aborted || self.has_all_votes() {
             self.flush(effects);
         }
         Ok(())
@@ -219,11 +225,13 @@ impl Acceptor {
         let mut changed = false;
         let mut replies = Vec::with_capacity(parts.len());
         for &Part { rm, message } in parts {
-            let Some(instance) = self.transaction.place(rm).and_then(|place| self.instances.get_mut(place)) else {
-                continue;
-            };
-            if let Ok(answer) = instance.receive(rm, from, message) {
-                changed |= answer.changed;
+            let Some(place) = self.transaction.place(rm) else { continue };
+            let mut paxos = self.paxos(place, rm);
+            if let Ok(answer) = paxos.receive(from, message) {
+                if answer.changed {
+                    changed = true;
+                    self.set(place, &paxos);
+                }
                 replies.push(Part { rm, message: answer.reply });
             }
         }
@@ -263,9 +271,9 @@ impl Acceptor {
 
     /// They were checked when they came, and no higher ballot was promised since: that would have accepted them.
     fn accept_gathered(&mut self) {
-        for instance in &mut self.instances {
-            if let Instance::Gathered(vote) = *instance {
-                *instance = Instance::Accepted(vote);
+        for seat in self.seats.iter_mut() {
+            if let Seat::Gathered(vote) = *seat {
+                *seat = Seat::Accepted(vote);
             }
         }
     }
@@ -283,9 +291,9 @@ impl Acceptor {
     }
 
     fn send_bundle(&self, to: NodeId, effects: &mut Vec<Effect>) {
-        let mut parts = Vec::with_capacity(self.instances.len());
-        parts.extend(self.instances().filter_map(|(rm, instance)| {
-            let (ballot, value) = instance.record(rm).accepted?;
+        let mut parts = Vec::with_capacity(self.seats.len());
+        parts.extend(self.instances().filter_map(|(place, rm)| {
+            let (ballot, value) = self.instance(place, rm).accepted?;
             Some(Part { rm, message: paxos::Message::Accepted { ballot, value } })
         }));
         let message = Message::Paxos { transaction: self.transaction.clone(), parts };
@@ -293,67 +301,61 @@ impl Acceptor {
     }
 
     fn is_gathering(&self) -> bool {
-        self.instances.iter().any(|instance| matches!(instance, Instance::Gathered(_)))
+        self.seats.iter().any(|seat| matches!(seat, Seat::Gathered(_)))
     }
 
-    fn instance(&self, rm: NodeId) -> Option<&Instance> {
-        self.instances.get(self.transaction.place(rm)?)
+    /// Whether a vote is gathered or accepted in every instance.
+    fn has_all_votes(&self) -> bool {
+        self.seats.iter().enumerate().all(|(place, seat)| match seat {
+            Seat::Blank => false,
+            Seat::Gathered(_) | Seat::Accepted(_) => true,
+            Seat::Higher => self.higher.get(place).is_some_and(|record| record.accepted.is_some()),
+        })
     }
 
-    /// Every instance, with the resource manager whose vote it chooses.
-    fn instances(&self) -> impl ExactSizeIterator<Item = (NodeId, &Instance)> {
-        self.transaction.participants().iter().copied().zip(&self.instances)
-    }
-}
-
-impl Instance {
-    /// The instance of which this is the acceptor.
-    fn of(paxos: &paxos::Acceptor<Vote>) -> Self {
-        match (paxos.promised(), paxos.accepted()) {
-            (Some(promised), None) if promised.is_initial() => Self::Blank,
-            (Some(promised), Some((_, vote))) if promised.is_initial() => Self::Accepted(*vote),
-            _ => Self::Higher(Box::new(*paxos.record())),
-        }
+    /// Every instance: its place, and the resource manager whose vote it chooses.
+    fn instances(&self) -> impl ExactSizeIterator<Item = (usize, NodeId)> {
+        self.transaction.participants().iter().copied().enumerate()
     }
 
-    /// Its acceptor.
-    fn paxos(&self, rm: NodeId) -> paxos::Acceptor<Vote> {
-        paxos::Acceptor::resume(self.record(rm))
-    }
-
-    /// What its acceptor must not forget.
-    fn record(&self, rm: NodeId) -> paxos::AcceptorRecord<Vote> {
+    /// What the paxos acceptor of an instance must not forget.
+    fn instance(&self, place: usize, rm: NodeId) -> paxos::AcceptorRecord<Vote> {
         let initial = Ballot::initial(rm);
-        let accepted = match self {
-            Self::Blank | Self::Gathered(_) => None,
-            Self::Accepted(vote) => Some((initial, *vote)),
-            Self::Higher(record) => return **record,
+        let accepted = match self.seats.get(place) {
+            Some(Seat::Higher) => return self.higher.get(place).copied().unwrap_or(UNHEARD),
+            Some(Seat::Accepted(vote)) => Some((initial, *vote)),
+            Some(Seat::Blank | Seat::Gathered(_)) | None => None,
         };
         paxos::AcceptorRecord { promised: Some(initial), accepted }
     }
 
-    /// Whether a vote is gathered or accepted.
-    fn has_vote(&self) -> bool {
-        match self {
-            Self::Blank => false,
-            Self::Gathered(_) | Self::Accepted(_) => true,
-            Self::Higher(record) => record.accepted.is_some(),
-        }
+    /// The paxos acceptor of an instance.
+    fn paxos(&self, place: usize, rm: NodeId) -> paxos::Acceptor<Vote> {
+        paxos::Acceptor::resume(self.instance(place, rm))
     }
 
-    /// Lets its acceptor have a request.
-    fn receive(
-        &mut self,
-        rm: NodeId,
-        from: NodeId,
-        message: paxos::Message<Vote>,
-    ) -> Result<paxos::Answer<Vote>, Refusal> {
-        let mut paxos = self.paxos(rm);
-        let answer = paxos.receive(from, message)?;
-        if answer.changed {
-            *self = Self::of(&paxos);
+    /// Takes over the state of the paxos acceptor of an instance.
+    fn set(&mut self, place: usize, paxos: &paxos::Acceptor<Vote>) {
+        let seat = match (paxos.promised(), paxos.accepted()) {
+            (Some(promised), None) if promised.is_initial() => Seat::Blank,
+            (Some(promised), Some((_, vote))) if promised.is_initial() => Seat::Accepted(*vote),
+            _ => {
+                if self.higher.is_empty() {
+                    self.higher = alloc::vec![UNHEARD; self.seats.len()].into();
+                }
+                if let Some(record) = self.higher.get_mut(place) {
+                    *record = *paxos.record();
+                }
+                Seat::Higher
+            }
+        };
+        self.sit(place, seat);
+    }
+
+    fn sit(&mut self, place: usize, new: Seat) {
+        if let Some(seat) = self.seats.get_mut(place) {
+            *seat = new;
         }
-        Ok(answer)
     }
 }
 
@@ -373,8 +375,4 @@ impl Machine for Acceptor {
             AcceptorInput::Timeout => self.timeout(effects),
         }
     }
-}
-
-fn initial(rm: NodeId, vote: Vote) -> paxos::Message<Vote> {
-    paxos::Message::Accept { ballot: Ballot::initial(rm), value: vote }
 }

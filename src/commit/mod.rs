@@ -24,6 +24,8 @@ mod record;
 mod reserve;
 mod resource_manager;
 mod retired;
+mod short;
+mod table;
 mod timers;
 mod transaction;
 mod transaction_manager;

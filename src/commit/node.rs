@@ -15,12 +15,10 @@ mod retirement;
 mod view;
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
-
-use foldhash::quality::FixedState;
-use hashbrown::{HashMap, hash_map::Entry};
 
 pub use self::view::{InDoubt, Status};
 use self::{
@@ -28,13 +26,12 @@ use self::{
     retirement::Announcement,
 };
 use super::{
-    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManager, ResourceManagerInput, Time,
-    Transaction,
-    open::Open,
+    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManagerInput, Time, Transaction,
+    open::{Common, Open},
     reserve::Reserve,
     retired::Retired,
+    table::Table,
     timers::{Role, Timers},
-    wait::mix,
 };
 use crate::{Machine, NodeId, Refusal, TxId};
 
@@ -46,7 +43,7 @@ use crate::{Machine, NodeId, Refusal, TxId};
 #[derive(Clone, Debug)]
 pub struct Node {
     config: Config,
-    open: HashMap<TxId, Open, FixedState>,
+    open: Table,
     /// Durable.
     retired: Retired,
     /// What the other acceptors and transaction managers have not acknowledged of what was retired here.
@@ -61,17 +58,8 @@ pub struct Node {
     /// Effects that the next step has to begin with.
     owed: Vec<Effect>,
     /// Empty between steps; kept for their room.
-    due: Vec<(TxId, Role)>,
+    due: Vec<(Time, TxId, Role)>,
     over: Vec<TxId>,
-}
-
-/// What the open transactions share.
-#[derive(Clone, Debug)]
-struct Common {
-    /// Durable, as `reserved`.
-    rounds: Reserve,
-    timers: Timers,
-    metrics: Metrics,
 }
 
 impl Node {
@@ -83,7 +71,7 @@ impl Node {
 
     fn blank(config: Config) -> Self {
         Self {
-            open: HashMap::with_hasher(FixedState::with_seed(mix(config.seed))),
+            open: Table::new(config.seed),
             config,
             retired: Retired::default(),
             announced: BTreeMap::new(),
@@ -129,20 +117,26 @@ impl Node {
             Input::Receive { from, .. } if from == self.config.id => Err(Refusal::FromSelf),
             Input::Receive { from, message } => self.receive(from, &message, effects),
             Input::Begin(transaction) => self.begin(transaction, effects),
-            Input::Vote { tx, vote } => self.with_rm(tx, effects, |rm, effects| {
-                rm.check(&ResourceManagerInput::Vote(vote))?;
-                rm.vote(vote, effects);
-                Ok(())
-            }),
-            Input::Finished(tx) => self.with_rm(tx, effects, |rm, effects| {
-                rm.check(&ResourceManagerInput::Finished)?;
-                rm.finish(effects);
-                Ok(())
-            }),
-            Input::Inquire(tx) => self.with(tx, effects, |open, effects| {
-                open.inquire(effects);
-                Ok(())
-            }),
+            Input::Vote { tx, vote } => {
+                let open = known(&mut self.open, &self.retired, tx)?;
+                open.from_resource(&self.config, &mut self.common, |rm| {
+                    rm.check(&ResourceManagerInput::Vote(vote))?;
+                    rm.vote(vote, effects);
+                    Ok(())
+                })
+            }
+            Input::Finished(tx) => {
+                let open = known(&mut self.open, &self.retired, tx)?;
+                open.from_resource(&self.config, &mut self.common, |rm| {
+                    rm.check(&ResourceManagerInput::Finished)?;
+                    rm.finish(effects);
+                    Ok(())
+                })
+            }
+            Input::Inquire(tx) => {
+                let open = known(&mut self.open, &self.retired, tx)?;
+                open.inquire(&self.config, &mut self.common, effects)
+            }
             Input::Tick(now) if self.now.is_some_and(|last| now < last) => Err(Refusal::TimeWentBack),
             Input::Tick(now) => {
                 self.tick(now, effects);
@@ -151,88 +145,75 @@ impl Node {
         }
     }
 
-    /// Lets an open transaction act.
-    fn with(
-        &mut self,
-        tx: TxId,
-        effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Open, &mut Vec<Effect>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        let Some(open) = self.open.get_mut(&tx) else {
-            return Err(if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction });
-        };
-        let start = effects.len();
-        act(open, effects)?;
-        self.common.settle(tx, open, effects, start);
-        Ok(())
-    }
-
-    fn with_rm(
-        &mut self,
-        tx: TxId,
-        effects: &mut Vec<Effect>,
-        act: impl FnOnce(&mut ResourceManager, &mut Vec<Effect>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        self.with(tx, effects, |open, effects| act(open.rm.as_mut().ok_or(Refusal::UnknownTransaction)?, effects))
-    }
-
     fn begin(&mut self, transaction: Transaction, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         self.check_begin(&transaction)?;
-        let (tx, open) = (transaction.id(), self.open.len());
-        let open = match self.open.entry(tx) {
-            Entry::Occupied(open) if open.get().transaction != transaction => return Err(Refusal::OtherTransaction),
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(_) if self.retired.contains(tx) => return Err(Refusal::Retired),
-            Entry::Vacant(place) => {
-                check_room(&self.config, open, &transaction, Work::New)?;
-                place.insert(Open::new(transaction))
+        match self.open.get_mut(transaction.id()) {
+            Some(open) if open.transaction != transaction => Err(Refusal::OtherTransaction),
+            Some(open) => open.begin(&self.config, &mut self.common, effects),
+            None if self.retired.contains(transaction.id()) => Err(Refusal::Retired),
+            None => {
+                check_room(&self.config, self.open.len(), &transaction, Work::New)?;
+                let mut open = Box::new(Open::new(transaction));
+                open.begin(&self.config, &mut self.common, effects)?;
+                self.open.insert(open);
+                Ok(())
             }
-        };
-        let start = effects.len();
-        open.begin(&self.config, effects)?;
-        self.common.settle(tx, open, effects, start);
-        Ok(())
+        }
     }
 
     fn receive(&mut self, from: NodeId, message: &Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let transaction = match message {
+        let Some(transaction) = message.transaction() else { return self.receive_range(from, message, effects) };
+        let Some(open) = self.open.get_mut(transaction.id()) else {
+            return self.receive_first(from, message, transaction, effects);
+        };
+        if open.transaction != *transaction {
+            return Err(Refusal::OtherTransaction);
+        }
+        let result = open.receive(&self.config, from, message, &mut self.common, effects);
+        if open.is_completed() {
+            self.complete(transaction.id(), effects);
+        }
+        result
+    }
+
+    /// A message about a transaction that is not open here.
+    fn receive_first(
+        &mut self,
+        from: NodeId,
+        message: &Message,
+        transaction: &Transaction,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let tx = transaction.id();
+        if self.retired.contains(tx) {
+            if from != self.config.id {
+                effects.push(Effect::Send { to: from, message: self.retired_reply(tx) });
+            }
+            return Err(Refusal::Retired);
+        }
+        check_room(&self.config, self.open.len(), transaction, Work::of(message))?;
+        let mut open = Box::new(Open::new(transaction.clone()));
+        open.receive(&self.config, from, message, &mut self.common, effects)?;
+        if self.open.insert(open).is_completed() {
+            self.complete(tx, effects);
+        }
+        Ok(())
+    }
+
+    /// A message about transactions that are over.
+    fn receive_range(&mut self, from: NodeId, message: &Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        match message {
             Message::Retired { range } => {
                 self.check_may_retire(from, *range)?;
-                return self.note_retired(from, *range, effects);
+                self.note_retired(from, *range, effects)
             }
             Message::RetiredNoted { range } => {
                 self.check_message(from, message)?;
                 self.acknowledged(from, *range);
-                return Ok(());
+                Ok(())
             }
-            other => other.transaction().ok_or(Refusal::NotForThisRole)?,
-        };
-        let (tx, open, start) = (transaction.id(), self.open.len(), effects.len());
-        let (open, result) = match self.open.entry(tx) {
-            Entry::Occupied(open) if open.get().transaction != *transaction => return Err(Refusal::OtherTransaction),
-            Entry::Occupied(open) => {
-                let open = open.into_mut();
-                let result = open.receive(&self.config, from, message, effects);
-                (open, result)
-            }
-            Entry::Vacant(_) if self.retired.contains(tx) => {
-                if from != self.config.id {
-                    effects.push(Effect::Send { to: from, message: self.retired_reply(tx) });
-                }
-                return Err(Refusal::Retired);
-            }
-            Entry::Vacant(place) => {
-                check_room(&self.config, open, transaction, Work::of(message))?;
-                let mut open = Open::new(transaction.clone());
-                open.receive(&self.config, from, message, effects)?;
-                (place.insert(open), Ok(()))
-            }
-        };
-        self.common.settle(tx, open, effects, start);
-        if open.tm.as_ref().is_some_and(|tm| tm.is_completed()) {
-            self.complete(tx, effects);
+            _ => Err(Refusal::NotForThisRole),
         }
-        result
     }
 
     fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
@@ -240,11 +221,9 @@ impl Node {
         self.start_timers(now);
         let mut due = core::mem::take(&mut self.due);
         self.common.timers.take_due(now, &mut due);
-        for (tx, role) in due.drain(..) {
-            if let Some(open) = self.open.get_mut(&tx) {
-                let start = effects.len();
-                open.timeout(role, effects);
-                self.common.settle(tx, open, effects, start);
+        for (at, tx, role) in due.drain(..) {
+            if let Some(open) = self.open.get_mut(tx) {
+                open.timeout(role, at, &mut self.common, effects);
             }
         }
         self.due = due;
@@ -252,18 +231,20 @@ impl Node {
     }
 
     fn start_timers(&mut self, now: Time) {
-        for _ in 0..self.common.timers.armed() {
-            if let Some(open) = self.common.timers.next_armed().and_then(|tx| self.open.get_mut(&tx)) {
-                open.start(now, &self.config, &mut self.common.timers);
+        let Common { timers, .. } = &mut self.common;
+        for _ in 0..timers.armed() {
+            if let Some(open) = timers.next_armed().and_then(|tx| self.open.get_mut(tx)) {
+                open.start(now, &self.config, timers);
             }
         }
+        timers.sweep(|due, tx, role| self.open.get(tx).is_some_and(|open| open.waits_until(role, due)));
     }
 
     /// Lets the roles here have what they said to each other in `effects` from `start` on, until they have nothing more
     /// to say.
     fn pass_on(&mut self, mut start: usize, effects: &mut Vec<Effect>) {
-        loop {
-            self.keep_local(start, effects);
+        while self.keep_local(start, effects) {
+            // What is said in answer comes behind all that is waiting.
             start = effects.len();
             let Some(message) = self.local.pop_front() else { return };
             if let Err(refusal) = self.receive(self.config.id, &message, effects) {
@@ -272,15 +253,16 @@ impl Node {
         }
     }
 
-    /// Keeps back what is for another role here, and counts what is for the world.
-    fn keep_local(&mut self, start: usize, effects: &mut Vec<Effect>) {
+    /// Keeps back what is for another role here, and counts what is for the world. Returns whether anything is kept.
+    fn keep_local(&mut self, start: usize, effects: &mut Vec<Effect>) -> bool {
+        let id = self.config.id;
         let (mut writes, mut sends, mut decisions, mut local) = (0u64, 0u64, 0u64, false);
         for effect in effects.get(start..).unwrap_or_default() {
             match effect {
-                Effect::Persist(_) => writes = writes.saturating_add(1),
-                Effect::Send { to, .. } if *to == self.config.id => local = true,
-                Effect::Send { .. } => sends = sends.saturating_add(1),
-                Effect::Decide(_) => decisions = decisions.saturating_add(1),
+                Effect::Persist(_) => writes = writes.wrapping_add(1),
+                Effect::Send { to, .. } if *to == id => local = true,
+                Effect::Send { .. } => sends = sends.wrapping_add(1),
+                Effect::Decide(_) => decisions = decisions.wrapping_add(1),
             }
         }
         let metrics = &mut self.common.metrics;
@@ -288,36 +270,20 @@ impl Node {
         metrics.sends = metrics.sends.saturating_add(sends);
         metrics.decisions = metrics.decisions.saturating_add(decisions);
         if local {
-            let id = self.config.id;
             let local = effects.extract_if(start.., |effect| matches!(effect, Effect::Send { to, .. } if *to == id));
             self.local.extend(local.filter_map(|effect| match effect {
                 Effect::Send { message, .. } => Some(message),
                 Effect::Persist(_) | Effect::Decide(_) => None,
             }));
         }
+        !self.local.is_empty()
     }
 }
 
-impl Common {
-    /// After the roles of `open` have stepped, with what they want done in `effects` from `start` on: gives the transaction
-    /// manager the round that it asks for, and sees to timers.
-    fn settle(&mut self, tx: TxId, open: &mut Open, effects: &mut Vec<Effect>, start: usize) {
-        if let Some(tm) = &mut open.tm
-            && tm.wants_round
-        {
-            match self.rounds.take(tm.highest_round.saturating_add(1)) {
-                Some((round, reserved)) => {
-                    if let Some(reserved) = reserved {
-                        effects.insert(start, Effect::Persist(Record::Rounds { reserved }));
-                    }
-                    tm.recover(round, effects);
-                    self.metrics.recoveries = self.metrics.recoveries.saturating_add(1);
-                }
-                None => self.metrics.refuse(Refusal::RoundsUsedUp),
-            }
-        }
-        open.arm(tx, &mut self.timers);
-    }
+/// The open transaction `tx`, or why there is none.
+fn known<'a>(open: &'a mut Table, retired: &Retired, tx: TxId) -> Result<&'a mut Open, Refusal> {
+    let unknown = || if retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction };
+    open.get_mut(tx).ok_or_else(unknown)
 }
 
 impl Machine for Node {
@@ -327,15 +293,18 @@ impl Machine for Node {
     type Decision = Decision;
 
     fn step_into(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let (start, tick) = (effects.len(), matches!(input, Input::Tick(_)));
-        effects.append(&mut self.owed);
+        let start = effects.len();
+        if !self.owed.is_empty() {
+            effects.append(&mut self.owed);
+        }
         self.common.metrics.steps = self.common.metrics.steps.saturating_add(1);
+        let tick = if let Input::Tick(now) = input { Some(now) } else { None };
         let result = self.take(input, effects);
         self.pass_on(start, effects);
-        match (result, self.now) {
+        match (result, tick) {
             (Err(refusal), _) => self.common.metrics.refuse(refusal),
-            (Ok(()), Some(now)) if tick => self.start_timers(now),
-            (Ok(()), _) => {}
+            (Ok(()), Some(now)) => self.start_timers(now),
+            (Ok(()), None) => {}
         }
     }
 }

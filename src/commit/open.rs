@@ -3,8 +3,10 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    Acceptor, Config, Effect, Learning, Message, Part, ResourceManager, Time, Transaction, TransactionManager,
+    Acceptor, Config, Effect, Learning, Message, Metrics, Part, Record, ResourceManager, Time, Transaction,
+    TransactionManager,
     playing::Playing,
+    reserve::Reserve,
     timers::{Role, Timers},
 };
 use crate::{NodeId, Refusal, TxId};
@@ -12,14 +14,26 @@ use crate::{NodeId, Refusal, TxId};
 /// A transaction that is not over, as one node sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
+    /// The transaction's own, where it is found without another look at memory.
+    pub(crate) id: TxId,
     pub(crate) transaction: Transaction,
-    pub(crate) acceptor: Option<Box<Playing<Acceptor>>>,
-    pub(crate) rm: Option<Box<Playing<ResourceManager>>>,
+    pub(crate) acceptor: Option<Playing<Acceptor>>,
+    pub(crate) rm: Option<Playing<ResourceManager>>,
+    /// Few nodes are transaction managers, of few transactions each.
     pub(crate) tm: Option<Box<Playing<TransactionManager>>>,
     /// When the node first saw it, as the first tick after that said.
     pub(crate) since: Option<Time>,
     /// Whether it is among the armed.
     armed: bool,
+}
+
+/// What the open transactions of a node share.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    /// Durable.
+    pub(crate) rounds: Reserve,
+    pub(crate) timers: Timers,
+    pub(crate) metrics: Metrics,
 }
 
 /// The roles that a message is for: one, or two that both learn from it.
@@ -31,7 +45,14 @@ struct Addressees {
 
 impl Open {
     pub(crate) fn new(transaction: Transaction) -> Self {
-        Self { transaction, acceptor: None, rm: None, tm: None, since: None, armed: false }
+        let id = transaction.id();
+        Self { id, transaction, acceptor: None, rm: None, tm: None, since: None, armed: false }
+    }
+
+    /// Whether all resource managers have finished it, as the transaction manager here knows.
+    #[inline]
+    pub(crate) fn is_completed(&self) -> bool {
+        self.tm.as_ref().is_some_and(|tm| tm.is_completed())
     }
 
     /// Why `message` would be refused.
@@ -62,69 +83,150 @@ impl Open {
     }
 
     /// Gives `message` to the roles that it is for. It is refused if all of them refuse it.
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         config: &Config,
         from: NodeId,
         message: &Message,
+        common: &mut Common,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         let Addressees { first, second } = self.addressees(config, message)?;
-        let result = self.receive_role(first, config, from, message, effects);
+        let result = self.receive_role(first, config, from, message, common, effects);
         match second {
-            Some(second) => self.receive_role(second, config, from, message, effects).or(result),
+            Some(second) => self.receive_role(second, config, from, message, common, effects).or(result),
             None => result,
         }
     }
 
+    #[inline]
     fn receive_role(
         &mut self,
         role: Role,
         config: &Config,
         from: NodeId,
         message: &Message,
+        common: &mut Common,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let transaction = &self.transaction;
         match role {
-            Role::Acceptor => {
-                let new = || new_acceptor(config, transaction);
-                Playing::act(&mut self.acceptor, new, |acceptor| acceptor.receive(from, message, effects))
-            }
-            Role::ResourceManager => {
-                let new = || new_rm(config, transaction);
-                Playing::act(&mut self.rm, new, |rm| rm.receive(from, message, effects))
-            }
+            Role::Acceptor => self.as_acceptor(config, common, |acceptor| acceptor.receive(from, message, effects)),
+            Role::ResourceManager => self.as_rm(config, common, |rm| rm.receive(from, message, effects)),
             Role::TransactionManager => {
-                let new = || new_tm(config, transaction);
-                Playing::act(&mut self.tm, new, |tm| tm.receive(from, message, effects))
+                self.as_tm(config, common, effects, |tm, effects| tm.receive(from, message, effects))
             }
         }
     }
 
+    #[inline]
+    fn as_acceptor(
+        &mut self,
+        config: &Config,
+        common: &mut Common,
+        act: impl FnOnce(&mut Acceptor) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let new = || Ok(new_acceptor(config, &self.transaction)?.into());
+        let unstarted = take_part(&mut self.acceptor, new, |acceptor| acceptor.act(&mut common.timers, act))?;
+        self.note(unstarted, common);
+        Ok(())
+    }
+
+    #[inline]
+    fn as_rm(
+        &mut self,
+        config: &Config,
+        common: &mut Common,
+        act: impl FnOnce(&mut ResourceManager) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let new = || Ok(new_rm(config, &self.transaction)?.into());
+        let unstarted = take_part(&mut self.rm, new, |rm| rm.act(&mut common.timers, act))?;
+        self.note(unstarted, common);
+        Ok(())
+    }
+
+    /// Lets the transaction manager act, and gives it the round that it may ask for then.
+    #[inline]
+    fn as_tm(
+        &mut self,
+        config: &Config,
+        common: &mut Common,
+        effects: &mut Vec<Effect>,
+        act: impl FnOnce(&mut TransactionManager, &mut Vec<Effect>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let new = || Ok(Box::new(new_tm(config, &self.transaction)?.into()));
+        let Common { rounds, timers, metrics } = common;
+        let unstarted = take_part(&mut self.tm, new, |tm| {
+            tm.act(timers, |tm| {
+                act(tm, effects)?;
+                give_round(tm, rounds, metrics, effects);
+                Ok(())
+            })
+        })?;
+        self.note(unstarted, common);
+        Ok(())
+    }
+
+    /// The resource manager here has something from its resource.
+    #[inline]
+    pub(crate) fn from_resource(
+        &mut self,
+        config: &Config,
+        common: &mut Common,
+        act: impl FnOnce(&mut ResourceManager) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.rm.is_none() {
+            return Err(Refusal::UnknownTransaction);
+        }
+        self.as_rm(config, common, act)
+    }
+
     /// The transaction begins here. A node that is both starts as the transaction manager, and asks itself for its vote.
-    pub(crate) fn begin(&mut self, config: &Config, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let transaction = &self.transaction;
+    pub(crate) fn begin(
+        &mut self,
+        config: &Config,
+        common: &mut Common,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
         if config.cluster.is_manager(config.id) {
-            let new = || new_tm(config, transaction);
-            Playing::act(&mut self.tm, new, |tm| {
+            self.as_tm(config, common, effects, |tm, effects| {
                 tm.begin(effects);
                 Ok(())
             })
         } else {
-            let new = || new_rm(config, transaction);
-            Playing::act(&mut self.rm, new, |rm| {
+            self.as_rm(config, common, |rm| {
                 rm.begin(effects);
                 Ok(())
             })
         }
     }
 
-    /// Drives the transaction to its outcome.
-    pub(crate) fn inquire(&mut self, effects: &mut Vec<Effect>) {
-        self.rm.iter_mut().for_each(|rm| rm.inquire(effects));
-        self.acceptor.iter_mut().for_each(|acceptor| acceptor.inquire(effects));
-        self.tm.iter_mut().for_each(|tm| tm.inquire(effects));
+    /// Drives the transaction to its outcome: by every role that is played here.
+    pub(crate) fn inquire(
+        &mut self,
+        config: &Config,
+        common: &mut Common,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        if self.rm.is_some() {
+            self.as_rm(config, common, |rm| {
+                rm.inquire(effects);
+                Ok(())
+            })?;
+        }
+        if self.acceptor.is_some() {
+            self.as_acceptor(config, common, |acceptor| {
+                acceptor.inquire(effects);
+                Ok(())
+            })?;
+        }
+        if self.tm.is_some() {
+            self.as_tm(config, common, effects, |tm, effects| {
+                tm.inquire(effects);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     fn addressees(&self, config: &Config, message: &Message) -> Result<Addressees, Refusal> {
@@ -153,25 +255,43 @@ impl Open {
         }
     }
 
-    /// The timer of `role` has ended.
-    pub(crate) fn timeout(&mut self, role: Role, effects: &mut Vec<Effect>) {
+    /// The timer of `role` that was to end at `due` has ended, unless it was cancelled.
+    pub(crate) fn timeout(&mut self, role: Role, due: Time, common: &mut Common, effects: &mut Vec<Effect>) {
+        let Common { rounds, timers, metrics } = common;
+        let unstarted = match role {
+            Role::Acceptor => self.acceptor.as_mut().map(|acceptor| acceptor.timeout(due, timers, effects)),
+            Role::ResourceManager => self.rm.as_mut().map(|rm| rm.timeout(due, timers, effects)),
+            Role::TransactionManager => self.tm.as_mut().map(|tm| {
+                tm.timeout(due, timers, effects);
+                give_round(tm, rounds, metrics, effects);
+                tm.arm(timers)
+            }),
+        };
+        self.note(unstarted.unwrap_or(false), common);
+    }
+
+    /// Whether a timer of `role` ends at `due`.
+    pub(crate) fn waits_until(&self, role: Role, due: Time) -> bool {
         match role {
-            Role::Acceptor => self.acceptor.iter_mut().for_each(|acceptor| acceptor.timeout(effects)),
-            Role::ResourceManager => self.rm.iter_mut().for_each(|rm| rm.timeout(effects)),
-            Role::TransactionManager => self.tm.iter_mut().for_each(|tm| tm.timeout(effects)),
+            Role::Acceptor => self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ends(due)),
+            Role::ResourceManager => self.rm.as_ref().is_some_and(|rm| rm.ends(due)),
+            Role::TransactionManager => self.tm.as_ref().is_some_and(|tm| tm.ends(due)),
         }
     }
 
-    /// Brings the timers in line with what the roles wait for now.
-    pub(crate) fn arm(&mut self, tx: TxId, timers: &mut Timers) {
-        // The next tick also tells its age.
-        let mut unstarted = self.since.is_none();
-        self.acceptor.iter_mut().for_each(|acceptor| unstarted |= acceptor.arm(tx, timers));
-        self.rm.iter_mut().for_each(|rm| unstarted |= rm.arm(tx, timers));
-        self.tm.iter_mut().for_each(|tm| unstarted |= tm.arm(tx, timers));
-        if unstarted && !self.armed {
+    /// Arms the timers of what was restored.
+    pub(crate) fn arm(&mut self, common: &mut Common) {
+        let acceptor = self.acceptor.as_mut().is_some_and(|acceptor| acceptor.arm(&mut common.timers));
+        let rm = self.rm.as_mut().is_some_and(|rm| rm.arm(&mut common.timers));
+        self.note(acceptor || rm, common);
+    }
+
+    /// Has the next tick look at this transaction if that is to start a timer, or to tell the transaction's age.
+    #[inline]
+    fn note(&mut self, unstarted: bool, common: &mut Common) {
+        if (unstarted || self.since.is_none()) && !self.armed {
             self.armed = true;
-            timers.arm(tx);
+            common.timers.arm(self.id);
         }
     }
 
@@ -179,18 +299,49 @@ impl Open {
     pub(crate) fn start(&mut self, now: Time, config: &Config, timers: &mut Timers) {
         self.armed = false;
         self.since.get_or_insert(now);
-        let tx = self.transaction.id();
-        self.acceptor.iter_mut().for_each(|acceptor| acceptor.start(now, tx, config, timers));
-        self.rm.iter_mut().for_each(|rm| rm.start(now, tx, config, timers));
-        self.tm.iter_mut().for_each(|tm| tm.start(now, tx, config, timers));
+        self.acceptor.iter_mut().for_each(|acceptor| acceptor.start(now, self.id, config, timers));
+        self.rm.iter_mut().for_each(|rm| rm.start(now, self.id, config, timers));
+        self.tm.iter_mut().for_each(|tm| tm.start(now, self.id, config, timers));
     }
 
     /// Stops all timers, for good.
     pub(crate) fn stop(&mut self, timers: &mut Timers) {
-        let tx = self.transaction.id();
-        self.acceptor.iter_mut().for_each(|acceptor| acceptor.stop(tx, timers));
-        self.rm.iter_mut().for_each(|rm| rm.stop(tx, timers));
-        self.tm.iter_mut().for_each(|tm| tm.stop(tx, timers));
+        self.acceptor.iter_mut().for_each(|acceptor| acceptor.stop(timers));
+        self.rm.iter_mut().for_each(|rm| rm.stop(timers));
+        self.tm.iter_mut().for_each(|tm| tm.stop(timers));
+    }
+}
+
+/// Lets a role act, a new one if need be. One that was new and refuses leaves nothing behind.
+#[inline]
+fn take_part<P>(
+    role: &mut Option<P>,
+    new: impl FnOnce() -> Result<P, Refusal>,
+    act: impl FnOnce(&mut P) -> Result<bool, Refusal>,
+) -> Result<bool, Refusal> {
+    if let Some(role) = role {
+        return act(role);
+    }
+    let result = act(role.insert(new()?));
+    if result.is_err() {
+        *role = None;
+    }
+    result
+}
+
+/// Gives a transaction manager the round that it asks for, if it does. That the round is reserved is written first.
+#[inline]
+fn give_round(tm: &mut TransactionManager, rounds: &mut Reserve, metrics: &mut Metrics, effects: &mut Vec<Effect>) {
+    if !tm.wants_round {
+        return;
+    }
+    match rounds.take(tm.highest_round.saturating_add(1)) {
+        Some((round, reserved)) => {
+            effects.extend(reserved.map(|reserved| Effect::Persist(Record::Rounds { reserved })));
+            tm.recover(round, effects);
+            metrics.recoveries = metrics.recoveries.saturating_add(1);
+        }
+        None => metrics.refuse(Refusal::RoundsUsedUp),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A role that is being played: its machine, and the one timer that it waits by.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 use super::{
@@ -38,31 +38,24 @@ enum Timer {
     Started(Wait, Time),
 }
 
-impl<R> Playing<R> {
-    /// Lets a machine act, a new one if need be. One that was new and refuses leaves nothing behind.
-    pub(crate) fn act(
-        playing: &mut Option<Box<Self>>,
-        new: impl FnOnce() -> Result<R, Refusal>,
-        act: impl FnOnce(&mut R) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        match playing {
-            Some(playing) => act(playing),
-            None => {
-                let mut newborn = Box::new(Self::from(new()?));
-                act(&mut newborn)?;
-                *playing = Some(newborn);
-                Ok(())
-            }
-        }
-    }
-}
-
 impl<R: Waits> Playing<R> {
+    /// Lets the machine act, and brings its timer in line with what it waits for then. Returns whether that is to be started.
+    #[inline]
+    pub(crate) fn act(
+        &mut self,
+        timers: &mut Timers,
+        act: impl FnOnce(&mut R) -> Result<(), Refusal>,
+    ) -> Result<bool, Refusal> {
+        act(&mut self.machine)?;
+        Ok(self.arm(timers))
+    }
+
     /// Brings the timer in line with what the machine waits for now. Returns whether it is to be started.
-    pub(crate) fn arm(&mut self, tx: TxId, timers: &mut Timers) -> bool {
+    #[inline]
+    pub(crate) fn arm(&mut self, timers: &mut Timers) -> bool {
         let wait = self.machine.waits_for();
         if wait != self.timer.waits_for() {
-            self.stop(tx, timers);
+            self.stop(timers);
             self.timer = wait.map_or(Timer::Idle, Timer::Armed);
         }
         matches!(self.timer, Timer::Armed(_))
@@ -78,22 +71,33 @@ impl<R: Waits> Playing<R> {
         }
     }
 
-    /// The timer has ended: whatever the machine waits for after this, it waits anew.
-    pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {
+    /// The timer that was to end at `due` has ended, unless it was cancelled: whatever the machine waits for after this, it
+    /// waits anew. Returns whether that is to be started.
+    pub(crate) fn timeout(&mut self, due: Time, timers: &mut Timers, effects: &mut Vec<Effect>) -> bool {
+        if !self.ends(due) {
+            return false;
+        }
         self.timer = Timer::Idle;
         self.machine.time_out(effects);
+        self.arm(timers)
+    }
+
+    /// Whether the timer ends at `due`.
+    pub(crate) fn ends(&self, due: Time) -> bool {
+        matches!(self.timer, Timer::Started(_, at) if at == due)
     }
 
     /// Stops the timer.
-    pub(crate) fn stop(&mut self, tx: TxId, timers: &mut Timers) {
+    pub(crate) fn stop(&mut self, timers: &mut Timers) {
         if let Timer::Started(_, due) = self.timer {
-            timers.cancel(due, tx, R::ROLE);
+            timers.cancel(due);
         }
         self.timer = Timer::Idle;
     }
 }
 
 impl Timer {
+    #[inline]
     fn waits_for(self) -> Option<Wait> {
         match self {
             Self::Idle => None,

@@ -1,8 +1,9 @@
 //! A transaction, its votes and its outcome.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::{borrow::Borrow, cmp::Ordering};
 
+use super::short::Short;
 use crate::{NodeId, TxId};
 
 /// A distributed transaction: a name, those who take part, and bytes that mean something to them alone.
@@ -16,8 +17,8 @@ pub struct Transaction(Arc<Parts>);
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Parts {
     id: TxId,
-    participants: Box<[NodeId]>,
-    meta: Box<[u8]>,
+    participants: Short<NodeId, 4>,
+    meta: Short<u8, 22>,
 }
 
 /// A transaction in plain data, not yet checked. It becomes a [`Transaction`] by `try_into`, if its participants are
@@ -94,9 +95,23 @@ impl Transaction {
         participants: impl IntoIterator<Item = impl Borrow<NodeId>>,
         meta: impl Into<Vec<u8>>,
     ) -> Result<Self, TransactionError> {
-        let mut participants: Vec<NodeId> = participants.into_iter().map(|node| *node.borrow()).collect();
+        let mut participants: Short<NodeId, 4> = participants.into_iter().map(|node| *node.borrow()).collect();
         participants.sort_unstable();
-        Self::try_from(TransactionSpec { id, participants, meta: meta.into() })
+        Self::of(Parts { id, participants, meta: meta.into().into() })
+    }
+
+    fn of(parts: Parts) -> Result<Self, TransactionError> {
+        if parts.participants.is_empty() {
+            return Err(TransactionError::NoParticipants);
+        }
+        for (left, right) in parts.participants.iter().zip(parts.participants.iter().skip(1)) {
+            match left.cmp(right) {
+                Ordering::Less => {}
+                Ordering::Equal => return Err(TransactionError::Repeated(*right)),
+                Ordering::Greater => return Err(TransactionError::Unsorted(*right)),
+            }
+        }
+        Ok(Self(Arc::new(parts)))
     }
 
     /// Its name.
@@ -120,6 +135,7 @@ impl Transaction {
     }
 
     /// The place of `node` among the participants.
+    #[inline]
     pub(crate) fn place(&self, node: NodeId) -> Option<usize> {
         self.0.participants.binary_search(&node).ok()
     }
@@ -129,18 +145,8 @@ impl TryFrom<TransactionSpec> for Transaction {
     type Error = TransactionError;
 
     fn try_from(spec: TransactionSpec) -> Result<Self, TransactionError> {
-        if spec.participants.is_empty() {
-            return Err(TransactionError::NoParticipants);
-        }
-        for (left, right) in spec.participants.iter().zip(spec.participants.iter().skip(1)) {
-            match left.cmp(right) {
-                Ordering::Less => {}
-                Ordering::Equal => return Err(TransactionError::Repeated(*right)),
-                Ordering::Greater => return Err(TransactionError::Unsorted(*right)),
-            }
-        }
-        let (participants, meta) = (spec.participants.into(), spec.meta.into());
-        Ok(Self(Arc::new(Parts { id: spec.id, participants, meta })))
+        let TransactionSpec { id, participants, meta } = spec;
+        Self::of(Parts { id, participants: participants.into(), meta: meta.into() })
     }
 }
 

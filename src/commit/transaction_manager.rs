@@ -12,7 +12,7 @@
 //!
 //! It writes nothing: a transaction manager that forgets learns again.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait};
 use crate::{
@@ -53,7 +53,7 @@ struct Instance {
     rm: NodeId,
     lesson: Lesson<Vote>,
     /// The ballot of its own that it is trying.
-    attempt: Option<Attempt<Vote>>,
+    attempt: Option<Box<Attempt<Vote>>>,
     /// Whether the resource manager has carried the outcome out.
     finished: bool,
 }
@@ -229,7 +229,7 @@ impl TransactionManager {
         (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
         let mut parts = Vec::with_capacity(self.instances.len());
         for instance in self.instances.iter_mut().filter(|instance| instance.lesson.chosen().is_none()) {
-            instance.attempt = Some(Attempt::prepare(ballot));
+            instance.attempt = Some(Box::new(Attempt::prepare(ballot)));
             parts.push(Part { rm: instance.rm, message: paxos::Message::Prepare { ballot } });
         }
         self.send_acceptors(parts, effects);

@@ -17,7 +17,6 @@ mod learner;
 mod message;
 mod proposer;
 
-pub(crate) use acceptor::Answer;
 pub use acceptor::{Acceptor, AcceptorRecord};
 pub use learner::Learner;
 pub(crate) use learner::Lesson;

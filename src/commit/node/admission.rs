@@ -95,7 +95,7 @@ impl Node {
 
     /// The transaction `tx`, if it is open; an error if it is over.
     pub(super) fn known(&self, tx: TxId) -> Result<Option<&Open>, Refusal> {
-        match self.open.get(&tx) {
+        match self.open.get(tx) {
             None if self.retired.contains(tx) => Err(Refusal::Retired),
             open => Ok(open),
         }

@@ -4,8 +4,8 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use super::{
     super::{
-        Acceptor, AcceptorRecord, Config, Effect, Key, Record, ResourceManager, ResourceManagerRecord, open::Open,
-        reserve::Reserve,
+        Acceptor, AcceptorRecord, Config, Effect, Key, Record, ResourceManager, ResourceManagerRecord, Transaction,
+        open::Open, reserve::Reserve,
     },
     Node,
     retirement::other_keepers,
@@ -43,9 +43,9 @@ impl Node {
                 node.announced.insert(keeper, node.retired.clone());
             }
         }
-        for open in node.open.values_mut() {
+        for open in node.open.iter_mut() {
             // Which is armed first does not matter: none starts before the first tick, and then each by itself.
-            open.arm(open.transaction.id(), &mut node.common.timers);
+            open.arm(&mut node.common);
         }
         node.common.timers.sort_armed();
         Ok(node)
@@ -75,6 +75,15 @@ impl Node {
         self.owed.push(Effect::Persist(Record::Erased(key)));
     }
 
+    fn restore_open(&mut self, transaction: &Transaction) -> Result<&mut Open, RestoreError> {
+        let tx = transaction.id();
+        if !self.open.contains(tx) {
+            self.open.insert(Box::new(Open::new(transaction.clone())));
+        }
+        let same = self.open.get_mut(tx).filter(|open| open.transaction == *transaction);
+        same.ok_or(RestoreError::OtherTransaction(tx))
+    }
+
     fn restore_acceptor(&mut self, record: AcceptorRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
         if self.retired.contains(tx) {
@@ -90,11 +99,8 @@ impl Node {
             self.owe_erasure(Key::Acceptor(tx));
             return Ok(());
         }
-        let open = self.open.entry(tx).or_insert_with(|| Open::new(acceptor.transaction().clone()));
-        if open.transaction != *acceptor.transaction() {
-            return Err(RestoreError::OtherTransaction(tx));
-        }
-        open.acceptor = Some(Box::new(acceptor.into()));
+        let open = self.restore_open(acceptor.transaction())?;
+        open.acceptor = Some(acceptor.into());
         Ok(())
     }
 
@@ -105,11 +111,8 @@ impl Node {
             return Ok(());
         }
         let rm = ResourceManager::restore(self.config.cluster.clone(), self.config.id, record)?;
-        let open = self.open.entry(tx).or_insert_with(|| Open::new(rm.transaction().clone()));
-        if open.transaction != *rm.transaction() {
-            return Err(RestoreError::OtherTransaction(tx));
-        }
-        open.rm = Some(Box::new(rm.into()));
+        let open = self.restore_open(rm.transaction())?;
+        open.rm = Some(rm.into());
         Ok(())
     }
 
@@ -124,7 +127,7 @@ impl Node {
         }
         records.extend(self.retired.iter().map(Record::Retired));
         for tx in self.open_transactions() {
-            let Some(open) = self.open.get(&tx) else { continue };
+            let Some(open) = self.open.get(tx) else { continue };
             let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.has_record());
             records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.record())));
             let rm = open.rm.as_ref().filter(|rm| rm.has_record());

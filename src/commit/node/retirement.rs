@@ -1,6 +1,6 @@
 //! The end of a transaction at a node: when it may be forgotten, and who must hear of it.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 
 use super::{
@@ -89,7 +89,7 @@ impl Node {
 
     /// Lets the roles of an open transaction have the news that it is over: every resource manager has finished it.
     fn hear_over(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        let Some(open) = self.open.get_mut(&tx) else { return };
+        let Some(open) = self.open.get_mut(tx) else { return };
         open.rm.iter_mut().for_each(|rm| rm.retire(effects));
         let Some(tm) = &open.tm else { return };
         let finished_here = open.rm.as_ref().filter(|rm| rm.is_finished()).and_then(|rm| rm.outcome());
@@ -105,13 +105,13 @@ impl Node {
 
     /// Which of `open` cannot be over, whatever anyone says: those that are prepared and unfinished here.
     pub(super) fn staying(&self, open: &[TxId]) -> impl Iterator<Item = TxRange> {
-        let rms = open.iter().filter_map(|tx| Some((*tx, self.open.get(tx)?.rm.as_ref()?)));
+        let rms = open.iter().filter_map(|tx| Some((*tx, self.open.get(*tx)?.rm.as_ref()?)));
         rms.filter(|(_, rm)| rm.check_retire().is_err()).map(|(tx, _)| TxRange::only(tx))
     }
 
     /// Drops a transaction that is retired: range first, tombstones after.
-    fn drop_transaction(&mut self, tx: TxId, effects: &mut Vec<Effect>) -> Option<Open> {
-        let mut open = self.open.remove(&tx)?;
+    fn drop_transaction(&mut self, tx: TxId, effects: &mut Vec<Effect>) -> Option<Box<Open>> {
+        let mut open = self.open.remove(tx)?;
         open.stop(&mut self.common.timers);
         if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
             effects.push(Effect::Persist(Record::Erased(Key::Acceptor(tx))));
@@ -119,7 +119,7 @@ impl Node {
         if open.rm.as_ref().is_some_and(|rm| rm.has_record()) {
             effects.push(Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
         }
-        self.common.timers.prune(self.open.len(), |tx| self.open.contains_key(&tx));
+        self.common.timers.prune(self.open.len(), |tx| self.open.contains(tx));
         Some(open)
     }
 
@@ -131,9 +131,9 @@ impl Node {
         if numbers.fold(0, u64::saturating_add) <= self.open.len() as u64 {
             let all = missing()
                 .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(move |seq| TxId { seq, ..piece.first() }));
-            found.extend(all.filter(|tx| self.open.contains_key(tx)));
+            found.extend(all.filter(|tx| self.open.contains(*tx)));
         } else {
-            found.extend(self.open.keys().filter(|tx| range.contains(**tx)));
+            found.extend(self.open.names().filter(|tx| range.contains(*tx)));
             found.sort_unstable();
         }
     }

@@ -43,7 +43,7 @@ impl Node {
         if self.retired.contains(tx) {
             return Status::Retired;
         }
-        match self.open.get(&tx) {
+        match self.open.get(tx) {
             None => Status::Unknown,
             Some(open) => {
                 let outcome = open.tm.as_ref().and_then(|tm| tm.outcome());
@@ -58,7 +58,7 @@ impl Node {
     /// The transactions that the resource manager here is prepared in without knowing the outcome, in order of name.
     /// [`Input::Inquire`](crate::commit::Input::Inquire) drives one to its outcome; there is no guessing.
     pub fn in_doubt(&self) -> Vec<InDoubt> {
-        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(&tx));
+        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
         open.filter_map(|open| {
             let rm = open.rm.as_ref().filter(|rm| rm.is_in_doubt())?;
             let (since, now) = (open.since.unwrap_or_default(), self.now.unwrap_or_default());
@@ -70,7 +70,7 @@ impl Node {
 
     /// The open transactions, in order of name.
     pub fn open_transactions(&self) -> Vec<TxId> {
-        let mut open: Vec<TxId> = self.open.keys().copied().collect();
+        let mut open: Vec<TxId> = self.open.names().collect();
         open.sort_unstable();
         open
     }

@@ -15,10 +15,10 @@ pub struct Synod {
     nodes: Vec<Node>,
     rms: Vec<NodeId>,
     effects: Vec<commit::Effect>,
-    /// Whose effect each of them is.
-    owners: Vec<NodeId>,
+    /// The steps that they are from: which node made each, and where what it asks for ends in the list.
+    steps: Vec<(NodeId, usize)>,
     /// Lists that are empty, kept for their room.
-    spare: (Vec<commit::Effect>, Vec<NodeId>),
+    spare: (Vec<commit::Effect>, Vec<(NodeId, usize)>),
     in_flight: usize,
     begun: u64,
     /// What each resource manager has committed and not finished.
@@ -42,7 +42,7 @@ impl Synod {
             nodes: ids.map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),
             rms,
             effects: Vec::new(),
-            owners: Vec::new(),
+            steps: Vec::new(),
             spare: (Vec::new(), Vec::new()),
             in_flight,
             begun: 0,
@@ -59,26 +59,35 @@ impl Synod {
         self.step(self.rms[0], Input::Begin(transaction));
     }
 
+    #[inline]
     fn step(&mut self, at: NodeId, input: Input) {
+        let start = self.effects.len();
         self.nodes[at.0 as usize].step_into(input, &mut self.effects);
-        self.owners.resize(self.effects.len(), at);
+        let end = self.effects.len();
+        if end > start {
+            self.steps.push((at, end));
+        }
     }
 
     /// Carries out what there is to be carried out, then what followed from that, and so on.
     fn run(&mut self) {
-        let (mut effects, mut owners) = mem::take(&mut self.spare);
+        let (mut effects, mut steps) = mem::take(&mut self.spare);
         while !self.effects.is_empty() {
             mem::swap(&mut effects, &mut self.effects);
-            mem::swap(&mut owners, &mut self.owners);
-            for at in owners.drain(..).rev() {
-                if let Some(effect) = effects.pop() {
-                    self.carry_out(at, effect);
+            mem::swap(&mut steps, &mut self.steps);
+            let mut step = steps.drain(..);
+            let (mut at, mut end) = step.next().unwrap_or_default();
+            for (place, effect) in effects.drain(..).enumerate() {
+                if place == end {
+                    (at, end) = step.next().unwrap_or_default();
                 }
+                self.carry_out(at, effect);
             }
         }
-        self.spare = (effects, owners);
+        self.spare = (effects, steps);
     }
 
+    #[inline]
     fn carry_out(&mut self, at: NodeId, effect: commit::Effect) {
         match effect {
             Effect::Persist(_) => {}
