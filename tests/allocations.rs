@@ -178,12 +178,12 @@ fn a_node_allocates_no_more_for_a_transaction_than_what_it_keeps_writes_and_send
         let [rm, acceptor, manager] = allocations_per_transaction(learning);
         println!("{learning:?}: resource manager {rm}, acceptor {acceptor}, transaction manager {manager}");
         let faster = u64::from(learning == Learning::Everyone);
-        // Its part; where it learns by itself, what it has learned.
+        // The transaction; where it learns by itself, what it has learned.
         assert_eq!(rm, 1 + faster);
-        // Its part, that part's instances, the record's, and the bundle's: one bundle for each who learns.
-        assert_eq!(acceptor, 4 + 2 * faster);
-        // Its part, that part's instances, and what each acceptor has to acknowledge.
-        assert_eq!(manager, 2 + 3);
+        // The transaction, the instances of its record, and those of the bundle: one bundle for each who learns.
+        assert_eq!(acceptor, 3 + 2 * faster);
+        // The transaction, the transaction manager's part, and that part's instances.
+        assert_eq!(manager, 3);
     }
 }
 

@@ -104,7 +104,7 @@ impl Node {
 
     /// When the next [`Input::Tick`] matters. Timers armed since the last one make that at once.
     pub fn deadline(&self) -> Option<Time> {
-        let announcing = !self.announced.is_empty();
+        let announcing = self.is_announcing();
         if self.common.timers.armed() > 0 || (announcing && self.announcement.due.is_none()) {
             return Some(self.now.unwrap_or_default());
         }

@@ -36,11 +36,12 @@ pub(crate) struct Common {
     pub(crate) metrics: Metrics,
 }
 
-/// The roles that a message is for: one, or two that both learn from it.
+/// The roles that a message is for.
 #[derive(Clone, Copy)]
-struct Addressees {
-    first: Role,
-    second: Option<Role>,
+enum Addressees {
+    Only(Role),
+    /// Both learn from it: a transaction manager that is at work overhears what the resource manager of its node learns.
+    ResourceManagerAndManager,
 }
 
 impl Open {
@@ -57,10 +58,14 @@ impl Open {
 
     /// Why `message` would be refused.
     pub(crate) fn check(&self, config: &Config, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        let Addressees { first, second } = self.addressees(config, message)?;
-        match (self.check_role(first, config, from, message), second) {
-            (Err(refusal), Some(second)) => self.check_role(second, config, from, message).map_err(|_| refusal),
-            (result, _) => result,
+        match self.addressees(config, message)? {
+            Addressees::Only(role) => self.check_role(role, config, from, message),
+            Addressees::ResourceManagerAndManager => {
+                let refused = self.check_role(Role::ResourceManager, config, from, message);
+                refused.or_else(|refusal| {
+                    self.check_role(Role::TransactionManager, config, from, message).map_err(|_| refusal)
+                })
+            }
         }
     }
 
@@ -92,29 +97,19 @@ impl Open {
         common: &mut Common,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let Addressees { first, second } = self.addressees(config, message)?;
-        let result = self.receive_role(first, config, from, message, common, effects);
-        match second {
-            Some(second) => self.receive_role(second, config, from, message, common, effects).or(result),
-            None => result,
-        }
-    }
-
-    #[inline]
-    fn receive_role(
-        &mut self,
-        role: Role,
-        config: &Config,
-        from: NodeId,
-        message: &Message,
-        common: &mut Common,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        match role {
-            Role::Acceptor => self.as_acceptor(config, common, |acceptor| acceptor.receive(from, message, effects)),
-            Role::ResourceManager => self.as_rm(config, common, |rm| rm.receive(from, message, effects)),
-            Role::TransactionManager => {
+        match self.addressees(config, message)? {
+            Addressees::Only(Role::Acceptor) => {
+                self.as_acceptor(config, common, |acceptor| acceptor.receive(from, message, effects))
+            }
+            Addressees::Only(Role::ResourceManager) => {
+                self.as_rm(config, common, |rm| rm.receive(from, message, effects))
+            }
+            Addressees::Only(Role::TransactionManager) => {
                 self.as_tm(config, common, effects, |tm, effects| tm.receive(from, message, effects))
+            }
+            Addressees::ResourceManagerAndManager => {
+                let result = self.as_rm(config, common, |rm| rm.receive(from, message, effects));
+                self.as_tm(config, common, effects, |tm, effects| tm.receive(from, message, effects)).or(result)
             }
         }
     }
@@ -229,27 +224,26 @@ impl Open {
         Ok(())
     }
 
+    #[inline]
     fn addressees(&self, config: &Config, message: &Message) -> Result<Addressees, Refusal> {
-        let only = |first| Ok(Addressees { first, second: None });
-        // A transaction manager that is at work here overhears what its resource manager learns.
-        let overheard = || {
-            let second = self.tm.as_ref().map(|_| Role::TransactionManager);
-            Ok(Addressees { first: Role::ResourceManager, second })
+        let learners = || match self.tm {
+            Some(_) => Addressees::ResourceManagerAndManager,
+            None => Addressees::Only(Role::ResourceManager),
         };
         match message {
             Message::Begin { .. } | Message::Inquire { .. } | Message::Finished { .. } => {
-                only(Role::TransactionManager)
+                Ok(Addressees::Only(Role::TransactionManager))
             }
-            Message::Vote { .. } => only(Role::Acceptor),
-            Message::Prepare { .. } => only(Role::ResourceManager),
-            Message::Outcome { .. } if self.transaction.has(config.id) => overheard(),
-            Message::Outcome { .. } if self.tm.is_some() => only(Role::TransactionManager),
+            Message::Vote { .. } => Ok(Addressees::Only(Role::Acceptor)),
+            Message::Prepare { .. } => Ok(Addressees::Only(Role::ResourceManager)),
+            Message::Outcome { .. } if self.transaction.has(config.id) => Ok(learners()),
+            Message::Outcome { .. } if self.tm.is_some() => Ok(Addressees::Only(Role::TransactionManager)),
             Message::Outcome { .. } if config.cluster.is_manager(config.id) => Err(Refusal::UnknownTransaction),
             Message::Outcome { .. } => Err(Refusal::NotAParticipant),
-            Message::Paxos { parts, .. } if Part::are_requests(parts) => only(Role::Acceptor),
+            Message::Paxos { parts, .. } if Part::are_requests(parts) => Ok(Addressees::Only(Role::Acceptor)),
             Message::Paxos { .. } => match config.cluster.learning() {
-                Learning::Everyone if self.transaction.has(config.id) => overheard(),
-                _ => only(Role::TransactionManager),
+                Learning::Everyone if self.transaction.has(config.id) => Ok(learners()),
+                _ => Ok(Addressees::Only(Role::TransactionManager)),
             },
             Message::Retired { .. } | Message::RetiredNoted { .. } => Err(Refusal::NotForThisRole),
         }

@@ -2,12 +2,13 @@
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
+    fmt,
     hash::{Hash, Hasher},
     ops::{Deref, DerefMut},
 };
 
 /// A list that never changes its length. Up to `N` items are kept in place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Short<T, const N: usize> {
     InPlace(u8, [T; N]),
     Boxed(Box<[T]>),
@@ -77,6 +78,12 @@ impl<T, const N: usize> DerefMut for Short<T, N> {
             Self::InPlace(len, items) => items.get_mut(..usize::from(*len)).unwrap_or_default(),
             Self::Boxed(items) => items,
         }
+    }
+}
+
+impl<T: fmt::Debug, const N: usize> fmt::Debug for Short<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

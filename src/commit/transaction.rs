@@ -6,6 +6,9 @@ use core::{borrow::Borrow, cmp::Ordering};
 use super::short::Short;
 use crate::{NodeId, TxId};
 
+/// How many participants are looked at one by one.
+const FEW: usize = 8;
+
 /// A distributed transaction: a name, those who take part, and bytes that mean something to them alone.
 ///
 /// The participants are sorted and unique, and there is at least one. A clone shares its memory.
@@ -137,7 +140,12 @@ impl Transaction {
     /// The place of `node` among the participants.
     #[inline]
     pub(crate) fn place(&self, node: NodeId) -> Option<usize> {
-        self.0.participants.binary_search(&node).ok()
+        let participants = self.participants();
+        match participants.len() {
+            // Of so few, looking at each is quicker.
+            0..=FEW => participants.iter().position(|rm| *rm == node),
+            _ => participants.binary_search(&node).ok(),
+        }
     }
 }
 

@@ -142,15 +142,17 @@ impl Node {
         if let Some(unacknowledged) = self.announced.get_mut(&from) {
             unacknowledged.remove(range);
             self.announcement.repetitions = 0;
-            if unacknowledged.is_empty() {
-                self.announced.remove(&from);
-            }
         }
+    }
+
+    /// Whether anything is not acknowledged yet.
+    pub(super) fn is_announcing(&self) -> bool {
+        self.announced.values().any(|ranges| !ranges.is_empty())
     }
 
     /// Sends again what was not acknowledged, when it is time.
     pub(super) fn announce(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if self.announced.is_empty() {
+        if !self.is_announcing() {
             self.announcement = Announcement::default();
             return;
         }
