@@ -1,6 +1,6 @@
 //! `synod`'s single decree: a proposer and its acceptors, new ones for every decision.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, mem, sync::Arc};
 
 use synod::{
     Effect, Machine, NodeId, Quorums,
@@ -11,12 +11,13 @@ use crate::subject::{Subject, Value, value};
 
 const PROPOSER: NodeId = NodeId(1_000);
 
+type Asked = Effect<ProposerRecord<Value>, Message<Value>, Value>;
+
 struct Decree {
     proposer: Proposer<Value>,
     acceptors: Vec<Acceptor<Value>>,
-    /// What the proposer asks for, and how much of that is carried out.
-    asked: Vec<Effect<ProposerRecord<Value>, Message<Value>, Value>>,
-    carried_out: usize,
+    /// What the proposer asks for.
+    asked: Vec<Asked>,
     chosen: Option<Value>,
 }
 
@@ -24,6 +25,8 @@ struct Decree {
 pub struct Synod {
     config: Arc<ProposerConfig>,
     decrees: Vec<Decree>,
+    /// What a proposer has asked for, while that is carried out.
+    asked: Vec<Asked>,
     /// What an acceptor asks for.
     answers: Vec<Effect<AcceptorRecord<Value>, Message<Value>, Infallible>>,
     number: u64,
@@ -44,11 +47,10 @@ impl Synod {
             proposer: Proposer::new(config.clone()),
             acceptors: (0..acceptors).map(|_| Acceptor::new(config.owner)).collect(),
             asked: Vec::new(),
-            carried_out: 0,
             chosen: None,
         };
         let decrees = (0..in_flight).map(|_| decree()).collect();
-        Self { decrees, config, answers: Vec::new(), number: 0, messages: 0 }
+        Self { decrees, config, asked: Vec::new(), answers: Vec::new(), number: 0, messages: 0 }
     }
 
     fn propose(&mut self, decree: usize) {
@@ -56,18 +58,17 @@ impl Synod {
         let decree = &mut self.decrees[decree];
         decree.proposer = Proposer::new(self.config.clone());
         decree.acceptors.fill(Acceptor::new(self.config.owner));
-        decree.asked.clear();
-        (decree.carried_out, decree.chosen) = (0, None);
+        decree.chosen = None;
         decree.proposer.step_into(Input::Propose(value(self.number)), &mut decree.asked);
     }
 
     /// Carries out what the proposer of a decree asks for. Returns whether there was anything.
     fn carry_out(&mut self, decree: usize) -> bool {
-        let Decree { proposer, acceptors, asked, carried_out, chosen } = &mut self.decrees[decree];
-        let start = *carried_out;
-        *carried_out = asked.len();
-        for place in start..asked.len() {
-            match asked[place] {
+        let Decree { proposer, acceptors, asked, chosen } = &mut self.decrees[decree];
+        mem::swap(asked, &mut self.asked);
+        let busy = !self.asked.is_empty();
+        for effect in &self.asked {
+            match *effect {
                 Effect::Persist(_) => {}
                 Effect::Decide(value) => *chosen = Some(value),
                 Effect::Send { to, message } => {
@@ -84,7 +85,8 @@ impl Synod {
                 }
             }
         }
-        start < *carried_out
+        self.asked.clear();
+        busy
     }
 }
 
