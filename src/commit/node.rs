@@ -119,7 +119,7 @@ impl Node {
             Input::Begin(transaction) => self.begin(transaction, effects),
             Input::Vote { tx, vote } => {
                 let open = known(&mut self.open, &self.retired, tx)?;
-                open.from_resource(&self.config, &mut self.common, |rm| {
+                open.hear_resource(&self.config, &mut self.common, |rm| {
                     rm.check(&ResourceManagerInput::Vote(vote))?;
                     rm.vote(vote, effects);
                     Ok(())
@@ -127,7 +127,7 @@ impl Node {
             }
             Input::Finished(tx) => {
                 let open = known(&mut self.open, &self.retired, tx)?;
-                open.from_resource(&self.config, &mut self.common, |rm| {
+                open.hear_resource(&self.config, &mut self.common, |rm| {
                     rm.check(&ResourceManagerInput::Finished)?;
                     rm.finish(effects);
                     Ok(())

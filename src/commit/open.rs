@@ -164,7 +164,7 @@ impl Open {
 
     /// The resource manager here has something from its resource.
     #[inline]
-    pub(crate) fn from_resource(
+    pub(crate) fn hear_resource(
         &mut self,
         config: &Config,
         common: &mut Common,
