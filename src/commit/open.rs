@@ -12,19 +12,21 @@ use super::{
 use crate::{NodeId, Refusal, TxId};
 
 /// A transaction that is not over, as one node sees it.
+// What a message to an acceptor looks at lies together: where a million are open, each further place is a missed cache.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Open {
     /// The transaction's own, where it is found without another look at memory.
     pub(crate) id: TxId,
     pub(crate) transaction: Transaction,
-    pub(crate) acceptor: Option<Playing<Acceptor>>,
-    pub(crate) rm: Option<Playing<ResourceManager>>,
     /// Few nodes are transaction managers, of few transactions each.
     pub(crate) tm: Option<Box<Playing<TransactionManager>>>,
+    pub(crate) acceptor: Option<Playing<Acceptor>>,
     /// When the node first saw it, as the first tick after that said.
     pub(crate) since: Option<Time>,
     /// Whether it is among the armed.
     armed: bool,
+    pub(crate) rm: Option<Playing<ResourceManager>>,
 }
 
 /// What the open transactions of a node share.
