@@ -28,7 +28,7 @@ use synod::{
     sim::{Event, Setup, World},
 };
 
-use crate::print;
+use super::print;
 
 /// A world in the hands of a script, and what it has shown since the last step.
 pub(crate) struct Script {

@@ -11,7 +11,7 @@ use synod::{
     paxos::Message::{Accept, Prepare},
 };
 
-use crate::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, say, transaction, tx};
+use super::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, say, transaction, tx};
 
 /// The roles of a transaction, and what is on its way between them.
 struct Roles {
