@@ -82,6 +82,7 @@ fn measure(n: u64, f: u64, placement: Placement, learning: Learning) -> Cost {
     while run.committed.len() < rms.len() {
         assert!(!run.network.is_empty(), "the transaction is stuck");
         run.cost.delays += 1;
+        assert!(run.cost.delays < 100, "the nodes do not stop talking");
         for InFlight { from, to, message, depth } in std::mem::take(&mut run.network) {
             let process = run.processes.get_mut(&to).unwrap();
             process.hear(&message, depth);

@@ -105,7 +105,7 @@ fn what_comes_during_a_write_does_not_leave_before_it_is_done() {
 fn sends_alone_can_be_taken_like_a_write_of_nothing() {
     let mut outbox = outbox([send(7, 1)]);
     let pending = outbox.take().unwrap();
-    assert_eq!(pending.records(), []);
+    assert_eq!(pending.records(), [0; 0]);
     assert_eq!(pending.persisted().packets(), [packet(7, [1])]);
     assert!(!outbox.is_fenced());
 }

@@ -119,7 +119,7 @@ fn what_a_node_shows_of_itself_survives() {
     node.step(Input::Begin(transaction.clone()));
     node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
     node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
-    assert!(survives(&node.metrics()).contains(r#"["AlreadyVoted",1]"#));
+    assert!(survives(&node.metrics()).contains(r#""refused":[["AlreadyVoted",1]]"#), "and no other reason");
     assert_eq!(node.in_doubt().len(), 1);
     survives(&node.in_doubt());
     survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);

@@ -5,7 +5,7 @@ use synod::{
     commit::{Decision, Input, Message, Node, Outcome, Record, Transaction, Vote},
 };
 
-use crate::{
+use super::{
     addressees, decisions,
     support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx},
 };

@@ -9,7 +9,7 @@ use synod::{
     paxos::Message::{Accept, Accepted, Prepare, Promise},
 };
 
-use crate::{
+use super::{
     addressees, decisions, prepared,
     support::{ACCEPTORS, Group, RMS, TIMEOUTS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx},
 };

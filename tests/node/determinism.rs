@@ -7,7 +7,7 @@ use synod::{
     sim::Rng,
 };
 
-use crate::support::{CLUSTER, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx};
+use super::support::{CLUSTER, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx};
 
 /// What each node took in, in a run with commits, aborts and recoveries.
 fn record(cluster: &Cluster) -> Vec<(NodeId, Vec<Input>)> {

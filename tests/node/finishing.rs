@@ -5,7 +5,7 @@ use synod::{
     commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, TxRange, Vote},
 };
 
-use crate::{
+use super::{
     addressees, completed, decisions, prepared,
     support::{ACCEPTORS, Group, KEEPERS, RMS, TMS, cluster, cluster_of, config, node, say, transaction, tx},
 };

@@ -8,7 +8,7 @@ use synod::{
     paxos::Message::Prepare,
 };
 
-use crate::support::{ACCEPTORS, RMS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx};
+use super::support::{ACCEPTORS, RMS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx};
 
 fn with_limits(cluster: Cluster, open: usize, participants: usize, meta: usize) -> Cluster {
     cluster.with_limits(Limits { open, participants, meta }).unwrap()
@@ -174,7 +174,7 @@ fn counters_count_what_a_node_does() {
     assert_eq!((metrics.steps, metrics.decisions, metrics.writes, metrics.sends), (3, 1, 1, 3));
     assert_eq!((metrics.open, metrics.retired_ranges, metrics.recoveries), (1, 0, 0));
     assert_eq!(metrics.refused(Refusal::AlreadyVoted), 1);
-    let (tm, _) = crate::completed(Outcome::Committed);
+    let (tm, _) = super::completed(Outcome::Committed);
     assert_eq!((tm.metrics().open, tm.metrics().retired_ranges, tm.metrics().unacknowledged_ranges), (0, 1, 4));
 }
 

@@ -11,7 +11,7 @@ use synod::{
     paxos::Message::{Accept, Prepare, Promise, Reject},
 };
 
-use crate::{
+use super::{
     completed, prepared,
     support::{ACCEPTORS, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx},
 };

@@ -11,7 +11,7 @@ use synod::{
     paxos::Message::{Accept, Prepare},
 };
 
-use crate::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, say, transaction, tx};
+use super::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, say, transaction, tx};
 
 /// The roles of a transaction, and what is on its way between them.
 struct Roles {
@@ -56,7 +56,8 @@ impl Roles {
     }
 
     fn deliver(&mut self) {
-        while let Some((from, to, message)) = self.wire.pop_front() {
+        for _ in 0..1_000 {
+            let Some((from, to, message)) = self.wire.pop_front() else { return };
             if let Some(acceptor) = self.acceptors.get_mut(&to) {
                 let effects = acceptor.step(AcceptorInput::Receive { from, message });
                 self.carry_out(to, effects);
@@ -66,6 +67,7 @@ impl Roles {
                 self.rm(to, ResourceManagerInput::Receive { from, message });
             }
         }
+        panic!("the roles do not stop talking");
     }
 }
 

@@ -5,7 +5,7 @@ use synod::{
     commit::{Input, Node, Outcome, Time, Timeouts, Vote, Wait},
 };
 
-use crate::{
+use super::{
     completed, prepared,
     support::{ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, cluster, config, node, refuse, say, transaction, tx},
 };

@@ -275,7 +275,10 @@ impl Group {
 
     /// Lets all resources say what they have to say.
     pub fn answer_all(&mut self) {
-        while self.answer() {}
+        let mut answers = 0..TALK;
+        while self.answer() {
+            answers.next().expect("the resources come to an end of their answers");
+        }
     }
 
     /// Delivers this many messages, or as many as there are, in any order.
@@ -300,7 +303,10 @@ impl Group {
 
     /// Does so until the next message is one that `is_next` picks.
     pub fn run_until(&mut self, is_next: impl Fn(&Sent) -> bool) {
-        while self.answer() || (!self.wire.front().is_some_and(&is_next) && self.deliver()) {}
+        let mut talk = 0..TALK;
+        while self.answer() || (!self.wire.front().is_some_and(&is_next) && self.deliver()) {
+            talk.next().expect("the group stops talking");
+        }
         assert!(!self.wire.is_empty(), "it never came");
     }
 
