@@ -136,7 +136,8 @@ impl Group {
     fn run(&mut self, transaction: &Transaction) {
         let mut inputs = vec![(MANAGER, Input::Begin(transaction.clone()))];
         let mut completed = false;
-        while let Some((at, input)) = inputs.pop() {
+        for _ in 0..1_000 {
+            let Some((at, input)) = inputs.pop() else { break };
             for effect in self.step(at, input) {
                 match effect {
                     Effect::Persist(_) | Effect::Decide(Decision::Decided { .. }) => {}
@@ -150,7 +151,7 @@ impl Group {
                 }
             }
         }
-        assert!(completed);
+        assert!(completed && inputs.is_empty());
     }
 }
 
@@ -184,6 +185,19 @@ fn a_node_allocates_no_more_for_a_transaction_than_what_it_keeps_writes_and_send
         assert_eq!(acceptor, 3 + 2 * faster);
         // The transaction, the transaction manager's part, and that part's instances.
         assert_eq!(manager, 3);
+    }
+}
+
+#[test]
+fn a_transaction_of_few_participants_and_little_content_is_one_allocation() {
+    for (participants, content, expected) in [(1, 0, 1), (4, 22, 1), (5, 22, 2), (4, 23, 2), (300, 300, 3)] {
+        let mut kept = None;
+        let counts = measure(|| {
+            let participants = (0..participants).map(NodeId);
+            kept = Transaction::new(TxId::default(), participants, vec![0; content]).ok();
+        });
+        assert!(kept.is_some());
+        assert_eq!(counts.count_current, expected, "{participants} participants, {content} bytes");
     }
 }
 

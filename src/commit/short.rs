@@ -24,22 +24,16 @@ impl<T: Copy + Default, const N: usize> Short<T, N> {
     }
 }
 
-impl<T: Copy + Default, const N: usize> From<&[T]> for Short<T, N> {
-    fn from(items: &[T]) -> Self {
+impl<T: Copy + Default, const N: usize> From<Vec<T>> for Short<T, N> {
+    fn from(items: Vec<T>) -> Self {
         let mut place = [T::default(); N];
         match (u8::try_from(items.len()), place.get_mut(..items.len())) {
             (Ok(len), Some(part)) => {
-                part.copy_from_slice(items);
+                part.copy_from_slice(&items);
                 Self::InPlace(len, place)
             }
             _ => Self::Boxed(items.into()),
         }
-    }
-}
-
-impl<T: Copy + Default, const N: usize> From<Vec<T>> for Short<T, N> {
-    fn from(items: Vec<T>) -> Self {
-        if items.len() > N { Self::Boxed(items.into()) } else { Self::from(&*items) }
     }
 }
 

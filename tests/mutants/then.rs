@@ -3,6 +3,8 @@
 #![allow(clippy::duplicate_mod, reason = "each of these files is a program of its own, with support of its own")]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "as in tests/outbox.rs")]
 
+#[path = "../allocations.rs"]
+mod allocations;
 #[path = "../commit_machine.rs"]
 mod commit_machine;
 #[path = "../outbox.rs"]
