@@ -277,9 +277,14 @@ impl Open {
 
     /// Arms the timers of what was restored.
     pub(crate) fn arm(&mut self, common: &mut Common) {
-        let acceptor = self.acceptor.as_mut().is_some_and(|acceptor| acceptor.arm(&mut common.timers));
-        let rm = self.rm.as_mut().is_some_and(|rm| rm.arm(&mut common.timers));
-        self.note(acceptor || rm, common);
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.arm(&mut common.timers);
+        }
+        if let Some(rm) = &mut self.rm {
+            rm.arm(&mut common.timers);
+        }
+        // If not for them, then for its age.
+        self.note(true, common);
     }
 
     /// Has the next tick look at this transaction if that is to start a timer, or to tell the transaction's age.

@@ -107,11 +107,6 @@ impl Timers {
         self.armed.len()
     }
 
-    /// Puts the armed transactions in order of name.
-    pub(crate) fn sort_armed(&mut self) {
-        self.armed.make_contiguous().sort_unstable();
-    }
-
     /// Forgets armed transactions that are not open any more, when they have become the greater part.
     pub(crate) fn prune(&mut self, open: usize, is_open: impl Fn(TxId) -> bool) {
         if self.armed.len() / 2 > open.saturating_add(CLUTTER) {

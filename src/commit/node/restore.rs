@@ -47,7 +47,6 @@ impl Node {
             // Which is armed first does not matter: none starts before the first tick, and then each by itself.
             open.arm(&mut node.common);
         }
-        node.common.timers.sort_armed();
         Ok(node)
     }
 

@@ -31,7 +31,7 @@ impl Node {
             self.announced.entry(keeper).or_default().add(range);
         }
         let others = open.transaction.participants().iter().copied();
-        let others = others.filter(|rm| *rm != self.config.id && !self.config.cluster.keeps_retired(*rm));
+        let others = others.filter(|rm| !self.config.cluster.keeps_retired(*rm));
         effects.extend(keepers.chain(others).map(|to| Effect::Send { to, message: Message::Retired { range } }));
     }
 
@@ -126,13 +126,13 @@ impl Node {
     /// Puts the open transactions in `range` into `found`, in order; by the shorter of two ways.
     pub(super) fn open_in(&self, range: TxRange, found: &mut Vec<TxId>) {
         // What is known to be over is not open.
-        let missing = || self.retired.missing(range);
-        let numbers = missing().map(|piece| piece.last().seq.saturating_sub(piece.first().seq).saturating_add(1));
-        if numbers.fold(0, u64::saturating_add) <= self.open.len() as u64 {
-            let all = missing()
-                .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(move |seq| TxId { seq, ..piece.first() }));
-            found.extend(all.filter(|tx| self.open.contains(*tx)));
-        } else {
+        let mut numbers = self
+            .retired
+            .missing(range)
+            .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(move |seq| TxId { seq, ..piece.first() }));
+        found.extend(numbers.by_ref().take(self.open.len()).filter(|tx| self.open.contains(*tx)));
+        if numbers.next().is_some() {
+            found.clear();
             found.extend(self.open.names().filter(|tx| range.contains(*tx)));
             found.sort_unstable();
         }
