@@ -1,10 +1,13 @@
 //! Names, ballots and ranges, and the reasons of refusals.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+};
 
 use synod::{
     Ballot, InstanceId, NodeId, Refusal, TxId,
-    commit::{EmptyRange, TxRange},
+    commit::{EmptyRange, Transaction, TxRange},
 };
 
 #[test]
@@ -48,4 +51,19 @@ fn only_what_a_correct_node_never_causes_is_a_violation() {
     let expected =
         [Refusal::SecondValue, Refusal::ImpossiblePromise, Refusal::ContradictoryOutcome, Refusal::RetiredUnfinished];
     assert_eq!(violations, expected);
+}
+
+#[test]
+fn transactions_that_differ_in_anything_have_different_hashes() {
+    let transactions = [
+        Transaction::new(TxId::default(), [NodeId(1), NodeId(2)], []),
+        Transaction::new(TxId::default(), [NodeId(1)], []),
+        Transaction::new(TxId::default(), [NodeId(2)], []),
+        Transaction::new(TxId::default(), [NodeId(1)], *b"content"),
+        Transaction::new(TxId { seq: 1, ..TxId::default() }, [NodeId(1)], []),
+    ];
+    let hasher = BuildHasherDefault::<DefaultHasher>::new();
+    let hashes: BTreeSet<u64> =
+        transactions.iter().map(|transaction| hasher.hash_one(transaction.as_ref().unwrap())).collect();
+    assert_eq!(hashes.len(), transactions.len());
 }

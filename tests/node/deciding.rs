@@ -203,6 +203,15 @@ fn in_faster_mode_the_transaction_manager_keeps_silent_until_it_is_asked() {
 }
 
 #[test]
+fn in_faster_mode_a_transaction_manager_that_takes_no_part_learns_all_the_same() {
+    let mut tm = Node::create(config(&faster(), TMS[0])).0;
+    let bundle = say::bundle(&transaction(1), &RMS, Vote::Prepared);
+    tm.step(say::from(ACCEPTORS[0], bundle.clone()));
+    let decided = Decision::Decided { tx: tx(1), outcome: Committed };
+    assert_eq!(decisions(&tm.step(say::from(ACCEPTORS[1], bundle))), [decided]);
+}
+
+#[test]
 fn in_faster_mode_acceptors_tell_every_resource_manager_and_again_the_one_that_repeats_its_vote() {
     let mut acceptor = Node::create(config(&faster(), ACCEPTORS[0])).0;
     let vote = say::vote(&transaction(1), Vote::Prepared, TMS[0]);
@@ -245,6 +254,20 @@ fn an_acceptor_says_what_it_has_when_it_has_waited_long_enough() {
     acceptor.step(say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
     let effects = acceptor.step(say::from(RMS[2], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
     assert_eq!(say::sends(&effects), [(TMS[1], &say::bundle(&transaction(1), &RMS, Vote::Prepared))]);
+}
+
+#[test]
+fn a_vote_that_comes_again_before_it_is_accepted_is_no_second_value() {
+    let mut acceptor = node(ACCEPTORS[0]);
+    let vote = |manager| say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, manager));
+    acceptor.step(vote(TMS[0]));
+    assert_eq!(acceptor.check(&vote(TMS[1])), Ok(()));
+    assert_eq!(acceptor.step(vote(TMS[1])), []);
+    assert_eq!(acceptor.metrics().refusals().count(), 0);
+    // The answer goes where the latest vote says.
+    let effects =
+        [RMS[1], RMS[2]].map(|rm| acceptor.step(say::from(rm, say::vote(&transaction(1), Vote::Prepared, TMS[1]))));
+    assert_eq!(addressees(&effects[1]), [TMS[1]]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What time does: nothing but ticks, and only what is due.
 
+use std::collections::BTreeSet;
+
 use synod::{
     Machine, NodeId, Refusal,
     commit::{Input, Node, Outcome, Time, Timeouts, Vote, Wait},
@@ -7,7 +9,7 @@ use synod::{
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, cluster, config, node, refuse, say, transaction, tx},
+    support::{ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, transaction, tx},
 };
 
 #[test]
@@ -139,6 +141,23 @@ fn how_long_a_node_waits_is_the_same_on_every_platform() {
     assert_eq!(all, expected);
 }
 
+/// As above, with the moment in the place of transaction and role.
+#[test]
+fn how_long_a_node_waits_for_acknowledgements_is_the_same_on_every_platform() {
+    let waits = |seed, now| {
+        let cluster = cluster().with_timeouts(Timeouts { repeat: 1 << 40, ceiling: 1 << 41, ..TIMEOUTS }).unwrap();
+        let mut tm = Node::create(synod::commit::Config { seed, ..config(&cluster, TMS[0]) }).0;
+        tm.step(Input::Begin(transaction(1)));
+        for rm in RMS {
+            tm.step(say::from(rm, say::finished(&transaction(1), Outcome::Committed)));
+        }
+        tm.step(Input::Tick(Time(now)));
+        tm.deadline().unwrap().0 - now
+    };
+    let all = [waits(0, 0), waits(0x0123_4567_89ab_cdef, 0xffff), waits(0xff, 0x0f)];
+    assert_eq!(all, [1_346_360_675_423, 1_387_809_557_325, 1_415_746_520_764]);
+}
+
 #[test]
 fn news_ends_a_wait_and_another_begins() {
     let mut rm = prepared(RMS[0]);
@@ -155,6 +174,74 @@ fn news_ends_a_wait_and_another_begins() {
     rm.step(Input::Tick(Time(11)));
     assert_eq!(rm.deadline(), None);
     assert_eq!(rm.step(Input::Tick(Time(1_000_000))), []);
+}
+
+/// A resource manager whose waits all take one unit of time, prepared in this many transactions since the beginning.
+fn punctual(transactions: u64) -> Node {
+    let timeouts = Timeouts { flush: 1, recover: 1, inquire: 1, repeat: 1, ceiling: 1 };
+    let mut rm = Node::create(config(&cluster().with_timeouts(timeouts).unwrap(), RMS[0])).0;
+    for seq in 1..=transactions {
+        rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
+        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+    }
+    rm.step(Input::Tick(Time(0)));
+    rm
+}
+
+#[test]
+fn a_wait_that_is_over_does_not_end_with_another_that_ends_at_the_same_time() {
+    let mut rm = punctual(2);
+    rm.step(say::from(TMS[0], say::outcome(&transaction(1), Outcome::Committed)));
+    let effects = rm.step(Input::Tick(Time(1)));
+    let about = say::sends(&effects).into_iter().filter_map(|(_, message)| Some(message.transaction()?.id()));
+    assert_eq!(about.collect::<Vec<_>>(), [tx(2); 4]);
+    assert_eq!(effects.len(), 4);
+}
+
+/// Clearing away is to look at all of them.
+#[test]
+fn waits_that_are_over_are_cleared_away_once_they_are_the_greater_part_and_not_before() {
+    let mut rm = punctual(1_400);
+    rm.step(Input::Tick(Time(1)));
+    let end = |rm: &mut Node, seq| {
+        rm.step(say::from(TMS[0], say::outcome(&transaction(seq), Outcome::Committed)));
+        rm.step(Input::Finished(tx(seq)));
+        rm.step(say::from(TMS[0], say::retired(tx(seq))));
+    };
+    let kept = |rm: &Node| catalogue::memory(rm).matches(", ResourceManager)").count();
+    // Half of them, and 512.
+    (1..=1_212).for_each(|seq| end(&mut rm, seq));
+    rm.step(Input::Tick(Time(1)));
+    assert_eq!(kept(&rm), 1_400);
+    end(&mut rm, 1_213);
+    rm.step(Input::Tick(Time(1)));
+    assert_eq!(kept(&rm), 187);
+    // The others end when they were to end.
+    assert_eq!(rm.deadline(), Some(Time(2)));
+    let effects = rm.step(Input::Tick(Time(2)));
+    let about = say::sends(&effects).into_iter().filter_map(|(_, message)| Some(message.transaction()?.id()));
+    assert_eq!(about.collect::<BTreeSet<_>>(), (1_214..=1_400).map(tx).collect());
+    (1_214..=1_400).for_each(|seq| end(&mut rm, seq));
+    assert_eq!(rm.step(Input::Tick(Time(2))), []);
+    assert_eq!(rm.deadline(), None);
+}
+
+/// Of transactions that come and go between two ticks the next tick would have nothing to do.
+#[test]
+fn what_is_over_before_its_wait_begins_is_cleared_away_once_it_is_the_greater_part_and_not_before() {
+    let mut rm = node(RMS[0]);
+    let kept = |rm: &Node| {
+        let memory = catalogue::memory(rm);
+        let (_, armed) = memory.split_once("armed: [").unwrap();
+        armed.split_once(']').unwrap().0.matches("TxId").count()
+    };
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    for seq in 2..=1_030 {
+        rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
+        rm.step(say::from(TMS[0], say::retired(tx(seq))));
+        // Twice as many as are open, and 1,024.
+        assert_eq!(kept(&rm) as u64, if seq < 1_028 { seq } else { seq - 1_027 });
+    }
 }
 
 #[test]
