@@ -207,6 +207,18 @@ fn violations_are_what_correct_nodes_never_cause() {
 }
 
 #[test]
+fn the_farthest_round_that_a_rejection_may_name_is_gone_beyond() {
+    let (mut tm, mine) = recovering();
+    let promised = Ballot::new(mine.round + (1 << 32), TMS[1]);
+    let reject = say::from(ACCEPTORS[0], say::paxos(&transaction(1), &RMS, Reject { ballot: mine, promised }));
+    assert_eq!(tm.check(&reject), Ok(()));
+    tm.step(reject);
+    let next = Ballot::new(promised.round + 1, TMS[0]);
+    let prepare = say::paxos(&transaction(1), &RMS, Prepare { ballot: next });
+    assert_eq!(say::sends(&tm.step(Input::Inquire(tx(1)))), ACCEPTORS.map(|acceptor| (acceptor, &prepare)));
+}
+
+#[test]
 fn of_a_bundle_what_can_be_taken_is_taken() {
     let (mut acceptor, high) = promised();
     // Two instances have promised more; the third one takes the ballot, after the vote that it has.
