@@ -9,6 +9,9 @@ use crate::{
 /// How many rounds of deliveries and ticks a healed world has to bring everything to its end.
 const ROUNDS: usize = 2_000;
 
+/// More than a node has to do between two messages, in a world of this size.
+const AT_ONCE: usize = 10_000;
+
 impl<A: Actor> World<A> {
     /// Ends all faults, and lets everything come to its end: every transaction completes, is retired everywhere, and
     /// leaves nothing open. Then every message of the past comes once more, and one more transaction commits. At last
@@ -67,16 +70,20 @@ impl<A: Actor> World<A> {
                 }
             }
             for at in nodes.iter().copied() {
-                while self.asked(at) > 0 {
+                let mut turns = 0..AT_ONCE;
+                while self.asked(at) > 0 && turns.next().is_some() {
                     self.apply(&Event::Vote { at, index: 0, vote: Vote::Prepared })?;
                 }
-                while self.handed(at) > 0 {
+                while self.handed(at) > 0 && turns.next().is_some() {
                     self.apply(&Event::Finish { at, index: 0 })?;
                 }
-                while self.writing(at).is_some() || self.has_gathered(at) {
+                while (self.writing(at).is_some() || self.has_gathered(at)) && turns.next().is_some() {
                     idle = false;
                     self.apply(&Event::Write { at })?;
                     self.apply(&Event::Sync { at })?;
+                }
+                if turns.is_empty() {
+                    return Err(Violation { property: "liveness", what: format!("{at} never has enough") });
                 }
             }
             if idle {
