@@ -141,11 +141,9 @@ impl Transaction {
     #[inline]
     pub(crate) fn place(&self, node: NodeId) -> Option<usize> {
         let participants = self.participants();
-        match participants.len() {
-            // Of so few, looking at each is quicker.
-            0..=FEW => participants.iter().position(|rm| *rm == node),
-            _ => participants.binary_search(&node).ok(),
-        }
+        // Of so few, looking at each is quicker.
+        let first = participants.iter().take(FEW).position(|rm| *rm == node);
+        first.or_else(|| participants.get(FEW..)?.binary_search(&node).ok()?.checked_add(FEW))
     }
 }
 

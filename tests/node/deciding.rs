@@ -4,7 +4,7 @@ use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     commit::{
         Cluster, Decision, Input, Learning, Message, Node, Outcome, Part, Record, ResourceManagerState, Status,
-        Targets, Time, Vote,
+        Targets, Time, Transaction, Vote,
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise},
 };
@@ -268,6 +268,22 @@ fn a_vote_that_comes_again_before_it_is_accepted_is_no_second_value() {
     let effects =
         [RMS[1], RMS[2]].map(|rm| acceptor.step(say::from(rm, say::vote(&transaction(1), Vote::Prepared, TMS[1]))));
     assert_eq!(addressees(&effects[1]), [TMS[1]]);
+}
+
+#[test]
+fn of_many_participants_each_votes_for_itself() {
+    let rms: Vec<NodeId> = (100..140).map(NodeId).collect();
+    let many = Transaction::new(tx(1), &rms, []).unwrap();
+    let mut acceptor = node(ACCEPTORS[0]);
+    for (place, rm) in rms.iter().enumerate() {
+        let effects = acceptor.step(say::from(*rm, say::vote(&many, Vote::Prepared, TMS[0])));
+        assert_eq!(effects.is_empty(), place < 39);
+        if place == 39 {
+            assert_eq!(say::sends(&effects), [(TMS[0], &say::bundle(&many, &rms, Vote::Prepared))]);
+        }
+    }
+    assert!(rms.iter().all(|rm| many.has(*rm)));
+    assert!([0, 99, 140].iter().all(|stranger| !many.has(NodeId(*stranger))));
 }
 
 #[test]
