@@ -163,6 +163,21 @@ fn who_began_says_so_again_because_to_inquire_would_be_to_abort() {
 }
 
 #[test]
+fn who_began_inquires_when_every_transaction_manager_was_turned_to_twice() {
+    let mut rm = node(RMS[0]);
+    rm.step(Input::Begin(transaction(1)));
+    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Tick(Time(0)));
+    let (begin, inquire) = (say::begin(&transaction(1)), say::inquire(&transaction(1)));
+    for (tm, said) in
+        [(TMS[1], &begin), (TMS[0], &begin), (TMS[1], &begin), (TMS[0], &begin), (TMS[1], &inquire), (TMS[0], &inquire)]
+    {
+        let effects = rm.step(Input::Tick(rm.deadline().unwrap()));
+        assert_eq!(say::sends(&effects).last(), Some(&(tm, said)));
+    }
+}
+
+#[test]
 fn in_doubt_is_what_is_prepared_without_an_outcome_with_its_age_since_it_was_opened() {
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
