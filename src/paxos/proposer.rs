@@ -349,10 +349,10 @@ impl<V: Clone + PartialEq> Attempt<V> {
         if !self.granted.add(acceptor) {
             return None;
         }
-        if let Some((at, _)) = &accepted
-            && highest.as_ref().is_none_or(|(highest, _)| at > highest)
-        {
-            *highest = accepted;
+        match (&accepted, &*highest) {
+            (None, _) => {}
+            (Some((at, _)), Some((known, _))) if at <= known => {}
+            _ => *highest = accepted,
         }
         if !acceptors.carries(Phase::Prepare, self.granted) {
             return None;
