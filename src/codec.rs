@@ -109,7 +109,7 @@ pub fn encode_frame(cluster: ClusterId, from: NodeId, to: NodeId, messages: &[Me
 /// Appends the frame of one packet to `bytes`. See [`encode_frame`].
 pub fn encode_frame_into(bytes: &mut Vec<u8>, cluster: ClusterId, from: NodeId, to: NodeId, messages: &[Message]) {
     let mut sink = Sink(bytes);
-    sink.put(FRAME_VERSION);
+    sink.byte(FRAME_VERSION);
     cluster.put(&mut sink);
     from.put(&mut sink);
     to.put(&mut sink);
@@ -144,7 +144,7 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
 /// Appends `record` to `bytes`. See [`encode_record`].
 pub fn encode_record_into(bytes: &mut Vec<u8>, record: &Record) {
     let mut sink = Sink(bytes);
-    sink.put(RECORD_VERSION);
+    sink.byte(RECORD_VERSION);
     record.put(&mut sink);
 }
 
@@ -187,10 +187,15 @@ impl Sink<'_> {
         debug_assert!(done.is_ok(), "a vector takes every byte");
     }
 
+    /// What [`put`](Sink::put) does, without a detour.
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
     /// What [`put`](Sink::put) does, without a detour for the numbers that take one byte: nearly all.
     fn number(&mut self, number: u64) {
         match u8::try_from(number) {
-            Ok(small @ ..=250) => self.0.push(small),
+            Ok(small @ ..=250) => self.byte(small),
             _ => self.put(number),
         }
     }
@@ -297,7 +302,7 @@ macro_rules! tagged {
             fn put(&self, sink: &mut Sink<'_>) {
                 match self {
                     $(Self::$variant $(($value))? $({ $($field),+ })? => {
-                        sink.put::<u8>($tag);
+                        sink.byte($tag);
                         $($value.put(sink);)?
                         $($($field.put(sink);)+)?
                     })+
@@ -407,7 +412,7 @@ impl<T: Wire> Wire for Option<T> {
     const LEAST: usize = 1;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        sink.put(u8::from(self.is_some()));
+        sink.byte(u8::from(self.is_some()));
         if let Some(value) = self {
             value.put(sink);
         }
@@ -488,7 +493,7 @@ impl Wire for Key {
             Self::ResourceManager(tx) => (5, Some(tx)),
             Self::Retired(tx) => (6, Some(tx)),
         };
-        sink.put(tag);
+        sink.byte(tag);
         if let Some(tx) = tx {
             sink.put(tx.origin.0.to_be_bytes());
             sink.put(tx.seq.to_be_bytes());
