@@ -187,17 +187,9 @@ impl Sink<'_> {
         debug_assert!(done.is_ok(), "a vector takes every byte");
     }
 
-    /// What [`put`](Sink::put) does, without a detour.
+    /// What [`put`](Sink::put) does with a byte, without a detour.
     fn byte(&mut self, byte: u8) {
         self.0.push(byte);
-    }
-
-    /// What [`put`](Sink::put) does, without a detour for the numbers that take one byte: nearly all.
-    fn number(&mut self, number: u64) {
-        match u8::try_from(number) {
-            Ok(small @ ..=250) => self.byte(small),
-            _ => self.put(number),
-        }
     }
 }
 
@@ -375,7 +367,7 @@ impl Wire for u64 {
     const LEAST: usize = 1;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        sink.number(*self);
+        sink.put(*self);
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
@@ -446,7 +438,7 @@ impl<T: Wire> Wire for Vec<T> {
 }
 
 fn put_list<T: Wire>(list: &[T], sink: &mut Sink<'_>) {
-    sink.number(list.len() as u64);
+    sink.put(list.len() as u64);
     for value in list {
         value.put(sink);
     }
