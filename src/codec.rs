@@ -109,7 +109,7 @@ pub fn encode_frame(cluster: ClusterId, from: NodeId, to: NodeId, messages: &[Me
 /// Appends the frame of one packet to `bytes`. See [`encode_frame`].
 pub fn encode_frame_into(bytes: &mut Vec<u8>, cluster: ClusterId, from: NodeId, to: NodeId, messages: &[Message]) {
     let mut sink = Sink(bytes);
-    sink.put(FRAME_VERSION);
+    sink.byte(FRAME_VERSION);
     cluster.put(&mut sink);
     from.put(&mut sink);
     to.put(&mut sink);
@@ -137,10 +137,15 @@ pub fn decode_frame(frame: &[u8], cluster: ClusterId, me: NodeId) -> Result<Fram
 /// The bytes of `record`.
 pub fn encode_record(record: &Record) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut sink = Sink(&mut bytes);
-    sink.put(RECORD_VERSION);
-    record.put(&mut sink);
+    encode_record_into(&mut bytes, record);
     bytes
+}
+
+/// Appends `record` to `bytes`. See [`encode_record`].
+pub fn encode_record_into(bytes: &mut Vec<u8>, record: &Record) {
+    let mut sink = Sink(bytes);
+    sink.byte(RECORD_VERSION);
+    record.put(&mut sink);
 }
 
 /// The record that [`encode_record`] made exactly these bytes of.
@@ -156,8 +161,13 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
 /// the keys of one kind share their first byte, those of one kind and origin the first nine.
 pub fn encode_key(key: &Key) -> Vec<u8> {
     let mut bytes = Vec::new();
-    key.put(&mut Sink(&mut bytes));
+    encode_key_into(&mut bytes, key);
     bytes
+}
+
+/// Appends `key` to `bytes`. See [`encode_key`].
+pub fn encode_key_into(bytes: &mut Vec<u8>, key: &Key) {
+    key.put(&mut Sink(bytes));
 }
 
 /// The key that [`encode_key`] made exactly these bytes of.
@@ -175,6 +185,11 @@ impl Sink<'_> {
     fn put<T: bincode::Encode>(&mut self, value: T) {
         let done = bincode::encode_into_writer(value, &mut *self, CONFIG);
         debug_assert!(done.is_ok(), "a vector takes every byte");
+    }
+
+    /// What [`put`](Sink::put) does with a byte, without a detour.
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
     }
 }
 
@@ -279,7 +294,7 @@ macro_rules! tagged {
             fn put(&self, sink: &mut Sink<'_>) {
                 match self {
                     $(Self::$variant $(($value))? $({ $($field),+ })? => {
-                        sink.put::<u8>($tag);
+                        sink.byte($tag);
                         $($value.put(sink);)?
                         $($($field.put(sink);)+)?
                     })+
@@ -389,7 +404,7 @@ impl<T: Wire> Wire for Option<T> {
     const LEAST: usize = 1;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        sink.put(u8::from(self.is_some()));
+        sink.byte(u8::from(self.is_some()));
         if let Some(value) = self {
             value.put(sink);
         }
@@ -470,7 +485,7 @@ impl Wire for Key {
             Self::ResourceManager(tx) => (5, Some(tx)),
             Self::Retired(tx) => (6, Some(tx)),
         };
-        sink.put(tag);
+        sink.byte(tag);
         if let Some(tx) = tx {
             sink.put(tx.origin.0.to_be_bytes());
             sink.put(tx.seq.to_be_bytes());

@@ -1,11 +1,14 @@
 //! The contract of effects as types: no send and no decision can be seen before the writes ahead of it are durable.
 
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU8, Ordering};
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    mem,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use crate::{
     NodeId,
-    effect::{Effect, EffectOf, Machine},
+    effect::{Effect, Machine},
 };
 
 /// The effects of any number of steps, given out in the order that keeps every promise.
@@ -40,7 +43,13 @@ use crate::{
 /// from its storage.
 #[derive(Debug)]
 pub struct Outbox<R, M, D> {
-    queue: VecDeque<Effect<R, M, D>>,
+    /// The sends and decisions ahead of the first record.
+    free: Released<M, D>,
+    records: Vec<R>,
+    /// The sends and decisions behind the first record.
+    waiting: Released<M, D>,
+    /// Room for the effects of one step. Empty between steps.
+    step: Vec<Effect<R, M, D>>,
     gate: Arc<AtomicU8>,
 }
 
@@ -88,14 +97,18 @@ struct Ticket {
 impl<R, M, D> Outbox<R, M, D> {
     /// An empty outbox.
     pub fn new() -> Self {
-        Self { queue: VecDeque::new(), gate: Arc::new(AtomicU8::new(OPEN)) }
+        Self {
+            free: Released::new(),
+            records: Vec::new(),
+            waiting: Released::new(),
+            step: Vec::new(),
+            gate: Arc::new(AtomicU8::new(OPEN)),
+        }
     }
 
     /// Appends one effect. A fenced outbox takes nothing more.
     pub fn push(&mut self, effect: Effect<R, M, D>) {
-        if !self.is_fenced() {
-            self.queue.push_back(effect);
-        }
+        self.extend([effect]);
     }
 
     /// Steps `machine` with `input` and appends its effects.
@@ -103,19 +116,20 @@ impl<R, M, D> Outbox<R, M, D> {
     where
         T: Machine<Record = R, Message = M, Decision = D>,
     {
-        let mut effects: Vec<EffectOf<T>> = Vec::new();
+        let mut effects = mem::take(&mut self.step);
         machine.step_into(input, &mut effects);
-        self.extend(effects);
+        self.extend(effects.drain(..));
+        self.step = effects;
     }
 
     /// Whether no effect is waiting to be taken.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.records.is_empty() && self.free.is_empty() && self.waiting.is_empty()
     }
 
     /// How many effects are waiting to be taken.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.records.len() + self.free.len() + self.waiting.len()
     }
 
     /// Whether a write has failed. The machine behind this outbox must be restored from its storage.
@@ -126,25 +140,25 @@ impl<R, M, D> Outbox<R, M, D> {
     /// Takes all that has gathered, to be written. `None` if that is nothing, while a [`Pending`] is out, and for
     /// good once the outbox is fenced.
     pub fn take(&mut self) -> Option<Pending<R, M, D>> {
-        if self.queue.is_empty()
-            || self.gate.compare_exchange(OPEN, WRITING, Ordering::AcqRel, Ordering::Acquire).is_err()
-        {
+        if self.is_empty() || self.gate.compare_exchange(OPEN, WRITING, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return None;
         }
         let ticket = Ticket { gate: Arc::clone(&self.gate), redeemed: false };
-        let mut records = Vec::new();
-        let waiting = Released::sorted(self.queue.drain(..), &mut records);
+        // The next batch will be about as large.
+        let room = Vec::with_capacity(self.records.len());
+        let records = mem::replace(&mut self.records, room);
+        let mut waiting = self.free.take();
+        waiting.append(self.waiting.take());
         Some(Pending { records, waiting, ticket })
     }
 
     /// Takes what may leave at once: the sends and decisions ahead of the first record. `None` if that is nothing,
     /// while a [`Pending`] is out (they might depend on its records), and for good once the outbox is fenced.
     pub fn take_free(&mut self) -> Option<Released<M, D>> {
-        let free = self.queue.iter().take_while(|effect| !matches!(effect, Effect::Persist(_))).count();
-        if free == 0 || self.gate.load(Ordering::Acquire) != OPEN {
+        if self.free.is_empty() || self.gate.load(Ordering::Acquire) != OPEN {
             return None;
         }
-        Some(Released::sorted(self.queue.drain(..free), &mut Vec::new()))
+        Some(self.free.take())
     }
 }
 
@@ -156,8 +170,16 @@ impl<R, M, D> Default for Outbox<R, M, D> {
 
 impl<R, M, D> Extend<Effect<R, M, D>> for Outbox<R, M, D> {
     fn extend<I: IntoIterator<Item = Effect<R, M, D>>>(&mut self, effects: I) {
-        if !self.is_fenced() {
-            self.queue.extend(effects);
+        if self.is_fenced() {
+            return;
+        }
+        for effect in effects {
+            let behind = if self.records.is_empty() { &mut self.free } else { &mut self.waiting };
+            match effect {
+                Effect::Persist(record) => self.records.push(record),
+                Effect::Send { to, message } => behind.send(to, message),
+                Effect::Decide(decision) => behind.decisions.push(decision),
+            }
         }
     }
 }
@@ -194,21 +216,46 @@ impl<M, D> Released<M, D> {
         (self.packets, self.decisions)
     }
 
-    /// Parts effects into what is released and the records ahead of it.
-    fn sorted<R>(effects: impl Iterator<Item = Effect<R, M, D>>, records: &mut Vec<R>) -> Self {
-        let mut packets: Vec<Packet<M>> = Vec::new();
-        let mut decisions = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Persist(record) => records.push(record),
-                Effect::Decide(decision) => decisions.push(decision),
-                Effect::Send { to, message } => match packets.iter_mut().find(|packet| packet.to == to) {
-                    Some(packet) => packet.messages.push(message),
-                    None => packets.push(Packet { to, messages: alloc::vec![message] }),
-                },
+    fn new() -> Self {
+        Self { packets: Vec::new(), decisions: Vec::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.decisions.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.packets.iter().map(|packet| packet.messages.len()).sum::<usize>() + self.decisions.len()
+    }
+
+    fn take(&mut self) -> Self {
+        mem::replace(self, Self::new())
+    }
+
+    /// What is released with this, and after it.
+    fn append(&mut self, mut more: Self) {
+        if self.is_empty() {
+            *self = more;
+            return;
+        }
+        for packet in more.packets {
+            match self.packet(packet.to) {
+                Some(mine) => mine.messages.extend(packet.messages),
+                None => self.packets.push(packet),
             }
         }
-        Self { packets, decisions }
+        self.decisions.append(&mut more.decisions);
+    }
+
+    fn send(&mut self, to: NodeId, message: M) {
+        match self.packet(to) {
+            Some(packet) => packet.messages.push(message),
+            None => self.packets.push(Packet { to, messages: alloc::vec![message] }),
+        }
+    }
+
+    fn packet(&mut self, to: NodeId) -> Option<&mut Packet<M>> {
+        self.packets.iter_mut().find(|packet| packet.to == to)
     }
 }
 

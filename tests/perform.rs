@@ -9,7 +9,7 @@ use synod::{
         Transaction, Vote,
     },
     perform::{
-        Driver, DriverError, Handlers, NoResource, Progress, Resource,
+        Driver, DriverError, Handlers, NoResource, Progress, Resource, Storage,
         memory::{MemoryStorage, Network, Port, WriteFailed},
     },
 };
@@ -152,6 +152,36 @@ fn whatever_is_gathered_between_two_flushes_is_one_write() {
     assert_eq!(handlers.storage.writes(), before + 1);
     assert_eq!(handlers.storage.len(), 1 + 50);
     assert_eq!(network.packets(), 1, "fifty votes to one acceptor are one packet");
+}
+
+#[test]
+fn the_node_goes_on_while_a_batch_is_written_and_what_gathers_is_the_next_one() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    driver.receive(MANAGER, [prepare(1)]);
+    let first = driver.begin(&mut handlers).unwrap();
+    driver.receive(MANAGER, [prepare(2), prepare(3)]);
+    assert!(driver.begin(&mut handlers).is_none(), "one batch is out");
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!((handlers.storage.len(), network.packets()), (1, 0), "nothing more is written, and nothing is sent");
+
+    handlers.storage.persist(first.records()).unwrap();
+    driver.finish(first, &mut handlers);
+    assert_eq!((handlers.storage.len(), network.packets()), (2, 1));
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!((handlers.storage.len(), network.packets()), (4, 2));
+}
+
+#[test]
+fn a_batch_that_is_dropped_stops_the_driver() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    driver.receive(MANAGER, [prepare(1)]);
+    drop(driver.begin(&mut handlers).unwrap());
+    driver.receive(MANAGER, [prepare(2)]);
+    assert!(driver.begin(&mut handlers).is_none());
+    assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Fenced)));
+    assert_eq!(network.packets(), 0);
 }
 
 #[test]

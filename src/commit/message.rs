@@ -192,15 +192,14 @@ impl Part {
     /// Shows every part to `take`. `Ok` if it takes any; otherwise why it refused the first one, or that some ballot is
     /// stale, for that gets an answer.
     pub(crate) fn any(parts: &[Self], mut take: impl FnMut(&Self) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        let mut verdict = None;
+        let (mut taken, mut refused) = (false, None);
         for part in parts {
-            verdict = match (verdict, take(part)) {
-                (Some(Ok(())), _) | (_, Ok(())) => Some(Ok(())),
-                (_, Err(Refusal::StaleBallot)) => Some(Err(Refusal::StaleBallot)),
-                (None, refused) => Some(refused),
-                (known, _) => known,
-            };
+            match take(part) {
+                Ok(()) => taken = true,
+                Err(Refusal::StaleBallot) => refused = Some(Refusal::StaleBallot),
+                Err(refusal) => refused = refused.or(Some(refusal)),
+            }
         }
-        verdict.unwrap_or(Err(Refusal::MalformedBundle))
+        if taken { Ok(()) } else { Err(refused.unwrap_or(Refusal::MalformedBundle)) }
     }
 }

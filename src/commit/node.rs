@@ -255,20 +255,19 @@ impl Node {
 
     /// Keeps back what is for another role here, and counts what is for the world. Returns whether anything is kept.
     fn keep_local(&mut self, start: usize, effects: &mut Vec<Effect>) -> bool {
-        let id = self.config.id;
-        let (mut writes, mut sends, mut decisions, mut local) = (0u64, 0u64, 0u64, false);
+        let (id, metrics, mut local) = (self.config.id, &mut self.common.metrics, false);
         for effect in effects.get(start..).unwrap_or_default() {
-            match effect {
-                Effect::Persist(_) => writes = writes.wrapping_add(1),
-                Effect::Send { to, .. } if *to == id => local = true,
-                Effect::Send { .. } => sends = sends.wrapping_add(1),
-                Effect::Decide(_) => decisions = decisions.wrapping_add(1),
-            }
+            let count = match effect {
+                Effect::Send { to, .. } if *to == id => {
+                    local = true;
+                    continue;
+                }
+                Effect::Send { .. } => &mut metrics.sends,
+                Effect::Persist(_) => &mut metrics.writes,
+                Effect::Decide(_) => &mut metrics.decisions,
+            };
+            *count = count.saturating_add(1);
         }
-        let metrics = &mut self.common.metrics;
-        metrics.writes = metrics.writes.saturating_add(writes);
-        metrics.sends = metrics.sends.saturating_add(sends);
-        metrics.decisions = metrics.decisions.saturating_add(decisions);
         if local {
             let local = effects.extract_if(start.., |effect| matches!(effect, Effect::Send { to, .. } if *to == id));
             self.local.extend(local.filter_map(|effect| match effect {

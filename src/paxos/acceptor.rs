@@ -98,7 +98,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         if ballot.node != from || ballot.is_initial() {
             return Err(Refusal::NotYourBallot);
         }
-        if self.state.promised > Some(ballot) { Err(Refusal::StaleBallot) } else { Ok(()) }
+        if self.is_stale(ballot) { Err(Refusal::StaleBallot) } else { Ok(()) }
     }
 
     /// Why phase 2a would be refused.
@@ -110,13 +110,18 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         if ballot.node != from || (ballot.is_initial() && !owned()) {
             return Err(Refusal::NotYourBallot);
         }
-        if promised > Some(ballot) {
+        if self.is_stale(ballot) {
             return Err(Refusal::StaleBallot);
         }
         match &self.state.accepted {
             Some((at, other)) if *at == ballot && other != value => Err(Refusal::SecondValue),
             _ => Ok(()),
         }
+    }
+
+    #[inline]
+    fn is_stale(&self, ballot: Ballot) -> bool {
+        self.state.promised.is_some_and(|promised| ballot < promised)
     }
 
     /// Takes a request and says what to write and to reply.

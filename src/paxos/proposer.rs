@@ -147,19 +147,10 @@ impl<V: Clone + PartialEq> Proposer<V> {
                 None => Err(Refusal::RoundsUsedUp),
             },
             Input::Receive { from, message } => {
-                self.under_way()?.check(&self.config.acceptors, *from, message)?;
+                let Stage::Trying(attempt) = &self.stage else { return Err(Refusal::OtherBallot) };
+                attempt.check(&self.config.acceptors, *from, message)?;
                 self.check_proposer(message)
             }
-        }
-    }
-
-    /// The attempt that an answer could be about.
-    #[inline]
-    fn under_way(&self) -> Result<&Attempt<V>, Refusal> {
-        match &self.stage {
-            Stage::Trying(attempt) => Ok(attempt),
-            Stage::Idle => Err(Refusal::OtherBallot),
-            Stage::Decided(_) => Err(Refusal::AlreadyDecided),
         }
     }
 
@@ -173,14 +164,17 @@ impl<V: Clone + PartialEq> Proposer<V> {
 
     #[inline]
     fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) -> Result<(), Refusal> {
-        self.under_way()?;
-        let Stage::Trying(attempt) = &mut self.stage else { return Ok(()) };
+        let attempt = match &mut self.stage {
+            Stage::Trying(attempt) => attempt,
+            Stage::Idle => return Err(Refusal::OtherBallot),
+            Stage::Decided(_) => return Err(Refusal::AlreadyDecided),
+        };
         let acceptors = &self.config.acceptors;
         match message {
             Message::Promise { ballot, accepted } => {
                 let voice = attempt.check_promise(acceptors, from, ballot, accepted.as_ref())?;
                 if let Some(value) = attempt.promise(acceptors, voice, accepted, self.own.as_ref()) {
-                    self.send(Message::Accept { ballot, value }, effects);
+                    self.send(|| Message::Accept { ballot, value: value.clone() }, effects);
                 }
             }
             Message::Accepted { ballot, value } => {
@@ -209,7 +203,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
         self.record.round = ballot.round;
         effects.push(Effect::Persist(self.record.clone()));
         self.stage = Stage::Trying(Attempt::prepare(ballot));
-        self.send(Message::Prepare { ballot }, effects);
+        self.send(|| Message::Prepare { ballot }, effects);
     }
 
     /// Starts at the initial ballot, from phase 2.
@@ -218,7 +212,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
         self.record.initial = Some(value.clone());
         effects.push(Effect::Persist(self.record.clone()));
         self.stage = Stage::Trying(Attempt::accept(ballot, value.clone()));
-        self.send(Message::Accept { ballot, value }, effects);
+        self.send(|| Message::Accept { ballot, value: value.clone() }, effects);
     }
 
     /// Whether the initial ballot is this proposer's and still unused.
@@ -239,9 +233,10 @@ impl<V: Clone + PartialEq> Proposer<V> {
         self.seen.map_or(used, |seen| seen.max(used)).next_above(self.config.id)
     }
 
-    fn send(&self, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) {
+    #[inline]
+    fn send(&self, message: impl Fn() -> Message<V>, effects: &mut Vec<EffectOf<Self>>) {
         let everyone = self.config.acceptors.nodes();
-        effects.extend(everyone.map(|to| Effect::Send { to, message: message.clone() }));
+        effects.extend(everyone.map(|to| Effect::Send { to, message: message() }));
     }
 }
 

@@ -1,17 +1,62 @@
 //! The loop around one node: inputs in, one write, then messages and decisions out.
 
-use alloc::vec::Vec;
-
 use super::{Progress, Resource, Storage, Transport};
 use crate::{
-    NodeId, Outbox, Refusal, Released, RestoreError, TxId,
+    NodeId, Outbox, Pending, Refusal, Released, RestoreError, TxId,
     commit::{Config, Decision, Input, Message, Node, Record},
 };
+
+/// A node's records that are to be written as one, and behind them what waits for that.
+pub type Batch = Pending<Record, Message, Decision>;
 
 /// A node and what it has yet to have carried out.
 ///
 /// [`push`](Driver::push) steps the node at once and keeps what follows; [`flush`](Driver::flush) carries it out. What
 /// a [`Resource`] answers is stepped in turn and waits for the next flush, so that one flush is one write at most.
+///
+/// A flush has two halves, [`begin`](Driver::begin) and [`finish`](Driver::finish). With the write between them on
+/// another thread, the node goes on stepping meanwhile, and all that gathers is the next batch:
+///
+/// ```
+/// # use synod::{NodeId, Quorums, TxId, commit::*, perform::{memory::MemoryStorage, NoResource}};
+/// use std::{sync::mpsc, thread};
+/// use synod::perform::{Batch, Driver, Handlers, Storage};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([NodeId(1)])?, [NodeId(1)])?;
+/// # let config = Config::new(cluster, NodeId(2), 0);
+/// # let prepare = |seq| {
+/// #     let transaction = Transaction::new(TxId { origin: NodeId(1), seq }, [NodeId(2), NodeId(3)], []).unwrap();
+/// #     Input::Receive { from: NodeId(1), message: Message::Prepare { transaction } }
+/// # };
+/// # let mut storage = MemoryStorage::new();
+/// let mut driver = Driver::create(config, &mut storage)?;
+/// # let records = storage.records();
+/// let mut handlers = Handlers { storage: (), transport: Vec::new(), resource: NoResource };
+/// let (to_disk, batches) = mpsc::channel::<Batch>();
+/// let (to_loop, written) = mpsc::channel();
+/// let disk = thread::spawn(move || {
+///     # let mut storage = MemoryStorage::with_records(records);
+///     for batch in batches {
+///         // A batch that could not be written is dropped, which fences the driver.
+///         if storage.persist(batch.records()).is_err() || to_loop.send(batch).is_err() {
+///             return;
+///         }
+///     }
+/// });
+///
+/// driver.push(prepare(1));
+/// if let Some(batch) = driver.begin(&mut handlers) {
+///     to_disk.send(batch)?;
+///     driver.push(prepare(2)); // while the first batch is written
+///     driver.finish(written.recv()?, &mut handlers);
+/// }
+/// # drop(to_disk);
+/// # disk.join().unwrap();
+/// # assert!(!driver.is_fenced() && !driver.is_idle());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Driver {
     node: Node,
@@ -68,8 +113,11 @@ impl Driver {
         let (node, effects) = Node::create(config);
         let mut driver = Self { node, outbox: Outbox::new() };
         driver.outbox.extend(effects);
-        // It has said and decided nothing yet.
-        let _ = driver.write(storage)?;
+        if let Some(batch) = driver.outbox.take() {
+            storage.persist(batch.records()).map_err(DriverError::Write)?;
+            // It has said and decided nothing yet.
+            let _ = batch.persisted();
+        }
         Ok(driver)
     }
 
@@ -119,7 +167,7 @@ impl Driver {
         }
     }
 
-    /// Whether there is nothing to carry out.
+    /// Whether there is nothing to carry out, but for what a batch holds that is out.
     pub fn is_idle(&self) -> bool {
         self.outbox.is_empty()
     }
@@ -135,29 +183,30 @@ impl Driver {
         if self.is_fenced() {
             return Err(DriverError::Fenced);
         }
-        // What waits for no write may go first; a vote that it asks for can then be part of this very write.
-        while let Some(released) = self.outbox.take_free() {
-            self.carry_out(released, handlers);
-        }
-        if let Some(released) = self.write(handlers)? {
-            self.carry_out(released, handlers);
+        if let Some(batch) = self.begin(handlers) {
+            // A batch that could not be written is dropped, which fences the outbox.
+            handlers.persist(batch.records()).map_err(DriverError::Write)?;
+            self.finish(batch, handlers);
         }
         Ok(())
     }
 
-    /// Writes what waits, and gets what may be carried out then.
-    fn write<S: Storage>(
-        &mut self,
-        storage: &mut S,
-    ) -> Result<Option<Released<Message, Decision>>, DriverError<S::Error>> {
-        let Some(pending) = self.outbox.take() else { return Ok(None) };
-        match storage.persist(pending.records()) {
-            Ok(()) => Ok(Some(pending.persisted())),
-            Err(error) => {
-                pending.failed();
-                Err(DriverError::Write(error))
-            }
+    /// Carries out what waits for no write, and gives out the rest to be written. `None` if that is nothing, while a batch
+    /// is out (so that a flush does nothing either), and for good once a write has failed.
+    ///
+    /// Once all its records are durable, the batch comes back to [`finish`](Driver::finish). Otherwise, drop it: nothing
+    /// of what waits for them may happen, and the driver does nothing more.
+    pub fn begin<H: Transport + Resource>(&mut self, handlers: &mut H) -> Option<Batch> {
+        // What waits for no write may go first; a vote that it asks for can then be part of this very write.
+        while let Some(released) = self.outbox.take_free() {
+            self.carry_out(released, handlers);
         }
+        self.outbox.take()
+    }
+
+    /// Carries out what waited for `batch`, all of whose records are durable now.
+    pub fn finish<H: Transport + Resource>(&mut self, batch: Batch, handlers: &mut H) {
+        self.carry_out(batch.persisted(), handlers);
     }
 
     fn carry_out<H: Transport + Resource>(&mut self, released: Released<Message, Decision>, handlers: &mut H) {
@@ -165,9 +214,10 @@ impl Driver {
         for packet in packets {
             handlers.send(packet);
         }
-        let answers: Vec<Input> = decisions.into_iter().filter_map(|decision| decide(decision, handlers)).collect();
-        for answer in answers {
-            self.push(answer);
+        for decision in decisions {
+            if let Some(answer) = decide(decision, handlers) {
+                self.push(answer);
+            }
         }
     }
 }

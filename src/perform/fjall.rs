@@ -4,7 +4,6 @@
 //! there as a whole or not at all, and it is there if [`Storage::persist`] has returned.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -14,7 +13,10 @@ use std::{
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
 use super::Storage;
-use crate::{codec, commit::Record};
+use crate::{
+    codec,
+    commit::{Key, Record},
+};
 
 /// The keyspace that [`FjallStorage::open`] uses.
 pub const KEYSPACE: &str = "synod";
@@ -87,13 +89,20 @@ impl FjallStorage {
         add: impl FnOnce(&mut OwnedWriteBatch),
     ) -> Result<(), FjallError> {
         // A batch has one sequence number: of two writes to one key fjall may keep either, so only the last one goes in.
-        let last: BTreeMap<_, _> = records.iter().map(|record| (record.key(), record)).collect();
-        let mut batch = self.database.batch().durability(Some(self.mode));
+        let mut sorted: Vec<(Key, &Record)> = records.iter().map(|record| (record.key(), record)).collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        let last = sorted.chunk_by(|one, next| one.0 == next.0).filter_map(<[_]>::last);
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), sorted.len()).durability(Some(self.mode));
+        let (mut bytes_of_key, mut bytes) = (Vec::new(), Vec::new());
         for (key, record) in last {
+            bytes_of_key.clear();
+            codec::encode_key_into(&mut bytes_of_key, key);
             if record.is_tombstone() {
-                batch.remove(&self.records, codec::encode_key(&key));
+                batch.remove(&self.records, bytes_of_key.as_slice());
             } else {
-                batch.insert(&self.records, codec::encode_key(&key), codec::encode_record(record));
+                bytes.clear();
+                codec::encode_record_into(&mut bytes, record);
+                batch.insert(&self.records, bytes_of_key.as_slice(), bytes.as_slice());
             }
         }
         add(&mut batch);

@@ -2,7 +2,8 @@
 //!
 //! A caller's event loop gathers inputs with [`Driver::push`] and [`Driver::receive`], then calls [`Driver::flush`]: all
 //! that was gathered becomes durable in *one* write (group commit), and only then are its messages sent and its
-//! decisions carried out. The driver has no thread, no clock and no queue of its own; it fits into any loop.
+//! decisions carried out. The driver has no thread, no clock and no queue of its own; it fits into any loop, and its node
+//! can go on while another thread writes ([`Driver::begin`]).
 //!
 //! ```
 //! use synod::{NodeId, Quorums, TxId, commit::*, perform::{Driver, Handlers, memory::{MemoryStorage, Network}}};
@@ -56,7 +57,7 @@ pub mod tokio;
 
 use alloc::vec::Vec;
 
-pub use driver::{Driver, DriverError, Start};
+pub use driver::{Batch, Driver, DriverError, Start};
 
 use crate::{
     Packet, TxId,

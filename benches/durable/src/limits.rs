@@ -5,15 +5,18 @@ use std::{
     fs::File,
     io::{Seek, SeekFrom, Write},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Context, Result};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use synod::{
     codec,
     commit::Record,
     perform::fjall::{FjallStorage, KEYSPACE},
 };
+
+use crate::lane::{Back, Front};
 
 /// A key, and its value unless it is removed.
 type Entry = (Vec<u8>, Option<Vec<u8>>);
@@ -48,6 +51,7 @@ impl Batch {
 pub struct Store {
     database: Database,
     keyspace: Keyspace,
+    next: Option<OwnedWriteBatch>,
 }
 
 impl Store {
@@ -59,19 +63,7 @@ impl Store {
     pub fn of(storage: &FjallStorage) -> Result<Self> {
         let database = storage.database().clone();
         let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
-        Ok(Self { database, keyspace })
-    }
-
-    /// One durable commit.
-    pub fn write(&mut self, batch: &Batch) -> Result<()> {
-        let mut writes = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for (key, value) in &batch.entries {
-            match value {
-                Some(value) => writes.insert(&self.keyspace, key.as_slice(), value.as_slice()),
-                None => writes.remove(&self.keyspace, key.as_slice()),
-            }
-        }
-        Ok(writes.commit()?)
+        Ok(Self { database, keyspace, next: None })
     }
 
     /// All that it holds.
@@ -81,6 +73,38 @@ impl Store {
             Ok((key.to_vec(), value.to_vec()))
         };
         self.keyspace.iter().map(entry).collect()
+    }
+}
+
+impl Front for Store {
+    type Load = Arc<Batch>;
+    type Batch = Option<OwnedWriteBatch>;
+
+    fn prepare(&mut self, batch: Arc<Batch>) {
+        let writes = OwnedWriteBatch::with_capacity(self.database.clone(), batch.records());
+        let writes = self.next.insert(writes.durability(Some(PersistMode::SyncAll)));
+        for (key, value) in &batch.entries {
+            match value {
+                Some(value) => writes.insert(&self.keyspace, key.as_slice(), value.as_slice()),
+                None => writes.remove(&self.keyspace, key.as_slice()),
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Option<OwnedWriteBatch> {
+        self.next.take()
+    }
+
+    fn finish(&mut self, _: Option<OwnedWriteBatch>) {}
+}
+
+/// One durable commit.
+pub struct Commit;
+
+impl Back<Option<OwnedWriteBatch>> for Commit {
+    fn write(&mut self, batch: Option<OwnedWriteBatch>) -> Result<Option<OwnedWriteBatch>> {
+        batch.context("there is nothing to write")?.commit()?;
+        Ok(None)
     }
 }
 
@@ -104,15 +128,37 @@ impl Disk {
         file.rewind()?;
         Ok(Self { file, at: 0 })
     }
+}
 
-    /// One fdatasync.
-    pub fn append(&mut self, batch: &Batch) -> Result<()> {
-        if self.at + batch.bytes() as u64 > ROOM {
+/// One fdatasync.
+impl Back<Option<Arc<Batch>>> for Disk {
+    fn write(&mut self, batch: Option<Arc<Batch>>) -> Result<Option<Arc<Batch>>> {
+        let bytes = &batch.as_ref().context("there is nothing to write")?.bytes;
+        if self.at + bytes.len() as u64 > ROOM {
             self.at = self.file.seek(SeekFrom::Start(0))?;
         }
-        self.file.write_all(&batch.bytes)?;
+        self.file.write_all(bytes)?;
         self.file.sync_data()?;
-        self.at += batch.bytes() as u64;
-        Ok(())
+        self.at += bytes.len() as u64;
+        Ok(batch)
     }
+}
+
+/// Bytes as they are.
+#[derive(Default)]
+pub struct Ready(Option<Arc<Batch>>);
+
+impl Front for Ready {
+    type Load = Arc<Batch>;
+    type Batch = Option<Arc<Batch>>;
+
+    fn prepare(&mut self, batch: Arc<Batch>) {
+        self.0 = Some(batch);
+    }
+
+    fn begin(&mut self) -> Option<Arc<Batch>> {
+        self.0.take()
+    }
+
+    fn finish(&mut self, _: Option<Arc<Batch>>) {}
 }

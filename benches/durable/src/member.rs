@@ -1,42 +1,58 @@
 //! A node and its driver, on any storage.
 
-use std::{convert::Infallible, error::Error};
+use std::convert::Infallible;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use synod::{
     Packet, TxId,
     commit::{Config, Input, Message, Record, Transaction, Vote},
-    perform::{Driver, Handlers, Progress, Resource, Storage},
+    perform::{Batch, Driver, Handlers, Progress, Resource, Storage, fjall::FjallStorage},
 };
 
-/// A real node, through the library's own loop.
-pub struct Member<S> {
+use crate::lane::{Back, Front};
+
+/// A real node, through the library's own loop. Its storage is elsewhere.
+pub struct Member {
     driver: Driver,
-    handlers: Handlers<S, Vec<Packet<Message>>, Ready>,
+    handlers: Handlers<(), Vec<Packet<Message>>, Ready>,
 }
 
-impl<S: Storage<Error: Error + Send + Sync>> Member<S> {
-    pub fn new(config: Config, mut storage: S) -> Result<Self> {
-        let driver = Driver::create(config, &mut storage)?;
-        Ok(Self { driver, handlers: Handlers { storage, transport: Vec::new(), resource: Ready } })
+impl Member {
+    pub fn new<S: Storage<Error: Send + Sync>>(config: Config, storage: &mut S) -> Result<Self> {
+        let driver = Driver::create(config, storage)?;
+        Ok(Self { driver, handlers: Handlers { storage: (), transport: Vec::new(), resource: Ready } })
     }
 
-    /// Takes inputs. All that follows from them is durable when this returns, and its messages are ready to be sent.
-    pub fn take(&mut self, inputs: Vec<Input>) -> Result<()> {
+    /// Loses the messages that are ready to be sent, and says how many there were. There must be nothing else to do.
+    pub fn lose_messages(&mut self) -> Result<usize> {
+        ensure!(self.driver.is_idle(), "a batch has left something over");
+        Ok(self.handlers.transport.drain(..).map(|packet| packet.messages.len()).sum())
+    }
+}
+
+impl Front for Member {
+    type Load = Vec<Input>;
+    type Batch = Option<Batch>;
+
+    fn prepare(&mut self, inputs: Vec<Input>) {
         inputs.into_iter().for_each(|input| self.driver.push(input));
-        while !self.driver.is_idle() {
-            self.driver.flush(&mut self.handlers)?;
+    }
+
+    fn begin(&mut self) -> Option<Batch> {
+        self.driver.begin(&mut self.handlers)
+    }
+
+    fn finish(&mut self, batch: Option<Batch>) {
+        if let Some(batch) = batch {
+            self.driver.finish(batch, &mut self.handlers);
         }
-        Ok(())
     }
+}
 
-    /// Loses the messages that are ready to be sent, and says how many there were.
-    pub fn lose_messages(&mut self) -> usize {
-        self.handlers.transport.drain(..).map(|packet| packet.messages.len()).sum()
-    }
-
-    pub fn storage(&mut self) -> &mut S {
-        &mut self.handlers.storage
+impl Back<Option<Batch>> for FjallStorage {
+    fn write(&mut self, batch: Option<Batch>) -> Result<Option<Batch>> {
+        self.persist(batch.as_ref().context("there is nothing to write")?.records())?;
+        Ok(batch)
     }
 }
 
@@ -53,9 +69,9 @@ impl Resource for Ready {
     }
 }
 
-/// Takes note of the batch that is written.
+/// Takes note of the batches that are written.
 #[derive(Default)]
-pub struct Noted(pub Option<Vec<Record>>);
+pub struct Noted(pub Vec<Vec<Record>>);
 
 impl Storage for Noted {
     type Error = Infallible;
@@ -65,7 +81,14 @@ impl Storage for Noted {
     }
 
     fn persist(&mut self, records: &[Record]) -> Result<(), Infallible> {
-        assert!(self.0.replace(records.into()).is_none(), "a batch is written at once");
+        self.0.push(records.into());
         Ok(())
+    }
+}
+
+impl Back<Option<Batch>> for Noted {
+    fn write(&mut self, batch: Option<Batch>) -> Result<Option<Batch>> {
+        self.persist(batch.as_ref().context("there is nothing to write")?.records())?;
+        Ok(batch)
     }
 }

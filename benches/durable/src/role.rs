@@ -50,8 +50,7 @@ impl Role {
     }
 
     /// What comes in for these transactions in one phase, and then the time.
-    pub fn inputs(self, phase: Phase, numbers: Range<u64>) -> Vec<Input> {
-        let now = Input::Tick(Time(numbers.end));
+    pub fn inputs(self, phase: Phase, numbers: Range<u64>, now: Time) -> Vec<Input> {
         let each = |say: fn(u64) -> Message| {
             numbers.clone().map(move |number| Input::Receive { from: MANAGER, message: say(number) })
         };
@@ -63,7 +62,7 @@ impl Role {
             (Phase::Outcome, _) => each(committed).collect(),
             (Phase::Retirement, _) => each(retired).collect(),
         };
-        inputs.push(now);
+        inputs.push(Input::Tick(now));
         inputs
     }
 }

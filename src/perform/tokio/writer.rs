@@ -13,13 +13,7 @@ use ::tokio::{
 use tracing::debug_span;
 
 use super::Cause;
-use crate::{
-    Pending,
-    commit::{Decision, Message, Record},
-    perform::Storage,
-};
-
-pub(super) type Batch = Pending<Record, Message, Decision>;
+use crate::perform::{Batch, Storage};
 
 /// A storage, here or away writing.
 #[derive(Debug)]

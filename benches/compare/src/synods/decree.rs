@@ -67,25 +67,23 @@ impl Synod {
         let Decree { proposer, acceptors, asked, chosen } = &mut self.decrees[decree];
         mem::swap(asked, &mut self.asked);
         let busy = !self.asked.is_empty();
-        for effect in &self.asked {
-            match *effect {
+        for effect in self.asked.drain(..) {
+            match effect {
                 Effect::Persist(_) => {}
                 Effect::Decide(value) => *chosen = Some(value),
                 Effect::Send { to, message } => {
                     let input = Input::Receive { from: PROPOSER, message };
                     acceptors[to.0 as usize].step_into(input, &mut self.answers);
-                    self.messages += 1;
-                    for answer in &self.answers {
-                        if let Effect::Send { message, .. } = *answer {
+                    // It is answered.
+                    self.messages += 2;
+                    for answer in self.answers.drain(..) {
+                        if let Effect::Send { message, .. } = answer {
                             proposer.step_into(Input::Receive { from: to, message }, asked);
-                            self.messages += 1;
                         }
                     }
-                    self.answers.clear();
                 }
             }
         }
-        self.asked.clear();
         busy
     }
 }
