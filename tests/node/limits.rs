@@ -117,7 +117,10 @@ fn a_name_is_given_once_and_its_reservation_is_the_first_effect_of_the_next_step
             let effects = tm.step(Input::Inquire(tx));
             match effects.as_slice() {
                 [] => assert!(!matches!(number, 0 | 1_024), "{number} after {restart}"),
-                [Effect::Persist(Record::Sequence { reserved })] => assert!(tx.seq < *reserved),
+                [Effect::Persist(Record::Sequence { reserved })] => {
+                    assert!(matches!(number, 0 | 1_024), "{number} after {restart}");
+                    assert!(tx.seq < *reserved);
+                }
                 other => panic!("{other:?}"),
             }
         }
