@@ -131,6 +131,7 @@ fn a_node_drops_all_its_roles_in_the_write_that_adds_to_its_range_range_first() 
 fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_acknowledged_it() {
     let (mut tm, _) = completed(Committed);
     assert_eq!(tm.metrics().unacknowledged_ranges, KEEPERS.len());
+    assert_eq!(tm.unacknowledged_by(RMS[0]), 0);
     tm.step(Input::Tick(Time(0)));
     let noted = Message::RetiredNoted { range: TxRange::only(tx(1)) };
     let retired = say::retired(tx(1));
@@ -138,7 +139,9 @@ fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_ac
         let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
         let expected: Vec<_> = left.iter().map(|keeper| (*keeper, &retired)).collect();
         assert_eq!(say::sends(&effects), expected);
+        assert_eq!(tm.unacknowledged_by(left[0]), 1);
         assert_eq!(tm.step(say::from(left[0], noted.clone())), []);
+        assert_eq!(tm.unacknowledged_by(left[0]), 0);
     }
     assert_eq!(tm.metrics().unacknowledged_ranges, 0);
     assert_eq!(tm.deadline(), None);
