@@ -152,6 +152,11 @@ impl<R, M, D> Outbox<R, M, D> {
         Some(Pending { records, waiting, ticket })
     }
 
+    /// Whether `pending` is of this outbox.
+    pub fn owns(&self, pending: &Pending<R, M, D>) -> bool {
+        Arc::ptr_eq(&self.gate, &pending.ticket.gate)
+    }
+
     /// Takes what may leave at once: the sends and decisions ahead of the first record. `None` if that is nothing,
     /// while a [`Pending`] is out (they might depend on its records), and for good once the outbox is fenced.
     pub fn take_free(&mut self) -> Option<Released<M, D>> {

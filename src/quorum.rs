@@ -184,7 +184,7 @@ impl Quorums {
 
     /// The place of `node` in the configured order, if it is an acceptor.
     pub fn position(&self, node: NodeId) -> Option<usize> {
-        self.nodes().position(|member| member == node)
+        self.voice(node).map(|voice| voice.place)
     }
 
     /// The acceptors among `nodes`, as a set; others are left out.

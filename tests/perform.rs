@@ -166,10 +166,27 @@ fn the_node_goes_on_while_a_batch_is_written_and_what_gathers_is_the_next_one() 
     assert_eq!((handlers.storage.len(), network.packets()), (1, 0), "nothing more is written, and nothing is sent");
 
     handlers.storage.persist(first.records()).unwrap();
-    driver.finish(first, &mut handlers);
+    driver.finish(first, &mut handlers).unwrap();
     assert_eq!((handlers.storage.len(), network.packets()), (2, 1));
     driver.flush(&mut handlers).unwrap();
     assert_eq!((handlers.storage.len(), network.packets()), (4, 2));
+}
+
+#[test]
+fn a_batch_is_finished_by_its_own_driver_alone() {
+    let network = Network::new();
+    let mut members = [BRANCHES[0], BRANCHES[1]].map(|id| member(&network, id));
+    let batches = members.each_mut().map(|(driver, handlers)| {
+        driver.receive(MANAGER, [prepare(1)]);
+        driver.begin(handlers).unwrap()
+    });
+    let [(one, of_one), (other, of_other)] = &mut members;
+    let [batch, others] = batches;
+    let batch = other.finish(batch, of_other).unwrap_err();
+    assert_eq!(network.packets(), 0);
+    one.finish(batch, of_one).unwrap();
+    other.finish(others, of_other).unwrap();
+    assert_eq!(network.packets(), 2);
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Acceptor {
         }
         match seat {
             Seat::Gathered(gathered) if gathered != vote => Err(Refusal::SecondValue),
-            // Nothing is promised but the initial ballot, and nothing is accepted.
+            // Nothing is promised but the initial ballot, and nothing is accepted: a paxos acceptor would take it.
             Seat::Blank | Seat::Gathered(_) => Ok((place, seat)),
             Seat::Accepted(_) | Seat::Higher => {
                 let message = paxos::Message::Accept { ballot: Ballot::initial(from), value: vote };

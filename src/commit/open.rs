@@ -13,13 +13,14 @@ use crate::{NodeId, Refusal, TxId};
 
 /// A transaction that is not over, as one node sees it.
 // What a message to an acceptor looks at lies together: where a million are open, each further place is a missed cache.
+// So a process with one role has room for another that it does not play.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct Open {
     /// The transaction's own, where it is found without another look at memory.
     pub(crate) id: TxId,
     pub(crate) transaction: Transaction,
-    /// Few nodes are transaction managers, of few transactions each.
+    /// Apart, for it is the largest, and of the nodes of a cluster few need it.
     pub(crate) tm: Option<Box<Playing<TransactionManager>>>,
     pub(crate) acceptor: Option<Playing<Acceptor>>,
     /// When the node first saw it, as the first tick after that said.
@@ -258,9 +259,11 @@ impl Open {
             Role::Acceptor => self.acceptor.as_mut().map(|acceptor| acceptor.timeout(due, timers, effects)),
             Role::ResourceManager => self.rm.as_mut().map(|rm| rm.timeout(due, timers, effects)),
             Role::TransactionManager => self.tm.as_mut().map(|tm| {
-                tm.timeout(due, timers, effects);
-                give_round(tm, rounds, metrics, effects);
-                tm.arm(timers)
+                let unstarted = tm.timeout(due, timers, effects);
+                if unstarted {
+                    give_round(tm, rounds, metrics, effects);
+                }
+                unstarted
             }),
         };
         self.note(unstarted.unwrap_or(false), common);

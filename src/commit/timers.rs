@@ -1,4 +1,7 @@
 //! Time-outs of many transactions, in order of time: a tick costs what is due, and no more.
+//!
+//! To cancel a timer is to count it out. It stays where it is, and whoever is told that a timer has ended looks whether it
+//! still waits for that. Once most timers are cancelled, a tick sweeps them out.
 
 use alloc::{
     collections::{BTreeMap, VecDeque, btree_map::Entry},
@@ -20,8 +23,6 @@ pub(crate) enum Role {
 }
 
 /// What is waited for, by transaction and role. A timer that was armed between two ticks starts at the next one.
-///
-/// To cancel a timer is to count it out: who is told that a timer has ended looks whether it still waits for that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Timers {
     /// By the moment at which they end. None is all cancelled.
@@ -33,8 +34,8 @@ pub(crate) struct Timers {
     armed: VecDeque<TxId>,
 }
 
-/// Timers that end at one moment.
-#[derive(Clone, Debug, Default)]
+/// Timers that end at one moment. One that was cancelled and started again is there twice.
+#[derive(Clone, Debug)]
 struct Batch {
     timers: Vec<(TxId, Role)>,
     cancelled: usize,
@@ -52,7 +53,11 @@ impl Timers {
     }
 
     pub(crate) fn start(&mut self, due: Time, tx: TxId, role: Role) {
-        self.started.entry(due).or_default().timers.push((tx, role));
+        match self.started.entry(due) {
+            Entry::Occupied(mut batch) => batch.get_mut().timers.push((tx, role)),
+            // Where the unit of time is small, most are alone.
+            Entry::Vacant(place) => drop(place.insert(Batch { timers: alloc::vec![(tx, role)], cancelled: 0 })),
+        }
         self.entries = self.entries.saturating_add(1);
     }
 
@@ -77,7 +82,8 @@ impl Timers {
         }
     }
 
-    /// Drops cancelled timers once they are the greater part: all but those that are `current`.
+    /// Drops cancelled timers once they are the greater part: all but those that are `current`. No batch becomes empty, for
+    /// none is all cancelled.
     pub(crate) fn sweep(&mut self, current: impl Fn(Time, TxId, Role) -> bool) {
         if self.cancelled <= CLUTTER.saturating_add(self.entries / 2) {
             return;

@@ -179,7 +179,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
             }
             Message::Accepted { ballot, value } => {
                 let voice = attempt.check_accepted(acceptors, from, ballot, &value)?;
-                if attempt.accepted(acceptors, voice) {
+                if let Some(value) = attempt.accepted(acceptors, voice) {
                     self.stage = Stage::Decided(value.clone());
                     effects.push(Effect::Decide(value));
                 }
@@ -357,10 +357,11 @@ impl<V: Clone + PartialEq> Attempt<V> {
         Some(value)
     }
 
-    /// Counts a checked acceptance. Returns whether the value is chosen now.
+    /// Counts a checked acceptance. Returns the chosen value, if this was the one that was missing.
     #[inline]
-    fn accepted(&mut self, acceptors: &Quorums, acceptor: Voice) -> bool {
+    fn accepted(&mut self, acceptors: &Quorums, acceptor: Voice) -> Option<V> {
+        let AttemptPhase::Accept(value) = &self.phase else { return None };
         self.granted.add(acceptor);
-        acceptors.carries(Phase::Accept, self.granted)
+        acceptors.carries(Phase::Accept, self.granted).then(|| value.clone())
     }
 }

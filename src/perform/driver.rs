@@ -49,7 +49,7 @@ pub type Batch = Pending<Record, Message, Decision>;
 /// if let Some(batch) = driver.begin(&mut handlers) {
 ///     to_disk.send(batch)?;
 ///     driver.push(prepare(2)); // while the first batch is written
-///     driver.finish(written.recv()?, &mut handlers);
+///     driver.finish(written.recv()?, &mut handlers).expect("it is this driver's");
 /// }
 /// # drop(to_disk);
 /// # disk.join().unwrap();
@@ -178,7 +178,7 @@ impl Driver {
     }
 
     /// Carries out what waits, with one write at most. What follows from the resource's answers waits for the next
-    /// flush: until then the driver is not [idle](Driver::is_idle).
+    /// flush: until then the driver is not [idle](Driver::is_idle). While a batch is out, it does nothing.
     pub fn flush<H: Storage + Transport + Resource>(&mut self, handlers: &mut H) -> Result<(), DriverError<H::Error>> {
         if self.is_fenced() {
             return Err(DriverError::Fenced);
@@ -186,7 +186,7 @@ impl Driver {
         if let Some(batch) = self.begin(handlers) {
             // A batch that could not be written is dropped, which fences the outbox.
             handlers.persist(batch.records()).map_err(DriverError::Write)?;
-            self.finish(batch, handlers);
+            self.carry_out(batch.persisted(), handlers);
         }
         Ok(())
     }
@@ -204,9 +204,14 @@ impl Driver {
         self.outbox.take()
     }
 
-    /// Carries out what waited for `batch`, all of whose records are durable now.
-    pub fn finish<H: Transport + Resource>(&mut self, batch: Batch, handlers: &mut H) {
+    /// Carries out what waited for `batch`, all of whose records are durable now. An error if it is another driver's: then
+    /// it comes back as it was.
+    pub fn finish<H: Transport + Resource>(&mut self, batch: Batch, handlers: &mut H) -> Result<(), Batch> {
+        if !self.outbox.owns(&batch) {
+            return Err(batch);
+        }
         self.carry_out(batch.persisted(), handlers);
+        Ok(())
     }
 
     fn carry_out<H: Transport + Resource>(&mut self, released: Released<Message, Decision>, handlers: &mut H) {

@@ -10,17 +10,19 @@ use synod::{
 };
 
 const PROPOSER: NodeId = NodeId(9);
-const BALLOT: Ballot = Ballot { round: 2, node: PROPOSER };
+/// The first one that a proposer tries.
+const BALLOT: Ballot = Ballot { round: 1, node: PROPOSER };
 
 fn acceptor(c: &mut Criterion) {
     let (fresh, prepare) = (Acceptor::new(None), receive(PROPOSER, Message::Prepare { ballot: BALLOT }));
     let promised = after(fresh.clone(), [prepare]);
     let accepted = after(promised.clone(), [accept(BALLOT)]);
-    let lower = Ballot { round: 1, ..BALLOT };
-    step(c, "acceptor, prepare", &fresh, prepare);
-    step(c, "acceptor, accept", &promised, accept(BALLOT));
-    step(c, "acceptor, accept once more", &accepted, accept(BALLOT));
-    step(c, "acceptor, a ballot too low", &accepted, accept(lower));
+    let higher = Message::Prepare { ballot: Ballot { round: 2, ..BALLOT } };
+    let beyond = after(fresh.clone(), [receive(PROPOSER, higher)]);
+    step(c, "acceptor, prepare", &fresh, prepare, 2);
+    step(c, "acceptor, accept", &promised, accept(BALLOT), 2);
+    step(c, "acceptor, accept once more", &accepted, accept(BALLOT), 1);
+    step(c, "acceptor, a ballot too low", &beyond, accept(BALLOT), 1);
 }
 
 fn proposer(c: &mut Criterion) {
@@ -32,24 +34,25 @@ fn proposer(c: &mut Criterion) {
     let proposed = after(fresh.clone(), [propose]);
     let nearly_promised = after(proposed.clone(), [promise(0), promise(1)]);
     let nearly_chosen = after(nearly_promised.clone(), [promise(2), accepted(0), accepted(1)]);
-    step(c, "proposer, propose", &fresh, propose);
-    step(c, "proposer, first promise", &proposed, promise(0));
-    step(c, "proposer, last promise", &nearly_promised, promise(2));
-    step(c, "proposer, last accepted", &nearly_chosen, accepted(2));
+    step(c, "proposer, propose", &fresh, propose, 6);
+    step(c, "proposer, first promise", &proposed, promise(0), 0);
+    step(c, "proposer, last promise", &nearly_promised, promise(2), 5);
+    step(c, "proposer, last accepted", &nearly_chosen, accepted(2), 1);
 }
 
 fn learner(c: &mut Criterion) {
     let fresh = Learner::new(five());
     let nearly = after(fresh.clone(), [accepted(0), accepted(1)]);
-    step(c, "learner, first accepted", &fresh, accepted(0));
-    step(c, "learner, last accepted", &nearly, accepted(2));
+    step(c, "learner, first accepted", &fresh, accepted(0), 0);
+    step(c, "learner, last accepted", &nearly, accepted(2), 1);
 }
 
-/// Measures how `machine` takes `input`.
-fn step<M>(c: &mut Criterion, name: &str, machine: &M, input: Input<Value>)
+/// Measures how `machine` takes `input`, which has so many effects.
+fn step<M>(c: &mut Criterion, name: &str, machine: &M, input: Input<Value>, effects: usize)
 where
     M: Machine<Input = Input<Value>> + Clone,
 {
+    assert_eq!(machine.clone().step(input).len(), effects, "{name}");
     let blank = || (machine.clone(), Vec::with_capacity(8));
     c.bench_function(name, |bencher| {
         bencher.iter_batched_ref(blank, |(machine, effects)| machine.step_into(input, effects), BatchSize::SmallInput);

@@ -44,7 +44,7 @@ impl Front for Member {
 
     fn finish(&mut self, batch: Option<Batch>) {
         if let Some(batch) = batch {
-            self.driver.finish(batch, &mut self.handlers);
+            self.driver.finish(batch, &mut self.handlers).expect("it is this driver's");
         }
     }
 }

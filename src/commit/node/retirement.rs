@@ -139,7 +139,8 @@ impl Node {
     }
 
     pub(super) fn acknowledged(&mut self, from: NodeId, range: TxRange) {
-        if let Some(unacknowledged) = self.announced.get_mut(&from) {
+        // Who owes nothing has no news.
+        if let Some(unacknowledged) = self.announced.get_mut(&from).filter(|ranges| !ranges.is_empty()) {
             unacknowledged.remove(range);
             self.announcement.repetitions = 0;
         }

@@ -57,16 +57,16 @@ impl Synod {
         self.number += 1;
         let decree = &mut self.decrees[decree];
         decree.proposer = Proposer::new(self.config.clone());
-        decree.acceptors.fill(Acceptor::new(self.config.owner));
+        decree.acceptors.iter_mut().for_each(|acceptor| *acceptor = Acceptor::new(self.config.owner));
         decree.chosen = None;
         decree.proposer.step_into(Input::Propose(value(self.number)), &mut decree.asked);
     }
 
-    /// Carries out what the proposer of a decree asks for. Returns whether there was anything.
+    /// Carries out what the proposer of a decree asks for. Returns whether it asks for more.
     fn carry_out(&mut self, decree: usize) -> bool {
         let Decree { proposer, acceptors, asked, chosen } = &mut self.decrees[decree];
         mem::swap(asked, &mut self.asked);
-        let busy = !self.asked.is_empty();
+        let mut messages = 0;
         for effect in self.asked.drain(..) {
             match effect {
                 Effect::Persist(_) => {}
@@ -74,17 +74,18 @@ impl Synod {
                 Effect::Send { to, message } => {
                     let input = Input::Receive { from: PROPOSER, message };
                     acceptors[to.0 as usize].step_into(input, &mut self.answers);
-                    // It is answered.
-                    self.messages += 2;
+                    messages += 1;
                     for answer in self.answers.drain(..) {
                         if let Effect::Send { message, .. } = answer {
+                            messages += 1;
                             proposer.step_into(Input::Receive { from: to, message }, asked);
                         }
                     }
                 }
             }
         }
-        busy
+        self.messages += messages;
+        !asked.is_empty()
     }
 }
 
@@ -96,7 +97,13 @@ impl Subject for Synod {
             for decree in 0..self.decrees.len() {
                 self.propose(decree);
             }
-            while (0..self.decrees.len()).filter(|decree| self.carry_out(*decree)).count() > 0 {}
+            let mut busy = true;
+            while busy {
+                busy = false;
+                for decree in 0..self.decrees.len() {
+                    busy |= self.carry_out(decree);
+                }
+            }
             for (number, decree) in (first..).zip(&self.decrees) {
                 assert_eq!(decree.chosen, Some(value(number)));
             }
