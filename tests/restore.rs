@@ -355,8 +355,12 @@ fn ranges_that_overlap_after_a_torn_batch_are_merged() {
     }
     let scattered = [(4, 9), (1, 2), (3, 3), (5, 6), (8, 12), (20, 21)];
     let ranges = scattered.map(|(first, last)| Record::Retired(TxRange::new(tx(1).origin, first, last).unwrap()));
-    let node = restore(group.node(ALL), &[&[identity()], &ranges[..]].concat());
+    let mut node = restore(group.node(ALL), &[&[identity()], &ranges[..]].concat());
     let merged =
         [(1, 12), (20, 21)].map(|(first, last)| Record::Retired(TxRange::new(tx(1).origin, first, last).unwrap()));
     assert_eq!(node.snapshot()[1..], merged);
+    // The next step mends that on the disk: the range first.
+    let swallowed = [3, 4, 5, 8].map(|first| Record::Erased(Key::Retired(tx(first))));
+    let mended: Vec<_> = [&merged[..1], &swallowed].concat().into_iter().map(Effect::Persist).collect();
+    assert!(node.step(Input::Tick(Time(0))).starts_with(&mended));
 }

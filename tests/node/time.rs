@@ -226,6 +226,29 @@ fn waits_that_are_over_are_cleared_away_once_they_are_the_greater_part_and_not_b
     assert_eq!(rm.deadline(), None);
 }
 
+/// Where a transaction begins one wait after the other, too, only the last one stays.
+#[test]
+fn waits_that_gave_way_to_others_are_cleared_away_as_well() {
+    let timeouts = Timeouts { flush: 1, recover: 1, inquire: 100, repeat: 1, ceiling: 100 };
+    let mut acceptor = Node::create(config(&cluster().with_timeouts(timeouts).unwrap(), ACCEPTORS[0])).0;
+    let kept = |acceptor: &Node| catalogue::memory(acceptor).matches(", Acceptor)").count();
+    for seq in 1..=200 {
+        acceptor.step(say::from(RMS[0], say::vote(&transaction(seq), Vote::Aborted, TMS[0])));
+    }
+    acceptor.step(Input::Tick(Time(0)));
+    assert_eq!(kept(&acceptor), 200);
+    let after_ten = (0..200).map(|turn| {
+        for seq in 1..=10 {
+            acceptor.step(Input::Inquire(tx(turn % 20 * 10 + seq)));
+            acceptor.step(Input::Tick(Time(0)));
+        }
+        kept(&acceptor)
+    });
+    let after_ten: Vec<usize> = after_ten.collect();
+    assert!(after_ten.iter().all(|kept| *kept < 2_000));
+    assert!(after_ten[100..].iter().any(|kept| *kept <= 210));
+}
+
 /// Of transactions that come and go between two ticks the next tick would have nothing to do.
 #[test]
 fn what_is_over_before_its_wait_begins_is_cleared_away_once_it_is_the_greater_part_and_not_before() {
