@@ -148,6 +148,22 @@ fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_ac
 }
 
 #[test]
+fn who_has_acknowledged_all_and_says_so_again_does_not_hurry_what_is_said_to_others() {
+    let (mut tm, _) = completed(Committed);
+    let noted = say::from(KEEPERS[0], Message::RetiredNoted { range: TxRange::only(tx(1)) });
+    tm.step(Input::Tick(Time(0)));
+    tm.step(noted.clone());
+    let mut told_again = tm.clone();
+    for _ in 0..5 {
+        for node in [&mut tm, &mut told_again] {
+            node.step(Input::Tick(node.deadline().unwrap()));
+        }
+        assert_eq!(told_again.step(noted.clone()), []);
+        assert_eq!(told_again.deadline(), tm.deadline());
+    }
+}
+
+#[test]
 fn a_restarted_transaction_manager_announces_again_what_it_knows_to_be_over() {
     let (tm, _) = completed(Committed);
     let mut tm = Node::restore(tm.config().clone(), tm.snapshot()).unwrap();
