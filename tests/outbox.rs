@@ -166,6 +166,14 @@ fn the_fate_of_one_outbox_is_not_that_of_another() {
     assert_eq!(other.take().unwrap().persisted().packets(), [packet(7, [2])]);
 }
 
+#[test]
+fn an_outbox_knows_its_own_batch_from_another_ones() {
+    let (mut one, mut other) = (outbox([persist(1)]), outbox([persist(1)]));
+    let (first, second) = (one.take().unwrap(), other.take().unwrap());
+    assert!(one.owns(&first) && other.owns(&second));
+    assert!(!one.owns(&second) && !other.owns(&first));
+}
+
 /// A write that is confirmed here may be taken there before the confirmation has quite returned; that is no failure.
 #[test]
 fn a_confirmation_that_races_with_the_next_write_does_not_fence() {
