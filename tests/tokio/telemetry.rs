@@ -147,6 +147,9 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
     // Nodes run on this very thread.
     let _recorder = metrics::set_default_local_recorder(&book);
     let _subscriber = tracing::subscriber::set_default(diary.clone());
+    // With only one listener, whether an event matters to anyone is what the first thread that comes to it says; and that
+    // may be another test's.
+    let _another = tracing::Dispatch::new(Diary::default());
 
     let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     let (handle, task) = member.start(Start::Create).await;
