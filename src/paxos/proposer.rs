@@ -47,8 +47,8 @@ pub struct Proposer<V> {
     record: ProposerRecord<V>,
     /// Volatile: the value to propose where no acceptor has accepted any.
     own: Option<V>,
-    /// Volatile: the highest ballot that stands in the way of the current one, if any.
-    seen: Option<Ballot>,
+    /// Volatile: the highest round that stands in the way of the current ballot, if any does.
+    seen: u64,
     /// Volatile.
     stage: Stage<V>,
 }
@@ -95,7 +95,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
     /// A proposer that has never acted for this decree. Proposers of many decrees may share one configuration.
     pub fn new(config: impl Into<Arc<ProposerConfig>>) -> Self {
         let record = ProposerRecord { round: 0, initial: None };
-        Self { config: config.into(), record, own: None, seen: None, stage: Stage::Idle }
+        Self { config: config.into(), record, own: None, seen: 0, stage: Stage::Idle }
     }
 
     /// The proposer that wrote `record`. It will not use any round of that record again; what it proposed at its initial
@@ -106,7 +106,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
             return Err(RestoreError::NotTheOwner);
         }
         let own = record.initial.clone();
-        Ok(Self { config, record, own, seen: None, stage: Stage::Idle })
+        Ok(Self { config, record, own, seen: 0, stage: Stage::Idle })
     }
 
     /// All that must outlive a crash.
@@ -187,7 +187,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
             Message::Reject { promised, .. } => {
                 attempt.check(acceptors, from, &message)?;
                 self.check_proposer(&message)?;
-                self.seen = self.seen.max(Some(promised));
+                self.seen = self.seen.max(promised.round);
                 if self.config.eager {
                     self.start(effects);
                 }
@@ -229,8 +229,8 @@ impl<V: Clone + PartialEq> Proposer<V> {
     }
 
     fn next_ballot(&self) -> Option<Ballot> {
-        let used = Ballot::new(self.record.round, self.config.id);
-        self.seen.map_or(used, |seen| seen.max(used)).next_above(self.config.id)
+        let id = self.config.id;
+        Ballot::new(self.record.round.max(self.seen), id).next_above(id)
     }
 
     #[inline]
@@ -353,7 +353,8 @@ impl<V: Clone + PartialEq> Attempt<V> {
             return None;
         }
         let value = highest.as_ref().map(|(_, value)| value).or(own)?.clone();
-        *self = Self::accept(self.ballot, value.clone());
+        self.granted = Voices::default();
+        self.phase = AttemptPhase::Accept(value.clone());
         Some(value)
     }
 
