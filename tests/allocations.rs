@@ -189,6 +189,16 @@ fn a_node_allocates_no_more_for_a_transaction_than_what_it_keeps_writes_and_send
 }
 
 #[test]
+fn to_look_ahead_allocates_nothing() {
+    let mut group = Group::new(Learning::Leader);
+    let transaction = transaction(1);
+    let messages: [Message; 8] = std::array::from_fn(|_| Message::Prepare { transaction: transaction.clone() });
+    group.step(RMS[0], Input::Begin(transaction));
+    let node = &group.nodes[RMS[0].0 as usize];
+    assert_eq!(measure(|| _ = node.look_ahead(&messages)).count_total, 0);
+}
+
+#[test]
 fn a_transaction_of_few_participants_and_little_content_is_one_allocation() {
     for (participants, content, expected) in [(1, 0, 1), (4, 22, 1), (5, 22, 2), (4, 23, 2), (300, 300, 3)] {
         let mut kept = None;

@@ -278,6 +278,14 @@ impl Open {
         }
     }
 
+    /// Whether a timer of any role has started.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.acceptor.as_ref().is_some_and(Playing::is_waiting)
+            || self.rm.as_ref().is_some_and(Playing::is_waiting)
+            || self.tm.as_ref().is_some_and(|tm| tm.is_waiting())
+    }
+
     /// Arms the timers of what was restored.
     pub(crate) fn arm(&mut self, common: &mut Common) {
         if let Some(acceptor) = &mut self.acceptor {

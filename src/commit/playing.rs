@@ -87,6 +87,12 @@ impl<R: Waits> Playing<R> {
         matches!(self.timer, Timer::Started(_, at) if at == due)
     }
 
+    /// Whether the timer has started.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.timer, Timer::Started(..))
+    }
+
     /// Stops the timer.
     pub(crate) fn stop(&mut self, timers: &mut Timers) {
         if let Timer::Started(_, due) = self.timer {

@@ -1,5 +1,7 @@
 //! The loop around one node: inputs in, one write, then messages and decisions out.
 
+use alloc::vec::Vec;
+
 use super::{Progress, Resource, Storage, Transport};
 use crate::{
     NodeId, Outbox, Pending, Refusal, Released, RestoreError, TxId,
@@ -162,8 +164,8 @@ impl Driver {
 
     /// Steps the node with each message of a packet, in order.
     pub fn receive(&mut self, from: NodeId, messages: impl IntoIterator<Item = Message>) {
-        for message in messages {
-            self.push(Input::Receive { from, message });
+        if !self.is_fenced() {
+            receive(&mut self.node, &mut self.outbox, from, messages);
         }
     }
 
@@ -223,6 +225,26 @@ impl Driver {
             if let Some(answer) = decide(decision, handlers) {
                 self.push(answer);
             }
+        }
+    }
+}
+
+/// How many messages are looked at together, so that the memory that they need is fetched together.
+const AHEAD: usize = 8;
+
+/// Steps `node` with each message of a packet, in order.
+pub(super) fn receive(
+    node: &mut Node,
+    outbox: &mut Outbox<Record, Message, Decision>,
+    from: NodeId,
+    messages: impl IntoIterator<Item = Message>,
+) {
+    let mut messages = messages.into_iter().collect::<Vec<_>>().into_iter();
+    while messages.len() > 0 {
+        let next = messages.as_slice();
+        node.look_ahead(next.get(..AHEAD).unwrap_or(next));
+        for message in messages.by_ref().take(AHEAD) {
+            outbox.step(node, Input::Receive { from, message });
         }
     }
 }

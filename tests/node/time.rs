@@ -316,3 +316,28 @@ fn announcements_that_nobody_acknowledges_come_more_and_more_seldom() {
         now = due;
     }
 }
+
+#[test]
+fn to_look_ahead_finds_the_messages_whose_transaction_waits_here_and_changes_nothing() {
+    let vote = |seq| say::vote(&transaction(seq), Vote::Prepared, TMS[0]);
+    let mut acceptor = node(ACCEPTORS[0]);
+    acceptor.step(say::from(RMS[0], vote(1)));
+    acceptor.step(say::from(RMS[0], vote(2)));
+    let messages = [vote(1), vote(3), vote(2), say::retired(tx(1)), vote(1)];
+    assert_eq!(acceptor.look_ahead(&messages), 0, "their waits have yet to begin");
+    acceptor.step(Input::Tick(Time(0)));
+    let before = format!("{acceptor:?}");
+    assert_eq!(acceptor.look_ahead(&messages), 3);
+    assert_eq!(acceptor.look_ahead(&[]), 0);
+    assert_eq!(format!("{acceptor:?}"), before);
+
+    let outcome = [say::outcome(&transaction(1), Outcome::Committed)];
+    let mut working = node(RMS[0]);
+    working.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    let [mut rm, mut tm] = [prepared(RMS[0]), node(TMS[0])];
+    tm.step(Input::Begin(transaction(1)));
+    for (node, waiting) in [(&mut working, 0), (&mut rm, 1), (&mut tm, 1)] {
+        node.step(Input::Tick(Time(0)));
+        assert_eq!(node.look_ahead(&outcome), waiting);
+    }
+}

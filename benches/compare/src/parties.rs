@@ -31,8 +31,12 @@ pub fn transaction(number: u64) -> Transaction {
     Transaction::new(tx(number), RMS, value(number)).expect("a plain transaction")
 }
 
+/// To an acceptor: the sender is prepared.
+pub fn prepared(number: u64) -> Message {
+    Message::Vote { transaction: transaction(number), vote: Vote::Prepared, manager: MANAGER }
+}
+
 /// To an acceptor: `from` is prepared.
 pub fn vote(number: u64, from: NodeId) -> Input {
-    let message = Message::Vote { transaction: transaction(number), vote: Vote::Prepared, manager: MANAGER };
-    Input::Receive { from, message }
+    Input::Receive { from, message: prepared(number) }
 }

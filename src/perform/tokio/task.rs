@@ -25,7 +25,7 @@ use super::{
 use crate::{
     NodeId, Outbox, Refusal, Released, TxId,
     commit::{Decision, Input, Message, Node, Outcome, Record, Status, Transaction, TxRange},
-    perform::{Storage, Transport},
+    perform::{Storage, Transport, driver::receive},
 };
 
 /// How many packets, or requests, are taken before the next look at what else there is.
@@ -151,9 +151,7 @@ where
     }
 
     fn receive(&mut self, from: NodeId, messages: Vec<Message>) {
-        for message in messages {
-            self.step(Input::Receive { from, message });
-        }
+        receive(&mut self.node, &mut self.outbox, from, messages);
     }
 
     /// Steps the node, unless it would refuse `input`.

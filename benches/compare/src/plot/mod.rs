@@ -94,8 +94,9 @@ fn durable(sheet: &Sheet) -> Vec<Panel> {
 /// What a message takes, and what a transaction holds, by how many transactions are open.
 fn scale(sheet: &Sheet) -> Vec<Panel> {
     let open = (Log, "open transactions", "open transactions");
+    let votes = ["ns, second vote", "ns, third vote", "second, ahead", "third, ahead"];
     vec![
-        columns(sheet, "A message to an acceptor", open, (Linear, "ns"), &["ns, second vote", "ns, third vote"]),
+        columns(sheet, "A message to an acceptor", open, (Linear, "ns"), &votes),
         columns(sheet, "Live heap per open transaction", open, (Linear, "bytes"), &["bytes"]),
     ]
 }

@@ -24,7 +24,8 @@ pub fn colour(who: &str) -> RGBColor {
 }
 
 /// Colours of what nobody owns.
-pub const ACCENTS: [RGBColor; 2] = [RGBColor(0x1f, 0x5f, 0xbf), RGBColor(0xe0, 0x91, 0x3a)];
+pub const ACCENTS: [RGBColor; 4] =
+    [RGBColor(0x1f, 0x5f, 0xbf), RGBColor(0xe0, 0x91, 0x3a), RGBColor(0x8f, 0xaf, 0xdf), RGBColor(0xf0, 0xc8, 0x9c)];
 
 /// Text of a size, whose given point is where it is put.
 pub fn text(size: u32, across: HPos, up: VPos) -> TextStyle<'static> {

@@ -5,6 +5,7 @@ mod open;
 
 use anyhow::Result;
 
+use self::open::{At, Votes};
 use crate::{Args, table::Figures};
 
 /// How many transactions are open at an acceptor.
@@ -14,21 +15,35 @@ const OPEN: [usize; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
 pub fn run(args: &Args) -> Result<()> {
     // First, so that the memory of many open transactions is not among what is resident.
     flow::run(args)?;
-    let numbers = ["ns, second vote", "ns, third vote", "x 1,000", "bytes", "ns, idle tick"];
+    let numbers = [
+        "ns, second vote",
+        "ns, third vote",
+        "x 1,000",
+        "second, ahead",
+        "third, ahead",
+        "x 1,000, ahead",
+        "bytes",
+        "ns, idle tick",
+    ];
     let mut table = Figures::new(&["open transactions"], &numbers);
     let mut first = None;
     for count in OPEN.into_iter().filter(|count| *count as u64 <= args.transactions) {
         let at = open::measure(count);
-        let first = *first.get_or_insert(at.mean());
-        let numbers = [at.second, at.third, at.mean() / first, at.bytes, at.tick];
-        table.push(vec![count.to_string()], numbers.map(Some).to_vec());
+        let At { alone, ahead, .. } = *first.get_or_insert(at);
+        let votes = [(at.alone, alone), (at.ahead, ahead)].map(|(votes, first)| {
+            let Votes { second, third } = votes;
+            [second, third, votes.mean() / first.mean()]
+        });
+        let numbers = votes.into_iter().flatten().chain([at.bytes, at.tick]);
+        table.push(vec![count.to_string()], numbers.map(Some).collect());
     }
     table.print();
     println!(
         "\
 One acceptor, N=3, 16 bytes of content, messages in random order, each with a transaction of its own as a decoder makes
-it. x 1,000: the mean of both votes beside that with 1,000 open. bytes: live heap per open transaction, timers included,
-at the worst of three moments: when one vote has come, when two have, when the bundle is written."
+it. x 1,000: the mean of both votes beside that with 1,000 open. ahead: eight messages at a time are looked at before
+they are taken (`Node::look_ahead`), as a `Driver` does with a packet. bytes: live heap per open transaction, timers
+included, at the worst of three moments: when one vote has come, when two have, when the bundle is written."
     );
     table.write(&args.options.out, "scale")
 }

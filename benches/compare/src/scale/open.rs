@@ -10,30 +10,41 @@ use synod::{
 
 use crate::{
     alloc::Allocated,
-    parties::{ACCEPTORS, RMS, cluster, vote},
+    parties::{ACCEPTORS, RMS, cluster, prepared, vote},
 };
 
 /// How many messages are made ready before they are delivered under the clock.
 const CHUNK: usize = 256;
 /// How many votes of a kind are delivered under the clock, at most.
 const VOTES: usize = 400_000;
+/// How many of them are looked at ahead.
+const AHEAD: usize = 8;
 const TICKS: u64 = 10_000;
 
 /// What it is like.
 #[derive(Clone, Copy)]
 pub struct At {
-    /// Nanoseconds for a second vote, which is gathered.
-    pub second: f64,
-    /// Nanoseconds for a third vote, which completes the bundle.
-    pub third: f64,
+    /// Votes that are taken as they come.
+    pub alone: Votes,
+    /// Votes of which a few at a time are looked at ahead.
+    pub ahead: Votes,
     /// Live heap per transaction, at its most.
     pub bytes: f64,
     /// Nanoseconds for a tick at which nothing is due.
     pub tick: f64,
 }
 
-impl At {
-    /// Nanoseconds for a vote.
+/// Nanoseconds for a vote.
+#[derive(Clone, Copy)]
+pub struct Votes {
+    /// For a second one, which is gathered.
+    pub second: f64,
+    /// For a third one, which completes the bundle.
+    pub third: f64,
+}
+
+impl Votes {
+    /// For either.
     pub fn mean(&self) -> f64 {
         (self.second + self.third) / 2.0
     }
@@ -72,27 +83,15 @@ pub fn measure(count: usize) -> At {
     let tick = started.elapsed().as_nanos() as f64 / TICKS as f64;
 
     let order = shuffled(count);
-    let sample = &order[..count.min(VOTES)];
-    let second = acceptor.votes(sample, RMS[1]);
-    acceptor.tick(100);
-    for numbers in order[sample.len()..].chunks(1_000) {
-        numbers.iter().for_each(|number| acceptor.vote(*number as usize, RMS[1]));
-        acceptor.tick(100);
-    }
+    let second = acceptor.all_vote(&order, RMS[1]);
     let gathered = bytes(&acceptor);
-
     let order = shuffled(count);
-    let sample = &order[..count.min(VOTES)];
-    let third = acceptor.votes(sample, RMS[2]);
-    acceptor.tick(100);
-    for numbers in order[sample.len()..].chunks(1_000) {
-        numbers.iter().for_each(|number| acceptor.vote(*number as usize, RMS[2]));
-        acceptor.tick(100);
-    }
+    let third = acceptor.all_vote(&order, RMS[2]);
     drop(order);
     let written = bytes(&acceptor);
     assert_eq!(acceptor.node.metrics().writes, count as u64, "every bundle is written");
-    At { second, third, bytes: opened.max(gathered).max(written), tick }
+    let votes = |way: usize| Votes { second: second[way], third: third[way] };
+    At { alone: votes(0), ahead: votes(1), bytes: opened.max(gathered).max(written), tick }
 }
 
 impl Acceptor {
@@ -106,15 +105,32 @@ impl Acceptor {
         self.effects.clear();
     }
 
-    /// Delivers votes of `from` and returns how long one takes.
-    fn votes(&mut self, numbers: &[u32], from: NodeId) -> f64 {
+    /// Delivers the votes of `from` and returns how long one takes: taken as it comes, and with a look ahead.
+    fn all_vote(&mut self, numbers: &[u32], from: NodeId) -> [f64; 2] {
+        let (sample, rest) = numbers.split_at(numbers.len().min(VOTES));
+        let (alone, ahead) = sample.split_at(sample.len() / 2);
+        let times = [self.votes(alone, from, 0), self.votes(ahead, from, AHEAD)];
+        for numbers in rest.chunks(1_000) {
+            self.tick(100);
+            numbers.iter().for_each(|number| self.vote(*number as usize, from));
+        }
+        self.tick(100);
+        times
+    }
+
+    /// Delivers votes of `from`, `ahead` of them looked at together, and returns how long one takes.
+    fn votes(&mut self, numbers: &[u32], from: NodeId, ahead: usize) -> f64 {
         let mut times = Vec::new();
         for numbers in numbers.chunks(CHUNK) {
-            let inputs: Vec<Input> = numbers.iter().map(|number| vote((*number).into(), from)).collect();
+            let mut votes = numbers.iter().map(|number| prepared((*number).into())).collect::<Vec<_>>().into_iter();
             let started = Instant::now();
-            for input in inputs {
-                self.node.step_into(input, &mut self.effects);
-                self.effects.clear();
+            while votes.len() > 0 {
+                let next = votes.as_slice();
+                self.node.look_ahead(&next[..ahead.min(next.len())]);
+                for message in votes.by_ref().take(ahead.max(1)) {
+                    self.node.step_into(Input::Receive { from, message }, &mut self.effects);
+                    self.effects.clear();
+                }
             }
             times.push(started.elapsed().as_nanos() as f64 / numbers.len() as f64);
         }
