@@ -5,7 +5,7 @@ mod open;
 
 use anyhow::Result;
 
-use self::open::{At, Votes};
+use self::open::Votes;
 use crate::{Args, table::Figures};
 
 /// How many transactions are open at an acceptor.
@@ -29,21 +29,19 @@ pub fn run(args: &Args) -> Result<()> {
     let mut first = None;
     for count in OPEN.into_iter().filter(|count| *count as u64 <= args.transactions) {
         let at = open::measure(count);
-        let At { alone, ahead, .. } = *first.get_or_insert(at);
-        let votes = [(at.alone, alone), (at.ahead, ahead)].map(|(votes, first)| {
-            let Votes { second, third } = votes;
-            [second, third, votes.mean() / first.mean()]
-        });
-        let numbers = votes.into_iter().flatten().chain([at.bytes, at.tick]);
+        let first = *first.get_or_insert(at.alone.mean());
+        let votes = |votes: Votes| [votes.second, votes.third, votes.mean() / first];
+        let numbers = [at.alone, at.ahead].into_iter().flat_map(votes).chain([at.bytes, at.tick]);
         table.push(vec![count.to_string()], numbers.map(Some).collect());
     }
     table.print();
     println!(
         "\
 One acceptor, N=3, 16 bytes of content, messages in random order, each with a transaction of its own as a decoder makes
-it. x 1,000: the mean of both votes beside that with 1,000 open. ahead: eight messages at a time are looked at before
-they are taken (`Node::look_ahead`), as a `Driver` does with a packet. bytes: live heap per open transaction, timers
-included, at the worst of three moments: when one vote has come, when two have, when the bundle is written."
+it. x 1,000: the mean of both votes beside that with 1,000 open, taken as they come. ahead: eight messages at a time are
+looked at before they are taken (`Node::look_ahead`), as a `Driver` does with a packet. bytes: live heap per open
+transaction, timers included, at the worst of three moments: when one vote has come, when two have, when the bundle is
+written."
     );
     table.write(&args.options.out, "scale")
 }
