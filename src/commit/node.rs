@@ -14,11 +14,8 @@ mod restore;
 mod retirement;
 mod view;
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::mem;
 
 pub use self::view::{InDoubt, Status};
 use self::{
@@ -34,6 +31,10 @@ use super::{
     timers::{Role, Timers},
 };
 use crate::{Machine, NodeId, Refusal, TxId};
+
+/// How often the roles here may answer each other within a step. The longest exchange takes six turns: the two phases of a
+/// ballot and their answers, the outcome, and that it is carried out.
+const TURNS: usize = 16;
 
 /// All roles of one process: whichever the configuration and each transaction give it.
 ///
@@ -52,8 +53,8 @@ pub struct Node {
     /// Durable, as `reserved`.
     sequence: Reserve,
     common: Common,
-    /// Messages from one role here to another.
-    local: VecDeque<Message>,
+    /// Messages from one role here to another. Empty between steps; kept for its room.
+    local: Vec<Message>,
     now: Option<Time>,
     /// Effects that the next step has to begin with.
     owed: Vec<Effect>,
@@ -78,7 +79,7 @@ impl Node {
             announcement: Announcement::default(),
             sequence: Reserve::UNUSED,
             common: Common { rounds: Reserve::UNUSED, timers: Timers::default(), metrics: Metrics::default() },
-            local: VecDeque::new(),
+            local: Vec::new(),
             now: None,
             owed: Vec::new(),
             due: Vec::new(),
@@ -219,7 +220,7 @@ impl Node {
     fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.now = Some(now);
         self.start_timers(now);
-        let mut due = core::mem::take(&mut self.due);
+        let mut due = mem::take(&mut self.due);
         self.common.timers.take_due(now, &mut due);
         for (at, tx, role) in due.drain(..) {
             if let Some(open) = self.open.get_mut(tx) {
@@ -240,17 +241,23 @@ impl Node {
         timers.sweep(|due, tx, role| self.open.get(tx).is_some_and(|open| open.waits_until(role, due)));
     }
 
-    /// Lets the roles here have what they said to each other in `effects` from `start` on, until they have nothing more
-    /// to say.
-    fn pass_on(&mut self, mut start: usize, effects: &mut Vec<Effect>) {
-        while self.keep_local(start, effects) {
-            // What is said in answer comes behind all that is waiting.
-            start = effects.len();
-            let Some(message) = self.local.pop_front() else { return };
-            if let Err(refusal) = self.receive(self.config.id, &message, effects) {
-                self.common.metrics.refuse(refusal);
+    /// Lets the roles here have what they said to each other, until they have nothing more to say.
+    fn pass_on(&mut self, effects: &mut Vec<Effect>) {
+        for _ in 0..TURNS {
+            let start = effects.len();
+            let mut local = mem::take(&mut self.local);
+            for message in local.drain(..) {
+                if let Err(refusal) = self.receive(self.config.id, &message, effects) {
+                    self.common.metrics.refuse(refusal);
+                }
+            }
+            self.local = local;
+            if !self.keep_local(start, effects) {
+                return;
             }
         }
+        // They should have come to an end. What they say beyond that is lost, as any message may be.
+        self.local.clear();
     }
 
     /// Keeps back what is for another role here, and counts what is for the world. Returns whether anything is kept.
@@ -275,7 +282,7 @@ impl Node {
                 Effect::Persist(_) | Effect::Decide(_) => None,
             }));
         }
-        !self.local.is_empty()
+        local
     }
 }
 
@@ -299,7 +306,9 @@ impl Machine for Node {
         self.common.metrics.steps = self.common.metrics.steps.saturating_add(1);
         let tick = if let Input::Tick(now) = input { Some(now) } else { None };
         let result = self.take(input, effects);
-        self.pass_on(start, effects);
+        if self.keep_local(start, effects) {
+            self.pass_on(effects);
+        }
         match (result, tick) {
             (Err(refusal), _) => self.common.metrics.refuse(refusal),
             (Ok(()), Some(now)) => self.start_timers(now),
