@@ -210,6 +210,7 @@ fn after_a_failed_write_nothing_is_sent_and_nothing_more_is_done() {
     assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Write(WriteFailed { written: 1 }))));
     assert!(driver.is_fenced());
     driver.receive(MANAGER, [prepare(3)]);
+    assert_eq!(driver.node().status(transaction(3).id()), Status::Unknown);
     assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Fenced)));
     assert_eq!(network.packets(), 0);
 

@@ -32,8 +32,8 @@ use super::{
 };
 use crate::{Machine, NodeId, Refusal, TxId};
 
-/// How often the roles here may answer each other within a step. The longest exchange takes six turns: the two phases of a
-/// ballot and their answers, the outcome, and that it is carried out.
+/// How often the roles here may answer each other within a step. The longest exchange takes seven turns: an inquiry, the two
+/// phases of a ballot and their answers, the outcome, and that it is carried out.
 const TURNS: usize = 16;
 
 /// All roles of one process: whichever the configuration and each transaction give it.

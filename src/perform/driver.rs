@@ -164,9 +164,7 @@ impl Driver {
 
     /// Steps the node with each message of a packet, in order.
     pub fn receive(&mut self, from: NodeId, messages: impl IntoIterator<Item = Message>) {
-        if !self.is_fenced() {
-            receive(&mut self.node, &mut self.outbox, from, messages);
-        }
+        receive(&mut self.node, &mut self.outbox, from, messages);
     }
 
     /// Whether there is nothing to carry out, but for what a batch holds that is out.
@@ -232,18 +230,24 @@ impl Driver {
 /// How many messages are looked at together, so that the memory that they need is fetched together.
 const AHEAD: usize = 8;
 
-/// Steps `node` with each message of a packet, in order.
+/// Steps `node` with each message of a packet, in order, until a write has failed.
 pub(super) fn receive(
     node: &mut Node,
     outbox: &mut Outbox<Record, Message, Decision>,
     from: NodeId,
     messages: impl IntoIterator<Item = Message>,
 ) {
-    let mut messages = messages.into_iter().collect::<Vec<_>>().into_iter();
-    while messages.len() > 0 {
-        let next = messages.as_slice();
-        node.look_ahead(next.get(..AHEAD).unwrap_or(next));
-        for message in messages.by_ref().take(AHEAD) {
+    let mut messages = messages.into_iter();
+    let mut next = Vec::new();
+    while !outbox.is_fenced() {
+        next.extend(messages.by_ref().take(AHEAD));
+        match next.len() {
+            0 => return,
+            // It has no others to wait together with.
+            1 => {}
+            _ => _ = node.look_ahead(&next),
+        }
+        for message in next.drain(..) {
             outbox.step(node, Input::Receive { from, message });
         }
     }

@@ -61,8 +61,8 @@ impl Node {
     ///
     /// What counts is the looking. A step looks at memory in several places, one after the other, and with a great many
     /// transactions open it waits for each. To look at the next few messages before the first of them is received has all
-    /// of that fetched at once: from some ten thousand open transactions on, for about eight messages at a time, this
-    /// takes far less than it saves. A [`Driver`](crate::perform::Driver) does so with packets by itself.
+    /// of that fetched at once: with a hundred thousand open transactions and more, for about eight messages at a time,
+    /// this takes far less than it saves. A [`Driver`](crate::perform::Driver) does so with packets by itself.
     pub fn look_ahead<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> usize {
         let waits = |message: &&Message| {
             let open = message.transaction().and_then(|transaction| self.open.get(transaction.id()));

@@ -105,12 +105,9 @@ fn measure_once(count: usize) -> At {
     }
     let tick = started.elapsed().as_nanos() as f64 / TICKS as f64;
 
-    let order = shuffled(count);
-    let second = acceptor.all_vote(&order, RMS[1]);
+    let second = acceptor.all_vote(&shuffled(count), RMS[1]);
     let gathered = bytes(&acceptor);
-    let order = shuffled(count);
-    let third = acceptor.all_vote(&order, RMS[2]);
-    drop(order);
+    let third = acceptor.all_vote(&shuffled(count), RMS[2]);
     let written = bytes(&acceptor);
     assert_eq!(acceptor.node.metrics().writes, count as u64, "every bundle is written");
     let votes = |way: usize| Votes { second: second[way], third: third[way] };
