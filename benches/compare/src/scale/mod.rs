@@ -41,7 +41,7 @@ One acceptor, N=3, 16 bytes of content, messages in random order, each with a tr
 it. x 1,000: the mean of both votes beside that with 1,000 open, taken as they come. ahead: eight messages at a time are
 looked at before they are taken (`Node::look_ahead`), as a `Driver` does with a packet. bytes: live heap per open
 transaction, timers included, at the worst of three moments: when one vote has come, when two have, when the bundle is
-written."
+written. Up to a million, the least of several times: what else the machine does can only add to them."
     );
     table.write(&args.options.out, "scale")
 }
