@@ -4,7 +4,7 @@ use std::{future::pending, net::SocketAddr, time::Duration};
 
 use synod::{
     NodeId, Packet, TxId,
-    commit::{Message, Transaction, TxRange},
+    commit::{Config, Limits, Message, Transaction, TxRange},
     perform::{
         Transport,
         grpc::{Error, Options, Peers, Security, Server},
@@ -88,9 +88,9 @@ async fn what_is_for_nobody_known_is_counted() {
 #[tokio::test]
 async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up() {
     let world = World::plaintext().await;
-    let limits = synod::commit::Limits { meta: 100, participants: 4, ..world.cluster.limits() };
+    let limits = Limits { meta: 100, participants: 4, ..world.cluster.limits() };
     let cluster = world.cluster.clone().with_limits(limits).unwrap();
-    let config = synod::commit::Config { cluster, ..world.config(BRANCHES[0]) };
+    let config = Config { cluster, ..world.config(BRANCHES[0]) };
     let small = Options { message: 4_096, ..options() };
     let mut peers = Peers::new(&config, Security::Plaintext, small).unwrap();
     peers.set(TARGET, &world.address(TARGET).to_string()).unwrap();
@@ -98,6 +98,22 @@ async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up
     until("the others arrive", || peers.stats(TARGET).unwrap().messages == 2).await;
     assert_eq!(peers.stats(TARGET).unwrap().oversized, 1);
     until("the others are delivered", || world.member(TARGET).server.stats().messages >= 2).await;
+}
+
+/// Those who take it look at a whole packet: one that is too large would come again and again, and nothing behind it.
+#[tokio::test]
+async fn what_has_gathered_for_a_node_that_takes_little_at_once_arrives_in_small_packets() {
+    let limits = Limits { meta: 100, participants: 4, ..Limits::default() };
+    let small = Options { message: 4_096, ..options() };
+    let world = World::plaintext().await;
+    let cluster = world.cluster.clone().with_limits(limits).unwrap();
+    let config = |node| Config { cluster: cluster.clone(), ..world.config(node) };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut peers = Peers::new(&config(BRANCHES[0]), Security::Plaintext, small).unwrap();
+    peers.set(TARGET, &listener.local_addr().unwrap().to_string()).unwrap();
+    peers.send(Packet { to: TARGET, messages: (0..1_000).map(retired).collect() });
+    let server = Server::relay(listener, &config(TARGET), |_, _| true, Security::Plaintext, small).unwrap();
+    until("all of them arrive", || server.stats().messages == 1_000).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tonic::codegen::tokio_stream::Stream;
 use super::{Options, stats::PeerCounters, v1, wire};
 use crate::commit::Message;
 
-/// A packet is closed when it has this many bytes, if it has more than one message.
+/// A packet of more than one message has no more bytes than this.
 const PACKET: usize = 1 << 16;
 
 pub(super) struct Queue {
@@ -175,11 +175,11 @@ impl Queue {
 }
 
 impl State {
-    /// The messages of the next packet.
-    fn packet(&mut self) -> Vec<Message> {
+    /// The messages of the next packet: one, or as many as have no more than `most` bytes.
+    fn packet(&mut self, most: usize) -> Vec<Message> {
         let (mut messages, mut bytes) = (Vec::new(), 0);
         while let Some((_, size)) = self.messages.front()
-            && (messages.is_empty() || bytes + size <= PACKET)
+            && (messages.is_empty() || bytes + size <= most)
         {
             bytes += size;
             messages.extend(self.messages.pop_front().map(|(message, _)| message));
@@ -201,7 +201,7 @@ impl Stream for Outgoing {
             state.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let messages = state.packet();
+        let messages = state.packet(self.queue.largest.min(PACKET));
         drop(state);
         self.queue.counters.packets.add(1);
         self.queue.counters.messages.add(messages.len() as u64);
