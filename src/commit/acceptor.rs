@@ -156,12 +156,15 @@ impl Acceptor {
     }
 
     fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
-        let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
-        if part.message.ballot().is_initial() {
-            // Votes of the initial ballot come as votes, from their owners.
-            return Err(Refusal::NotYourBallot);
-        }
+        let place = self.requested(part)?;
         self.paxos(place, part.rm).check(&paxos::Input::Receive { from, message: part.message })
+    }
+
+    /// The place of the instance that a part of a bundle is a request to. Votes of the initial ballot come as votes, from
+    /// their owners.
+    fn requested(&self, part: &Part) -> Result<usize, Refusal> {
+        let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
+        if part.message.ballot().is_initial() { Err(Refusal::NotYourBallot) } else { Ok(place) }
     }
 
     /// Takes a message about this transaction, or says why not. A bundle with a stale ballot is refused and answered.
@@ -224,8 +227,9 @@ impl Acceptor {
     fn answers(&mut self, from: NodeId, parts: &[Part]) -> (Vec<Part>, bool) {
         let mut changed = false;
         let mut replies = Vec::with_capacity(parts.len());
-        for &Part { rm, message } in parts {
-            let Some(place) = self.transaction.place(rm) else { continue };
+        for part in parts {
+            let Ok(place) = self.requested(part) else { continue };
+            let Part { rm, message } = *part;
             let mut paxos = self.paxos(place, rm);
             if let Ok(answer) = paxos.receive(from, message) {
                 if answer.changed {

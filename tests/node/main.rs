@@ -4,6 +4,7 @@
 mod support;
 
 mod beginning;
+mod bundles;
 mod deciding;
 mod determinism;
 mod finishing;
