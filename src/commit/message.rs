@@ -104,7 +104,7 @@ pub enum Input {
     },
     /// The local resource has carried out [`Decision::Commit`] or [`Decision::Abort`], durably.
     Finished(TxId),
-    /// Drive this transaction to its outcome now, without waiting for a timer.
+    /// Drive this transaction to its outcome now, without waiting for a timer: to abort, where a vote is missing.
     Inquire(TxId),
     /// A message has come.
     Receive {
@@ -139,7 +139,10 @@ pub enum Decision {
         /// How it ended.
         outcome: Outcome,
     },
-    /// At a transaction manager: every resource manager has carried the outcome out. Comes at least once.
+    /// At a transaction manager: every resource manager has carried the outcome out.
+    ///
+    /// The record that the transaction is over precedes it. After a crash between the two it never comes, nor where
+    /// another transaction manager is the first to know: [`Node::status`](super::Node::status) says that it is retired.
     Completed {
         /// The transaction.
         tx: TxId,

@@ -103,7 +103,8 @@ impl Client {
         Ok(listed)
     }
 
-    /// Has the node drive `tx` to its outcome without waiting for a timer.
+    /// Has the node drive `tx` to its outcome without waiting for a timer: to abort, where a vote is missing. Any client
+    /// may, of any transaction.
     pub async fn inquire(&self, tx: TxId) -> Result<(), CallError> {
         self.stub().inquire(v1::InquireRequest { id: Some(tx.into()) }).await?;
         Ok(())

@@ -115,7 +115,8 @@ impl Handle {
         self.ask(|reply| Request::InDoubt { reply }).await
     }
 
-    /// Drives `tx`, which must be open here, to its outcome without waiting for a timer.
+    /// Drives `tx`, which must be open here, to its outcome without waiting for a timer: to abort, where a vote is
+    /// missing.
     pub async fn inquire(&self, tx: TxId) -> Result<(), Error> {
         self.ask(|reply| Request::Inquire { tx, reply }).await
     }

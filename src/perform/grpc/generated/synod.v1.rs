@@ -2896,7 +2896,8 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "InDoubt"));
             self.inner.unary(req, path, codec).await
         }
-        /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing.
+        /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing: where a vote
+        /// is missing, it aborts. Any client may, of any transaction.
         pub async fn inquire(
             &mut self,
             request: impl tonic::IntoRequest<super::InquireRequest>,
@@ -2955,7 +2956,8 @@ pub mod transactions_server {
             &self,
             request: tonic::Request<super::InDoubtRequest>,
         ) -> std::result::Result<tonic::Response<super::InDoubtReply>, tonic::Status>;
-        /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing.
+        /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing: where a vote
+        /// is missing, it aborts. Any client may, of any transaction.
         async fn inquire(
             &self,
             request: tonic::Request<super::InquireRequest>,
