@@ -187,3 +187,36 @@ async fn as_many_wait_as_the_options_allow_and_those_who_left_make_room() {
         assert!(matches!(heard, Err(Error::Stopped)), "{heard:?}");
     }
 }
+
+/// Not at each call that finds no room, lest looking for it be all that the node does.
+#[tokio::test]
+async fn in_a_full_house_it_is_looked_now_and_then_who_has_left() {
+    let mut member = Member::new(&cluster(), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
+    member.options.waiting = 64;
+    let (handle, _task) = member.start(Start::Create).await;
+    let wait = |seq| {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.outcome(TxId { origin: IDS[0], seq }).await })
+    };
+    let waiting: Vec<_> = (1..=64).map(&wait).collect();
+    tokio::task::yield_now().await;
+    handle.metrics().await.unwrap();
+    assert!(matches!(soon(wait(65)).await.unwrap(), Err(Error::TooManyWaiting)));
+    for each in waiting {
+        each.abort();
+        let _ = soon(each).await;
+    }
+    let mut refused = 0;
+    loop {
+        let next = wait(66);
+        tokio::task::yield_now().await;
+        handle.metrics().await.unwrap();
+        if !next.is_finished() {
+            break;
+        }
+        refused += 1;
+        assert!(refused < 64, "nobody was found to have left");
+    }
+    assert_eq!(refused, 64 / 16);
+    soon(handle.shutdown()).await.unwrap();
+}

@@ -10,7 +10,8 @@ pub struct Options {
     /// How long one unit of [`Time`](crate::commit::Time) is, the unit of the configuration's timeouts. A millisecond,
     /// unless said otherwise.
     pub unit: Duration,
-    /// How many packets of other nodes may wait to be taken. One more is dropped, and counted.
+    /// How many packets of other nodes may wait to be taken. One more is dropped, and counted. How large each is, is up to
+    /// the transport.
     pub inbox: usize,
     /// How many requests may wait to be taken. One more waits to be put there.
     pub requests: usize,

@@ -4,7 +4,7 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
-use core::{mem, ops::RangeInclusive};
+use core::ops::RangeInclusive;
 
 use ::tokio::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Outcomes {
     /// How many are waiting, those that have gone since among them.
     waiting: usize,
     most_waiting: usize,
+    /// How many have asked since it was last looked who has gone.
+    asked: usize,
     known: BTreeMap<TxId, Outcome>,
     /// The same, in the order in which they became known.
     order: VecDeque<TxId>,
@@ -38,7 +40,7 @@ struct Interest {
 impl Outcomes {
     pub(super) fn new(most_waiting: usize, most_known: usize) -> Self {
         let (open, known, order) = Default::default();
-        Self { open, waiting: 0, most_waiting, known, order, most_known }
+        Self { open, waiting: 0, most_waiting, asked: 0, known, order, most_known }
     }
 
     /// How `tx` ended, if that became known lately.
@@ -58,7 +60,9 @@ impl Outcomes {
 
     /// Lets `reply` wait for the outcome of `tx`, unless too many wait already.
     pub(super) fn wait(&mut self, tx: TxId, reply: Reply<Outcome>) {
-        if self.waiting >= self.most_waiting {
+        self.asked += 1;
+        // To look at everything for each of many who find no room would be to do little else.
+        if self.waiting >= self.most_waiting && self.asked > self.most_waiting / 16 {
             self.forget_who_left();
         }
         if self.waiting >= self.most_waiting {
@@ -101,14 +105,13 @@ impl Outcomes {
 
     /// Makes room where callers have stopped waiting.
     fn forget_who_left(&mut self) {
-        self.waiting = 0;
-        let open = mem::take(&mut self.open);
-        for (tx, mut interest) in open {
+        let mut waiting = 0;
+        self.open.retain(|_, interest| {
             interest.waiting.retain(|reply| !reply.is_closed());
-            self.waiting += interest.waiting.len();
-            if interest.begun.is_some() || !interest.waiting.is_empty() {
-                self.open.insert(tx, interest);
-            }
-        }
+            waiting += interest.waiting.len();
+            interest.begun.is_some() || !interest.waiting.is_empty()
+        });
+        self.waiting = waiting;
+        self.asked = 0;
     }
 }
