@@ -162,5 +162,6 @@ fn replay(file: &Path) -> Result<bool, Box<dyn Error>> {
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let (start, end) = text.split_once("..").ok_or("write FIRST..END")?;
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
-    Ok(number(start)?..number(end)?)
+    let seeds = number(start)?..number(end)?;
+    if seeds.is_empty() { Err(format!("{text} has no seeds")) } else { Ok(seeds) }
 }

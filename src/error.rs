@@ -26,11 +26,11 @@ refusals! {
     NotYourBallot = "the ballot is not its sender's",
     /// A higher ballot is promised.
     StaleBallot = "a higher ballot is promised",
-    /// There is another value in this ballot already.
+    /// Violation: there is another value in this ballot already.
     SecondValue = "there is another value in this ballot already",
     /// The answer is not about the ballot under way.
     OtherBallot = "the answer is about another ballot",
-    /// The promise tells of an acceptance at or above the promised ballot.
+    /// Violation: the promise tells of an acceptance at or above the promised ballot.
     ImpossiblePromise = "the promise tells of an acceptance that it rules out",
     /// A rejection by a ballot that is no higher.
     IdleRejection = "the rejection names no higher ballot",
