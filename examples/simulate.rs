@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -64,21 +64,20 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
-    let Range { start, end } = arguments.seeds;
-    let bar = ProgressBar::new(end.saturating_sub(start));
+    let seeds = arguments.seeds.clone();
+    let count = seeds.end - seeds.start;
+    let bar = ProgressBar::new(count);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {per_sec}  {eta} left")?);
-    let (next, stop) = (AtomicU64::new(start), AtomicBool::new(false));
+    let (seeds, stop) = (Mutex::new(seeds), AtomicBool::new(false));
     let (total, failed) = (Mutex::new(Stats::default()), Mutex::new(None));
     let cores = std::thread::available_parallelism()?.get();
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 let mut stats = Stats::default();
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        break;
-                    }
+                while !stop.load(Ordering::Relaxed)
+                    && let Some(seed) = seeds.lock().ok().and_then(|mut seeds| seeds.next())
+                {
                     let run = sim::run(seed);
                     stats += run.stats;
                     bar.inc(1);
@@ -97,7 +96,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     println!("{}", total.into_inner().map_err(|_| "a thread panicked")?);
     match failed.into_inner().map_err(|_| "a thread panicked")? {
         None => {
-            println!("{} seeds passed", end.saturating_sub(start));
+            println!("{count} seeds passed");
             Ok(true)
         }
         Some((seed, run)) => {

@@ -33,6 +33,18 @@ fn threads_get_every_transaction_to_one_outcome_although_one_of_them_dies() {
 }
 
 #[test]
+fn simulate_ends_with_the_last_seed_there_is_and_refuses_a_range_without_any() {
+    let simulate = |seeds: String| Command::new(example::build("simulate")).args(["--seeds", &seeds]).output().unwrap();
+    let last = simulate(format!("{}..{}", u64::MAX - 3, u64::MAX));
+    assert!(String::from_utf8(last.stdout).unwrap().ends_with("\n3 seeds passed\n"));
+    for none in ["5..1", "3..3"] {
+        let refused = simulate(none.to_owned());
+        assert!(!refused.status.success() && refused.stdout.is_empty());
+        assert!(String::from_utf8(refused.stderr).unwrap().contains(&format!("{none} has no seeds")));
+    }
+}
+
+#[test]
 fn the_first_thing_to_read_is_short() {
     for (source, most) in [(include_str!("../examples/minimal.rs"), 80), (include_str!("../examples/threads.rs"), 250)]
     {

@@ -91,9 +91,9 @@ pub struct ClusterSpec {
     pub id: ClusterId,
     /// The acceptors and their quorums: 2F+1 of them outlive F failures; one of them makes this two-phase commit.
     pub acceptors: Quorums,
-    /// The transaction managers, in the order in which they are turned to. Any of them can finish any transaction. More
-    /// may be added later; none may go while anything is open, for acceptors may have promised it a ballot, which the
-    /// others must then go beyond.
+    /// The transaction managers, in the order in which they are turned to. Any of them can finish any transaction.
+    /// They stay for the life of the cluster: acceptors may have promised one a ballot, which nobody goes beyond once
+    /// it is no manager any more.
     pub managers: Vec<NodeId>,
     /// Whom the acceptors tell.
     pub learning: Learning,

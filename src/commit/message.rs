@@ -141,8 +141,10 @@ pub enum Decision {
     },
     /// At a transaction manager: every resource manager has carried the outcome out.
     ///
-    /// The record that the transaction is over precedes it. After a crash between the two it never comes, nor where
-    /// another transaction manager is the first to know: [`Node::status`](super::Node::status) says that it is retired.
+    /// It precedes the record that the transaction is over, so who carries out one effect after the other hears it at
+    /// least once. Where that record is written in one batch with earlier ones, ahead of the batch's decisions, a crash
+    /// after the write leaves it out; so does news from others that all is over. Then
+    /// [`Node::status`](super::Node::status) says that the transaction is retired.
     Completed {
         /// The transaction.
         tx: TxId,

@@ -10,6 +10,8 @@ use synod::{
     },
 };
 
+use tokio::net::TcpListener;
+
 use super::{
     soon, until,
     world::{BRANCHES, CLUSTER, IMPOSSIBLE, MANAGERS, World, options},
@@ -141,6 +143,15 @@ async fn whoever_waits_for_an_outcome_hears_that_the_server_closes() {
     assert!(soon("a call to nobody", client.in_doubt()).await.is_err());
     world.restart(MANAGERS[0]).await;
     soon("the same client again", client.in_doubt()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_reached_is_unavailable() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let client = Client::new(CLUSTER, MANAGERS[0], &nowhere, &Security::Plaintext, &options()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(code(soon("the call", client.in_doubt()).await), Code::Unavailable);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

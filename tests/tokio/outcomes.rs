@@ -3,8 +3,9 @@
 use synod::{
     Refusal, TxId,
     commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote},
-    perform::tokio::{Error, Options, Start},
+    perform::tokio::{Error, Handle, Options, Start},
 };
+use tokio::task::JoinHandle;
 
 use crate::scene::{IDS, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
 
@@ -159,15 +160,18 @@ async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_for
     assert_eq!(soon(asked).await.unwrap().unwrap(), Outcome::Committed);
 }
 
+/// Someone who waits for the outcome of a transaction that nobody begins.
+fn wait(handle: &Handle, seq: u64) -> JoinHandle<Result<Outcome, Error>> {
+    let handle = handle.clone();
+    tokio::spawn(async move { handle.outcome(TxId { origin: IDS[0], seq }).await })
+}
+
 #[tokio::test]
 async fn as_many_wait_as_the_options_allow_and_those_who_left_make_room() {
     let mut member = Member::new(&cluster(), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     member.options.waiting = 2;
     let (handle, _task) = member.start(Start::Create).await;
-    let wait = |seq| {
-        let handle = handle.clone();
-        tokio::spawn(async move { handle.outcome(TxId { origin: IDS[0], seq }).await })
-    };
+    let wait = |seq| wait(&handle, seq);
     let waiting = [wait(1), wait(2)];
     // Requests are taken in order: when this is answered, those two are waiting.
     tokio::task::yield_now().await;
@@ -194,10 +198,7 @@ async fn in_a_full_house_it_is_looked_now_and_then_who_has_left() {
     let mut member = Member::new(&cluster(), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     member.options.waiting = 64;
     let (handle, _task) = member.start(Start::Create).await;
-    let wait = |seq| {
-        let handle = handle.clone();
-        tokio::spawn(async move { handle.outcome(TxId { origin: IDS[0], seq }).await })
-    };
+    let wait = |seq| wait(&handle, seq);
     let waiting: Vec<_> = (1..=64).map(&wait).collect();
     tokio::task::yield_now().await;
     handle.metrics().await.unwrap();

@@ -168,13 +168,18 @@ fn hunt_all(zoo: &[Exhibit]) -> Vec<Option<Catch>> {
     catches.into_inner().unwrap_or_default()
 }
 
+/// Events of a failure of the library's own, and of no canary.
+const OWN: &str = "RoomTakenByTheDead";
+
 #[test]
 fn the_events_that_were_kept_find_their_canary() {
     let zoo = zoo();
     for (file, story) in story::all() {
         let name = file.file_stem().and_then(|name| name.to_str()).unwrap();
-        if let Some(exhibit) = zoo.iter().find(|exhibit| exhibit.name.rsplit("::").next() == Some(name)) {
-            assert!((exhibit.replay)(&story).is_err(), "{name} survives what is about it: {}", story.about);
+        if name != OWN {
+            let exhibit = zoo.iter().find(|exhibit| exhibit.name.rsplit("::").next() == Some(name));
+            let replay = exhibit.unwrap_or_else(|| panic!("{name} is no canary")).replay;
+            assert!(replay(&story).is_err(), "{name} survives what is about it: {}", story.about);
         }
     }
 }

@@ -54,10 +54,8 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// No connection came about.
-    #[error("the node cannot be reached")]
-    Unreachable(#[source] tonic::transport::Error),
-    /// The node said no, or the connection broke; the code tells which.
+    /// The node said no, or there was no connection, or it broke; the code tells which. A node that cannot be reached is
+    /// [`Unavailable`](tonic::Code::Unavailable).
     #[error("the call failed: {0}")]
     Failed(#[from] tonic::Status),
     /// The node's answer makes no sense.

@@ -41,6 +41,7 @@
 //! peers.set(NodeId(2), "two.example:7000")?;
 //! peers.set(NodeId(3), "three.example:7000")?;
 //! let storage = FjallStorage::open("node-1")?;
+//! // The very first time it is `Start::Create`.
 //! let (handle, _task) =
 //!     driver::spawn(config, Start::Restore, storage, peers.clone(), NoResource, driver::Options::default()).await?;
 //! let listener = ::tokio::net::TcpListener::bind("0.0.0.0:7000").await?;
