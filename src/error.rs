@@ -86,6 +86,16 @@ refusals! {
     Fenced = "an earlier write failed",
     /// Time went backwards.
     TimeWentBack = "time went backwards",
+    /// The content that came along is not what the transaction is about.
+    OtherContent = "the content is not what the transaction is about",
+    /// The resource votes on a transaction that it was not asked about.
+    NotAsked = "the resource was not asked for this vote",
+    /// No number is left to name a transaction with.
+    NumbersUsedUp = "no number is left to name a transaction with",
+    /// Violation: a name of this node's own, which it has not given.
+    NotNamedHere = "the transaction goes by a name of this node's own that it has not given",
+    /// An invariant of this node is broken: it is silent about the transaction.
+    Broken = "an invariant is broken, so this node is silent about the transaction",
 }
 
 impl Refusal {
@@ -93,9 +103,33 @@ impl Refusal {
     pub fn is_violation(self) -> bool {
         matches!(
             self,
-            Self::ContradictoryOutcome | Self::RetiredUnfinished | Self::SecondValue | Self::ImpossiblePromise
+            Self::ContradictoryOutcome
+                | Self::RetiredUnfinished
+                | Self::SecondValue
+                | Self::ImpossiblePromise
+                | Self::NotNamedHere
         )
     }
+}
+
+/// Which invariant of a node is broken. It never happens to correct code on correct storage; when it does, the node is
+/// silent about the transaction, lists it, and never lets it be retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Fence {
+    /// An acceptor's record would have gone back on a promise or an acceptance.
+    #[error("an acceptor would have gone back on a promise or an acceptance")]
+    AcceptorWentBack,
+    /// A resource manager would have gone back on its vote or its outcome.
+    #[error("a resource manager would have gone back on its vote or its outcome")]
+    ResourceManagerWentBack,
+    /// A commit is to be handed over, and what the transaction is about is not known.
+    #[error("a commit is to be handed over, and what the transaction is about is not known")]
+    CommitWithoutMeta,
+    /// The roles of the node answered each other without end.
+    #[error("the roles of the node answered each other without end")]
+    EndlessExchange,
 }
 
 /// Why records do not make a machine.
@@ -133,6 +167,31 @@ pub enum RestoreError {
     /// A resource manager finished a commit that it never prepared, or never voted at all.
     #[error("the vote and the outcome of {0} contradict each other")]
     ContradictoryOutcome(TxId),
+    /// A ballot is promised to a node that may not propose.
+    #[error("a ballot in {0} is promised to a node that may not propose")]
+    NotAProposer(TxId),
+    /// A resource manager's record does not hold what the transaction is about.
+    #[error("the record of {0} does not hold what the transaction is about")]
+    OtherContent(TxId),
+    /// A number below those that the other records show to be used is not reserved.
+    #[error("the storage holds {0}, but its number is not reserved: the record of reserved numbers is lost or old")]
+    UnreservedNumber(TxId),
+    /// A round of this node's that the other records show to be used is not reserved.
+    #[error("the storage holds ballot {0} of this node, but its round is not reserved: the record of reserved rounds is lost or old")]
+    UnreservedRound(crate::Ballot),
+    /// A later record of a resource manager's vote goes back on an earlier one, or the node's own acceptor has accepted
+    /// another vote of its resource manager than the one that is recorded.
+    #[error("the vote of this node in {0} has changed, or its record is lost")]
+    VoteChanged(TxId),
+    /// A later record of an acceptor goes back on a promise or an acceptance of an earlier one.
+    #[error("the acceptor state of {0} goes back on an earlier record")]
+    AcceptorWentBack(TxId),
+    /// There are more open transactions than can be counted.
+    #[error("there are more open transactions than can be counted")]
+    TooManyOpen,
+    /// A resource manager is prepared in a transaction that is retired.
+    #[error("the storage says that {0} is over, but the node is prepared in it and has not finished it")]
+    RetiredUnfinished(TxId),
     /// Two records hold different transactions of one name.
     #[error("two records hold different transactions of the name {0}")]
     OtherTransaction(TxId),

@@ -87,7 +87,7 @@ extern crate alloc;
 
 pub mod commit;
 pub mod paxos;
-pub mod perform;
+//pub mod perform;
 
 #[cfg(feature = "codec")]
 pub mod codec;
@@ -106,8 +106,8 @@ mod outbox;
 mod quorum;
 
 pub use ballot::Ballot;
-pub use effect::{Effect, EffectOf, Machine};
-pub use error::{Refusal, RestoreError};
+pub use effect::{Effect, EffectOf, EffectSink, Machine, Scope, Urgency};
+pub use error::{Fence, Refusal, RestoreError};
 pub use id::{InstanceId, NodeId, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};
 pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};

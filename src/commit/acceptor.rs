@@ -4,379 +4,384 @@
 //! round 0 it is a plain acceptor, of several instances at a time. It must never take a vote of round 0 from anyone but
 //! the resource manager whose vote it is, nor answer before the record is durable.
 //!
-//! Invariants, beside those of [`paxos::Acceptor`]:
+//! Invariants, besides those of [`paxos::Acceptor`]:
 //! 1. a gathered vote is not accepted yet: a crash may lose it, and nobody has been told;
 //! 2. votes are gathered only while their instance is at its initial ballot.
 
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    AcceptorRecord, Cluster, Decision, Effect, Learning, Message, Part, Record, Transaction, Vote, Wait, short::Short,
+    Acceptance, AcceptorRecord, Cluster, HigherInstance, Learning, Obstacle, Places, Promises, Record, Sink,
+    Transaction, Vote, Votes, Wait, What, context::Context,
 };
-use crate::{Ballot, Machine, NodeId, Refusal, RestoreError, paxos};
+use crate::{Ballot, Fence, NodeId, Refusal, RestoreError, Urgency, paxos};
 
 /// An acceptor's part in one transaction.
 #[derive(Clone, Debug)]
-pub struct Acceptor {
-    cluster: Cluster,
-    transaction: Transaction,
-    /// One per participant, in their order.
-    seats: Short<Seat, 8>,
-    /// Durable: one per participant, in their order, if any ballot above an initial one was ever heard of. Those of
-    /// seats that are [`Seat::Higher`] count.
-    higher: Box<[paxos::AcceptorRecord<Vote>]>,
-    /// Volatile: whom the bundle is for, as the latest vote says.
+pub(crate) struct Acceptor {
+    /// Durable: the votes that are accepted at initial ballots.
+    accepted: Places,
+    /// Volatile: the votes of initial ballots that are not accepted yet.
+    gathered: Places,
+    /// Which of these votes are to commit.
+    prepared: Places,
+    /// Durable: the instances where a higher ballot is promised. They are in neither of the sets above.
+    higher: Option<Box<Vec<HigherInstance>>>,
+    /// Volatile: the transaction manager that the latest vote named.
     manager: NodeId,
     /// Volatile: how often it has inquired.
     inquiries: u32,
 }
 
-/// The state of one instance. At its initial ballot little is to be said of it, for the ballot is its resource manager's.
-#[derive(Clone, Copy, Debug, Default)]
-enum Seat {
-    /// Nothing has come.
-    #[default]
-    Blank,
-    /// Volatile: a vote of the initial ballot that is not accepted yet.
-    Gathered(Vote),
-    /// Durable: a vote of the initial ballot.
-    Accepted(Vote),
-    /// Durable: a higher ballot is promised.
-    Higher,
-}
-
-const UNHEARD: paxos::AcceptorRecord<Vote> = paxos::AcceptorRecord { promised: None, accepted: None };
-
-/// What goes into an acceptor of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum AcceptorInput {
-    /// A message has come.
-    Receive {
-        /// The node that sent it.
-        from: NodeId,
-        /// What it says.
-        message: Message,
-    },
-    /// It has waited long enough for what [`Acceptor::wait`] says.
-    Timeout,
-}
-
 impl Acceptor {
-    /// An acceptor that has never heard of `transaction`.
-    pub fn new(cluster: Cluster, transaction: Transaction) -> Self {
-        let seats = Short::filled(transaction.participants().len());
-        let manager = cluster.first_manager();
-        Self { cluster, transaction, seats, higher: Box::default(), manager, inquiries: 0 }
+    /// An acceptor that has never heard of its transaction.
+    pub(crate) fn new(cluster: &Cluster) -> Self {
+        Self {
+            accepted: Places::default(),
+            gathered: Places::default(),
+            prepared: Places::default(),
+            higher: None,
+            manager: cluster.first_manager(),
+            inquiries: 0,
+        }
     }
 
-    /// The acceptor that wrote `record`. An error if none can have written it.
-    pub fn restore(cluster: Cluster, record: AcceptorRecord) -> Result<Self, RestoreError> {
-        let AcceptorRecord { transaction, instances } = record;
-        if instances.len() != transaction.participants().len() {
-            return Err(RestoreError::WrongInstances(transaction.id()));
+    /// The acceptor that wrote `record`. An error if no acceptor can have written it.
+    pub(crate) fn restore(cluster: &Cluster, record: &AcceptorRecord) -> Result<Self, RestoreError> {
+        let AcceptorRecord { transaction, votes, higher } = record;
+        let (tx, participants) = (transaction.id(), transaction.participants());
+        let mut left = participants.iter();
+        if !votes.cast().is_within(participants.len())
+            || !higher.iter().all(|instance| left.any(|rm| *rm == instance.rm))
+        {
+            return Err(RestoreError::WrongInstances(tx));
         }
-        let mut acceptor = Self::new(cluster, transaction.clone());
-        for (place, (rm, record)) in transaction.participants().iter().zip(instances).enumerate() {
-            let accepted = record.accepted.map(|(ballot, _)| ballot);
-            let ballots = [Some(record.promised.ok_or(RestoreError::NotTheOwner)?), accepted];
-            if ballots.into_iter().flatten().any(|ballot| ballot.is_initial() && ballot.node != *rm) {
-                return Err(RestoreError::NotTheOwner);
+        for HigherInstance { rm, state } in higher {
+            let promised = state.promised.ok_or(RestoreError::WrongInstances(tx))?;
+            if promised.is_initial() || transaction.place(*rm).is_some_and(|place| votes.cast().has(place)) {
+                return Err(RestoreError::WrongInstances(tx));
             }
-            acceptor.set(place, &paxos::Acceptor::restore(record)?);
+            for ballot in [Some(promised), state.accepted.map(|(ballot, _)| ballot)].into_iter().flatten() {
+                if ballot.is_initial() && ballot.node != *rm {
+                    return Err(RestoreError::NotTheOwner);
+                }
+                if !ballot.is_initial() && !cluster.is_manager(ballot.node) {
+                    return Err(RestoreError::NotAProposer(tx));
+                }
+            }
+            paxos::Acceptor::restore(*state)?;
         }
-        Ok(acceptor)
-    }
-
-    /// The transaction.
-    pub fn transaction(&self) -> &Transaction {
-        &self.transaction
+        let higher = (!higher.is_empty()).then(|| Box::new(higher.to_vec()));
+        let (accepted, prepared) = (votes.cast().clone(), votes.prepared().clone());
+        Ok(Self { accepted, prepared, higher, ..Self::new(cluster) })
     }
 
     /// All that it must not forget.
-    pub fn record(&self) -> AcceptorRecord {
-        let instances = self.instances().map(|(place, rm)| self.instance(place, rm)).collect();
-        AcceptorRecord { transaction: self.transaction.clone(), instances }
+    pub(crate) fn record(&self, transaction: &Transaction) -> AcceptorRecord {
+        let higher = self.higher.as_deref().map_or_else(Box::default, |higher| higher.as_slice().into());
+        AcceptorRecord { transaction: transaction.clone(), votes: self.votes(), higher }
     }
 
     /// Whether it has anything that it must not forget.
-    pub fn has_record(&self) -> bool {
-        self.seats.iter().any(|seat| matches!(seat, Seat::Accepted(_) | Seat::Higher))
+    pub(crate) fn has_record(&self) -> bool {
+        !self.accepted.is_empty() || self.higher.is_some()
     }
 
     /// What it waits for.
-    pub fn wait(&self) -> Wait {
-        if self.is_gathering() { Wait::Flush } else { Wait::Inquire(self.inquiries) }
+    #[inline]
+    pub(crate) fn wait(&self) -> Wait {
+        if self.gathered.is_empty() { Wait::Inquire(self.inquiries) } else { Wait::Flush }
     }
 
-    /// Why `input` would be refused. Of a bundle: why all of it would be. Ballots of a bundle that are too low are
-    /// refused with [`paxos::Message::Reject`], all else in silence.
-    pub fn check(&self, input: &AcceptorInput) -> Result<(), Refusal> {
-        match input {
-            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
-                Err(Refusal::OtherTransaction)
+    /// Why an acceptor refuses `what`, whatever its state.
+    #[inline]
+    pub(crate) fn admit(cluster: &Cluster, transaction: &Transaction, from: NodeId, what: &What) -> Result<(), Refusal> {
+        let (ballot, instances) = match what {
+            What::Vote { manager, .. } => {
+                return match transaction.place(from) {
+                    None => Err(Refusal::NotAParticipant),
+                    Some(_) if !cluster.is_manager(*manager) => Err(Refusal::NotAManager),
+                    Some(_) => Ok(()),
+                };
             }
-            AcceptorInput::Receive { from, message } => self.check_message(*from, message),
-            AcceptorInput::Timeout => Ok(()),
+            What::Phase1a { ballot, instances } => (ballot, instances),
+            What::Phase2a { ballot, votes } => (ballot, votes.cast()),
+            _ => return Err(Refusal::NotForThisRole),
+        };
+        if !cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
         }
+        if instances.is_empty() || !instances.is_within(transaction.participants().len()) {
+            return Err(Refusal::MalformedBundle);
+        }
+        // Votes of initial ballots come as votes, from their owners.
+        if ballot.is_initial() || ballot.node != from { Err(Refusal::NotYourBallot) } else { Ok(()) }
     }
 
-    /// Why a message about this transaction would be refused.
-    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        match message {
-            Message::Vote { vote, manager, .. } => self.check_vote(from, *vote, *manager).map(drop),
-            Message::Paxos { parts, .. } => {
-                if !self.cluster.is_manager(from) {
-                    return Err(Refusal::NotAManager);
-                }
-                Part::check_bundle(parts, &self.transaction)?;
-                Part::any(parts, |part| self.check_part(from, part))
+    /// Takes what was admitted.
+    #[inline]
+    pub(crate) fn receive(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
+        match what {
+            What::Vote { vote, manager } => self.vote(cx, from, *vote, *manager),
+            What::Phase1a { ballot, instances } => {
+                let request = |_| paxos::Message::Prepare { ballot: *ballot };
+                self.requests(cx, from, *ballot, instances, request)
+            }
+            What::Phase2a { ballot, votes } => {
+                let vote = |place| if votes.prepared().has(place) { Vote::Prepared } else { Vote::Aborted };
+                let request = |place| paxos::Message::Accept { ballot: *ballot, value: vote(place) };
+                self.requests(cx, from, *ballot, votes.cast(), request)
             }
             _ => Err(Refusal::NotForThisRole),
         }
     }
 
-    /// Why a vote would be refused; if it would not, the place of who votes, and its seat.
-    fn check_vote(&self, from: NodeId, vote: Vote, manager: NodeId) -> Result<(usize, Seat), Refusal> {
-        let place = self.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
-        let seat = self.seats.get(place).copied().ok_or(Refusal::NotAParticipant)?;
-        if !self.cluster.is_manager(manager) {
-            return Err(Refusal::NotAManager);
-        }
-        match seat {
-            Seat::Gathered(gathered) if gathered != vote => Err(Refusal::SecondValue),
-            // Nothing is promised but the initial ballot, and nothing is accepted: a paxos acceptor would take it.
-            Seat::Blank | Seat::Gathered(_) => Ok((place, seat)),
-            Seat::Accepted(_) | Seat::Higher => {
-                let message = paxos::Message::Accept { ballot: Ballot::initial(from), value: vote };
-                self.paxos(place, from).check(&paxos::Input::Receive { from, message })?;
-                Ok((place, seat))
-            }
-        }
-    }
-
-    fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
-        let place = self.requested(part)?;
-        self.paxos(place, part.rm).check(&paxos::Input::Receive { from, message: part.message })
-    }
-
-    /// The place of the instance that a part of a bundle is a request to. Votes of the initial ballot come as votes, from
-    /// their owners.
-    fn requested(&self, part: &Part) -> Result<usize, Refusal> {
-        let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
-        if part.message.ballot().is_initial() { Err(Refusal::NotYourBallot) } else { Ok(place) }
-    }
-
-    /// Takes a message about this transaction, or says why not. A bundle with a stale ballot is refused and answered.
-    pub(crate) fn receive(
-        &mut self,
-        from: NodeId,
-        message: &Message,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        if let Message::Vote { vote, manager, .. } = message {
-            return self.vote(from, *vote, *manager, effects);
-        }
-        let checked = self.check_message(from, message);
-        match (message, checked) {
-            (Message::Paxos { parts, .. }, Ok(())) => self.requests(from, parts, effects),
-            (Message::Paxos { parts, .. }, Err(Refusal::StaleBallot)) => {
-                // None of them changes anything.
-                let (rejections, _) = self.answers(from, parts);
-                self.reply(from, rejections, effects);
-            }
-            _ => {}
-        }
-        checked
-    }
-
     /// Phase 2a of an initial ballot. *TLA+*: `Phase2b`, once the bundle is written.
-    fn vote(&mut self, from: NodeId, vote: Vote, manager: NodeId, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let (place, seat) = self.check_vote(from, vote, manager)?;
-        self.manager = manager;
-        if matches!(seat, Seat::Accepted(_)) {
-            // Again: somebody has not heard the answer.
-            match self.cluster.learning() {
-                Learning::Leader => self.send_bundle(manager, effects),
-                Learning::Everyone => self.send_bundle(from, effects),
+    #[inline]
+    fn vote(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        vote: Vote,
+        manager: NodeId,
+    ) -> Result<(), Refusal> {
+        let place = cx.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
+        if self.accepted.has(place) || self.gathered.has(place) {
+            if self.prepared.has(place) != (vote == Vote::Prepared) {
+                return Err(Refusal::SecondValue);
             }
-            return Ok(());
+        } else if self.at(cx.transaction, place).is_some() {
+            return Err(Refusal::StaleBallot);
+        } else {
+            self.gathered.insert(place);
+            if vote == Vote::Prepared {
+                self.prepared.insert(place);
+            }
         }
-        self.sit(place, Seat::Gathered(vote));
-        if vote == Vote::Aborted || self.has_all_votes() {
-            self.flush(effects);
+        self.manager = manager;
+        if self.accepted.has(place) {
+            // The sender, or its transaction manager, has not heard the answer.
+            match cx.cluster.learning() {
+                Learning::Leader => self.send_bundle(cx, manager),
+                Learning::Everyone => self.send_bundle(cx, from),
+            }
+        } else if vote == Vote::Aborted || self.has_all_votes(cx.transaction) {
+            self.flush(cx);
         }
         Ok(())
     }
 
-    /// Phases 1a and 2a of higher ballots, for several instances. *TLA+*: `Phase1b` and `Phase2b`.
-    fn requests(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) {
-        let unfinished = self.is_gathering();
-        self.accept_gathered();
-        let (replies, changed) = self.answers(from, parts);
-        if changed || unfinished {
-            effects.push(Effect::Persist(Record::Acceptor(self.record())));
-        }
-        if unfinished {
-            self.tell(effects);
-        }
-        self.reply(from, replies, effects);
-    }
-
-    /// Takes requests. Returns the answers, and whether any request changed anything.
-    fn answers(&mut self, from: NodeId, parts: &[Part]) -> (Vec<Part>, bool) {
-        let mut changed = false;
-        let mut replies = Vec::with_capacity(parts.len());
-        for part in parts {
-            let Ok(place) = self.requested(part) else { continue };
-            let Part { rm, message } = *part;
-            let mut paxos = self.paxos(place, rm);
-            if let Ok(answer) = paxos.receive(from, message) {
-                if answer.changed {
-                    changed = true;
-                    self.set(place, &paxos);
+    /// Phases 1a and 2a of higher ballots, in several instances. *TLA+*: `Phase1b` and `Phase2b`.
+    fn requests(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        ballot: Ballot,
+        instances: &Places,
+        request: impl Fn(usize) -> paxos::Message<Vote>,
+    ) -> Result<(), Refusal> {
+        let (mut replies, mut changed, mut refused) = (Replies::default(), Vec::new(), None);
+        for place in instances.iter() {
+            let Some(rm) = cx.transaction.participants().get(place).copied() else { continue };
+            let mut paxos = paxos::Acceptor::resume(self.instance(cx.transaction, place, rm));
+            match paxos.receive(from, request(place)) {
+                Ok(answer) => {
+                    if answer.changed {
+                        changed.push(HigherInstance { rm, state: *paxos.record() });
+                    }
+                    replies.add(place, rm, answer.reply);
                 }
-                replies.push(Part { rm, message: answer.reply });
+                Err(refusal) => refused = refused.or(Some(refusal)),
             }
         }
-        (replies, changed)
+        if !replies.grants {
+            let stale = !replies.obstacles.is_empty();
+            replies.send(cx, from, ballot);
+            return Err(if stale { Refusal::StaleBallot } else { refused.unwrap_or(Refusal::MalformedBundle) });
+        }
+        let before = self.record(cx.transaction);
+        let unfinished = !self.gathered.is_empty();
+        self.accept_gathered();
+        let is_changed = !changed.is_empty();
+        changed.into_iter().for_each(|instance| self.raise(cx.transaction, instance));
+        if is_changed || unfinished {
+            let record = self.record(cx.transaction);
+            if !record.may_follow(&before) {
+                return Err(cx.fence(Fence::AcceptorWentBack));
+            }
+            cx.persist(Record::Acceptor(record), Urgency::Urgent);
+        }
+        if unfinished {
+            self.tell(cx);
+        }
+        replies.send(cx, from, ballot);
+        Ok(())
     }
 
-    fn reply(&self, to: NodeId, parts: Vec<Part>, effects: &mut Vec<Effect>) {
-        if !parts.is_empty() {
-            let message = Message::Paxos { transaction: self.transaction.clone(), parts };
-            effects.push(Effect::Send { to, message });
-        }
-    }
-
-    /// Writes the bundle, such as it is, and sends it; or, with nothing to write, asks what has become of the
-    /// transaction.
-    pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {
-        if self.is_gathering() {
-            self.flush(effects);
-        } else {
-            self.inquire(effects);
-        }
+    /// It has waited long enough: writes the bundle as far as it is complete, and sends it; or, with nothing to write,
+    /// asks what has become of the transaction.
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
+        if self.gathered.is_empty() { self.inquire(cx) } else { self.flush(cx) }
     }
 
     /// Asks a transaction manager, another one each time.
-    pub(crate) fn inquire(&mut self, effects: &mut Vec<Effect>) {
-        let message = Message::Inquire { transaction: self.transaction.clone() };
-        effects.push(Effect::Send { to: self.manager, message });
-        self.manager = self.cluster.manager_after(self.manager);
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
+        cx.send(self.manager, What::Inquire);
+        self.manager = cx.cluster.manager_after(self.manager);
         self.inquiries = self.inquiries.saturating_add(1);
     }
 
-    fn flush(&mut self, effects: &mut Vec<Effect>) {
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_, impl Sink>) {
+        let before = cfg!(debug_assertions).then(|| self.record(cx.transaction));
         self.accept_gathered();
-        effects.push(Effect::Persist(Record::Acceptor(self.record())));
-        self.tell(effects);
+        let record = self.record(cx.transaction);
+        debug_assert!(before.is_none_or(|before| record.may_follow(&before)), "an acceptor never goes back");
+        cx.persist(Record::Acceptor(record), Urgency::Urgent);
+        self.tell(cx);
     }
 
     /// They were checked when they came, and no higher ballot was promised since: that would have accepted them.
+    #[inline]
     fn accept_gathered(&mut self) {
-        for seat in self.seats.iter_mut() {
-            if let Seat::Gathered(vote) = *seat {
-                *seat = Seat::Accepted(vote);
-            }
-        }
+        self.accepted = self.accepted.union(&self.gathered);
+        self.gathered = Places::default();
     }
 
     /// Sends the bundle to those who learn from it.
-    fn tell(&self, effects: &mut Vec<Effect>) {
-        match self.cluster.learning() {
-            Learning::Leader => self.send_bundle(self.manager, effects),
+    #[inline]
+    fn tell(&self, cx: &mut Context<'_, impl Sink>) {
+        match cx.cluster.learning() {
+            Learning::Leader => self.send_bundle(cx, self.manager),
             Learning::Everyone => {
-                for rm in self.transaction.participants() {
-                    self.send_bundle(*rm, effects);
+                for rm in cx.transaction.participants() {
+                    self.send_bundle(cx, *rm);
                 }
             }
         }
     }
 
-    fn send_bundle(&self, to: NodeId, effects: &mut Vec<Effect>) {
-        let mut parts = Vec::with_capacity(self.seats.len());
-        parts.extend(self.instances().filter_map(|(place, rm)| {
-            let (ballot, value) = self.instance(place, rm).accepted?;
-            Some(Part { rm, message: paxos::Message::Accepted { ballot, value } })
-        }));
-        let message = Message::Paxos { transaction: self.transaction.clone(), parts };
-        effects.push(Effect::Send { to, message });
+    #[inline]
+    fn send_bundle(&self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+        let higher = self.higher.as_deref().map_or_else(Box::default, |higher| {
+            higher
+                .iter()
+                .filter_map(|HigherInstance { rm, state }| {
+                    state.accepted.map(|(ballot, vote)| Acceptance { rm: *rm, ballot, vote })
+                })
+                .collect()
+        });
+        let (votes, higher) = with_initial(cx.transaction, self.votes(), higher);
+        cx.send(to, What::Phase2b { votes, higher });
     }
 
-    fn is_gathering(&self) -> bool {
-        self.seats.iter().any(|seat| matches!(seat, Seat::Gathered(_)))
+    /// The votes that are accepted at initial ballots where nothing higher is promised.
+    #[inline]
+    fn votes(&self) -> Votes {
+        let prepared = self.prepared.intersection(&self.accepted);
+        Votes::new(self.accepted.clone(), prepared).unwrap_or_default()
     }
 
     /// Whether a vote is gathered or accepted in every instance.
-    fn has_all_votes(&self) -> bool {
-        self.seats.iter().enumerate().all(|(place, seat)| match seat {
-            Seat::Blank => false,
-            Seat::Gathered(_) | Seat::Accepted(_) => true,
-            Seat::Higher => self.higher.get(place).is_some_and(|record| record.accepted.is_some()),
-        })
+    #[inline]
+    fn has_all_votes(&self, transaction: &Transaction) -> bool {
+        let higher = self.higher.iter().flat_map(|higher| higher.iter());
+        let accepted = higher.filter(|instance| instance.state.accepted.is_some()).count();
+        let cast = self.accepted.union(&self.gathered).len();
+        cast.saturating_add(accepted) == transaction.participants().len()
     }
 
-    /// Every instance: its place, and the resource manager whose vote it chooses.
-    fn instances(&self) -> impl ExactSizeIterator<Item = (usize, NodeId)> {
-        self.transaction.participants().iter().copied().enumerate()
+    /// The state of the instance at `place`, if a ballot above the initial one is promised there.
+    #[inline]
+    fn at(&self, transaction: &Transaction, place: usize) -> Option<&HigherInstance> {
+        let (higher, rm) = (self.higher.as_deref()?, transaction.participants().get(place)?);
+        higher.iter().find(|instance| instance.rm == *rm)
     }
 
-    /// What the paxos acceptor of an instance must not forget.
-    fn instance(&self, place: usize, rm: NodeId) -> paxos::AcceptorRecord<Vote> {
+    /// What the paxos acceptor of an instance knows. What is gathered counts as accepted: it will be, before anything
+    /// higher is granted.
+    fn instance(&self, transaction: &Transaction, place: usize, rm: NodeId) -> paxos::AcceptorRecord<Vote> {
+        if let Some(instance) = self.at(transaction, place) {
+            return instance.state;
+        }
         let initial = Ballot::initial(rm);
-        let accepted = match self.seats.get(place) {
-            Some(Seat::Higher) => return self.higher.get(place).copied().unwrap_or(UNHEARD),
-            Some(Seat::Accepted(vote)) => Some((initial, *vote)),
-            Some(Seat::Blank | Seat::Gathered(_)) | None => None,
-        };
-        paxos::AcceptorRecord { promised: Some(initial), accepted }
+        let vote = if self.prepared.has(place) { Vote::Prepared } else { Vote::Aborted };
+        let voted = self.accepted.has(place) || self.gathered.has(place);
+        paxos::AcceptorRecord { promised: Some(initial), accepted: voted.then_some((initial, vote)) }
     }
 
-    /// The paxos acceptor of an instance.
-    fn paxos(&self, place: usize, rm: NodeId) -> paxos::Acceptor<Vote> {
-        paxos::Acceptor::resume(self.instance(place, rm))
-    }
-
-    /// Takes over the state of the paxos acceptor of an instance.
-    fn set(&mut self, place: usize, paxos: &paxos::Acceptor<Vote>) {
-        let seat = match (paxos.promised(), paxos.accepted()) {
-            (Some(promised), None) if promised.is_initial() => Seat::Blank,
-            (Some(promised), Some((_, vote))) if promised.is_initial() => Seat::Accepted(*vote),
-            _ => {
-                if self.higher.is_empty() {
-                    self.higher = alloc::vec![UNHEARD; self.seats.len()].into();
-                }
-                if let Some(record) = self.higher.get_mut(place) {
-                    *record = *paxos.record();
-                }
-                Seat::Higher
-            }
-        };
-        self.sit(place, seat);
-    }
-
-    fn sit(&mut self, place: usize, new: Seat) {
-        if let Some(seat) = self.seats.get_mut(place) {
-            *seat = new;
+    /// Takes over the state of an instance's paxos acceptor, which has promised a higher ballot.
+    fn raise(&mut self, transaction: &Transaction, instance: HigherInstance) {
+        if let Some(place) = transaction.place(instance.rm) {
+            let place = Places::from_iter([place]);
+            self.accepted = self.accepted.difference(&place);
+            self.prepared = self.prepared.difference(&place);
+        }
+        let higher = self.higher.get_or_insert_default();
+        match higher.binary_search_by_key(&instance.rm, |known| known.rm) {
+            Ok(at) => higher.get_mut(at).into_iter().for_each(|known| *known = instance),
+            Err(at) => higher.insert(at, instance),
         }
     }
 }
 
-impl Machine for Acceptor {
-    type Input = AcceptorInput;
-    type Record = Record;
-    type Message = Message;
-    type Decision = Decision;
+/// The answers to requests in several instances, one message for each kind.
+#[derive(Default)]
+struct Replies {
+    /// Whether any request was granted.
+    grants: bool,
+    promises: Promises,
+    promised_higher: Vec<Acceptance>,
+    votes: Votes,
+    accepted: Vec<Acceptance>,
+    obstacles: Vec<Obstacle>,
+}
 
-    fn step_into(&mut self, input: AcceptorInput, effects: &mut Vec<Effect>) {
-        match input {
-            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {}
-            AcceptorInput::Receive { from, message } => {
-                // Why it was refused is for `check` to say.
-                let _ = self.receive(from, &message, effects);
+impl Replies {
+    fn add(&mut self, place: usize, rm: NodeId, reply: paxos::Message<Vote>) {
+        self.grants |= !matches!(reply, paxos::Message::Reject { .. });
+        match reply {
+            paxos::Message::Promise { accepted, .. } => {
+                self.promises.instances.insert(place);
+                match accepted {
+                    Some((ballot, vote)) if ballot.is_initial() => self.promises.votes.insert(place, vote),
+                    Some((ballot, vote)) => self.promised_higher.push(Acceptance { rm, ballot, vote }),
+                    None => {}
+                }
             }
-            AcceptorInput::Timeout => self.timeout(effects),
+            paxos::Message::Accepted { ballot, value } if ballot.is_initial() => self.votes.insert(place, value),
+            paxos::Message::Accepted { ballot, value } => self.accepted.push(Acceptance { rm, ballot, vote: value }),
+            paxos::Message::Reject { promised, .. } => self.obstacles.push(Obstacle { rm, promised }),
+            paxos::Message::Prepare { .. } | paxos::Message::Accept { .. } => {}
         }
     }
+
+    fn send(self, cx: &mut Context<'_, impl Sink>, to: NodeId, ballot: Ballot) {
+        let Self { mut promises, promised_higher, votes, accepted, obstacles, .. } = self;
+        if !promises.instances.is_empty() {
+            promises.higher = promised_higher.into();
+            cx.send(to, What::Phase1b { ballot, promises: Box::new(promises) });
+        }
+        if !votes.is_empty() || !accepted.is_empty() {
+            cx.send(to, What::Phase2b { votes, higher: accepted.into() });
+        }
+        if !obstacles.is_empty() {
+            cx.send(to, What::Reject { ballot, promised: obstacles.into() });
+        }
+    }
+}
+
+/// Moves what was accepted at an initial ballot, before a higher one was promised, from `higher` to `votes`.
+#[inline]
+fn with_initial(transaction: &Transaction, mut votes: Votes, higher: Box<[Acceptance]>) -> (Votes, Box<[Acceptance]>) {
+    if !higher.iter().any(|accepted| accepted.ballot.is_initial()) {
+        return (votes, higher);
+    }
+    let (initial, higher): (Vec<_>, Vec<_>) = higher.into_iter().partition(|accepted| accepted.ballot.is_initial());
+    for Acceptance { rm, vote, .. } in initial {
+        if let Some(place) = transaction.place(rm) {
+            votes.insert(place, vote);
+        }
+    }
+    (votes, higher.into())
 }

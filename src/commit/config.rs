@@ -146,6 +146,13 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// The shortest of them.
+    pub(crate) fn shortest(&self) -> u64 {
+        self.flush.min(self.recover).min(self.inquire).min(self.repeat)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { open: 1 << 20, participants: 256, meta: 1 << 16 }

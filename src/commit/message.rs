@@ -1,70 +1,28 @@
-//! What the nodes say to each other, what goes into a node, and what comes out of it.
+//! What nodes say to each other, what goes into a node, and what comes out of it.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
 use super::{
-    Outcome, Time, Transaction, Vote,
+    Meta, Outcome, Participants, Places, Time, Transaction, Vote, Votes,
     record::{Record, TxRange},
 };
-use crate::{NodeId, Refusal, TxId, paxos};
+use crate::{Ballot, NodeId, TxId};
 
 /// A message of Paxos Commit (Gray and Lamport 2006, section 4).
-///
-/// Every message from which a role could first hear of a transaction carries the whole [`Transaction`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Message {
-    /// Resource manager to transaction manager: the sender has voted; ask the others. Sent again, it asks for the
-    /// outcome, more patiently than an inquiry. (The paper's *BeginCommit*.)
-    Begin {
-        /// The transaction to be committed.
-        transaction: Transaction,
-    },
-    /// Transaction manager to resource manager: vote, and name me to the acceptors. (The paper's *Prepare*; not Paxos'.)
-    Prepare {
-        /// The transaction to vote on.
-        transaction: Transaction,
-    },
-    /// Resource manager to acceptor: phase 2a of the sender's own instance, at its initial ballot.
-    Vote {
-        /// The transaction voted on.
-        transaction: Transaction,
-        /// The vote.
-        vote: Vote,
-        /// The transaction manager that the acceptor shall tell.
-        manager: NodeId,
-    },
-    /// Paxos messages of several instances of one transaction, as one: phase 1a and 2a above round 0 from a
-    /// transaction manager, phase 1b, phase 2b (the bundle) and rejections from an acceptor.
-    Paxos {
+    /// About one transaction. It carries the whole [`Transaction`], because the receiver may hear of it for the first
+    /// time.
+    About {
         /// The transaction.
         transaction: Transaction,
-        /// One message per instance, in ascending order of resource managers.
-        #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bundle))]
-        parts: Vec<Part>,
-    },
-    /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
-    Inquire {
-        /// The transaction that the sender is waiting for.
-        transaction: Transaction,
-    },
-    /// Transaction manager to resource manager: this is how it ended.
-    Outcome {
-        /// The transaction.
-        transaction: Transaction,
-        /// How it ended.
-        outcome: Outcome,
-    },
-    /// Resource manager to transaction manager: I have carried the outcome out, durably.
-    Finished {
-        /// The transaction.
-        transaction: Transaction,
-        /// How it ended.
-        outcome: Outcome,
+        /// What is said about it.
+        what: What,
     },
     /// To anyone: all resource managers have finished these transactions; drop what is left of them. Also the answer to
-    /// whatever comes late.
+    /// a message that comes after that.
     Retired {
         /// The transactions.
         range: TxRange,
@@ -76,15 +34,110 @@ pub enum Message {
     },
 }
 
-/// The Paxos message of one instance of a transaction.
+/// What a message says about its transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum What {
+    /// Resource manager to transaction manager: the sender has voted; ask the others. Sent again, it asks for the
+    /// outcome, more patiently than an inquiry. (The paper's *BeginCommit*.)
+    Begin {
+        /// What the transaction is about.
+        meta: Meta,
+    },
+    /// Transaction manager to resource manager: vote, and name the sender to the acceptors. (The paper's *Prepare*; not
+    /// the one of Paxos.)
+    Prepare {
+        /// What the transaction is about.
+        meta: Meta,
+    },
+    /// Resource manager to acceptor: phase 2a of the sender's own instance, at its initial ballot.
+    Vote {
+        /// The vote.
+        vote: Vote,
+        /// The transaction manager that the acceptor tells.
+        manager: NodeId,
+    },
+    /// Transaction manager to acceptor: phase 1a in several instances.
+    Phase1a {
+        /// The sender's own ballot, above round 0.
+        ballot: Ballot,
+        /// The instances.
+        instances: Places,
+    },
+    /// Acceptor to transaction manager: phase 1b in several instances. The sender promises to take no lower ballot, and
+    /// tells what it has accepted.
+    Phase1b {
+        /// The promised ballot.
+        ballot: Ballot,
+        /// What is promised.
+        promises: Box<Promises>,
+    },
+    /// Transaction manager to acceptor: phase 2a in several instances, above round 0.
+    Phase2a {
+        /// The sender's own ballot.
+        ballot: Ballot,
+        /// The one value of that ballot in each instance.
+        votes: Votes,
+    },
+    /// Acceptor to transaction managers, and in Faster mode to resource managers: phase 2b in several instances. (The
+    /// *bundle*.)
+    Phase2b {
+        /// The votes that are accepted at initial ballots.
+        votes: Votes,
+        /// The votes that are accepted at higher ballots, in ascending order of resource managers.
+        higher: Box<[Acceptance]>,
+    },
+    /// Acceptor to transaction manager: the ballot came too late in these instances. A hint, on which no safety rests.
+    Reject {
+        /// The refused ballot.
+        ballot: Ballot,
+        /// What stands in its way, in ascending order of resource managers.
+        promised: Box<[Obstacle]>,
+    },
+    /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
+    Inquire,
+    /// Transaction manager to resource manager or transaction manager: this is how it ended.
+    Outcome(Outcome),
+    /// Resource manager to transaction manager: the sender has carried this outcome out, durably.
+    Finished(Outcome),
+}
+
+/// Phase 1b in several instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Promises {
+    /// The instances in which the ballot is promised.
+    pub instances: Places,
+    /// Those of their votes that are accepted at initial ballots.
+    pub votes: Votes,
+    /// Those of their votes that are accepted at higher ballots, in ascending order of resource managers.
+    pub higher: Box<[Acceptance]>,
+}
+
+/// One instance's accepted vote, at a ballot above the initial one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub struct Part {
+pub struct Acceptance {
     /// The resource manager whose vote the instance chooses.
     pub rm: NodeId,
-    /// What is said about it.
-    pub message: paxos::Message<Vote>,
+    /// The ballot.
+    pub ballot: Ballot,
+    /// The one value of that ballot.
+    pub vote: Vote,
+}
+
+/// What stands in the way of a ballot in one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Obstacle {
+    /// The resource manager whose vote the instance chooses.
+    pub rm: NodeId,
+    /// The ballot that is promised there.
+    pub promised: Ballot,
 }
 
 /// What goes into a node.
@@ -92,9 +145,22 @@ pub struct Part {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Input {
-    /// Commit this transaction, at a transaction manager or at a participant. Saying so again, there or at another
-    /// transaction manager, does no harm and brings the transaction on.
-    Begin(Transaction),
+    /// Begin a new transaction, at a transaction manager or at a participant. The node names it, and says so by
+    /// [`Decision::Begun`]. A refused begin uses no name.
+    Begin {
+        /// The resource managers that take part.
+        participants: Participants,
+        /// What it is about.
+        meta: Meta,
+    },
+    /// Begin this transaction, whose name the caller guarantees to use once. Saying so again, here or at another
+    /// transaction manager, does no harm and drives the transaction on.
+    BeginAs {
+        /// The transaction.
+        transaction: Transaction,
+        /// What it is about.
+        meta: Meta,
+    },
     /// The local resource's answer to [`Decision::Vote`].
     Vote {
         /// The transaction voted on.
@@ -104,13 +170,13 @@ pub enum Input {
     },
     /// The local resource has carried out [`Decision::Commit`] or [`Decision::Abort`], durably.
     Finished(TxId),
-    /// Drive this transaction to its outcome now, without waiting for a timer: to abort, where a vote is missing.
+    /// Drive this transaction to its outcome now, without waiting for a time-out: to abort, where a vote is missing.
     Inquire(TxId),
     /// A message has come.
     Receive {
-        /// The node that sent it, as the transport vouches for it.
+        /// The node that sent it, as the transport guarantees.
         from: NodeId,
-        /// What it says.
+        /// The message.
         message: Message,
     },
     /// It is this late.
@@ -122,17 +188,35 @@ pub enum Input {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Decision {
+    /// To the caller: the [`Input::Begin`] of this step got this name.
+    Begun(TxId),
     /// To the local resource: vote on this transaction, by [`Input::Vote`].
-    Vote(Transaction),
-    /// To the local resource: commit, then say [`Input::Finished`]. Comes at least once; doing it twice must do no harm.
-    Commit(TxId),
-    /// To the local resource: abort, then say [`Input::Finished`]. Comes at least once, and perhaps for a transaction
-    /// that the resource was never asked to vote on.
-    Abort(TxId),
+    Vote {
+        /// The transaction.
+        transaction: Transaction,
+        /// What it is about.
+        meta: Meta,
+    },
+    /// To the local resource: commit, then say [`Input::Finished`]. It comes at least once; committing twice must do no
+    /// harm.
+    Commit {
+        /// The transaction.
+        transaction: Transaction,
+        /// What it is about.
+        meta: Meta,
+    },
+    /// To the local resource: abort, then say [`Input::Finished`]. It comes at least once, perhaps for a transaction on
+    /// which the resource was never asked to vote.
+    Abort {
+        /// The transaction.
+        transaction: Transaction,
+        /// What it is about, if this node was ever told.
+        meta: Option<Meta>,
+    },
     /// At a transaction manager: the outcome is known. No failure can change it any more.
     ///
-    /// One that had to do with a transaction which another one finished in its stead may hear that it is over, and not
-    /// how it ended: then this never comes, and [`Node::status`](super::Node::status) says that it is retired.
+    /// A transaction manager that another one stood in for may hear that a transaction is over, and not how it ended:
+    /// then this never comes, and [`Node::status`](super::Node::status) says that it is retired.
     Decided {
         /// The transaction.
         tx: TxId,
@@ -141,9 +225,9 @@ pub enum Decision {
     },
     /// At a transaction manager: every resource manager has carried the outcome out.
     ///
-    /// It precedes the record that the transaction is over, so who carries out one effect after the other hears it at
-    /// least once. Where that record is written in one batch with earlier ones, ahead of the batch's decisions, a crash
-    /// after the write leaves it out; so does news from others that all is over. Then
+    /// It comes before the record that the transaction is over, so a caller who carries out one effect after the other
+    /// hears it at least once. Where that record is written in one batch with earlier ones, ahead of the batch's
+    /// decisions, a crash after the write leaves it out; so does news from others that all is over. Then
     /// [`Node::status`](super::Node::status) says that the transaction is retired.
     Completed {
         /// The transaction.
@@ -156,55 +240,23 @@ pub enum Decision {
 /// An effect of a node, and of each commit role.
 pub type Effect = crate::Effect<Record, Message, Decision>;
 
+/// Where effects of a node, and of each commit role, go.
+pub trait Sink: crate::EffectSink<Record, Message, Decision> {}
+
+impl<T: crate::EffectSink<Record, Message, Decision>> Sink for T {}
+
 impl Message {
-    /// The transaction that this message is about, if it carries one.
+    /// The message that says `what` about `transaction`.
+    pub fn about(transaction: &Transaction, what: What) -> Self {
+        Self::About { transaction: transaction.clone(), what }
+    }
+
+    /// The transaction that this message is about, if it is about just one.
+    #[inline]
     pub fn transaction(&self) -> Option<&Transaction> {
         match self {
-            Self::Begin { transaction }
-            | Self::Prepare { transaction }
-            | Self::Vote { transaction, .. }
-            | Self::Paxos { transaction, .. }
-            | Self::Inquire { transaction }
-            | Self::Outcome { transaction, .. }
-            | Self::Finished { transaction, .. } => Some(transaction),
+            Self::About { transaction, .. } => Some(transaction),
             Self::Retired { .. } | Self::RetiredNoted { .. } => None,
         }
-    }
-
-    /// Whether it carries another transaction than this one.
-    pub(crate) fn is_about_another(&self, known: &Transaction) -> bool {
-        self.transaction().is_some_and(|transaction| transaction != known)
-    }
-}
-
-impl Part {
-    /// Why `parts` are no bundle of `transaction`: it names instances of the transaction, at least one, each once, in
-    /// order, and either asks acceptors or answers them.
-    pub(crate) fn check_bundle(parts: &[Self], transaction: &Transaction) -> Result<(), Refusal> {
-        let first = parts.first().ok_or(Refusal::MalformedBundle)?;
-        // Participants are in order, too: each part's must be found among those that are left.
-        let mut left = transaction.participants().iter();
-        let known = parts.iter().all(|part| left.any(|rm| *rm == part.rm));
-        let alike = parts.iter().all(|part| part.message.is_request() == first.message.is_request());
-        if known && alike { Ok(()) } else { Err(Refusal::MalformedBundle) }
-    }
-
-    /// Whether the bundle asks acceptors; otherwise it answers them.
-    pub(crate) fn are_requests(parts: &[Self]) -> bool {
-        parts.first().is_some_and(|part| part.message.is_request())
-    }
-
-    /// Shows every part to `take`. `Ok` if it takes any; otherwise why it refused the first one, or that some ballot is
-    /// stale, for that gets an answer.
-    pub(crate) fn any(parts: &[Self], mut take: impl FnMut(&Self) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        let (mut taken, mut refused) = (false, None);
-        for part in parts {
-            match take(part) {
-                Ok(()) => taken = true,
-                Err(Refusal::StaleBallot) => refused = Some(Refusal::StaleBallot),
-                Err(refusal) => refused = refused.or(Some(refusal)),
-            }
-        }
-        if taken { Ok(()) } else { Err(refused.unwrap_or(Refusal::MalformedBundle)) }
     }
 }

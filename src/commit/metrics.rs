@@ -21,6 +21,8 @@ pub struct Metrics {
     pub missed_outcomes: u64,
     /// Open transactions (gauge).
     pub open: usize,
+    /// Open transactions about which the node is silent, because an invariant broke (gauge).
+    pub fenced: usize,
     /// Ranges of retired transactions (gauge).
     pub retired_ranges: usize,
     /// Ranges of retired transactions that another acceptor or transaction manager has not acknowledged, summed over
@@ -40,6 +42,7 @@ impl Default for Metrics {
             recoveries: 0,
             missed_outcomes: 0,
             open: 0,
+            fenced: 0,
             retired_ranges: 0,
             unacknowledged_ranges: 0,
             refused: [0; Refusal::ALL.len()],
@@ -61,6 +64,39 @@ impl Metrics {
     /// How many refused inputs show that someone broke the protocol or lost its storage.
     pub fn violations(&self) -> u64 {
         self.refusals().filter(|(refusal, _)| refusal.is_violation()).map(|(_, count)| count).sum()
+    }
+
+    #[inline]
+    pub(crate) fn count_step(&mut self) {
+        self.steps = self.steps.saturating_add(1);
+    }
+
+    #[inline]
+    pub(crate) fn count_send(&mut self) {
+        self.sends = self.sends.saturating_add(1);
+    }
+
+    #[inline]
+    pub(crate) fn count_write(&mut self) {
+        self.writes = self.writes.saturating_add(1);
+    }
+
+    #[inline]
+    pub(crate) fn count_decision(&mut self) {
+        self.decisions = self.decisions.saturating_add(1);
+    }
+
+    pub(crate) fn count_recovery(&mut self) {
+        self.recoveries = self.recoveries.saturating_add(1);
+    }
+
+    pub(crate) fn count_missed_outcome(&mut self) {
+        self.missed_outcomes = self.missed_outcomes.saturating_add(1);
+    }
+
+    /// Everything that was said, written and decided.
+    pub(crate) fn effects(&self) -> u64 {
+        self.sends.saturating_add(self.writes).saturating_add(self.decisions)
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {

@@ -1,4 +1,4 @@
-//! Paxos Commit: atomic commit among several resource managers, that no crash can block.
+//! Paxos Commit: atomic commit among several resource managers, which no crash can block.
 //!
 //! Gray and Lamport, *Consensus on Transaction Commit* (2006), section 4. Each resource manager's vote is one instance
 //! of Paxos over the same acceptors; the transaction commits if and only if every instance chooses
@@ -14,32 +14,37 @@
 )]
 
 mod acceptor;
+mod block;
+mod bundle;
+mod clock;
 mod config;
+mod context;
+mod inline;
 mod message;
 mod metrics;
 mod node;
 mod open;
-mod playing;
+mod places;
 mod record;
-mod reserve;
 mod resource_manager;
 mod retired;
-mod short;
+mod roles;
 mod table;
-mod timers;
 mod transaction;
 mod transaction_manager;
 mod wait;
 
-pub use acceptor::{Acceptor, AcceptorInput};
 pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};
-pub use message::{Decision, Effect, Input, Message, Part};
+pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Status};
-pub use record::{AcceptorRecord, EmptyRange, Key, Record, ResourceManagerRecord, TxRange};
-pub use resource_manager::{ResourceManager, ResourceManagerInput, ResourceManagerState};
-pub use transaction::{Outcome, Transaction, TransactionError, TransactionSpec, Vote};
-pub use transaction_manager::{TransactionManager, TransactionManagerInput};
+pub use places::{Places, Votes};
+pub use record::{AcceptorRecord, EmptyRange, HigherInstance, Key, Record, ResourceManagerRecord, TxRange};
+pub use roles::{
+    Acceptor, AcceptorInput, ResourceManager, ResourceManagerInput, ResourceManagerState, TransactionManager,
+    TransactionManagerInput,
+};
+pub use transaction::{Meta, Outcome, Participants, Transaction, TransactionError, TransactionSpec, Vote};
 pub use wait::Wait;
 #[cfg(any(feature = "sim", feature = "conformance", feature = "grpc"))]
 pub(crate) use wait::mix;

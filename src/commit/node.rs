@@ -7,60 +7,66 @@
 //! Invariants:
 //! 1. the first record that it ever writes says whose storage this is, and without it nothing is restored;
 //! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
-//! 3. nothing depends on the order of the map of open transactions.
+//! 3. nothing depends on the order of the table of open transactions.
 
-mod admission;
 mod restore;
 mod retirement;
 mod view;
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
-use core::mem;
+use alloc::{collections::BTreeMap, vec::Vec};
 
+use self::retirement::Announcement;
 pub use self::view::{InDoubt, Status};
-use self::{
-    admission::{Work, check_room},
-    retirement::Announcement,
-};
 use super::{
-    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManagerInput, Time, Transaction,
-    open::{Common, Open},
-    reserve::Reserve,
+    Config, Decision, Effect, Input, Message, Meta, Metrics, Participants, Record, Sink, Time, Transaction, What,
+    block::BlockAllocator,
+    clock::NODE,
+    open::{Open, Shared},
     retired::Retired,
-    table::Table,
-    timers::{Role, Timers},
+    table::{Handle, Table},
 };
-use crate::{Machine, NodeId, Refusal, TxId};
+use crate::{Machine, NodeId, Refusal, Scope, TxId, Urgency, effect::EffectSink};
 
-/// How often the roles here may answer each other within a step. The longest exchange takes seven turns: an inquiry, the two
-/// phases of a ballot and their answers, the outcome, and that it is carried out.
-const TURNS: usize = 16;
+/// How many times as many transactions may be open to bring old work to its end as there may be for new work: enough
+/// that overloaded nodes never keep each other's transactions from ending, and still a bound.
+const ROOM_FOR_OLD_WORK: usize = 64;
 
-/// All roles of one process: whichever the configuration and each transaction give it.
+/// How many messages are looked at together, so that the memory that they need is fetched together.
+const AHEAD: usize = 8;
+
+/// After this many effects a tick leaves what else is due to the next one.
+const EFFECTS_PER_TICK: u64 = 4096;
+
+/// All roles of one process: those that the configuration and each transaction give it.
 ///
 /// It takes an [`Input`] and yields [`Effect`]s, to be carried out in order; [`Outbox`](crate::Outbox) sees to that. It
-/// never fails: what it cannot take it refuses, counts in [`metrics`](Self::metrics), and [`check`](Self::check) says
-/// why. Time is what [`Input::Tick`] tells it, and [`deadline`](Self::deadline) says when the next one matters.
+/// never fails: a step returns why it refused an input, and [`metrics`](Self::metrics) count refusals by reason. The
+/// time is what [`Input::Tick`] says, and [`deadline`](Self::deadline) says when the next tick matters. A time-out starts
+/// when it is set, so tell the node the time before anything else that has happened.
 #[derive(Clone, Debug)]
 pub struct Node {
-    config: Config,
+    shared: Shared,
     open: Table,
     /// Durable.
     retired: Retired,
+    /// What messages about retired transactions rest on.
+    retired_scope: Scope,
     /// What the other acceptors and transaction managers have not acknowledged of what was retired here.
     announced: BTreeMap<NodeId, Retired>,
     announcement: Announcement,
     /// Durable, as `reserved`.
-    sequence: Reserve,
-    common: Common,
-    /// Messages from one role here to another. Empty between steps; kept for its room.
-    local: Vec<Message>,
-    now: Option<Time>,
-    /// Effects that the next step has to begin with.
-    owed: Vec<Effect>,
-    /// Empty between steps; kept for their room.
-    due: Vec<(Time, TxId, Role)>,
-    over: Vec<TxId>,
+    sequence: BlockAllocator,
+    /// Records that the next step has to begin with.
+    owed: Vec<Record>,
+}
+
+/// What a transaction would be opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    /// It begins, or comes here for the first time.
+    New,
+    /// It was admitted elsewhere, and is on its way to its end.
+    Old,
 }
 
 impl Node {
@@ -73,223 +79,316 @@ impl Node {
     fn blank(config: Config) -> Self {
         Self {
             open: Table::new(config.seed),
-            config,
+            shared: Shared::new(config),
             retired: Retired::default(),
+            retired_scope: Scope::NOTHING,
             announced: BTreeMap::new(),
             announcement: Announcement::default(),
-            sequence: Reserve::UNUSED,
-            common: Common { rounds: Reserve::UNUSED, timers: Timers::default(), metrics: Metrics::default() },
-            local: Vec::new(),
-            now: None,
+            sequence: BlockAllocator::UNUSED,
             owed: Vec::new(),
-            due: Vec::new(),
-            over: Vec::new(),
         }
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.shared.config
     }
 
-    /// A name for a new transaction; `None` when the numbers are used up.
-    ///
-    /// It comes from a durably reserved block: the reservation, where one is needed, is the first effect of the next
-    /// step. Show the name to the world only after that, as a transaction that is begun with it does by itself.
-    /// One that is never used leaves a gap in what all nodes remember of what is over.
-    pub fn allocate(&mut self) -> Option<TxId> {
-        let (seq, reserved) = self.sequence.take(0)?;
-        self.owed.extend(reserved.map(|reserved| Effect::Persist(Record::Sequence { reserved })));
-        Some(TxId { origin: self.config.id, seq })
-    }
-
-    /// When the next [`Input::Tick`] matters. Timers armed since the last one make that at once.
+    /// When the next [`Input::Tick`] matters, on the caller's clock. `None` if nothing is waited for.
     pub fn deadline(&self) -> Option<Time> {
-        let announcing = self.is_announcing();
-        if self.common.timers.armed() > 0 || (announcing && self.announcement.due.is_none()) {
-            return Some(self.now.unwrap_or_default());
-        }
-        let announcement = self.announcement.due.filter(|_| announcing);
-        self.common.timers.first_due().into_iter().chain(announcement).min()
+        self.shared.clock.deadline()
     }
 
-    fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        match input {
-            Input::Receive { from, .. } if from == self.config.id => Err(Refusal::FromSelf),
-            Input::Receive { from, message } => self.receive(from, &message, effects),
-            Input::Begin(transaction) => self.begin(transaction, effects),
-            Input::Vote { tx, vote } => {
-                let open = known(&mut self.open, &self.retired, tx)?;
-                open.hear_resource(&self.config, &mut self.common, |rm| {
-                    rm.check(&ResourceManagerInput::Vote(vote))?;
-                    rm.vote(vote, effects);
-                    Ok(())
-                })
+    /// Takes messages that `from` sent, in order: the same as one [`Input::Receive`] for each, and quicker. What is
+    /// refused is counted.
+    ///
+    /// With a great many transactions open, a step waits for memory in several places, one after the other. Here those of
+    /// the next few messages are fetched together.
+    pub fn receive(&mut self, from: NodeId, messages: &[Message], effects: &mut impl Sink) {
+        for messages in messages.chunks(AHEAD) {
+            let mut found = [None; AHEAD];
+            if messages.len() > 1 {
+                for (found, message) in found.iter_mut().zip(messages) {
+                    *found = message.transaction().and_then(|transaction| self.look_up(transaction.id()).1);
+                }
             }
-            Input::Finished(tx) => {
-                let open = known(&mut self.open, &self.retired, tx)?;
-                open.hear_resource(&self.config, &mut self.common, |rm| {
-                    rm.check(&ResourceManagerInput::Finished)?;
-                    rm.finish(effects);
-                    Ok(())
-                })
-            }
-            Input::Inquire(tx) => {
-                let open = known(&mut self.open, &self.retired, tx)?;
-                open.inquire(&self.config, &mut self.common, effects)
-            }
-            Input::Tick(now) if self.now.is_some_and(|last| now < last) => Err(Refusal::TimeWentBack),
-            Input::Tick(now) => {
-                self.tick(now, effects);
-                Ok(())
+            for (found, message) in found.into_iter().zip(messages) {
+                // A refusal is counted, and the messages after it are taken all the same.
+                let _ = self.hear(from, message, found, effects);
             }
         }
     }
 
-    fn begin(&mut self, transaction: Transaction, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        self.check_begin(&transaction)?;
-        match self.open.get_mut(transaction.id()) {
-            Some(open) if open.transaction != transaction => Err(Refusal::OtherTransaction),
-            Some(open) => open.begin(&self.config, &mut self.common, effects),
-            None if self.retired.contains(transaction.id()) => Err(Refusal::Retired),
-            None => {
-                check_room(&self.config, self.open.len(), &transaction, Work::New)?;
-                let mut open = Box::new(Open::new(transaction));
-                open.begin(&self.config, &mut self.common, effects)?;
-                self.open.insert(open);
-                Ok(())
-            }
-        }
-    }
-
-    fn receive(&mut self, from: NodeId, message: &Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let Some(transaction) = message.transaction() else { return self.receive_range(from, message, effects) };
-        let Some(open) = self.open.get_mut(transaction.id()) else {
-            return self.receive_first(from, message, transaction, effects);
+    /// One step with a message; `found` is where its transaction was when the messages were looked at.
+    #[inline]
+    fn hear(
+        &mut self,
+        from: NodeId,
+        message: &Message,
+        found: Option<Handle>,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        self.begin_step(effects);
+        let result = match message {
+            _ if from == self.shared.config.id => Err(Refusal::FromSelf),
+            Message::About { transaction, what } => self.receive_about(from, transaction, what, found, effects),
+            Message::Retired { range } => self.receive_retired(from, *range, effects),
+            Message::RetiredNoted { range } => self.acknowledged(from, *range),
         };
+        self.end_step(result)
+    }
+
+    #[inline]
+    fn begin_step(&mut self, effects: &mut impl Sink) {
+        self.shared.metrics.count_step();
+        if !self.owed.is_empty() {
+            for record in core::mem::take(&mut self.owed) {
+                self.persist(record, effects);
+            }
+        }
+    }
+
+    #[inline]
+    fn end_step(&mut self, result: Result<(), Refusal>) -> Result<(), Refusal> {
+        result.inspect_err(|refusal| self.shared.metrics.refuse(*refusal))
+    }
+
+    /// Writes a record that nobody waits for.
+    fn persist(&mut self, record: Record, effects: &mut impl Sink) -> Scope {
+        self.shared.metrics.count_write();
+        effects.persist(record, Urgency::RidesAlong)
+    }
+
+    fn decide(&mut self, decision: Decision, after: Scope, effects: &mut impl Sink) {
+        self.shared.metrics.count_decision();
+        effects.decide(decision, after);
+    }
+
+    fn send(&mut self, to: NodeId, message: Message, after: Scope, effects: &mut impl Sink) {
+        self.shared.metrics.count_send();
+        effects.send(to, message, after);
+    }
+
+    /// The hash of a name, and where its transaction is, if that is open.
+    #[inline]
+    fn look_up(&self, tx: TxId) -> (u64, Option<Handle>) {
+        let hash = self.open.hash(tx);
+        (hash, self.open.find(tx, hash))
+    }
+
+    /// The open transaction `tx`, or why there is none.
+    #[inline]
+    fn known(&self, tx: TxId) -> Result<(u64, Handle), Refusal> {
+        match self.look_up(tx) {
+            (hash, Some(handle)) => Ok((hash, handle)),
+            (_, None) if self.retired.contains(tx) => Err(Refusal::Retired),
+            (_, None) => Err(Refusal::UnknownTransaction),
+        }
+    }
+
+    /// What is said about one transaction.
+    #[inline]
+    fn receive_about(
+        &mut self,
+        from: NodeId,
+        transaction: &Transaction,
+        what: &What,
+        found: Option<Handle>,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        let tx = transaction.id();
+        let hash = self.open.hash(tx);
+        let found = found.filter(|found| self.open.at(*found).is_some());
+        let Some(handle) = found.or_else(|| self.open.find(tx, hash)) else {
+            return self.receive_first(from, transaction, what, hash, effects);
+        };
+        let Some(open) = self.open.at(handle) else { return Err(Refusal::UnknownTransaction) };
         if open.transaction != *transaction {
             return Err(Refusal::OtherTransaction);
         }
-        let result = open.receive(&self.config, from, message, &mut self.common, effects);
-        if open.is_completed() {
-            self.complete(transaction.id(), effects);
-        }
-        result
+        let audience = self.shared.admit(Some(open), transaction, from, what)?;
+        self.work(handle, hash, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
     }
 
     /// A message about a transaction that is not open here.
     fn receive_first(
         &mut self,
         from: NodeId,
-        message: &Message,
         transaction: &Transaction,
-        effects: &mut Vec<Effect>,
+        what: &What,
+        hash: u64,
+        effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
         if self.retired.contains(tx) {
-            if from != self.config.id {
-                effects.push(Effect::Send { to: from, message: self.retired_reply(tx) });
-            }
+            let reply = self.retired_reply(tx);
+            self.send(from, reply, self.retired_scope, effects);
             return Err(Refusal::Retired);
         }
-        check_room(&self.config, self.open.len(), transaction, Work::of(message))?;
-        let mut open = Box::new(Open::new(transaction.clone()));
-        open.receive(&self.config, from, message, &mut self.common, effects)?;
-        if self.open.insert(open).is_completed() {
-            self.complete(tx, effects);
+        if tx.origin == self.shared.config.id && tx.seq >= self.sequence.reserved() {
+            return Err(Refusal::NotNamedHere);
+        }
+        let audience = self.shared.admit(None, transaction, from, what)?;
+        let admission = match what {
+            What::Begin { .. } | What::Prepare { .. } | What::Vote { .. } => Admission::New,
+            _ => Admission::Old,
+        };
+        let meta = match what {
+            What::Begin { meta } | What::Prepare { meta } => Some(meta),
+            _ => None,
+        };
+        self.check_room(transaction.participants(), meta, admission)?;
+        let handle = self.insert(transaction.clone(), hash)?;
+        self.work(handle, hash, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
+    }
+
+    /// Begins a transaction that gets its name here.
+    fn begin(&mut self, participants: Participants, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let origin = self.shared.config.id;
+        self.check_begin(participants.nodes())?;
+        self.check_room(participants.nodes(), Some(meta), Admission::New)?;
+        let seq = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
+        self.reserve(seq, effects)?;
+        let tx = TxId { origin, seq };
+        self.decide(Decision::Begun(tx), self.sequence.scope, effects);
+        let hash = self.open.hash(tx);
+        let handle = self.insert(Transaction::of(tx, participants, meta), hash)?;
+        self.work(handle, hash, effects, |open, shared, effects| open.begin(shared, effects, meta))
+    }
+
+    /// Sees to it that `seq`, a number of this node's own, is not given again.
+    fn reserve(&mut self, seq: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let metrics = &mut self.shared.metrics;
+        let reserve = |reserved| {
+            metrics.count_write();
+            effects.persist(Record::Sequence { reserved }, Urgency::Urgent)
+        };
+        self.sequence.reserve(seq, reserve).ok_or(Refusal::NumbersUsedUp)
+    }
+
+    /// The next number of this node's that names no transaction yet: somebody may have used one under its name.
+    fn next_number(&self) -> Option<u64> {
+        let (origin, mut least) = (self.shared.config.id, 0);
+        loop {
+            let seq = self.sequence.peek(least)?;
+            let tx = TxId { origin, seq };
+            least = match self.retired.around(tx) {
+                Some(over) => over.last().seq.checked_add(1)?,
+                None if self.look_up(tx).1.is_some() => seq.checked_add(1)?,
+                None => return Some(seq),
+            };
+        }
+    }
+
+    /// Begins a transaction whose name the caller has seen to.
+    fn begin_as(&mut self, transaction: Transaction, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
+        self.check_begin(transaction.participants())?;
+        if !transaction.is_about(meta) {
+            return Err(Refusal::OtherContent);
+        }
+        let (hash, found) = self.look_up(transaction.id());
+        let handle = match found {
+            Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
+                return Err(Refusal::OtherTransaction);
+            }
+            Some(handle) => handle,
+            None if self.retired.contains(transaction.id()) => return Err(Refusal::Retired),
+            None => {
+                self.check_room(transaction.participants(), Some(meta), Admission::New)?;
+                if transaction.id().origin == self.shared.config.id {
+                    // The caller numbers under this node's name: its numbers are reserved, too.
+                    self.reserve(transaction.id().seq, effects)?;
+                }
+                self.insert(transaction, hash)?
+            }
+        };
+        self.work(handle, hash, effects, |open, shared, effects| open.begin(shared, effects, meta))
+    }
+
+    fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
+        let id = self.shared.config.id;
+        if self.shared.config.cluster.is_manager(id) || participants.contains(&id) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAManager)
+        }
+    }
+
+    /// Why no transaction of these participants can be opened now.
+    #[inline]
+    fn check_room(&self, participants: &[NodeId], meta: Option<&Meta>, admission: Admission) -> Result<(), Refusal> {
+        let limits = self.shared.config.cluster.limits();
+        let room = match admission {
+            Admission::Old => limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
+            Admission::New if participants.len() > limits.participants => return Err(Refusal::TooManyParticipants),
+            Admission::New if meta.is_some_and(|meta| meta.bytes().len() > limits.meta) => {
+                return Err(Refusal::MetaTooLong);
+            }
+            Admission::New => limits.open,
+        };
+        if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn insert(&mut self, transaction: Transaction, hash: u64) -> Result<Handle, Refusal> {
+        let own = transaction.id().origin == self.shared.config.id;
+        let scope = if own { self.sequence.scope } else { Scope::NOTHING };
+        let open = Open::new(transaction, scope, self.shared.clock.now());
+        self.open.insert(open, hash).ok_or(Refusal::TooManyOpen)
+    }
+
+    /// Lets the roles of an open transaction act, hear each other, and set their time-outs; ends it if it is completed.
+    #[inline]
+    fn work<S: Sink>(
+        &mut self,
+        handle: Handle,
+        hash: u64,
+        effects: &mut S,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let Some(open) = self.open.at_mut(handle) else { return Err(Refusal::UnknownTransaction) };
+        if open.fence.is_some() {
+            return Err(Refusal::Broken);
+        }
+        let result = act(open, &mut self.shared, effects);
+        if !self.shared.local.is_empty() {
+            open.exchange(&mut self.shared, effects);
+        }
+        if let Some(due) = open.keep_time(&self.shared, hash) {
+            self.shared.clock.set(handle.waiter(), due);
+        }
+        if open.fence.is_some() {
+            self.shared.metrics.fenced = self.shared.metrics.fenced.saturating_add(1);
+            self.shared.clock.set(handle.waiter(), super::clock::NEVER);
+        } else if open.is_completed() {
+            self.complete(handle, effects);
+        }
+        result
+    }
+
+    fn tick(&mut self, now: Time, effects: &mut impl Sink) -> Result<(), Refusal> {
+        if self.shared.clock.last_tick().is_some_and(|last| now < last) {
+            return Err(Refusal::TimeWentBack);
+        }
+        self.shared.clock.tick(now, self.shared.config.cluster.timeouts().shortest());
+        let before = self.shared.metrics.effects();
+        while self.shared.metrics.effects().saturating_sub(before) < EFFECTS_PER_TICK {
+            let Some(waiter) = self.shared.clock.next_due() else { break };
+            if waiter == NODE {
+                self.announce(effects);
+            } else if let Some(handle) = self.open.waiting(waiter)
+                && let Some(open) = self.open.at(handle)
+            {
+                let hash = self.open.hash(open.transaction.id());
+                // A time-out is refused only when an invariant breaks, and that is noted there.
+                let _ = self.work(handle, hash, effects, |open, shared, effects| open.timeout(shared, effects));
+                if let Some(open) = self.open.at(handle) {
+                    self.shared.clock.set(waiter, open.due());
+                }
+            }
         }
         Ok(())
     }
-
-    /// A message about transactions that are over.
-    fn receive_range(&mut self, from: NodeId, message: &Message, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        match message {
-            Message::Retired { range } => {
-                self.check_may_retire(from, *range)?;
-                self.note_retired(from, *range, effects)
-            }
-            Message::RetiredNoted { range } => {
-                self.check_message(from, message)?;
-                self.acknowledged(from, *range);
-                Ok(())
-            }
-            _ => Err(Refusal::NotForThisRole),
-        }
-    }
-
-    fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        self.now = Some(now);
-        self.start_timers(now);
-        let mut due = mem::take(&mut self.due);
-        self.common.timers.take_due(now, &mut due);
-        for (at, tx, role) in due.drain(..) {
-            if let Some(open) = self.open.get_mut(tx) {
-                open.timeout(role, at, &mut self.common, effects);
-            }
-        }
-        self.due = due;
-        self.announce(now, effects);
-    }
-
-    fn start_timers(&mut self, now: Time) {
-        let Common { timers, .. } = &mut self.common;
-        for _ in 0..timers.armed() {
-            if let Some(open) = timers.next_armed().and_then(|tx| self.open.get_mut(tx)) {
-                open.start(now, &self.config, timers);
-            }
-        }
-        timers.sweep(|due, tx, role| self.open.get(tx).is_some_and(|open| open.waits_until(role, due)));
-    }
-
-    /// Lets the roles here have what they said to each other, until they have nothing more to say.
-    fn pass_on(&mut self, effects: &mut Vec<Effect>) {
-        for _ in 0..TURNS {
-            let start = effects.len();
-            let mut local = mem::take(&mut self.local);
-            for message in local.drain(..) {
-                if let Err(refusal) = self.receive(self.config.id, &message, effects) {
-                    self.common.metrics.refuse(refusal);
-                }
-            }
-            self.local = local;
-            if !self.keep_local(start, effects) {
-                return;
-            }
-        }
-        // They should have come to an end. What they say beyond that is lost, as any message may be.
-        self.local.clear();
-    }
-
-    /// Keeps back what is for another role here, and counts what is for the world. Returns whether anything is kept.
-    fn keep_local(&mut self, start: usize, effects: &mut Vec<Effect>) -> bool {
-        let (id, metrics, mut local) = (self.config.id, &mut self.common.metrics, false);
-        for effect in effects.get(start..).unwrap_or_default() {
-            let count = match effect {
-                Effect::Send { to, .. } if *to == id => {
-                    local = true;
-                    continue;
-                }
-                Effect::Send { .. } => &mut metrics.sends,
-                Effect::Persist(_) => &mut metrics.writes,
-                Effect::Decide(_) => &mut metrics.decisions,
-            };
-            *count = count.saturating_add(1);
-        }
-        if local {
-            let local = effects.extract_if(start.., |effect| matches!(effect, Effect::Send { to, .. } if *to == id));
-            self.local.extend(local.filter_map(|effect| match effect {
-                Effect::Send { message, .. } => Some(message),
-                Effect::Persist(_) | Effect::Decide(_) => None,
-            }));
-        }
-        local
-    }
-}
-
-/// The open transaction `tx`, or why there is none.
-fn known<'a>(open: &'a mut Table, retired: &Retired, tx: TxId) -> Result<&'a mut Open, Refusal> {
-    let unknown = || if retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction };
-    open.get_mut(tx).ok_or_else(unknown)
 }
 
 impl Machine for Node {
@@ -298,21 +397,30 @@ impl Machine for Node {
     type Message = Message;
     type Decision = Decision;
 
-    fn step_into(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let start = effects.len();
-        if !self.owed.is_empty() {
-            effects.append(&mut self.owed);
+    fn step_into(
+        &mut self,
+        input: Input,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        if let Input::Receive { from, message } = &input {
+            return self.hear(*from, message, None, effects);
         }
-        self.common.metrics.steps = self.common.metrics.steps.saturating_add(1);
-        let tick = if let Input::Tick(now) = input { Some(now) } else { None };
-        let result = self.take(input, effects);
-        if self.keep_local(start, effects) {
-            self.pass_on(effects);
-        }
-        match (result, tick) {
-            (Err(refusal), _) => self.common.metrics.refuse(refusal),
-            (Ok(()), Some(now)) => self.start_timers(now),
-            (Ok(()), None) => {}
-        }
+        self.begin_step(effects);
+        let result = match input {
+            Input::Receive { .. } => Err(Refusal::NotForThisRole),
+            Input::Begin { participants, meta } => self.begin(participants, &meta, effects),
+            Input::BeginAs { transaction, meta } => self.begin_as(transaction, &meta, effects),
+            Input::Vote { tx, vote } => self.known(tx).and_then(|(hash, handle)| {
+                self.work(handle, hash, effects, |open, shared, effects| open.hear_vote(shared, effects, vote))
+            }),
+            Input::Finished(tx) => self.known(tx).and_then(|(hash, handle)| {
+                self.work(handle, hash, effects, |open, shared, effects| open.finish(shared, effects))
+            }),
+            Input::Inquire(tx) => self.known(tx).and_then(|(hash, handle)| {
+                self.work(handle, hash, effects, |open, shared, effects| open.inquire(shared, effects))
+            }),
+            Input::Tick(now) => self.tick(now, effects),
+        };
+        self.end_step(result)
     }
 }

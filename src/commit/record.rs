@@ -1,9 +1,9 @@
 //! What a node makes durable.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
-use super::{ClusterId, Outcome, Transaction, Vote};
-use crate::{NodeId, TxId, paxos};
+use super::{ClusterId, Meta, Outcome, Transaction, Vote, Votes};
+use crate::{Ballot, NodeId, TxId, paxos};
 
 /// A durable record. Records are whole, never deltas: the last record of a [`Key`] is the truth, so that a key-value
 /// store and an append-only log serve equally.
@@ -38,27 +38,80 @@ pub enum Record {
     Erased(Key),
 }
 
-/// An acceptor's part in every instance of a transaction.
+/// All that an acceptor knows of one transaction.
+///
+/// An instance that is in neither list is at its initial ballot, and no vote is accepted in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AcceptorRecord {
     /// The transaction.
     pub transaction: Transaction,
-    /// The state of each participant's instance, in the order of participants.
-    pub instances: Vec<paxos::AcceptorRecord<Vote>>,
+    /// The votes that are accepted at initial ballots, in instances where no higher ballot is promised.
+    pub votes: Votes,
+    /// The instances where a higher ballot is promised, in ascending order of resource managers.
+    pub higher: Box<[HigherInstance]>,
 }
 
-/// A resource manager's part in a transaction.
+/// The state of one instance in which a ballot above the initial one is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct HigherInstance {
+    /// The resource manager whose vote the instance chooses.
+    pub rm: NodeId,
+    /// What the acceptor has promised and accepted.
+    pub state: paxos::AcceptorRecord<Vote>,
+}
+
+/// All that a resource manager must know of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ResourceManagerRecord {
     /// The transaction.
     pub transaction: Transaction,
-    /// What it voted; none if it was told to abort before it did.
+    /// What it is about; `None` only if the resource manager aborted without having been told.
+    pub meta: Option<Meta>,
+    /// What it voted; `None` if it was told to abort before it did.
     pub vote: Option<Vote>,
     /// The outcome, once it is carried out.
     pub finished: Option<Outcome>,
+}
+
+impl AcceptorRecord {
+    /// What this says of the instance of the participant at `place`.
+    pub fn instance(&self, place: usize) -> Option<paxos::AcceptorRecord<Vote>> {
+        let rm = *self.transaction.participants().get(place)?;
+        if let Ok(at) = self.higher.binary_search_by_key(&rm, |higher| higher.rm) {
+            return self.higher.get(at).map(|higher| higher.state);
+        }
+        let initial = Ballot::initial(rm);
+        Some(paxos::AcceptorRecord {
+            promised: Some(initial),
+            accepted: self.votes.get(place).map(|vote| (initial, vote)),
+        })
+    }
+
+    /// Whether an acceptor whose record was `before` may write this one: both ballots only grow, and no ballot has two
+    /// values.
+    pub fn may_follow(&self, before: &Self) -> bool {
+        let places = 0..self.transaction.participants().len();
+        self.transaction == before.transaction
+            && places.into_iter().all(|place| match (before.instance(place), self.instance(place)) {
+                (Some(before), Some(now)) => now.may_follow(&before),
+                _ => false,
+            })
+    }
+}
+
+impl ResourceManagerRecord {
+    /// Whether a resource manager whose record was `before` may write this one: a vote and an outcome never change, and
+    /// no vote comes after an abort.
+    pub fn may_follow(&self, before: &Self) -> bool {
+        self.transaction == before.transaction
+            && self.vote == before.vote
+            && (before.finished.is_none() || self.finished == before.finished)
+    }
 }
 
 /// Consecutive transactions of one origin. Never empty.

@@ -13,28 +13,18 @@
 use alloc::vec::Vec;
 
 use super::{
-    Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, ResourceManagerRecord, Targets, Transaction,
-    Vote, Wait,
+    Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink, Targets,
+    Transaction, Vote, Wait, What, bundle, context::Context,
 };
-use crate::{
-    InstanceId, Machine, NodeId, Refusal, RestoreError,
-    paxos::{self, Lesson},
-};
+use crate::{NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 
 /// A resource manager's part in one transaction.
 #[derive(Clone, Debug)]
-pub struct ResourceManager {
-    cluster: Cluster,
-    id: NodeId,
-    transaction: Transaction,
-    /// Durable.
-    vote: Option<Vote>,
-    /// Durable once finished; until then it can be learned again.
-    outcome: Option<Outcome>,
-    /// Durable.
-    finished: bool,
-    /// Volatile: whether the resource was asked for its vote.
-    asked: bool,
+pub(crate) struct ResourceManager {
+    /// Durable but for what is noted at each.
+    phase: Phase,
+    /// Durable with the vote: what the transaction is about, once this node was told.
+    meta: Option<Meta>,
     /// Volatile: whether the transaction began here, so that the others may not have heard of it.
     began: bool,
     /// Volatile: the transaction manager to turn to.
@@ -45,391 +35,372 @@ pub struct ResourceManager {
     lessons: Vec<Lesson<Vote>>,
 }
 
-/// What goes into a resource manager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum ResourceManagerInput {
-    /// From the caller: begin the transaction here.
-    Begin,
-    /// From the resource: its vote.
-    Vote(Vote),
-    /// From the resource: the outcome is carried out, durably.
-    Finished,
-    /// From the caller: get to the outcome now.
-    Inquire,
-    /// A message has come.
-    Receive {
-        /// The node that sent it.
-        from: NodeId,
-        /// What it says.
-        message: Message,
-    },
-    /// It has waited long enough for what [`ResourceManager::wait`] says.
-    Timeout,
+/// How far a resource manager is. *TLA+*: `rmState[rm]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It has not voted. `asked`, which is volatile, says whether the resource was asked to.
+    Working { asked: bool },
+    /// It has voted to commit and does not know the outcome.
+    Prepared,
+    /// It knows the outcome. Until that is carried out, it is durable only as far as the vote is, and can be learned again.
+    Settled(End),
+    /// The outcome is carried out.
+    Finished(End),
 }
 
-/// The state of a resource manager. *TLA+*: `rmState[rm]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum ResourceManagerState {
-    /// It has not voted.
-    Working,
-    /// It has voted to commit, and does not know the outcome: it is *in doubt*.
-    Prepared,
-    /// It is to commit.
+/// An outcome, and the vote that goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was prepared.
     Committed,
-    /// It is to abort.
-    Aborted,
+    /// Any vote, or none.
+    Aborted { vote: Option<Vote> },
 }
 
 impl ResourceManager {
-    /// The resource manager of node `id` in `transaction`, which has never heard of it. An error if it has no part in it.
-    pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Result<Self, Refusal> {
-        if !transaction.has(id) {
-            return Err(Refusal::NotAParticipant);
-        }
-        Ok(Self {
-            manager: cluster.first_manager(),
-            cluster,
-            id,
-            transaction,
-            vote: None,
-            outcome: None,
-            finished: false,
-            asked: false,
+    /// A resource manager that has never heard of its transaction.
+    pub(crate) fn new(cluster: &Cluster) -> Self {
+        Self {
+            phase: Phase::Working { asked: false },
+            meta: None,
             began: false,
+            manager: cluster.first_manager(),
             repetitions: 0,
             lessons: Vec::new(),
-        })
+        }
     }
 
-    /// The resource manager that wrote `record`. An error if none can have written it.
-    pub fn restore(cluster: Cluster, id: NodeId, record: ResourceManagerRecord) -> Result<Self, RestoreError> {
-        let ResourceManagerRecord { transaction, vote, finished } = record;
+    /// The resource manager of node `id` that wrote `record`. An error if none can have written it.
+    pub(crate) fn restore(cluster: &Cluster, id: NodeId, record: ResourceManagerRecord) -> Result<Self, RestoreError> {
+        let ResourceManagerRecord { transaction, meta, vote, finished } = record;
         let tx = transaction.id();
-        match (vote, finished) {
+        if !transaction.has(id) {
+            return Err(RestoreError::NotAParticipant(tx));
+        }
+        match &meta {
+            Some(meta) if !transaction.is_about(meta) => return Err(RestoreError::OtherContent(tx)),
+            None if vote.is_some() => return Err(RestoreError::OtherContent(tx)),
+            _ => {}
+        }
+        let phase = match (vote, finished) {
+            (Some(Vote::Prepared), None) => Phase::Prepared,
+            // Its own vote to abort settles the outcome.
+            (Some(Vote::Aborted), None) => Phase::Settled(End::Aborted { vote }),
+            (Some(Vote::Prepared), Some(Outcome::Committed)) => Phase::Finished(End::Committed),
+            (vote, Some(Outcome::Aborted)) => Phase::Finished(End::Aborted { vote }),
             (None | Some(Vote::Aborted), Some(Outcome::Committed)) | (None, None) => {
                 return Err(RestoreError::ContradictoryOutcome(tx));
             }
-            _ => {}
-        }
-        let fresh = Self::new(cluster, id, transaction).map_err(|_| RestoreError::NotAParticipant(tx))?;
-        // Its own vote to abort settles the outcome.
-        let settled = (vote == Some(Vote::Aborted)).then_some(Outcome::Aborted);
-        Ok(Self { vote, outcome: finished.or(settled), finished: finished.is_some(), ..fresh })
-    }
-
-    /// The transaction.
-    pub fn transaction(&self) -> &Transaction {
-        &self.transaction
-    }
-
-    /// The consensus instance that chooses its vote.
-    pub fn instance(&self) -> InstanceId {
-        InstanceId { tx: self.transaction.id(), rm: self.id }
+        };
+        Ok(Self { phase, meta, ..Self::new(cluster) })
     }
 
     /// All that it must not forget.
-    pub fn record(&self) -> ResourceManagerRecord {
-        let finished = self.outcome.filter(|_| self.finished);
-        ResourceManagerRecord { transaction: self.transaction.clone(), vote: self.vote, finished }
+    pub(crate) fn record(&self, transaction: &Transaction) -> ResourceManagerRecord {
+        let finished = self.outcome().filter(|_| self.is_finished());
+        ResourceManagerRecord {
+            transaction: transaction.clone(),
+            meta: self.meta.clone(),
+            vote: self.vote(),
+            finished,
+        }
     }
 
     /// Whether it has anything that it must not forget.
-    pub fn has_record(&self) -> bool {
-        self.vote.is_some() || self.finished
+    pub(crate) fn has_record(&self) -> bool {
+        self.vote().is_some() || self.is_finished()
     }
 
     /// Its state, in the specification's terms.
-    pub fn state(&self) -> ResourceManagerState {
-        match (self.vote, self.outcome) {
-            (_, Some(Outcome::Committed)) => ResourceManagerState::Committed,
-            (_, Some(Outcome::Aborted)) => ResourceManagerState::Aborted,
-            (None, None) => ResourceManagerState::Working,
-            (Some(_), None) => ResourceManagerState::Prepared,
+    pub(crate) fn state(&self) -> ResourceManagerState {
+        match self.phase {
+            Phase::Working { .. } => ResourceManagerState::Working,
+            Phase::Prepared => ResourceManagerState::Prepared,
+            Phase::Settled(End::Committed) | Phase::Finished(End::Committed) => ResourceManagerState::Committed,
+            Phase::Settled(_) | Phase::Finished(_) => ResourceManagerState::Aborted,
         }
     }
 
     /// The outcome, once it is known here.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.outcome
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self.phase {
+            Phase::Working { .. } | Phase::Prepared => None,
+            Phase::Settled(end) | Phase::Finished(end) => Some(end.outcome()),
+        }
     }
 
     /// Whether the outcome is carried out.
-    pub fn is_finished(&self) -> bool {
-        self.finished
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished(_))
     }
 
     /// Whether it is prepared and knows no outcome.
-    pub fn is_in_doubt(&self) -> bool {
-        self.state() == ResourceManagerState::Prepared
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.phase == Phase::Prepared
     }
 
-    /// What it waits for; nothing while it is working, for then it is its resource's turn.
-    pub fn wait(&self) -> Option<Wait> {
-        match self.state() {
-            ResourceManagerState::Working => None,
-            ResourceManagerState::Prepared => Some(Wait::Inquire(self.repetitions)),
-            ResourceManagerState::Committed | ResourceManagerState::Aborted => Some(Wait::Repeat(self.repetitions)),
+    /// What it waits for; nothing while it is working, for then the resource must answer first.
+    #[inline]
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        match self.phase {
+            Phase::Working { .. } => None,
+            Phase::Prepared => Some(Wait::Inquire(self.repetitions)),
+            Phase::Settled(_) | Phase::Finished(_) => Some(Wait::Repeat(self.repetitions)),
         }
     }
 
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &ResourceManagerInput) -> Result<(), Refusal> {
-        match input {
-            ResourceManagerInput::Begin | ResourceManagerInput::Inquire | ResourceManagerInput::Timeout => Ok(()),
-            ResourceManagerInput::Vote(_) => match (self.vote, self.outcome) {
-                (Some(_), _) => Err(Refusal::AlreadyVoted),
-                (None, Some(_)) => Err(Refusal::AlreadyAborted),
-                (None, None) => Ok(()),
-            },
-            ResourceManagerInput::Finished => self.outcome.map(|_| ()).ok_or(Refusal::NoOutcome),
-            ResourceManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
-                Err(Refusal::OtherTransaction)
-            }
-            ResourceManagerInput::Receive { from, message } => self.check_message(*from, message),
+    fn vote(&self) -> Option<Vote> {
+        match self.phase {
+            Phase::Working { .. } => None,
+            Phase::Prepared | Phase::Settled(End::Committed) | Phase::Finished(End::Committed) => Some(Vote::Prepared),
+            Phase::Settled(End::Aborted { vote }) | Phase::Finished(End::Aborted { vote }) => vote,
         }
     }
 
-    /// Why a message about this transaction would be refused.
-    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        match message {
-            Message::Prepare { .. } | Message::Outcome { .. } if !self.cluster.is_manager(from) => {
-                Err(Refusal::NotAManager)
-            }
-            Message::Prepare { .. } => Ok(()),
-            Message::Outcome { outcome, .. } => self.check_outcome(*outcome),
-            Message::Paxos { parts, .. } if self.cluster.learning() == Learning::Everyone => {
-                Part::check_bundle(parts, &self.transaction)?;
-                self.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-                Part::any(parts, |part| self.check_part(part))
+    /// Why a resource manager refuses `what`, whatever its state.
+    #[inline]
+    pub(crate) fn admit(cluster: &Cluster, transaction: &Transaction, from: NodeId, what: &What) -> Result<(), Refusal> {
+        match what {
+            What::Prepare { .. } | What::Outcome(_) if !cluster.is_manager(from) => Err(Refusal::NotAManager),
+            What::Prepare { meta } if !transaction.is_about(meta) => Err(Refusal::OtherContent),
+            What::Prepare { .. } | What::Outcome(_) => Ok(()),
+            What::Phase2b { votes, higher } if cluster.learning() == Learning::Everyone => {
+                bundle::check(cluster, transaction, from, votes.cast(), higher.iter().map(|accepted| accepted.rm))
             }
             _ => Err(Refusal::NotForThisRole),
         }
     }
 
-    fn check_outcome(&self, outcome: Outcome) -> Result<(), Refusal> {
-        match (outcome, self.outcome) {
-            (new, Some(known)) if new != known => Err(Refusal::ContradictoryOutcome),
-            // An instance that never had a vote to commit cannot have chosen one.
-            (Outcome::Committed, None) if self.vote != Some(Vote::Prepared) => Err(Refusal::ContradictoryOutcome),
+    /// Whether `what` can be the first that a resource manager hears of a transaction, or why it refuses that.
+    pub(crate) fn may_start_with(what: &What) -> Result<(), Refusal> {
+        match what {
+            // Nothing commits without its vote.
+            What::Outcome(Outcome::Committed) => Err(Refusal::ContradictoryOutcome),
             _ => Ok(()),
         }
     }
 
-    fn check_part(&self, part: &Part) -> Result<(), Refusal> {
-        let paxos::Message::Accepted { ballot, value } = part.message else { return Err(Refusal::NotForThisRole) };
-        let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get(place));
-        lesson.map_or(Ok(()), |lesson| lesson.check(ballot, &value))
+    /// Takes what was admitted.
+    #[inline]
+    pub(crate) fn receive(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
+        match what {
+            What::Prepare { meta } => {
+                self.prepare(cx, from, meta);
+                Ok(())
+            }
+            What::Phase2b { votes, higher } => {
+                let voice = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
+                if self.outcome().is_some() {
+                    return Ok(());
+                }
+                self.lessons.resize(cx.transaction.participants().len(), Lesson::default());
+                bundle::learn(cx, &mut self.lessons, |lesson| lesson, voice, votes, higher)?;
+                let chosen = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()));
+                if let Some(Err(refusal)) = chosen.map(|outcome| self.settle(cx, outcome)) {
+                    // The message was taken: what it proves is that somebody lost a disk.
+                    cx.metrics.refuse(refusal);
+                }
+                Ok(())
+            }
+            What::Outcome(outcome) => {
+                self.check_outcome(*outcome)?;
+                self.manager = from;
+                if self.is_finished() {
+                    self.send_finished(cx);
+                    return Ok(());
+                }
+                self.settle(cx, *outcome)
+            }
+            _ => Err(Refusal::NotForThisRole),
+        }
     }
 
     /// The transaction begins here: the resource votes first, and the transaction manager hears of it with the vote.
-    pub(crate) fn begin(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         self.began = true;
-        self.ask(effects);
-        self.inquire(effects);
+        self.ask(cx, meta);
+        self.inquire(cx);
     }
 
-    /// Takes a message about this transaction, or says why not.
-    pub(crate) fn receive(
-        &mut self,
-        from: NodeId,
-        message: &Message,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        self.check_message(from, message)?;
-        match message {
-            Message::Prepare { .. } => self.prepare(from, effects),
-            Message::Paxos { parts, .. } => {
-                self.bundle(from, parts, effects);
-                self.ask(effects);
-            }
-            Message::Outcome { outcome, .. } => {
-                self.manager = from;
-                if self.finished {
-                    self.send_finished(effects);
-                } else {
-                    self.settle(*outcome, effects);
-                }
-            }
-            _ => {}
+    /// A transaction manager asks for the vote. A vote that was given is said again, and names this manager.
+    fn prepare(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, meta: &Meta) {
+        self.manager = from;
+        match self.vote() {
+            _ if self.is_finished() => self.send_finished(cx),
+            Some(vote) => self.send_vote(cx, vote, Targets::All),
+            None => self.ask(cx, meta),
         }
-        Ok(())
     }
 
     /// Asks the resource to vote: once, and only while that matters.
-    fn ask(&mut self, effects: &mut Vec<Effect>) {
-        if self.state() == ResourceManagerState::Working && !self.asked {
-            self.asked = true;
-            effects.push(Effect::Decide(Decision::Vote(self.transaction.clone())));
-        }
-    }
-
-    /// A transaction manager asks for the vote. What was voted before is said again, to its benefit.
-    fn prepare(&mut self, from: NodeId, effects: &mut Vec<Effect>) {
-        self.manager = from;
-        match self.vote {
-            _ if self.finished => self.send_finished(effects),
-            Some(vote) => self.send_vote(vote, Targets::All, effects),
-            None => self.ask(effects),
+    #[inline]
+    fn ask(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
+        if self.phase == (Phase::Working { asked: false }) {
+            self.phase = Phase::Working { asked: true };
+            self.meta = Some(meta.clone());
+            cx.decide(Decision::Vote { transaction: cx.transaction.clone(), meta: meta.clone() });
         }
     }
 
     /// The resource votes. *TLA+*: `RMPrepare`, `RMChooseToAbort`.
-    pub(crate) fn vote(&mut self, vote: Vote, effects: &mut Vec<Effect>) {
-        self.vote = Some(vote);
-        effects.push(Effect::Persist(Record::ResourceManager(self.record())));
-        self.send_vote(vote, self.cluster.targets(), effects);
-        match vote {
-            Vote::Prepared if self.began => self.send_begin(effects),
-            Vote::Prepared => {}
-            // No ballot can choose anything else for this instance now.
-            Vote::Aborted => self.settle(Outcome::Aborted, effects),
-        }
-    }
-
-    /// Learns from acceptors. *TLA+*: `RMRcvCommit`, `RMRcvAbort`, with `Decide` done here.
-    fn bundle(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) {
-        if self.outcome.is_some() {
-            return;
-        }
-        if self.lessons.is_empty() {
-            self.lessons.resize(self.transaction.participants().len(), Lesson::default());
-        }
-        let acceptors = self.cluster.acceptors();
-        let Some(acceptor) = acceptors.voice(from) else { return };
-        for part in parts {
-            let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get_mut(place));
-            if let (Some(lesson), paxos::Message::Accepted { ballot, value }) = (lesson, part.message) {
-                // A refused part changes nothing.
-                let _ = lesson.learn(acceptors, acceptor, ballot, value);
+    #[inline]
+    pub(crate) fn hear_vote(&mut self, cx: &mut Context<'_, impl Sink>, vote: Vote) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Working { asked: true } => {}
+            Phase::Working { asked: false } => return Err(Refusal::NotAsked),
+            Phase::Settled(End::Aborted { vote: None }) | Phase::Finished(End::Aborted { vote: None }) => {
+                return Err(Refusal::AlreadyAborted);
             }
+            Phase::Prepared | Phase::Settled(_) | Phase::Finished(_) => return Err(Refusal::AlreadyVoted),
         }
-        if let Some(outcome) = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()))
-            && self.check_outcome(outcome).is_ok()
-        {
-            self.settle(outcome, effects);
+        self.phase = match vote {
+            Vote::Prepared => Phase::Prepared,
+            // No ballot can choose anything else for this instance now.
+            Vote::Aborted => Phase::Settled(End::Aborted { vote: Some(vote) }),
+        };
+        cx.persist(Record::ResourceManager(self.record(cx.transaction)), Urgency::Urgent);
+        self.send_vote(cx, vote, cx.cluster.targets());
+        match vote {
+            Vote::Prepared if self.began => self.send_begin(cx),
+            Vote::Prepared => {}
+            Vote::Aborted => self.hand_over(cx, Outcome::Aborted),
         }
+        Ok(())
     }
 
-    /// The outcome is known: hands it over, once more if need be.
-    fn settle(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
-        if self.outcome.is_none() {
-            self.outcome = Some(outcome);
+    /// Why `outcome` cannot be the outcome.
+    fn check_outcome(&self, outcome: Outcome) -> Result<(), Refusal> {
+        let possible = match self.phase {
+            // An instance that never had a vote to commit cannot have chosen one.
+            Phase::Working { .. } => outcome == Outcome::Aborted,
+            Phase::Prepared => true,
+            Phase::Settled(end) | Phase::Finished(end) => outcome == end.outcome(),
+        };
+        if possible { Ok(()) } else { Err(Refusal::ContradictoryOutcome) }
+    }
+
+    /// The outcome is known: hands it over, the first time. *TLA+*: `RMRcvCommitMsg`, `RMRcvAbortMsg`.
+    fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+        self.check_outcome(outcome)?;
+        if self.outcome().is_none() {
+            self.phase = Phase::Settled(match outcome {
+                Outcome::Committed => End::Committed,
+                Outcome::Aborted => End::Aborted { vote: self.vote() },
+            });
             self.repetitions = 0;
-            self.lessons = Vec::new();
-            self.hand_over(outcome, effects);
+            self.lessons.clear();
+            self.hand_over(cx, outcome);
         }
+        Ok(())
     }
 
-    fn hand_over(&self, outcome: Outcome, effects: &mut Vec<Effect>) {
-        let tx = self.transaction.id();
-        effects.push(Effect::Decide(match outcome {
-            Outcome::Committed => Decision::Commit(tx),
-            Outcome::Aborted => Decision::Abort(tx),
-        }));
+    fn hand_over(&self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) {
+        let (transaction, meta) = (cx.transaction.clone(), self.meta.clone());
+        cx.decide(match (outcome, meta) {
+            (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
+            // A vote to commit has its meta: a commit without it cannot be.
+            (Outcome::Committed, None) => return drop(cx.fence(crate::Fence::CommitWithoutMeta)),
+            (Outcome::Aborted, meta) => Decision::Abort { transaction, meta },
+        });
     }
 
     /// The resource has carried the outcome out.
-    pub(crate) fn finish(&mut self, effects: &mut Vec<Effect>) {
-        if !self.finished {
-            self.finished = true;
-            self.repetitions = 0;
-            effects.push(Effect::Persist(Record::ResourceManager(self.record())));
-            self.send_finished(effects);
+    pub(crate) fn finish(&mut self, cx: &mut Context<'_, impl Sink>) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Working { .. } | Phase::Prepared => return Err(Refusal::NoOutcome),
+            Phase::Finished(_) => {}
+            Phase::Settled(end) => {
+                self.phase = Phase::Finished(end);
+                self.repetitions = 0;
+                let urgency = match cx.cluster.learning() {
+                    Learning::Leader => Urgency::RidesAlong,
+                    // The transaction manager learns the outcome from this.
+                    Learning::Everyone => Urgency::Urgent,
+                };
+                cx.persist(Record::ResourceManager(self.record(cx.transaction)), urgency);
+                self.send_finished(cx);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the transaction cannot be over, whatever anyone says.
+    pub(crate) fn owes(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Prepared
+                | Phase::Settled(End::Committed | End::Aborted { vote: Some(Vote::Prepared) })
+        )
+    }
+
+    /// The transaction is over everywhere, and may be: without an outcome here, it was aborted.
+    pub(crate) fn retire(&mut self, cx: &mut Context<'_, impl Sink>) {
+        if let Phase::Working { .. } = self.phase {
+            // It may abort while it is working.
+            let _ = self.settle(cx, Outcome::Aborted);
         }
     }
 
-    /// Why the transaction cannot be over, if it is said to be.
-    pub(crate) fn check_retire(&self) -> Result<(), Refusal> {
-        let owes = !self.finished && self.vote == Some(Vote::Prepared);
-        if owes { Err(Refusal::RetiredUnfinished) } else { Ok(()) }
-    }
-
-    /// The transaction is over everywhere, and may be.
-    pub(crate) fn retire(&mut self, effects: &mut Vec<Effect>) {
-        self.settle(Outcome::Aborted, effects);
-    }
-
-    pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {
-        match (self.outcome, self.finished) {
-            (None, _) => self.inquire(effects),
-            (Some(outcome), false) => self.hand_over(outcome, effects),
-            (Some(_), true) => {
-                // The same transaction manager gets a second chance before the next one is bothered.
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
+        match self.phase {
+            Phase::Working { .. } | Phase::Prepared => self.inquire(cx),
+            Phase::Settled(end) => self.hand_over(cx, end.outcome()),
+            Phase::Finished(_) => {
+                // The same transaction manager gets a second chance before the next one is asked.
                 if self.repetitions > 0 {
-                    self.manager = self.cluster.manager_after(self.manager);
+                    self.manager = cx.cluster.manager_after(self.manager);
                 }
-                self.send_finished(effects);
+                self.send_finished(cx);
             }
         }
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
     /// In doubt: lets all acceptors and the next transaction manager know that it still waits.
-    pub(crate) fn inquire(&mut self, effects: &mut Vec<Effect>) {
-        let (Some(vote), None) = (self.vote, self.outcome) else { return };
-        self.manager = self.cluster.manager_after(self.manager);
-        self.send_vote(vote, Targets::All, effects);
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
+        if self.phase != Phase::Prepared {
+            return;
+        }
+        self.manager = cx.cluster.manager_after(self.manager);
+        self.send_vote(cx, Vote::Prepared, Targets::All);
         // Nobody else may have been asked yet, and to inquire would be to abort. But when every transaction manager was
-        // turned to twice, they may all be full: none has room for what begins, and each for what is to end.
-        let patience = self.cluster.managers().len().saturating_mul(2);
+        // turned to twice, they may all be full: then none has room for what begins, and each for what is to end.
+        let patience = cx.cluster.managers().len().saturating_mul(2);
         if self.began && (self.repetitions as usize) < patience {
-            self.send_begin(effects);
+            self.send_begin(cx);
         } else {
-            let message = Message::Inquire { transaction: self.transaction.clone() };
-            effects.push(Effect::Send { to: self.manager, message });
+            cx.send(self.manager, What::Inquire);
         }
     }
 
-    fn send_begin(&self, effects: &mut Vec<Effect>) {
-        let message = Message::Begin { transaction: self.transaction.clone() };
-        effects.push(Effect::Send { to: self.manager, message });
+    fn send_begin(&self, cx: &mut Context<'_, impl Sink>) {
+        cx.send(self.manager, What::Begin { meta: self.meta.clone().unwrap_or_default() });
     }
 
-    fn send_vote(&self, vote: Vote, targets: Targets, effects: &mut Vec<Effect>) {
-        let acceptors = self.cluster.acceptors();
-        let send = |to| {
-            let message = Message::Vote { transaction: self.transaction.clone(), vote, manager: self.manager };
-            Effect::Send { to, message }
-        };
+    #[inline]
+    fn send_vote(&self, cx: &mut Context<'_, impl Sink>, vote: Vote, targets: Targets) {
+        let (acceptors, manager) = (cx.cluster.acceptors(), self.manager);
         match targets {
-            Targets::All => effects.extend(acceptors.nodes().map(send)),
+            Targets::All => acceptors.nodes().for_each(|to| cx.send(to, What::Vote { vote, manager })),
             Targets::Quorum => {
-                let quorum = acceptors.first_accept_quorum(Some(self.manager));
-                effects.extend(acceptors.nodes_of(quorum).map(send));
+                let quorum = acceptors.first_accept_quorum(Some(manager));
+                acceptors.nodes_of(quorum).for_each(|to| cx.send(to, What::Vote { vote, manager }));
             }
         }
     }
 
-    fn send_finished(&self, effects: &mut Vec<Effect>) {
-        if let Some(outcome) = self.outcome {
-            let message = Message::Finished { transaction: self.transaction.clone(), outcome };
-            effects.push(Effect::Send { to: self.manager, message });
+    fn send_finished(&self, cx: &mut Context<'_, impl Sink>) {
+        if let Some(outcome) = self.outcome() {
+            cx.send(self.manager, What::Finished(outcome));
         }
     }
 }
 
-impl Machine for ResourceManager {
-    type Input = ResourceManagerInput;
-    type Record = Record;
-    type Message = Message;
-    type Decision = Decision;
-
-    fn step_into(&mut self, input: ResourceManagerInput, effects: &mut Vec<Effect>) {
-        if self.check(&input).is_err() {
-            return;
-        }
-        match input {
-            ResourceManagerInput::Begin => self.begin(effects),
-            ResourceManagerInput::Vote(vote) => self.vote(vote, effects),
-            ResourceManagerInput::Finished => self.finish(effects),
-            ResourceManagerInput::Inquire => self.inquire(effects),
-            ResourceManagerInput::Receive { from, message } => {
-                // It was checked.
-                let _ = self.receive(from, &message, effects);
-            }
-            ResourceManagerInput::Timeout => self.timeout(effects),
+impl End {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Committed => Outcome::Committed,
+            Self::Aborted { .. } => Outcome::Aborted,
         }
     }
 }

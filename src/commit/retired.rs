@@ -3,10 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
 
-use super::{
-    Effect, Record,
-    record::{Key, TxRange},
-};
+use super::TxRange;
 use crate::TxId;
 
 /// A set of transactions, as the fewest ranges. *Range first, tombstone after*: when ranges merge, the merged one is
@@ -67,15 +64,6 @@ impl Retired {
         Some((merged, swallowed))
     }
 
-    /// Adds `range` and writes what that changes.
-    pub(crate) fn persist(&mut self, range: TxRange, effects: &mut Vec<Effect>) {
-        if let Some((merged, swallowed)) = self.add(range) {
-            effects.push(Effect::Persist(Record::Retired(merged)));
-            let erased = swallowed.into_iter().map(|first| Record::Erased(Key::Retired(first)));
-            effects.extend(erased.map(Effect::Persist));
-        }
-    }
-
     /// Takes `range` out.
     pub(crate) fn remove(&mut self, range: TxRange) {
         // Each turn leaves one range less that has something of it.
@@ -89,7 +77,7 @@ impl Retired {
     }
 
     /// The ranges that have something of `range`, in order.
-    fn touching(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
+    pub(crate) fn touching(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
         let start = self.around(range.first()).map_or(range.first(), |left| left.first());
         let touching = self.ranges.range(start..=range.last());
         touching.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok())

@@ -1,65 +1,172 @@
-//! The open transactions of a node, each found by one lookup.
+//! The open transactions of a node: a slab, and one hashed lookup that finds a transaction in it.
 //!
-//! The table holds no more than where a transaction is: it stays small, and in the caches, however many are open.
+//! The slab grows by chunks, so that nothing is moved when it does. A handle knows the generation of its slot, so that
+//! one which was kept while its transaction ended finds nothing.
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
-use super::{open::Open, wait::mix};
+use super::{clock::Waiter, open::Open, wait::mix};
 use crate::TxId;
 
-/// Open transactions by name. Their order is the hasher's: nothing may depend on it.
+/// How many transactions one chunk holds.
+const CHUNK: usize = 256;
+
+/// Open transactions, by name and by handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    open: HashTable<Box<Open>>,
+    index: HashTable<u32>,
     hasher: FixedState,
+    slab: Slab,
+}
+
+/// Where an open transaction is, for as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handle {
+    slot: u32,
+    generation: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slab {
+    chunks: Vec<Vec<Slot>>,
+    /// The slots that hold no transaction.
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    generation: u32,
+    open: Option<Open>,
 }
 
 impl Table {
-    /// No transactions; `seed` keeps outsiders from making names collide.
+    /// No transactions. `seed` keeps outsiders from choosing names that collide.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { open: HashTable::new(), hasher: FixedState::with_seed(mix(seed)) }
+        Self { index: HashTable::new(), hasher: FixedState::with_seed(mix(seed)), slab: Slab::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.open.len()
+        self.index.len()
     }
 
+    /// The hash of a name: by it the transaction is found, and its waits are drawn out.
     #[inline]
+    pub(crate) fn hash(&self, tx: TxId) -> u64 {
+        self.hasher.hash_one(tx)
+    }
+
+    /// Where `tx` is, if it is open; `hash` is that of its name.
+    #[inline]
+    pub(crate) fn find(&self, tx: TxId, hash: u64) -> Option<Handle> {
+        let slot = *self.index.find(hash, |slot| self.slab.name(*slot) == Some(tx))?;
+        Some(Handle { slot, generation: self.slab.slot(slot)?.generation })
+    }
+
     pub(crate) fn get(&self, tx: TxId) -> Option<&Open> {
-        self.open.find(self.hasher.hash_one(tx), |open| open.id == tx).map(|open| &**open)
+        self.at(self.find(tx, self.hash(tx))?)
+    }
+
+    /// The transaction at `handle`, if it is still open.
+    #[inline]
+    pub(crate) fn at(&self, handle: Handle) -> Option<&Open> {
+        let slot = self.slab.slot(handle.slot).filter(|slot| slot.generation == handle.generation)?;
+        slot.open.as_ref()
+    }
+
+    /// The transaction at `handle`, if it is still open.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, handle: Handle) -> Option<&mut Open> {
+        let slot = self.slab.slot_mut(handle.slot).filter(|slot| slot.generation == handle.generation)?;
+        slot.open.as_mut()
+    }
+
+    /// Adds a transaction that is not in the table. `None` if there are as many as can be counted.
+    pub(crate) fn insert(&mut self, open: Open, hash: u64) -> Option<Handle> {
+        let (slab, hasher) = (&mut self.slab, &self.hasher);
+        let handle = slab.insert(open)?;
+        self.index.insert_unique(hash, handle.slot, |slot| slab.name(*slot).map_or(0, |tx| hasher.hash_one(tx)));
+        Some(handle)
+    }
+
+    /// Takes the transaction at `handle` out.
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Open> {
+        let tx = self.at(handle)?.transaction.id();
+        let hash = self.hash(tx);
+        if let Ok(entry) = self.index.find_entry(hash, |slot| *slot == handle.slot) {
+            entry.remove();
+        }
+        self.slab.remove(handle.slot)
+    }
+
+    /// The names of all, in no order: nothing may depend on it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = TxId> {
+        self.slab.iter().map(|open| open.transaction.id())
+    }
+}
+
+impl Handle {
+    /// As whom the transaction waits.
+    #[inline]
+    pub(crate) fn waiter(self) -> Waiter {
+        // The first one is the node itself.
+        self.slot.saturating_add(1)
+    }
+}
+
+impl Table {
+    /// The transaction that waits as `waiter`.
+    pub(crate) fn waiting(&self, waiter: Waiter) -> Option<Handle> {
+        let slot = waiter.checked_sub(1)?;
+        let generation = self.slab.slot(slot)?.generation;
+        Some(Handle { slot, generation })
+    }
+}
+
+impl Slab {
+    #[inline]
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, tx: TxId) -> Option<&mut Open> {
-        self.open.find_mut(self.hasher.hash_one(tx), |open| open.id == tx).map(|open| &mut **open)
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
     }
 
-    pub(crate) fn contains(&self, tx: TxId) -> bool {
-        self.get(tx).is_some()
+    #[inline]
+    fn name(&self, slot: u32) -> Option<TxId> {
+        Some(self.slot(slot)?.open.as_ref()?.transaction.id())
     }
 
-    /// Adds a transaction that is not in the table.
-    pub(crate) fn insert(&mut self, open: Box<Open>) -> &mut Open {
-        let hasher = &self.hasher;
-        self.open.insert_unique(hasher.hash_one(open.id), open, |open| hasher.hash_one(open.id)).into_mut()
+    fn insert(&mut self, open: Open) -> Option<Handle> {
+        if let Some(slot) = self.free.pop() {
+            let place = self.slot_mut(slot)?;
+            place.open = Some(open);
+            return Some(Handle { slot, generation: place.generation });
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = self.chunks.len().saturating_sub(1).saturating_mul(CHUNK);
+        let chunk = self.chunks.last_mut()?;
+        let slot = u32::try_from(before.saturating_add(chunk.len())).ok().filter(|slot| *slot < u32::MAX)?;
+        chunk.push(Slot { generation: 0, open: Some(open) });
+        Some(Handle { slot, generation: 0 })
     }
 
-    pub(crate) fn remove(&mut self, tx: TxId) -> Option<Box<Open>> {
-        let entry = self.open.find_entry(self.hasher.hash_one(tx), |open| open.id == tx).ok()?;
-        Some(entry.remove().0)
+    fn remove(&mut self, slot: u32) -> Option<Open> {
+        let place = self.slot_mut(slot)?;
+        let open = place.open.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(slot);
+        Some(open)
     }
 
-    /// The names of all, in no order.
-    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = TxId> {
-        self.open.iter().map(|open| open.id)
-    }
-
-    /// All, in no order.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Open> {
-        self.open.iter_mut().map(|open| &mut **open)
+    fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.chunks.iter().flatten().filter_map(|slot| slot.open.as_ref())
     }
 }

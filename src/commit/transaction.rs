@@ -1,46 +1,60 @@
 //! A transaction, its votes and its outcome.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::vec::Vec;
 use core::{borrow::Borrow, cmp::Ordering};
 
-use super::short::Short;
+use super::inline::InlineList;
 use crate::{NodeId, TxId};
 
-/// How many participants are looked at one by one.
+/// Up to this many participants, looking at each is quicker than a binary search.
 const FEW: usize = 8;
 
-/// A distributed transaction: a name, those who take part, and bytes that mean something to them alone.
+/// A distributed transaction: its name, its participants, and a digest of what it is about.
 ///
-/// The participants are sorted and unique, and there is at least one. A clone shares its memory.
+/// What it is about, the caller's own bytes, is its [`Meta`]: that goes only where it is read, so most messages do
+/// without. Two transactions with the same name and different content are different transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "TransactionSpec", into = "TransactionSpec"))]
-pub struct Transaction(Arc<Parts>);
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Parts {
+pub struct Transaction {
     id: TxId,
-    participants: Short<NodeId, 4>,
-    meta: Short<u8, 22>,
+    content: u64,
+    epoch: u64,
+    participants: Participants,
 }
 
-/// A transaction in plain data, not yet checked. It becomes a [`Transaction`] by `try_into`, if its participants are
-/// sorted already.
+/// The resource managers that take part in a transaction: sorted, each once, and at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Vec<NodeId>", into = "Vec<NodeId>"))]
+pub struct Participants(InlineList<NodeId, 3>);
+
+/// What a transaction is about: the caller's own bytes, which nothing here reads. A clone is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(from = "Vec<u8>", into = "Vec<u8>"))]
+pub struct Meta(InlineList<u8, 22>);
+
+/// A transaction in plain data, not yet validated. It becomes a [`Transaction`] by `try_into`, if its participants are
+/// sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct TransactionSpec {
     /// Its name.
     pub id: TxId,
+    /// The epoch in which it was named: 0.
+    pub epoch: u64,
     /// The resource managers that take part.
     pub participants: Vec<NodeId>,
-    /// The caller's own description of the work.
-    pub meta: Vec<u8>,
+    /// The digest of what it is about: [`Meta::digest`].
+    pub content: u64,
 }
 
-/// Why a transaction is none.
+/// Why a [`TransactionSpec`] or a list of participants was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum TransactionError {
     /// Nobody takes part. (No votes at all must not commit.)
     #[error("a transaction needs at least one participant")]
@@ -58,9 +72,9 @@ pub enum TransactionError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Vote {
-    /// It can commit, and will not abort on its own any more.
+    /// It can commit, and no longer aborts on its own.
     Prepared,
-    /// It cannot.
+    /// It cannot commit.
     Aborted,
 }
 
@@ -76,8 +90,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome that the chosen votes of all participants make, if they settle it: one to abort is enough, and all
-    /// must be to commit. No votes at all settle nothing.
+    /// The outcome that the chosen votes of all participants make, if they settle it: one vote to abort is enough, and
+    /// a commit needs all. No votes at all settle nothing.
     pub fn of(votes: impl IntoIterator<Item = Option<Vote>>) -> Option<Self> {
         let mut commit = None;
         for vote in votes {
@@ -92,58 +106,163 @@ impl Outcome {
 }
 
 impl Transaction {
-    /// The transaction `id` among `participants`, in any order. `meta` goes with it everywhere, unread.
+    /// The transaction `id` among `participants`, in any order, which is about `meta`.
     pub fn new(
         id: TxId,
         participants: impl IntoIterator<Item = impl Borrow<NodeId>>,
-        meta: impl Into<Vec<u8>>,
+        meta: impl Into<Meta>,
     ) -> Result<Self, TransactionError> {
-        let mut participants: Short<NodeId, 4> = participants.into_iter().map(|node| *node.borrow()).collect();
-        participants.sort_unstable();
-        Self::of(Parts { id, participants, meta: meta.into().into() })
+        Ok(Self::of(id, Participants::new(participants)?, &meta.into()))
     }
 
-    fn of(parts: Parts) -> Result<Self, TransactionError> {
-        if parts.participants.is_empty() {
+    /// The transaction `id` among `participants`, which is about `meta`.
+    pub fn of(id: TxId, participants: Participants, meta: &Meta) -> Self {
+        Self { id, epoch: 0, content: meta.digest(), participants }
+    }
+
+    /// Its name.
+    #[inline]
+    pub fn id(&self) -> TxId {
+        self.id
+    }
+
+    /// The epoch in which it was named: 0, for membership does not change yet.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The digest of what it is about.
+    pub fn content(&self) -> u64 {
+        self.content
+    }
+
+    /// Whether it is about `meta`, as far as digests tell.
+    pub fn is_about(&self, meta: &Meta) -> bool {
+        self.content == meta.digest()
+    }
+
+    /// The resource managers that take part, in ascending order.
+    #[inline]
+    pub fn participants(&self) -> &[NodeId] {
+        &self.participants.0
+    }
+
+    /// Whether `node` takes part.
+    #[inline]
+    pub fn has(&self, node: NodeId) -> bool {
+        self.participants.place(node).is_some()
+    }
+
+    /// The place of `node` among the participants.
+    #[inline]
+    pub(crate) fn place(&self, node: NodeId) -> Option<usize> {
+        self.participants.place(node)
+    }
+}
+
+impl Participants {
+    /// These nodes, in any order. An error if there are none, or one is named twice.
+    pub fn new(nodes: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Result<Self, TransactionError> {
+        let mut nodes: Vec<NodeId> = nodes.into_iter().map(|node| *node.borrow()).collect();
+        nodes.sort_unstable();
+        Self::sorted(nodes.as_slice().into())
+    }
+
+    fn sorted(nodes: InlineList<NodeId, 3>) -> Result<Self, TransactionError> {
+        if nodes.is_empty() {
             return Err(TransactionError::NoParticipants);
         }
-        for (left, right) in parts.participants.iter().zip(parts.participants.iter().skip(1)) {
+        for (left, right) in nodes.iter().zip(nodes.iter().skip(1)) {
             match left.cmp(right) {
                 Ordering::Less => {}
                 Ordering::Equal => return Err(TransactionError::Repeated(*right)),
                 Ordering::Greater => return Err(TransactionError::Unsorted(*right)),
             }
         }
-        Ok(Self(Arc::new(parts)))
+        Ok(Self(nodes))
     }
 
-    /// Its name.
-    pub fn id(&self) -> TxId {
-        self.0.id
+    /// The nodes, in ascending order.
+    pub fn nodes(&self) -> &[NodeId] {
+        &self.0
     }
 
-    /// The resource managers that take part, in ascending order.
-    pub fn participants(&self) -> &[NodeId] {
-        &self.0.participants
-    }
-
-    /// The caller's own description of the work.
-    pub fn meta(&self) -> &[u8] {
-        &self.0.meta
-    }
-
-    /// Whether `node` takes part.
-    pub fn has(&self, node: NodeId) -> bool {
-        self.place(node).is_some()
-    }
-
-    /// The place of `node` among the participants.
     #[inline]
-    pub(crate) fn place(&self, node: NodeId) -> Option<usize> {
-        let participants = self.participants();
-        // Of so few, looking at each is quicker.
-        let first = participants.iter().take(FEW).position(|rm| *rm == node);
-        first.or_else(|| participants.get(FEW..)?.binary_search(&node).ok()?.checked_add(FEW))
+    fn place(&self, node: NodeId) -> Option<usize> {
+        let nodes = self.nodes();
+        let first = nodes.iter().take(FEW).position(|rm| *rm == node);
+        first.or_else(|| nodes.get(FEW..)?.binary_search(&node).ok()?.checked_add(FEW))
+    }
+}
+
+impl Meta {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The 64-bit FNV-1a digest of the bytes (Fowler, Noll and Vo).
+    #[inline]
+    pub fn digest(&self) -> u64 {
+        self.0.iter().fold(0xcbf2_9ce4_8422_2325, |digest: u64, byte| {
+            (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self::from([])
+    }
+}
+
+impl From<&[u8]> for Meta {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for Meta {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.as_slice().into())
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Meta {
+    fn from(bytes: [u8; N]) -> Self {
+        Self(bytes.as_slice().into())
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Meta {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self(bytes.as_slice().into())
+    }
+}
+
+impl From<Meta> for Vec<u8> {
+    fn from(meta: Meta) -> Self {
+        meta.bytes().into()
+    }
+}
+
+impl AsRef<[u8]> for Meta {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl TryFrom<Vec<NodeId>> for Participants {
+    type Error = TransactionError;
+
+    fn try_from(nodes: Vec<NodeId>) -> Result<Self, TransactionError> {
+        Self::sorted(nodes.as_slice().into())
+    }
+}
+
+impl From<Participants> for Vec<NodeId> {
+    fn from(participants: Participants) -> Self {
+        participants.nodes().into()
     }
 }
 
@@ -151,13 +270,14 @@ impl TryFrom<TransactionSpec> for Transaction {
     type Error = TransactionError;
 
     fn try_from(spec: TransactionSpec) -> Result<Self, TransactionError> {
-        let TransactionSpec { id, participants, meta } = spec;
-        Self::of(Parts { id, participants: participants.into(), meta: meta.into() })
+        let TransactionSpec { id, epoch, participants, content } = spec;
+        Ok(Self { id, epoch, content, participants: participants.try_into()? })
     }
 }
 
 impl From<Transaction> for TransactionSpec {
     fn from(transaction: Transaction) -> Self {
-        Self { id: transaction.id(), participants: transaction.participants().into(), meta: transaction.meta().into() }
+        let Transaction { id, epoch, content, participants } = transaction;
+        Self { id, epoch, participants: participants.into(), content }
     }
 }

@@ -8,16 +8,21 @@
 //! Invariants:
 //! 1. its outcome is what the instances chose, or what a resource manager says that it has carried out;
 //! 2. its outcome never changes;
-//! 3. it uses a round once: its driver hands each one out after it is durably reserved.
+//! 3. it uses a round once: its node hands each round out after it is durably reserved.
 //!
 //! It writes nothing: a transaction manager that forgets learns again.
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait};
+use super::{
+    Cluster, Decision, Learning, Meta, Outcome, Places, Promises, Sink, Transaction, Vote, Votes, Wait, What,
+    bundle::{self, AnyOf},
+    context::Context,
+};
 use crate::{
-    Ballot, Machine, NodeId, Refusal,
-    paxos::{self, Attempt, Lesson},
+    Ballot, NodeId, Refusal,
+    paxos::{Attempt, Lesson},
+    quorum::Voice,
 };
 
 /// How far above a ballot the round may be that rejects it. All transactions share a node's rounds: believing in one
@@ -26,31 +31,37 @@ const FARTHEST_ROUND: u64 = 1 << 32;
 
 /// A transaction manager's part in one transaction. All of its state is volatile.
 #[derive(Clone, Debug)]
-pub struct TransactionManager {
-    cluster: Cluster,
-    id: NodeId,
-    transaction: Transaction,
+pub(crate) struct TransactionManager {
+    phase: Phase,
     /// One per participant, in their order.
     instances: Vec<Instance>,
-    outcome: Option<Outcome>,
-    completed: bool,
+    /// What the transaction is about, if it began here.
+    meta: Option<Meta>,
     /// Whether anything came in yet.
     heard: bool,
-    /// Whether the transaction began here; otherwise this is to finish what another one began.
-    began: bool,
     /// Whether it needs a round, to try a ballot of its own.
-    pub(super) wants_round: bool,
+    wants_round: bool,
     /// Whether it ever tried one.
     recovered: bool,
     /// The highest round that it used or that stood in its way.
-    pub(super) highest_round: u64,
+    highest_round: u64,
     /// How often the present wait was in vain.
     repetitions: u32,
 }
 
+/// How far a transaction manager is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It does not know the outcome.
+    Learning,
+    /// It knows the outcome, and waits until all resource managers have carried it out.
+    Decided(Outcome),
+    /// All of them have.
+    Completed(Outcome),
+}
+
 #[derive(Clone, Debug)]
 struct Instance {
-    rm: NodeId,
     lesson: Lesson<Vote>,
     /// The ballot of its own that it is trying.
     attempt: Option<Box<Attempt<Vote>>>,
@@ -58,339 +69,348 @@ struct Instance {
     finished: bool,
 }
 
-/// What goes into a transaction manager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum TransactionManagerInput {
-    /// From a client: commit this transaction.
-    Begin,
-    /// From the caller: get to the outcome now.
-    Inquire,
-    /// From its driver: the round that [`TransactionManager::wants_round`] asked for.
-    Recover {
-        /// A round that this node has not used for this transaction, and never will again.
-        round: u64,
-    },
-    /// A message has come.
-    Receive {
-        /// The node that sent it.
-        from: NodeId,
-        /// What it says.
-        message: Message,
-    },
-    /// It has waited long enough for what [`TransactionManager::wait`] says.
-    Timeout,
-}
-
 impl TransactionManager {
-    /// The transaction manager of node `id`, which has never heard of `transaction`.
-    pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
-        let instance = |rm: &NodeId| Instance { rm: *rm, lesson: Lesson::default(), attempt: None, finished: false };
-        let instances = transaction.participants().iter().map(instance).collect();
-        Self {
-            cluster,
-            id,
-            transaction,
-            instances,
-            outcome: None,
-            completed: false,
+    /// A transaction manager that has never heard of `transaction`.
+    pub(crate) fn new(transaction: &Transaction) -> Self {
+        let mut fresh = Self {
+            phase: Phase::Learning,
+            instances: Vec::new(),
+            meta: None,
             heard: false,
-            began: false,
             wants_round: false,
             recovered: false,
             highest_round: 0,
             repetitions: 0,
-        }
+        };
+        fresh.add_instances(transaction);
+        fresh
     }
 
-    /// The transaction.
-    pub fn transaction(&self) -> &Transaction {
-        &self.transaction
+    /// Starts over with `transaction`, in the memory that this one has.
+    pub(crate) fn reset(&mut self, transaction: &Transaction) {
+        let mut instances = core::mem::take(&mut self.instances);
+        instances.clear();
+        *self = Self {
+            phase: Phase::Learning,
+            instances,
+            meta: None,
+            heard: false,
+            wants_round: false,
+            recovered: false,
+            highest_round: 0,
+            repetitions: 0,
+        };
+        self.add_instances(transaction);
+    }
+
+    fn add_instances(&mut self, transaction: &Transaction) {
+        let blank = |_: &NodeId| Instance { lesson: Lesson::default(), attempt: None, finished: false };
+        self.instances.extend(transaction.participants().iter().map(blank));
     }
 
     /// The outcome, once it is known here.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.outcome
+    #[inline]
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self.phase {
+            Phase::Learning => None,
+            Phase::Decided(outcome) | Phase::Completed(outcome) => Some(outcome),
+        }
     }
 
     /// Whether all resource managers have carried the outcome out.
-    pub fn is_completed(&self) -> bool {
-        self.completed
+    #[inline]
+    pub(crate) fn is_completed(&self) -> bool {
+        matches!(self.phase, Phase::Completed(_))
     }
 
     /// Asks for a round above the one given, to try a ballot of its own.
-    pub fn wants_round(&self) -> Option<u64> {
+    #[inline]
+    pub(crate) fn wants_round(&self) -> Option<u64> {
         self.wants_round.then_some(self.highest_round)
     }
 
     /// What it waits for.
-    pub fn wait(&self) -> Option<Wait> {
-        match self.outcome {
-            _ if self.completed => None,
-            None => Some(Wait::Recover(self.repetitions)),
-            Some(_) => Some(Wait::Repeat(self.repetitions)),
+    #[inline]
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        match self.phase {
+            Phase::Learning => Some(Wait::Recover(self.repetitions)),
+            Phase::Decided(_) => Some(Wait::Repeat(self.repetitions)),
+            Phase::Completed(_) => None,
         }
     }
 
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &TransactionManagerInput) -> Result<(), Refusal> {
-        match input {
-            TransactionManagerInput::Begin | TransactionManagerInput::Inquire | TransactionManagerInput::Timeout => {
-                Ok(())
-            }
-            TransactionManagerInput::Recover { round } => match self.outcome {
-                Some(_) => Err(Refusal::AlreadyDecided),
-                None if *round <= self.highest_round => Err(Refusal::StaleBallot),
-                None => Ok(()),
-            },
-            TransactionManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
-                Err(Refusal::OtherTransaction)
-            }
-            TransactionManagerInput::Receive { from, message } => self.check_message(*from, message),
+    /// Whether `what` can be the first that a transaction manager hears of a transaction, or why it refuses that.
+    pub(crate) fn may_start_with(what: &What) -> Result<(), Refusal> {
+        match what {
+            // These answer a ballot, and it has none.
+            What::Phase1b { .. } | What::Reject { .. } => Err(Refusal::OtherBallot),
+            _ => Ok(()),
         }
     }
 
-    /// Why a message about this transaction would be refused.
-    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        match message {
-            Message::Begin { .. } | Message::Finished { .. } if !self.transaction.has(from) => {
+    /// Why a transaction manager refuses `what`, whatever its state.
+    #[inline]
+    pub(crate) fn admit(cluster: &Cluster, transaction: &Transaction, from: NodeId, what: &What) -> Result<(), Refusal> {
+        match what {
+            What::Begin { .. } | What::Finished(_) if !transaction.has(from) => Err(Refusal::NotAParticipant),
+            What::Begin { meta } if !transaction.is_about(meta) => Err(Refusal::OtherContent),
+            What::Inquire if !transaction.has(from) && !cluster.acceptors().contains(from) => {
                 Err(Refusal::NotAParticipant)
             }
-            Message::Inquire { .. } if !self.transaction.has(from) && !self.cluster.acceptors().contains(from) => {
-                Err(Refusal::NotAParticipant)
+            What::Outcome(_) if !cluster.is_manager(from) => Err(Refusal::NotAManager),
+            What::Begin { .. } | What::Finished(_) | What::Inquire | What::Outcome(_) => Ok(()),
+            What::Phase1b { promises, .. } => {
+                let Promises { instances, votes, higher } = &**promises;
+                let told = higher.iter().filter_map(|accepted| transaction.place(accepted.rm)).all(|p| instances.has(p));
+                if !votes.cast().is_subset(instances) || !told {
+                    return Err(Refusal::MalformedBundle);
+                }
+                bundle::check(cluster, transaction, from, instances, higher.iter().map(|accepted| accepted.rm))
             }
-            Message::Outcome { .. } if !self.cluster.is_manager(from) => Err(Refusal::NotAManager),
-            Message::Finished { outcome, .. } | Message::Outcome { outcome, .. } => match self.outcome {
-                Some(known) if known != *outcome => Err(Refusal::ContradictoryOutcome),
-                _ => Ok(()),
-            },
-            Message::Begin { .. } | Message::Inquire { .. } => Ok(()),
-            Message::Paxos { parts, .. } => {
-                Part::check_bundle(parts, &self.transaction)?;
-                self.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-                Part::any(parts, |part| {
-                    let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
-                    let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
-                    instance.check(&self.cluster, from, &part.message)
-                })
+            What::Phase2b { votes, higher } => {
+                bundle::check(cluster, transaction, from, votes.cast(), higher.iter().map(|accepted| accepted.rm))
+            }
+            What::Reject { promised, .. } => {
+                let none = Places::default();
+                bundle::check(cluster, transaction, from, &none, promised.iter().map(|obstacle| obstacle.rm))
             }
             _ => Err(Refusal::NotForThisRole),
         }
     }
 
     /// A client begins the transaction here, or says so again.
-    pub(crate) fn begin(&mut self, effects: &mut Vec<Effect>) {
-        (self.heard, self.began) = (true, true);
-        match self.outcome {
-            None => self.ask(None, effects),
-            Some(outcome) => effects.push(Effect::Decide(self.decided(outcome))),
+    pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
+        self.heard = true;
+        self.meta.get_or_insert_with(|| meta.clone());
+        match self.outcome() {
+            None => self.ask(cx, None, meta),
+            Some(outcome) => cx.decide(Decision::Decided { tx: cx.transaction.id(), outcome }),
         }
     }
 
-    /// Takes a message about this transaction, or says why not.
-    pub(crate) fn receive(
-        &mut self,
-        from: NodeId,
-        message: &Message,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        match message {
-            Message::Paxos { parts, .. } => self.answers(from, parts, effects)?,
-            _ => self.check_message(from, message)?,
-        }
-        let heard = core::mem::replace(&mut self.heard, true);
-        self.began |= matches!(message, Message::Begin { .. });
-        match message {
-            Message::Begin { .. } if self.outcome.is_none() => self.ask(Some(from), effects),
-            Message::Begin { .. } => self.tell(from, effects),
-            // It knows nothing that it could wait for.
-            Message::Inquire { .. } if self.outcome.is_none() => self.wants_round |= !heard,
+    /// Takes what was admitted.
+    #[inline]
+    pub(crate) fn receive(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
+        match what {
+            What::Begin { meta } => {
+                self.meta.get_or_insert_with(|| meta.clone());
+                if self.outcome().is_none() { self.ask(cx, Some(from), meta) } else { self.tell(cx, from) }
+            }
+            What::Inquire if self.outcome().is_none() => {
+                // It knows nothing that it could wait for.
+                self.wants_round |= !self.heard;
+            }
             // An acceptor has no use for the outcome; it waits for the end.
-            Message::Inquire { .. } if self.transaction.has(from) => self.tell(from, effects),
-            Message::Outcome { outcome, .. } => self.settle(*outcome, effects),
-            Message::Finished { outcome, .. } => self.finished(from, *outcome, effects),
-            _ => {}
+            What::Inquire if cx.transaction.has(from) => self.tell(cx, from),
+            What::Inquire => {}
+            What::Outcome(outcome) => self.settle(cx, *outcome)?,
+            What::Finished(outcome) => self.finished(cx, from, *outcome)?,
+            What::Phase1b { .. } | What::Phase2b { .. } | What::Reject { .. } => self.answers(cx, from, what)?,
+            _ => return Err(Refusal::NotForThisRole),
+        }
+        self.heard = true;
+        Ok(())
+    }
+
+    /// Asks for the votes that are not known yet. The participant that began has voted, or is about to.
+    #[inline]
+    fn ask(&self, cx: &mut Context<'_, impl Sink>, began: Option<NodeId>, meta: &Meta) {
+        for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
+            if instance.lesson.chosen().is_none() && Some(*rm) != began {
+                cx.send(*rm, What::Prepare { meta: meta.clone() });
+            }
+        }
+    }
+
+    /// Tries a ballot of its own in every instance that is undecided. *TLA+*: `Phase1a`, once per instance.
+    pub(crate) fn recover(&mut self, cx: &mut Context<'_, impl Sink>, round: u64) -> Result<(), Refusal> {
+        if self.outcome().is_some() {
+            return Err(Refusal::AlreadyDecided);
+        }
+        if round <= self.highest_round {
+            return Err(Refusal::StaleBallot);
+        }
+        let ballot = Ballot::new(round, cx.id);
+        (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
+        let mut instances = Places::default();
+        for (place, instance) in self.instances.iter_mut().enumerate() {
+            if instance.lesson.chosen().is_none() {
+                instance.attempt = Some(Box::new(Attempt::prepare(ballot)));
+                instances.insert(place);
+            }
+        }
+        for to in cx.cluster.acceptors().nodes() {
+            cx.send_ballot(to, What::Phase1a { ballot, instances: instances.clone() });
         }
         Ok(())
     }
 
-    /// Asks for the votes that are not known yet. Whoever began has voted, or is about to.
-    fn ask(&self, began: Option<NodeId>, effects: &mut Vec<Effect>) {
-        let unknown = self.instances.iter().filter(|instance| instance.lesson.chosen().is_none());
-        effects.extend(unknown.filter(|instance| Some(instance.rm) != began).map(|instance| {
-            let message = Message::Prepare { transaction: self.transaction.clone() };
-            Effect::Send { to: instance.rm, message }
-        }));
-    }
-
-    /// Tries a ballot of its own in every instance that is undecided. *TLA+*: `Phase1a`, once per instance.
-    pub(crate) fn recover(&mut self, round: u64, effects: &mut Vec<Effect>) {
-        let ballot = Ballot::new(round, self.id);
-        (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
-        let mut parts = Vec::with_capacity(self.instances.len());
-        for instance in self.instances.iter_mut().filter(|instance| instance.lesson.chosen().is_none()) {
-            instance.attempt = Some(Box::new(Attempt::prepare(ballot)));
-            parts.push(Part { rm: instance.rm, message: paxos::Message::Prepare { ballot } });
-        }
-        self.send_acceptors(parts, effects);
-    }
-
     /// Acceptors answer. *TLA+*: `Phase2a`, once per instance; `Decide`.
-    fn answers(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        Part::check_bundle(parts, &self.transaction)?;
-        let acceptors = self.cluster.acceptors();
-        let acceptor = acceptors.voice(from).ok_or(Refusal::NotAnAcceptor)?;
-        let mut proposals = Vec::new();
-        let mut instances = self.instances.iter_mut();
-        Part::any(parts, |&Part { rm, message }| {
-            // Both are in order of participants.
-            let instance = instances.find(|instance| instance.rm == rm).ok_or(Refusal::NotAParticipant)?;
-            if let paxos::Message::Accepted { ballot, value } = message {
-                return instance.lesson.learn(acceptors, acceptor, ballot, value).map(drop);
-            }
-            instance.check(&self.cluster, from, &message)?;
-            match (message, &mut instance.attempt) {
-                (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
-                    // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
-                    let value = attempt.promise(acceptors, acceptor, accepted, Some(&Vote::Aborted));
-                    let proposal = value.map(|value| paxos::Message::Accept { ballot, value });
-                    proposals.extend(proposal.map(|message| Part { rm, message }));
+    #[inline]
+    fn answers(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
+        let acceptor = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
+        match what {
+            What::Phase2b { votes, higher } => {
+                bundle::learn(cx, &mut self.instances, |instance| &mut instance.lesson, acceptor, votes, higher)?;
+                let chosen = self.instances.iter().map(|instance| instance.lesson.chosen().copied());
+                match Outcome::of(chosen) {
+                    Some(outcome) if self.outcome().is_none() => self.settle(cx, outcome),
+                    _ => Ok(()),
                 }
-                (paxos::Message::Reject { promised, .. }, _) => {
-                    self.highest_round = self.highest_round.max(promised.round);
-                }
-                _ => {}
             }
-            Ok(())
-        })?;
+            What::Phase1b { ballot, promises } => self.promises(cx, acceptor, *ballot, promises),
+            What::Reject { ballot, promised } => {
+                let mut all = AnyOf::default();
+                for obstacle in promised {
+                    all.add(self.obstacle(cx, *ballot, obstacle.rm, obstacle.promised));
+                }
+                all.result()
+            }
+            _ => Err(Refusal::NotForThisRole),
+        }
+    }
+
+    /// Phase 1b: where it completes a quorum, phase 2a follows.
+    fn promises(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        acceptor: Voice,
+        ballot: Ballot,
+        promises: &Promises,
+    ) -> Result<(), Refusal> {
+        let acceptors = cx.cluster.acceptors();
+        let (mut all, mut proposals) = (AnyOf::default(), Votes::default());
+        for place in promises.instances.iter() {
+            let (Some(rm), Some(instance)) = (cx.transaction.participants().get(place), self.instances.get_mut(place))
+            else {
+                continue;
+            };
+            let initial = promises.votes.get(place).map(|vote| (Ballot::initial(*rm), vote));
+            let higher = promises.higher.iter().find(|accepted| accepted.rm == *rm);
+            let accepted = higher.map(|accepted| (accepted.ballot, accepted.vote)).or(initial);
+            let Some(attempt) = &mut instance.attempt else {
+                all.add(Err(Refusal::OtherBallot));
+                continue;
+            };
+            // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
+            let promised = attempt.promise(acceptors, acceptor, ballot, accepted, Some(&Vote::Aborted));
+            all.add(promised.map(|value| {
+                if let Some(vote) = value {
+                    proposals.insert(place, vote);
+                }
+            }));
+        }
+        all.result()?;
         if !proposals.is_empty() {
-            self.send_acceptors(proposals, effects);
+            for to in acceptors.nodes() {
+                cx.send_ballot(to, What::Phase2a { ballot, votes: proposals.clone() });
+            }
         }
-        if self.outcome.is_none()
-            && let Some(outcome) = Outcome::of(self.instances.iter().map(|instance| instance.lesson.chosen().copied()))
-        {
-            self.settle(outcome, effects);
+        Ok(())
+    }
+
+    /// A ballot of its own was rejected in the instance of `rm`.
+    fn obstacle(
+        &mut self,
+        cx: &Context<'_, impl Sink>,
+        ballot: Ballot,
+        rm: NodeId,
+        promised: Ballot,
+    ) -> Result<(), Refusal> {
+        let instance = cx.transaction.place(rm).and_then(|place| self.instances.get(place));
+        let attempt = instance.and_then(|instance| instance.attempt.as_ref()).ok_or(Refusal::OtherBallot)?;
+        if !cx.cluster.is_manager(promised.node) {
+            return Err(Refusal::NotAProposer);
         }
+        if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) {
+            return Err(Refusal::FarBallot);
+        }
+        attempt.check_rejection(ballot, promised)?;
+        self.highest_round = self.highest_round.max(promised.round);
         Ok(())
     }
 
     /// A resource manager has carried the outcome out.
-    fn finished(&mut self, from: NodeId, outcome: Outcome, effects: &mut Vec<Effect>) {
-        if let Some(instance) = self.transaction.place(from).and_then(|place| self.instances.get_mut(place)) {
+    fn finished(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, outcome: Outcome) -> Result<(), Refusal> {
+        self.check_outcome(outcome)?;
+        if let Some(instance) = cx.transaction.place(from).and_then(|place| self.instances.get_mut(place)) {
             instance.finished = true;
         }
-        self.settle(outcome, effects);
-        if !self.completed && self.instances.iter().all(|instance| instance.finished) {
-            self.completed = true;
-            // Once more: soon nobody knows any more.
-            self.tell_managers(effects);
-            effects.push(Effect::Decide(Decision::Completed { tx: self.transaction.id(), outcome }));
+        self.settle(cx, outcome)?;
+        if !self.is_completed() && self.instances.iter().all(|instance| instance.finished) {
+            self.phase = Phase::Completed(outcome);
+            // Last chance to tell the other managers: after retirement nobody remembers the outcome.
+            self.tell_managers(cx);
+            cx.decide(Decision::Completed { tx: cx.transaction.id(), outcome });
+        }
+        Ok(())
+    }
+
+    /// Why `outcome` cannot be the outcome.
+    fn check_outcome(&self, outcome: Outcome) -> Result<(), Refusal> {
+        match self.outcome() {
+            Some(known) if known != outcome => Err(Refusal::ContradictoryOutcome),
+            _ => Ok(()),
         }
     }
 
     /// The outcome is known. In Faster mode the resource managers learn it by themselves, unless it took a ballot of
     /// this transaction manager to get it.
-    fn settle(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
-        if self.outcome.is_some() {
-            return;
+    fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+        self.check_outcome(outcome)?;
+        if self.outcome().is_some() {
+            return Ok(());
         }
-        self.outcome = Some(outcome);
+        self.phase = Phase::Decided(outcome);
         self.wants_round = false;
         self.repetitions = 0;
-        effects.push(Effect::Decide(self.decided(outcome)));
-        if self.recovered || self.cluster.learning() == Learning::Leader {
-            self.tell_unfinished(effects);
+        cx.decide(Decision::Decided { tx: cx.transaction.id(), outcome });
+        if self.recovered || cx.cluster.learning() == Learning::Leader {
+            self.tell_unfinished(cx);
         }
-        self.tell_managers(effects);
+        self.tell_managers(cx);
+        Ok(())
     }
 
-    /// Tells the other transaction managers, if this one has taken over from one of them: somewhere a client may be
+    /// Tells the other transaction managers, if this one has taken over from one of them: there, a client may be
     /// waiting.
-    fn tell_managers(&self, effects: &mut Vec<Effect>) {
-        if self.recovered || !self.began {
-            for manager in self.cluster.managers().iter().filter(|manager| **manager != self.id) {
-                self.tell(*manager, effects);
+    fn tell_managers(&self, cx: &mut Context<'_, impl Sink>) {
+        if self.recovered || self.meta.is_none() {
+            for manager in cx.cluster.managers() {
+                if *manager != cx.id {
+                    self.tell(cx, *manager);
+                }
             }
         }
     }
 
-    pub(crate) fn timeout(&mut self, effects: &mut Vec<Effect>) {
-        self.inquire(effects);
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
+        self.inquire(cx);
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
-    /// Without an outcome, goes and gets it; with one, says it again to those who have not finished.
-    pub(crate) fn inquire(&mut self, effects: &mut Vec<Effect>) {
+    /// Without an outcome, asks for a round to get it; with one, says it again to those who have not finished.
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
         self.heard = true;
-        match self.outcome {
+        match self.outcome() {
             None => self.wants_round = true,
-            Some(_) => self.tell_unfinished(effects),
+            Some(_) => self.tell_unfinished(cx),
         }
     }
 
-    fn tell_unfinished(&self, effects: &mut Vec<Effect>) {
-        for instance in self.instances.iter().filter(|instance| !instance.finished) {
-            self.tell(instance.rm, effects);
-        }
-    }
-
-    fn tell(&self, to: NodeId, effects: &mut Vec<Effect>) {
-        if let Some(outcome) = self.outcome {
-            let message = Message::Outcome { transaction: self.transaction.clone(), outcome };
-            effects.push(Effect::Send { to, message });
-        }
-    }
-
-    fn send_acceptors(&self, parts: Vec<Part>, effects: &mut Vec<Effect>) {
-        effects.extend(self.cluster.acceptors().nodes().map(|to| {
-            let message = Message::Paxos { transaction: self.transaction.clone(), parts: parts.clone() };
-            Effect::Send { to, message }
-        }));
-    }
-
-    fn decided(&self, outcome: Outcome) -> Decision {
-        Decision::Decided { tx: self.transaction.id(), outcome }
-    }
-}
-
-impl Instance {
-    /// Why an answer would be refused. An acceptance may be of any ballot; all else answers the ballot that is under way.
-    fn check(&self, cluster: &Cluster, from: NodeId, message: &paxos::Message<Vote>) -> Result<(), Refusal> {
-        match (message, &self.attempt) {
-            (paxos::Message::Accepted { ballot, value }, _) => self.lesson.check(*ballot, value),
-            (paxos::Message::Reject { promised, .. }, _) if !cluster.is_manager(promised.node) => {
-                Err(Refusal::NotAProposer)
+    #[inline]
+    fn tell_unfinished(&self, cx: &mut Context<'_, impl Sink>) {
+        for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
+            if !instance.finished {
+                self.tell(cx, *rm);
             }
-            (paxos::Message::Reject { ballot, promised }, _)
-                if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) =>
-            {
-                Err(Refusal::FarBallot)
-            }
-            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message),
-            (_, None) => Err(Refusal::OtherBallot),
         }
     }
-}
 
-impl Machine for TransactionManager {
-    type Input = TransactionManagerInput;
-    type Record = Record;
-    type Message = Message;
-    type Decision = Decision;
-
-    fn step_into(&mut self, input: TransactionManagerInput, effects: &mut Vec<Effect>) {
-        if self.check(&input).is_err() {
-            return;
-        }
-        match input {
-            TransactionManagerInput::Begin => self.begin(effects),
-            TransactionManagerInput::Inquire => self.inquire(effects),
-            TransactionManagerInput::Recover { round } => self.recover(round, effects),
-            TransactionManagerInput::Receive { from, message } => {
-                // It was checked.
-                let _ = self.receive(from, &message, effects);
-            }
-            TransactionManagerInput::Timeout => self.timeout(effects),
+    #[inline]
+    fn tell(&self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+        if let Some(outcome) = self.outcome() {
+            cx.send(to, What::Outcome(outcome));
         }
     }
 }

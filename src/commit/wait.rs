@@ -20,17 +20,28 @@ pub enum Wait {
 }
 
 impl Wait {
-    /// How long: doubled for each repetition up to the ceiling, then drawn out by up to a half, as `jitter` says.
+    /// How often this was waited for in vain.
+    pub(crate) fn repetition(self) -> u32 {
+        match self {
+            Self::Flush => 0,
+            Self::Recover(repetition) | Self::Inquire(repetition) | Self::Repeat(repetition) => repetition,
+        }
+    }
+
+    /// How long: doubled for each repetition up to the ceiling, then drawn out by up to a half, as `jitter`, which should
+    /// be any number at random, says.
     pub fn duration(self, timeouts: &Timeouts, jitter: u64) -> u64 {
-        let (base, repetition) = match self {
-            Self::Flush => (timeouts.flush, 0),
-            Self::Recover(repetition) => (timeouts.recover, repetition),
-            Self::Inquire(repetition) => (timeouts.inquire, repetition),
-            Self::Repeat(repetition) => (timeouts.repeat, repetition),
+        let base = match self {
+            Self::Flush => timeouts.flush,
+            Self::Recover(_) => timeouts.recover,
+            Self::Inquire(_) => timeouts.inquire,
+            Self::Repeat(_) => timeouts.repeat,
         };
-        let factor = 1u64.checked_shl(repetition).unwrap_or(u64::MAX);
+        let factor = 1_u64.checked_shl(self.repetition()).unwrap_or(u64::MAX);
         let wait = base.saturating_mul(factor).min(timeouts.ceiling);
-        let stretch = jitter.checked_rem((wait / 2).saturating_add(1)).unwrap_or(0);
+        // The high half of a product with a random number is below the other factor, and evenly spread.
+        let span = u128::from(wait / 2).saturating_add(1);
+        let stretch = (u128::from(jitter).saturating_mul(span) >> 64) as u64;
         wait.saturating_add(stretch)
     }
 }

@@ -1,24 +1,27 @@
 //! From records to a node, and back.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, btree_map::Entry},
+    vec::Vec,
+};
 
 use super::{
     super::{
-        Acceptor, AcceptorRecord, Config, Effect, Key, Record, ResourceManager, ResourceManagerRecord, Transaction,
-        open::Open, reserve::Reserve,
+        AcceptorRecord, Config, Key, Record, ResourceManagerRecord, Time, Transaction, acceptor::Acceptor,
+        block::BlockAllocator, open::Open, resource_manager::ResourceManager, table::Handle,
     },
     Node,
     retirement::other_keepers,
 };
-use crate::RestoreError;
+use crate::{Ballot, RestoreError, Scope, TxId};
 
 impl Node {
     /// The node that wrote `records`, in the order of writing. Of each key the last one counts.
     ///
     /// An error if the identity record is missing or another's: a blank disk does not vote. And an error if no node can
-    /// have written these records.
+    /// have written these records: all that one of them proves about another is checked.
     pub fn restore(config: Config, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
-        let latest: BTreeMap<Key, Record> = records.into_iter().map(|record| (record.key(), record)).collect();
+        let latest = latest(records)?;
         match latest.get(&Key::Identity) {
             Some(Record::Identity { cluster, .. }) if *cluster != config.cluster.id() => {
                 return Err(RestoreError::OtherCluster);
@@ -28,110 +31,196 @@ impl Node {
             _ => return Err(RestoreError::NoIdentity),
         }
         let mut node = Self::blank(config);
-        node.restore_retired(&latest);
-        for record in latest.into_values() {
+        if let Some(Record::Sequence { reserved }) = latest.get(&Key::Sequence) {
+            node.sequence = BlockAllocator::restore(*reserved);
+        }
+        if let Some(Record::Rounds { reserved }) = latest.get(&Key::Rounds) {
+            node.shared.rounds = BlockAllocator::restore(*reserved);
+        }
+        node.restore_retired(&latest)?;
+        for record in latest.values() {
             match record {
-                Record::Sequence { reserved } => node.sequence = Reserve::from(reserved),
-                Record::Rounds { reserved } => node.common.rounds = Reserve::from(reserved),
                 Record::Acceptor(record) => node.restore_acceptor(record)?,
                 Record::ResourceManager(record) => node.restore_rm(record)?,
-                Record::Identity { .. } | Record::Retired(_) | Record::Erased(_) => {}
+                _ => {}
             }
         }
-        if node.config.cluster.is_manager(node.config.id) && !node.retired.is_empty() {
-            for keeper in other_keepers(&node.config) {
+        node.check_own_votes(&latest)?;
+        if node.config().cluster.is_manager(node.config().id) && !node.retired.is_empty() {
+            for keeper in other_keepers(&node.shared.config) {
                 node.announced.insert(keeper, node.retired.clone());
             }
+            node.await_acknowledgements();
         }
-        for open in node.open.iter_mut() {
-            // Which is armed first does not matter: none starts before the first tick, and then each by itself.
-            open.arm(&mut node.common);
+        for tx in node.open_transactions() {
+            let (hash, Some(handle)) = node.look_up(tx) else { continue };
+            if let Some(due) = node.open.at_mut(handle).and_then(|open| open.keep_time(&node.shared, hash)) {
+                node.shared.clock.set(handle.waiter(), due);
+            }
         }
         Ok(node)
     }
 
     /// Restores the retired ranges. A write that was torn may have left ranges that overlap, or touch: the next step
     /// mends that on the disk, too.
-    fn restore_retired(&mut self, latest: &BTreeMap<Key, Record>) {
+    fn restore_retired(&mut self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
         let recorded = latest.values().filter_map(|record| match record {
             Record::Retired(range) => Some(*range),
             _ => None,
         });
         for range in recorded.clone() {
+            self.check_number(range.last())?;
             self.retired.add(range);
         }
         for range in recorded {
             match self.retired.around(range.first()) {
                 Some(merged) if merged.first() != range.first() => self.owe_erasure(Key::Retired(range.first())),
-                Some(merged) if merged != range => self.owed.push(Effect::Persist(Record::Retired(merged))),
+                Some(merged) if merged != range => self.owed.push(Record::Retired(merged)),
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// Of a write that was torn, what is retired may have been left behind: the next step erases it.
     fn owe_erasure(&mut self, key: Key) {
-        self.owed.push(Effect::Persist(Record::Erased(key)));
+        self.owed.push(Record::Erased(key));
     }
 
-    fn restore_open(&mut self, transaction: &Transaction) -> Result<&mut Open, RestoreError> {
-        let tx = transaction.id();
-        if !self.open.contains(tx) {
-            self.open.insert(Box::new(Open::new(transaction.clone())));
+    /// A number of this node's own must be reserved, or it would be given again.
+    fn check_number(&self, tx: TxId) -> Result<(), RestoreError> {
+        let is_own = tx.origin == self.config().id;
+        if is_own && tx.seq >= self.sequence.reserved() { Err(RestoreError::UnreservedNumber(tx)) } else { Ok(()) }
+    }
+
+    /// A round of this node's own must be reserved, or it would be used again.
+    fn check_round(&self, ballot: Ballot) -> Result<(), RestoreError> {
+        let is_own = ballot.node == self.config().id && !ballot.is_initial();
+        if is_own && ballot.round >= self.shared.rounds.reserved() {
+            Err(RestoreError::UnreservedRound(ballot))
+        } else {
+            Ok(())
         }
-        let same = self.open.get_mut(tx).filter(|open| open.transaction == *transaction);
-        same.ok_or(RestoreError::OtherTransaction(tx))
     }
 
-    fn restore_acceptor(&mut self, record: AcceptorRecord) -> Result<(), RestoreError> {
+    fn restore_open(&mut self, transaction: &Transaction) -> Result<Handle, RestoreError> {
+        let tx = transaction.id();
+        self.check_number(tx)?;
+        match self.look_up(tx) {
+            (_, Some(handle)) => match self.open.at(handle) {
+                Some(open) if open.transaction == *transaction => Ok(handle),
+                _ => Err(RestoreError::OtherTransaction(tx)),
+            },
+            (hash, None) => {
+                let open = Open::new(transaction.clone(), Scope::NOTHING, Time(0));
+                self.open.insert(open, hash).ok_or(RestoreError::TooManyOpen)
+            }
+        }
+    }
+
+    fn restore_acceptor(&mut self, record: &AcceptorRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
         if self.retired.contains(tx) {
             self.owe_erasure(Key::Acceptor(tx));
             return Ok(());
         }
-        if !self.config.cluster.acceptors().contains(self.config.id) {
+        if !self.config().cluster.acceptors().contains(self.config().id) {
             return Err(RestoreError::NotAnAcceptor(tx));
         }
-        let acceptor = Acceptor::restore(self.config.cluster.clone(), record)?;
+        let acceptor = Acceptor::restore(&self.config().cluster, record)?;
+        for instance in &record.higher {
+            let accepted = instance.state.accepted.map(|(ballot, _)| ballot);
+            [instance.state.promised, accepted].into_iter().flatten().try_for_each(|ballot| self.check_round(ballot))?;
+        }
         if !acceptor.has_record() {
-            // It says no more than that there was an acceptor. None writes that, and none needs it.
+            // It says no more than that there was an acceptor. No node writes that, and none needs it.
             self.owe_erasure(Key::Acceptor(tx));
             return Ok(());
         }
-        let open = self.restore_open(acceptor.transaction())?;
-        open.acceptor = Some(acceptor.into());
+        let handle = self.restore_open(&record.transaction)?;
+        if let Some(open) = self.open.at_mut(handle) {
+            open.acceptor = Some(acceptor.into());
+        }
         Ok(())
     }
 
-    fn restore_rm(&mut self, record: ResourceManagerRecord) -> Result<(), RestoreError> {
+    fn restore_rm(&mut self, record: &ResourceManagerRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
+        let rm = ResourceManager::restore(&self.config().cluster, self.config().id, record.clone())?;
         if self.retired.contains(tx) {
+            if rm.owes() {
+                return Err(RestoreError::RetiredUnfinished(tx));
+            }
             self.owe_erasure(Key::ResourceManager(tx));
             return Ok(());
         }
-        let rm = ResourceManager::restore(self.config.cluster.clone(), self.config.id, record)?;
-        let open = self.restore_open(rm.transaction())?;
-        open.rm = Some(rm.into());
+        let handle = self.restore_open(&record.transaction)?;
+        if let Some(open) = self.open.at_mut(handle) {
+            open.rm = Some(alloc::boxed::Box::new(rm.into()));
+        }
+        Ok(())
+    }
+
+    /// A vote of this node's that its own acceptor has accepted was durable before: it must be there, and the same.
+    fn check_own_votes(&self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
+        for record in latest.values() {
+            let Record::Acceptor(record) = record else { continue };
+            let tx = record.transaction.id();
+            let Some(place) = record.transaction.place(self.config().id).filter(|_| !self.retired.contains(tx)) else {
+                continue;
+            };
+            let accepted = record.instance(place).and_then(|instance| instance.accepted);
+            let Some((_, vote)) = accepted.filter(|(ballot, _)| ballot.is_initial()) else { continue };
+            match latest.get(&Key::ResourceManager(tx)) {
+                Some(Record::ResourceManager(own)) if own.vote == Some(vote) => {}
+                _ => return Err(RestoreError::VoteChanged(tx)),
+            }
+        }
         Ok(())
     }
 
     /// The least set of records that would rebuild this node, so that a log can be cut. What it leaves out is volatile.
+    /// Take it when nothing waits to be written, or an older record would be written after it.
     pub fn snapshot(&self) -> Vec<Record> {
-        let mut records = alloc::vec![Record::Identity { cluster: self.config.cluster.id(), node: self.config.id }];
+        let config = self.config();
+        let mut records = alloc::vec![Record::Identity { cluster: config.cluster.id(), node: config.id }];
         if self.sequence.is_used() {
             records.push(Record::Sequence { reserved: self.sequence.reserved() });
         }
-        if self.common.rounds.is_used() {
-            records.push(Record::Rounds { reserved: self.common.rounds.reserved() });
+        if self.shared.rounds.is_used() {
+            records.push(Record::Rounds { reserved: self.shared.rounds.reserved() });
         }
         records.extend(self.retired.iter().map(Record::Retired));
         for tx in self.open_transactions() {
             let Some(open) = self.open.get(tx) else { continue };
-            let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.has_record());
-            records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.record())));
-            let rm = open.rm.as_ref().filter(|rm| rm.has_record());
-            records.extend(rm.map(|rm| Record::ResourceManager(rm.record())));
+            let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.role.has_record());
+            records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.role.record(&open.transaction))));
+            let rm = open.rm.as_ref().filter(|rm| rm.role.has_record());
+            records.extend(rm.map(|rm| Record::ResourceManager(rm.role.record(&open.transaction))));
         }
         records
     }
+}
+
+/// The last record of each key. An error if one of them goes back on an earlier one.
+fn latest(records: impl IntoIterator<Item = Record>) -> Result<BTreeMap<Key, Record>, RestoreError> {
+    let mut latest = BTreeMap::new();
+    for record in records {
+        match latest.entry(record.key()) {
+            Entry::Vacant(place) => drop(place.insert(record)),
+            Entry::Occupied(mut place) => {
+                match (place.get(), &record) {
+                    (Record::Acceptor(before), Record::Acceptor(now)) if !now.may_follow(before) => {
+                        return Err(RestoreError::AcceptorWentBack(now.transaction.id()));
+                    }
+                    (Record::ResourceManager(before), Record::ResourceManager(now)) if !now.may_follow(before) => {
+                        return Err(RestoreError::VoteChanged(now.transaction.id()));
+                    }
+                    _ => {}
+                }
+                place.insert(record);
+            }
+        }
+    }
+    Ok(latest)
 }

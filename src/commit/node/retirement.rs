@@ -1,10 +1,15 @@
 //! The end of a transaction at a node: when it may be forgotten, and who must hear of it.
 
-use alloc::{boxed::Box, vec::Vec};
-use core::mem;
+use alloc::vec::Vec;
 
 use super::{
-    super::{Config, Decision, Effect, Key, Message, Record, Time, TxRange, Wait, open::Open, wait::mix},
+    super::{
+        Config, Decision, Key, Message, Record, Sink, Time, TxRange, Wait,
+        clock::{NEVER, NODE},
+        open::Open,
+        table::Handle,
+        wait::mix,
+    },
     Node,
 };
 use crate::{NodeId, Refusal, TxId};
@@ -12,169 +17,227 @@ use crate::{NodeId, Refusal, TxId};
 /// How many unacknowledged ranges a node is sent again at a time.
 const RANGES_AT_ONCE: usize = 64;
 
+/// How many open transactions, and how many known ranges, one message about a range is taken for at most. What is left
+/// of the range is not acknowledged, so it comes again.
+const WIDEST: usize = 1024;
+
 /// When unacknowledged ranges are sent again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Announcement {
+    /// How often the present wait was in vain.
     repetitions: u32,
-    pub(super) due: Option<Time>,
+    is_waiting: bool,
 }
 
 impl Node {
     /// All resource managers have finished: writes that, then tells everyone who may still hold the transaction.
-    pub(super) fn complete(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        self.retired.persist(TxRange::only(tx), effects);
-        let Some(open) = self.drop_transaction(tx, effects) else { return };
+    pub(super) fn complete(&mut self, handle: Handle, effects: &mut impl Sink) {
+        let Some(tx) = self.open.at(handle).map(|open| open.transaction.id()) else { return };
+        self.add_retired(TxRange::only(tx), effects);
+        let Some(open) = self.drop_transaction(handle, effects) else { return };
         // All that is over around it goes along, or what a dead node never acknowledges would grow with history.
         let range = self.retired.around(tx).unwrap_or(TxRange::only(tx));
-        let keepers = other_keepers(&self.config);
-        for keeper in keepers.clone() {
+        let keepers: Vec<NodeId> = other_keepers(&self.shared.config).collect();
+        for keeper in keepers {
             self.announced.entry(keeper).or_default().add(range);
+            self.send(keeper, Message::Retired { range }, self.retired_scope, effects);
         }
-        let others = open.transaction.participants().iter().copied();
-        let others = others.filter(|rm| !self.config.cluster.keeps_retired(*rm));
-        effects.extend(keepers.chain(others).map(|to| Effect::Send { to, message: Message::Retired { range } }));
+        for rm in open.transaction.participants() {
+            if !self.shared.config.cluster.keeps_retired(*rm) {
+                self.send(*rm, Message::Retired { range }, self.retired_scope, effects);
+            }
+        }
+        self.shared.recycle(open);
+        self.await_acknowledgements();
+    }
+
+    /// Writes that `range` is over.
+    fn add_retired(&mut self, range: TxRange, effects: &mut impl Sink) {
+        if let Some((merged, swallowed)) = self.retired.add(range) {
+            self.retired_scope = self.persist(Record::Retired(merged), effects);
+            for first in swallowed {
+                self.retired_scope = self.persist(Record::Erased(Key::Retired(first)), effects);
+            }
+        }
+    }
+
+    /// Drops a transaction that is retired: range first, tombstones after.
+    fn drop_transaction(&mut self, handle: Handle, effects: &mut impl Sink) -> Option<Open> {
+        let open = self.open.remove(handle)?;
+        self.shared.clock.set(handle.waiter(), NEVER);
+        let tx = open.transaction.id();
+        if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record()) {
+            self.retired_scope = self.persist(Record::Erased(Key::Acceptor(tx)), effects);
+        }
+        if open.rm.as_ref().is_some_and(|rm| rm.role.has_record()) {
+            self.retired_scope = self.persist(Record::Erased(Key::ResourceManager(tx)), effects);
+        }
+        Some(open)
     }
 
     /// Says that `tx`, which is retired here, is over. A transaction manager tells all that is over around it: others
     /// take part in a few transactions each, and the gaps in what they know would grow with history.
     pub(super) fn retired_reply(&self, tx: TxId) -> Message {
-        let around = self.retired.around(tx).filter(|_| self.config.cluster.is_manager(self.config.id));
+        let cluster = &self.shared.config.cluster;
+        let around = self.retired.around(tx).filter(|_| cluster.is_manager(self.shared.config.id));
         Message::Retired { range: around.unwrap_or(TxRange::only(tx)) }
     }
 
-    /// Someone says that transactions are over. Those that cannot be stay, and are counted; it is refused if all do.
-    pub(super) fn note_retired(
+    /// A node says that transactions are over. Those that cannot be stay, and are counted; it is refused if all do.
+    pub(super) fn receive_retired(
         &mut self,
         from: NodeId,
         range: TxRange,
-        effects: &mut Vec<Effect>,
+        effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
-        let mut open = mem::take(&mut self.over);
-        self.open_in(range, &mut open);
-        let result = self.retire(from, range, &open, effects);
-        open.clear();
-        self.over = open;
-        result
-    }
-
-    /// Drops `range`, in which `open` are the open transactions, but for those that stay.
-    fn retire(
-        &mut self,
-        from: NodeId,
-        range: TxRange,
-        open: &[TxId],
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        let stay: Vec<TxRange> = self.staying(open).collect();
-        let cluster = &self.config.cluster;
-        let answers = cluster.is_manager(from) && cluster.keeps_retired(self.config.id);
+        self.check_may_retire(from, range)?;
+        let (range, open) = self.within_bounds(range);
+        let staying = open.iter().filter(|handle| self.open.at(**handle).is_some_and(Open::stays));
+        let staying: Vec<TxRange> = staying.filter_map(|handle| self.name(*handle)).map(TxRange::only).collect();
+        let cluster = &self.shared.config.cluster;
+        let answers = cluster.is_manager(from) && cluster.keeps_retired(self.shared.config.id);
         let mut verdict = Err(Refusal::RetiredUnfinished);
-        for piece in range.without_all(stay.iter().copied()) {
+        for piece in range.without_all(staying.iter().copied()) {
             verdict = Ok(());
-            let first = open.partition_point(|tx| *tx < piece.first());
-            let end = open.partition_point(|tx| *tx <= piece.last());
-            let over = open.get(first..end).unwrap_or_default();
-            over.iter().for_each(|tx| self.hear_over(*tx, effects));
-            self.retired.persist(piece, effects);
-            over.iter().for_each(|tx| drop(self.drop_transaction(*tx, effects)));
+            let over = open.iter().filter(|handle| self.name(**handle).is_some_and(|tx| piece.contains(tx)));
+            let over: Vec<Handle> = over.copied().collect();
+            over.iter().for_each(|handle| self.hear_over(*handle, effects));
+            self.add_retired(piece, effects);
+            for handle in over {
+                if let Some(open) = self.drop_transaction(handle, effects) {
+                    self.shared.recycle(open);
+                }
+            }
             if answers {
-                effects.push(Effect::Send { to: from, message: Message::RetiredNoted { range: piece } });
+                self.send(from, Message::RetiredNoted { range: piece }, self.retired_scope, effects);
             }
         }
-        if verdict.is_ok() && !stay.is_empty() {
-            self.common.metrics.refuse(Refusal::RetiredUnfinished);
+        if verdict.is_ok() && !staying.is_empty() {
+            self.shared.metrics.refuse(Refusal::RetiredUnfinished);
         }
         verdict
     }
 
+    fn name(&self, handle: Handle) -> Option<TxId> {
+        self.open.at(handle).map(|open| open.transaction.id())
+    }
+
+    /// Why a node may not say that `range` is over.
+    fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+        let cluster = &self.shared.config.cluster;
+        if range.origin() == self.shared.config.id && range.last().seq >= self.sequence.reserved() {
+            return Err(Refusal::NotNamedHere);
+        }
+        if cluster.is_manager(from) {
+            return Ok(());
+        }
+        if !range.is_single() {
+            return Err(Refusal::WideRange);
+        }
+        let (_, handle) = self.known(range.first())?;
+        let takes_part = self.open.at(handle).is_some_and(|open| open.transaction.has(from));
+        if takes_part || cluster.acceptors().contains(from) { Ok(()) } else { Err(Refusal::NotAParticipant) }
+    }
+
     /// Lets the roles of an open transaction have the news that it is over: every resource manager has finished it.
-    fn hear_over(&mut self, tx: TxId, effects: &mut Vec<Effect>) {
-        let Some(open) = self.open.get_mut(tx) else { return };
-        open.rm.iter_mut().for_each(|rm| rm.retire(effects));
+    fn hear_over(&mut self, handle: Handle, effects: &mut impl Sink) {
+        let Some(open) = self.open.at_mut(handle) else { return };
+        open.retire(&mut self.shared, effects);
+        let (tx, scope) = (open.transaction.id(), open.scope);
         let Some(tm) = &open.tm else { return };
-        let finished_here = open.rm.as_ref().filter(|rm| rm.is_finished()).and_then(|rm| rm.outcome());
-        match (tm.outcome(), finished_here) {
-            (Some(outcome), _) => effects.push(Effect::Decide(Decision::Completed { tx, outcome })),
+        let finished_here = open.rm.as_ref().filter(|rm| rm.role.is_finished()).and_then(|rm| rm.role.outcome());
+        match (tm.role.outcome(), finished_here) {
+            (Some(outcome), _) => self.decide(Decision::Completed { tx, outcome }, scope, effects),
             (None, Some(outcome)) => {
-                effects.push(Effect::Decide(Decision::Decided { tx, outcome }));
-                effects.push(Effect::Decide(Decision::Completed { tx, outcome }));
+                self.decide(Decision::Decided { tx, outcome }, scope, effects);
+                self.decide(Decision::Completed { tx, outcome }, scope, effects);
             }
-            (None, None) => self.common.metrics.missed_outcomes = self.common.metrics.missed_outcomes.saturating_add(1),
+            (None, None) => self.shared.metrics.count_missed_outcome(),
         }
     }
 
-    /// Which of `open` cannot be over, whatever anyone says: those that are prepared and unfinished here.
-    pub(super) fn staying(&self, open: &[TxId]) -> impl Iterator<Item = TxRange> {
-        let rms = open.iter().filter_map(|tx| Some((*tx, self.open.get(*tx)?.rm.as_ref()?)));
-        rms.filter(|(_, rm)| rm.check_retire().is_err()).map(|(tx, _)| TxRange::only(tx))
+    /// The open transactions in `range`, in order of name, and `range` itself: up to where one step can take it.
+    fn within_bounds(&self, range: TxRange) -> (TxRange, Vec<Handle>) {
+        let up_to = |range: TxRange, beyond: TxId| {
+            let last = beyond.seq.saturating_sub(1);
+            TxRange::new(range.origin(), range.first().seq, last).unwrap_or(TxRange::only(range.first()))
+        };
+        let known_beyond = self.retired.touching(range).nth(WIDEST);
+        let range = known_beyond.map_or(range, |beyond| up_to(range, beyond.first()));
+        let mut names = self.open_in(range);
+        let range = names.get(WIDEST).map_or(range, |beyond| up_to(range, *beyond));
+        names.truncate(WIDEST);
+        (range, names.into_iter().filter_map(|tx| self.look_up(tx).1).collect())
     }
 
-    /// Drops a transaction that is retired: range first, tombstones after.
-    fn drop_transaction(&mut self, tx: TxId, effects: &mut Vec<Effect>) -> Option<Box<Open>> {
-        let mut open = self.open.remove(tx)?;
-        open.stop(&mut self.common.timers);
-        if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.has_record()) {
-            effects.push(Effect::Persist(Record::Erased(Key::Acceptor(tx))));
-        }
-        if open.rm.as_ref().is_some_and(|rm| rm.has_record()) {
-            effects.push(Effect::Persist(Record::Erased(Key::ResourceManager(tx))));
-        }
-        self.common.timers.prune(self.open.len(), |tx| self.open.contains(tx));
-        Some(open)
-    }
-
-    /// Puts the open transactions in `range` into `found`, in order; by the shorter of two ways.
-    pub(super) fn open_in(&self, range: TxRange, found: &mut Vec<TxId>) {
+    /// The first open transactions in `range`, in order, and one more than a step can take; by the shorter of two ways.
+    fn open_in(&self, range: TxRange) -> Vec<TxId> {
+        let most = WIDEST.saturating_add(1);
         // What is known to be over is not open.
         let mut numbers = self
             .retired
             .missing(range)
             .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(move |seq| TxId { seq, ..piece.first() }));
-        found.extend(numbers.by_ref().take(self.open.len()).filter(|tx| self.open.contains(*tx)));
-        if numbers.next().is_some() {
+        let is_open = |tx: &TxId| self.look_up(*tx).1.is_some();
+        let mut found: Vec<TxId> = numbers.by_ref().take(self.open.len()).filter(is_open).take(most).collect();
+        if found.len() < most && numbers.next().is_some() {
             found.clear();
             found.extend(self.open.names().filter(|tx| range.contains(*tx)));
+            if found.len() > most {
+                found.select_nth_unstable(WIDEST);
+                found.truncate(most);
+            }
             found.sort_unstable();
         }
+        found
     }
 
-    pub(super) fn acknowledged(&mut self, from: NodeId, range: TxRange) {
-        // Who owes nothing has no news.
+    /// A node says that it has noted, durably, what is over.
+    pub(super) fn acknowledged(&mut self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+        if !self.shared.config.cluster.keeps_retired(from) {
+            return Err(Refusal::NotAnAcceptor);
+        }
+        // Ignore acknowledgements when nothing is outstanding for this peer.
         if let Some(unacknowledged) = self.announced.get_mut(&from).filter(|ranges| !ranges.is_empty()) {
             unacknowledged.remove(range);
             self.announcement.repetitions = 0;
+            if !self.is_announcing() {
+                self.announcement = Announcement::default();
+                self.shared.clock.set(NODE, NEVER);
+            }
         }
+        Ok(())
     }
 
     /// Whether anything is not acknowledged yet.
-    pub(super) fn is_announcing(&self) -> bool {
+    fn is_announcing(&self) -> bool {
         self.announced.values().any(|ranges| !ranges.is_empty())
     }
 
-    /// Sends again what was not acknowledged, when it is time.
-    pub(super) fn announce(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if !self.is_announcing() {
-            self.announcement = Announcement::default();
-            return;
+    /// Waits for acknowledgements, unless it does so already.
+    pub(super) fn await_acknowledgements(&mut self) {
+        if !self.announcement.is_waiting && self.is_announcing() {
+            self.announcement.is_waiting = true;
+            let config = &self.shared.config;
+            let now = self.shared.clock.now();
+            let wait = Wait::Repeat(self.announcement.repetitions);
+            let wait = wait.duration(&config.cluster.timeouts(), mix(config.seed ^ now.0));
+            self.shared.clock.set(NODE, Time(now.0.saturating_add(wait)));
         }
-        match self.announcement.due {
-            Some(due) if due > now => return,
-            Some(_) => {
-                for (keeper, ranges) in &self.announced {
-                    effects.extend(
-                        ranges
-                            .iter()
-                            .take(RANGES_AT_ONCE)
-                            .map(|range| Effect::Send { to: *keeper, message: Message::Retired { range } }),
-                    );
-                }
-                self.announcement.repetitions = self.announcement.repetitions.saturating_add(1);
-            }
-            None => {}
+    }
+
+    /// Sends again what was not acknowledged.
+    pub(super) fn announce(&mut self, effects: &mut impl Sink) {
+        let mut due = Vec::new();
+        for (keeper, ranges) in &self.announced {
+            due.extend(ranges.iter().take(RANGES_AT_ONCE).map(|range| (*keeper, range)));
         }
-        let wait = Wait::Repeat(self.announcement.repetitions);
-        let wait = wait.duration(&self.config.cluster.timeouts(), mix(self.config.seed ^ now.0));
-        self.announcement.due = Some(Time(now.0.saturating_add(wait)));
+        for (keeper, range) in due {
+            self.send(keeper, Message::Retired { range }, self.retired_scope, effects);
+        }
+        self.announcement.is_waiting = false;
+        self.announcement.repetitions = self.announcement.repetitions.saturating_add(1);
+        self.await_acknowledgements();
     }
 }
 

@@ -1,13 +1,12 @@
 //! What a node shows of itself.
 
 use alloc::vec::Vec;
-use core::hint::black_box;
 
 use super::{
-    super::{Message, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
+    super::{Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
     Node,
 };
-use crate::{NodeId, TxId};
+use crate::{Fence, NodeId, Scope, TxId};
 
 /// What a node knows of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +23,8 @@ pub enum Status {
     },
     /// It is over: every resource manager has finished it.
     Retired,
+    /// It is open, and an invariant of this node is broken: the node is silent about it, and never lets it be retired.
+    Fenced(Fence),
 }
 
 /// A transaction that the resource manager here is prepared in, without knowing the outcome.
@@ -34,7 +35,7 @@ pub struct InDoubt {
     pub transaction: Transaction,
     /// The state of the resource manager here.
     pub state: ResourceManagerState,
-    /// For how long the node has had it open, in the caller's unit, as ticks have told.
+    /// For how long the node has had it open, in the caller's unit, without standstills.
     pub age: u64,
 }
 
@@ -47,30 +48,22 @@ impl Node {
         match self.open.get(tx) {
             None => Status::Unknown,
             Some(open) => {
-                let outcome = open.tm.as_ref().and_then(|tm| tm.outcome());
+                if let Some(fence) = open.fence {
+                    return Status::Fenced(fence);
+                }
+                let outcome = open.tm.as_ref().and_then(|tm| tm.role.outcome());
                 Status::Open {
-                    state: open.rm.as_ref().map(|rm| rm.state()),
-                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.outcome())),
+                    state: open.rm.as_ref().map(|rm| rm.role.state()),
+                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.role.outcome())),
                 }
             }
         }
     }
 
-    /// How many of `messages` are waited for: their transaction is open here, and a role of it waits for something, with
-    /// the time that a tick has given it.
-    ///
-    /// What counts is the looking. A step looks at memory in several places, one after the other, and with a great many
-    /// transactions open it waits for each. To look at the next few messages before the first of them is received has all
-    /// of that fetched at once: with a hundred thousand open transactions and more, for about eight messages at a time,
-    /// this takes far less than it saves. A [`Driver`](crate::perform::Driver) does so with packets by itself.
-    pub fn look_ahead<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> usize {
-        let waits = |message: &&Message| {
-            let open = message.transaction().and_then(|transaction| self.open.get(transaction.id()));
-            // The name is asked for where the content is, so that this is fetched, too.
-            open.is_some_and(|open| open.transaction.id() == open.id && open.is_waiting())
-        };
-        // A number that nobody reads would not be counted at all.
-        black_box(messages.into_iter().filter(waits).count())
+    /// What an answer about `tx` rests on: what this node says of it may be ahead of what is durable. An
+    /// [`Outbox`](crate::Outbox) knows whether that is durable.
+    pub fn scope(&self, tx: TxId) -> Scope {
+        self.open.get(tx).map_or(self.retired_scope, |open| open.scope)
     }
 
     /// The transactions that the resource manager here is prepared in without knowing the outcome, in order of name.
@@ -78,10 +71,9 @@ impl Node {
     pub fn in_doubt(&self) -> Vec<InDoubt> {
         let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
         open.filter_map(|open| {
-            let rm = open.rm.as_ref().filter(|rm| rm.is_in_doubt())?;
-            let (since, now) = (open.since.unwrap_or_default(), self.now.unwrap_or_default());
-            let age = open.since.map_or(0, |_| now.0.saturating_sub(since.0));
-            Some(InDoubt { transaction: open.transaction.clone(), state: rm.state(), age })
+            let rm = open.rm.as_ref().filter(|rm| rm.role.is_in_doubt())?;
+            let age = self.shared.clock.now().0.saturating_sub(open.since.0);
+            Some(InDoubt { transaction: open.transaction.clone(), state: rm.role.state(), age })
         })
         .collect()
     }
@@ -101,7 +93,7 @@ impl Node {
 
     /// The counters.
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = self.common.metrics;
+        let mut metrics = self.shared.metrics;
         metrics.open = self.open.len();
         metrics.retired_ranges = self.retired.len();
         metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();

@@ -1,0 +1,73 @@
+//! What several instances of a transaction say in one message: its form, and how it is learned from.
+
+use super::{Acceptance, Cluster, Places, Sink, Transaction, Vote, Votes, context::Context};
+use crate::{Ballot, NodeId, Refusal, paxos::Lesson, quorum::Voice};
+
+/// Why a message from acceptor `from` about these instances is refused: it must name at least one, all of them
+/// instances of the transaction; and those that it names one by one must come in order.
+#[inline]
+pub(crate) fn check(
+    cluster: &Cluster,
+    transaction: &Transaction,
+    from: NodeId,
+    places: &Places,
+    mut rms: impl ExactSizeIterator<Item = NodeId>,
+) -> Result<(), Refusal> {
+    if !cluster.acceptors().contains(from) {
+        return Err(Refusal::NotAnAcceptor);
+    }
+    // Participants are in order, too: each that is named must be found among those that are left.
+    let mut left = transaction.participants().iter();
+    let named = rms.len();
+    let known = places.is_within(transaction.participants().len()) && rms.all(|rm| left.any(|known| *known == rm));
+    if known && (named > 0 || !places.is_empty()) { Ok(()) } else { Err(Refusal::MalformedBundle) }
+}
+
+/// Learns from a phase 2b that `acceptor` sent. `Ok` if anything of it was taken; otherwise why the first part of it was
+/// refused.
+#[inline]
+pub(crate) fn learn<I>(
+    cx: &Context<'_, impl Sink>,
+    instances: &mut [I],
+    lesson: impl Fn(&mut I) -> &mut Lesson<Vote>,
+    acceptor: Voice,
+    votes: &Votes,
+    higher: &[Acceptance],
+) -> Result<(), Refusal> {
+    let (acceptors, participants) = (cx.cluster.acceptors(), cx.transaction.participants());
+    let mut all = AnyOf::default();
+    for (place, vote) in votes.iter() {
+        if let (Some(rm), Some(instance)) = (participants.get(place), instances.get_mut(place)) {
+            all.add(lesson(instance).learn(acceptors, acceptor, Ballot::initial(*rm), vote).map(drop));
+        }
+    }
+    for Acceptance { rm, ballot, vote } in higher {
+        if let Some(instance) = cx.transaction.place(*rm).and_then(|place| instances.get_mut(place)) {
+            all.add(lesson(instance).learn(acceptors, acceptor, *ballot, *vote).map(drop));
+        }
+    }
+    all.result()
+}
+
+/// What became of the parts of a message.
+#[derive(Default)]
+pub(crate) struct AnyOf {
+    taken: bool,
+    refused: Option<Refusal>,
+}
+
+impl AnyOf {
+    #[inline]
+    pub(crate) fn add(&mut self, result: Result<(), Refusal>) {
+        match result {
+            Ok(()) => self.taken = true,
+            Err(refusal) => self.refused = self.refused.or(Some(refusal)),
+        }
+    }
+
+    /// `Ok` if any part was taken; otherwise why the first one was refused.
+    #[inline]
+    pub(crate) fn result(self) -> Result<(), Refusal> {
+        if self.taken { Ok(()) } else { Err(self.refused.unwrap_or(Refusal::MalformedBundle)) }
+    }
+}

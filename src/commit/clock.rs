@@ -1,0 +1,200 @@
+//! The node's own clock, and all its time-outs in one structure.
+//!
+//! Every waiter has one place in a heap, ordered by the moment at which the node looks at it. To put a time-out off is
+//! one store: the place stays where it is, and moves when its old moment comes up. Only to bring a time-out forward
+//! moves the place at once.
+//!
+//! Invariants:
+//! 1. a place is never later than the time-out that it stands for;
+//! 2. the first place is exactly as late as its time-out: [`Clock::deadline`] is exact;
+//! 3. the node's own clock never runs back, nor ahead of the caller's.
+
+use alloc::vec::Vec;
+
+use super::Time;
+
+/// Who waits: the handle of an open transaction, or the node itself.
+pub(crate) type Waiter = u32;
+
+/// The waiter of what the node itself has to say again.
+pub(crate) const NODE: Waiter = 0;
+
+/// Not a time-out that comes.
+pub(crate) const NEVER: Time = Time(u64::MAX);
+
+const NOWHERE: u32 = u32::MAX;
+
+/// The time of a node, and what it waits for. All moments here are on the node's own clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock {
+    now: Time,
+    /// How far the caller's clock is ahead of the node's own: the sum of all standstills.
+    offset: u64,
+    /// What the last tick said, on the caller's clock.
+    last: Option<Time>,
+    /// A binary heap: no place is earlier than its parent, at half its index.
+    heap: Vec<Place>,
+    waiters: Vec<Waiting>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: Time,
+    waiter: Waiter,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    due: Time,
+    /// Where in the heap its place is.
+    index: u32,
+}
+
+const IDLE: Waiting = Waiting { due: NEVER, index: NOWHERE };
+
+impl Clock {
+    /// The node's own time.
+    #[inline]
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What the last tick said, on the caller's clock.
+    pub(crate) fn last_tick(&self) -> Option<Time> {
+        self.last
+    }
+
+    /// It is `now` on the caller's clock. A tick that comes later than [`deadline`](Self::deadline) by more than
+    /// `patience` was a standstill: the node's own clock leaves out the excess, so that waits which nobody could have
+    /// ended do not all end at once.
+    pub(crate) fn tick(&mut self, now: Time, patience: u64) {
+        let running = Time(now.0.saturating_sub(self.offset));
+        let latest = match (self.last, self.heap.first()) {
+            // Waits that were set before the first tick start at it.
+            (None, _) => self.now,
+            (Some(_), Some(first)) => Time(first.at.0.saturating_add(patience)),
+            (Some(_), None) => running,
+        };
+        self.now = self.now.max(running.min(latest));
+        self.offset = now.0.saturating_sub(self.now.0);
+        self.last = Some(now);
+    }
+
+    /// When the next tick matters, on the caller's clock. `None` if nothing is waited for, or its end is beyond all time.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let due = self.heap.first()?.at;
+        if self.last.is_none() { Some(Time(0)) } else { due.0.checked_add(self.offset).map(Time) }
+    }
+
+    /// Lets `waiter` wait until `due`, and for nothing else; [`NEVER`] ends its wait.
+    #[inline]
+    pub(crate) fn set(&mut self, waiter: Waiter, due: Time) {
+        let at = waiter as usize;
+        if at >= self.waiters.len() {
+            self.waiters.resize(at.saturating_add(1), IDLE);
+        }
+        let Some(waiting) = self.waiters.get_mut(at) else { return };
+        waiting.due = due;
+        let index = waiting.index as usize;
+        match self.heap.get_mut(index) {
+            Some(place) if place.at <= due => {}
+            Some(place) => {
+                place.at = due;
+                self.rise(index);
+            }
+            None if due == NEVER => {}
+            None => {
+                let index = self.heap.len();
+                self.heap.push(Place { at: due, waiter });
+                self.note(index);
+                self.rise(index);
+            }
+        }
+        self.settle();
+    }
+
+    /// The waiter whose time-out ended first, if one has. Its wait is over.
+    pub(crate) fn next_due(&mut self) -> Option<Waiter> {
+        let first = *self.heap.first().filter(|first| first.at <= self.now)?;
+        if let Some(waiting) = self.waiters.get_mut(first.waiter as usize) {
+            waiting.due = NEVER;
+        }
+        self.settle();
+        Some(first.waiter)
+    }
+
+    /// Brings the first place in line with its time-out, for as long as it is earlier.
+    #[inline]
+    fn settle(&mut self) {
+        while let Some(first) = self.heap.first_mut() {
+            let due = self.waiters.get(first.waiter as usize).map_or(NEVER, |waiting| waiting.due);
+            if due == first.at {
+                return;
+            }
+            if due == NEVER {
+                self.drop_first();
+            } else {
+                first.at = due;
+                self.sink(0);
+            }
+        }
+    }
+
+    fn drop_first(&mut self) {
+        let last = self.heap.len().saturating_sub(1);
+        self.heap.swap(0, last);
+        if let Some(gone) = self.heap.pop()
+            && let Some(waiting) = self.waiters.get_mut(gone.waiter as usize)
+        {
+            waiting.index = NOWHERE;
+        }
+        self.note(0);
+        self.sink(0);
+    }
+
+    /// Moves the place at `index` towards the front, as far as it is earlier.
+    fn rise(&mut self, mut index: usize) {
+        while index > 0 {
+            let parent = index.saturating_sub(1) / 2;
+            if self.at(parent) <= self.at(index) {
+                return;
+            }
+            self.swap(parent, index);
+            index = parent;
+        }
+    }
+
+    /// Moves the place at `index` towards the back, as far as it is later.
+    fn sink(&mut self, mut index: usize) {
+        loop {
+            let left = index.saturating_mul(2).saturating_add(1);
+            let right = left.saturating_add(1);
+            let least = if self.at(right) < self.at(left) { right } else { left };
+            if self.at(least) >= self.at(index) {
+                return;
+            }
+            self.swap(least, index);
+            index = least;
+        }
+    }
+
+    /// When the place at `index` comes up; [`NEVER`] if there is none.
+    fn at(&self, index: usize) -> Time {
+        self.heap.get(index).map_or(NEVER, |place| place.at)
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        self.heap.swap(one, other);
+        self.note(one);
+        self.note(other);
+    }
+
+    /// Tells the waiter whose place is at `index` so.
+    fn note(&mut self, index: usize) {
+        if let Some(place) = self.heap.get(index)
+            && let Some(waiting) = self.waiters.get_mut(place.waiter as usize)
+        {
+            waiting.index = u32::try_from(index).unwrap_or(NOWHERE);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Short lists in place, long ones shared: most lists here are short, and none should cost an allocation to copy.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
+
+/// A list that never changes. Up to `N` items are kept in place; longer lists are shared by their clones.
+#[derive(Clone)]
+pub(crate) enum InlineList<T, const N: usize> {
+    InPlace(u8, [T; N]),
+    Shared(Arc<[T]>),
+}
+
+impl<T: Copy + Default, const N: usize> From<&[T]> for InlineList<T, N> {
+    fn from(items: &[T]) -> Self {
+        let mut place = [T::default(); N];
+        match (u8::try_from(items.len()), place.get_mut(..items.len())) {
+            (Ok(len), Some(part)) => {
+                part.copy_from_slice(items);
+                Self::InPlace(len, place)
+            }
+            _ => Self::Shared(items.into()),
+        }
+    }
+}
+
+impl<T: Copy + Default, const N: usize> FromIterator<T> for InlineList<T, N> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut items = items.into_iter();
+        let (mut len, mut place) = (0, [T::default(); N]);
+        for slot in &mut place {
+            let Some(item) = items.next() else { return Self::InPlace(len, place) };
+            *slot = item;
+            len = len.saturating_add(1);
+        }
+        match items.next() {
+            None => Self::InPlace(len, place),
+            Some(next) => Self::Shared(place.into_iter().chain([next]).chain(items).collect::<Vec<T>>().into()),
+        }
+    }
+}
+
+impl<T, const N: usize> Deref for InlineList<T, N> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::InPlace(len, items) => items.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Shared(items) => items,
+        }
+    }
+}
+
+impl<T: fmt::Debug, const N: usize> fmt::Debug for InlineList<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: PartialEq, const N: usize> PartialEq for InlineList<T, N> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq, const N: usize> Eq for InlineList<T, N> {}
+
+impl<T: Hash, const N: usize> Hash for InlineList<T, N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}

@@ -1,0 +1,381 @@
+//! The roles of one transaction, each as a machine of its own: for an event loop per transaction, and for checks that
+//! look at one role at a time.
+//!
+//! A [`Node`](super::Node) drives the same roles, for many transactions at once. A role knows no time: its driver gives
+//! it a time-out when it has waited long enough for what `wait` says, and starts over whenever that has changed.
+
+use super::{
+    AcceptorRecord, Cluster, Decision, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
+    Transaction, Vote, Wait, What, acceptor, context::Context, resource_manager, transaction_manager,
+};
+use crate::{Fence, InstanceId, Machine, NodeId, Refusal, RestoreError, Scope, effect::EffectSink};
+
+/// An acceptor's part in one transaction.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    alone: Alone,
+    role: acceptor::Acceptor,
+}
+
+/// A resource manager's part in one transaction.
+#[derive(Clone, Debug)]
+pub struct ResourceManager {
+    alone: Alone,
+    role: resource_manager::ResourceManager,
+}
+
+/// A transaction manager's part in one transaction. All of its state is volatile.
+#[derive(Clone, Debug)]
+pub struct TransactionManager {
+    alone: Alone,
+    role: transaction_manager::TransactionManager,
+}
+
+/// What a node would lend to its roles.
+#[derive(Clone, Debug)]
+struct Alone {
+    cluster: Cluster,
+    id: NodeId,
+    transaction: Transaction,
+    scope: Scope,
+    fence: Option<Fence>,
+    metrics: Metrics,
+}
+
+/// What goes into an acceptor of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum AcceptorInput {
+    /// A message has come.
+    Receive {
+        /// The node that sent it.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// It has waited long enough for what [`Acceptor::wait`] says.
+    Timeout,
+}
+
+/// What goes into a resource manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ResourceManagerInput {
+    /// From the caller: begin the transaction here. It is about these bytes.
+    Begin(Meta),
+    /// From the resource: its vote.
+    Vote(Vote),
+    /// From the resource: the outcome is carried out, durably.
+    Finished,
+    /// From the caller: get to the outcome now.
+    Inquire,
+    /// A message has come.
+    Receive {
+        /// The node that sent it.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// It has waited long enough for what [`ResourceManager::wait`] says.
+    Timeout,
+}
+
+/// What goes into a transaction manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum TransactionManagerInput {
+    /// From a client: commit this transaction. It is about these bytes.
+    Begin(Meta),
+    /// From the caller: get to the outcome now.
+    Inquire,
+    /// From its driver: the round that [`TransactionManager::wants_round`] asked for.
+    Recover {
+        /// A round that this node has not used for this transaction, and never will again.
+        round: u64,
+    },
+    /// A message has come.
+    Receive {
+        /// The node that sent it.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// It has waited long enough for what [`TransactionManager::wait`] says.
+    Timeout,
+}
+
+/// The state of a resource manager. *TLA+*: `rmState[rm]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ResourceManagerState {
+    /// It has not voted.
+    Working,
+    /// It has voted to commit, and does not know the outcome: it is *in doubt*.
+    Prepared,
+    /// It is to commit.
+    Committed,
+    /// It is to abort.
+    Aborted,
+}
+
+impl Alone {
+    fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
+        let (scope, fence, metrics) = (Scope::NOTHING, None, Metrics::default());
+        Self { cluster, id, transaction, scope, fence, metrics }
+    }
+
+    /// What is said about this transaction.
+    fn about<'a>(&self, message: &'a Message) -> Result<&'a What, Refusal> {
+        match message {
+            Message::About { transaction, what } if *transaction == self.transaction => Ok(what),
+            Message::About { .. } => Err(Refusal::OtherTransaction),
+            Message::Retired { .. } | Message::RetiredNoted { .. } => Err(Refusal::NotForThisRole),
+        }
+    }
+
+    fn context<'a, S: Sink>(&'a mut self, effects: &'a mut S) -> Result<Context<'a, S>, Refusal> {
+        if self.fence.is_some() {
+            return Err(Refusal::Broken);
+        }
+        Ok(Context {
+            cluster: &self.cluster,
+            id: self.id,
+            transaction: &self.transaction,
+            scope: &mut self.scope,
+            // A role alone has its rounds from a driver that has reserved them.
+            rounds: Scope::EVERYTHING,
+            fence: &mut self.fence,
+            local: None,
+            metrics: &mut self.metrics,
+            effects,
+        })
+    }
+}
+
+impl Acceptor {
+    /// An acceptor that has never heard of `transaction`.
+    pub fn new(cluster: Cluster, transaction: Transaction) -> Self {
+        let role = acceptor::Acceptor::new(&cluster);
+        Self { alone: Alone::new(cluster, NodeId::default(), transaction), role }
+    }
+
+    /// The acceptor that wrote `record`. An error if no acceptor can have written it.
+    pub fn restore(cluster: Cluster, record: AcceptorRecord) -> Result<Self, RestoreError> {
+        let role = acceptor::Acceptor::restore(&cluster, &record)?;
+        Ok(Self { alone: Alone::new(cluster, NodeId::default(), record.transaction), role })
+    }
+
+    /// The transaction.
+    pub fn transaction(&self) -> &Transaction {
+        &self.alone.transaction
+    }
+
+    /// All that it must not forget.
+    pub fn record(&self) -> AcceptorRecord {
+        self.role.record(&self.alone.transaction)
+    }
+
+    /// Whether it has anything that it must not forget.
+    pub fn has_record(&self) -> bool {
+        self.role.has_record()
+    }
+
+    /// What it waits for.
+    pub fn wait(&self) -> Wait {
+        self.role.wait()
+    }
+}
+
+impl ResourceManager {
+    /// The resource manager of node `id` in `transaction`, which has never heard of it. An error if it has no part in it.
+    pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Result<Self, Refusal> {
+        if !transaction.has(id) {
+            return Err(Refusal::NotAParticipant);
+        }
+        let role = resource_manager::ResourceManager::new(&cluster);
+        Ok(Self { alone: Alone::new(cluster, id, transaction), role })
+    }
+
+    /// The resource manager of node `id` that wrote `record`. An error if none can have written it.
+    pub fn restore(cluster: Cluster, id: NodeId, record: ResourceManagerRecord) -> Result<Self, RestoreError> {
+        let transaction = record.transaction.clone();
+        let role = resource_manager::ResourceManager::restore(&cluster, id, record)?;
+        Ok(Self { alone: Alone::new(cluster, id, transaction), role })
+    }
+
+    /// The transaction.
+    pub fn transaction(&self) -> &Transaction {
+        &self.alone.transaction
+    }
+
+    /// The consensus instance that chooses its vote.
+    pub fn instance(&self) -> InstanceId {
+        InstanceId { tx: self.alone.transaction.id(), rm: self.alone.id }
+    }
+
+    /// All that it must not forget.
+    pub fn record(&self) -> ResourceManagerRecord {
+        self.role.record(&self.alone.transaction)
+    }
+
+    /// Whether it has anything that it must not forget.
+    pub fn has_record(&self) -> bool {
+        self.role.has_record()
+    }
+
+    /// Its state, in the specification's terms.
+    pub fn state(&self) -> ResourceManagerState {
+        self.role.state()
+    }
+
+    /// The outcome, once it is known here.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.role.outcome()
+    }
+
+    /// Whether the outcome is carried out.
+    pub fn is_finished(&self) -> bool {
+        self.role.is_finished()
+    }
+
+    /// Whether it is prepared and knows no outcome.
+    pub fn is_in_doubt(&self) -> bool {
+        self.role.is_in_doubt()
+    }
+
+    /// What it waits for; nothing while it is working, for then the resource must answer first.
+    pub fn wait(&self) -> Option<Wait> {
+        self.role.wait()
+    }
+}
+
+impl TransactionManager {
+    /// The transaction manager of node `id`, which has never heard of `transaction`.
+    pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
+        let role = transaction_manager::TransactionManager::new(&transaction);
+        Self { alone: Alone::new(cluster, id, transaction), role }
+    }
+
+    /// The transaction.
+    pub fn transaction(&self) -> &Transaction {
+        &self.alone.transaction
+    }
+
+    /// The outcome, once it is known here.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.role.outcome()
+    }
+
+    /// Whether all resource managers have carried the outcome out.
+    pub fn is_completed(&self) -> bool {
+        self.role.is_completed()
+    }
+
+    /// Asks for a round above the one given, to try a ballot of its own.
+    pub fn wants_round(&self) -> Option<u64> {
+        self.role.wants_round()
+    }
+
+    /// What it waits for.
+    pub fn wait(&self) -> Option<Wait> {
+        self.role.wait()
+    }
+}
+
+impl Machine for Acceptor {
+    type Input = AcceptorInput;
+    type Record = Record;
+    type Message = Message;
+    type Decision = Decision;
+
+    fn step_into(
+        &mut self,
+        input: AcceptorInput,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        match input {
+            AcceptorInput::Receive { from, message } => {
+                let what = self.alone.about(&message)?;
+                acceptor::Acceptor::admit(&self.alone.cluster, &self.alone.transaction, from, what)?;
+                self.role.receive(&mut self.alone.context(effects)?, from, what)
+            }
+            AcceptorInput::Timeout => {
+                self.role.timeout(&mut self.alone.context(effects)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Machine for ResourceManager {
+    type Input = ResourceManagerInput;
+    type Record = Record;
+    type Message = Message;
+    type Decision = Decision;
+
+    fn step_into(
+        &mut self,
+        input: ResourceManagerInput,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let Self { alone, role } = self;
+        match input {
+            ResourceManagerInput::Begin(meta) if !alone.transaction.is_about(&meta) => Err(Refusal::OtherContent),
+            ResourceManagerInput::Begin(meta) => {
+                role.begin(&mut alone.context(effects)?, &meta);
+                Ok(())
+            }
+            ResourceManagerInput::Vote(vote) => role.hear_vote(&mut alone.context(effects)?, vote),
+            ResourceManagerInput::Finished => role.finish(&mut alone.context(effects)?),
+            ResourceManagerInput::Inquire => {
+                role.inquire(&mut alone.context(effects)?);
+                Ok(())
+            }
+            ResourceManagerInput::Receive { from, message } => {
+                let what = alone.about(&message)?;
+                resource_manager::ResourceManager::admit(&alone.cluster, &alone.transaction, from, what)?;
+                role.receive(&mut alone.context(effects)?, from, what)
+            }
+            ResourceManagerInput::Timeout => {
+                role.timeout(&mut alone.context(effects)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Machine for TransactionManager {
+    type Input = TransactionManagerInput;
+    type Record = Record;
+    type Message = Message;
+    type Decision = Decision;
+
+    fn step_into(
+        &mut self,
+        input: TransactionManagerInput,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let Self { alone, role } = self;
+        match input {
+            TransactionManagerInput::Begin(meta) if !alone.transaction.is_about(&meta) => Err(Refusal::OtherContent),
+            TransactionManagerInput::Begin(meta) => {
+                role.begin(&mut alone.context(effects)?, &meta);
+                Ok(())
+            }
+            TransactionManagerInput::Inquire => {
+                role.inquire(&mut alone.context(effects)?);
+                Ok(())
+            }
+            TransactionManagerInput::Recover { round } => role.recover(&mut alone.context(effects)?, round),
+            TransactionManagerInput::Receive { from, message } => {
+                let what = alone.about(&message)?;
+                transaction_manager::TransactionManager::admit(&alone.cluster, &alone.transaction, from, what)?;
+                role.receive(&mut alone.context(effects)?, from, what)
+            }
+            TransactionManagerInput::Timeout => {
+                role.timeout(&mut alone.context(effects)?);
+                Ok(())
+            }
+        }
+    }
+}
