@@ -4,13 +4,16 @@
 //! whatever their types allow, with an eye to what gets past the first check. Names and rounds are small, mostly, so
 //! that one value has to do with the next.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use arbitrary::{Arbitrary, Error, Result, Unstructured};
 
 use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
-    commit::{AcceptorRecord, Cluster, ClusterSpec, Part, Transaction, TransactionSpec, TxRange},
+    commit::{
+        AcceptorRecord, Cluster, ClusterSpec, HigherInstance, Meta, Participants, Places, Transaction, TransactionSpec,
+        TxRange, Vote, Votes,
+    },
 };
 
 impl<'a> Arbitrary<'a> for NodeId {
@@ -63,35 +66,60 @@ impl<'a> Arbitrary<'a> for Cluster {
     }
 }
 
+impl<'a> Arbitrary<'a> for Participants {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        valid(Self::new(some_nodes(u)?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Meta {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        // Few contents, so that one message often carries what another one's transaction is about.
+        if u.ratio(7, 8)? { Ok(Self::from([u.int_in_range(0..=1)?])) } else { Ok(u.arbitrary::<Vec<u8>>()?.into()) }
+    }
+}
+
+impl<'a> Arbitrary<'a> for Places {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        if u.ratio(7, 8)? { Ok(Self::from_words([u.arbitrary::<u8>()?.into()].into())) } else { Ok(Self::from_words(u.arbitrary()?)) }
+    }
+}
+
+impl<'a> Arbitrary<'a> for Votes {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let (cast, prepared): (Places, Places) = u.arbitrary()?;
+        Self::new(cast.clone(), prepared.intersection(&cast)).ok_or(Error::IncorrectFormat)
+    }
+}
+
 impl<'a> Arbitrary<'a> for Transaction {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let (id, mut participants, meta) = (u.arbitrary()?, some_nodes(u)?, u.arbitrary()?);
-        participants.sort_unstable();
-        valid(Self::try_from(TransactionSpec { id, participants, meta }))
+        let (id, participants, meta): (TxId, Participants, Meta) = u.arbitrary()?;
+        if u.ratio(7, 8)? {
+            return Ok(Self::of(id, participants, &meta));
+        }
+        let (epoch, content) = (small(u)?, u.arbitrary()?);
+        valid(Self::try_from(TransactionSpec { id, epoch, participants: participants.into(), content }))
     }
 }
 
 impl<'a> Arbitrary<'a> for AcceptorRecord {
-    /// Mostly with one instance per participant.
+    /// Mostly of instances that the transaction has.
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let transaction: Transaction = u.arbitrary()?;
-        let instances = if u.ratio(1, 8)? {
-            u.arbitrary()?
-        } else {
-            transaction.participants().iter().map(|_| u.arbitrary()).collect::<Result<_>>()?
-        };
-        Ok(Self { transaction, instances })
+        if u.ratio(1, 8)? {
+            return Ok(Self { transaction, votes: u.arbitrary()?, higher: u.arbitrary()? });
+        }
+        let (mut votes, mut higher) = (Votes::default(), Vec::new());
+        for (place, rm) in transaction.participants().iter().enumerate() {
+            match u.int_in_range(0..=3)? {
+                0 => {}
+                1 => votes.insert(place, u.arbitrary::<Vote>()?),
+                _ => higher.push(HigherInstance { rm: *rm, state: u.arbitrary()? }),
+            }
+        }
+        Ok(Self { transaction, votes, higher: Box::from(higher) })
     }
-}
-
-/// The parts of a message, mostly in order.
-pub(crate) fn bundle(u: &mut Unstructured<'_>) -> Result<Vec<Part>> {
-    let mut parts: Vec<Part> = u.arbitrary()?;
-    if !u.ratio(1, 8)? {
-        parts.sort_by_key(|part| part.rm);
-        parts.dedup_by_key(|part| part.rm);
-    }
-    Ok(parts)
 }
 
 /// One to seven nodes, each once, in any order.

@@ -24,24 +24,25 @@
     clippy::arithmetic_side_effects
 )]
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use bincode::{config, enc::write::Writer, error as bincode_error};
 
 use crate::{
     Ballot, NodeId, TxId,
     commit::{
-        AcceptorRecord, ClusterId, EmptyRange, Key, Message, Outcome, Part, Record, ResourceManagerRecord, Transaction,
-        TransactionError, TransactionSpec, TxRange, Vote,
+        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome, Places,
+        Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec, TxRange, Vote, Votes,
+        What,
     },
     paxos,
 };
 
 /// The version of frames that is written and read.
-pub const FRAME_VERSION: u8 = 1;
+pub const FRAME_VERSION: u8 = 2;
 
 /// The version of records that is written and read.
-pub const RECORD_VERSION: u8 = 1;
+pub const RECORD_VERSION: u8 = 2;
 
 const CONFIG: config::Configuration = config::standard();
 
@@ -91,7 +92,10 @@ pub enum DecodeError {
     /// A number takes more bytes than it needs.
     #[error("a number takes more bytes than it needs")]
     OverlongNumber,
-    /// A transaction is none.
+    /// A participant is prepared without having voted.
+    #[error("a participant is prepared without having voted")]
+    UncastVote,
+    /// A transaction was rejected.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
     /// A range of transactions is empty.
@@ -319,10 +323,13 @@ in_order! {
     NodeId, least 1: { 0 }
     TxId, least 2: { origin, seq }
     Ballot, least 2: { round, node }
-    Part, least 4: { rm, message }
+    Acceptance, least 4: { rm, ballot, vote }
+    Obstacle, least 3: { rm, promised }
+    Promises, least 4: { instances, votes, higher }
     paxos::AcceptorRecord<Vote>, least 2: { promised, accepted }
-    AcceptorRecord, least 6: { transaction, instances }
-    ResourceManagerRecord, least 7: { transaction, vote, finished }
+    HigherInstance, least 3: { rm, state }
+    AcceptorRecord, least 16: { transaction, votes, higher }
+    ResourceManagerRecord, least 16: { transaction, meta, vote, finished }
 }
 
 tagged! {
@@ -334,23 +341,23 @@ tagged! {
         1 => Committed,
         2 => Aborted,
     }
-    "Paxos message", paxos::Message<Vote>, least 3: {
-        1 => Prepare { ballot },
-        2 => Promise { ballot, accepted },
-        3 => Accept { ballot, value },
-        4 => Accepted { ballot, value },
-        5 => Reject { ballot, promised },
-    }
     "message", Message, least 4: {
-        1 => Begin { transaction },
-        2 => Prepare { transaction },
-        3 => Vote { transaction, vote, manager },
-        4 => Paxos { transaction, parts },
-        5 => Inquire { transaction },
-        6 => Outcome { transaction, outcome },
-        7 => Finished { transaction, outcome },
-        8 => Retired { range },
-        9 => RetiredNoted { range },
+        1 => About { transaction, what },
+        2 => Retired { range },
+        3 => RetiredNoted { range },
+    }
+    "statement about a transaction", What, least 1: {
+        1 => Begin { meta },
+        2 => Prepare { meta },
+        3 => Vote { vote, manager },
+        4 => Phase1a { ballot, instances },
+        5 => Phase1b { ballot, promises },
+        6 => Phase2a { ballot, votes },
+        7 => Phase2b { votes, higher },
+        8 => Reject { ballot, promised },
+        9 => Inquire,
+        10 => Outcome(outcome),
+        11 => Finished(outcome),
     }
     "record", Record, least 2: {
         1 => Identity { cluster, node },
@@ -444,18 +451,83 @@ fn put_list<T: Wire>(list: &[T], sink: &mut Sink<'_>) {
     }
 }
 
-impl Wire for Transaction {
-    const LEAST: usize = 5;
+impl<T: Wire> Wire for Box<T> {
+    const LEAST: usize = T::LEAST;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        self.id().put(sink);
-        put_list(self.participants(), sink);
-        sink.put(self.meta());
+        (**self).put(sink);
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
-        let (id, participants) = Wire::take(source)?;
-        Ok(Self::try_from(TransactionSpec { id, participants, meta: source.slice()?.into() })?)
+        T::take(source).map(Self::new)
+    }
+}
+
+impl<T: Wire> Wire for Box<[T]> {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        put_list(self, sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        Vec::take(source).map(Vec::into_boxed_slice)
+    }
+}
+
+impl Wire for Meta {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.put(self.bytes());
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        source.slice().map(Self::from)
+    }
+}
+
+impl Wire for Places {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        put_list(if self.is_empty() { &[] } else { self.words() }, sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let words: Vec<u64> = Wire::take(source)?;
+        if words.last() == Some(&0) { Err(DecodeError::OverlongNumber) } else { Ok(Self::from_words(words)) }
+    }
+}
+
+impl Wire for Votes {
+    const LEAST: usize = 2;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        self.cast().put(sink);
+        self.prepared().put(sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (cast, prepared) = Wire::take(source)?;
+        Self::new(cast, prepared).ok_or(DecodeError::UncastVote)
+    }
+}
+
+impl Wire for Transaction {
+    const LEAST: usize = 13;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        self.id().put(sink);
+        self.epoch().put(sink);
+        sink.put(self.content().to_le_bytes());
+        put_list(self.participants(), sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (id, epoch) = Wire::take(source)?;
+        let content = u64::from_le_bytes(source.array()?);
+        Ok(Self::try_from(TransactionSpec { id, epoch, participants: Wire::take(source)?, content })?)
     }
 }
 
