@@ -87,7 +87,7 @@ extern crate alloc;
 
 pub mod commit;
 pub mod paxos;
-//pub mod perform;
+pub mod perform;
 
 #[cfg(feature = "codec")]
 pub mod codec;

@@ -153,6 +153,10 @@ impl<R, M, D> Outbox<R, M, D> {
         Some(Pending { records, waiting, ticket })
     }
 
+    /// stub
+    pub fn is_urgent(&self) -> bool { !self.records.is_empty() }
+    /// stub
+    pub fn is_durable(&self, _: crate::Scope) -> bool { self.records.is_empty() }
     /// Whether `pending` is of this outbox.
     pub fn owns(&self, pending: &Pending<R, M, D>) -> bool {
         Arc::ptr_eq(&self.gate, &pending.ticket.gate)
@@ -166,6 +170,12 @@ impl<R, M, D> Outbox<R, M, D> {
         }
         Some(self.free.take())
     }
+}
+
+impl<R, M, D> crate::EffectSink<R, M, D> for Outbox<R, M, D> {
+ fn persist(&mut self, r: R, _: crate::Urgency) -> crate::Scope { self.push(Effect::Persist(r)); crate::Scope::EVERYTHING }
+ fn send(&mut self, to: NodeId, message: M, _: crate::Scope) { self.push(Effect::Send{to,message}); }
+ fn decide(&mut self, d: D, _: crate::Scope) { self.push(Effect::Decide(d)); }
 }
 
 impl<R, M, D> Default for Outbox<R, M, D> {

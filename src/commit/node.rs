@@ -18,7 +18,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use self::retirement::Announcement;
 pub use self::view::{InDoubt, Status};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Metrics, Participants, Record, Sink, Time, Transaction, What,
+    Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, What,
     block::BlockAllocator,
     clock::NODE,
     open::{Open, Shared},

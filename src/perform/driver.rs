@@ -1,20 +1,23 @@
 //! The loop around one node: inputs in, one write, then messages and decisions out.
 
-use alloc::vec::Vec;
-
 use super::{Progress, Resource, Storage, Transport};
 use crate::{
-    NodeId, Outbox, Pending, Refusal, Released, RestoreError, TxId,
+    NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope,
     commit::{Config, Decision, Input, Message, Node, Record},
 };
 
 /// A node's records that are to be written as one, and behind them what waits for that.
 pub type Batch = Pending<Record, Message, Decision>;
 
-/// A node and what it has yet to have carried out.
+/// A node, and what is yet to be carried out of what it asked for.
 ///
-/// [`push`](Driver::push) steps the node at once and keeps what follows; [`flush`](Driver::flush) carries it out. What
-/// a [`Resource`] answers is stepped in turn and waits for the next flush, so that one flush is one write at most.
+/// [`push`](Driver::push) steps the node at once and keeps what follows; [`flush`](Driver::flush) carries it out, with one
+/// write at most. What a [`Resource`] answers is stepped in turn and waits for the next flush.
+///
+/// A loop around it does four things, in this order, whenever something has come or [`deadline`](Node::deadline) is there:
+/// it pushes [`Input::Tick`], because time-outs start at the time that the node was told last; it pushes what has come;
+/// it carries out what waits for no write ([`release`](Driver::release)); and it flushes. It may put the flush off while
+/// nothing is [urgent](Driver::is_urgent), for a few milliseconds at most: those records ride along with the next write.
 ///
 /// A flush has two halves, [`begin`](Driver::begin) and [`finish`](Driver::finish). With the write between them on
 /// another thread, the node goes on stepping meanwhile, and all that gathers is the next batch:
@@ -29,7 +32,8 @@ pub type Batch = Pending<Record, Message, Decision>;
 /// # let config = Config::new(cluster, NodeId(2), 0);
 /// # let prepare = |seq| {
 /// #     let transaction = Transaction::new(TxId { origin: NodeId(1), seq }, [NodeId(2), NodeId(3)], []).unwrap();
-/// #     Input::Receive { from: NodeId(1), message: Message::Prepare { transaction } }
+/// #     let message = Message::about(&transaction, What::Prepare { meta: Meta::default() });
+/// #     Input::Receive { from: NodeId(1), message }
 /// # };
 /// # let mut storage = MemoryStorage::new();
 /// let mut driver = Driver::create(config, &mut storage)?;
@@ -47,10 +51,11 @@ pub type Batch = Pending<Record, Message, Decision>;
 ///     }
 /// });
 ///
-/// driver.push(prepare(1));
+/// driver.push(prepare(1))?;
+/// driver.release(&mut handlers); // asks the resource for its vote
 /// if let Some(batch) = driver.begin(&mut handlers) {
 ///     to_disk.send(batch)?;
-///     driver.push(prepare(2)); // while the first batch is written
+///     driver.push(prepare(2))?; // while the first batch is written
 ///     driver.finish(written.recv()?, &mut handlers).expect("it is this driver's");
 /// }
 /// # drop(to_disk);
@@ -129,42 +134,23 @@ impl Driver {
         Ok(Self { node: Node::restore(config, records)?, outbox: Outbox::new() })
     }
 
-    /// The node and its outbox, for another loop than this one.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn into_parts(self) -> (Node, Outbox<Record, Message, Decision>) {
-        (self.node, self.outbox)
-    }
-
     /// The node, to be looked at.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// A new name for a transaction, for the very next [`push`](Driver::push).
-    pub fn allocate(&mut self) -> Option<TxId> {
-        self.node.allocate()
+    /// Steps the node. What follows waits for the next flush. An error says why the node refused the input;
+    /// [`Refusal::Fenced`] that a write has failed, after which the node is not stepped any more.
+    pub fn push(&mut self, input: Input) -> Result<(), Refusal> {
+        self.outbox.step(&mut self.node, input)
     }
 
-    /// Steps the node. What follows waits for the next flush. After a failed write this does nothing.
-    pub fn push(&mut self, input: Input) {
+    /// Steps the node with each message of a packet, in order. What it refuses is counted in its
+    /// [`metrics`](Node::metrics).
+    pub fn receive(&mut self, from: NodeId, messages: &[Message]) {
         if !self.is_fenced() {
-            self.outbox.step(&mut self.node, input);
+            self.node.receive(from, messages, &mut self.outbox);
         }
-    }
-
-    /// Steps the node, unless it would refuse `input`.
-    pub fn offer(&mut self, input: Input) -> Result<(), Refusal> {
-        if self.is_fenced() {
-            return Err(Refusal::Fenced);
-        }
-        self.node.check(&input)?;
-        self.push(input);
-        Ok(())
-    }
-
-    /// Steps the node with each message of a packet, in order.
-    pub fn receive(&mut self, from: NodeId, messages: impl IntoIterator<Item = Message>) {
-        receive(&mut self.node, &mut self.outbox, from, messages);
     }
 
     /// Whether there is nothing to carry out, but for what a batch holds that is out.
@@ -177,8 +163,24 @@ impl Driver {
         self.outbox.is_fenced()
     }
 
+    /// Whether progress waits for a write. Otherwise the records that wait, if any, may ride along with a later one.
+    pub fn is_urgent(&self) -> bool {
+        self.outbox.is_urgent()
+    }
+
+    /// Whether what the node says of `tx` now is durable, so that no crash could make an answer untrue.
+    pub fn is_durable(&self, scope: Scope) -> bool {
+        self.outbox.is_durable(scope)
+    }
+
+    /// How many effects wait to be carried out, but for what a batch holds that is out.
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Carries out what waits, with one write at most. What follows from the resource's answers waits for the next
-    /// flush: until then the driver is not [idle](Driver::is_idle). While a batch is out, it does nothing.
+    /// flush: until then the driver is not [idle](Driver::is_idle). While a batch is out, it does no more than
+    /// [`release`](Driver::release).
     pub fn flush<H: Storage + Transport + Resource>(&mut self, handlers: &mut H) -> Result<(), DriverError<H::Error>> {
         if self.is_fenced() {
             return Err(DriverError::Fenced);
@@ -191,16 +193,21 @@ impl Driver {
         Ok(())
     }
 
+    /// Carries out what rests on no write that is still to come, and what follows from that in turn.
+    pub fn release<H: Transport + Resource>(&mut self, handlers: &mut H) {
+        while let Some(released) = self.outbox.take_free() {
+            self.carry_out(released, handlers);
+        }
+    }
+
     /// Carries out what waits for no write, and gives out the rest to be written. `None` if that is nothing, while a batch
-    /// is out (so that a flush does nothing either), and for good once a write has failed.
+    /// is out, and for good once a write has failed.
     ///
     /// Once all its records are durable, the batch comes back to [`finish`](Driver::finish). Otherwise, drop it: nothing
     /// of what waits for them may happen, and the driver does nothing more.
     pub fn begin<H: Transport + Resource>(&mut self, handlers: &mut H) -> Option<Batch> {
-        // What waits for no write may go first; a vote that it asks for can then be part of this very write.
-        while let Some(released) = self.outbox.take_free() {
-            self.carry_out(released, handlers);
-        }
+        // A vote that this asks for can then be part of this very write.
+        self.release(handlers);
         self.outbox.take()
     }
 
@@ -221,48 +228,27 @@ impl Driver {
         }
         for decision in decisions {
             if let Some(answer) = decide(decision, handlers) {
-                self.push(answer);
+                // The node counts what it refuses.
+                let _ = self.push(answer);
             }
         }
     }
 }
 
-/// How many messages are looked at together, so that the memory that they need is fetched together.
-const AHEAD: usize = 8;
-
-/// Steps `node` with each message of a packet, in order, until a write has failed.
-pub(super) fn receive(
-    node: &mut Node,
-    outbox: &mut Outbox<Record, Message, Decision>,
-    from: NodeId,
-    messages: impl IntoIterator<Item = Message>,
-) {
-    let mut messages = messages.into_iter();
-    let mut next = Vec::new();
-    while !outbox.is_fenced() {
-        next.extend(messages.by_ref().take(AHEAD));
-        match next.len() {
-            0 => return,
-            // It has no others to wait together with.
-            1 => {}
-            _ => _ = node.look_ahead(&next),
-        }
-        for message in next.drain(..) {
-            outbox.step(node, Input::Receive { from, message });
-        }
-    }
-}
-
-/// Hands a decision to the resource, and gets its answer to the node.
+/// Hands a decision to the resource, and gets its answer for the node.
 fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
     let finished = |tx, progress| (progress == Progress::Finished).then_some(Input::Finished(tx));
     match decision {
-        Decision::Vote(transaction) => {
-            let vote = resource.vote(&transaction)?;
+        Decision::Begun(tx) => {
+            resource.begun(tx);
+            None
+        }
+        Decision::Vote { transaction, meta } => {
+            let vote = resource.vote(&transaction, &meta)?;
             Some(Input::Vote { tx: transaction.id(), vote })
         }
-        Decision::Commit(tx) => finished(tx, resource.commit(tx)),
-        Decision::Abort(tx) => finished(tx, resource.abort(tx)),
+        Decision::Commit { transaction, meta } => finished(transaction.id(), resource.commit(&transaction, &meta)),
+        Decision::Abort { transaction, meta } => finished(transaction.id(), resource.abort(&transaction, meta.as_ref())),
         Decision::Decided { tx, outcome } => {
             resource.decided(tx, outcome);
             None

@@ -6,13 +6,13 @@
 //! can go on while another thread writes ([`Driver::begin`]).
 //!
 //! ```
-//! use synod::{NodeId, Quorums, TxId, commit::*, perform::{Driver, Handlers, memory::{MemoryStorage, Network}}};
+//! use synod::{NodeId, Quorums, commit::*, perform::{Driver, Handlers, memory::{MemoryStorage, Network}}};
 //!
 //! /// A resource that can always commit.
 //! struct Yes;
 //!
 //! impl synod::perform::Resource for Yes {
-//!     fn vote(&mut self, _: &Transaction) -> Option<Vote> {
+//!     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
 //!         Some(Vote::Prepared)
 //!     }
 //! }
@@ -29,12 +29,12 @@
 //!     members.push((node, driver, handlers));
 //! }
 //!
-//! let tx = TxId { origin: NodeId(9), seq: 1 };
-//! members[0].1.push(Input::Begin(Transaction::new(tx, [NodeId(2), NodeId(3)], b"from 2 to 3")?));
+//! let participants = Participants::new([NodeId(2), NodeId(3)])?;
+//! members[0].1.push(Input::Begin { participants, meta: b"from 2 to 3".into() })?;
 //! while members.iter().any(|(_, driver, _)| !driver.is_idle()) || network.in_flight() > 0 {
 //!     for (node, driver, handlers) in &mut members {
 //!         while let Some((from, messages)) = network.receive(*node) {
-//!             driver.receive(from, messages);
+//!             driver.receive(from, &messages);
 //!         }
 //!         driver.flush(handlers)?;
 //!     }
@@ -61,7 +61,7 @@ pub use driver::{Batch, Driver, DriverError, Start};
 
 use crate::{
     Packet, TxId,
-    commit::{Message, Outcome, Record, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Record, Transaction, Vote},
 };
 
 /// Where records are made durable. Whether one of your own does all this is for the `conformance` suites to say.
@@ -85,28 +85,36 @@ pub trait Transport {
     fn send(&mut self, packet: Packet<Message>);
 }
 
-/// What a transaction is about: the local data of a resource manager; and, at a transaction manager, who waits for
-/// outcomes. All methods have defaults, those of a node that manages no resource: it votes to abort.
+/// The local data of a resource manager; and, at a transaction manager, the callers that wait for outcomes. All methods
+/// have defaults, those of a node that manages no resource: it votes to abort.
 pub trait Resource {
-    /// Votes on `transaction`, or says by `None` that [`Input::Vote`](crate::commit::Input::Vote) will come later.
-    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
-        let _ = transaction;
+    /// Votes on `transaction`, which is about `meta`, or says by `None` that
+    /// [`Input::Vote`](crate::commit::Input::Vote) will come later.
+    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        let _ = (transaction, meta);
         Some(Vote::Aborted)
     }
 
-    /// Commits `tx`. It may be asked again, and must then change nothing.
+    /// Commits `transaction`. It may be asked again, and must then change nothing.
     ///
     /// What it answers is written with the next batch, so that a resource that shares the node's storage can have its
     /// own change in the same write.
-    fn commit(&mut self, tx: TxId) -> Progress {
-        let _ = tx;
+    fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
+        let _ = (transaction, meta);
         Progress::Finished
     }
 
-    /// Aborts `tx`. It may be asked again, and for a transaction that it never voted on.
-    fn abort(&mut self, tx: TxId) -> Progress {
-        let _ = tx;
+    /// Aborts `transaction`. It may be asked again, and for a transaction that it never voted on: then `meta` may be
+    /// missing.
+    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        let _ = (transaction, meta);
         Progress::Finished
+    }
+
+    /// The [`Input::Begin`](crate::commit::Input::Begin) that was pushed first, of those that were accepted and not
+    /// answered yet, got this name. It is durably taken.
+    fn begun(&mut self, tx: TxId) {
+        let _ = tx;
     }
 
     /// At a transaction manager: the outcome of `tx` is known, for good.
@@ -168,16 +176,20 @@ impl<S, T: Transport, R> Transport for Handlers<S, T, R> {
 }
 
 impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
-    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
-        self.resource.vote(transaction)
+    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        self.resource.vote(transaction, meta)
     }
 
-    fn commit(&mut self, tx: TxId) -> Progress {
-        self.resource.commit(tx)
+    fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
+        self.resource.commit(transaction, meta)
     }
 
-    fn abort(&mut self, tx: TxId) -> Progress {
-        self.resource.abort(tx)
+    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        self.resource.abort(transaction, meta)
+    }
+
+    fn begun(&mut self, tx: TxId) {
+        self.resource.begun(tx);
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

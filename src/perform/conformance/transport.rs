@@ -10,8 +10,9 @@ use std::{
 use super::{Report, Verdict, report::shown};
 use crate::{
     Ballot, NodeId, Packet, TxId,
-    commit::{Message, Outcome, Part, Transaction, TxRange, Vote},
-    paxos,
+    commit::{
+        Acceptance, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote, Votes, What,
+    },
 };
 
 /// A transport to be tested: several nodes that it connects.
@@ -148,15 +149,14 @@ impl<U: TransportUnderTest> Post<'_, U> {
     fn many_messages(&mut self) -> Result<(), String> {
         let [from, to] = self.two()?;
         self.bring(from, to, |names| {
-            (0..1_000).map(|_| Message::Inquire { transaction: transaction(names(), 100) }).collect()
+            (0..1_000).map(|_| prepare(names(), 100)).collect()
         })
     }
 
     fn long_message(&mut self) -> Result<(), String> {
         let [from, to] = self.two()?;
         let length = self.subject.longest_meta();
-        let message = |names: &mut dyn FnMut() -> TxId| Message::Prepare { transaction: transaction(names(), length) };
-        self.bring(from, to, |names| vec![message(names)])
+        self.bring(from, to, |names| vec![prepare(names(), length)])
     }
 
     fn sent_to_nobody(&mut self) -> Result<(), String> {
@@ -165,7 +165,7 @@ impl<U: TransportUnderTest> Post<'_, U> {
             (0..).map(|id| NodeId(u64::MAX - id)).find(|id| !self.nodes.contains(id)).ok_or("no id is left")?;
         let faults = self.faults.len();
         for _ in 0..10 {
-            self.send(from, nobody, |names| vec![Message::Inquire { transaction: transaction(names(), 10) }]);
+            self.send(from, nobody, |names| vec![prepare(names(), 10)]);
         }
         self.bring(from, to, |names| catalogue(names, from, to))?;
         match self.faults.get(faults) {
@@ -178,7 +178,7 @@ impl<U: TransportUnderTest> Post<'_, U> {
         let [from, to] = self.two()?;
         let (start, patience) = (Instant::now(), self.subject.patience());
         for sent in 1..=FLOOD {
-            self.send(from, to, |names| vec![Message::Inquire { transaction: transaction(names(), 1_000) }]);
+            self.send(from, to, |names| vec![prepare(names(), 1_000)]);
             if start.elapsed() > patience {
                 return Err(format!("to send {sent} packets that nobody took has taken {:?}", start.elapsed()));
             }
@@ -298,39 +298,42 @@ fn name(message: &Message) -> TxId {
     }
 }
 
-fn transaction(id: TxId, length: usize) -> Transaction {
-    let meta: Vec<u8> = (0..length).map(|place| place as u8).collect();
-    Transaction::new(id, [1, 2, u64::MAX].map(NodeId), meta).expect("distinct participants, and some")
+/// A transaction, and what it is about: so many bytes.
+fn transaction(id: TxId, length: usize) -> (Transaction, Meta) {
+    let meta = Meta::from((0..length).map(|place| place as u8).collect::<Vec<u8>>());
+    (Transaction::new(id, [1, 2, u64::MAX].map(NodeId), meta.clone()).expect("distinct participants, and some"), meta)
+}
+
+/// A message with so many bytes of content.
+fn prepare(id: TxId, length: usize) -> Message {
+    let (transaction, meta) = transaction(id, length);
+    Message::about(&transaction, What::Prepare { meta })
 }
 
 /// All that one node can say to another, each about a transaction of its own.
 fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<Message> {
-    let mut about = || transaction(names(), 256);
-    let part = |rm, message| Part { rm: NodeId(rm), message };
-    let (ballot, lower) = (Ballot::new(u64::MAX, from), Ballot::initial(NodeId(2)));
-    let requests = vec![
-        part(1, paxos::Message::Prepare { ballot }),
-        part(u64::MAX, paxos::Message::Accept { ballot, value: Vote::Aborted }),
+    let meta = transaction(TxId::default(), 256).1;
+    let (ballot, lower) = (Ballot::new(u64::MAX, from), Ballot::new(1, from));
+    let (votes, instances) = (Votes::from_iter([(0, Vote::Prepared), (2, Vote::Aborted)]), Places::from_iter([0, 1, 2]));
+    let higher: Box<[Acceptance]> = [Acceptance { rm: NodeId(2), ballot: lower, vote: Vote::Prepared }].into();
+    let promises = Promises { instances: instances.clone(), votes: votes.clone(), higher: higher.clone() };
+    let promised = [Obstacle { rm: NodeId(1), promised: ballot }, Obstacle { rm: NodeId(u64::MAX), promised: ballot }];
+    let all = [
+        What::Begin { meta: meta.clone() },
+        What::Prepare { meta },
+        What::Vote { vote: Vote::Prepared, manager: to },
+        What::Phase1a { ballot, instances },
+        What::Phase1b { ballot, promises: Box::new(promises) },
+        What::Phase2a { ballot, votes: votes.clone() },
+        What::Phase2b { votes, higher },
+        What::Reject { ballot: lower, promised: promised.into() },
+        What::Inquire,
+        What::Outcome(Outcome::Aborted),
+        What::Finished(Outcome::Committed),
     ];
-    let answers = vec![
-        part(1, paxos::Message::Promise { ballot, accepted: None }),
-        part(2, paxos::Message::Promise { ballot, accepted: Some((lower, Vote::Prepared)) }),
-        part(u64::MAX, paxos::Message::Reject { ballot: lower, promised: ballot }),
-    ];
-    let accepted = vec![part(2, paxos::Message::Accepted { ballot: lower, value: Vote::Prepared })];
-    let mut messages = vec![
-        Message::Begin { transaction: about() },
-        Message::Prepare { transaction: about() },
-        Message::Vote { transaction: about(), vote: Vote::Prepared, manager: to },
-        Message::Paxos { transaction: about(), parts: requests },
-        Message::Paxos { transaction: about(), parts: answers },
-        Message::Paxos { transaction: about(), parts: accepted },
-        Message::Inquire { transaction: about() },
-        Message::Outcome { transaction: about(), outcome: Outcome::Aborted },
-        Message::Finished { transaction: about(), outcome: Outcome::Committed },
-    ];
-    let range = TxRange::only(names());
-    messages.push(Message::Retired { range });
+    let mut messages: Vec<Message> =
+        all.into_iter().map(|what| Message::about(&transaction(names(), 256).0, what)).collect();
+    messages.push(Message::Retired { range: TxRange::only(names()) });
     messages.push(Message::RetiredNoted { range: TxRange::only(names()) });
     messages
 }
