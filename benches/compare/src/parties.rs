@@ -3,7 +3,7 @@
 
 use synod::{
     NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, Input, Message, Transaction, Vote},
+    commit::{Cluster, ClusterId, Input, Message, Transaction, Vote, What},
 };
 
 use crate::subject::value;
@@ -33,7 +33,7 @@ pub fn transaction(number: u64) -> Transaction {
 
 /// To an acceptor: the sender is prepared.
 pub fn prepared(number: u64) -> Message {
-    Message::Vote { transaction: transaction(number), vote: Vote::Prepared, manager: MANAGER }
+    Message::about(&transaction(number), What::Vote { vote: Vote::Prepared, manager: MANAGER })
 }
 
 /// To an acceptor: `from` is prepared.

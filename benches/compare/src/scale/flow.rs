@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fs, time::Instant};
 use anyhow::{Context, Result};
 use synod::{
     Effect, Machine, NodeId, Quorums,
-    commit::{self, Cluster, ClusterId, Config, Decision, Input, Message, Node, Time, Transaction, Vote},
+    commit::{self, Cluster, ClusterId, Config, Decision, Input, Message, Meta, Node, Participants, Time, Vote},
     sim::Rng,
 };
 
@@ -84,10 +84,9 @@ impl Cast {
     fn go_on(&mut self, goal: u64) {
         while self.begun < goal && self.begun - self.completed < IN_FLIGHT {
             let at = NODES[(self.begun % 3) as usize];
-            let tx = self.nodes[at.0 as usize].allocate().expect("numbers are left");
             self.begun += 1;
-            let transaction = Transaction::new(tx, NODES, value(self.begun)).expect("a plain transaction");
-            self.step(at, Input::Begin(transaction));
+            let participants = Participants::new(NODES).expect("three");
+            self.step(at, Input::Begin { participants, meta: Meta::from(value(self.begun)) });
         }
         while let Some((from, to, message)) = self.network.pop_front() {
             if self.rng.below(LOST) == 0 {
@@ -112,22 +111,23 @@ impl Cast {
     }
 
     fn step(&mut self, at: NodeId, input: Input) {
-        self.nodes[at.0 as usize].step_into(input, &mut self.effects);
+        // What comes late is refused.
+        let _ = self.nodes[at.0 as usize].step_into(input, &mut self.effects);
         let mut effects = std::mem::take(&mut self.effects);
         let mut answers = Vec::new();
         for effect in effects.drain(..) {
             match effect {
                 Effect::Persist(_) => {}
                 Effect::Send { to, message } => self.network.push_back((at, to, message)),
-                Effect::Decide(Decision::Vote(transaction)) => {
+                Effect::Decide(Decision::Vote { transaction, .. }) => {
                     answers.push(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
                 }
-                Effect::Decide(Decision::Commit(tx)) => answers.push(Input::Finished(tx)),
-                Effect::Decide(Decision::Abort(tx)) => {
-                    self.aborted += u64::from(tx.origin == at);
-                    answers.push(Input::Finished(tx));
+                Effect::Decide(Decision::Commit { transaction, .. }) => answers.push(Input::Finished(transaction.id())),
+                Effect::Decide(Decision::Abort { transaction, .. }) => {
+                    self.aborted += u64::from(transaction.id().origin == at);
+                    answers.push(Input::Finished(transaction.id()));
                 }
-                Effect::Decide(Decision::Decided { .. } | Decision::Completed { .. }) => {}
+                Effect::Decide(Decision::Begun(_) | Decision::Decided { .. } | Decision::Completed { .. }) => {}
             }
         }
         self.effects = effects;

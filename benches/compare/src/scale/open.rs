@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use synod::{
     Machine, NodeId,
-    commit::{self, Config, Input, Limits, Node, Time},
+    commit::{self, Config, Input, Limits, Message, Node, Time},
     sim::Rng,
 };
 
@@ -17,8 +17,8 @@ use crate::{
 const CHUNK: usize = 256;
 /// How many votes of a kind are delivered under the clock, at most.
 const VOTES: usize = 400_000;
-/// How many of them are looked at ahead.
-const AHEAD: usize = 8;
+/// How many of them come in one packet.
+const PACKET: usize = 64;
 const TICKS: u64 = 10_000;
 /// How many transactions are opened for one line of the table, about.
 const OPENED: usize = 8_000_000;
@@ -26,9 +26,9 @@ const OPENED: usize = 8_000_000;
 /// What it is like.
 #[derive(Clone, Copy)]
 pub struct At {
-    /// Votes that are taken as they come.
+    /// Votes that come one by one.
     pub alone: Votes,
-    /// Votes of which a few at a time are looked at ahead.
+    /// Votes that come in packets.
     pub ahead: Votes,
     /// Live heap per transaction, at its most.
     pub bytes: f64,
@@ -118,20 +118,20 @@ fn measure_once(count: usize) -> At {
 
 impl Acceptor {
     fn vote(&mut self, number: usize, from: NodeId) {
-        self.node.step_into(vote(number as u64, from), &mut self.effects);
+        self.node.step_into(vote(number as u64, from), &mut self.effects).expect("a first vote");
         self.effects.clear();
     }
 
     fn tick(&mut self, now: u64) {
-        self.node.step_into(Input::Tick(Time(now)), &mut self.effects);
+        self.node.step_into(Input::Tick(Time(now)), &mut self.effects).expect("time goes on");
         self.effects.clear();
     }
 
-    /// Delivers the votes of `from` and returns how long one takes: taken as it comes, and with a look ahead.
+    /// Delivers the votes of `from` and returns how long one takes: one by one, and in packets.
     fn all_vote(&mut self, numbers: &[u32], from: NodeId) -> [f64; 2] {
         let (sample, rest) = numbers.split_at(numbers.len().min(VOTES));
         let (alone, ahead) = sample.split_at(sample.len() / 2);
-        let times = [self.votes(alone, from, 0), self.votes(ahead, from, AHEAD)];
+        let times = [self.votes(alone, from, 1), self.votes(ahead, from, PACKET)];
         for numbers in rest.chunks(1_000) {
             self.tick(100);
             numbers.iter().for_each(|number| self.vote(*number as usize, from));
@@ -140,19 +140,15 @@ impl Acceptor {
         times
     }
 
-    /// Delivers votes of `from`, `ahead` of them looked at together, and returns how long one takes.
-    fn votes(&mut self, numbers: &[u32], from: NodeId, ahead: usize) -> f64 {
+    /// Delivers votes of `from`, so many in each packet, and returns how long one takes.
+    fn votes(&mut self, numbers: &[u32], from: NodeId, packet: usize) -> f64 {
         let mut times = Vec::new();
         for numbers in numbers.chunks(CHUNK) {
-            let mut votes = numbers.iter().map(|number| prepared((*number).into())).collect::<Vec<_>>().into_iter();
+            let votes: Vec<Message> = numbers.iter().map(|number| prepared((*number).into())).collect();
             let started = Instant::now();
-            while votes.len() > 0 {
-                let next = votes.as_slice();
-                self.node.look_ahead(&next[..ahead.min(next.len())]);
-                for message in votes.by_ref().take(ahead.max(1)) {
-                    self.node.step_into(Input::Receive { from, message }, &mut self.effects);
-                    self.effects.clear();
-                }
+            for messages in votes.chunks(packet) {
+                self.node.receive(from, messages, &mut self.effects);
+                self.effects.clear();
             }
             times.push(started.elapsed().as_nanos() as f64 / numbers.len() as f64);
         }

@@ -1,11 +1,11 @@
 //! `synod`'s Paxos Commit, through nodes: every resource manager and every acceptor on a process of its own, the
 //! transaction manager on the first acceptor's.
 
-use std::mem;
+use std::{mem, slice};
 
 use synod::{
     Effect, Machine, NodeId, Quorums, TxId,
-    commit::{self, Cluster, ClusterId, Config, Decision, Input, Learning, Node, Targets, Transaction, Vote},
+    commit::{self, Cluster, ClusterId, Config, Decision, Input, Learning, Meta, Node, Participants, Targets, Vote},
 };
 
 use crate::subject::{Subject, value};
@@ -13,7 +13,7 @@ use crate::subject::{Subject, value};
 /// Nodes. What they ask for waits in a list, and is carried out from there.
 pub struct Synod {
     nodes: Vec<Node>,
-    rms: Vec<NodeId>,
+    rms: Participants,
     effects: Vec<commit::Effect>,
     /// The steps that they are from: which node made each, and where what it asks for ends in the list.
     steps: Vec<(NodeId, usize)>,
@@ -40,7 +40,7 @@ impl Synod {
         let ids = rms.iter().chain(&acceptors);
         Self {
             nodes: ids.map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),
-            rms,
+            rms: Participants::new(rms).expect("resource managers"),
             effects: Vec::new(),
             steps: Vec::new(),
             spare: (Vec::new(), Vec::new()),
@@ -53,16 +53,20 @@ impl Synod {
     }
 
     fn begin(&mut self) {
-        let tx = self.nodes[0].allocate().expect("numbers are left");
         self.begun += 1;
-        let transaction = Transaction::new(tx, &self.rms, value(self.begun)).expect("a plain transaction");
-        self.step(self.rms[0], Input::Begin(transaction));
+        let begin = Input::Begin { participants: self.rms.clone(), meta: Meta::from(value(self.begun)) };
+        self.step(self.rms.nodes()[0], begin);
     }
 
     #[inline]
     fn step(&mut self, at: NodeId, input: Input) {
         let start = self.effects.len();
-        self.nodes[at.0 as usize].step_into(input, &mut self.effects);
+        self.nodes[at.0 as usize].step_into(input, &mut self.effects).expect("nothing is refused");
+        self.note(at, start);
+    }
+
+    #[inline]
+    fn note(&mut self, at: NodeId, start: usize) {
         let end = self.effects.len();
         if end > start {
             self.steps.push((at, end));
@@ -75,33 +79,36 @@ impl Synod {
         while !self.effects.is_empty() {
             mem::swap(&mut effects, &mut self.effects);
             mem::swap(&mut steps, &mut self.steps);
-            let mut step = steps.drain(..);
-            let (mut at, mut end) = step.next().unwrap_or_default();
-            for (place, effect) in effects.drain(..).enumerate() {
-                if place == end {
-                    (at, end) = step.next().unwrap_or_default();
+            let mut start = 0;
+            for (at, end) in steps.drain(..) {
+                for effect in &effects[start..end] {
+                    self.carry_out(at, effect);
                 }
-                self.carry_out(at, effect);
+                start = end;
             }
+            effects.clear();
         }
         self.spare = (effects, steps);
     }
 
+    /// Messages pass by reference: all nodes are in one process.
     #[inline]
-    fn carry_out(&mut self, at: NodeId, effect: commit::Effect) {
+    fn carry_out(&mut self, at: NodeId, effect: &commit::Effect) {
         match effect {
             Effect::Persist(_) => {}
             Effect::Send { to, message } => {
                 self.messages += 1;
-                self.step(to, Input::Receive { from: at, message });
+                let start = self.effects.len();
+                self.nodes[to.0 as usize].receive(at, slice::from_ref(message), &mut self.effects);
+                self.note(*to, start);
             }
-            Effect::Decide(Decision::Vote(transaction)) => {
+            Effect::Decide(Decision::Vote { transaction, .. }) => {
                 self.step(at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
             }
-            Effect::Decide(Decision::Commit(tx)) => self.committed.push((at, tx)),
+            Effect::Decide(Decision::Commit { transaction, .. }) => self.committed.push((at, transaction.id())),
             Effect::Decide(Decision::Completed { .. }) => self.completed += 1,
-            Effect::Decide(Decision::Decided { .. }) => {}
-            Effect::Decide(Decision::Abort(_)) => panic!("nobody aborts"),
+            Effect::Decide(Decision::Decided { .. } | Decision::Begun(_)) => {}
+            Effect::Decide(Decision::Abort { .. }) => panic!("nobody aborts"),
         }
     }
 }
