@@ -89,28 +89,37 @@ impl Clock {
     /// Lets `waiter` wait until `due`, and for nothing else; [`NEVER`] ends its wait.
     #[inline]
     pub(crate) fn set(&mut self, waiter: Waiter, due: Time) {
-        let at = waiter as usize;
-        if at >= self.waiters.len() {
-            self.waiters.resize(at.saturating_add(1), IDLE);
-        }
-        let Some(waiting) = self.waiters.get_mut(at) else { return };
+        let Some(waiting) = self.waiters.get_mut(waiter as usize) else { return self.add(waiter, due) };
         waiting.due = due;
         let index = waiting.index as usize;
         match self.heap.get_mut(index) {
-            Some(place) if place.at <= due => {}
+            Some(place) if place.at <= due => {
+                if index == 0 {
+                    self.settle();
+                }
+            }
             Some(place) => {
                 place.at = due;
                 self.rise(index);
             }
-            None if due == NEVER => {}
-            None => {
-                let index = self.heap.len();
-                self.heap.push(Place { at: due, waiter });
-                self.note(index);
-                self.rise(index);
-            }
+            None => self.add(waiter, due),
         }
-        self.settle();
+    }
+
+    /// Gives `waiter`, which has no place in the heap, one.
+    fn add(&mut self, waiter: Waiter, due: Time) {
+        if due == NEVER {
+            return;
+        }
+        let (at, index) = (waiter as usize, self.heap.len());
+        if at >= self.waiters.len() {
+            self.waiters.resize(at.saturating_add(1), IDLE);
+        }
+        if let Some(waiting) = self.waiters.get_mut(at) {
+            *waiting = Waiting { due, index: u32::try_from(index).unwrap_or(NOWHERE) };
+        }
+        self.heap.push(Place { at: due, waiter });
+        self.rise(index);
     }
 
     /// The waiter whose time-out ended first, if one has. Its wait is over.

@@ -37,11 +37,13 @@ impl Default for Places {
 
 impl Places {
     /// The set of the first `count` places.
+    #[inline]
     pub fn first(count: usize) -> Self {
         if count <= BITS { Self(Bits::Few(low_bits(count))) } else { (0..count).collect() }
     }
 
     /// Whether there is no place in the set.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         matches!(self.0, Bits::Few(0))
     }
@@ -93,6 +95,7 @@ impl Places {
     }
 
     /// Whether every place is below `count`.
+    #[inline]
     pub fn is_within(&self, count: usize) -> bool {
         match &self.0 {
             Bits::Few(word) => word & !low_bits(count) == 0,
@@ -108,12 +111,14 @@ impl Places {
 
     /// The places that are in this set or in `other`.
     #[must_use]
+    #[inline]
     pub fn union(&self, other: &Self) -> Self {
         self.merged(other, |word, other| word | other)
     }
 
     /// The places that are in this set and in `other`.
     #[must_use]
+    #[inline]
     pub fn intersection(&self, other: &Self) -> Self {
         self.merged(other, |word, other| word & other)
     }
@@ -124,6 +129,7 @@ impl Places {
         self.merged(other, |word, other| word & !other)
     }
 
+    #[inline]
     fn merged(&self, other: &Self, merge: impl Fn(u64, u64) -> u64) -> Self {
         if let (Bits::Few(word), Bits::Few(other)) = (&self.0, &other.0) {
             return Self(Bits::Few(merge(*word, *other)));
@@ -206,12 +212,6 @@ impl Votes {
                 self.prepared.insert(place);
             }
         }
-    }
-
-    /// Adds all of `more`, of which none may be here already.
-    pub(crate) fn extend(&mut self, more: &Self) {
-        self.cast = self.cast.union(&more.cast);
-        self.prepared = self.prepared.union(&more.prepared);
     }
 
     /// The votes, in ascending order of places.

@@ -54,8 +54,10 @@ impl Node {
         }
         for tx in node.open_transactions() {
             let (hash, Some(handle)) = node.look_up(tx) else { continue };
-            if let Some(due) = node.open.at_mut(handle).and_then(|open| open.keep_time(&node.shared, hash)) {
-                node.shared.clock.set(handle.waiter(), due);
+            if let Some(open) = node.open.at_mut(handle) {
+                node.shared.hash = hash;
+                open.start_waiting(&mut node.shared);
+                node.shared.clock.set(handle.waiter(), open.due());
             }
         }
         Ok(node)
