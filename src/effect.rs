@@ -2,21 +2,22 @@
 
 use alloc::vec::Vec;
 
-use crate::NodeId;
+use crate::{NodeId, Refusal};
 
 /// One thing that a machine asks its caller to do.
 ///
 /// **Effects are carried out in order, and [`Persist`](Effect::Persist) is a barrier: nothing after it happens before
-/// its record is durable.** [`Outbox`](crate::Outbox) makes that a matter of types.
+/// its record is durable.** [`Outbox`](crate::Outbox) turns that rule into types, and knows which effects may leave
+/// earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Effect<R, M, D> {
-    /// Make this record durable. Records are whole: the last one of a key is the truth.
+    /// Make this record durable. Records are whole: the last record of a key is the truth.
     Persist(R),
     /// Send a message to a node. It may be lost, repeated, delayed and reordered.
     Send {
-        /// Whom it is for.
+        /// The node that the message is for.
         to: NodeId,
         /// The message.
         message: M,
@@ -28,10 +29,43 @@ pub enum Effect<R, M, D> {
 /// The effects of a machine.
 pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <T as Machine>::Decision>;
 
+/// The writes that an effect rests on: it may leave once they are durable.
+///
+/// An [`Outbox`](crate::Outbox) writes records in numbered batches. A scope is the number of a batch: the last one that
+/// holds a record which the effect rests on. [`EffectSink::persist`] returns the scope of the record that it takes, and
+/// the machine keeps it, with whatever the record is about, for the effects that will rest on it.
+///
+/// A list of effects has no batches: whoever carries out one effect after the other waits for every record anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(pub(crate) u64);
+
+/// Whether progress waits for a record.
+///
+/// It decides when a write starts, never the order of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// Somebody waits for this record: write it now.
+    Urgent,
+    /// Nobody waits for it soon: it may ride along with the next urgent record.
+    RidesAlong,
+}
+
+/// Where the effects of a machine go: a plain list, or an [`Outbox`](crate::Outbox).
+pub trait EffectSink<R, M, D> {
+    /// Takes a record to be made durable, behind all records before it. Returns what rests on it has to wait for.
+    fn persist(&mut self, record: R, urgency: Urgency) -> Scope;
+
+    /// Takes a message for node `to`, which may leave once `after` is durable.
+    fn send(&mut self, to: NodeId, message: M, after: Scope);
+
+    /// Takes a decision for the caller, which may be carried out once `after` is durable.
+    fn decide(&mut self, decision: D, after: Scope);
+}
+
 /// A pure state machine: an input goes in, effects come out.
 ///
 /// Two machines that hold the same state and take the same input yield the same effects, on every platform. A step
-/// is total: it takes whatever a peer may send, and refuses what is wrong by doing nothing.
+/// is total: it takes whatever a peer may send, and refuses what is wrong. A refused input changes nothing but counters.
 pub trait Machine {
     /// What goes in.
     type Input;
@@ -42,13 +76,52 @@ pub trait Machine {
     /// What comes out for the caller.
     type Decision;
 
-    /// Takes `input` and appends what follows from it to `effects`.
-    fn step_into(&mut self, input: Self::Input, effects: &mut Vec<EffectOf<Self>>);
+    /// Takes `input` and appends what follows from it to `effects`. An error says why the input was refused; the
+    /// protocol's own answer to that, such as a rejection, may be among the effects.
+    fn step_into(
+        &mut self,
+        input: Self::Input,
+        effects: &mut impl EffectSink<Self::Record, Self::Message, Self::Decision>,
+    ) -> Result<(), Refusal>;
 
-    /// Takes `input` and returns what follows from it.
+    /// Takes `input` and returns what follows from it. Why an input was refused is what [`step_into`](Self::step_into)
+    /// says.
     fn step(&mut self, input: Self::Input) -> Vec<EffectOf<Self>> {
         let mut effects = Vec::new();
-        self.step_into(input, &mut effects);
+        // A refusal is no error of the caller's: it shows as effects that are missing.
+        let _ = self.step_into(input, &mut effects);
         effects
+    }
+}
+
+impl Scope {
+    /// Rests on nothing: the effect may leave at once.
+    pub const NOTHING: Self = Self(0);
+
+    /// Rests on every record before it.
+    pub const EVERYTHING: Self = Self(u64::MAX);
+
+    /// Rests on both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+impl<R, M, D> EffectSink<R, M, D> for Vec<Effect<R, M, D>> {
+    #[inline]
+    fn persist(&mut self, record: R, _: Urgency) -> Scope {
+        self.push(Effect::Persist(record));
+        Scope::NOTHING
+    }
+
+    #[inline]
+    fn send(&mut self, to: NodeId, message: M, _: Scope) {
+        self.push(Effect::Send { to, message });
+    }
+
+    #[inline]
+    fn decide(&mut self, decision: D, _: Scope) {
+        self.push(Effect::Decide(decision));
     }
 }
