@@ -106,7 +106,7 @@ mod outbox;
 mod quorum;
 
 pub use ballot::Ballot;
-pub use effect::{Effect, EffectOf, Machine};
+pub use effect::{Effect, EffectOf, EffectSink, Machine, Scope, Urgency};
 pub use error::{Refusal, RestoreError};
 pub use id::{InstanceId, NodeId, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};

@@ -7,7 +7,7 @@ use core::{
 };
 
 use crate::{
-    NodeId,
+    NodeId, Refusal,
     effect::{Effect, Machine},
 };
 
@@ -111,15 +111,16 @@ impl<R, M, D> Outbox<R, M, D> {
         self.extend([effect]);
     }
 
-    /// Steps `machine` with `input` and appends its effects.
-    pub fn step<T>(&mut self, machine: &mut T, input: T::Input)
+    /// Steps `machine` with `input` and appends its effects. An error says why the input was refused.
+    pub fn step<T>(&mut self, machine: &mut T, input: T::Input) -> Result<(), Refusal>
     where
         T: Machine<Record = R, Message = M, Decision = D>,
     {
         let mut effects = mem::take(&mut self.step);
-        machine.step_into(input, &mut effects);
+        let result = machine.step_into(input, &mut effects);
         self.extend(effects.drain(..));
         self.step = effects;
+        result
     }
 
     /// Whether no effect is waiting to be taken.

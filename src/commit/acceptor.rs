@@ -11,9 +11,10 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    AcceptorRecord, Cluster, Decision, Effect, Learning, Message, Part, Record, Transaction, Vote, Wait, short::Short,
+    AcceptorRecord, Cluster, Decision, Effect, Learning, Message, Part, Record, Transaction, Vote, Wait,
+    message::hand_on, short::Short,
 };
-use crate::{Ballot, Machine, NodeId, Refusal, RestoreError, paxos};
+use crate::{Ballot, EffectSink, Machine, NodeId, Refusal, RestoreError, paxos};
 
 /// An acceptor's part in one transaction.
 #[derive(Clone, Debug)]
@@ -109,20 +110,8 @@ impl Acceptor {
         if self.is_gathering() { Wait::Flush } else { Wait::Inquire(self.inquiries) }
     }
 
-    /// Why `input` would be refused. Of a bundle: why all of it would be. Ballots of a bundle that are too low are
-    /// refused with [`paxos::Message::Reject`], all else in silence.
-    pub fn check(&self, input: &AcceptorInput) -> Result<(), Refusal> {
-        match input {
-            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
-                Err(Refusal::OtherTransaction)
-            }
-            AcceptorInput::Receive { from, message } => self.check_message(*from, message),
-            AcceptorInput::Timeout => Ok(()),
-        }
-    }
-
     /// Why a message about this transaction would be refused.
-    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
+    fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
             Message::Vote { vote, manager, .. } => self.check_vote(from, *vote, *manager).map(drop),
             Message::Paxos { parts, .. } => {
@@ -149,7 +138,7 @@ impl Acceptor {
             Seat::Blank | Seat::Gathered(_) => Ok((place, seat)),
             Seat::Accepted(_) | Seat::Higher => {
                 let message = paxos::Message::Accept { ballot: Ballot::initial(from), value: vote };
-                self.paxos(place, from).check(&paxos::Input::Receive { from, message })?;
+                self.paxos(place, from).receive(from, message)?.verdict()?;
                 Ok((place, seat))
             }
         }
@@ -157,7 +146,7 @@ impl Acceptor {
 
     fn check_part(&self, from: NodeId, part: &Part) -> Result<(), Refusal> {
         let place = self.requested(part)?;
-        self.paxos(place, part.rm).check(&paxos::Input::Receive { from, message: part.message })
+        self.paxos(place, part.rm).receive(from, part.message)?.verdict()
     }
 
     /// The place of the instance that a part of a bundle is a request to. Votes of the initial ballot come as votes, from
@@ -369,14 +358,25 @@ impl Machine for Acceptor {
     type Message = Message;
     type Decision = Decision;
 
-    fn step_into(&mut self, input: AcceptorInput, effects: &mut Vec<Effect>) {
-        match input {
-            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {}
-            AcceptorInput::Receive { from, message } => {
-                // Why it was refused is for `check` to say.
-                let _ = self.receive(from, &message, effects);
+    /// Of a bundle, ballots that are too low are refused with [`paxos::Message::Reject`], all else in silence. A bundle is
+    /// refused if all of it is.
+    fn step_into(
+        &mut self,
+        input: AcceptorInput,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let mut list = Vec::new();
+        let result = match input {
+            AcceptorInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
+                Err(Refusal::OtherTransaction)
             }
-            AcceptorInput::Timeout => self.timeout(effects),
-        }
+            AcceptorInput::Receive { from, message } => self.receive(from, &message, &mut list),
+            AcceptorInput::Timeout => {
+                self.timeout(&mut list);
+                Ok(())
+            }
+        };
+        hand_on(list, effects);
+        result
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Outcome, Time, Transaction, Vote,
     record::{Record, TxRange},
 };
-use crate::{NodeId, Refusal, TxId, paxos};
+use crate::{EffectSink, NodeId, Refusal, Scope, TxId, Urgency, paxos};
 
 /// A message of Paxos Commit (Gray and Lamport 2006, section 4).
 ///
@@ -155,6 +155,20 @@ pub enum Decision {
 
 /// An effect of a node, and of each commit role.
 pub type Effect = crate::Effect<Record, Message, Decision>;
+
+/// Hands `effects` on, in order.
+pub(crate) fn hand_on(
+    effects: impl IntoIterator<Item = Effect>,
+    sink: &mut impl EffectSink<Record, Message, Decision>,
+) {
+    for effect in effects {
+        match effect {
+            Effect::Persist(record) => _ = sink.persist(record, Urgency::Urgent),
+            Effect::Send { to, message } => sink.send(to, message, Scope::EVERYTHING),
+            Effect::Decide(decision) => sink.decide(decision, Scope::EVERYTHING),
+        }
+    }
+}
 
 impl Message {
     /// The transaction that this message is about, if it carries one.

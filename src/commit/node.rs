@@ -23,14 +23,15 @@ use self::{
     retirement::Announcement,
 };
 use super::{
-    Config, Decision, Effect, Input, Message, Metrics, Record, ResourceManagerInput, Time, Transaction,
+    Config, Decision, Effect, Input, Message, Metrics, Record, Time, Transaction,
+    message::hand_on,
     open::{Common, Open},
     reserve::Reserve,
     retired::Retired,
     table::Table,
     timers::{Role, Timers},
 };
-use crate::{Machine, NodeId, Refusal, TxId};
+use crate::{EffectSink, Machine, NodeId, Refusal, TxId};
 
 /// How often the roles here may answer each other within a step. The longest exchange takes seven turns: an inquiry, the two
 /// phases of a ballot and their answers, the outcome, and that it is carried out.
@@ -39,8 +40,7 @@ const TURNS: usize = 16;
 /// All roles of one process: whichever the configuration and each transaction give it.
 ///
 /// It takes an [`Input`] and yields [`Effect`]s, to be carried out in order; [`Outbox`](crate::Outbox) sees to that. It
-/// never fails: what it cannot take it refuses, counts in [`metrics`](Self::metrics), and [`check`](Self::check) says
-/// why. Time is what [`Input::Tick`] tells it, and [`deadline`](Self::deadline) says when the next one matters.
+/// never fails: what it cannot take it refuses, says why, and counts in [`metrics`](Self::metrics). Time is what [`Input::Tick`] tells it, and [`deadline`](Self::deadline) says when the next one matters.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: Config,
@@ -61,6 +61,7 @@ pub struct Node {
     /// Empty between steps; kept for their room.
     due: Vec<(Time, TxId, Role)>,
     over: Vec<TxId>,
+    effects: Vec<Effect>,
 }
 
 impl Node {
@@ -84,6 +85,7 @@ impl Node {
             owed: Vec::new(),
             due: Vec::new(),
             over: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -120,19 +122,11 @@ impl Node {
             Input::Begin(transaction) => self.begin(transaction, effects),
             Input::Vote { tx, vote } => {
                 let open = known(&mut self.open, &self.retired, tx)?;
-                open.hear_resource(&self.config, &mut self.common, |rm| {
-                    rm.check(&ResourceManagerInput::Vote(vote))?;
-                    rm.vote(vote, effects);
-                    Ok(())
-                })
+                open.hear_resource(&self.config, &mut self.common, |rm| rm.vote(vote, effects))
             }
             Input::Finished(tx) => {
                 let open = known(&mut self.open, &self.retired, tx)?;
-                open.hear_resource(&self.config, &mut self.common, |rm| {
-                    rm.check(&ResourceManagerInput::Finished)?;
-                    rm.finish(effects);
-                    Ok(())
-                })
+                open.hear_resource(&self.config, &mut self.common, |rm| rm.finish(effects))
             }
             Input::Inquire(tx) => {
                 let open = known(&mut self.open, &self.retired, tx)?;
@@ -209,7 +203,9 @@ impl Node {
                 self.note_retired(from, *range, effects)
             }
             Message::RetiredNoted { range } => {
-                self.check_message(from, message)?;
+                if !self.config.cluster.keeps_retired(from) {
+                    return Err(Refusal::NotAnAcceptor);
+                }
                 self.acknowledged(from, *range);
                 Ok(())
             }
@@ -298,21 +294,26 @@ impl Machine for Node {
     type Message = Message;
     type Decision = Decision;
 
-    fn step_into(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let start = effects.len();
-        if !self.owed.is_empty() {
-            effects.append(&mut self.owed);
-        }
+    fn step_into(
+        &mut self,
+        input: Input,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let mut list = mem::take(&mut self.effects);
+        list.append(&mut self.owed);
         self.common.metrics.steps = self.common.metrics.steps.saturating_add(1);
         let tick = if let Input::Tick(now) = input { Some(now) } else { None };
-        let result = self.take(input, effects);
-        if self.keep_local(start, effects) {
-            self.pass_on(effects);
+        let result = self.take(input, &mut list);
+        if self.keep_local(0, &mut list) {
+            self.pass_on(&mut list);
         }
         match (result, tick) {
             (Err(refusal), _) => self.common.metrics.refuse(refusal),
             (Ok(()), Some(now)) => self.start_timers(now),
             (Ok(()), None) => {}
         }
+        hand_on(list.drain(..), effects);
+        self.effects = list;
+        result
     }
 }

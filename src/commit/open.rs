@@ -59,37 +59,6 @@ impl Open {
         self.tm.as_ref().is_some_and(|tm| tm.is_completed())
     }
 
-    /// Why `message` would be refused.
-    pub(crate) fn check(&self, config: &Config, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        match self.addressees(config, message)? {
-            Addressees::Only(role) => self.check_role(role, config, from, message),
-            Addressees::ResourceManagerAndManager => {
-                let refused = self.check_role(Role::ResourceManager, config, from, message);
-                refused.or_else(|refusal| {
-                    self.check_role(Role::TransactionManager, config, from, message).map_err(|_| refusal)
-                })
-            }
-        }
-    }
-
-    fn check_role(&self, role: Role, config: &Config, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        // A role that does not exist yet judges as it would at birth.
-        match role {
-            Role::Acceptor => match &self.acceptor {
-                Some(acceptor) => acceptor.check_message(from, message),
-                None => new_acceptor(config, &self.transaction)?.check_message(from, message),
-            },
-            Role::ResourceManager => match &self.rm {
-                Some(rm) => rm.check_message(from, message),
-                None => new_rm(config, &self.transaction)?.check_message(from, message),
-            },
-            Role::TransactionManager => match &self.tm {
-                Some(tm) => tm.check_message(from, message),
-                None => new_tm(config, &self.transaction)?.check_message(from, message),
-            },
-        }
-    }
-
     /// Gives `message` to the roles that it is for. It is refused if all of them refuse it.
     #[inline]
     pub(crate) fn receive(
@@ -350,8 +319,10 @@ fn give_round(tm: &mut TransactionManager, rounds: &mut Reserve, metrics: &mut M
     match rounds.take(tm.highest_round.saturating_add(1)) {
         Some((round, reserved)) => {
             effects.extend(reserved.map(|reserved| Effect::Persist(Record::Rounds { reserved })));
-            tm.recover(round, effects);
-            metrics.recoveries = metrics.recoveries.saturating_add(1);
+            match tm.recover(round, effects) {
+                Ok(()) => metrics.recoveries = metrics.recoveries.saturating_add(1),
+                Err(refusal) => metrics.refuse(refusal),
+            }
         }
         None => metrics.refuse(Refusal::RoundsUsedUp),
     }

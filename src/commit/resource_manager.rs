@@ -14,10 +14,10 @@ use alloc::vec::Vec;
 
 use super::{
     Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, ResourceManagerRecord, Targets, Transaction,
-    Vote, Wait,
+    Vote, Wait, message::hand_on,
 };
 use crate::{
-    InstanceId, Machine, NodeId, Refusal, RestoreError,
+    EffectSink, InstanceId, Machine, NodeId, Refusal, RestoreError,
     paxos::{self, Lesson},
 };
 
@@ -174,25 +174,8 @@ impl ResourceManager {
         }
     }
 
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &ResourceManagerInput) -> Result<(), Refusal> {
-        match input {
-            ResourceManagerInput::Begin | ResourceManagerInput::Inquire | ResourceManagerInput::Timeout => Ok(()),
-            ResourceManagerInput::Vote(_) => match (self.vote, self.outcome) {
-                (Some(_), _) => Err(Refusal::AlreadyVoted),
-                (None, Some(_)) => Err(Refusal::AlreadyAborted),
-                (None, None) => Ok(()),
-            },
-            ResourceManagerInput::Finished => self.outcome.map(|_| ()).ok_or(Refusal::NoOutcome),
-            ResourceManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
-                Err(Refusal::OtherTransaction)
-            }
-            ResourceManagerInput::Receive { from, message } => self.check_message(*from, message),
-        }
-    }
-
     /// Why a message about this transaction would be refused.
-    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
+    fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
             Message::Prepare { .. } | Message::Outcome { .. } if !self.cluster.is_manager(from) => {
                 Err(Refusal::NotAManager)
@@ -201,8 +184,7 @@ impl ResourceManager {
             Message::Outcome { outcome, .. } => self.check_outcome(*outcome),
             Message::Paxos { parts, .. } if self.cluster.learning() == Learning::Everyone => {
                 Part::check_bundle(parts, &self.transaction)?;
-                self.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-                Part::any(parts, |part| self.check_part(part))
+                Ok(())
             }
             _ => Err(Refusal::NotForThisRole),
         }
@@ -215,12 +197,6 @@ impl ResourceManager {
             (Outcome::Committed, None) if self.vote != Some(Vote::Prepared) => Err(Refusal::ContradictoryOutcome),
             _ => Ok(()),
         }
-    }
-
-    fn check_part(&self, part: &Part) -> Result<(), Refusal> {
-        let paxos::Message::Accepted { ballot, value } = part.message else { return Err(Refusal::NotForThisRole) };
-        let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get(place));
-        lesson.map_or(Ok(()), |lesson| lesson.check(ballot, &value))
     }
 
     /// The transaction begins here: the resource votes first, and the transaction manager hears of it with the vote.
@@ -241,7 +217,7 @@ impl ResourceManager {
         match message {
             Message::Prepare { .. } => self.prepare(from, effects),
             Message::Paxos { parts, .. } => {
-                self.bundle(from, parts, effects);
+                self.bundle(from, parts, effects)?;
                 self.ask(effects);
             }
             Message::Outcome { outcome, .. } => {
@@ -276,7 +252,12 @@ impl ResourceManager {
     }
 
     /// The resource votes. *TLA+*: `RMPrepare`, `RMChooseToAbort`.
-    pub(crate) fn vote(&mut self, vote: Vote, effects: &mut Vec<Effect>) {
+    pub(crate) fn vote(&mut self, vote: Vote, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        match (self.vote, self.outcome) {
+            (Some(_), _) => return Err(Refusal::AlreadyVoted),
+            (None, Some(_)) => return Err(Refusal::AlreadyAborted),
+            (None, None) => {}
+        }
         self.vote = Some(vote);
         effects.push(Effect::Persist(Record::ResourceManager(self.record())));
         self.send_vote(vote, self.cluster.targets(), effects);
@@ -286,30 +267,35 @@ impl ResourceManager {
             // No ballot can choose anything else for this instance now.
             Vote::Aborted => self.settle(Outcome::Aborted, effects),
         }
+        Ok(())
     }
 
     /// Learns from acceptors. *TLA+*: `RMRcvCommit`, `RMRcvAbort`, with `Decide` done here.
-    fn bundle(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) {
-        if self.outcome.is_some() {
-            return;
-        }
-        if self.lessons.is_empty() {
-            self.lessons.resize(self.transaction.participants().len(), Lesson::default());
-        }
+    fn bundle(&mut self, from: NodeId, parts: &[Part], effects: &mut Vec<Effect>) -> Result<(), Refusal> {
         let acceptors = self.cluster.acceptors();
-        let Some(acceptor) = acceptors.voice(from) else { return };
-        for part in parts {
-            let lesson = self.transaction.place(part.rm).and_then(|place| self.lessons.get_mut(place));
-            if let (Some(lesson), paxos::Message::Accepted { ballot, value }) = (lesson, part.message) {
-                // A refused part changes nothing.
-                let _ = lesson.learn(acceptors, acceptor, ballot, value);
+        let acceptor = acceptors.voice(from).ok_or(Refusal::NotAnAcceptor)?;
+        let known = self.outcome.is_some();
+        let (lessons, transaction) = (&mut self.lessons, &self.transaction);
+        Part::any(parts, |part| {
+            let paxos::Message::Accepted { ballot, value } = part.message else { return Err(Refusal::NotForThisRole) };
+            if known {
+                return Ok(());
             }
-        }
-        if let Some(outcome) = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()))
+            if lessons.is_empty() {
+                lessons.resize(transaction.participants().len(), Lesson::default());
+            }
+            match transaction.place(part.rm).and_then(|place| lessons.get_mut(place)) {
+                Some(lesson) => lesson.learn(acceptors, acceptor, ballot, value).map(drop),
+                None => Ok(()),
+            }
+        })?;
+        if !known
+            && let Some(outcome) = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()))
             && self.check_outcome(outcome).is_ok()
         {
             self.settle(outcome, effects);
         }
+        Ok(())
     }
 
     /// The outcome is known: hands it over, once more if need be.
@@ -331,13 +317,15 @@ impl ResourceManager {
     }
 
     /// The resource has carried the outcome out.
-    pub(crate) fn finish(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn finish(&mut self, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        self.outcome.ok_or(Refusal::NoOutcome)?;
         if !self.finished {
             self.finished = true;
             self.repetitions = 0;
             effects.push(Effect::Persist(Record::ResourceManager(self.record())));
             self.send_finished(effects);
         }
+        Ok(())
     }
 
     /// Why the transaction cannot be over, if it is said to be.
@@ -416,20 +404,33 @@ impl Machine for ResourceManager {
     type Message = Message;
     type Decision = Decision;
 
-    fn step_into(&mut self, input: ResourceManagerInput, effects: &mut Vec<Effect>) {
-        if self.check(&input).is_err() {
-            return;
-        }
-        match input {
-            ResourceManagerInput::Begin => self.begin(effects),
-            ResourceManagerInput::Vote(vote) => self.vote(vote, effects),
-            ResourceManagerInput::Finished => self.finish(effects),
-            ResourceManagerInput::Inquire => self.inquire(effects),
-            ResourceManagerInput::Receive { from, message } => {
-                // It was checked.
-                let _ = self.receive(from, &message, effects);
+    fn step_into(
+        &mut self,
+        input: ResourceManagerInput,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let mut list = Vec::new();
+        let result = match input {
+            ResourceManagerInput::Vote(vote) => self.vote(vote, &mut list),
+            ResourceManagerInput::Finished => self.finish(&mut list),
+            ResourceManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
+                Err(Refusal::OtherTransaction)
             }
-            ResourceManagerInput::Timeout => self.timeout(effects),
-        }
+            ResourceManagerInput::Receive { from, message } => self.receive(from, &message, &mut list),
+            ResourceManagerInput::Begin => {
+                self.begin(&mut list);
+                Ok(())
+            }
+            ResourceManagerInput::Inquire => {
+                self.inquire(&mut list);
+                Ok(())
+            }
+            ResourceManagerInput::Timeout => {
+                self.timeout(&mut list);
+                Ok(())
+            }
+        };
+        hand_on(list, effects);
+        result
     }
 }

@@ -14,9 +14,11 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait};
+use super::{
+    Cluster, Decision, Effect, Learning, Message, Outcome, Part, Record, Transaction, Vote, Wait, message::hand_on,
+};
 use crate::{
-    Ballot, Machine, NodeId, Refusal,
+    Ballot, EffectSink, Machine, NodeId, Refusal,
     paxos::{self, Attempt, Lesson},
 };
 
@@ -132,26 +134,8 @@ impl TransactionManager {
         }
     }
 
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &TransactionManagerInput) -> Result<(), Refusal> {
-        match input {
-            TransactionManagerInput::Begin | TransactionManagerInput::Inquire | TransactionManagerInput::Timeout => {
-                Ok(())
-            }
-            TransactionManagerInput::Recover { round } => match self.outcome {
-                Some(_) => Err(Refusal::AlreadyDecided),
-                None if *round <= self.highest_round => Err(Refusal::StaleBallot),
-                None => Ok(()),
-            },
-            TransactionManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
-                Err(Refusal::OtherTransaction)
-            }
-            TransactionManagerInput::Receive { from, message } => self.check_message(*from, message),
-        }
-    }
-
     /// Why a message about this transaction would be refused.
-    pub(crate) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
+    fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
         match message {
             Message::Begin { .. } | Message::Finished { .. } if !self.transaction.has(from) => {
                 Err(Refusal::NotAParticipant)
@@ -165,15 +149,6 @@ impl TransactionManager {
                 _ => Ok(()),
             },
             Message::Begin { .. } | Message::Inquire { .. } => Ok(()),
-            Message::Paxos { parts, .. } => {
-                Part::check_bundle(parts, &self.transaction)?;
-                self.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-                Part::any(parts, |part| {
-                    let place = self.transaction.place(part.rm).ok_or(Refusal::NotAParticipant)?;
-                    let instance = self.instances.get(place).ok_or(Refusal::NotAParticipant)?;
-                    instance.check(&self.cluster, from, &part.message)
-                })
-            }
             _ => Err(Refusal::NotForThisRole),
         }
     }
@@ -224,7 +199,12 @@ impl TransactionManager {
     }
 
     /// Tries a ballot of its own in every instance that is undecided. *TLA+*: `Phase1a`, once per instance.
-    pub(crate) fn recover(&mut self, round: u64, effects: &mut Vec<Effect>) {
+    pub(crate) fn recover(&mut self, round: u64, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        match self.outcome {
+            Some(_) => return Err(Refusal::AlreadyDecided),
+            None if round <= self.highest_round => return Err(Refusal::StaleBallot),
+            None => {}
+        }
         let ballot = Ballot::new(round, self.id);
         (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
         let mut parts = Vec::with_capacity(self.instances.len());
@@ -233,6 +213,7 @@ impl TransactionManager {
             parts.push(Part { rm: instance.rm, message: paxos::Message::Prepare { ballot } });
         }
         self.send_acceptors(parts, effects);
+        Ok(())
     }
 
     /// Acceptors answer. *TLA+*: `Phase2a`, once per instance; `Decide`.
@@ -245,21 +226,29 @@ impl TransactionManager {
         Part::any(parts, |&Part { rm, message }| {
             // Both are in order of participants.
             let instance = instances.find(|instance| instance.rm == rm).ok_or(Refusal::NotAParticipant)?;
-            if let paxos::Message::Accepted { ballot, value } = message {
-                return instance.lesson.learn(acceptors, acceptor, ballot, value).map(drop);
-            }
-            instance.check(&self.cluster, from, &message)?;
+            // An acceptance may be of any ballot; all else answers the ballot that is under way.
             match (message, &mut instance.attempt) {
+                (paxos::Message::Accepted { ballot, value }, _) => {
+                    instance.lesson.learn(acceptors, acceptor, ballot, value)?;
+                }
                 (paxos::Message::Promise { ballot, accepted }, Some(attempt)) => {
                     // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
-                    let value = attempt.promise(acceptors, acceptor, accepted, Some(&Vote::Aborted));
+                    let value = attempt.promise(acceptors, acceptor, ballot, accepted, Some(&Vote::Aborted))?;
                     let proposal = value.map(|value| paxos::Message::Accept { ballot, value });
                     proposals.extend(proposal.map(|message| Part { rm, message }));
                 }
-                (paxos::Message::Reject { promised, .. }, _) => {
+                (paxos::Message::Reject { ballot, promised }, attempt) => {
+                    if !self.cluster.is_manager(promised.node) {
+                        return Err(Refusal::NotAProposer);
+                    }
+                    if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) {
+                        return Err(Refusal::FarBallot);
+                    }
+                    attempt.as_ref().ok_or(Refusal::OtherBallot)?.check_rejection(ballot, promised)?;
                     self.highest_round = self.highest_round.max(promised.round);
                 }
-                _ => {}
+                (_, Some(_)) => return Err(Refusal::NotForThisRole),
+                (_, None) => return Err(Refusal::OtherBallot),
             }
             Ok(())
         })?;
@@ -353,44 +342,38 @@ impl TransactionManager {
     }
 }
 
-impl Instance {
-    /// Why an answer would be refused. An acceptance may be of any ballot; all else answers the ballot that is under way.
-    fn check(&self, cluster: &Cluster, from: NodeId, message: &paxos::Message<Vote>) -> Result<(), Refusal> {
-        match (message, &self.attempt) {
-            (paxos::Message::Accepted { ballot, value }, _) => self.lesson.check(*ballot, value),
-            (paxos::Message::Reject { promised, .. }, _) if !cluster.is_manager(promised.node) => {
-                Err(Refusal::NotAProposer)
-            }
-            (paxos::Message::Reject { ballot, promised }, _)
-                if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) =>
-            {
-                Err(Refusal::FarBallot)
-            }
-            (_, Some(attempt)) => attempt.check(cluster.acceptors(), from, message),
-            (_, None) => Err(Refusal::OtherBallot),
-        }
-    }
-}
-
 impl Machine for TransactionManager {
     type Input = TransactionManagerInput;
     type Record = Record;
     type Message = Message;
     type Decision = Decision;
 
-    fn step_into(&mut self, input: TransactionManagerInput, effects: &mut Vec<Effect>) {
-        if self.check(&input).is_err() {
-            return;
-        }
-        match input {
-            TransactionManagerInput::Begin => self.begin(effects),
-            TransactionManagerInput::Inquire => self.inquire(effects),
-            TransactionManagerInput::Recover { round } => self.recover(round, effects),
-            TransactionManagerInput::Receive { from, message } => {
-                // It was checked.
-                let _ = self.receive(from, &message, effects);
+    fn step_into(
+        &mut self,
+        input: TransactionManagerInput,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let mut list = Vec::new();
+        let result = match input {
+            TransactionManagerInput::Recover { round } => self.recover(round, &mut list),
+            TransactionManagerInput::Receive { message, .. } if message.is_about_another(&self.transaction) => {
+                Err(Refusal::OtherTransaction)
             }
-            TransactionManagerInput::Timeout => self.timeout(effects),
-        }
+            TransactionManagerInput::Receive { from, message } => self.receive(from, &message, &mut list),
+            TransactionManagerInput::Begin => {
+                self.begin(&mut list);
+                Ok(())
+            }
+            TransactionManagerInput::Inquire => {
+                self.inquire(&mut list);
+                Ok(())
+            }
+            TransactionManagerInput::Timeout => {
+                self.timeout(&mut list);
+                Ok(())
+            }
+        };
+        hand_on(list, effects);
+        result
     }
 }

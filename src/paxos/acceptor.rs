@@ -9,10 +9,10 @@
 //! 3. it accepts one value per ballot;
 //! 4. nothing is answered that is not durable first.
 
-use alloc::vec::Vec;
+use core::convert::Infallible;
 
 use super::{Input, Message};
-use crate::{Ballot, Effect, Machine, NodeId, Refusal, RestoreError, effect::EffectOf};
+use crate::{Ballot, EffectSink, Machine, NodeId, Refusal, RestoreError, Scope, Urgency};
 
 /// An acceptor of one decree. All of its state is durable.
 ///
@@ -27,7 +27,8 @@ pub struct Acceptor<V> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct AcceptorRecord<V> {
-    /// No ballot below this one is taken. At first the owner's initial ballot, or none where nobody owns the decree.
+    /// The acceptor takes no ballot below this one. At first it is the owner's initial ballot, or `None` if the decree
+    /// has no owner.
     pub promised: Option<Ballot>,
     /// The highest accepted ballot, and its value.
     pub accepted: Option<(Ballot, V)>,
@@ -36,7 +37,7 @@ pub struct AcceptorRecord<V> {
 /// What an acceptor makes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer<V> {
-    /// Whether the state changed, and must be written before the reply leaves.
+    /// Whether the state changed and must be written before the reply leaves.
     pub(crate) changed: bool,
     /// What to tell the proposer.
     pub(crate) reply: Message<V>,
@@ -52,7 +53,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
     pub fn restore(record: AcceptorRecord<V>) -> Result<Self, RestoreError> {
         match (record.promised, &record.accepted) {
             (promised, Some((at, _))) if promised < Some(*at) => Err(RestoreError::AcceptedAbovePromise),
-            // The initial ballot is accepted from the owner alone, to whom it was promised at birth.
+            // Only the owner gets a value accepted at the initial ballot, which a new acceptor has promised to it.
             (Some(promised), Some((at, _))) if promised.is_initial() && promised != *at => {
                 Err(RestoreError::NotTheOwner)
             }
@@ -60,7 +61,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         }
     }
 
-    /// The acceptor whose record this is, by one who knows.
+    /// The acceptor that wrote `record`. The caller knows that an acceptor did.
     pub(crate) fn resume(record: AcceptorRecord<V>) -> Self {
         Self { state: record }
     }
@@ -80,102 +81,79 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         self.state.accepted.as_ref()
     }
 
-    /// Why `input` would be refused. A ballot that is too low is refused with [`Message::Reject`], all else in silence.
-    pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
-        match input {
-            Input::Receive { from, message: Message::Prepare { ballot } } => self.check_prepare(*from, *ballot),
-            Input::Receive { from, message: Message::Accept { ballot, value } } => {
-                self.check_accept(*from, *ballot, value)
-            }
-            Input::Receive { .. } | Input::Propose(_) | Input::Timeout => Err(Refusal::NotForThisRole),
-        }
-    }
-
-    /// Why phase 1a would be refused.
-    #[inline]
-    fn check_prepare(&self, from: NodeId, ballot: Ballot) -> Result<(), Refusal> {
-        // Nobody needs to prepare the initial ballot.
-        if ballot.node != from || ballot.is_initial() {
-            return Err(Refusal::NotYourBallot);
-        }
-        if self.is_stale(ballot) { Err(Refusal::StaleBallot) } else { Ok(()) }
-    }
-
-    /// Why phase 2a would be refused.
-    #[inline]
-    fn check_accept(&self, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
-        let promised = self.state.promised;
-        // The initial ballot is the owner's, to whom it was promised at birth.
-        let owned = || promised.is_some_and(|promised| promised == ballot || !promised.is_initial());
-        if ballot.node != from || (ballot.is_initial() && !owned()) {
-            return Err(Refusal::NotYourBallot);
-        }
-        if self.is_stale(ballot) {
-            return Err(Refusal::StaleBallot);
-        }
-        match &self.state.accepted {
-            Some((at, other)) if *at == ballot && other != value => Err(Refusal::SecondValue),
-            _ => Ok(()),
-        }
-    }
-
-    #[inline]
-    fn is_stale(&self, ballot: Ballot) -> bool {
-        self.state.promised.is_some_and(|promised| ballot < promised)
-    }
-
-    /// Takes a request and says what to write and to reply.
+    /// Takes a request, and returns what to write and to reply. An error changes nothing and gets no reply.
     #[inline]
     pub(crate) fn receive(&mut self, from: NodeId, message: Message<V>) -> Result<Answer<V>, Refusal> {
         match message {
-            Message::Prepare { ballot } => match self.check_prepare(from, ballot) {
-                Ok(()) => Ok(self.prepare(ballot)),
-                Err(refusal) => self.reject(ballot, refusal),
-            },
-            Message::Accept { ballot, value } => match self.check_accept(from, ballot, &value) {
-                Ok(()) => Ok(self.accept(ballot, value)),
-                Err(refusal) => self.reject(ballot, refusal),
-            },
+            Message::Prepare { ballot } => self.prepare(from, ballot),
+            Message::Accept { ballot, value } => self.accept(from, ballot, value),
             _ => Err(Refusal::NotForThisRole),
-        }
-    }
-
-    /// Who comes too late is told so.
-    fn reject(&self, ballot: Ballot, refusal: Refusal) -> Result<Answer<V>, Refusal> {
-        match self.state.promised {
-            Some(promised) if refusal == Refusal::StaleBallot => {
-                Ok(Answer { changed: false, reply: Message::Reject { ballot, promised } })
-            }
-            _ => Err(refusal),
         }
     }
 
     /// *TLA+*: `Phase1b`.
     #[inline]
-    fn prepare(&mut self, ballot: Ballot) -> Answer<V> {
+    fn prepare(&mut self, from: NodeId, ballot: Ballot) -> Result<Answer<V>, Refusal> {
+        // The owner uses the initial ballot without phase 1.
+        if ballot.node != from || ballot.is_initial() {
+            return Err(Refusal::NotYourBallot);
+        }
+        if let Some(rejection) = self.rejection(ballot) {
+            return Ok(rejection);
+        }
         match &self.state.accepted {
-            // A second promise now would differ from the first; what it would tell is told by the acceptance.
+            // A second promise now would differ from the first; the acceptance tells what it would tell.
             Some((at, value)) if *at == ballot => {
-                Answer { changed: false, reply: Message::Accepted { ballot, value: value.clone() } }
+                Ok(Answer { changed: false, reply: Message::Accepted { ballot, value: value.clone() } })
             }
             accepted => {
                 let reply = Message::Promise { ballot, accepted: accepted.clone() };
                 let changed = self.state.promised != Some(ballot);
                 self.state.promised = Some(ballot);
-                Answer { changed, reply }
+                Ok(Answer { changed, reply })
             }
         }
     }
 
     /// *TLA+*: `Phase2b`.
     #[inline]
-    fn accept(&mut self, ballot: Ballot, value: V) -> Answer<V> {
+    fn accept(&mut self, from: NodeId, ballot: Ballot, value: V) -> Result<Answer<V>, Refusal> {
+        let promised = self.state.promised;
+        // A new acceptor has promised the initial ballot to the owner, so only the owner may use that ballot.
+        let owned = || promised.is_some_and(|promised| promised == ballot || !promised.is_initial());
+        if ballot.node != from || (ballot.is_initial() && !owned()) {
+            return Err(Refusal::NotYourBallot);
+        }
+        if let Some(rejection) = self.rejection(ballot) {
+            return Ok(rejection);
+        }
+        let changed = match &self.state.accepted {
+            Some((at, other)) if *at == ballot && *other != value => return Err(Refusal::SecondValue),
+            accepted => accepted.as_ref().is_none_or(|(at, _)| *at != ballot),
+        };
         let reply = Message::Accepted { ballot, value: value.clone() };
-        let changed = self.state.accepted.as_ref().is_none_or(|(at, _)| *at != ballot);
         if changed {
             self.state = AcceptorRecord { promised: Some(ballot), accepted: Some((ballot, value)) };
         }
-        Answer { changed, reply }
+        Ok(Answer { changed, reply })
+    }
+
+    /// The answer to `ballot` if a higher one is promised.
+    #[inline]
+    fn rejection(&self, ballot: Ballot) -> Option<Answer<V>> {
+        let promised = self.state.promised.filter(|promised| ballot < *promised)?;
+        Some(Answer { changed: false, reply: Message::Reject { ballot, promised } })
+    }
+}
+
+impl<V> Answer<V> {
+    /// Whether the request was granted. A rejection is the one answer that refuses it.
+    #[inline]
+    pub(crate) fn verdict(&self) -> Result<(), Refusal> {
+        match self.reply {
+            Message::Reject { .. } => Err(Refusal::StaleBallot),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -183,16 +161,22 @@ impl<V: Clone + PartialEq> Machine for Acceptor<V> {
     type Input = Input<V>;
     type Record = AcceptorRecord<V>;
     type Message = Message<V>;
-    type Decision = core::convert::Infallible;
+    type Decision = Infallible;
 
+    /// A ballot that is too low is refused and answered with [`Message::Reject`]. Other refusals send nothing.
     #[inline]
-    fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
-        let Input::Receive { from, message } = input else { return };
-        if let Ok(answer) = self.receive(from, message) {
-            if answer.changed {
-                effects.push(Effect::Persist(self.state.clone()));
-            }
-            effects.push(Effect::Send { to: from, message: answer.reply });
+    fn step_into(
+        &mut self,
+        input: Input<V>,
+        effects: &mut impl EffectSink<AcceptorRecord<V>, Message<V>, Infallible>,
+    ) -> Result<(), Refusal> {
+        let Input::Receive { from, message } = input else { return Err(Refusal::NotForThisRole) };
+        let answer = self.receive(from, message)?;
+        if answer.changed {
+            effects.persist(self.state.clone(), Urgency::Urgent);
         }
+        let verdict = answer.verdict();
+        effects.send(from, answer.reply, Scope::EVERYTHING);
+        verdict
     }
 }

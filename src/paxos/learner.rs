@@ -13,12 +13,11 @@ use core::convert::Infallible;
 
 use super::{Input, Message};
 use crate::{
-    Ballot, Effect, Machine, Phase, Quorums, Refusal,
-    effect::EffectOf,
+    Ballot, EffectSink, Machine, Phase, Quorums, Refusal, Scope,
     quorum::{Voice, Voices},
 };
 
-/// A learner of one decree. All of its state is volatile: whoever asks the acceptors again learns again.
+/// A learner of one decree. All of its state is volatile: after a crash it learns the value from the acceptors again.
 ///
 /// *TLA+*: the condition of `Decide`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub struct Learner<V> {
     lesson: Lesson<V>,
 }
 
-/// What a learner knows of a decree; whoever has many shares their quorums.
+/// What a learner knows of one decree. The quorums are kept outside, so that many decrees can share them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lesson<V> {
     chosen: Option<V>,
@@ -55,17 +54,6 @@ impl<V: Clone + PartialEq> Learner<V> {
     pub fn chosen(&self) -> Option<&V> {
         self.lesson.chosen()
     }
-
-    /// Why `input` would be refused. What comes after the decision is old news, and no wrong.
-    pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
-        match input {
-            Input::Receive { from, message: Message::Accepted { ballot, value } } => {
-                self.quorums.voice(*from).ok_or(Refusal::NotAnAcceptor)?;
-                self.lesson.check(*ballot, value)
-            }
-            _ => Err(Refusal::NotForThisRole),
-        }
-    }
 }
 
 impl<V: Clone + PartialEq> Lesson<V> {
@@ -74,15 +62,8 @@ impl<V: Clone + PartialEq> Lesson<V> {
         self.chosen.as_ref()
     }
 
-    /// Why it would be refused that an acceptor has accepted `value` in `ballot`.
-    pub(crate) fn check(&self, ballot: Ballot, value: &V) -> Result<(), Refusal> {
-        match self.first.iter().chain(&self.more).find(|count| count.ballot == ballot) {
-            Some(count) if count.value != *value => Err(Refusal::SecondValue),
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts that an acceptor has accepted `value` in `ballot`. Returns the chosen value if this decided it.
+    /// Counts that an acceptor has accepted `value` in `ballot`. Returns the chosen value if this decided it. An error
+    /// changes nothing.
     pub(crate) fn learn(
         &mut self,
         quorums: &Quorums,
@@ -137,12 +118,19 @@ impl<V: Clone + PartialEq> Machine for Learner<V> {
     type Message = Infallible;
     type Decision = V;
 
-    fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
-        if let Input::Receive { from, message: Message::Accepted { ballot, value } } = input
-            && let Some(acceptor) = self.quorums.voice(from)
-            && let Ok(Some(chosen)) = self.lesson.learn(&self.quorums, acceptor, ballot, value)
-        {
-            effects.push(Effect::Decide(chosen));
+    /// Acceptances that come after the decision are not refused: they tell nothing new.
+    fn step_into(
+        &mut self,
+        input: Input<V>,
+        effects: &mut impl EffectSink<Infallible, Infallible, V>,
+    ) -> Result<(), Refusal> {
+        let Input::Receive { from, message: Message::Accepted { ballot, value } } = input else {
+            return Err(Refusal::NotForThisRole);
+        };
+        let acceptor = self.quorums.voice(from).ok_or(Refusal::NotAnAcceptor)?;
+        if let Some(chosen) = self.lesson.learn(&self.quorums, acceptor, ballot, value)? {
+            effects.decide(chosen, Scope::EVERYTHING);
         }
+        Ok(())
     }
 }

@@ -14,8 +14,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 use super::{Input, Message};
 use crate::{
-    Ballot, Effect, Machine, NodeId, Phase, Quorums, Refusal, RestoreError,
-    effect::EffectOf,
+    Ballot, EffectSink, Machine, NodeId, Phase, Quorums, Refusal, RestoreError, Scope, Urgency,
     quorum::{Voice, Voices},
 };
 
@@ -136,60 +135,48 @@ impl<V: Clone + PartialEq> Proposer<V> {
         self.next_ballot().is_none() && self.chosen().is_none()
     }
 
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &Input<V>) -> Result<(), Refusal> {
-        match input {
-            _ if self.chosen().is_some() => Err(Refusal::AlreadyDecided),
-            Input::Propose(_) if self.own.is_some() => Err(Refusal::AlreadyProposed),
-            Input::Timeout if self.own.is_none() => Err(Refusal::NothingProposed),
-            Input::Propose(_) | Input::Timeout => match self.next_ballot() {
-                Some(_) => Ok(()),
-                None => Err(Refusal::RoundsUsedUp),
-            },
-            Input::Receive { from, message } => {
-                let Stage::Trying(attempt) = &self.stage else { return Err(Refusal::OtherBallot) };
-                attempt.check(&self.config.acceptors, *from, message)?;
-                self.check_proposer(message)
-            }
+    /// Starts to propose `value`.
+    #[inline]
+    fn propose(&mut self, value: V, effects: &mut impl Effects<V>) -> Result<(), Refusal> {
+        if self.own.is_some() {
+            return Err(Refusal::AlreadyProposed);
         }
-    }
-
-    /// Why a rejection would be refused for its name.
-    fn check_proposer(&self, message: &Message<V>) -> Result<(), Refusal> {
-        match message {
-            Message::Reject { promised, .. } if !self.may_propose(*promised) => Err(Refusal::NotAProposer),
-            _ => Ok(()),
+        if self.may_open() {
+            self.open(&value, effects);
+        } else {
+            self.start(effects)?;
         }
+        self.own = Some(value);
+        Ok(())
     }
 
     #[inline]
-    fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut Vec<EffectOf<Self>>) -> Result<(), Refusal> {
-        let attempt = match &mut self.stage {
-            Stage::Trying(attempt) => attempt,
-            Stage::Idle => return Err(Refusal::OtherBallot),
-            Stage::Decided(_) => return Err(Refusal::AlreadyDecided),
-        };
+    fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut impl Effects<V>) -> Result<(), Refusal> {
+        let Stage::Trying(attempt) = &mut self.stage else { return Err(Refusal::OtherBallot) };
         let acceptors = &self.config.acceptors;
+        let voice = || acceptors.voice(from).ok_or(Refusal::NotAnAcceptor);
         match message {
             Message::Promise { ballot, accepted } => {
-                let voice = attempt.check_promise(acceptors, from, ballot, accepted.as_ref())?;
-                if let Some(value) = attempt.promise(acceptors, voice, accepted, self.own.as_ref()) {
+                if let Some(value) = attempt.promise(acceptors, voice()?, ballot, accepted, self.own.as_ref())? {
                     self.send(|| Message::Accept { ballot, value: value.clone() }, effects);
                 }
             }
             Message::Accepted { ballot, value } => {
-                let voice = attempt.check_accepted(acceptors, from, ballot, &value)?;
-                if let Some(value) = attempt.accepted(acceptors, voice) {
+                if let Some(value) = attempt.accepted(acceptors, voice()?, ballot, value)? {
                     self.stage = Stage::Decided(value.clone());
-                    effects.push(Effect::Decide(value));
+                    effects.decide(value, Scope::EVERYTHING);
                 }
             }
-            Message::Reject { promised, .. } => {
-                attempt.check(acceptors, from, &message)?;
-                self.check_proposer(&message)?;
+            Message::Reject { ballot, promised } => {
+                voice()?;
+                attempt.check_rejection(ballot, promised)?;
+                if !self.may_propose(promised) {
+                    return Err(Refusal::NotAProposer);
+                }
                 self.seen = self.seen.max(promised.round);
                 if self.config.eager {
-                    self.start(effects);
+                    // The rejection counts even if it leaves no round to go on with.
+                    let _ = self.start(effects);
                 }
             }
             Message::Prepare { .. } | Message::Accept { .. } => return Err(Refusal::NotForThisRole),
@@ -197,20 +184,21 @@ impl<V: Clone + PartialEq> Proposer<V> {
         Ok(())
     }
 
-    /// Starts a ballot above all that were used or seen, from phase 1.
-    fn start(&mut self, effects: &mut Vec<EffectOf<Self>>) {
-        let Some(ballot) = self.next_ballot() else { return };
+    /// Starts with phase 1 at a ballot above all that it used or that stood in its way.
+    fn start(&mut self, effects: &mut impl Effects<V>) -> Result<(), Refusal> {
+        let ballot = self.next_ballot().ok_or(Refusal::RoundsUsedUp)?;
         self.record.round = ballot.round;
-        effects.push(Effect::Persist(self.record.clone()));
+        effects.persist(self.record.clone(), Urgency::Urgent);
         self.stage = Stage::Trying(Attempt::prepare(ballot));
         self.send(|| Message::Prepare { ballot }, effects);
+        Ok(())
     }
 
-    /// Starts at the initial ballot, from phase 2.
-    fn open(&mut self, value: V, effects: &mut Vec<EffectOf<Self>>) {
+    /// Starts with phase 2 at the initial ballot.
+    fn open(&mut self, value: &V, effects: &mut impl Effects<V>) {
         let ballot = Ballot::initial(self.config.id);
         self.record.initial = Some(value.clone());
-        effects.push(Effect::Persist(self.record.clone()));
+        effects.persist(self.record.clone(), Urgency::Urgent);
         self.stage = Stage::Trying(Attempt::accept(ballot, value.clone()));
         self.send(|| Message::Accept { ballot, value: value.clone() }, effects);
     }
@@ -234,11 +222,17 @@ impl<V: Clone + PartialEq> Proposer<V> {
     }
 
     #[inline]
-    fn send(&self, message: impl Fn() -> Message<V>, effects: &mut Vec<EffectOf<Self>>) {
-        let everyone = self.config.acceptors.nodes();
-        effects.extend(everyone.map(|to| Effect::Send { to, message: message() }));
+    fn send(&self, message: impl Fn() -> Message<V>, effects: &mut impl Effects<V>) {
+        for to in self.config.acceptors.nodes() {
+            effects.send(to, message(), Scope::EVERYTHING);
+        }
     }
 }
+
+/// Where the effects of a proposer go.
+trait Effects<V>: EffectSink<ProposerRecord<V>, Message<V>, V> {}
+
+impl<V, S: EffectSink<ProposerRecord<V>, Message<V>, V>> Effects<V> for S {}
 
 impl<V: Clone + PartialEq> Machine for Proposer<V> {
     type Input = Input<V>;
@@ -247,17 +241,16 @@ impl<V: Clone + PartialEq> Machine for Proposer<V> {
     type Decision = V;
 
     #[inline]
-    fn step_into(&mut self, input: Input<V>, effects: &mut Vec<EffectOf<Self>>) {
+    fn step_into(
+        &mut self,
+        input: Input<V>,
+        effects: &mut impl EffectSink<ProposerRecord<V>, Message<V>, V>,
+    ) -> Result<(), Refusal> {
         match input {
-            Input::Receive { from, message } => {
-                // Why it was refused is for `check` to say.
-                let _ = self.receive(from, message, effects);
-            }
-            own if self.check(&own).is_err() => {}
-            Input::Propose(value) => {
-                self.own = Some(value.clone());
-                if self.may_open() { self.open(value, effects) } else { self.start(effects) }
-            }
+            _ if self.chosen().is_some() => Err(Refusal::AlreadyDecided),
+            Input::Receive { from, message } => self.receive(from, message, effects),
+            Input::Propose(value) => self.propose(value, effects),
+            Input::Timeout if self.own.is_none() => Err(Refusal::NothingProposed),
             Input::Timeout => self.start(effects),
         }
     }
@@ -278,91 +271,75 @@ impl<V: Clone + PartialEq> Attempt<V> {
         self.ballot
     }
 
-    /// Why an answer would be refused.
-    pub(crate) fn check(&self, acceptors: &Quorums, from: NodeId, message: &Message<V>) -> Result<(), Refusal> {
-        match message {
-            Message::Promise { ballot, accepted } => {
-                self.check_promise(acceptors, from, *ballot, accepted.as_ref()).map(drop)
-            }
-            Message::Accepted { ballot, value } => self.check_accepted(acceptors, from, *ballot, value).map(drop),
-            Message::Reject { ballot, promised } => {
-                self.check_answer(acceptors, from, *ballot)?;
-                if promised <= ballot { Err(Refusal::IdleRejection) } else { Ok(()) }
-            }
-            Message::Prepare { .. } | Message::Accept { .. } => Err(Refusal::NotForThisRole),
-        }
-    }
-
-    /// Why any answer would be refused; if it would not, who gave it.
+    /// Every answer must be about the ballot of this attempt.
     #[inline]
-    fn check_answer(&self, acceptors: &Quorums, from: NodeId, ballot: Ballot) -> Result<Voice, Refusal> {
-        let voice = acceptors.voice(from).ok_or(Refusal::NotAnAcceptor)?;
-        if ballot == self.ballot { Ok(voice) } else { Err(Refusal::OtherBallot) }
+    fn check_ballot(&self, ballot: Ballot) -> Result<(), Refusal> {
+        if ballot == self.ballot { Ok(()) } else { Err(Refusal::OtherBallot) }
     }
 
-    /// Why a promise would be refused; if it would not, who gave it.
-    #[inline]
-    pub(crate) fn check_promise(
-        &self,
-        acceptors: &Quorums,
-        from: NodeId,
-        ballot: Ballot,
-        accepted: Option<&(Ballot, V)>,
-    ) -> Result<Voice, Refusal> {
-        let voice = self.check_answer(acceptors, from, ballot)?;
-        match (accepted, &self.phase) {
-            (Some((at, _)), _) if *at >= ballot => Err(Refusal::ImpossiblePromise),
-            (_, AttemptPhase::Accept(_)) => Err(Refusal::PhaseIsOver),
-            (Some((at, value)), AttemptPhase::Prepare(Some((highest, other)))) if at == highest && value != other => {
-                Err(Refusal::SecondValue)
-            }
-            _ => Ok(voice),
-        }
-    }
-
-    /// Why an acceptance would be refused; if it would not, who told of it.
-    #[inline]
-    fn check_accepted(&self, acceptors: &Quorums, from: NodeId, ballot: Ballot, value: &V) -> Result<Voice, Refusal> {
-        let voice = self.check_answer(acceptors, from, ballot)?;
-        match &self.phase {
-            AttemptPhase::Prepare(_) => Err(Refusal::NothingProposed),
-            AttemptPhase::Accept(own) if value != own => Err(Refusal::SecondValue),
-            AttemptPhase::Accept(_) => Ok(voice),
-        }
-    }
-
-    /// Counts a checked promise. Returns the value to send in phase 2a, if this was the promise that was missing.
+    /// Counts a promise. Returns the value to send in phase 2a if this promise completed a quorum: the value of the
+    /// highest accepted ballot, or `own`. An error changes nothing.
     #[inline]
     pub(crate) fn promise(
         &mut self,
         acceptors: &Quorums,
         acceptor: Voice,
+        ballot: Ballot,
         accepted: Option<(Ballot, V)>,
         own: Option<&V>,
-    ) -> Option<V> {
-        let AttemptPhase::Prepare(highest) = &mut self.phase else { return None };
-        if !self.granted.add(acceptor) {
-            return None;
+    ) -> Result<Option<V>, Refusal> {
+        self.check_ballot(ballot)?;
+        if accepted.as_ref().is_some_and(|(at, _)| *at >= ballot) {
+            return Err(Refusal::ImpossiblePromise);
         }
-        match (&accepted, &*highest) {
-            (None, _) => {}
-            (Some((at, _)), Some((known, _))) if at <= known => {}
-            _ => *highest = accepted,
+        let AttemptPhase::Prepare(highest) = &mut self.phase else { return Err(Refusal::PhaseIsOver) };
+        let is_higher = match (&accepted, &*highest) {
+            (None, _) => false,
+            (Some((at, value)), Some((known, other))) if at == known && value != other => {
+                return Err(Refusal::SecondValue);
+            }
+            (Some((at, _)), Some((known, _))) => at > known,
+            (Some(_), None) => true,
+        };
+        if !self.granted.add(acceptor) {
+            return Ok(None);
+        }
+        if is_higher {
+            *highest = accepted;
         }
         if !acceptors.carries(Phase::Prepare, self.granted) {
-            return None;
+            return Ok(None);
         }
-        let value = highest.as_ref().map(|(_, value)| value).or(own)?.clone();
+        let Some(value) = highest.as_ref().map(|(_, value)| value).or(own).cloned() else { return Ok(None) };
         self.granted = Voices::default();
         self.phase = AttemptPhase::Accept(value.clone());
-        Some(value)
+        Ok(Some(value))
     }
 
-    /// Counts a checked acceptance. Returns the chosen value, if this was the one that was missing.
+    /// Counts an acceptance. Returns the chosen value if this acceptance completed a quorum. An error changes nothing.
     #[inline]
-    fn accepted(&mut self, acceptors: &Quorums, acceptor: Voice) -> Option<V> {
-        let AttemptPhase::Accept(value) = &self.phase else { return None };
-        self.granted.add(acceptor);
-        acceptors.carries(Phase::Accept, self.granted).then(|| value.clone())
+    fn accepted(
+        &mut self,
+        acceptors: &Quorums,
+        acceptor: Voice,
+        ballot: Ballot,
+        value: V,
+    ) -> Result<Option<V>, Refusal> {
+        self.check_ballot(ballot)?;
+        match &self.phase {
+            AttemptPhase::Prepare(_) => Err(Refusal::NothingProposed),
+            AttemptPhase::Accept(own) if value != *own => Err(Refusal::SecondValue),
+            AttemptPhase::Accept(_) => {
+                self.granted.add(acceptor);
+                Ok(acceptors.carries(Phase::Accept, self.granted).then_some(value))
+            }
+        }
+    }
+
+    /// A rejection must name a higher ballot. It never ends the attempt: other acceptors may still make a quorum.
+    #[inline]
+    pub(crate) fn check_rejection(&self, ballot: Ballot, promised: Ballot) -> Result<(), Refusal> {
+        self.check_ballot(ballot)?;
+        if promised <= ballot { Err(Refusal::IdleRejection) } else { Ok(()) }
     }
 }

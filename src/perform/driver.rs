@@ -145,21 +145,13 @@ impl Driver {
         self.node.allocate()
     }
 
-    /// Steps the node. What follows waits for the next flush. After a failed write this does nothing.
-    pub fn push(&mut self, input: Input) {
-        if !self.is_fenced() {
-            self.outbox.step(&mut self.node, input);
-        }
-    }
-
-    /// Steps the node, unless it would refuse `input`.
-    pub fn offer(&mut self, input: Input) -> Result<(), Refusal> {
+    /// Steps the node. What follows waits for the next flush. An error says why the input was refused; after a failed
+    /// write every input is.
+    pub fn push(&mut self, input: Input) -> Result<(), Refusal> {
         if self.is_fenced() {
             return Err(Refusal::Fenced);
         }
-        self.node.check(&input)?;
-        self.push(input);
-        Ok(())
+        self.outbox.step(&mut self.node, input)
     }
 
     /// Steps the node with each message of a packet, in order.
@@ -221,7 +213,8 @@ impl Driver {
         }
         for decision in decisions {
             if let Some(answer) = decide(decision, handlers) {
-                self.push(answer);
+                // The node counts a refused answer.
+                let _ = self.push(answer);
             }
         }
     }
@@ -248,7 +241,8 @@ pub(super) fn receive(
             _ => _ = node.look_ahead(&next),
         }
         for message in next.drain(..) {
-            outbox.step(node, Input::Receive { from, message });
+            // The node counts a refused message, and answers it if the protocol does.
+            let _ = outbox.step(node, Input::Receive { from, message });
         }
     }
 }

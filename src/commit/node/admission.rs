@@ -1,9 +1,7 @@
 //! Which inputs a node refuses, and why.
 
-use alloc::vec::Vec;
-
 use super::{
-    super::{Config, Input, Message, ResourceManagerInput, Transaction, TxRange, open::Open},
+    super::{Config, Message, Transaction, TxRange, open::Open},
     Node,
 };
 use crate::{NodeId, Refusal, TxId};
@@ -45,67 +43,11 @@ pub(super) fn check_room(config: &Config, open: usize, transaction: &Transaction
 }
 
 impl Node {
-    /// Why `input` would be refused.
-    pub fn check(&self, input: &Input) -> Result<(), Refusal> {
-        match input {
-            Input::Begin(transaction) => {
-                self.check_begin(transaction)?;
-                let known = self.known(transaction.id())?;
-                self.check_known(known, transaction, Work::New)
-            }
-            Input::Vote { tx, vote } => {
-                let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
-                let rm = open.rm.as_ref().ok_or(Refusal::UnknownTransaction)?;
-                rm.check(&ResourceManagerInput::Vote(*vote))
-            }
-            Input::Finished(tx) => {
-                let open = self.known(*tx)?.ok_or(Refusal::UnknownTransaction)?;
-                let rm = open.rm.as_ref().ok_or(Refusal::UnknownTransaction)?;
-                rm.check(&ResourceManagerInput::Finished)
-            }
-            Input::Inquire(tx) => self.known(*tx)?.map(|_| ()).ok_or(Refusal::UnknownTransaction),
-            Input::Receive { from, .. } if *from == self.config.id => Err(Refusal::FromSelf),
-            Input::Receive { from, message } => self.check_message(*from, message),
-            Input::Tick(now) if self.now.is_some_and(|last| *now < last) => Err(Refusal::TimeWentBack),
-            Input::Tick(_) => Ok(()),
-        }
-    }
-
-    pub(super) fn check_message(&self, from: NodeId, message: &Message) -> Result<(), Refusal> {
-        match message {
-            Message::Retired { range } => {
-                self.check_may_retire(from, *range)?;
-                let mut open = Vec::new();
-                self.open_in(*range, &mut open);
-                let over = range.without_all(self.staying(&open)).next();
-                return over.map(drop).ok_or(Refusal::RetiredUnfinished);
-            }
-            Message::RetiredNoted { .. } if self.config.cluster.keeps_retired(from) => return Ok(()),
-            Message::RetiredNoted { .. } => return Err(Refusal::NotAnAcceptor),
-            _ => {}
-        }
-        let transaction = message.transaction().ok_or(Refusal::NotForThisRole)?;
-        let known = self.known(transaction.id())?;
-        self.check_known(known, transaction, Work::of(message))?;
-        match known {
-            Some(open) => open.check(&self.config, from, message),
-            None => Open::new(transaction.clone()).check(&self.config, from, message),
-        }
-    }
-
     /// The transaction `tx`, if it is open; an error if it is over.
-    pub(super) fn known(&self, tx: TxId) -> Result<Option<&Open>, Refusal> {
+    fn known(&self, tx: TxId) -> Result<Option<&Open>, Refusal> {
         match self.open.get(tx) {
             None if self.retired.contains(tx) => Err(Refusal::Retired),
             open => Ok(open),
-        }
-    }
-
-    fn check_known(&self, known: Option<&Open>, transaction: &Transaction, work: Work) -> Result<(), Refusal> {
-        match known {
-            Some(open) if open.transaction != *transaction => Err(Refusal::OtherTransaction),
-            Some(_) => Ok(()),
-            None => check_room(&self.config, self.open.len(), transaction, work),
         }
     }
 

@@ -131,7 +131,8 @@ where
     fn advance(&mut self) {
         let now = self.clock.now();
         if !self.closing && self.node.deadline().is_some_and(|deadline| deadline <= now) {
-            self.step(Input::Tick(now));
+            // The clock does not go back.
+            let _ = self.step(Input::Tick(now));
         }
         // What waits for no write may go first.
         while let Some(released) = self.outbox.take_free() {
@@ -146,19 +147,12 @@ where
         self.telemetry.note(self.node.metrics(), self.outcomes.waiting());
     }
 
-    fn step(&mut self, input: Input) {
-        self.outbox.step(&mut self.node, input);
+    fn step(&mut self, input: Input) -> Result<(), Refusal> {
+        self.outbox.step(&mut self.node, input)
     }
 
     fn receive(&mut self, from: NodeId, messages: Vec<Message>) {
         receive(&mut self.node, &mut self.outbox, from, messages);
-    }
-
-    /// Steps the node, unless it would refuse `input`.
-    fn offer(&mut self, input: Input) -> Result<(), Refusal> {
-        self.node.check(&input)?;
-        self.step(input);
-        Ok(())
     }
 
     fn serve(&mut self, request: Request) {
@@ -184,7 +178,7 @@ where
                 self.answers.push(reply, Ok(status));
             }
             Request::Inquire { tx, reply } => {
-                let result = self.offer(Input::Inquire(tx)).map_err(Error::from);
+                let result = self.step(Input::Inquire(tx)).map_err(Error::from);
                 self.answers.push(reply, result);
             }
             // These show the present, and promise nothing. Who asked may be gone.
@@ -196,9 +190,8 @@ where
 
     fn begin(&mut self, participants: &[NodeId], meta: Vec<u8>) -> Result<TxId, Error> {
         let origin = self.node.config().id;
-        // A number that is refused would be lost: so it is looked at first under the last one of all, which is never given.
+        // What makes no transaction costs no number.
         let nameless = Transaction::new(TxId { origin, seq: u64::MAX }, participants, meta)?;
-        self.node.check(&Input::Begin(nameless.clone()))?;
         let tx = self.node.allocate().ok_or(Error::NumbersUsedUp)?;
         self.begin_as(Transaction::new(tx, participants, nameless.meta())?)?;
         Ok(tx)
@@ -207,7 +200,7 @@ where
     fn begin_as(&mut self, transaction: Transaction) -> Result<(), Error> {
         let tx = transaction.id();
         let is_new = self.node.status(tx) == Status::Unknown;
-        self.offer(Input::Begin(transaction))?;
+        self.step(Input::Begin(transaction))?;
         if is_new {
             tracing::debug!(%tx, "begun");
             self.outcomes.begun(tx);
@@ -226,7 +219,8 @@ where
                 tracing::debug!(%tx, ?vote, "voted");
             }
             if let Some(input) = input {
-                self.step(input);
+                // The node counts a refused answer.
+                let _ = self.step(input);
             }
             next = self.jobs.try_next();
         }
