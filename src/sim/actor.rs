@@ -1,7 +1,7 @@
 //! What a world is peopled with.
 
 use crate::{
-    Machine, Refusal, RestoreError,
+    Machine, RestoreError,
     commit::{Config, Decision, Effect, Input, Message, Node, Record},
 };
 
@@ -12,11 +12,6 @@ pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Deci
 
     /// As [`Node::restore`].
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError>;
-
-    /// As [`Node::check`].
-    fn check(&self, input: &Input) -> Result<(), Refusal> {
-        self.node().check(input)
-    }
 
     /// The node within.
     fn node(&self) -> &Node;

@@ -237,18 +237,20 @@ impl<A: Actor> World<A> {
     fn step(&mut self, at: NodeId, input: Input) -> Result<Vec<Effect>, Violation> {
         let Some(process) = self.processes.get_mut(&at) else { return Ok(Vec::new()) };
         let Some(actor) = process.actor.as_mut() else { return Ok(Vec::new()) };
-        let verdict = actor.check(&input);
-        self.stats.refused += u64::from(verdict.is_err());
-        self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
-        self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
-        let recoveries = actor.node().metrics().recoveries;
-        let effects = catch_unwind(AssertUnwindSafe(|| actor.step(input.clone()))).map_err(|panic| Violation {
+        let before = actor.node().clone();
+        let mut effects = Vec::new();
+        let step = AssertUnwindSafe(|| actor.step_into(input.clone(), &mut effects));
+        let verdict = catch_unwind(step).map_err(|panic| Violation {
             property: "no panic",
             what: format!("{at} panics at {input:?}: {}", said(&*panic)),
         })?;
-        self.stats.recoveries += actor.node().metrics().recoveries - recoveries;
+        let changed = verdict.is_err() && !actor.node().knows_the_same_as(&before);
+        self.stats.refused += u64::from(verdict.is_err());
+        self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
+        self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
+        self.stats.recoveries += actor.node().metrics().recoveries - before.metrics().recoveries;
         process.outbox.extend(effects.iter().cloned());
-        self.observe(&Observation::Stepped { at, input: &input, effects: &effects, verdict })?;
+        self.observe(&Observation::Stepped { at, input: &input, effects: &effects, verdict, changed })?;
         Ok(effects)
     }
 

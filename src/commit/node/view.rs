@@ -99,6 +99,18 @@ impl Node {
         self.announced.get(&keeper).map_or(0, Retired::len)
     }
 
+    /// Whether the memory of `other` holds the same, but for counters and for effects that it owed.
+    #[cfg(feature = "sim")]
+    pub(crate) fn knows_the_same_as(&self, other: &Self) -> bool {
+        let memory = |node: &Self| {
+            let mut node = node.clone();
+            node.common.metrics = Metrics::default();
+            node.owed.clear();
+            alloc::format!("{node:?}")
+        };
+        memory(self) == memory(other)
+    }
+
     /// The counters.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.common.metrics;

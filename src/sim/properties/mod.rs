@@ -3,7 +3,6 @@
 mod abort_has_a_reason;
 mod agreement;
 mod ballots_unique;
-mod check_is_true;
 mod clients_view;
 mod commit_needs_all;
 mod decided_is_chosen;
@@ -17,6 +16,7 @@ mod retired_is_final;
 #[cfg(test)]
 mod tests;
 mod validity;
+mod verdict_is_true;
 
 use super::Violation;
 use crate::{
@@ -29,8 +29,9 @@ use crate::{
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "each name says it")]
 pub enum Observation<'a> {
-    /// A node took an input. `verdict` is what `check` said of it before.
-    Stepped { at: NodeId, input: &'a Input, effects: &'a [Effect], verdict: Result<(), Refusal> },
+    /// A node took an input, or refused it, as `verdict` says. If it refused it: whether it changed all the same, counters
+    /// aside.
+    Stepped { at: NodeId, input: &'a Input, effects: &'a [Effect], verdict: Result<(), Refusal>, changed: bool },
     /// A record reached a node's disk.
     Durable { at: NodeId, record: &'a Record },
     /// A message left a node.
@@ -71,7 +72,7 @@ pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
         Box::new(persist_before_send::PersistBeforeSend::default()),
         Box::new(retired_is_final::RetiredIsFinal::default()),
         Box::new(clients_view::ClientsView::default()),
-        Box::new(check_is_true::CheckIsTrue),
+        Box::new(verdict_is_true::VerdictIsTrue),
         Box::new(nothing_is_left::NothingIsLeft::default()),
     ]
 }

@@ -39,11 +39,11 @@ impl<P: Property> Watch<P> {
     }
 
     fn takes(&mut self, at: NodeId, input: Input, effects: &[Effect]) -> Seen {
-        self.0.observe(&Observation::Stepped { at, input: &input, effects, verdict: Ok(()) })
+        self.0.observe(&Observation::Stepped { at, input: &input, effects, verdict: Ok(()), changed: false })
     }
 
     fn refuses(&mut self, at: NodeId, input: Input, refusal: Refusal, effects: &[Effect]) -> Seen {
-        self.0.observe(&Observation::Stepped { at, input: &input, effects, verdict: Err(refusal) })
+        self.0.observe(&Observation::Stepped { at, input: &input, effects, verdict: Err(refusal), changed: false })
     }
 
     fn votes(&mut self, at: NodeId, vote: Vote) {
@@ -364,8 +364,8 @@ fn a_client_that_was_told_what_is_not_so_is_seen() {
 }
 
 #[test]
-fn a_step_that_does_not_do_what_check_said_is_seen() {
-    let mut watch = Watch(super::check_is_true::CheckIsTrue);
+fn a_step_that_does_not_do_what_it_says_is_seen() {
+    let mut watch = Watch(super::verdict_is_true::VerdictIsTrue);
     let prepare = paxos::Message::Prepare { ballot: Ballot::new(1, M1) };
     let input = || receive(M1, say(prepare));
     let promise = send(M1, say(paxos::Message::Promise { ballot: Ballot::new(1, M1), accepted: None }));
@@ -384,6 +384,9 @@ fn a_step_that_does_not_do_what_check_said_is_seen() {
     watch.refuses(A1, input(), Refusal::Retired, core::slice::from_ref(&told)).unwrap();
     watch.refuses(A1, input(), Refusal::NotAManager, &[]).unwrap();
     watch.refuses(A1, input(), Refusal::NotAManager, &[told]).unwrap_err();
+
+    let (input, verdict) = (input(), Err(Refusal::NotAManager));
+    watch.0.observe(&Observation::Stepped { at: A1, input: &input, effects: &[], verdict, changed: true }).unwrap_err();
 }
 
 #[test]

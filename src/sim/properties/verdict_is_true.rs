@@ -1,5 +1,5 @@
-//! What `check` refuses changes nothing and gets no more than an answer, and a request that it passes is granted. The
-//! fault of MyPaxos#19, where a valid `Accept` was refused.
+//! A step that refuses its input changes nothing and sends no more than an answer, and a request that it does not
+//! refuse is granted. The fault of MyPaxos#19, where a valid `Accept` was refused.
 
 use super::{Observation, Property, Violation, require};
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
     paxos,
 };
 
-pub(super) struct CheckIsTrue;
+pub(super) struct VerdictIsTrue;
 
-const NAME: &str = "check is true";
+const NAME: &str = "verdict is true";
 
 /// What a step may do although it refused its input: it writes what it owes its disk since before, and it answers.
 fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
@@ -37,11 +37,12 @@ fn is_granted(effect: &Effect, asker: NodeId) -> bool {
     }
 }
 
-impl Property for CheckIsTrue {
+impl Property for VerdictIsTrue {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
-        let Observation::Stepped { at, input, effects, verdict } = observation else { return Ok(()) };
+        let Observation::Stepped { at, input, effects, verdict, changed } = observation else { return Ok(()) };
         match (verdict, input) {
             (Err(refusal), _) => {
+                require(NAME, !changed, || format!("{at} refuses {input:?}: {refusal}. And yet it changes"))?;
                 let wrong = effects.iter().find(|effect| !is_allowed(effect, input, *refusal));
                 require(NAME, wrong.is_none(), || format!("{at} refuses {input:?}: {refusal}. And yet: {wrong:?}"))
             }
