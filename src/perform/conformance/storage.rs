@@ -249,7 +249,7 @@ impl<U: StorageUnderTest> Bench<'_, U> {
         let txs = [1, 2, 3].map(|seq| TxId { origin: NodeId(9), seq });
         for tx in txs {
             let transaction = Transaction::new(tx, nodes, *b"life").map_err(|error| failed(&error))?;
-            others[0].0.push(Input::Begin(transaction));
+            others[0].0.push(Input::Begin(transaction)).map_err(|refusal| failed(&refusal))?;
         }
         for turn in 0..1_000 {
             for (driver, handlers) in &mut others {
@@ -302,7 +302,8 @@ fn turn_of(driver: &mut Driver, network: &Network, turn: u64) {
     while let Some((from, messages)) = network.receive(driver.node().config().id) {
         driver.receive(from, messages);
     }
-    driver.push(Input::Tick(Time(turn * 100)));
+    // Turns do not go back.
+    let _ = driver.push(Input::Tick(Time(turn * 100)));
 }
 
 /// A resource that can always commit.
