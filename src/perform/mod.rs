@@ -30,7 +30,7 @@
 //! }
 //!
 //! let tx = TxId { origin: NodeId(9), seq: 1 };
-//! members[0].1.push(Input::Begin(Transaction::new(tx, [NodeId(2), NodeId(3)], b"from 2 to 3")?));
+//! members[0].1.push(Input::Begin(Transaction::new(tx, [NodeId(2), NodeId(3)], b"from 2 to 3")?))?;
 //! while members.iter().any(|(_, driver, _)| !driver.is_idle()) || network.in_flight() > 0 {
 //!     for (node, driver, handlers) in &mut members {
 //!         while let Some((from, messages)) = network.receive(*node) {

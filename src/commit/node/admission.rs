@@ -51,6 +51,13 @@ impl Node {
         }
     }
 
+    /// Why a new transaction with the participants and the content of `transaction` could not begin here.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn check_new(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        self.check_begin(transaction)?;
+        check_room(&self.config, self.open.len(), transaction, Work::New)
+    }
+
     pub(super) fn check_begin(&self, transaction: &Transaction) -> Result<(), Refusal> {
         if self.config.cluster.is_manager(self.config.id) || transaction.has(self.config.id) {
             Ok(())

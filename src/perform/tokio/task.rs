@@ -190,8 +190,9 @@ where
 
     fn begin(&mut self, participants: &[NodeId], meta: Vec<u8>) -> Result<TxId, Error> {
         let origin = self.node.config().id;
-        // What makes no transaction costs no number.
+        // A number that is refused would be lost: so it is looked at first under the last one of all, which is never given.
         let nameless = Transaction::new(TxId { origin, seq: u64::MAX }, participants, meta)?;
+        self.node.check_new(&nameless)?;
         let tx = self.node.allocate().ok_or(Error::NumbersUsedUp)?;
         self.begin_as(Transaction::new(tx, participants, nameless.meta())?)?;
         Ok(tx)

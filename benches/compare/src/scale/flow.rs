@@ -112,7 +112,7 @@ impl Cast {
     }
 
     fn step(&mut self, at: NodeId, input: Input) {
-        self.nodes[at.0 as usize].step_into(input, &mut self.effects);
+        let _ = self.nodes[at.0 as usize].step_into(input, &mut self.effects);
         let mut effects = std::mem::take(&mut self.effects);
         let mut answers = Vec::new();
         for effect in effects.drain(..) {

@@ -118,12 +118,12 @@ fn measure_once(count: usize) -> At {
 
 impl Acceptor {
     fn vote(&mut self, number: usize, from: NodeId) {
-        self.node.step_into(vote(number as u64, from), &mut self.effects);
+        let _ = self.node.step_into(vote(number as u64, from), &mut self.effects);
         self.effects.clear();
     }
 
     fn tick(&mut self, now: u64) {
-        self.node.step_into(Input::Tick(Time(now)), &mut self.effects);
+        let _ = self.node.step_into(Input::Tick(Time(now)), &mut self.effects);
         self.effects.clear();
     }
 
@@ -150,7 +150,7 @@ impl Acceptor {
                 let next = votes.as_slice();
                 self.node.look_ahead(&next[..ahead.min(next.len())]);
                 for message in votes.by_ref().take(ahead.max(1)) {
-                    self.node.step_into(Input::Receive { from, message }, &mut self.effects);
+                    let _ = self.node.step_into(Input::Receive { from, message }, &mut self.effects);
                     self.effects.clear();
                 }
             }

@@ -62,7 +62,7 @@ impl Synod {
     #[inline]
     fn step(&mut self, at: NodeId, input: Input) {
         let start = self.effects.len();
-        self.nodes[at.0 as usize].step_into(input, &mut self.effects);
+        let _ = self.nodes[at.0 as usize].step_into(input, &mut self.effects);
         let end = self.effects.len();
         if end > start {
             self.steps.push((at, end));

@@ -59,7 +59,7 @@ impl Synod {
         decree.proposer = Proposer::new(self.config.clone());
         decree.acceptors.iter_mut().for_each(|acceptor| *acceptor = Acceptor::new(self.config.owner));
         decree.chosen = None;
-        decree.proposer.step_into(Input::Propose(value(self.number)), &mut decree.asked);
+        let _ = decree.proposer.step_into(Input::Propose(value(self.number)), &mut decree.asked);
     }
 
     /// Carries out what the proposer of a decree asks for. Returns whether it asks for more.
@@ -73,12 +73,13 @@ impl Synod {
                 Effect::Decide(value) => *chosen = Some(value),
                 Effect::Send { to, message } => {
                     let input = Input::Receive { from: PROPOSER, message };
-                    acceptors[to.0 as usize].step_into(input, &mut self.answers);
+                    let _ = acceptors[to.0 as usize].step_into(input, &mut self.answers);
                     messages += 1;
                     for answer in self.answers.drain(..) {
                         if let Effect::Send { message, .. } = answer {
                             messages += 1;
-                            proposer.step_into(Input::Receive { from: to, message }, asked);
+                            // What comes after the decision is refused.
+                            let _ = proposer.step_into(Input::Receive { from: to, message }, asked);
                         }
                     }
                 }
