@@ -160,8 +160,7 @@ impl Seat<'_> {
             }
             // One that is over, or for which there is no room, is refused; the client will see.
             place.to_begin.lock().unwrap().drain(..).for_each(|tx| driver.push(Input::Begin(tx)).unwrap_or_default());
-            // Time does not go back.
-            let _ = driver.push(Input::Tick(Time(now())));
+            driver.push(Input::Tick(Time(now()))).expect("time does not go back");
             if place.killed.load(Relaxed) {
                 assert_eq!(driver.node().metrics().violations(), 0, "{:?}", driver.node().metrics());
                 return Ok(());

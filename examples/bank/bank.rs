@@ -145,8 +145,7 @@ impl Bank {
             };
             let (driver, site) = &mut **node;
             if driver.node().deadline().is_some_and(|deadline| deadline <= time) {
-                // Time does not go back.
-                let _ = driver.push(Input::Tick(time));
+                driver.push(Input::Tick(time)).expect("time does not go back");
             }
             for (from, messages) in station.inbox.drain(..) {
                 driver.receive(from, messages);
