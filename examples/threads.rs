@@ -159,8 +159,8 @@ impl Seat<'_> {
                 place.socket.set_nonblocking(true)?;
             }
             // One that is over, or for which there is no room, is refused; the client will see.
-            place.to_begin.lock().unwrap().drain(..).for_each(|tx| driver.offer(Input::Begin(tx)).unwrap_or_default());
-            driver.push(Input::Tick(Time(now())));
+            place.to_begin.lock().unwrap().drain(..).for_each(|tx| driver.push(Input::Begin(tx)).unwrap_or_default());
+            driver.push(Input::Tick(Time(now()))).expect("time does not go back");
             if place.killed.load(Relaxed) {
                 assert_eq!(driver.node().metrics().violations(), 0, "{:?}", driver.node().metrics());
                 return Ok(());

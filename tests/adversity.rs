@@ -8,7 +8,7 @@ use synod::{
     paxos,
 };
 
-use support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, say, transaction, tx};
+use support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, judge, say, transaction, tx};
 
 #[test]
 fn nodes_that_are_full_do_not_keep_each_others_transactions_from_ending() {
@@ -125,7 +125,7 @@ fn a_rejection_by_an_unreachable_round_neither_moves_nor_uses_up_the_rounds_of_a
     let parts = RMS.map(|rm| Part { rm, message: paxos::Message::Reject { ballot, promised } }).into();
     let before = node.snapshot();
     let input = say::from(ACCEPTORS[0], Message::Paxos { transaction: transaction(1), parts });
-    assert_eq!(node.check(&input), Err(Refusal::FarBallot));
+    assert_eq!(judge(&node, &input), Err(Refusal::FarBallot));
     assert_eq!(node.step(input), []);
     assert_eq!(node.snapshot(), before);
     let effects = node.step(say::from(RMS[0], Message::Inquire { transaction: transaction(2) }));

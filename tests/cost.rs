@@ -134,7 +134,7 @@ impl Run {
 
     fn step(&mut self, at: NodeId, input: Input) {
         let process = self.processes.get_mut(&at).unwrap();
-        process.outbox.step(&mut process.node, input);
+        process.outbox.step(&mut process.node, input).unwrap();
         let Some(pending) = process.outbox.take() else { return };
         for record in pending.records() {
             self.cost.writes += 1;

@@ -203,9 +203,9 @@ fn one_write_is_under_way_at_a_time_so_that_none_can_be_acknowledged_out_of_orde
     let mut acceptor = node(ACCEPTORS[0]);
     let mut outbox = Outbox::new();
     let abort = |number| say::from(RMS[0], say::vote(&transaction(number), Vote::Aborted, TMS[0]));
-    outbox.step(&mut acceptor, abort(1));
+    outbox.step(&mut acceptor, abort(1)).unwrap();
     let first = outbox.take().unwrap();
-    outbox.step(&mut acceptor, abort(2));
+    outbox.step(&mut acceptor, abort(2)).unwrap();
     assert!(outbox.take().is_none(), "the first write is not durable yet");
     assert!(outbox.take_free().is_none());
     let bundle =
@@ -213,9 +213,9 @@ fn one_write_is_under_way_at_a_time_so_that_none_can_be_acknowledged_out_of_orde
     assert_eq!(first.persisted().packets(), [bundle(1)]);
     assert_eq!(outbox.take().unwrap().persisted().packets(), [bundle(2)]);
 
-    outbox.step(&mut acceptor, abort(3));
+    outbox.step(&mut acceptor, abort(3)).unwrap();
     outbox.take().unwrap().failed();
-    outbox.step(&mut acceptor, abort(4));
+    outbox.step(&mut acceptor, abort(4)).unwrap();
     assert!(outbox.is_fenced() && outbox.take().is_none());
 }
 
@@ -286,8 +286,9 @@ fn whatever_comes_after_the_end_is_told_so_and_revives_nothing() {
             let mut node = group.node(to).clone();
             let before = catalogue::memory(&node);
             let input = say::from(from, message);
-            assert_eq!(node.check(&input), Err(Refusal::Retired), "{to}: {input:?}");
-            assert_eq!(node.step(input), [Effect::Send { to: from, message: say::retired(tx(1)) }]);
+            let mut effects = Vec::new();
+            assert_eq!(node.step_into(input.clone(), &mut effects), Err(Refusal::Retired), "{to}: {input:?}");
+            assert_eq!(effects, [Effect::Send { to: from, message: say::retired(tx(1)) }]);
             assert_eq!(catalogue::memory(&node), before);
             assert_eq!(node.status(tx(1)), Status::Retired);
         }
@@ -414,9 +415,8 @@ fn no_input_whatever_makes_a_node_panic_in_any_state_and_what_is_refused_changes
         let memory = catalogue::memory(&node);
         // Every third input, others for the next node: neighbours are much alike.
         for input in inputs.iter().skip(place % 3).step_by(3) {
-            let verdict = node.check(input);
-            let mut after = node.clone();
-            let effects = after.step(input.clone());
+            let (mut after, mut effects) = (node.clone(), Vec::new());
+            let verdict = after.step_into(input.clone(), &mut effects);
             let Err(refusal) = verdict else { continue };
             assert_eq!(after.metrics().refused(refusal), node.metrics().refused(refusal) + 1, "{input:?}");
             assert_eq!(catalogue::memory(&after), memory, "{refusal:?}: {input:?}");

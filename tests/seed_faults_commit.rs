@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, node, say, transaction, tx};
+use support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, judge, node, say, transaction, tx};
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     codec::{DecodeError, decode_frame, encode_frame},
@@ -85,7 +85,7 @@ fn a_transaction_of_nobody_does_not_exist_and_no_votes_settle_nothing() {
     let mut tm = manager();
     let empty = Message::Paxos { transaction: transaction(1), parts: Vec::new() };
     for acceptor in ACCEPTORS {
-        assert_eq!(tm.check(&say::from(acceptor, empty.clone())), Err(Refusal::MalformedBundle));
+        assert_eq!(judge(&tm, &say::from(acceptor, empty.clone())), Err(Refusal::MalformedBundle));
         assert_eq!(tm.step(say::from(acceptor, empty.clone())), []);
     }
 }
@@ -119,7 +119,7 @@ fn nothing_that_comes_after_a_commit_aborts_it() {
     assert_eq!(effects, [Effect::Decide(Decision::Commit(tx(1)))]);
     for _ in 0..2 {
         let abort = say::from(TMS[1], say::outcome(&transaction(1), Outcome::Aborted));
-        assert_eq!(rm.check(&abort), Err(Refusal::ContradictoryOutcome));
+        assert_eq!(judge(&rm, &abort), Err(Refusal::ContradictoryOutcome));
         assert_eq!(rm.step(abort), []);
         rm.step(Input::Finished(tx(1)));
     }
@@ -132,7 +132,7 @@ fn nobody_votes_but_participants_and_each_for_itself() {
     let two = Transaction::new(tx(1), &RMS[..2], []).unwrap();
     for unknown in [RMS[2], STRANGER, TMS[0], ACCEPTORS[1]] {
         let input = say::from(unknown, say::vote(&two, Prepared, TMS[0]));
-        assert_eq!(acceptor.check(&input), Err(Refusal::NotAParticipant));
+        assert_eq!(judge(&acceptor, &input), Err(Refusal::NotAParticipant));
         assert_eq!(acceptor.step(input), []);
     }
     assert_eq!(acceptor.open_transactions(), []);
@@ -150,11 +150,11 @@ fn nobody_accepts_but_acceptors() {
     tm.step(say::from(ACCEPTORS[0], say::bundle(&transaction(1), &RMS, Prepared)));
     for unknown in [RMS[0], RMS[1], TMS[1], STRANGER] {
         let input = say::from(unknown, say::bundle(&transaction(1), &RMS, Prepared));
-        assert_eq!(tm.check(&input), Err(Refusal::NotAnAcceptor));
+        assert_eq!(judge(&tm, &input), Err(Refusal::NotAnAcceptor));
         assert_eq!(tm.step(input), []);
     }
     let unheard = say::from(ACCEPTORS[1], say::bundle(&transaction(1), &[RMS[0], STRANGER], Prepared));
-    assert_eq!(tm.check(&unheard), Err(Refusal::MalformedBundle));
+    assert_eq!(judge(&tm, &unheard), Err(Refusal::MalformedBundle));
     assert_eq!(tm.step(unheard), []);
 }
 

@@ -105,7 +105,8 @@ impl Bank {
             if let State::Up(node) = &mut station.state {
                 let (driver, _) = &mut **node;
                 for tx in driver.node().open_transactions() {
-                    driver.push(Input::Inquire(tx));
+                    // It is open: there is nothing to refuse.
+                    let _ = driver.push(Input::Inquire(tx));
                 }
             }
         }
@@ -117,7 +118,7 @@ impl Bank {
             let tx = transaction.id();
             let place = self.place(self.cast.node(name));
             let State::Up(node) = &mut self.nodes[place].state else { continue };
-            match node.0.offer(Input::Begin(transaction.clone())) {
+            match node.0.push(Input::Begin(transaction.clone())) {
                 // Whoever is too busy will be asked again.
                 Ok(()) | Err(Refusal::TooManyOpen) => {}
                 Err(Refusal::Retired) => {
@@ -144,7 +145,7 @@ impl Bank {
             };
             let (driver, site) = &mut **node;
             if driver.node().deadline().is_some_and(|deadline| deadline <= time) {
-                driver.push(Input::Tick(time));
+                driver.push(Input::Tick(time)).expect("time does not go back");
             }
             for (from, messages) in station.inbox.drain(..) {
                 driver.receive(from, messages);

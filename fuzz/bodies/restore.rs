@@ -61,10 +61,10 @@ pub(crate) fn run(bytes: &[u8]) {
     write_all(&mut disk, &tidied);
     for (tx, input) in inputs.into_iter().take(INPUTS) {
         let input = relate(input, about(tx));
-        let verdict = node.check(&input);
-        assert_eq!(verdict, twin.check(&input));
-        let effects = node.step(input.clone());
-        assert_eq!(effects, twin.step(input), "the same state and input give the same effects");
+        let (mut effects, mut twins) = (Vec::new(), Vec::new());
+        let verdict = node.step_into(input.clone(), &mut effects);
+        assert_eq!(verdict, twin.step_into(input, &mut twins));
+        assert_eq!(effects, twins, "the same state and input give the same effects");
         write_all(&mut disk, &effects);
         let restored = Node::restore(config.clone(), disk.values().cloned()).expect("its disk restores it");
         assert_eq!(restored.snapshot(), node.snapshot(), "what is durable is all that it must not forget");

@@ -83,8 +83,8 @@ proptest! {
         let mut acceptor = Acceptor::new(shared(), transaction(1));
         let mut durable = acceptor.record();
         for input in inputs {
-            let (before, verdict) = (format!("{acceptor:?}"), acceptor.check(&input));
-            let effects = acceptor.step(input.clone());
+            let (before, mut effects) = (format!("{acceptor:?}"), Vec::new());
+            let verdict = acceptor.step_into(input.clone(), &mut effects);
             for effect in &effects {
                 if let Effect::Persist(Record::Acceptor(record)) = effect {
                     durable = record.clone();

@@ -11,7 +11,9 @@ use synod::{
 
 use super::{
     addressees, decisions, prepared,
-    support::{ACCEPTORS, Group, RMS, TIMEOUTS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx},
+    support::{
+        ACCEPTORS, Group, RMS, TIMEOUTS, TMS, cluster, cluster_of, config, judge, node, refuse, say, transaction, tx,
+    },
 };
 
 use Outcome::{Aborted, Committed};
@@ -276,7 +278,7 @@ fn a_vote_that_comes_again_before_it_is_accepted_is_no_second_value() {
     let mut acceptor = node(ACCEPTORS[0]);
     let vote = |manager| say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, manager));
     acceptor.step(vote(TMS[0]));
-    assert_eq!(acceptor.check(&vote(TMS[1])), Ok(()));
+    assert_eq!(judge(&acceptor, &vote(TMS[1])), Ok(()));
     assert_eq!(acceptor.step(vote(TMS[1])), []);
     assert_eq!(acceptor.metrics().refusals().count(), 0);
     // The answer goes where the latest vote says.

@@ -91,7 +91,7 @@ fn step_into_appends_what_step_returns() {
     for (at, inputs) in record(&cluster()) {
         let (mut node, mut effects) = Node::create(config(&cluster(), at));
         for input in &inputs {
-            node.step_into(input.clone(), &mut effects);
+            let _ = node.step_into(input.clone(), &mut effects);
         }
         assert_eq!(effects, replay(&cluster(), at, &inputs).concat());
     }

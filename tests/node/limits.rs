@@ -8,7 +8,7 @@ use synod::{
     paxos::Message::Prepare,
 };
 
-use super::support::{ACCEPTORS, RMS, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx};
+use super::support::{ACCEPTORS, RMS, TMS, cluster, cluster_of, config, judge, node, refuse, say, transaction, tx};
 
 fn with_limits(cluster: Cluster, open: usize, participants: usize, meta: usize) -> Cluster {
     cluster.with_limits(Limits { open, participants, meta }).unwrap()
@@ -51,7 +51,7 @@ fn over_the_limit_what_ends_old_work_is_taken_until_there_is_sixty_four_times_as
     for kind in 0..4 {
         let mut node = busy();
         for seq in 3..=128 {
-            assert_eq!(node.check(&say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
+            assert_eq!(judge(&node, &say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
             node.step(say::from(RMS[1], ends(seq)[kind].clone()));
         }
         assert_eq!(node.metrics().open, 128);
@@ -63,7 +63,7 @@ fn over_the_limit_what_ends_old_work_is_taken_until_there_is_sixty_four_times_as
         for seq in 1..=127 {
             node.step(say::from(RMS[1], say::retired(tx(seq))));
         }
-        assert_eq!(node.check(&Input::Begin(transaction(129))), Ok(()));
+        assert_eq!(judge(&node, &Input::Begin(transaction(129))), Ok(()));
     }
 }
 
@@ -79,10 +79,10 @@ fn a_transaction_that_is_too_large_is_not_taken_on() {
         refuse(&mut node, say::from(RMS[1], say::prepare(&transaction)), refusal);
         // It may have been taken on before the limits were lowered, and must come to its end.
         for message in [say::inquire(&transaction), say::outcome(&transaction, Outcome::Aborted)] {
-            assert_eq!(node.check(&say::from(RMS[1], message)), Ok(()));
+            assert_eq!(judge(&node, &say::from(RMS[1], message)), Ok(()));
         }
     }
-    assert_eq!(node.check(&Input::Begin(just)), Ok(()));
+    assert_eq!(judge(&node, &Input::Begin(just)), Ok(()));
 }
 
 #[test]

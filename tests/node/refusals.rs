@@ -13,7 +13,7 @@ use synod::{
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, transaction, tx},
+    support::{ACCEPTORS, RMS, STRANGER, TMS, cluster, cluster_of, config, judge, node, refuse, say, transaction, tx},
 };
 
 /// A node that limits allow one transaction of two participants and four bytes.
@@ -211,7 +211,7 @@ fn the_farthest_round_that_a_rejection_may_name_is_gone_beyond() {
     let (mut tm, mine) = recovering();
     let promised = Ballot::new(mine.round + (1 << 32), TMS[1]);
     let reject = say::from(ACCEPTORS[0], say::paxos(&transaction(1), &RMS, Reject { ballot: mine, promised }));
-    assert_eq!(tm.check(&reject), Ok(()));
+    assert_eq!(judge(&tm, &reject), Ok(()));
     tm.step(reject);
     let next = Ballot::new(promised.round + 1, TMS[0]);
     let prepare = say::paxos(&transaction(1), &RMS, Prepare { ballot: next });
@@ -264,19 +264,19 @@ fn roles_that_are_driven_alone_refuse_in_the_same_way() {
     let two = Transaction::new(tx(1), &RMS[..2], []).unwrap();
     assert_eq!(ResourceManager::new(cluster(), RMS[2], two.clone()).map(|_| ()), Err(Refusal::NotAParticipant));
     let mut rm = ResourceManager::new(cluster(), RMS[0], two.clone()).unwrap();
-    assert_eq!(rm.check(&ResourceManagerInput::Finished), Err(Refusal::NoOutcome));
+    assert_eq!(judge(&rm, &ResourceManagerInput::Finished), Err(Refusal::NoOutcome));
     assert_eq!(rm.step(ResourceManagerInput::Finished), []);
 
     let mut tm = TransactionManager::new(cluster(), TMS[0], two.clone());
     let recover = |round| TransactionManagerInput::Recover { round };
-    assert_eq!(tm.check(&recover(0)), Err(Refusal::StaleBallot), "round 0 is not its own");
+    assert_eq!(judge(&tm, &recover(0)), Err(Refusal::StaleBallot), "round 0 is not its own");
     tm.step(recover(4));
     for round in [0, 4] {
-        assert_eq!(tm.check(&recover(round)), Err(Refusal::StaleBallot));
+        assert_eq!(judge(&tm, &recover(round)), Err(Refusal::StaleBallot));
         assert_eq!(tm.step(recover(round)), []);
     }
     let finished = say::finished(&two, Outcome::Aborted);
     tm.step(TransactionManagerInput::Receive { from: RMS[0], message: finished });
-    assert_eq!(tm.check(&recover(5)), Err(Refusal::AlreadyDecided));
+    assert_eq!(judge(&tm, &recover(5)), Err(Refusal::AlreadyDecided));
     assert_eq!(tm.step(recover(5)), []);
 }

@@ -11,7 +11,7 @@ use synod::{
     paxos::Message::{Accept, Prepare},
 };
 
-use super::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, say, transaction, tx};
+use super::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, judge, say, transaction, tx};
 
 /// The roles of a transaction, and what is on its way between them.
 struct Roles {
@@ -143,9 +143,9 @@ fn a_transaction_manager_asks_for_a_round_and_recovers_at_the_one_that_it_is_giv
     assert_eq!(late.wants_round(), Some(7));
 }
 
-/// Of every role and every message: what `check` refuses changes nothing, and is answered with a rejection at most.
+/// Of every role and every message: what a step refuses changes nothing, and is answered with a rejection at most.
 #[test]
-fn what_check_refuses_a_role_does_not_take() {
+fn what_a_role_refuses_it_does_not_take() {
     let mut roles = Roles::new(&cluster());
     roles.tm(TransactionManagerInput::Recover { round: 2 });
     let abort = say::paxos(&transaction(1), &RMS[..1], Accept { ballot: Ballot::new(2, TMS[0]), value: Vote::Aborted });
@@ -160,13 +160,16 @@ fn what_check_refuses_a_role_does_not_take() {
     for input in inputs {
         let Input::Receive { from, message } = input else { continue };
         let (mut at, input) = (acceptor.clone(), AcceptorInput::Receive { from, message: message.clone() });
-        let (verdict, effects) = (acceptor.check(&input), at.step(input));
+        let mut effects = Vec::new();
+        let verdict = at.step_into(input, &mut effects);
         unless_refused(verdict, &effects, &format!("{acceptor:?}"), &format!("{at:?}"));
         let (mut at, input) = (rm.clone(), ResourceManagerInput::Receive { from, message: message.clone() });
-        let (verdict, effects) = (rm.check(&input), at.step(input));
+        let mut effects = Vec::new();
+        let verdict = at.step_into(input, &mut effects);
         unless_refused(verdict, &effects, &format!("{rm:?}"), &format!("{at:?}"));
         let (mut at, input) = (tm.clone(), TransactionManagerInput::Receive { from, message });
-        let (verdict, effects) = (tm.check(&input), at.step(input));
+        let mut effects = Vec::new();
+        let verdict = at.step_into(input, &mut effects);
         unless_refused(verdict, &effects, &format!("{tm:?}"), &format!("{at:?}"));
     }
 }
@@ -214,7 +217,7 @@ fn an_acceptor_says_why_it_refuses_and_takes_nothing_of_another_transaction() {
         (TMS[0], Message::Begin { transaction: transaction(1) }, Err(Refusal::NotForThisRole)),
     ] {
         let input = AcceptorInput::Receive { from, message };
-        assert_eq!(acceptor.check(&input), verdict, "{input:?}");
+        assert_eq!(judge(&acceptor, &input), verdict, "{input:?}");
         let mut at = acceptor.clone();
         let effects = at.step(input);
         assert_eq!(verdict.is_ok(), format!("{at:?}") != format!("{acceptor:?}"), "{effects:?}");
@@ -254,7 +257,7 @@ fn a_resource_manager_says_why_it_refuses() {
         (&leader, TMS[0], say::inquire(&transaction(1)), Err(Refusal::NotForThisRole)),
     ] {
         let input = ResourceManagerInput::Receive { from, message };
-        assert_eq!(rm.check(&input), verdict, "{input:?}");
+        assert_eq!(judge(rm, &input), verdict, "{input:?}");
     }
     // One that has finished says that, and no vote, to whoever asks for a vote.
     committed.step(ResourceManagerInput::Finished);
@@ -289,6 +292,6 @@ fn a_transaction_manager_says_why_it_refuses() {
         (&new, TMS[1], say::prepare(&transaction(1)), Err(Refusal::NotForThisRole)),
     ] {
         let input = TransactionManagerInput::Receive { from, message };
-        assert_eq!(tm.check(&input), verdict, "{input:?}");
+        assert_eq!(judge(tm, &input), verdict, "{input:?}");
     }
 }

@@ -9,7 +9,9 @@ use synod::{
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, transaction, tx},
+    support::{
+        ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, judge, node, refuse, say, transaction, tx,
+    },
 };
 
 #[test]
@@ -46,7 +48,7 @@ fn time_never_goes_back_and_may_stand_still_or_leap() {
     let mut rm = prepared(RMS[0]);
     rm.step(Input::Tick(Time(100)));
     refuse(&mut rm, Input::Tick(Time(99)), Refusal::TimeWentBack);
-    assert_eq!(rm.check(&Input::Tick(Time(100))), Ok(()));
+    assert_eq!(judge(&rm, &Input::Tick(Time(100))), Ok(()));
     assert_eq!(rm.step(Input::Tick(Time(100))), []);
     assert!(!rm.step(Input::Tick(Time(u64::MAX))).is_empty());
     // At the end of time whatever is due is due at every tick, and nothing overflows.

@@ -68,12 +68,17 @@ pub fn node(id: NodeId) -> Node {
     Node::create(config(&cluster(), id)).0
 }
 
+/// What `machine` says of `input`, when it only may look at it.
+pub fn judge<T: Machine<Input: Clone> + Clone>(machine: &T, input: &T::Input) -> Result<(), Refusal> {
+    machine.clone().step_into(input.clone(), &mut Vec::new())
+}
+
 /// Gives `node` an input that it must refuse for this reason, and no other, without any change. Returns its answer.
 pub fn refuse(node: &mut Node, input: Input, refusal: Refusal) -> Vec<commit::Effect> {
     let visible = |node: &Node| (node.snapshot(), node.open_transactions(), node.in_doubt(), node.deadline());
     let (before, memory, counters) = (visible(node), catalogue::memory(node), node.metrics());
-    assert_eq!(node.check(&input), Err(refusal), "{input:?}");
-    let effects = node.step(input.clone());
+    let mut effects = Vec::new();
+    assert_eq!(node.step_into(input.clone(), &mut effects), Err(refusal), "{input:?}");
     assert_eq!(visible(node), before, "{input:?}");
     assert_eq!(catalogue::memory(node), memory, "{input:?}");
     let answers = effects.iter().all(|effect| matches!(effect, Effect::Send { .. }));

@@ -35,7 +35,7 @@ impl Front for Member {
     type Batch = Option<Batch>;
 
     fn prepare(&mut self, inputs: Vec<Input>) {
-        inputs.into_iter().for_each(|input| self.driver.push(input));
+        inputs.into_iter().for_each(|input| self.driver.push(input).expect("a member takes what is prepared for it"));
     }
 
     fn begin(&mut self) -> Option<Batch> {
