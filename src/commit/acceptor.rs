@@ -17,7 +17,7 @@ use super::{
 use crate::{Ballot, EffectSink, Machine, NodeId, Refusal, RestoreError, paxos};
 
 /// An acceptor's part in one transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Acceptor {
     cluster: Cluster,
     transaction: Transaction,
@@ -33,7 +33,7 @@ pub struct Acceptor {
 }
 
 /// The state of one instance. At its initial ballot little is to be said of it, for the ballot is its resource manager's.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 enum Seat {
     /// Nothing has come.
     #[default]

@@ -14,7 +14,7 @@ use crate::{NodeId, Refusal, TxId};
 /// A transaction that is not over, as one node sees it.
 // What a message to an acceptor looks at lies together: where a million are open, each further place is a missed cache.
 // So a process with one role has room for another that it does not play.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[repr(C)]
 pub(crate) struct Open {
     /// The transaction's own, where it is found without another look at memory.

@@ -23,13 +23,13 @@ pub(crate) trait Waits {
 }
 
 /// A machine and its timer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Playing<R> {
     machine: R,
     timer: Timer,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Timer {
     Idle,
     /// To be started at the next tick.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A resource manager's part in one transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResourceManager {
     cluster: Cluster,
     id: NodeId,

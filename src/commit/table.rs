@@ -63,3 +63,10 @@ impl Table {
         self.open.iter_mut().map(|open| &mut **open)
     }
 }
+
+/// The same transactions in the same states, in whatever order.
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.open.iter().all(|open| other.get(open.id) == Some(open))
+    }
+}

@@ -23,7 +23,7 @@ pub(crate) enum Role {
 }
 
 /// What is waited for, by transaction and role. A timer that was armed between two ticks starts at the next one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub(crate) struct Timers {
     /// By the moment at which they end. None is all cancelled.
     started: BTreeMap<Time, Batch>,
@@ -35,7 +35,7 @@ pub(crate) struct Timers {
 }
 
 /// Timers that end at one moment. One that was cancelled and started again is there twice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Batch {
     timers: Vec<(TxId, Role)>,
     cancelled: usize,

@@ -27,7 +27,7 @@ use crate::{
 const FARTHEST_ROUND: u64 = 1 << 32;
 
 /// A transaction manager's part in one transaction. All of its state is volatile.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TransactionManager {
     cluster: Cluster,
     id: NodeId,
@@ -50,7 +50,7 @@ pub struct TransactionManager {
     repetitions: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Instance {
     rm: NodeId,
     lesson: Lesson<Vote>,

@@ -13,7 +13,7 @@ use crate::{NodeId, Refusal, TxId};
 const RANGES_AT_ONCE: usize = 64;
 
 /// When unacknowledged ranges are sent again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub(super) struct Announcement {
     repetitions: u32,
     pub(super) due: Option<Time>,

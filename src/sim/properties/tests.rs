@@ -2,10 +2,10 @@
 
 use super::{Observation, Property, Violation};
 use crate::{
-    Ballot, NodeId, Quorums, Refusal, TxId,
+    Ballot, Machine, NodeId, Quorums, Refusal, TxId,
     commit::{
-        AcceptorRecord, Decision, Effect, Input, Key, Message, Outcome, Part, Record, ResourceManagerRecord, Time,
-        Transaction, TxRange, Vote,
+        AcceptorRecord, Cluster, ClusterId, Config, Decision, Effect, Input, Key, Message, Node, Outcome, Part, Record,
+        ResourceManagerRecord, Time, Transaction, TxRange, Vote,
     },
     paxos,
 };
@@ -401,4 +401,22 @@ fn a_record_that_is_left_on_a_disk_is_seen() {
     watch.writes(R1, Record::Erased(Key::ResourceManager(TX))).unwrap();
     watch.writes(R1, Record::Retired(TxRange::only(TX))).unwrap();
     watch.0.finish().unwrap();
+}
+
+/// What [`Observation::Stepped`] says of a refused step rests on this.
+#[test]
+fn a_node_knows_the_same_as_before_until_it_takes_something() {
+    let acceptors = Quorums::majority([A1, A2, A3]).unwrap();
+    let cluster = Cluster::new(ClusterId::default(), acceptors, [M1, M2]).unwrap();
+    let prepare = paxos::Message::Prepare { ballot: Ballot::new(1, M1) };
+    let vote = |from, manager| receive(from, Message::Vote { transaction: transaction(), vote: PREPARED, manager });
+    let (mut node, _) = Node::create(Config::new(cluster, A1, 0));
+    // Votes are gathered in memory, and the second one changes no more than whom to tell.
+    for input in [vote(R1, M1), vote(R1, M2), Input::Tick(Time(7)), receive(M1, say(prepare)), Input::Tick(Time(8))] {
+        let before = node.clone();
+        node.step_into(vote(M1, M1), &mut Vec::new()).unwrap_err();
+        assert!(node.knows_the_same_as(&before), "a refusal is counted, and no more");
+        node.step_into(input.clone(), &mut Vec::new()).unwrap();
+        assert!(!node.knows_the_same_as(&before), "{input:?}");
+    }
 }
