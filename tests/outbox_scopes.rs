@@ -112,6 +112,8 @@ struct Waiting {
     on: BTreeSet<u32>,
     /// Whether it went along with the batch that is out.
     is_out: bool,
+    /// Whether it waits for that batch whatever is in it: without a scope, an effect waits for everything before it.
+    waits_for_out: bool,
 }
 
 /// The contract restated: every effect with the set of records that it rests on.
@@ -146,16 +148,20 @@ impl Contract {
         })
     }
 
-    fn wait(&mut self, number: u32, to: Option<u64>, mut on: BTreeSet<u32>) {
+    fn wait(&mut self, number: u32, to: Option<u64>, mut on: BTreeSet<u32>, after: Scope) {
         on.extend(self.barrier);
+        let waits_for_out = after == Scope::EVERYTHING && self.is_out;
+        if after == Scope::EVERYTHING {
+            on.extend(self.records.iter().map(|record| record.0));
+        }
         if !self.fenced {
-            self.waiting.push(Waiting { number, to, on, is_out: false });
+            self.waiting.push(Waiting { number, to, on, is_out: false, waits_for_out });
         }
     }
 
     /// Whether an effect may leave: its records are durable, and all that were written before them.
     fn is_free(&self, waiting: &Waiting) -> bool {
-        !waiting.is_out && waiting.on.is_subset(&self.durable)
+        !waiting.is_out && !waiting.waits_for_out && waiting.on.is_subset(&self.durable)
     }
 
     /// What leaves now, of those that `leaves` chooses.
@@ -215,21 +221,17 @@ proptest! {
                 Event::Send(to, on) => {
                     let (number, (on, after)) = (contract.number(), contract.choose(on));
                     outbox.send(NodeId(to), number, after);
-                    // Of everything: all that was persisted so far.
-                    let on = if after == Scope::EVERYTHING { contract.records.iter().map(|record| record.0).collect() } else { on };
-                    contract.wait(number, Some(to), on);
+                    contract.wait(number, Some(to), on, after);
                 }
                 Event::Decide(on) => {
                     let (number, (on, after)) = (contract.number(), contract.choose(on));
                     outbox.decide(number, after);
-                    let on = if after == Scope::EVERYTHING { contract.records.iter().map(|record| record.0).collect() } else { on };
-                    contract.wait(number, None, on);
+                    contract.wait(number, None, on, after);
                 }
                 Event::PushSend(to) => {
                     let number = contract.number();
                     outbox.push(Effect::Send { to: NodeId(to), message: number });
-                    let on = contract.records.iter().map(|record| record.0).collect();
-                    contract.wait(number, Some(to), on);
+                    contract.wait(number, Some(to), BTreeSet::new(), Scope::EVERYTHING);
                 }
                 Event::Take => {
                     let due = !contract.fenced && !contract.is_out
@@ -254,6 +256,7 @@ proptest! {
                 Event::Persisted => if let Some(pending) = pending.take() {
                     contract.durable.extend(contract.records[..contract.taken].iter().map(|record| record.0));
                     contract.is_out = false;
+                    contract.waiting.iter_mut().for_each(|waiting| waiting.waits_for_out = false);
                     let expected = contract.release(|_, waiting| waiting.is_out);
                     same(&expected, Some(pending.persisted()))?;
                 }
