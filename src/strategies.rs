@@ -196,10 +196,7 @@ pub fn known_transaction(cluster: &Cluster) -> BoxedStrategy<Transaction> {
         let id = TxId { origin, seq };
         Transaction::new(id, participants, known_meta(id)).ok()
     };
-    let name = prop_oneof![
-        (select(cluster.managers().to_vec()), 0..4u64),
-        (Just(client), 0..6u64),
-    ];
+    let name = prop_oneof![(select(cluster.managers().to_vec()), 0..4u64), (Just(client), 0..6u64)];
     name.prop_filter_map("a transaction", named).boxed()
 }
 
@@ -263,7 +260,8 @@ pub fn what() -> BoxedStrategy<What> {
         (ballot(), promises).prop_map(|(ballot, promises)| What::Phase1b { ballot, promises }),
         (ballot(), votes()).prop_map(|(ballot, votes)| What::Phase2a { ballot, votes }),
         (votes(), acceptances()).prop_map(|(votes, higher)| What::Phase2b { votes, higher }),
-        (ballot(), vec(obstacle, 0..4)).prop_map(|(ballot, promised)| What::Reject { ballot, promised: promised.into() }),
+        (ballot(), vec(obstacle, 0..4))
+            .prop_map(|(ballot, promised)| What::Reject { ballot, promised: promised.into() }),
         Just(What::Inquire),
         outcome().prop_map(What::Outcome),
         outcome().prop_map(What::Finished),
@@ -288,8 +286,9 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
     let name = known.clone().prop_map(|transaction| transaction.id());
     let receive = |(from, message)| Input::Receive { from, message };
     let nodes = some_of(everyone(cluster).into_iter(), 3);
-    let begin = (nodes, meta())
-        .prop_filter_map("participants", |(nodes, meta)| Some(Input::Begin { participants: Participants::new(nodes).ok()?, meta }));
+    let begin = (nodes, meta()).prop_filter_map("participants", |(nodes, meta)| {
+        Some(Input::Begin { participants: Participants::new(nodes).ok()?, meta })
+    });
     let begin_as = |transaction: Transaction| Input::BeginAs { meta: known_meta(transaction.id()), transaction };
     prop_oneof![
         2 => begin,
@@ -540,7 +539,10 @@ impl Scene {
             1 => (manager, What::Prepare { meta }),
             2 => (rm, What::Vote { vote, manager }),
             3 => (manager, What::Phase1a { ballot: own, instances: self.some().map(|(place, ..)| place).collect() }),
-            4 => (manager, What::Phase2a { ballot: own, votes: self.some().map(|(place, _, vote, _)| (place, vote)).collect() }),
+            4 => (
+                manager,
+                What::Phase2a { ballot: own, votes: self.some().map(|(place, _, vote, _)| (place, vote)).collect() },
+            ),
             5 => {
                 let instances = self.some().map(|(place, ..)| place).collect();
                 let (votes, higher) = self.told(self.some().filter(|(.., at)| *at < own));

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Fence, NodeId, Refusal, Released, TxId,
     commit::{
-        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, Status, Transaction, Vote,
-        What,
+        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, Status, Transaction,
+        Vote, What,
     },
 };
 
@@ -255,7 +255,7 @@ impl<A: Actor> World<A> {
     }
 
     /// Whether a node is up, and will be known if it stops. One whose identity is not durable yet has not come into
-    /// being; it may still be made anew.
+    /// being; it may still be created again.
     fn is_there(&self, at: NodeId) -> bool {
         self.processes.get(&at).is_some_and(|process| process.actor.is_some() && !process.disk.is_blank())
     }

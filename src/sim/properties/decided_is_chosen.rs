@@ -62,11 +62,9 @@ impl Property for DecidedIsChosen {
                 }
                 Ok(())
             }
-            Observation::Durable { at, record: Record::Acceptor(record) } => {
-                instances_of(record)
-                    .filter_map(|(instance, state)| Some((instance, state.accepted?)))
-                    .try_for_each(|(instance, (ballot, value))| self.accepted(*at, instance, ballot, value))
-            }
+            Observation::Durable { at, record: Record::Acceptor(record) } => instances_of(record)
+                .filter_map(|(instance, state)| Some((instance, state.accepted?)))
+                .try_for_each(|(instance, (ballot, value))| self.accepted(*at, instance, ballot, value)),
             Observation::Decided { at, decision } => {
                 let Some((tx, outcome)) = outcome_of(decision) else { return Ok(()) };
                 require(NAME, self.is_settled(tx, outcome), || {

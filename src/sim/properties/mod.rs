@@ -25,7 +25,8 @@ use super::Violation;
 use crate::{
     Ballot, InstanceId, NodeId, Refusal, TxId,
     commit::{
-        Acceptance, AcceptorRecord, Cluster, Decision, Effect, Input, Message, Meta, Node, Outcome, Record, Vote, Votes, What,
+        Acceptance, AcceptorRecord, Cluster, Decision, Effect, Input, Message, Meta, Node, Outcome, Record, Vote,
+        Votes, What,
     },
     paxos,
 };

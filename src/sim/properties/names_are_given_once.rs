@@ -14,7 +14,9 @@ pub(super) struct NamesAreGivenOnce {
 impl Property for NamesAreGivenOnce {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         let Observation::Decided { at, decision: Decision::Begun(tx) } = observation else { return Ok(()) };
-        require("names are given once", tx.origin == *at, || format!("{at} gives the name {tx}, which is not its own"))?;
+        require("names are given once", tx.origin == *at, || {
+            format!("{at} gives the name {tx}, which is not its own")
+        })?;
         require("names are given once", self.given.insert(*tx), || format!("{at} gives the name {tx} again"))
     }
 }

@@ -35,11 +35,9 @@ impl Property for OneValuePerBallot {
                     _ => Ok(()),
                 })
             }
-            Observation::Durable { record: Record::Acceptor(record), .. } => {
-                instances_of(record)
-                    .filter_map(|(instance, state)| Some((instance, state.accepted?)))
-                    .try_for_each(|(instance, (ballot, value))| self.value(instance, ballot, value))
-            }
+            Observation::Durable { record: Record::Acceptor(record), .. } => instances_of(record)
+                .filter_map(|(instance, state)| Some((instance, state.accepted?)))
+                .try_for_each(|(instance, (ballot, value))| self.value(instance, ballot, value)),
             _ => Ok(()),
         }
     }

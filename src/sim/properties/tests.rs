@@ -4,9 +4,9 @@ use super::{Observation, Property, Violation};
 use crate::{
     Ballot, Machine, NodeId, Quorums, Refusal, TxId,
     commit::{
-        Acceptance, AcceptorRecord, Cluster, ClusterId, Config, Decision, Effect, HigherInstance, Input, Key, Message, Meta,
-        Node, Obstacle, Outcome, Participants, Places, Promises, Record, ResourceManagerRecord, Time, Transaction, TxRange,
-        Vote, Votes, What,
+        Acceptance, AcceptorRecord, Cluster, ClusterId, Config, Decision, Effect, HigherInstance, Input, Key, Message,
+        Meta, Node, Obstacle, Outcome, Participants, Places, Promises, Record, ResourceManagerRecord, Time,
+        Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
