@@ -178,9 +178,9 @@ impl Node {
 
     /// The open transaction `tx`, or why there is none.
     #[inline]
-    fn known(&self, tx: TxId) -> Result<(u64, Handle), Refusal> {
+    fn known(&self, tx: TxId) -> Result<Handle, Refusal> {
         match self.look_up(tx) {
-            (hash, Some(handle)) => Ok((hash, handle)),
+            (_, Some(handle)) => Ok(handle),
             (_, None) if self.retired.contains(tx) => Err(Refusal::Retired),
             (_, None) => Err(Refusal::UnknownTransaction),
         }
@@ -207,7 +207,7 @@ impl Node {
             return Err(Refusal::OtherTransaction);
         }
         let audience = self.shared.admit(Some(open), transaction, from, what)?;
-        self.work(handle, hash, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
+        self.work(handle, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
     }
 
     /// A message about a transaction that is not open here.
@@ -239,7 +239,7 @@ impl Node {
         };
         self.check_room(transaction.participants(), meta, admission)?;
         let handle = self.insert(transaction.clone(), hash)?;
-        self.work(handle, hash, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
+        self.work(handle, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
     }
 
     /// Begins a transaction that gets its name here.
@@ -253,7 +253,7 @@ impl Node {
         self.decide(Decision::Begun(tx), self.sequence.scope, effects);
         let hash = self.open.hash(tx);
         let handle = self.insert(Transaction::of(tx, participants, meta), hash)?;
-        self.work(handle, hash, effects, |open, shared, effects| open.begin(shared, effects, meta))
+        self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
     /// Sees to it that `seq`, a number of this node's own, is not given again.
@@ -302,7 +302,7 @@ impl Node {
                 self.insert(transaction, hash)?
             }
         };
-        self.work(handle, hash, effects, |open, shared, effects| open.begin(shared, effects, meta))
+        self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
     fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
@@ -342,7 +342,6 @@ impl Node {
     fn work<S: Sink>(
         &mut self,
         handle: Handle,
-        hash: u64,
         effects: &mut S,
         act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
@@ -354,7 +353,7 @@ impl Node {
         if !self.shared.local.is_empty() {
             open.exchange(&mut self.shared, effects);
         }
-        if let Some(due) = open.keep_time(&self.shared, hash) {
+        if let Some(due) = open.keep_time(&self.shared) {
             self.shared.clock.set(handle.waiter(), due);
         }
         if open.fence.is_some() {
@@ -376,12 +375,9 @@ impl Node {
             let Some(waiter) = self.shared.clock.next_due() else { break };
             if waiter == NODE {
                 self.announce(effects);
-            } else if let Some(handle) = self.open.waiting(waiter)
-                && let Some(open) = self.open.at(handle)
-            {
-                let hash = self.open.hash(open.transaction.id());
+            } else if let Some(handle) = self.open.waiting(waiter) {
                 // A time-out is refused only when an invariant breaks, and that is noted there.
-                let _ = self.work(handle, hash, effects, |open, shared, effects| open.timeout(shared, effects));
+                let _ = self.work(handle, effects, |open, shared, effects| open.timeout(shared, effects));
                 if let Some(open) = self.open.at(handle) {
                     self.shared.clock.set(waiter, open.due());
                 }
@@ -410,14 +406,14 @@ impl Machine for Node {
             Input::Receive { .. } => Err(Refusal::NotForThisRole),
             Input::Begin { participants, meta } => self.begin(participants, &meta, effects),
             Input::BeginAs { transaction, meta } => self.begin_as(transaction, &meta, effects),
-            Input::Vote { tx, vote } => self.known(tx).and_then(|(hash, handle)| {
-                self.work(handle, hash, effects, |open, shared, effects| open.hear_vote(shared, effects, vote))
+            Input::Vote { tx, vote } => self.known(tx).and_then(|handle| {
+                self.work(handle, effects, |open, shared, effects| open.hear_vote(shared, effects, vote))
             }),
-            Input::Finished(tx) => self.known(tx).and_then(|(hash, handle)| {
-                self.work(handle, hash, effects, |open, shared, effects| open.finish(shared, effects))
+            Input::Finished(tx) => self.known(tx).and_then(|handle| {
+                self.work(handle, effects, |open, shared, effects| open.finish(shared, effects))
             }),
-            Input::Inquire(tx) => self.known(tx).and_then(|(hash, handle)| {
-                self.work(handle, hash, effects, |open, shared, effects| open.inquire(shared, effects))
+            Input::Inquire(tx) => self.known(tx).and_then(|handle| {
+                self.work(handle, effects, |open, shared, effects| open.inquire(shared, effects))
             }),
             Input::Tick(now) => self.tick(now, effects),
         };

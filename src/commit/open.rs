@@ -12,7 +12,7 @@ use super::{
     transaction_manager::TransactionManager,
     wait::mix,
 };
-use crate::{Fence, NodeId, Refusal, Scope, Urgency};
+use crate::{Fence, NodeId, Refusal, Scope, TxId, Urgency};
 
 /// How much the roles of one node may say to each other within a step. The longest exchange has seven turns, of a few
 /// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and that it is carried out.
@@ -317,23 +317,23 @@ impl Open {
         }
     }
 
-    /// Brings the time-outs in line with what the roles wait for now. `hash` is that of the transaction's name. Returns
-    /// when the first of them ends, if any has changed.
+    /// Brings the time-outs in line with what the roles wait for now. Returns when the first of them ends, if any has
+    /// changed.
     #[inline]
-    pub(crate) fn keep_time(&mut self, shared: &Shared, hash: u64) -> Option<Time> {
-        let keep = Timekeeper { shared, hash };
+    pub(crate) fn keep_time(&mut self, shared: &Shared) -> Option<Time> {
+        let keep = Timekeeper { shared, tx: self.transaction.id() };
         let mut changed = false;
         if let Some(acceptor) = &mut self.acceptor {
             let wait = Some(acceptor.role.wait());
-            changed |= acceptor.keep(wait, 1, &keep);
+            changed |= acceptor.keep(wait, Role::Acceptor, &keep);
         }
         if let Some(rm) = &mut self.rm {
             let wait = rm.role.wait();
-            changed |= rm.keep(wait, 2, &keep);
+            changed |= rm.keep(wait, Role::ResourceManager, &keep);
         }
         if let Some(tm) = &mut self.tm {
             let wait = tm.role.wait();
-            changed |= tm.keep(wait, 3, &keep);
+            changed |= tm.keep(wait, Role::TransactionManager, &keep);
         }
         changed.then(|| self.due())
     }
@@ -434,20 +434,35 @@ struct Roles<'a> {
 /// What a time-out is made of.
 struct Timekeeper<'a> {
     shared: &'a Shared,
-    hash: u64,
+    tx: TxId,
+}
+
+/// Whose time-out it is.
+#[derive(Clone, Copy)]
+enum Role {
+    Acceptor,
+    ResourceManager,
+    TransactionManager,
+}
+
+impl Timekeeper<'_> {
+    /// How much a wait is drawn out: it looks random, and is the same whenever and wherever it is asked for.
+    fn jitter(&self, role: Role, wait: Wait) -> u64 {
+        let words = [self.tx.origin.0, self.tx.seq, u64::from(wait.repetition()), role as u64];
+        words.into_iter().fold(self.shared.config.seed, |state, word| mix(state ^ word))
+    }
 }
 
 impl<R> Playing<R> {
     /// Starts the time-out over, if the role waits for something else now. Returns whether it does.
     #[inline]
-    fn keep(&mut self, wait: Option<Wait>, salt: u64, keep: &Timekeeper<'_>) -> bool {
+    fn keep(&mut self, wait: Option<Wait>, role: Role, keep: &Timekeeper<'_>) -> bool {
         if wait == self.wait {
             return false;
         }
         self.wait = wait;
         self.due = wait.map_or(NEVER, |wait| {
-            let jitter = mix(keep.hash ^ salt ^ (u64::from(wait.repetition()) << 2));
-            let duration = wait.duration(&keep.shared.config.cluster.timeouts(), jitter);
+            let duration = wait.duration(&keep.shared.config.cluster.timeouts(), keep.jitter(role, wait));
             Time(keep.shared.clock.now().0.saturating_add(duration))
         });
         true

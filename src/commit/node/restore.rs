@@ -53,8 +53,8 @@ impl Node {
             node.await_acknowledgements();
         }
         for tx in node.open_transactions() {
-            let (hash, Some(handle)) = node.look_up(tx) else { continue };
-            if let Some(due) = node.open.at_mut(handle).and_then(|open| open.keep_time(&node.shared, hash)) {
+            let (_, Some(handle)) = node.look_up(tx) else { continue };
+            if let Some(due) = node.open.at_mut(handle).and_then(|open| open.keep_time(&node.shared)) {
                 node.shared.clock.set(handle.waiter(), due);
             }
         }

@@ -134,7 +134,7 @@ impl Node {
         if !range.is_single() {
             return Err(Refusal::WideRange);
         }
-        let (_, handle) = self.known(range.first())?;
+        let handle = self.known(range.first())?;
         let takes_part = self.open.at(handle).is_some_and(|open| open.transaction.has(from));
         if takes_part || cluster.acceptors().contains(from) { Ok(()) } else { Err(Refusal::NotAParticipant) }
     }
