@@ -1,6 +1,6 @@
 //! Every kind of input, right and wrong, and nodes in every state of some runs to give them to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use synod::{
     Ballot, NodeId, TxId,
@@ -14,7 +14,7 @@ use synod::{
 use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, say, transaction, tx};
 
 /// All that a node knows, its counters apart.
-pub fn memory(node: &Node) -> String {
+pub fn memory(node: &impl Debug) -> String {
     let text = format!("{node:?}");
     let (before, counters) = text.split_once("metrics: Metrics {").expect("a node has counters");
     let (_, after) = counters.split_once('}').expect("the counters end");
