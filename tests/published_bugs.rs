@@ -6,14 +6,15 @@ mod support;
 use std::collections::BTreeMap;
 
 use support::{
-    ACCEPTORS, CLUSTER, Flat, Group, RMS, STRANGER, TMS, catalogue, cluster, config, node, say, transaction, tx,
+    ACCEPTORS, CLUSTER, Flat, Group, RMS, STRANGER, TMS, aborts, catalogue, cluster, commits, config, node, say,
+    say::Part, transaction, tx,
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, Outbox, Packet, Refusal, RestoreError,
     codec::{DecodeError, decode_frame, decode_record, encode_frame, encode_record},
     commit::{
-        ClusterId, Decision, Input, Key, Learning, Message, Node, Outcome, Part, Record, ResourceManagerState, Status,
-        Time, Transaction, Vote,
+        ClusterId, Decision, Input, Key, Learning, Message, Node, Outcome, Record, ResourceManagerState, Status, Time,
+        Transaction, Vote, What,
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
     sim::Rng,
@@ -131,8 +132,8 @@ fn the_vote_of_the_highest_ballot_is_proposed_instance_by_instance() {
     let mut effects = Vec::new();
     for (from, accepted) in ACCEPTORS.into_iter().zip(told) {
         let part = |(rm, accepted)| Part { rm, message: Promise { ballot, accepted } };
-        let parts = RMS.into_iter().zip(accepted).map(part).collect();
-        effects = tm.step(say::from(from, Message::Paxos { transaction: transaction(1), parts }));
+        let promises = say::all(&transaction(1), RMS.into_iter().zip(accepted).map(part));
+        effects = tm.step(say::from(from, promises));
     }
     let proposed: Vec<_> = say::parts(&effects).into_iter().map(|part| part.message).collect();
     let expected = [Vote::Prepared, Vote::Aborted, Vote::Aborted];
@@ -203,9 +204,9 @@ fn one_write_is_under_way_at_a_time_so_that_none_can_be_acknowledged_out_of_orde
     let mut acceptor = node(ACCEPTORS[0]);
     let mut outbox = Outbox::new();
     let abort = |number| say::from(RMS[0], say::vote(&transaction(number), Vote::Aborted, TMS[0]));
-    outbox.step(&mut acceptor, abort(1));
+    outbox.step(&mut acceptor, abort(1)).unwrap();
     let first = outbox.take().unwrap();
-    outbox.step(&mut acceptor, abort(2));
+    outbox.step(&mut acceptor, abort(2)).unwrap();
     assert!(outbox.take().is_none(), "the first write is not durable yet");
     assert!(outbox.take_free().is_none());
     let bundle =
@@ -213,9 +214,9 @@ fn one_write_is_under_way_at_a_time_so_that_none_can_be_acknowledged_out_of_orde
     assert_eq!(first.persisted().packets(), [bundle(1)]);
     assert_eq!(outbox.take().unwrap().persisted().packets(), [bundle(2)]);
 
-    outbox.step(&mut acceptor, abort(3));
+    outbox.step(&mut acceptor, abort(3)).unwrap();
     outbox.take().unwrap().failed();
-    outbox.step(&mut acceptor, abort(4));
+    let _ = outbox.step(&mut acceptor, abort(4));
     assert!(outbox.is_fenced() && outbox.take().is_none());
 }
 
@@ -286,8 +287,9 @@ fn whatever_comes_after_the_end_is_told_so_and_revives_nothing() {
             let mut node = group.node(to).clone();
             let before = catalogue::memory(&node);
             let input = say::from(from, message);
-            assert_eq!(node.check(&input), Err(Refusal::Retired), "{to}: {input:?}");
-            assert_eq!(node.step(input), [Effect::Send { to: from, message: say::retired(tx(1)) }]);
+            let mut effects = Vec::new();
+            assert_eq!(node.step_into(input.clone(), &mut effects), Err(Refusal::Retired), "{to}: {input:?}");
+            assert_eq!(effects, [Effect::Send { to: from, message: say::retired(tx(1)) }]);
             assert_eq!(catalogue::memory(&node), before);
             assert_eq!(node.status(tx(1)), Status::Retired);
         }
@@ -307,7 +309,7 @@ fn two_transaction_managers_that_recover_at_once_agree() {
         }
         group.begin(TMS[0], &transaction(1));
         group.run_shuffled(&mut rng, 3);
-        group.step(TMS[1], Input::Begin(transaction(1)));
+        group.step(TMS[1], say::begins(&transaction(1)));
         for at in TMS {
             group.step(at, Input::Inquire(tx(1)));
         }
@@ -362,8 +364,8 @@ fn an_outcome_stays_what_it_was_through_restarts_in_every_state() {
         };
         let told = say::from(TMS[0], say::outcome(&transaction(1), outcome));
         let handed = match outcome {
-            Committed => [Effect::Decide(Decision::Commit(tx(1)))],
-            Aborted => [Effect::Decide(Decision::Abort(tx(1)))],
+            Committed => [Effect::Decide(commits(&transaction(1)))],
+            Aborted => [Effect::Decide(aborts(&transaction(1)))],
         };
         let mut group = Group::apart(cluster());
         group.blocked.extend(TMS.map(|tm| (tm, RMS[0])));
@@ -414,18 +416,16 @@ fn no_input_whatever_makes_a_node_panic_in_any_state_and_what_is_refused_changes
         let memory = catalogue::memory(&node);
         // Every third input, others for the next node: neighbours are much alike.
         for input in inputs.iter().skip(place % 3).step_by(3) {
-            let verdict = node.check(input);
-            let mut after = node.clone();
-            let effects = after.step(input.clone());
+            let (mut after, mut effects) = (node.clone(), Vec::new());
+            let verdict = after.step_into(input.clone(), &mut effects);
             let Err(refusal) = verdict else { continue };
             assert_eq!(after.metrics().refused(refusal), node.metrics().refused(refusal) + 1, "{input:?}");
             assert_eq!(catalogue::memory(&after), memory, "{refusal:?}: {input:?}");
             for effect in &effects {
                 let Effect::Send { message, .. } = effect else { panic!("{refusal:?}: {input:?}: {effect:?}") };
-                let rejects = |parts: &[Part]| parts.iter().all(|part| matches!(part.message, Reject { .. }));
                 let answers = match message {
                     Message::Retired { .. } => refusal == Refusal::Retired,
-                    Message::Paxos { parts, .. } => refusal == Refusal::StaleBallot && rejects(parts),
+                    Message::About { what: What::Reject { .. }, .. } => refusal == Refusal::StaleBallot,
                     _ => false,
                 };
                 assert!(answers, "{refusal:?}: {input:?}: {message:?}");
@@ -470,7 +470,7 @@ fn memory_and_disk_stay_flat_over_two_hundred_thousand_transactions() {
 fn what_is_in_doubt_is_listed_and_an_inquiry_drives_it_to_its_outcome() {
     let mut group = Group::apart(cluster());
     group.begin(TMS[0], &transaction(1));
-    group.run_until(|sent| matches!(sent.message, Message::Paxos { .. }));
+    group.run_until(|sent| matches!(sent.message, Message::About { what: What::Phase2b { .. }, .. }));
     group.crash(TMS[0]);
     group.run();
     for at in RMS {
