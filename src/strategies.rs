@@ -18,7 +18,7 @@
 //! });
 //! ```
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::{fmt::Debug, ops::Range};
 
 use proptest::{
@@ -34,8 +34,9 @@ use proptest::{
 use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
-        AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Input, Key, Learning, Limits, Message, Outcome, Part,
-        Record, ResourceManagerRecord, Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange, Vote,
+        Acceptance, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, HigherInstance, Input, Key, Learning,
+        Limits, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises, Record, ResourceManagerRecord,
+        Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -140,33 +141,68 @@ pub fn config() -> BoxedStrategy<Config> {
         .boxed()
 }
 
+/// One to four participants.
+pub fn participants() -> BoxedStrategy<Participants> {
+    btree_set(node(), 1..=4).prop_filter_map("participants", |nodes| Participants::new(nodes).ok()).boxed()
+}
+
+/// What a transaction is about: one of a few short contents, mostly.
+pub fn meta() -> BoxedStrategy<Meta> {
+    let few = vec(0..2u8, 0..2);
+    let long = vec(any::<u8>(), 20..40);
+    prop_oneof![6 => few, 2 => vec(any::<u8>(), 0..4), 1 => long].prop_map(Meta::from).boxed()
+}
+
+/// A set of places: of four participants, mostly.
+pub fn places() -> BoxedStrategy<Places> {
+    let few = vec(0..4usize, 0..4);
+    prop_oneof![14 => few, 1 => vec(0..8usize, 0..4), 1 => vec(0..200usize, 0..4)].prop_map(Places::from_iter).boxed()
+}
+
+/// Votes of some participants: of four, mostly.
+pub fn votes() -> BoxedStrategy<Votes> {
+    (places(), any::<u64>())
+        .prop_map(|(places, prepared)| {
+            let vote = |place: usize| if (prepared >> (place % 64)) & 1 == 1 { Vote::Prepared } else { Vote::Aborted };
+            places.iter().map(|place| (place, vote(place))).collect()
+        })
+        .boxed()
+}
+
 /// A transaction among one to four nodes.
 pub fn transaction() -> BoxedStrategy<Transaction> {
-    (tx(), btree_set(node(), 1..=4), meta())
-        .prop_filter_map("a transaction", |(id, nodes, meta)| Transaction::new(id, nodes, meta).ok())
-        .boxed()
+    (tx(), participants(), meta()).prop_map(|(id, nodes, meta)| Transaction::of(id, nodes, &meta)).boxed()
 }
 
 /// The plain data of a transaction. More than every second time it is one.
 pub fn transaction_spec() -> BoxedStrategy<TransactionSpec> {
-    let wild = (tx(), vec(node(), 0..4), meta());
+    let wild = (tx(), small(0..2), vec(node(), 0..4), any::<u64>());
     prop_oneof![
         transaction().prop_map(TransactionSpec::from),
-        wild.prop_map(|(id, participants, meta)| TransactionSpec { id, participants, meta }),
+        wild.prop_map(|(id, epoch, participants, content)| TransactionSpec { id, epoch, participants, content }),
     ]
     .boxed()
 }
 
 /// One of the transactions that [`message`], [`input`] and [`records`] speak of in `cluster`: one to three of its nodes,
-/// or of two more that are nothing but resource managers. Its name says which.
+/// or of two more that are nothing but resource managers. Its name says which. Transaction managers gave some of the
+/// names, and a client, who is no node, the others.
 pub fn known_transaction(cluster: &Cluster) -> BoxedStrategy<Transaction> {
-    let (everyone, managers) = (everyone(cluster), cluster.managers().to_vec());
+    let everyone = everyone(cluster);
+    let client = NodeId(everyone.iter().max().map_or(0, |node| node.0).saturating_add(1));
     let named = move |(origin, seq): (NodeId, u64)| {
         let count = (1 + seq as usize % 3).min(everyone.len());
         let participants = everyone.iter().cycle().skip(seq as usize).take(count);
-        Transaction::new(TxId { origin, seq }, participants, []).ok()
+        let id = TxId { origin, seq };
+        Transaction::new(id, participants, known_meta(id)).ok()
     };
-    (select(managers), 0..6u64).prop_filter_map("a transaction", named).boxed()
+    let name = prop_oneof![(select(cluster.managers().to_vec()), 0..4u64), (Just(client), 0..6u64)];
+    name.prop_filter_map("a transaction", named).boxed()
+}
+
+/// What a [`known_transaction`] is about.
+pub fn known_meta(tx: TxId) -> Meta {
+    if tx.seq.is_multiple_of(2) { Meta::default() } else { Meta::from([tx.seq as u8]) }
 }
 
 /// A message of Paxos about values of `value`: any kind, any ballots, possible or not.
@@ -201,25 +237,41 @@ where
     .boxed()
 }
 
-/// A message of any kind about any [`transaction`], which may be no bundle and come from nobody who may say so.
+/// A message of any kind about any [`transaction`], which may be malformed and come from nobody who may say so.
 pub fn any_message() -> BoxedStrategy<Message> {
-    let part = (node(), paxos_message(vote())).prop_map(|(rm, message)| Part { rm, message });
     prop_oneof![
-        transaction().prop_map(|transaction| Message::Begin { transaction }),
-        transaction().prop_map(|transaction| Message::Prepare { transaction }),
-        (transaction(), vote(), node()).prop_map(|(transaction, vote, manager)| Message::Vote {
-            transaction,
-            vote,
-            manager
-        }),
-        (transaction(), vec(part, 0..4)).prop_map(|(transaction, parts)| Message::Paxos { transaction, parts }),
-        transaction().prop_map(|transaction| Message::Inquire { transaction }),
-        (transaction(), outcome()).prop_map(|(transaction, outcome)| Message::Outcome { transaction, outcome }),
-        (transaction(), outcome()).prop_map(|(transaction, outcome)| Message::Finished { transaction, outcome }),
-        range().prop_map(|range| Message::Retired { range }),
-        range().prop_map(|range| Message::RetiredNoted { range }),
+        7 => (transaction(), what()).prop_map(|(transaction, what)| Message::About { transaction, what }),
+        1 => range().prop_map(|range| Message::Retired { range }),
+        1 => range().prop_map(|range| Message::RetiredNoted { range }),
     ]
     .boxed()
+}
+
+/// Anything that a message says about a transaction, which may be about participants that it does not have.
+pub fn what() -> BoxedStrategy<What> {
+    let obstacle = (node(), ballot()).prop_map(|(rm, promised)| Obstacle { rm, promised });
+    let promises = (places(), votes(), acceptances())
+        .prop_map(|(instances, votes, higher)| Box::new(Promises { instances, votes, higher }));
+    prop_oneof![
+        meta().prop_map(|meta| What::Begin { meta }),
+        meta().prop_map(|meta| What::Prepare { meta }),
+        (vote(), node()).prop_map(|(vote, manager)| What::Vote { vote, manager }),
+        (ballot(), places()).prop_map(|(ballot, instances)| What::Phase1a { ballot, instances }),
+        (ballot(), promises).prop_map(|(ballot, promises)| What::Phase1b { ballot, promises }),
+        (ballot(), votes()).prop_map(|(ballot, votes)| What::Phase2a { ballot, votes }),
+        (votes(), acceptances()).prop_map(|(votes, higher)| What::Phase2b { votes, higher }),
+        (ballot(), vec(obstacle, 0..4))
+            .prop_map(|(ballot, promised)| What::Reject { ballot, promised: promised.into() }),
+        Just(What::Inquire),
+        outcome().prop_map(What::Outcome),
+        outcome().prop_map(What::Finished),
+    ]
+    .boxed()
+}
+
+fn acceptances() -> BoxedStrategy<Box<[Acceptance]>> {
+    let acceptance = (node(), ballot(), vote()).prop_map(|(rm, ballot, vote)| Acceptance { rm, ballot, vote });
+    vec(acceptance, 0..4).prop_map(Vec::into_boxed_slice).boxed()
 }
 
 /// A message that some node of `cluster` may send, about a [`known_transaction`].
@@ -228,19 +280,29 @@ pub fn message(cluster: &Cluster) -> BoxedStrategy<Message> {
 }
 
 /// An input of a node of `cluster`: mostly a [`message`] from a node that may send it; sometimes one that it may not
-/// send, or [`any_message`]; and what a caller may say about a [`known_transaction`].
+/// send, one with something wrong in it, or [`any_message`]; and what a caller may say about a [`known_transaction`].
 pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
     let known = known_transaction(cluster);
     let name = known.clone().prop_map(|transaction| transaction.id());
     let receive = |(from, message)| Input::Receive { from, message };
+    let nodes = some_of(everyone(cluster).into_iter(), 3);
+    let begin = (nodes, meta()).prop_filter_map("participants", |(nodes, meta)| {
+        Some(Input::Begin { participants: Participants::new(nodes).ok()?, meta })
+    });
+    let begin_as = |transaction: Transaction| Input::BeginAs { meta: known_meta(transaction.id()), transaction };
     prop_oneof![
-        2 => known.prop_map(Input::Begin),
-        2 => (name.clone(), vote()).prop_map(|(tx, vote)| Input::Vote { tx, vote }),
-        2 => name.clone().prop_map(Input::Finished),
-        1 => name.prop_map(Input::Inquire),
-        2 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
-        16 => said(cluster).prop_map(receive),
+        2 => begin,
+        3 => known.clone().prop_map(begin_as),
+        1 => (known, meta()).prop_map(|(transaction, meta)| Input::BeginAs { transaction, meta }),
+        4 => (name.clone(), vote()).prop_map(|(tx, vote)| Input::Vote { tx, vote }),
+        4 => name.clone().prop_map(Input::Finished),
+        2 => name.prop_map(Input::Inquire),
+        4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
+        32 => said(cluster).prop_map(receive),
         1 => (node(), message(cluster)).prop_map(receive),
+        2 => (said(cluster), 0..FLAWS, any::<Index>()).prop_map(|((from, message), flaw, at)| {
+            Input::Receive { from, message: bent(message, flaw, at) }
+        }),
         1 => (node(), any_message()).prop_map(receive),
     ]
     .boxed()
@@ -259,12 +321,13 @@ pub fn key() -> BoxedStrategy<Key> {
 
 /// A record of any kind about any [`transaction`], which perhaps no node can have written.
 pub fn record() -> BoxedStrategy<Record> {
-    let instance = (option::of(ballot()), option::of((ballot(), vote())))
+    let state = (option::of(ballot()), option::of((ballot(), vote())))
         .prop_map(|(promised, accepted)| paxos::AcceptorRecord { promised, accepted });
-    let acceptor = (transaction(), vec(instance, 0..4))
-        .prop_map(|(transaction, instances)| AcceptorRecord { transaction, instances });
-    let resource_manager = (transaction(), option::of(vote()), option::of(outcome()))
-        .prop_map(|(transaction, vote, finished)| ResourceManagerRecord { transaction, vote, finished });
+    let higher = (node(), state).prop_map(|(rm, state)| HigherInstance { rm, state });
+    let acceptor = (transaction(), votes(), vec(higher, 0..4))
+        .prop_map(|(transaction, votes, higher)| AcceptorRecord { transaction, votes, higher: higher.into() });
+    let resource_manager = (transaction(), option::of(meta()), option::of(vote()), option::of(outcome()))
+        .prop_map(|(transaction, meta, vote, finished)| ResourceManagerRecord { transaction, meta, vote, finished });
     prop_oneof![
         (any::<u8>(), node()).prop_map(|(byte, node)| Record::Identity { cluster: ClusterId([byte; 16]), node }),
         small(0..8).prop_map(|reserved| Record::Sequence { reserved }),
@@ -278,46 +341,163 @@ pub fn record() -> BoxedStrategy<Record> {
 }
 
 /// All the records of the node of `config`: what it may have written about any [`known_transaction`], one after the
-/// other. One record in 16 is just any [`record`], and the identity is missing or another's now and then, so that some
-/// sets contradict themselves or the configuration.
+/// other. One record in 16 is just any [`record`], and the identity is missing or another's now and then. One time in
+/// four that is all, and most such sets contradict themselves or the configuration; otherwise the node can be restored
+/// from what follows its identity.
 pub fn records(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let right = Record::Identity { cluster: config.cluster.id(), node: config.id };
     let identity = prop_oneof![
-        14 => Just(Some(right)),
+        14 => Just(Some(right.clone())),
         1 => Just(None),
         1 => record().prop_map(Some),
     ];
-    let other = prop_oneof![15 => written(config), 1 => record()];
-    (identity, vec(other, 0..8)).prop_map(|(identity, others)| identity.into_iter().chain(others).collect()).boxed()
+    let other = prop_oneof![15 => written(config), 1 => record().prop_map(|record| Vec::from([record]))];
+    let config = config.clone();
+    (identity, vec(other, 0..8), 0..4u8)
+        .prop_map(move |(identity, others, wild)| {
+            let others = others.into_iter().flatten();
+            let others = if wild == 0 { others.collect() } else { sound(&config, &right, others) };
+            identity.into_iter().chain(others).collect()
+        })
+        .boxed()
 }
 
-/// A record that the node of `config` may have written.
-fn written(config: &Config) -> BoxedStrategy<Record> {
+/// Of `records`, those that the node of `config` can be restored from, behind its `identity`.
+fn sound(config: &Config, identity: &Record, records: impl Iterator<Item = Record>) -> Vec<Record> {
+    let mut sound = Vec::new();
+    for record in records {
+        sound.push(record);
+        let all = core::iter::once(identity).chain(&sound).cloned();
+        if Node::restore(config.clone(), all).is_err() {
+            sound.pop();
+        }
+    }
+    sound
+}
+
+/// What the node of `config` may have written, in one step.
+fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let (acceptor, id) = (config.cluster.acceptors().contains(config.id), config.id);
-    let votes = [(None, None), (None, Some(Outcome::Aborted)), (Some(Vote::Prepared), None)];
+    let votes = [(None, Some(Outcome::Aborted)), (Some(Vote::Prepared), None), (Some(Vote::Aborted), None)];
     let more =
         [(Vote::Prepared, Outcome::Committed), (Vote::Prepared, Outcome::Aborted), (Vote::Aborted, Outcome::Aborted)];
     let votes = votes.into_iter().chain(more.map(|(vote, outcome)| (Some(vote), Some(outcome))));
-    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..6, 0..8u64)
-        .prop_map(move |(scene, (vote, finished), kind, reserved)| {
+    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..8, 0..8u64)
+        .prop_map(move |(scene, (vote, finished), kind, more)| {
             let (transaction, tx) = (scene.transaction.clone(), scene.transaction.id());
-            match kind {
-                0 if acceptor => Record::Acceptor(scene.accepted()),
-                1 if transaction.has(id) => {
-                    Record::ResourceManager(ResourceManagerRecord { transaction, vote, finished })
+            let meta = vote.map_or(scene.meta(), |_| Some(known_meta(tx)));
+            let own = ResourceManagerRecord { transaction: transaction.clone(), meta, vote, finished };
+            // Higher than what any of these may have used.
+            let reserved = 8 + more;
+            let numbers = (tx.origin == id).then_some(Record::Sequence { reserved });
+            let about = match kind {
+                0 | 1 if acceptor => {
+                    let record = scene.accepted();
+                    let place = transaction.place(id);
+                    // A vote of its own was durable before.
+                    let voted = place.and_then(|place| record.instance(place)?.accepted);
+                    let voted = voted.filter(|(ballot, _)| ballot.is_initial()).map(|(_, vote)| {
+                        let meta = Some(known_meta(tx));
+                        Record::ResourceManager(ResourceManagerRecord { vote: Some(vote), meta, finished: None, ..own })
+                    });
+                    let rounds = record.higher.iter().filter_map(|instance| instance.state.promised);
+                    let rounds = rounds.filter(|ballot| ballot.node == id).map(|_| Record::Rounds { reserved }).next();
+                    voted.into_iter().chain(rounds).chain([Record::Acceptor(record)]).collect()
                 }
-                2 => Record::Sequence { reserved },
-                3 => Record::Rounds { reserved },
-                4 => Record::Erased(Key::Acceptor(tx)),
-                _ => Record::Retired(range_from(tx, 0)),
-            }
+                2 | 3 if transaction.has(id) => Vec::from([Record::ResourceManager(own)]),
+                4 => Vec::from([Record::Sequence { reserved }]),
+                5 => Vec::from([Record::Rounds { reserved }]),
+                6 => Vec::from([Record::Erased(Key::Acceptor(tx))]),
+                _ => Vec::from([Record::Retired(range_from(tx, 0))]),
+            };
+            numbers.into_iter().chain(about).collect()
         })
         .boxed()
 }
 
 /// A message of `cluster`, and who may send it.
 fn said(cluster: &Cluster) -> BoxedStrategy<(NodeId, Message)> {
-    (scene(cluster), 0..13u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
+    (scene(cluster), 0..15u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
+}
+
+/// How many things [`bent`] can put wrong.
+const FLAWS: u8 = 8;
+
+/// `message` with something wrong in it. Where that is nothing of its kind, it is about another content.
+fn bent(message: Message, flaw: u8, at: Index) -> Message {
+    let Message::About { transaction, mut what } = message else { return message };
+    let count = transaction.participants().len();
+    // A participant that there is not: the next one, or one far off.
+    let beyond = count + if flaw == 0 { 0 } else { 64 * at.index(3) };
+    let stranger = NodeId(transaction.participants().last().map_or(0, |rm| rm.0).saturating_add(1));
+    let acceptance = Acceptance { rm: stranger, ballot: Ballot::new(1, stranger), vote: Vote::Aborted };
+    match (&mut what, flaw) {
+        (What::Begin { meta } | What::Prepare { meta }, 0..6) => *meta = Meta::from([0xff]),
+        (What::Vote { manager, .. }, 0..6) => *manager = stranger,
+        // A place beyond the participants.
+        (What::Phase1a { instances, .. }, 0 | 1) => instances.insert(beyond),
+        (What::Phase2a { votes, .. } | What::Phase2b { votes, .. }, 0 | 1) => votes.insert(beyond, Vote::Prepared),
+        (What::Phase1b { promises, .. }, 0) => promises.instances.insert(beyond),
+        // An acceptance in an instance that is not promised.
+        (What::Phase1b { promises, .. }, 1) => {
+            promises.instances = promises.instances.difference(&Places::from_iter([at.index(count)]));
+            promises.votes.insert(at.index(count), Vote::Prepared);
+        }
+        // Nothing at all.
+        (What::Phase1a { instances, .. }, 2) => *instances = Places::default(),
+        (What::Phase2a { votes, .. }, 2) => *votes = Votes::default(),
+        (What::Phase1b { promises, .. }, 2) => **promises = Promises::default(),
+        (What::Phase2b { votes, higher }, 2) => (*votes, *higher) = (Votes::default(), Box::default()),
+        (What::Reject { promised, .. }, 2) => *promised = Box::default(),
+        // Instances by name, out of order, or one of them twice.
+        (What::Phase1b { promises, .. }, 3) => promises.higher = disordered(&promises.higher, at),
+        (What::Phase2b { higher, .. }, 3) => *higher = disordered(higher, at),
+        (What::Reject { promised, .. }, 3) => *promised = disordered(promised, at),
+        // An instance by a name that no participant has.
+        (What::Phase1b { promises, .. }, 4) => promises.higher = with(&promises.higher, acceptance),
+        (What::Phase2b { higher, .. }, 4) => *higher = with(higher, acceptance),
+        (What::Reject { promised, .. }, 4) => {
+            *promised = with(promised, Obstacle { rm: stranger, promised: Ballot::new(9, stranger) });
+        }
+        // A ballot that is not the sender's, or initial.
+        (What::Phase1a { ballot, .. } | What::Phase2a { ballot, .. } | What::Phase1b { ballot, .. }, 5) => {
+            *ballot = if at.index(2) == 0 { Ballot::initial(ballot.node) } else { Ballot::new(ballot.round, stranger) };
+        }
+        // A vote of an initial ballot that is another's.
+        (What::Phase2b { votes, higher }, 5) => {
+            let rm = transaction.participants().get(at.index(count)).copied().unwrap_or(stranger);
+            *votes = Votes::default();
+            *higher = Box::new([Acceptance { rm, ballot: Ballot::initial(stranger), vote: Vote::Prepared }]);
+        }
+        // An instance by place and by name.
+        (What::Phase2b { votes, higher }, 6) => {
+            for accepted in higher {
+                if let Some(place) = transaction.place(accepted.rm) {
+                    votes.insert(place, Vote::Prepared);
+                }
+            }
+        }
+        _ => {
+            let (id, nodes) = (transaction.id(), transaction.participants());
+            let other = Transaction::new(id, nodes, [0xfe]).unwrap_or_else(|_| transaction.clone());
+            return Message::About { transaction: other, what };
+        }
+    }
+    Message::About { transaction, what }
+}
+
+/// `items`, backwards; one or none becomes two of a kind.
+fn disordered<T: Copy>(items: &[T], at: Index) -> Box<[T]> {
+    match items {
+        [] => Box::default(),
+        [_] => items.iter().chain(items).copied().collect(),
+        _ if at.index(2) == 0 => items.iter().rev().copied().collect(),
+        [first, ..] => core::iter::once(first).chain(items).copied().collect(),
+    }
+}
+
+fn with<T: Copy>(items: &[T], more: T) -> Box<[T]> {
+    items.iter().copied().chain([more]).collect()
 }
 
 /// What a message or a record is made of.
@@ -349,48 +529,81 @@ fn scene(cluster: &Cluster) -> BoxedStrategy<Scene> {
 
 impl Scene {
     fn say(self, kind: u8) -> (NodeId, Message) {
-        use paxos::Message::{Accept, Accepted, Prepare, Promise, Reject};
         let Self { rm, acceptor, manager, rival, outcome, .. } = self;
         let own = Ballot::new(1 + self.round, manager);
         let higher = Ballot::new(2 + self.round, rival);
-        let (vote, transaction) = (self.votes.first().map_or(Vote::Aborted, |each| each.0), self.transaction.clone());
-        match kind {
-            0 => (rm, Message::Begin { transaction }),
-            1 => (manager, Message::Prepare { transaction }),
-            2 => (rm, Message::Vote { transaction, vote, manager }),
-            3 => (manager, self.bundle(|_, _, _| Prepare { ballot: own })),
-            4 => (manager, self.bundle(|_, value, _| Accept { ballot: own, value })),
-            5 => (
-                acceptor,
-                self.bundle(|_, value, at| Promise { ballot: own, accepted: (at < own).then_some((at, value)) }),
+        let (vote, tx) = (self.votes.first().map_or(Vote::Aborted, |each| each.0), self.transaction.id());
+        let meta = known_meta(tx);
+        let (from, what) = match kind {
+            0 => (rm, What::Begin { meta }),
+            1 => (manager, What::Prepare { meta }),
+            2 => (rm, What::Vote { vote, manager }),
+            3 => (manager, What::Phase1a { ballot: own, instances: self.some().map(|(place, ..)| place).collect() }),
+            4 => (
+                manager,
+                What::Phase2a { ballot: own, votes: self.some().map(|(place, _, vote, _)| (place, vote)).collect() },
             ),
-            6 => (acceptor, self.bundle(|rm, value, _| Accepted { ballot: self.ballot(self.round, rm), value })),
-            7 => (acceptor, self.bundle(|rm, _, _| Reject { ballot: self.ballot(self.round, rm), promised: higher })),
-            8 => (acceptor, Message::Inquire { transaction }),
-            9 => (manager, Message::Outcome { transaction, outcome }),
-            10 => (rm, Message::Finished { transaction, outcome }),
-            11 => (manager, Message::Retired { range: range_from(transaction.id(), self.round) }),
-            _ => (acceptor, Message::RetiredNoted { range: range_from(transaction.id(), self.round) }),
-        }
+            5 => {
+                let instances = self.some().map(|(place, ..)| place).collect();
+                let (votes, higher) = self.told(self.some().filter(|(.., at)| *at < own));
+                (acceptor, What::Phase1b { ballot: own, promises: Box::new(Promises { instances, votes, higher }) })
+            }
+            6 => {
+                let one = |(place, rm, vote, _)| (place, rm, vote, self.ballot(self.round, rm));
+                let (votes, higher) = self.told(self.some().map(one));
+                (acceptor, What::Phase2b { votes, higher })
+            }
+            7 => {
+                let (votes, higher) = self.told(self.some());
+                (acceptor, What::Phase2b { votes, higher })
+            }
+            8 => {
+                let promised = self.some().map(|(_, rm, ..)| Obstacle { rm, promised: higher }).collect();
+                (acceptor, What::Reject { ballot: own, promised })
+            }
+            9 => (acceptor, What::Inquire),
+            10 => (rm, What::Inquire),
+            11 => (manager, What::Outcome(outcome)),
+            12 => (rm, What::Finished(outcome)),
+            13 => return (manager, Message::Retired { range: range_from(tx, self.round) }),
+            _ => return (acceptor, Message::RetiredNoted { range: range_from(tx, self.round) }),
+        };
+        (from, Message::About { transaction: self.transaction, what })
     }
 
-    /// What is said of each participant, of its vote and of the ballot in which that was accepted.
-    fn bundle(&self, say: impl Fn(NodeId, Vote, Ballot) -> paxos::Message<Vote>) -> Message {
-        let each = self.transaction.participants().iter().zip(&self.votes);
-        let some = each.filter(|(rm, each)| **rm == self.rm || !each.2);
-        let parts = some.map(|(&rm, each)| Part { rm, message: say(rm, each.0, self.ballot(each.1, rm)) }).collect();
-        Message::Paxos { transaction: self.transaction.clone(), parts }
+    /// Some participants, at least one: their places, votes, and the ballots in which those were accepted.
+    fn some(&self) -> impl Iterator<Item = (usize, NodeId, Vote, Ballot)> + '_ {
+        let each = self.transaction.participants().iter().zip(&self.votes).enumerate();
+        let some = each.filter(|(_, (rm, each))| **rm == self.rm || !each.2);
+        some.map(|(place, (&rm, each))| (place, rm, each.0, self.ballot(each.1, rm)))
+    }
+
+    /// These acceptances, as messages have them.
+    fn told(&self, all: impl Iterator<Item = (usize, NodeId, Vote, Ballot)>) -> (Votes, Box<[Acceptance]>) {
+        let (initial, higher): (Vec<_>, Vec<_>) = all.partition(|(.., ballot)| ballot.is_initial());
+        let higher = higher.into_iter().map(|(_, rm, vote, ballot)| Acceptance { rm, ballot, vote });
+        (initial.into_iter().map(|(place, _, vote, _)| (place, vote)).collect(), higher.collect())
+    }
+
+    /// What a resource manager that was never asked knows of it: every second time, what it is about.
+    fn meta(&self) -> Option<Meta> {
+        self.round.is_multiple_of(2).then(|| known_meta(self.transaction.id()))
     }
 
     /// All that an acceptor may know.
     fn accepted(&self) -> AcceptorRecord {
-        let each = self.transaction.participants().iter().zip(&self.votes);
-        let instances = each.map(|(&rm, &(vote, round, none))| {
+        let (mut votes, mut higher) = (Votes::default(), Vec::new());
+        let each = self.transaction.participants().iter().zip(&self.votes).enumerate();
+        for (place, (&rm, &(vote, round, none))) in each {
             let accepted = (!none).then_some((self.ballot(round, rm), vote));
             let promised = self.ballot(round.max(self.round), rm);
-            paxos::AcceptorRecord { promised: Some(promised), accepted }
-        });
-        AcceptorRecord { instances: instances.collect(), transaction: self.transaction.clone() }
+            if !promised.is_initial() {
+                higher.push(HigherInstance { rm, state: paxos::AcceptorRecord { promised: Some(promised), accepted } });
+            } else if accepted.is_some() {
+                votes.insert(place, vote);
+            }
+        }
+        AcceptorRecord { transaction: self.transaction.clone(), votes, higher: higher.into() }
     }
 
     /// The ballot of `round` in the instance of `rm`.
@@ -412,10 +625,6 @@ fn everyone(cluster: &Cluster) -> Vec<NodeId> {
 fn range_from(first: TxId, more: u64) -> TxRange {
     let last = first.seq.saturating_add(more);
     TxRange::new(first.origin, first.seq, last).unwrap_or(TxRange::only(first))
-}
-
-fn meta() -> BoxedStrategy<Vec<u8>> {
-    vec(any::<u8>(), 0..4).boxed()
 }
 
 /// One to `most` of `values`, in their order.

@@ -139,12 +139,14 @@ impl ResourceManager {
         self.phase == Phase::Prepared
     }
 
-    /// What it waits for; nothing while it is working, for then the resource must answer first.
+    /// What it waits for; nothing once the resource is asked, for then the resource must answer first. Until it is asked, a
+    /// resource manager that has heard of the transaction waits as one that is prepared: whoever would have it asked may be
+    /// dead, and nobody else may know of the transaction.
     #[inline]
     pub(crate) fn wait(&self) -> Option<Wait> {
         match self.phase {
-            Phase::Working { .. } => None,
-            Phase::Prepared => Some(Wait::Inquire(self.repetitions)),
+            Phase::Working { asked: true } => None,
+            Phase::Working { asked: false } | Phase::Prepared => Some(Wait::Inquire(self.repetitions)),
             Phase::Settled(_) | Phase::Finished(_) => Some(Wait::Repeat(self.repetitions)),
         }
     }
@@ -237,6 +239,7 @@ impl ResourceManager {
     fn ask(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         if self.phase == (Phase::Working { asked: false }) {
             self.phase = Phase::Working { asked: true };
+            self.repetitions = 0;
             self.meta = Some(meta.clone());
             cx.decide(Decision::Vote { transaction: cx.transaction.clone(), meta: meta.clone() });
         }
@@ -356,10 +359,17 @@ impl ResourceManager {
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
-    /// In doubt: lets all acceptors and the next transaction manager know that it still waits.
+    /// In doubt: lets all acceptors and the next transaction manager know that it still waits. Before the resource is
+    /// asked, it only inquires.
     pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
-        if self.phase != Phase::Prepared {
-            return;
+        match self.phase {
+            Phase::Prepared => {}
+            Phase::Working { asked: false } => {
+                cx.send(self.manager, What::Inquire);
+                self.manager = cx.cluster.manager_after(self.manager);
+                return;
+            }
+            Phase::Working { asked: true } | Phase::Settled(_) | Phase::Finished(_) => return,
         }
         self.manager = cx.cluster.manager_after(self.manager);
         self.send_vote(cx, Vote::Prepared, Targets::All);

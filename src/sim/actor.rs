@@ -1,7 +1,7 @@
 //! What a world is peopled with.
 
 use crate::{
-    Machine, Refusal, RestoreError,
+    Machine, RestoreError,
     commit::{Config, Decision, Effect, Input, Message, Node, Record},
 };
 
@@ -13,16 +13,8 @@ pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Deci
     /// As [`Node::restore`].
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError>;
 
-    /// As [`Node::check`].
-    fn check(&self, input: &Input) -> Result<(), Refusal> {
-        self.node().check(input)
-    }
-
     /// The node within.
     fn node(&self) -> &Node;
-
-    /// The node within.
-    fn node_mut(&mut self) -> &mut Node;
 }
 
 impl Actor for Node {
@@ -35,10 +27,6 @@ impl Actor for Node {
     }
 
     fn node(&self) -> &Node {
-        self
-    }
-
-    fn node_mut(&mut self) -> &mut Node {
         self
     }
 }

@@ -15,6 +15,15 @@ pub enum Event {
         /// Among whom.
         participants: Vec<NodeId>,
     },
+    /// A client begins a new transaction, which it names itself.
+    BeginAs {
+        /// Where.
+        at: NodeId,
+        /// Among whom.
+        participants: Vec<NodeId>,
+        /// As one of the node's own, and how many of the node's numbers it leaves out; otherwise as one of the client's.
+        own: Option<u64>,
+    },
     /// A client begins again what was begun before.
     Again {
         /// Where.

@@ -1,9 +1,9 @@
 //! The end of a run: faults stop, and everything must come to its end.
 
-use super::{Actor, Event, Violation, World};
+use super::{Actor, Event, Violation, World, world::name_in};
 use crate::{
     NodeId, TxId,
-    commit::{Outcome, Record, Status, Transaction, Vote},
+    commit::{Outcome, Record, Status, Vote},
 };
 
 /// How many rounds of deliveries and ticks a healed world has to bring everything to its end.
@@ -120,9 +120,10 @@ impl<A: Actor> World<A> {
         else {
             return Ok(());
         };
-        self.apply(&Event::Begin { at, participants })?;
+        let effects = self.apply(&Event::Begin { at, participants })?;
+        let tx = effects.iter().find_map(name_in);
         self.come_to_rest(dead)?;
-        let outcome = self.begun().last().map(Transaction::id).and_then(|tx| self.outcome(tx));
+        let outcome = tx.and_then(|tx| self.outcome(tx));
         match outcome {
             Some(Outcome::Committed) => Ok(()),
             other => Err(Violation {
@@ -136,7 +137,7 @@ impl<A: Actor> World<A> {
     fn pass_time(&mut self, nodes: &[NodeId]) -> Result<(), Violation> {
         let waits = self.processes.values().filter_map(|process| {
             let deadline = process.actor.as_ref()?.node().deadline()?;
-            Some(deadline.0.saturating_sub(process.clock.0))
+            Some(deadline.0.saturating_sub(process.clock().0))
         });
         let by = waits.min().unwrap_or(0).max(1);
         for at in nodes {
@@ -185,7 +186,7 @@ impl<A: Actor> World<A> {
         let mut actors = self.processes.values().filter_map(|process| process.actor.as_ref());
         actors.any(|actor| match actor.node().status(tx) {
             Status::Retired | Status::Open { outcome: Some(_), .. } => true,
-            Status::Open { outcome: None, .. } | Status::Unknown => false,
+            Status::Open { outcome: None, .. } | Status::Unknown | Status::Fenced(_) => false,
         })
     }
 }

@@ -164,7 +164,13 @@ impl Schedule {
         } else {
             *self.rng.pick(setup.cluster.managers())?
         };
-        Some(Event::Begin { at, participants })
+        // Few clients name their transactions themselves; then mostly as their own.
+        Some(match self.rng.below(12) {
+            0 => Event::BeginAs { at, participants, own: Some(self.rng.below(3)) },
+            1 => Event::BeginAs { at, participants, own: Some(self.rng.between(1_000, 2_000)) },
+            2 | 3 => Event::BeginAs { at, participants, own: None },
+            _ => Event::Begin { at, participants },
+        })
     }
 
     /// A message that is under way; mostly the first of its link.

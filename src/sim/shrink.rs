@@ -77,6 +77,12 @@ fn simpler(event: &Event) -> Vec<Event> {
             let at = *at;
             return fewer(participants).map(|participants| Event::Begin { at, participants }).collect();
         }
+        Event::BeginAs { at, participants, own } => {
+            let (at, own) = (*at, *own);
+            let few = fewer(participants).map(|participants| Event::BeginAs { at, participants, own });
+            let plain = Event::Begin { at, participants: participants.clone() };
+            return few.chain([plain]).collect();
+        }
         Event::Cut { from, to, both_ways } => {
             let both_ways = *both_ways;
             let froms = fewer(from).map(|from| Event::Cut { from, to: to.clone(), both_ways });

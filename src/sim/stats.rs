@@ -26,6 +26,7 @@ macro_rules! stats {
 stats! {
     events: "events",
     begun: "transactions begun",
+    named_by_clients: "transactions named by clients",
     committed: "transactions committed",
     aborted: "transactions aborted",
     votes_to_abort: "votes to abort",

@@ -13,8 +13,11 @@ use super::{
     properties,
 };
 use crate::{
-    NodeId, Refusal, Released, TxId,
-    commit::{Config, Decision, Effect, Input, Key, Message, Node, Outcome, Record, Time, Transaction, Vote},
+    Fence, NodeId, Refusal, Released, TxId,
+    commit::{
+        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, Status, Transaction,
+        Vote, What,
+    },
 };
 
 /// A property that was broken.
@@ -33,6 +36,10 @@ pub struct World<A = Node> {
     pub(super) processes: BTreeMap<NodeId, Process<A>>,
     pub(super) network: Network,
     begun: Vec<Transaction>,
+    /// What each of them is about.
+    metas: BTreeMap<TxId, Meta>,
+    /// How often anything was begun, so that no two transactions are about the same.
+    begins: u64,
     pub(super) properties: Vec<Box<dyn Property>>,
     /// Who has tried a ballot of its own in which transaction.
     recoverers: BTreeMap<TxId, BTreeSet<NodeId>>,
@@ -48,6 +55,8 @@ impl<A: Actor> World<A> {
             processes,
             network: Network::default(),
             begun: Vec::new(),
+            metas: BTreeMap::new(),
+            begins: 0,
             properties: properties::all(&setup.cluster),
             recoverers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -101,7 +110,7 @@ impl<A: Actor> World<A> {
     }
 
     pub(crate) fn has_gathered(&self, at: NodeId) -> bool {
-        self.processes.get(&at).is_some_and(|process| !process.outbox.is_empty() && process.writing.is_none())
+        self.processes.get(&at).is_some_and(|process| process.has_gathered() && process.writing.is_none())
     }
 
     pub(crate) fn writing(&self, at: NodeId) -> Option<usize> {
@@ -121,9 +130,11 @@ impl<A: Actor> World<A> {
         self.stats.events += 1;
         match event {
             Event::Begin { at, participants } => return self.begin(*at, participants),
+            Event::BeginAs { at, participants, own } => return self.begin_as(*at, participants, *own),
             Event::Again { at, index } => {
                 if let Some(transaction) = self.shown(*index).cloned() {
-                    return self.step(*at, Input::Begin(transaction));
+                    let meta = self.metas.get(&transaction.id()).cloned().unwrap_or_default();
+                    return self.step(*at, Input::BeginAs { transaction, meta });
                 }
             }
             Event::Vote { at, index, vote } => {
@@ -181,8 +192,10 @@ impl<A: Actor> World<A> {
             Event::Compact { at } => self.compact(*at)?,
             Event::Tick { at, by } => {
                 if let Some(process) = self.processes.get_mut(at).filter(|process| process.actor.is_some()) {
-                    let now = process.advance(*by);
-                    return self.step(*at, Input::Tick(now));
+                    process.advance(*by);
+                    let now = process.clock();
+                    process.tell_time();
+                    return self.take(*at, &Input::Tick(now));
                 }
             }
             Event::Cut { from, to, both_ways } => {
@@ -209,14 +222,53 @@ impl<A: Actor> World<A> {
     }
 
     fn begin(&mut self, at: NodeId, participants: &[NodeId]) -> Result<Vec<Effect>, Violation> {
-        let Some(process) = self.processes.get_mut(&at) else { return Ok(Vec::new()) };
-        // A node whose identity is not durable yet has not come into being; it may still be made anew.
-        let Some(actor) = process.actor.as_mut().filter(|_| !process.disk.is_blank()) else { return Ok(Vec::new()) };
-        let Some(id) = actor.node_mut().allocate() else { return Ok(Vec::new()) };
-        let Ok(transaction) = Transaction::new(id, participants, []) else { return Ok(Vec::new()) };
+        let Ok(participants) = Participants::new(participants) else { return Ok(Vec::new()) };
+        if !self.is_there(at) {
+            return Ok(Vec::new());
+        }
+        let meta = self.next_meta();
+        let effects = self.step(at, Input::Begin { participants: participants.clone(), meta: meta.clone() })?;
+        if let Some(tx) = effects.iter().find_map(name_in) {
+            self.note_begun(Transaction::of(tx, participants, &meta), meta);
+        }
+        Ok(effects)
+    }
+
+    fn begin_as(&mut self, at: NodeId, participants: &[NodeId], own: Option<u64>) -> Result<Vec<Effect>, Violation> {
+        let Ok(participants) = Participants::new(participants) else { return Ok(Vec::new()) };
+        if !self.is_there(at) {
+            return Ok(Vec::new());
+        }
+        let origin = own.map_or(CLIENT, |_| at);
+        let names = self.begun.iter().map(Transaction::id).filter(|tx| tx.origin == origin);
+        let last = names.map(|tx| tx.seq).max().unwrap_or(0);
+        let meta = self.next_meta();
+        let tx = TxId { origin, seq: last + 1 + own.unwrap_or(0) };
+        let transaction = Transaction::of(tx, participants, &meta);
+        let effects = self.step(at, Input::BeginAs { transaction: transaction.clone(), meta: meta.clone() })?;
+        // A number of the node's own that it has refused is still to be given. A client may try elsewhere.
+        if own.is_none() || self.actor(at).is_some_and(|actor| actor.node().status(tx) != Status::Unknown) {
+            self.stats.named_by_clients += 1;
+            self.note_begun(transaction, meta);
+        }
+        Ok(effects)
+    }
+
+    /// Whether a node is up, and will be known if it stops. One whose identity is not durable yet has not come into
+    /// being; it may still be created again.
+    fn is_there(&self, at: NodeId) -> bool {
+        self.processes.get(&at).is_some_and(|process| process.actor.is_some() && !process.disk.is_blank())
+    }
+
+    fn next_meta(&mut self) -> Meta {
+        self.begins += 1;
+        self.begins.to_be_bytes().into()
+    }
+
+    fn note_begun(&mut self, transaction: Transaction, meta: Meta) {
         self.stats.begun += 1;
-        self.begun.push(transaction.clone());
-        self.step(at, Input::Begin(transaction))
+        self.metas.insert(transaction.id(), meta);
+        self.begun.push(transaction);
     }
 
     /// A transaction whose name is durable, so that clients may know it.
@@ -226,6 +278,9 @@ impl<A: Actor> World<A> {
 
     /// Whether a name will not be given again, whatever crashes.
     fn is_durable(&self, TxId { origin, seq }: TxId) -> bool {
+        if origin == CLIENT {
+            return true;
+        }
         let sequence = self.processes.get(&origin).and_then(|process| process.disk.get(Key::Sequence));
         matches!(sequence, Some(Record::Sequence { reserved }) if seq < *reserved)
     }
@@ -234,21 +289,45 @@ impl<A: Actor> World<A> {
         self.step(to, Input::Receive { from, message })
     }
 
+    /// One step of a node. It is told the time before anything else.
     fn step(&mut self, at: NodeId, input: Input) -> Result<Vec<Effect>, Violation> {
+        let mut effects = self.tell_time(at)?;
+        effects.extend(self.take(at, &input)?);
+        Ok(effects)
+    }
+
+    /// Tells a node what time it is, unless it knows.
+    fn tell_time(&mut self, at: NodeId) -> Result<Vec<Effect>, Violation> {
+        let process = self.processes.get_mut(&at).filter(|process| process.actor.is_some());
+        match process.and_then(Process::tell_time) {
+            Some(now) => self.take(at, &Input::Tick(now)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn take(&mut self, at: NodeId, input: &Input) -> Result<Vec<Effect>, Violation> {
         let Some(process) = self.processes.get_mut(&at) else { return Ok(Vec::new()) };
         let Some(actor) = process.actor.as_mut() else { return Ok(Vec::new()) };
-        let verdict = actor.check(&input);
-        self.stats.refused += u64::from(verdict.is_err());
-        self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
-        self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
-        let recoveries = actor.node().metrics().recoveries;
-        let effects = catch_unwind(AssertUnwindSafe(|| actor.step(input.clone()))).map_err(|panic| Violation {
+        let before = actor.node().clone();
+        let mut effects = Vec::new();
+        let step = AssertUnwindSafe(|| actor.step_into(input.clone(), &mut effects));
+        let verdict = catch_unwind(step).map_err(|panic| Violation {
             property: "no panic",
             what: format!("{at} panics at {input:?}: {}", said(&*panic)),
         })?;
-        self.stats.recoveries += actor.node().metrics().recoveries - recoveries;
-        process.outbox.extend(effects.iter().cloned());
-        self.observe(&Observation::Stepped { at, input: &input, effects: &effects, verdict })?;
+        let after = actor.node().clone();
+        process.gather(effects.iter().cloned());
+        self.stats.refused += u64::from(verdict.is_err());
+        self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
+        self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
+        self.stats.recoveries += after.metrics().recoveries - before.metrics().recoveries;
+        if let Some((tx, fence)) = fence_of(&after) {
+            return Err(Violation { property: "no invariant breaks", what: format!("{at} fences {tx}: {fence}") });
+        }
+        self.observe(&Observation::Stepped { at, input, effects: &effects, verdict })?;
+        if let Err(refusal) = verdict {
+            self.observe(&Observation::Refused { at, input, refusal, before: &before, after: &after })?;
+        }
         Ok(effects)
     }
 
@@ -318,8 +397,6 @@ impl<A: Actor> World<A> {
         let Some(process) = self.processes.get_mut(&at).filter(|process| process.actor.is_none()) else {
             return Ok(());
         };
-        // The clock of a restarted node may begin anywhere.
-        process.clock = Time(0);
         if process.disk.is_blank() {
             // Its very first write was lost: it has never been, and may be created again.
             process.create(config);
@@ -329,7 +406,7 @@ impl<A: Actor> World<A> {
             .map_err(|error| Violation { property: "restore", what: format!("{at} cannot be restored: {error}") })?;
         self.stats.restarts += 1;
         self.stats.restarts_in_doubt += u64::from(!actor.node().in_doubt().is_empty());
-        process.actor = Some(actor);
+        process.start(actor);
         self.observe(&Observation::Started { at })
     }
 
@@ -353,9 +430,7 @@ impl<A: Actor> World<A> {
     }
 
     fn note_recovery(&mut self, at: NodeId, message: &Message) {
-        if let Message::Paxos { transaction, parts } = message
-            && parts.iter().any(|part| part.message.is_request())
-        {
+        if let Message::About { transaction, what: What::Phase1a { .. } | What::Phase2a { .. } } = message {
             let recoverers = self.recoverers.entry(transaction.id()).or_default();
             if recoverers.insert(at) && recoverers.len() == 2 {
                 self.stats.concurrent_recoveries += 1;
@@ -366,6 +441,28 @@ impl<A: Actor> World<A> {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         self.properties.iter_mut().try_for_each(|property| property.observe(observation))
     }
+}
+
+/// The origin of the names that clients give: no node's.
+const CLIENT: NodeId = NodeId(1_000);
+
+/// The name that a node gave, if `effect` says so.
+pub(super) fn name_in(effect: &Effect) -> Option<TxId> {
+    match effect {
+        Effect::Decide(Decision::Begun(tx)) => Some(*tx),
+        _ => None,
+    }
+}
+
+/// A transaction about which a node is silent, because an invariant broke, and which one.
+fn fence_of(node: &Node) -> Option<(TxId, Fence)> {
+    if node.metrics().fenced == 0 {
+        return None;
+    }
+    node.open_transactions().into_iter().find_map(|tx| match node.status(tx) {
+        Status::Fenced(fence) => Some((tx, fence)),
+        _ => None,
+    })
 }
 
 fn config(setup: &Setup, at: NodeId) -> Config {

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Observation, Property, Violation, outcome_of, require};
+use super::{Observation, Property, Violation, instances_of, outcome_of, require};
 use crate::{
     TxId,
-    commit::{Effect, Input, Message, Outcome, Record, Vote},
-    paxos,
+    commit::{Effect, Input, Message, Outcome, Record, Vote, What},
 };
 
 #[derive(Default)]
@@ -19,14 +18,12 @@ pub(super) struct AbortHasAReason {
 /// proposer's own node, as that one's record does.
 fn proposed_to_abort(effect: &Effect) -> Option<TxId> {
     match effect {
-        Effect::Send { message: Message::Paxos { transaction, parts }, .. } => parts
-            .iter()
-            .any(|part| matches!(part.message, paxos::Message::Accept { value: Vote::Aborted, .. }))
-            .then(|| transaction.id()),
-        Effect::Persist(Record::Acceptor(record)) => record
-            .instances
-            .iter()
-            .any(|state| state.accepted.is_some_and(|(ballot, vote)| !ballot.is_initial() && vote == Vote::Aborted))
+        Effect::Send { message: Message::About { transaction, what: What::Phase2a { votes, .. } }, .. } => {
+            votes.iter().any(|(_, vote)| vote == Vote::Aborted).then(|| transaction.id())
+        }
+        Effect::Persist(Record::Acceptor(record)) => instances_of(record)
+            .filter_map(|(_, state)| state.accepted)
+            .any(|(ballot, vote)| !ballot.is_initial() && vote == Vote::Aborted)
             .then(|| record.transaction.id()),
         _ => None,
     }

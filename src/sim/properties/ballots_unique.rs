@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use super::{Observation, Property, Violation, require};
 use crate::{
     Ballot, NodeId, TxId,
-    commit::{Effect, Message},
-    paxos,
+    commit::{Effect, Message, What},
 };
 
 #[derive(Default)]
@@ -22,16 +21,12 @@ pub(super) struct BallotsUnique {
 
 const NAME: &str = "ballots unique";
 
-/// The ballots that `message` starts, or says were started.
-fn started(message: &Message) -> impl Iterator<Item = (TxId, Ballot)> + '_ {
-    let (tx, parts) = match message {
-        Message::Paxos { transaction, parts } => (transaction.id(), parts.as_slice()),
-        _ => (TxId::default(), [].as_slice()),
-    };
-    parts.iter().filter_map(move |part| match part.message {
-        paxos::Message::Prepare { ballot } => Some((tx, ballot)),
+/// The ballot that `message` starts.
+fn started(message: &Message) -> Option<(TxId, Ballot)> {
+    match message {
+        Message::About { transaction, what: What::Phase1a { ballot, .. } } => Some((transaction.id(), *ballot)),
         _ => None,
-    })
+    }
 }
 
 impl Property for BallotsUnique {
@@ -45,14 +40,14 @@ impl Property for BallotsUnique {
                 self.step += 1;
                 for effect in *effects {
                     let Effect::Send { message, .. } = effect else { continue };
-                    for (tx, ballot) in started(message) {
+                    if let Some((tx, ballot)) = started(message) {
                         let step = *self.steps.entry((tx, ballot)).or_insert(self.step);
                         require(NAME, step == self.step, || format!("ballot {ballot} of {tx} is started twice"))?;
                     }
                 }
             }
             Observation::Sent { at, message, .. } => {
-                for (tx, ballot) in started(message) {
+                if let Some((tx, ballot)) = started(message) {
                     require(NAME, ballot.node == *at && !ballot.is_initial(), || {
                         format!("{at} starts ballot {ballot} of {tx}, which is not its own")
                     })?;

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Property, Violation, require};
+use super::{Begun, Observation, Property, Violation, begun, require};
 use crate::{
     NodeId, TxId,
-    commit::{Decision, Input, Outcome, Record, Transaction},
+    commit::{Decision, Outcome, Record},
 };
 
 #[derive(Default)]
 pub(super) struct ClientsView {
-    begun: BTreeMap<TxId, Transaction>,
+    participants: BTreeMap<TxId, Vec<NodeId>>,
     told: BTreeMap<TxId, Outcome>,
     /// What each resource has carried out, durably.
     done: BTreeMap<(TxId, NodeId), Outcome>,
@@ -23,7 +23,7 @@ const NAME: &str = "the client's view is true";
 
 impl ClientsView {
     fn all_did(&self, tx: TxId, outcome: Outcome) -> Result<(), Violation> {
-        for rm in self.begun.get(&tx).into_iter().flat_map(Transaction::participants) {
+        for rm in self.participants.get(&tx).into_iter().flatten() {
             let done = self.done.get(&(tx, *rm)).copied();
             require(NAME, done == Some(outcome), || {
                 format!("a client was told that {tx} is {outcome:?}, but {rm} has done {done:?}")
@@ -35,11 +35,10 @@ impl ClientsView {
 
 impl Property for ClientsView {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        if let Some(Begun { tx, participants, .. }) = begun(observation) {
+            self.participants.insert(tx, participants.to_vec());
+        }
         match observation {
-            Observation::Stepped { input: Input::Begin(transaction), .. } => {
-                self.begun.insert(transaction.id(), transaction.clone());
-                Ok(())
-            }
             Observation::Durable { at, record: Record::ResourceManager(record) } => {
                 let tx = record.transaction.id();
                 if record.vote.is_some() {

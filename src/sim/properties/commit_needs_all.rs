@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Property, Violation, outcome_of, require};
+use super::{Begun, Observation, Property, Violation, begun, outcome_of, require};
 use crate::{
     NodeId, TxId,
     commit::{Input, Outcome, Vote},
@@ -17,11 +17,10 @@ pub(super) struct CommitNeedsAll {
 
 impl Property for CommitNeedsAll {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        if let Some(Begun { tx, participants, .. }) = begun(observation) {
+            self.participants.insert(tx, participants.to_vec());
+        }
         match observation {
-            Observation::Stepped { input: Input::Begin(transaction), .. } => {
-                self.participants.insert(transaction.id(), transaction.participants().to_vec());
-                Ok(())
-            }
             Observation::Stepped { at, input: Input::Vote { tx, vote: Vote::Prepared }, verdict: Ok(()), .. } => {
                 self.prepared.insert((*tx, *at));
                 Ok(())

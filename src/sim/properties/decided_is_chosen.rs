@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Property, Violation, outcome_of, require};
+use super::{Begun, Observation, Property, Violation, begun, instances_of, outcome_of, require};
 use crate::{
     Ballot, InstanceId, Members, NodeId, Phase, Quorums, TxId,
-    commit::{Input, Outcome, Record, Vote},
+    commit::{Outcome, Record, Vote},
 };
 
 pub(super) struct DecidedIsChosen {
@@ -52,24 +52,19 @@ impl DecidedIsChosen {
 
 impl Property for DecidedIsChosen {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        if let Some(Begun { tx, participants, .. }) = begun(observation) {
+            self.participants.insert(tx, participants.to_vec());
+        }
         match observation {
-            Observation::Stepped { input: Input::Begin(transaction), .. } => {
-                self.participants.insert(transaction.id(), transaction.participants().to_vec());
-                Ok(())
-            }
             Observation::Durable { record: Record::ResourceManager(record), .. } => {
                 if record.vote == Some(Vote::Aborted) {
                     self.vetoed.insert(record.transaction.id());
                 }
                 Ok(())
             }
-            Observation::Durable { at, record: Record::Acceptor(record) } => {
-                let tx = record.transaction.id();
-                let instances = record.transaction.participants().iter().zip(&record.instances);
-                instances
-                    .filter_map(|(rm, state)| Some((rm, state.accepted?)))
-                    .try_for_each(|(rm, (ballot, value))| self.accepted(*at, InstanceId { tx, rm: *rm }, ballot, value))
-            }
+            Observation::Durable { at, record: Record::Acceptor(record) } => instances_of(record)
+                .filter_map(|(instance, state)| Some((instance, state.accepted?)))
+                .try_for_each(|(instance, (ballot, value))| self.accepted(*at, instance, ballot, value)),
             Observation::Decided { at, decision } => {
                 let Some((tx, outcome)) = outcome_of(decision) else { return Ok(()) };
                 require(NAME, self.is_settled(tx, outcome), || {

@@ -3,16 +3,19 @@
 mod abort_has_a_reason;
 mod agreement;
 mod ballots_unique;
-mod check_is_true;
 mod clients_view;
 mod commit_needs_all;
+mod content_is_the_clients;
 mod decided_is_chosen;
+mod names_are_given_once;
 mod nothing_is_left;
 mod one_value_per_ballot;
 mod outcome_stable;
 mod persist_before_send;
 mod promise_monotone;
 mod proposals_are_safe;
+mod refusals_change_nothing;
+mod requests_are_granted;
 mod retired_is_final;
 #[cfg(test)]
 mod tests;
@@ -20,8 +23,11 @@ mod validity;
 
 use super::Violation;
 use crate::{
-    Ballot, InstanceId, NodeId, Refusal,
-    commit::{Cluster, Decision, Effect, Input, Message, Outcome, Record, Vote},
+    Ballot, InstanceId, NodeId, Refusal, TxId,
+    commit::{
+        Acceptance, AcceptorRecord, Cluster, Decision, Effect, Input, Message, Meta, Node, Outcome, Record, Vote,
+        Votes, What,
+    },
     paxos,
 };
 
@@ -29,8 +35,10 @@ use crate::{
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "each name says it")]
 pub enum Observation<'a> {
-    /// A node took an input. `verdict` is what `check` said of it before.
+    /// A node took an input, and said so or refused it.
     Stepped { at: NodeId, input: &'a Input, effects: &'a [Effect], verdict: Result<(), Refusal> },
+    /// It refused the input: what it was before, and after. It comes behind the step.
+    Refused { at: NodeId, input: &'a Input, refusal: Refusal, before: &'a Node, after: &'a Node },
     /// A record reached a node's disk.
     Durable { at: NodeId, record: &'a Record },
     /// A message left a node.
@@ -71,7 +79,10 @@ pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
         Box::new(persist_before_send::PersistBeforeSend::default()),
         Box::new(retired_is_final::RetiredIsFinal::default()),
         Box::new(clients_view::ClientsView::default()),
-        Box::new(check_is_true::CheckIsTrue),
+        Box::new(refusals_change_nothing::RefusalsChangeNothing),
+        Box::new(requests_are_granted::RequestsAreGranted),
+        Box::new(names_are_given_once::NamesAreGivenOnce::default()),
+        Box::new(content_is_the_clients::ContentIsTheClients::default()),
         Box::new(nothing_is_left::NothingIsLeft::default()),
     ]
 }
@@ -83,25 +94,86 @@ fn require(property: &'static str, holds: bool, what: impl FnOnce() -> String) -
 
 /// What `message` says in the terms of Paxos: one statement per instance. A vote is phase 2a of its instance.
 fn paxos_of(from: NodeId, message: &Message) -> Vec<(InstanceId, paxos::Message<Vote>)> {
-    match message {
-        Message::Vote { transaction, vote, .. } => {
-            let instance = InstanceId { tx: transaction.id(), rm: from };
-            vec![(instance, paxos::Message::Accept { ballot: Ballot::initial(from), value: *vote })]
+    let Message::About { transaction, what } = message else { return Vec::new() };
+    let instance = |rm| InstanceId { tx: transaction.id(), rm };
+    // No node takes part under this name: what is said of a participant that there is not is true of nothing.
+    let rm = |place: usize| transaction.participants().get(place).copied().unwrap_or(NodeId(u64::MAX));
+    let initial = |(place, value)| (rm(place), Ballot::initial(rm(place)), value);
+    let accepted = |votes: &Votes, higher: &[Acceptance]| -> Vec<(NodeId, Ballot, Vote)> {
+        let higher = higher.iter().map(|accepted| (accepted.rm, accepted.ballot, accepted.vote));
+        votes.iter().map(initial).chain(higher).collect()
+    };
+    match what {
+        What::Vote { vote, .. } => {
+            vec![(instance(from), paxos::Message::Accept { ballot: Ballot::initial(from), value: *vote })]
         }
-        Message::Paxos { transaction, parts } => {
-            let tx = transaction.id();
-            parts.iter().map(|part| (InstanceId { tx, rm: part.rm }, part.message)).collect()
+        What::Phase1a { ballot, instances } => {
+            let prepare = paxos::Message::Prepare { ballot: *ballot };
+            instances.iter().map(|place| (instance(rm(place)), prepare)).collect()
         }
-        _ => Vec::new(),
+        What::Phase1b { ballot, promises } => {
+            let accepted = accepted(&promises.votes, &promises.higher);
+            let blank = promises.instances.iter().map(rm).filter(|rm| accepted.iter().all(|told| told.0 != *rm));
+            let blank = blank.map(|rm| (instance(rm), paxos::Message::Promise { ballot: *ballot, accepted: None }));
+            let told = accepted.iter().map(|&(rm, at, value)| {
+                (instance(rm), paxos::Message::Promise { ballot: *ballot, accepted: Some((at, value)) })
+            });
+            blank.chain(told).collect()
+        }
+        What::Phase2a { ballot, votes } => {
+            let accept = |(place, value)| (instance(rm(place)), paxos::Message::Accept { ballot: *ballot, value });
+            votes.iter().map(accept).collect()
+        }
+        What::Phase2b { votes, higher } => {
+            let accepted = accepted(votes, higher).into_iter();
+            accepted.map(|(rm, ballot, value)| (instance(rm), paxos::Message::Accepted { ballot, value })).collect()
+        }
+        What::Reject { ballot, promised } => {
+            let reject = |promised| paxos::Message::Reject { ballot: *ballot, promised };
+            promised.iter().map(|obstacle| (instance(obstacle.rm), reject(obstacle.promised))).collect()
+        }
+        What::Begin { .. } | What::Prepare { .. } | What::Inquire | What::Outcome(_) | What::Finished(_) => Vec::new(),
+    }
+}
+
+/// What `record` says of each instance.
+fn instances_of(record: &AcceptorRecord) -> impl Iterator<Item = (InstanceId, paxos::AcceptorRecord<Vote>)> + '_ {
+    let tx = record.transaction.id();
+    let each = record.transaction.participants().iter().enumerate();
+    each.filter_map(move |(place, rm)| Some((InstanceId { tx, rm: *rm }, record.instance(place)?)))
+}
+
+/// A transaction that was begun.
+struct Begun<'a> {
+    tx: TxId,
+    participants: &'a [NodeId],
+    meta: &'a Meta,
+}
+
+/// The transaction that a client begins, if the node takes it.
+fn begun<'a>(observation: &Observation<'a>) -> Option<Begun<'a>> {
+    let Observation::Stepped { input, effects, verdict: Ok(()), .. } = observation else { return None };
+    match input {
+        Input::Begin { participants, meta } => {
+            let tx = effects.iter().find_map(|effect| match effect {
+                Effect::Decide(Decision::Begun(tx)) => Some(*tx),
+                _ => None,
+            });
+            tx.map(|tx| Begun { tx, participants: participants.nodes(), meta })
+        }
+        Input::BeginAs { transaction, meta } => {
+            Some(Begun { tx: transaction.id(), participants: transaction.participants(), meta })
+        }
+        _ => None,
     }
 }
 
 /// The outcome that `decision` tells of, if it does.
-pub(super) fn outcome_of(decision: &Decision) -> Option<(crate::TxId, Outcome)> {
+pub(super) fn outcome_of(decision: &Decision) -> Option<(TxId, Outcome)> {
     match decision {
-        Decision::Vote(_) => None,
-        Decision::Commit(tx) => Some((*tx, Outcome::Committed)),
-        Decision::Abort(tx) => Some((*tx, Outcome::Aborted)),
+        Decision::Begun(_) | Decision::Vote { .. } => None,
+        Decision::Commit { transaction, .. } => Some((transaction.id(), Outcome::Committed)),
+        Decision::Abort { transaction, .. } => Some((transaction.id(), Outcome::Aborted)),
         Decision::Decided { tx, outcome } | Decision::Completed { tx, outcome } => Some((*tx, *outcome)),
     }
 }

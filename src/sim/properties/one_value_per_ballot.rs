@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observation, Property, Violation, paxos_of, require};
+use super::{Observation, Property, Violation, instances_of, paxos_of, require};
 use crate::{
     Ballot, InstanceId,
     commit::{Record, Vote},
@@ -35,13 +35,9 @@ impl Property for OneValuePerBallot {
                     _ => Ok(()),
                 })
             }
-            Observation::Durable { record: Record::Acceptor(record), .. } => {
-                let tx = record.transaction.id();
-                let instances = record.transaction.participants().iter().zip(&record.instances);
-                instances
-                    .filter_map(|(rm, state)| Some((rm, state.accepted?)))
-                    .try_for_each(|(rm, (ballot, value))| self.value(InstanceId { tx, rm: *rm }, ballot, value))
-            }
+            Observation::Durable { record: Record::Acceptor(record), .. } => instances_of(record)
+                .filter_map(|(instance, state)| Some((instance, state.accepted?)))
+                .try_for_each(|(instance, (ballot, value))| self.value(instance, ballot, value)),
             _ => Ok(()),
         }
     }

@@ -27,8 +27,12 @@ impl OutcomeStable {
 impl Property for OutcomeStable {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
-            Observation::Decided { at, decision: Decision::Commit(tx) } => self.outcome(*at, *tx, Outcome::Committed),
-            Observation::Decided { at, decision: Decision::Abort(tx) } => self.outcome(*at, *tx, Outcome::Aborted),
+            Observation::Decided { at, decision: Decision::Commit { transaction, .. } } => {
+                self.outcome(*at, transaction.id(), Outcome::Committed)
+            }
+            Observation::Decided { at, decision: Decision::Abort { transaction, .. } } => {
+                self.outcome(*at, transaction.id(), Outcome::Aborted)
+            }
             Observation::Durable { at, record: Record::ResourceManager(record) } => {
                 let tx = record.transaction.id();
                 if let Some(vote) = record.vote {

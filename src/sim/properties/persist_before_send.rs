@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Property, Violation, paxos_of, require};
+use super::{Observation, Property, Violation, instances_of, paxos_of, require};
 use crate::{
     InstanceId, NodeId, TxId,
-    commit::{Key, Message, Record, TxRange, Vote},
+    commit::{Decision, Key, Message, Record, TxRange, Vote, What},
     paxos,
 };
 
@@ -17,6 +17,7 @@ pub(super) struct PersistBeforeSend {
     votes: BTreeMap<(NodeId, TxId), Vote>,
     finished: BTreeSet<(NodeId, TxId)>,
     rounds: BTreeMap<NodeId, u64>,
+    numbers: BTreeMap<NodeId, u64>,
     retired: BTreeMap<(NodeId, TxId), TxRange>,
 }
 
@@ -26,10 +27,7 @@ impl PersistBeforeSend {
     fn durable(&mut self, at: NodeId, record: &Record) {
         match record {
             Record::Acceptor(record) => {
-                let tx = record.transaction.id();
-                for (rm, state) in record.transaction.participants().iter().zip(&record.instances) {
-                    self.acceptors.insert((at, InstanceId { tx, rm: *rm }), *state);
-                }
+                self.acceptors.extend(instances_of(record).map(|(instance, state)| ((at, instance), state)));
             }
             Record::ResourceManager(record) => {
                 let key = (at, record.transaction.id());
@@ -47,8 +45,17 @@ impl PersistBeforeSend {
             Record::Erased(Key::Retired(first)) => {
                 self.retired.remove(&(at, *first));
             }
-            Record::Identity { .. } | Record::Sequence { .. } | Record::Erased(_) => {}
+            Record::Sequence { reserved } => {
+                self.numbers.insert(at, *reserved);
+            }
+            Record::Identity { .. } | Record::Erased(_) => {}
         }
+    }
+
+    /// A name of a node's own must never be given again once it was seen.
+    fn name(&self, at: NodeId, tx: TxId) -> Result<(), Violation> {
+        let reserved = self.numbers.get(&at).is_some_and(|reserved| tx.seq < *reserved);
+        require(NAME, reserved || tx.origin != at, || format!("{at} shows the name {tx}, which is not reserved"))
     }
 
     fn is_retired(&self, at: NodeId, range: TxRange) -> bool {
@@ -81,12 +88,14 @@ impl Property for PersistBeforeSend {
                 self.durable(*at, record);
                 Ok(())
             }
+            Observation::Decided { at, decision: Decision::Begun(tx) } => self.name(*at, *tx),
             Observation::Sent { at, message, .. } => {
+                message.transaction().map_or(Ok(()), |transaction| self.name(*at, transaction.id()))?;
                 for (instance, message) in paxos_of(*at, message) {
                     self.paxos(*at, instance, message)?;
                 }
                 match message {
-                    Message::Finished { transaction, .. } => {
+                    Message::About { transaction, what: What::Finished(_) } => {
                         let holds = self.finished.contains(&(*at, transaction.id()));
                         require(NAME, holds, || format!("{at} says that it finished {}, unwritten", transaction.id()))
                     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observation, Property, Violation, require};
+use super::{Observation, Property, Violation, instances_of, require};
 use crate::{
     InstanceId, NodeId,
     commit::{Record, Vote},
@@ -18,16 +18,15 @@ pub(super) struct PromiseMonotone {
 impl Property for PromiseMonotone {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         let Observation::Durable { at, record: Record::Acceptor(record) } = observation else { return Ok(()) };
-        for (rm, state) in record.transaction.participants().iter().zip(&record.instances) {
-            let instance = InstanceId { tx: record.transaction.id(), rm: *rm };
-            let before = self.written.insert((*at, instance), *state);
+        for (instance, state) in instances_of(record) {
+            let before = self.written.insert((*at, instance), state);
             let accepted = |state: &AcceptorRecord<Vote>| state.accepted.map(|(ballot, _)| ballot);
-            require("promise monotone", accepted(state) <= state.promised, || {
+            require("promise monotone", accepted(&state) <= state.promised, || {
                 format!("{at} accepted above its promise in {instance}: {state:?}")
             })?;
             if let Some(before) = before {
-                let grows = before.promised <= state.promised && accepted(&before) <= accepted(state);
-                let same_value = accepted(&before) != accepted(state) || before.accepted == state.accepted;
+                let grows = before.promised <= state.promised && accepted(&before) <= accepted(&state);
+                let same_value = accepted(&before) != accepted(&state) || before.accepted == state.accepted;
                 require("promise monotone", grows && same_value, || {
                     format!("{at} went back in {instance}: from {before:?} to {state:?}")
                 })?;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observation, Property, Violation, paxos_of, require};
+use super::{Observation, Property, Violation, instances_of, paxos_of, require};
 use crate::{
     Ballot, InstanceId, NodeId, Phase, Quorums,
     commit::{Record, Vote},
@@ -50,8 +50,7 @@ impl Property for ProposalsAreSafe {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
             Observation::Durable { at, record: Record::Acceptor(record) } => {
-                for (rm, state) in record.transaction.participants().iter().zip(&record.instances) {
-                    let instance = InstanceId { tx: record.transaction.id(), rm: *rm };
+                for (instance, state) in instances_of(record) {
                     match (state.promised, state.accepted) {
                         (_, Some((ballot, value))) if Some(ballot) >= state.promised => {
                             self.proposed(instance, ballot, value)?;

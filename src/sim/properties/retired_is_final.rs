@@ -41,7 +41,8 @@ impl Property for RetiredIsFinal {
                         }
                         Effect::Persist(Record::Acceptor(record)) => Some(record.transaction.id()),
                         Effect::Persist(Record::ResourceManager(record)) => Some(record.transaction.id()),
-                        Effect::Decide(Decision::Vote(transaction)) => Some(transaction.id()),
+                        Effect::Decide(Decision::Vote { transaction, .. }) => Some(transaction.id()),
+                        Effect::Decide(Decision::Begun(tx)) => Some(*tx),
                         Effect::Decide(decision) => outcome_of(decision).map(|(tx, _)| tx),
                         Effect::Send { message, .. } => message.transaction().map(|transaction| transaction.id()),
                         Effect::Persist(_) => None,

@@ -2,10 +2,11 @@
 
 use super::{Observation, Property, Violation};
 use crate::{
-    Ballot, NodeId, Quorums, Refusal, TxId,
+    Ballot, Machine, NodeId, Quorums, Refusal, TxId,
     commit::{
-        AcceptorRecord, Decision, Effect, Input, Key, Message, Outcome, Part, Record, ResourceManagerRecord, Time,
-        Transaction, TxRange, Vote,
+        Acceptance, AcceptorRecord, Cluster, ClusterId, Config, Decision, Effect, HigherInstance, Input, Key, Message,
+        Meta, Node, Obstacle, Outcome, Participants, Places, Promises, Record, ResourceManagerRecord, Time,
+        Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -34,7 +35,9 @@ type Seen = Result<(), Violation>;
 
 impl<P: Property> Watch<P> {
     fn begun(&mut self) -> &mut Self {
-        self.takes(M1, Input::Begin(transaction()), &[]).unwrap();
+        let participants = Participants::new([R1, R2]).unwrap();
+        let begin = Input::Begin { participants, meta: meta() };
+        self.takes(M1, begin, &[Effect::Decide(Decision::Begun(TX))]).unwrap();
         self
     }
 
@@ -73,7 +76,24 @@ impl<P: Property> Watch<P> {
 }
 
 fn transaction() -> Transaction {
-    Transaction::new(TX, [R1, R2], []).unwrap()
+    named(TX)
+}
+
+fn named(tx: TxId) -> Transaction {
+    Transaction::new(tx, [R1, R2], meta()).unwrap()
+}
+
+/// What the transactions are about.
+fn meta() -> Meta {
+    Meta::from([7])
+}
+
+fn commit(tx: TxId) -> Decision {
+    Decision::Commit { transaction: named(tx), meta: meta() }
+}
+
+fn abort(tx: TxId) -> Decision {
+    Decision::Abort { transaction: named(tx), meta: None }
 }
 
 fn quorums() -> Quorums {
@@ -82,27 +102,55 @@ fn quorums() -> Quorums {
 
 /// What an acceptor knows: of the first instance, `promised` and `accepted`; of the second, nothing.
 fn acceptor(promised: Ballot, accepted: Option<(Ballot, Vote)>) -> Record {
-    let first = paxos::AcceptorRecord { promised: Some(promised), accepted };
-    let second = paxos::AcceptorRecord { promised: Some(Ballot::initial(R2)), accepted: None };
-    Record::Acceptor(AcceptorRecord { transaction: transaction(), instances: vec![first, second] })
+    let initial = Some(Ballot::initial(R1));
+    let above = accepted.is_some_and(|(ballot, _)| Some(ballot) != initial);
+    let (votes, higher) = if Some(promised) == initial && !above {
+        (accepted.map(|(_, vote)| (0, vote)).into_iter().collect(), Vec::new())
+    } else {
+        let state = paxos::AcceptorRecord { promised: Some(promised), accepted };
+        (Votes::default(), vec![HigherInstance { rm: R1, state }])
+    };
+    Record::Acceptor(AcceptorRecord { transaction: transaction(), votes, higher: higher.into() })
 }
 
 /// What an acceptor knows that has accepted these votes in round 0.
 fn accepted(votes: [Option<Vote>; 2]) -> Record {
-    let instances = [R1, R2].into_iter().zip(votes).map(|(rm, vote)| paxos::AcceptorRecord {
-        promised: Some(Ballot::initial(rm)),
-        accepted: vote.map(|vote| (Ballot::initial(rm), vote)),
-    });
-    Record::Acceptor(AcceptorRecord { transaction: transaction(), instances: instances.collect() })
+    let votes = votes.into_iter().enumerate().filter_map(|(place, vote)| Some((place, vote?))).collect();
+    Record::Acceptor(AcceptorRecord { transaction: transaction(), votes, higher: Box::default() })
 }
 
 fn rm(vote: Option<Vote>, finished: Option<Outcome>) -> Record {
-    Record::ResourceManager(ResourceManagerRecord { transaction: transaction(), vote, finished })
+    let meta = Some(meta());
+    Record::ResourceManager(ResourceManagerRecord { transaction: transaction(), meta, vote, finished })
+}
+
+fn about(what: What) -> Message {
+    Message::about(&transaction(), what)
 }
 
 /// Something said about the first instance.
 fn say(message: paxos::Message<Vote>) -> Message {
-    Message::Paxos { transaction: transaction(), parts: vec![Part { rm: R1, message }] }
+    let first = || Places::from_iter([0]);
+    let told = |accepted: Option<(Ballot, Vote)>| match accepted {
+        None => (Votes::default(), Box::default()),
+        Some((ballot, vote)) if ballot == Ballot::initial(R1) => (Votes::from_iter([(0, vote)]), Box::default()),
+        Some((ballot, vote)) => (Votes::default(), Box::from([Acceptance { rm: R1, ballot, vote }])),
+    };
+    about(match message {
+        paxos::Message::Prepare { ballot } => What::Phase1a { ballot, instances: first() },
+        paxos::Message::Promise { ballot, accepted } => {
+            let (votes, higher) = told(accepted);
+            What::Phase1b { ballot, promises: Box::new(Promises { instances: first(), votes, higher }) }
+        }
+        paxos::Message::Accept { ballot, value } => What::Phase2a { ballot, votes: Votes::from_iter([(0, value)]) },
+        paxos::Message::Accepted { ballot, value } => {
+            let (votes, higher) = told(Some((ballot, value)));
+            What::Phase2b { votes, higher }
+        }
+        paxos::Message::Reject { ballot, promised } => {
+            What::Reject { ballot, promised: Box::from([Obstacle { rm: R1, promised }]) }
+        }
+    })
 }
 
 fn receive(from: NodeId, message: Message) -> Input {
@@ -120,16 +168,16 @@ fn decided(outcome: Outcome) -> Decision {
 #[test]
 fn two_outcomes_of_one_transaction_break_agreement() {
     let mut watch = Watch(super::agreement::Agreement::default());
-    watch.decides(R1, Decision::Commit(TX)).unwrap();
+    watch.decides(R1, commit(TX)).unwrap();
     watch.decides(M1, decided(Outcome::Committed)).unwrap();
-    watch.decides(R1, Decision::Abort(OTHER)).unwrap();
-    watch.decides(R2, Decision::Abort(TX)).unwrap_err();
+    watch.decides(R1, abort(OTHER)).unwrap();
+    watch.decides(R2, abort(TX)).unwrap_err();
 }
 
 #[test]
 fn a_vote_that_nobody_gave_breaks_validity() {
     let mut watch = Watch(super::validity::Validity::default());
-    let vote = |vote| Message::Vote { transaction: transaction(), vote, manager: M1 };
+    let vote = |vote| about(What::Vote { vote, manager: M1 });
     watch.votes(R1, PREPARED);
     watch.sends(R1, vote(PREPARED)).unwrap();
     watch.sends(A1, say(paxos::Message::Accepted { ballot: Ballot::initial(R1), value: PREPARED })).unwrap();
@@ -144,15 +192,15 @@ fn a_vote_that_nobody_gave_breaks_validity() {
 fn a_commit_without_the_vote_of_all_is_seen() {
     let mut watch = Watch(super::commit_needs_all::CommitNeedsAll::default());
     watch.begun().votes(R1, PREPARED);
-    watch.decides(R1, Decision::Abort(TX)).unwrap();
-    watch.decides(R1, Decision::Commit(TX)).unwrap_err();
+    watch.decides(R1, abort(TX)).unwrap();
+    watch.decides(R1, commit(TX)).unwrap_err();
     watch.votes(R2, PREPARED);
-    watch.decides(R1, Decision::Commit(TX)).unwrap();
+    watch.decides(R1, commit(TX)).unwrap();
 }
 
 #[test]
 fn an_abort_that_nobody_voted_or_proposed_is_seen() {
-    let abort = Decision::Abort(TX);
+    let abort = abort(TX);
     let mut watch = Watch(super::abort_has_a_reason::AbortHasAReason::default());
     watch.votes(R1, PREPARED);
     watch.decides(R1, abort.clone()).unwrap_err();
@@ -169,11 +217,11 @@ fn an_abort_that_nobody_voted_or_proposed_is_seen() {
 fn an_outcome_or_a_vote_that_changes_is_seen() {
     let mut watch = Watch(super::outcome_stable::OutcomeStable::default());
     watch.writes(R1, rm(Some(PREPARED), None)).unwrap();
-    watch.decides(R1, Decision::Commit(TX)).unwrap();
+    watch.decides(R1, commit(TX)).unwrap();
     watch.restarts(R1);
-    watch.decides(R1, Decision::Commit(TX)).unwrap();
+    watch.decides(R1, commit(TX)).unwrap();
     watch.writes(R1, rm(Some(PREPARED), Some(Outcome::Committed))).unwrap();
-    watch.decides(R1, Decision::Abort(TX)).unwrap_err();
+    watch.decides(R1, abort(TX)).unwrap_err();
     watch.writes(R1, rm(Some(PREPARED), Some(Outcome::Aborted))).unwrap_err();
     watch.writes(R1, rm(Some(ABORTED), None)).unwrap_err();
 }
@@ -232,8 +280,8 @@ fn a_ballot_that_is_anothers_or_was_used_before_is_seen() {
 #[test]
 fn a_message_whose_record_is_not_durable_is_seen() {
     let (zero, one) = (Ballot::initial(R1), Ballot::new(1, M1));
-    let vote = Message::Vote { transaction: transaction(), vote: PREPARED, manager: M1 };
-    let finished = Message::Finished { transaction: transaction(), outcome: Outcome::Committed };
+    let vote = about(What::Vote { vote: PREPARED, manager: M1 });
+    let finished = about(What::Finished(Outcome::Committed));
     let retired = TxRange::only(TX);
     let rests_on = [
         (vote.clone(), rm(Some(PREPARED), None)),
@@ -255,6 +303,102 @@ fn a_message_whose_record_is_not_durable_is_seen() {
     let mut watch = Watch(super::persist_before_send::PersistBeforeSend::default());
     watch.writes(R1, rm(Some(ABORTED), None)).unwrap();
     watch.sends(R1, vote).unwrap_err();
+}
+
+#[test]
+fn every_instance_of_a_message_must_be_durable() {
+    let (one, two) = (Ballot::new(1, M1), Ballot::new(2, M2));
+    let both = || Places::first(2);
+    let higher = |rm| Acceptance { rm, ballot: one, vote: ABORTED };
+    let votes = |places: &[usize]| Votes::from_iter(places.iter().map(|place| (*place, PREPARED)));
+    let promise = |instances, votes, higher: &[Acceptance]| {
+        let promises = Promises { instances, votes, higher: higher.into() };
+        about(What::Phase1b { ballot: two, promises: Box::new(promises) })
+    };
+    let bundle = |votes, higher: &[Acceptance]| about(What::Phase2b { votes, higher: higher.into() });
+    // The first instance is at ballot 2, and has accepted in ballot 1; the second has accepted its own vote.
+    let record = || {
+        let state = paxos::AcceptorRecord { promised: Some(two), accepted: Some((one, ABORTED)) };
+        let higher = Box::from([HigherInstance { rm: R1, state }]);
+        Record::Acceptor(AcceptorRecord { transaction: transaction(), votes: votes(&[1]), higher })
+    };
+    let good = [
+        promise(Places::first(1), votes(&[]), &[higher(R1)]),
+        bundle(votes(&[1]), &[higher(R1)]),
+        bundle(votes(&[1]), &[]),
+    ];
+    let bad = [
+        promise(both(), votes(&[]), &[]),
+        promise(Places::first(1), votes(&[1]), &[higher(R1)]),
+        promise(Places::from_iter([0, 2]), votes(&[]), &[higher(R1)]),
+        bundle(votes(&[1]), &[higher(R1), higher(R2)]),
+        bundle(votes(&[1, 2]), &[higher(R1)]),
+        bundle(votes(&[1]), &[Acceptance { vote: PREPARED, ..higher(R1) }]),
+        bundle(Votes::from_iter([(1, ABORTED)]), &[]),
+    ];
+    for (messages, holds) in [(good.as_slice(), true), (bad.as_slice(), false)] {
+        for message in messages {
+            let mut watch = Watch(super::persist_before_send::PersistBeforeSend::default());
+            watch.writes(A1, record()).unwrap();
+            assert_eq!(watch.sends(A1, message.clone()).is_ok(), holds, "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_not_reserved_is_seen() {
+    let new = || Watch(super::persist_before_send::PersistBeforeSend::default());
+    let prepare = || about(What::Prepare { meta: meta() });
+
+    let mut watch = new();
+    watch.decides(M1, Decision::Begun(TX)).unwrap_err();
+    watch.sends(M1, prepare()).unwrap_err();
+    watch.writes(M1, Record::Sequence { reserved: TX.seq }).unwrap();
+    watch.decides(M1, Decision::Begun(TX)).unwrap_err();
+    watch.writes(M1, Record::Sequence { reserved: TX.seq + 1 }).unwrap();
+    watch.decides(M1, Decision::Begun(TX)).unwrap();
+    watch.sends(M1, prepare()).unwrap();
+    // The name is another node's matter.
+    new().sends(M2, prepare()).unwrap();
+}
+
+#[test]
+fn a_name_that_is_given_twice_is_seen() {
+    let mut watch = Watch(super::names_are_given_once::NamesAreGivenOnce::default());
+    watch.decides(M1, Decision::Begun(TX)).unwrap();
+    watch.decides(M1, Decision::Begun(OTHER)).unwrap();
+    watch.restarts(M1);
+    watch.decides(M1, Decision::Begun(TX)).unwrap_err();
+    watch.decides(M2, Decision::Begun(TxId { seq: 3, ..TX })).unwrap_err();
+}
+
+#[test]
+fn content_that_no_client_gave_is_seen() {
+    let new = || Watch(super::content_is_the_clients::ContentIsTheClients::default());
+    let other = || Transaction::new(TX, [R1, R2], [8]).unwrap();
+    let tellings = |transaction: Transaction, meta: Meta| {
+        [
+            Decision::Vote { transaction: transaction.clone(), meta: meta.clone() },
+            Decision::Commit { transaction: transaction.clone(), meta: meta.clone() },
+            Decision::Abort { transaction, meta: Some(meta) },
+        ]
+    };
+    for (good, bad) in tellings(transaction(), meta()).into_iter().zip(tellings(other(), Meta::from([8]))) {
+        new().decides(R1, good.clone()).unwrap_err();
+        new().begun().decides(R1, good).unwrap();
+        assert!(new().begun().decides(R1, bad.clone()).is_err(), "{bad:?}");
+    }
+    for bad in tellings(transaction(), Meta::from([8])) {
+        assert!(new().begun().decides(R1, bad.clone()).is_err(), "{bad:?}");
+    }
+    new().begun().decides(R1, abort(TX)).unwrap();
+    // A client that names its transaction says as much.
+    let mut watch = new();
+    let begin = || Input::BeginAs { transaction: named(OTHER), meta: meta() };
+    watch.refuses(M1, begin(), Refusal::TooManyOpen, &[]).unwrap();
+    watch.decides(R1, commit(OTHER)).unwrap_err();
+    watch.takes(M1, begin(), &[]).unwrap();
+    watch.decides(R1, commit(OTHER)).unwrap();
 }
 
 #[test]
@@ -299,12 +443,12 @@ fn a_decision_of_what_is_not_chosen_is_seen_and_a_second_choice_too() {
     watch.decides(M1, decided(Outcome::Committed)).unwrap_err();
     watch.writes(A3, accepted([None, Some(PREPARED)])).unwrap();
     watch.decides(M1, decided(Outcome::Committed)).unwrap();
-    watch.decides(R1, Decision::Abort(TX)).unwrap_err();
+    watch.decides(R1, abort(TX)).unwrap_err();
 
     let mut watch = new();
-    watch.begun().decides(R1, Decision::Abort(TX)).unwrap_err();
+    watch.begun().decides(R1, abort(TX)).unwrap_err();
     watch.writes(R1, rm(Some(ABORTED), None)).unwrap();
-    watch.decides(R1, Decision::Abort(TX)).unwrap();
+    watch.decides(R1, abort(TX)).unwrap();
 
     // Two quorums of two ballots, with two values.
     let (zero, one) = (Ballot::initial(R1), Ballot::new(1, M1));
@@ -322,9 +466,11 @@ fn a_retired_transaction_that_is_revived_is_seen() {
     let revivals = [
         Effect::Persist(acceptor(Ballot::new(1, M1), None)),
         Effect::Persist(rm(Some(PREPARED), None)),
-        Effect::Decide(Decision::Vote(transaction())),
-        Effect::Decide(Decision::Commit(TX)),
-        send(M1, Message::Inquire { transaction: transaction() }),
+        Effect::Decide(Decision::Vote { transaction: transaction(), meta: meta() }),
+        Effect::Decide(commit(TX)),
+        Effect::Decide(decided(Outcome::Committed)),
+        Effect::Decide(Decision::Begun(TX)),
+        send(M1, about(What::Inquire)),
     ];
     for revival in revivals {
         let mut watch = Watch(super::retired_is_final::RetiredIsFinal::default());
@@ -364,26 +510,84 @@ fn a_client_that_was_told_what_is_not_so_is_seen() {
 }
 
 #[test]
-fn a_step_that_does_not_do_what_check_said_is_seen() {
-    let mut watch = Watch(super::check_is_true::CheckIsTrue);
-    let prepare = paxos::Message::Prepare { ballot: Ballot::new(1, M1) };
-    let input = || receive(M1, say(prepare));
-    let promise = send(M1, say(paxos::Message::Promise { ballot: Ballot::new(1, M1), accepted: None }));
-    let reject = paxos::Message::Reject { ballot: Ballot::new(1, M1), promised: Ballot::new(2, M2) };
-    let reject = send(M1, say(reject));
-    let write = Effect::Persist(acceptor(Ballot::new(1, M1), None));
+fn a_request_that_is_taken_and_not_granted_is_seen() {
+    let mut watch = Watch(super::requests_are_granted::RequestsAreGranted);
+    let (one, two) = (Ballot::new(1, M1), Ballot::new(2, M2));
+    let prepare = || receive(M1, say(paxos::Message::Prepare { ballot: one }));
+    let accept = || receive(M1, say(paxos::Message::Accept { ballot: one, value: ABORTED }));
+    let promise = |to| send(to, say(paxos::Message::Promise { ballot: one, accepted: None }));
+    let accepted = send(M1, say(paxos::Message::Accepted { ballot: one, value: ABORTED }));
+    let reject = send(M1, say(paxos::Message::Reject { ballot: one, promised: two }));
+    let write = Effect::Persist(acceptor(one, None));
+
+    watch.takes(A1, prepare(), &[write.clone(), promise(M1)]).unwrap();
+    watch.takes(A1, accept(), &[write.clone(), accepted]).unwrap();
+    for input in [prepare(), accept()] {
+        watch.takes(A1, input.clone(), &[]).unwrap_err();
+        watch.takes(A1, input.clone(), &[write.clone(), promise(M2)]).unwrap_err();
+        watch.takes(A1, input.clone(), core::slice::from_ref(&reject)).unwrap_err();
+        watch.refuses(A1, input, Refusal::StaleBallot, core::slice::from_ref(&reject)).unwrap();
+    }
+}
+
+#[test]
+fn a_refusal_with_effects_is_seen() {
+    let mut watch = Watch(super::refusals_change_nothing::RefusalsChangeNothing);
+    let (one, two) = (Ballot::new(1, M1), Ballot::new(2, M2));
+    let input = || receive(M1, say(paxos::Message::Prepare { ballot: one }));
+    let promise = send(M1, say(paxos::Message::Promise { ballot: one, accepted: None }));
+    let reject = |to| send(to, say(paxos::Message::Reject { ballot: one, promised: two }));
+    let write = Effect::Persist(acceptor(one, None));
     let told = send(M1, Message::Retired { range: TxRange::only(TX) });
     let owed = Effect::Persist(Record::Erased(Key::Acceptor(OTHER)));
 
     watch.takes(A1, input(), &[write.clone(), promise.clone()]).unwrap();
-    watch.takes(A1, input(), &[]).unwrap_err();
-    watch.takes(A1, input(), core::slice::from_ref(&reject)).unwrap_err();
-
-    watch.refuses(A1, input(), Refusal::StaleBallot, &[owed, reject.clone()]).unwrap();
-    watch.refuses(A1, input(), Refusal::StaleBallot, &[write, promise]).unwrap_err();
+    watch.refuses(A1, input(), Refusal::StaleBallot, &[owed, reject(M1)]).unwrap();
+    watch.refuses(A1, input(), Refusal::StaleBallot, &[reject(M2)]).unwrap_err();
+    for effect in [write, promise.clone(), told.clone(), Effect::Decide(abort(TX))] {
+        assert!(watch.refuses(A1, input(), Refusal::StaleBallot, &[effect.clone()]).is_err(), "{effect:?}");
+    }
     watch.refuses(A1, input(), Refusal::Retired, core::slice::from_ref(&told)).unwrap();
+    watch.refuses(A1, input(), Refusal::Retired, &[promise]).unwrap_err();
     watch.refuses(A1, input(), Refusal::NotAManager, &[]).unwrap();
     watch.refuses(A1, input(), Refusal::NotAManager, &[told]).unwrap_err();
+}
+
+#[test]
+fn a_refusal_that_changes_anything_is_seen() {
+    let cluster = Cluster::new(ClusterId([1; 16]), Quorums::majority([M1]).unwrap(), [M1, M2]).unwrap();
+    let mut before = Node::create(Config::new(cluster, M1, 0)).0;
+    let unknown = || Input::Inquire(TxId { origin: NodeId(98), seq: 1 });
+    let seen = |before: &Node, after: &Node| {
+        let refusal = Refusal::UnknownTransaction;
+        let refused = Observation::Refused { at: M1, input: &unknown(), refusal, before, after };
+        super::refusals_change_nothing::RefusalsChangeNothing.observe(&refused)
+    };
+    let participants = |nodes: &[NodeId]| Participants::new(nodes).unwrap();
+    let client = Transaction::new(TxId { origin: NodeId(99), seq: 1 }, [R1], meta()).unwrap();
+    let steps = [
+        // A number is reserved, and a transaction opened; then it is only opened.
+        Input::Begin { participants: participants(&[M1]), meta: meta() },
+        Input::Begin { participants: participants(&[R1]), meta: meta() },
+        // A role appears, which is seen in its state or in when it next acts.
+        receive(R1, Message::about(&client, What::Inquire)),
+        receive(M2, Message::about(&client, What::Phase1a { ballot: Ballot::new(9, M2), instances: Places::first(1) })),
+        // The one participant votes, which decides; then it finishes, and all is over.
+        Input::Vote { tx: TxId { origin: M1, seq: 1 }, vote: PREPARED },
+        Input::Finished(TxId { origin: M1, seq: 1 }),
+    ];
+    for input in steps {
+        let mut after = before.clone();
+        after.step_into(unknown(), &mut Vec::new()).unwrap_err();
+        seen(&before, &after).unwrap();
+        after.step_into(input.clone(), &mut Vec::new()).unwrap();
+        assert!(seen(&before, &after).is_err(), "{input:?}");
+        before = after;
+    }
+    // A clock that advances shows in how long things are open.
+    let mut after = before.clone();
+    after.step_into(Input::Tick(Time(1)), &mut Vec::new()).unwrap();
+    seen(&before, &after).unwrap_err();
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! A step that refuses its input changes nothing, and gets no more than an answer.
+
+use super::{Observation, Property, Violation, require};
+use crate::{
+    NodeId, Refusal, TxId,
+    commit::{Effect, InDoubt, Input, Message, Node, Record, Status, Time, What},
+};
+
+pub(super) struct RefusalsChangeNothing;
+
+const NAME: &str = "refusals change nothing";
+
+/// All that a node shows of itself, but for its counters.
+#[derive(Debug, PartialEq)]
+struct View {
+    records: Vec<Record>,
+    in_doubt: Vec<InDoubt>,
+    open: Vec<(TxId, Status)>,
+    unacknowledged: Vec<(NodeId, usize)>,
+    deadline: Option<Time>,
+    recoveries: u64,
+}
+
+impl View {
+    fn of(node: &Node) -> Self {
+        let cluster = &node.config().cluster;
+        let keepers = cluster.acceptors().nodes().chain(cluster.managers().iter().copied());
+        Self {
+            records: node.snapshot(),
+            in_doubt: node.in_doubt(),
+            open: node.open_transactions().into_iter().map(|tx| (tx, node.status(tx))).collect(),
+            unacknowledged: keepers.map(|keeper| (keeper, node.unacknowledged_by(keeper))).collect(),
+            deadline: node.deadline(),
+            recoveries: node.metrics().recoveries,
+        }
+    }
+}
+
+/// What a step may do although it refused its input: it writes what it owes its disk since before, and it answers.
+fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
+    match (effect, input, refusal) {
+        (Effect::Persist(Record::Retired(_) | Record::Erased(_)), ..) => true,
+        (Effect::Send { to, message }, Input::Receive { from, .. }, refusal) if to == from => match refusal {
+            Refusal::StaleBallot => matches!(message, Message::About { what: What::Reject { .. }, .. }),
+            Refusal::Retired => matches!(message, Message::Retired { .. }),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+impl Property for RefusalsChangeNothing {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Stepped { at, input, effects, verdict: Err(refusal) } => {
+                let wrong = effects.iter().find(|effect| !is_allowed(effect, input, *refusal));
+                require(NAME, wrong.is_none(), || format!("{at} refuses {input:?}: {refusal}. And yet: {wrong:?}"))
+            }
+            Observation::Refused { at, input, refusal, before, after } => {
+                let (before, after) = (View::of(before), View::of(after));
+                require(NAME, before == after, || {
+                    format!("{at} refuses {input:?}: {refusal}. And yet it was {before:?} and is {after:?}")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
