@@ -440,7 +440,7 @@ fn a_length_is_held_against_the_bytes_that_are_there() {
     let frame = encode_frame(CLUSTER, RMS[0], TMS[0], &[say::begin(&transaction(1))]);
     let huge = [&[0xfd][..], &(u64::MAX / 2).to_le_bytes()].concat();
     // Of the messages, of the participants, and of the content.
-    for (place, length) in [(19, 1), (23, 3), (27, 4)] {
+    for (place, length) in [(19, 1), (32, 3), (37, 4)] {
         assert_eq!(frame[place], length);
         let hostile = [&frame[..place], &huge, &frame[place + 1..]].concat();
         assert_eq!(decode_frame(&hostile, CLUSTER, TMS[0]), Err(DecodeError::Truncated));
