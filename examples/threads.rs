@@ -21,7 +21,10 @@ use std::{
 
 use synod::{
     NodeId, Packet, Quorums, TxId, codec,
-    commit::{Cluster, ClusterId, Config, Input, Limits, Message, Outcome, Record, Time, Timeouts, Transaction, Vote},
+    commit::{
+        Cluster, ClusterId, Config, Input, Limits, Message, Meta, Outcome, Record, Time, Timeouts, Transaction,
+        Vote,
+    },
     perform::{Driver, Handlers, Progress, Resource, Start, Storage, Transport},
 };
 
@@ -78,7 +81,7 @@ struct World {
 struct Place {
     socket: UdpSocket,
     address: SocketAddr,
-    to_begin: Mutex<Vec<Transaction>>,
+    to_begin: Mutex<Vec<(Transaction, Meta)>>,
     open: AtomicUsize,
     killed: AtomicBool,
 }
@@ -112,17 +115,17 @@ impl Transport for Seat<'_> {
 
 impl Resource for Seat<'_> {
     /// It refuses what its own name is written on.
-    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
-        let refused = transaction.meta().first() == Some(&(self.1.0 as u8));
+    fn vote(&mut self, _: &Transaction, meta: &Meta) -> Option<Vote> {
+        let refused = meta.bytes().first() == Some(&(self.1.0 as u8));
         Some(if refused { Vote::Aborted } else { Vote::Prepared })
     }
 
-    fn commit(&mut self, tx: TxId) -> Progress {
-        self.note(tx, Outcome::Committed)
+    fn commit(&mut self, transaction: &Transaction, _: &Meta) -> Progress {
+        self.note(transaction.id(), Outcome::Committed)
     }
 
-    fn abort(&mut self, tx: TxId) -> Progress {
-        self.note(tx, Outcome::Aborted)
+    fn abort(&mut self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
+        self.note(transaction.id(), Outcome::Aborted)
     }
 }
 
@@ -153,14 +156,17 @@ impl Seat<'_> {
             let wait = driver.node().deadline().map_or(10, |due| due.0.saturating_sub(now())).clamp(1, 10);
             place.socket.set_nonblocking(false)?;
             place.socket.set_read_timeout(Some(Duration::from_millis(wait)))?;
+            // The time first: what comes now is waited for from now on.
+            driver.push(Input::Tick(Time(now()))).expect("time does not go back");
             for _ in 0..64 {
                 let Some((from, messages)) = self.receive(&mut buffer) else { break };
-                driver.receive(from, messages);
+                driver.receive(from, &messages);
                 place.socket.set_nonblocking(true)?;
             }
             // One that is over, or for which there is no room, is refused; the client will see.
-            place.to_begin.lock().unwrap().drain(..).for_each(|tx| driver.offer(Input::Begin(tx)).unwrap_or_default());
-            driver.push(Input::Tick(Time(now())));
+            for (transaction, meta) in place.to_begin.lock().unwrap().drain(..) {
+                driver.push(Input::BeginAs { transaction, meta }).unwrap_or_default();
+            }
             if place.killed.load(Relaxed) {
                 assert_eq!(driver.node().metrics().violations(), 0, "{:?}", driver.node().metrics());
                 return Ok(());
@@ -184,8 +190,9 @@ impl World {
 
     fn begin(&self, seq: u64, at: usize) {
         let tx = TxId { origin: NodeId(9), seq };
-        let transaction = Transaction::new(tx, NODES, [(seq % 20) as u8; 300]).expect("someone takes part");
-        self.nodes[&NODES[at % NODES.len()]].to_begin.lock().unwrap().push(transaction);
+        let meta = Meta::from([(seq % 20) as u8; 300]);
+        let transaction = Transaction::new(tx, NODES, meta.clone()).expect("someone takes part");
+        self.nodes[&NODES[at % NODES.len()]].to_begin.lock().unwrap().push((transaction, meta));
     }
 
     /// Waits until so few transactions up to `last` are under way, or none is open. What takes long is begun elsewhere, too.

@@ -491,7 +491,9 @@ impl Wire for Places {
     const LEAST: usize = 1;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        put_list(if self.is_empty() { &[] } else { self.words() }, sink);
+        let words = if self.is_empty() { 0 } else { self.words().count() };
+        sink.put(words as u64);
+        self.words().take(words).for_each(|word| word.put(sink));
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {

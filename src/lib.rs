@@ -1,13 +1,13 @@
 //! Atomic commit that does not block: Paxos and Paxos Commit as pure, deterministic state machines.
 //!
-//! Several databases shall commit one transaction together or not at all, and no crash of any machine may leave one of
-//! them hanging. Two-phase commit does not give that: when its coordinator dies, everyone who has voted waits. *Paxos
-//! Commit* (Gray and Lamport, *Consensus on Transaction Commit*, 2006) does: each participant's vote is agreed on by
-//! Paxos, so that any F of 2F+1 acceptors may die, and any transaction manager can finish what another one began.
+//! Several databases must commit a transaction together or not at all, and no crash of any machine may leave one of them
+//! hanging. Two-phase commit does not give that: when its coordinator dies, every participant that has voted waits. *Paxos
+//! Commit* (Gray and Lamport, *Consensus on Transaction Commit*, 2006) does: Paxos agrees on each participant's vote, so
+//! that any F of 2F+1 acceptors may die, and any transaction manager can finish what another one began.
 //!
 //! This crate is that protocol and nothing else. It is *sans-IO*: an input goes into a [`Machine`], a list of
-//! [`Effect`]s comes out, and carrying them out is the caller's. It never opens a socket, a file, a clock or a random
-//! source, so it runs in any event loop, and a test can run a whole cluster through years of crashes in a second.
+//! [`Effect`]s comes out, and the caller carries them out. It never opens a socket, a file, a clock or a random source,
+//! so it runs in any event loop, and a test can run a whole cluster through years of crashes in a second.
 //!
 //! # A vote, a decision
 //!
@@ -15,14 +15,14 @@
 //!
 //! ```
 //! use synod::{Effect, Machine, NodeId, Quorums};
-//! use synod::commit::{Cluster, ClusterId, Config, Decision, Input, Node, Outcome, Transaction, Vote};
+//! use synod::commit::{Cluster, ClusterId, Config, Decision, Input, Node, Outcome, Participants, Vote};
 //!
 //! let ids = [NodeId(1), NodeId(2), NodeId(3)];
 //! let cluster = Cluster::new(ClusterId(*b"the docs' little"), Quorums::majority(ids)?, ids)?;
 //! let mut nodes: Vec<Node> = ids.map(|id| Node::create(Config::new(cluster.clone(), id, id.0)).0).into();
 //!
-//! let tx = nodes[0].allocate().expect("numbers are not used up");
-//! let mut inputs = vec![(ids[0], Input::Begin(Transaction::new(tx, ids, *b"move 10 from 1 to 2")?))];
+//! let begin = Input::Begin { participants: Participants::new(ids)?, meta: b"move 10 from 1 to 2".into() };
+//! let mut inputs = vec![(ids[0], begin)];
 //! let mut outcome = None;
 //! while let Some((at, input)) = inputs.pop() {
 //!     let node = &mut nodes[at.0 as usize - 1];
@@ -31,10 +31,14 @@
 //!             // A real driver waits here until the record is durable: see `Outbox`.
 //!             Effect::Persist(_record) => {}
 //!             Effect::Send { to, message } => inputs.insert(0, (to, Input::Receive { from: at, message })),
-//!             Effect::Decide(Decision::Vote(_)) => inputs.push((at, Input::Vote { tx, vote: Vote::Prepared })),
-//!             Effect::Decide(Decision::Commit(tx) | Decision::Abort(tx)) => inputs.push((at, Input::Finished(tx))),
+//!             Effect::Decide(Decision::Vote { transaction, .. }) => {
+//!                 inputs.push((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+//!             }
+//!             Effect::Decide(Decision::Commit { transaction, .. } | Decision::Abort { transaction, .. }) => {
+//!                 inputs.push((at, Input::Finished(transaction.id())));
+//!             }
 //!             Effect::Decide(Decision::Decided { outcome: decided, .. }) => outcome = Some(decided),
-//!             Effect::Decide(Decision::Completed { .. }) => {}
+//!             Effect::Decide(Decision::Begun(_) | Decision::Completed { .. }) => {}
 //!         }
 //!     }
 //! }
@@ -58,12 +62,12 @@
 //! |---|---|---|
 //! | [`commit::ResourceManagerState`] | states of a resource manager | `rmState` |
 //! | [`paxos::AcceptorRecord`] | phases 1b and 2b | `aState[rm][acc]`: `mbal`; `bal`, `val` |
-//! | [`commit::Message::Vote`] | phase 2a of ballot 0 | `RMPrepare`, `RMChooseToAbort` |
-//! | [`paxos::Message::Prepare`] | phase 1a | `Phase1a` |
-//! | [`paxos::Message::Promise`] | phase 1b | `Phase1b` |
-//! | [`paxos::Message::Accept`] | phase 2a | `Phase2a` |
-//! | [`paxos::Message::Accepted`] | phase 2b | `Phase2b` |
-//! | [`commit::Message::Outcome`] | *Commit*, *Abort* | `Decide`, then `RMRcvCommitMsg`, `RMRcvAbortMsg` |
+//! | [`commit::What::Vote`] | phase 2a of ballot 0 | `RMPrepare`, `RMChooseToAbort` |
+//! | [`commit::What::Phase1a`], [`paxos::Message::Prepare`] | phase 1a | `Phase1a` |
+//! | [`commit::What::Phase1b`], [`paxos::Message::Promise`] | phase 1b | `Phase1b` |
+//! | [`commit::What::Phase2a`], [`paxos::Message::Accept`] | phase 2a | `Phase2a` |
+//! | [`commit::What::Phase2b`], [`paxos::Message::Accepted`] | phase 2b | `Phase2b` |
+//! | [`commit::What::Outcome`] | *Commit*, *Abort* | `Decide`, then `RMRcvCommitMsg`, `RMRcvAbortMsg` |
 //!
 //! # Features
 //!

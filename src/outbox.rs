@@ -1,4 +1,12 @@
-//! The contract of effects as types: no send and no decision can be seen before the writes ahead of it are durable.
+//! The contract of effects as types: no send and no decision can be seen before the writes that it rests on are durable.
+//!
+//! Records are written in numbered batches, in the order in which they came, one batch at a time. An effect waits for the
+//! batch that its [`Scope`] names, and for no other.
+//!
+//! Invariants:
+//! 1. records leave in order, each once;
+//! 2. an effect is released only when the batch of its scope, and every batch before that, is durable;
+//! 3. once a batch was lost, nothing is released any more.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::{
@@ -7,14 +15,15 @@ use core::{
 };
 
 use crate::{
-    NodeId, Refusal,
-    effect::{Effect, Machine},
+    NodeId, Refusal, Scope, Urgency,
+    effect::{Effect, EffectSink, Machine},
 };
 
-/// The effects of any number of steps, given out in the order that keeps every promise.
+/// The effects of any number of steps, given out in an order that keeps every promise.
 ///
 /// [`take`](Outbox::take) shows the records of all that has gathered; writing them all at once is group commit.
-/// [`Pending::persisted`] trades them for the sends and decisions. A send that overtakes its write does not compile:
+/// [`Pending::persisted`] trades them for the sends and decisions behind them. A send that overtakes its write does not
+/// compile:
 ///
 /// ```compile_fail,E0599
 /// use synod::{Effect, NodeId, Outbox};
@@ -38,18 +47,29 @@ use crate::{
 /// assert_eq!(released.packets()[0].to, NodeId(2));
 /// ```
 ///
+/// What a machine [steps](Outbox::step) into an outbox comes with scopes: an effect that rests on nothing unwritten is
+/// [free](Outbox::take_free) at once, even while a batch is being written. What is [pushed](Outbox::push) has none, so it
+/// waits for every record before it, and a record that is pushed holds up everything after it.
+///
 /// When a write fails, drop the [`Pending`] (or call [`Pending::failed`]). The outbox is then *fenced*: what the
 /// machine has in memory is ahead of what is durable, so it releases nothing more, and the machine must be restored
 /// from its storage.
 #[derive(Debug)]
 pub struct Outbox<R, M, D> {
-    /// The sends and decisions ahead of the first record.
+    /// Sends and decisions that rest on nothing unwritten.
     free: Released<M, D>,
+    /// Those that wait for the batch that is out.
+    behind_out: Released<M, D>,
+    /// The batch that gathers.
     records: Vec<R>,
-    /// The sends and decisions behind the first record.
-    waiting: Released<M, D>,
-    /// Room for the effects of one step. Empty between steps.
-    step: Vec<Effect<R, M, D>>,
+    /// Those that wait for it.
+    behind_records: Released<M, D>,
+    /// Whether progress waits for one of its records.
+    urgent: bool,
+    /// Its number. The batches before it were taken; the last of those is durable unless it is out.
+    number: u64,
+    /// The last batch with a record that was pushed without a scope.
+    barrier: Scope,
     gate: Arc<AtomicU8>,
 }
 
@@ -99,38 +119,57 @@ impl<R, M, D> Outbox<R, M, D> {
     pub fn new() -> Self {
         Self {
             free: Released::new(),
+            behind_out: Released::new(),
             records: Vec::new(),
-            waiting: Released::new(),
-            step: Vec::new(),
+            behind_records: Released::new(),
+            urgent: false,
+            number: 1,
+            barrier: Scope::NOTHING,
             gate: Arc::new(AtomicU8::new(OPEN)),
         }
     }
 
-    /// Appends one effect. A fenced outbox takes nothing more.
+    /// Appends one effect, which waits for every record before it. A fenced outbox takes nothing more.
     pub fn push(&mut self, effect: Effect<R, M, D>) {
-        self.extend([effect]);
+        match effect {
+            Effect::Persist(record) => self.barrier = self.persist(record, Urgency::Urgent),
+            Effect::Send { to, message } => self.send(to, message, Scope::EVERYTHING),
+            Effect::Decide(decision) => self.decide(decision, Scope::EVERYTHING),
+        }
     }
 
-    /// Steps `machine` with `input` and appends its effects. An error says why the input was refused.
+    /// Steps `machine` with `input` and appends its effects, with their scopes. An error says why the machine refused the
+    /// input; a fenced outbox does not step it.
     pub fn step<T>(&mut self, machine: &mut T, input: T::Input) -> Result<(), Refusal>
     where
         T: Machine<Record = R, Message = M, Decision = D>,
     {
-        let mut effects = mem::take(&mut self.step);
-        let result = machine.step_into(input, &mut effects);
-        self.extend(effects.drain(..));
-        self.step = effects;
-        result
+        if self.is_fenced() { Err(Refusal::Fenced) } else { machine.step_into(input, self) }
     }
 
     /// Whether no effect is waiting to be taken.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.free.is_empty() && self.waiting.is_empty()
+        self.len() == 0
     }
 
-    /// How many effects are waiting to be taken.
+    /// How many effects are waiting to be taken: records, and what waits behind them or behind the batch that is out.
     pub fn len(&self) -> usize {
-        self.records.len() + self.free.len() + self.waiting.len()
+        self.records.len() + self.free.len() + self.behind_out.len() + self.behind_records.len()
+    }
+
+    /// Whether progress waits for a record that gathers: then write it now. The others may ride along with a later one.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Whether any record gathers.
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// Whether everything that `scope` stands for is durable.
+    pub fn is_durable(&self, scope: Scope) -> bool {
+        !matches!(self.class(scope), Class::BehindOut | Class::BehindRecords) && !self.is_fenced()
     }
 
     /// Whether a write has failed. The machine behind this outbox must be restored from its storage.
@@ -139,8 +178,9 @@ impl<R, M, D> Outbox<R, M, D> {
     }
 
     /// Takes all that has gathered, to be written. `None` if that is nothing, while a [`Pending`] is out, and for
-    /// good once the outbox is fenced.
+    /// good once the outbox is fenced. With no records there is nothing to write, but what is free may be in it.
     pub fn take(&mut self) -> Option<Pending<R, M, D>> {
+        self.settle();
         if self.is_empty() || self.gate.compare_exchange(OPEN, WRITING, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return None;
         }
@@ -149,33 +189,71 @@ impl<R, M, D> Outbox<R, M, D> {
         let room = Vec::with_capacity(self.records.len());
         let records = mem::replace(&mut self.records, room);
         let mut waiting = self.free.take();
-        waiting.append(self.waiting.take());
+        waiting.append(self.behind_records.take());
+        self.urgent = false;
+        self.number += 1;
         Some(Pending { records, waiting, ticket })
     }
 
-    /// stub
-    pub fn is_urgent(&self) -> bool { !self.records.is_empty() }
-    /// stub
-    pub fn is_durable(&self, _: crate::Scope) -> bool { self.records.is_empty() }
     /// Whether `pending` is of this outbox.
     pub fn owns(&self, pending: &Pending<R, M, D>) -> bool {
         Arc::ptr_eq(&self.gate, &pending.ticket.gate)
     }
 
-    /// Takes what may leave at once: the sends and decisions ahead of the first record. `None` if that is nothing,
-    /// while a [`Pending`] is out (they might depend on its records), and for good once the outbox is fenced.
+    /// Takes what may leave at once: the sends and decisions that rest on no record that is still to be written. `None` if
+    /// that is nothing, and for good once the outbox is fenced.
     pub fn take_free(&mut self) -> Option<Released<M, D>> {
-        if self.free.is_empty() || self.gate.load(Ordering::Acquire) != OPEN {
+        self.settle();
+        if self.free.is_empty() || self.is_fenced() {
             return None;
         }
         Some(self.free.take())
     }
+
+    /// Frees what waited for a batch that has become durable since.
+    #[inline]
+    fn settle(&mut self) {
+        if !self.behind_out.is_empty() && self.gate.load(Ordering::Acquire) == OPEN {
+            let freed = self.behind_out.take();
+            self.free.append(freed);
+        }
+    }
+
+    /// What an effect of this scope waits for now.
+    #[inline]
+    fn class(&self, scope: Scope) -> Class {
+        let scope = scope.0;
+        if scope >= self.number && !self.records.is_empty() {
+            Class::BehindRecords
+        } else if scope.saturating_add(1) < self.number || self.gate.load(Ordering::Acquire) == OPEN {
+            Class::Free
+        } else {
+            Class::BehindOut
+        }
+    }
+
+    /// Where an effect of this scope waits.
+    #[inline]
+    fn behind(&mut self, scope: Scope) -> Option<&mut Released<M, D>> {
+        // What was freed meanwhile came before this.
+        self.settle();
+        match self.class(scope.and(self.barrier)) {
+            _ if self.is_fenced() => None,
+            Class::Free => Some(&mut self.free),
+            Class::BehindOut => Some(&mut self.behind_out),
+            Class::BehindRecords => Some(&mut self.behind_records),
+        }
+    }
 }
 
-impl<R, M, D> crate::EffectSink<R, M, D> for Outbox<R, M, D> {
- fn persist(&mut self, r: R, _: crate::Urgency) -> crate::Scope { self.push(Effect::Persist(r)); crate::Scope::EVERYTHING }
- fn send(&mut self, to: NodeId, message: M, _: crate::Scope) { self.push(Effect::Send{to,message}); }
- fn decide(&mut self, d: D, _: crate::Scope) { self.push(Effect::Decide(d)); }
+/// What an effect waits for.
+enum Class {
+    /// Nothing.
+    Free,
+    /// The batch that is out.
+    BehindOut,
+    /// The batch that gathers.
+    BehindRecords,
 }
 
 impl<R, M, D> Default for Outbox<R, M, D> {
@@ -184,19 +262,34 @@ impl<R, M, D> Default for Outbox<R, M, D> {
     }
 }
 
+impl<R, M, D> EffectSink<R, M, D> for Outbox<R, M, D> {
+    #[inline]
+    fn persist(&mut self, record: R, urgency: Urgency) -> Scope {
+        if !self.is_fenced() {
+            self.records.push(record);
+            self.urgent |= urgency == Urgency::Urgent;
+        }
+        Scope(self.number)
+    }
+
+    #[inline]
+    fn send(&mut self, to: NodeId, message: M, after: Scope) {
+        if let Some(behind) = self.behind(after) {
+            behind.send(to, message);
+        }
+    }
+
+    #[inline]
+    fn decide(&mut self, decision: D, after: Scope) {
+        if let Some(behind) = self.behind(after) {
+            behind.decisions.push(decision);
+        }
+    }
+}
+
 impl<R, M, D> Extend<Effect<R, M, D>> for Outbox<R, M, D> {
     fn extend<I: IntoIterator<Item = Effect<R, M, D>>>(&mut self, effects: I) {
-        if self.is_fenced() {
-            return;
-        }
-        for effect in effects {
-            let behind = if self.records.is_empty() { &mut self.free } else { &mut self.waiting };
-            match effect {
-                Effect::Persist(record) => self.records.push(record),
-                Effect::Send { to, message } => behind.send(to, message),
-                Effect::Decide(decision) => behind.decisions.push(decision),
-            }
-        }
+        effects.into_iter().for_each(|effect| self.push(effect));
     }
 }
 

@@ -178,11 +178,13 @@ impl Quorums {
     }
 
     /// Whether `node` is an acceptor.
+    #[inline]
     pub fn contains(&self, node: NodeId) -> bool {
         self.position(node).is_some()
     }
 
     /// The place of `node` in the configured order, if it is an acceptor.
+    #[inline]
     pub fn position(&self, node: NodeId) -> Option<usize> {
         self.voice(node).map(|voice| voice.place)
     }

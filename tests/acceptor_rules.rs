@@ -68,8 +68,8 @@ fn rules(state: &Record, from: NodeId, message: &Message<char>) -> Verdict {
 fn verdict(state: &Record, from: NodeId, message: Message<char>) -> Verdict {
     let mut acceptor = Acceptor::restore(*state).unwrap();
     let input = Input::Receive { from, message };
-    let refused = acceptor.check(&input);
-    let effects = acceptor.step(input);
+    let mut effects = Vec::new();
+    let refused = acceptor.step_into(input, &mut effects);
     let after = *acceptor.record();
     match effects.as_slice() {
         [] => {
@@ -170,8 +170,9 @@ fn what_is_not_a_message_is_not_for_an_acceptor() {
     for state in records() {
         let Ok(mut acceptor) = Acceptor::restore(state) else { continue };
         for input in [Input::Propose('x'), Input::Timeout] {
-            assert_eq!(acceptor.check(&input), Err(Refusal::NotForThisRole));
-            assert_eq!(acceptor.step(input), []);
+            let mut effects = Vec::new();
+            assert_eq!(acceptor.step_into(input, &mut effects), Err(Refusal::NotForThisRole));
+            assert_eq!(effects, []);
             assert_eq!(*acceptor.record(), state);
         }
     }

@@ -23,7 +23,7 @@ fn acceptors(count: u64) -> Quorums {
 /// How often `step` allocates, given a list with room.
 fn allocations<M: Machine>(machine: &mut M, input: M::Input, effects: &mut Vec<synod::EffectOf<M>>) -> u64 {
     effects.clear();
-    let counts = measure(|| machine.step_into(input, effects));
+    let counts = measure(|| _ = machine.step_into(input, effects));
     assert!(!effects.is_empty() || counts.count_total == 0, "what has no effect allocates nothing");
     counts.count_total
 }
@@ -126,7 +126,7 @@ impl Group {
         let Self { nodes, effects, allocated } = self;
         let place = at.0 as usize;
         // The input is dropped by the step: what it frees does not count.
-        allocated[place] += measure(|| nodes[place].step_into(input, effects)).count_total;
+        allocated[place] += measure(|| _ = nodes[place].step_into(input, effects)).count_total;
         let mut all = Vec::with_capacity(effects.len());
         all.append(effects);
         all

@@ -44,7 +44,9 @@ fn used(path: &Path) -> Transaction {
     let mut handlers: Handlers<_, Port, _> =
         Handlers { storage: FjallStorage::open(path).unwrap(), transport: Network::new().port(ALL[0]), resource: Yes };
     let mut driver = Driver::open(config(OURS, ALL[0]), Start::Create, &mut handlers).unwrap();
-    driver.push(Input::Receive { from: ALL[1], message: Message::Prepare { transaction: transaction.clone() } });
+    driver
+        .push(Input::Receive { from: ALL[1], message: Message::Prepare { transaction: transaction.clone() } })
+        .unwrap();
     while !driver.is_idle() {
         driver.flush(&mut handlers).unwrap();
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use synod::{Effect, Machine, NodeId, Outbox, Packet, Pending, Released};
+use synod::{Effect, EffectSink, Machine, NodeId, Outbox, Packet, Pending, Refusal, Released, Urgency};
 
 /// Records, messages and decisions are numbers; one row of numbers for all three makes their order plain.
 type Numbers = Outbox<u32, u32, u32>;
@@ -213,13 +213,15 @@ fn the_effects_of_a_step_are_appended_to_those_of_steps_before() {
         type Record = u32;
         type Message = u32;
         type Decision = u32;
-        fn step_into(&mut self, input: u32, effects: &mut Vec<Effect<u32, u32, u32>>) {
-            effects.extend([persist(input), send(7, input)]);
+        fn step_into(&mut self, input: u32, effects: &mut impl EffectSink<u32, u32, u32>) -> Result<(), Refusal> {
+            let after = effects.persist(input, Urgency::Urgent);
+            effects.send(NodeId(7), input, after);
+            if input == 2 { Err(Refusal::StaleBallot) } else { Ok(()) }
         }
     }
     let mut outbox = outbox([send(7, 0)]);
-    outbox.step(&mut Echo, 1);
-    outbox.step(&mut Echo, 2);
+    assert_eq!(outbox.step(&mut Echo, 1), Ok(()));
+    assert_eq!(outbox.step(&mut Echo, 2), Err(Refusal::StaleBallot));
     let pending = outbox.take().unwrap();
     assert_eq!(pending.records(), [1, 2]);
     assert_eq!(pending.persisted().packets(), [packet(7, [0, 1, 2])]);

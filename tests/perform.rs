@@ -101,7 +101,7 @@ fn prepare(seq: u64) -> Message {
 fn a_transaction_that_all_can_commit_is_committed_completed_and_forgotten() {
     let network = Network::new();
     let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
-    members[0].0.push(Input::Begin(transaction(1)));
+    members[0].0.push(Input::Begin(transaction(1))).unwrap();
     run(&network, &mut members);
 
     let tx = transaction(1).id();
@@ -124,7 +124,7 @@ fn votes_and_outcomes_may_be_answered_later() {
     let network = Network::new();
     let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
     members[2].1.resource = Puppet { vote: None, commits_later: true, ..Puppet::default() };
-    members[0].0.push(Input::Begin(transaction(1)));
+    members[0].0.push(Input::Begin(transaction(1))).unwrap();
     run(&network, &mut members);
 
     let tx = transaction(1).id();
@@ -133,11 +133,11 @@ fn votes_and_outcomes_may_be_answered_later() {
         other => panic!("{other:?}"),
     };
     assert_eq!(state(&members[1]), Some(ResourceManagerState::Prepared));
-    members[2].0.push(Input::Vote { tx, vote: Vote::Prepared });
+    members[2].0.push(Input::Vote { tx, vote: Vote::Prepared }).unwrap();
     run(&network, &mut members);
     assert_eq!(members[2].1.resource.asked.borrow().last(), Some(&Decision::Commit(tx)));
     assert_ne!(members[2].0.node().status(tx), Status::Retired);
-    members[2].0.push(Input::Finished(tx));
+    members[2].0.push(Input::Finished(tx)).unwrap();
     run(&network, &mut members);
     assert_eq!(members[2].0.node().status(tx), Status::Retired);
 }
@@ -228,14 +228,14 @@ fn a_driver_restored_from_every_prefix_of_its_writes_reaches_the_same_outcome() 
         members[1].1.storage.fail_after(records);
         let mut crashed = false;
         let tx = transaction(1).id();
-        members[0].0.push(Input::Begin(transaction(1)));
+        members[0].0.push(Input::Begin(transaction(1))).unwrap();
         for turn in 0..100_000 {
             for (driver, handlers) in &mut members {
                 let node = driver.node().config().id;
                 while let Some((from, messages)) = network.receive(node) {
                     driver.receive(from, messages);
                 }
-                driver.push(Input::Tick(synod::commit::Time(turn * 10)));
+                driver.push(Input::Tick(synod::commit::Time(turn * 10))).unwrap();
                 if driver.flush(handlers).is_err() {
                     crashed = true;
                     network.lose(node);
@@ -273,12 +273,13 @@ fn storage_that_is_in_use_is_not_created_on_and_blank_storage_is_not_restored() 
 }
 
 #[test]
-fn an_input_that_would_be_refused_is_not_taken_when_it_is_offered() {
+fn who_pushes_an_input_that_is_refused_hears_why() {
     let network = Network::new();
     let (mut driver, _) = member(&network, BRANCHES[0]);
     let unknown = transaction(1).id();
-    assert_eq!(driver.offer(Input::Finished(unknown)), Err(Refusal::UnknownTransaction));
-    assert_eq!(driver.node().metrics().steps, 0);
+    assert_eq!(driver.push(Input::Finished(unknown)), Err(Refusal::UnknownTransaction));
+    assert!(driver.is_idle());
+    assert_eq!(driver.node().metrics().refused(Refusal::UnknownTransaction), 1);
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn a_name_that_was_allocated_is_reserved_in_the_write_of_the_step_that_uses_it()
         Handlers { storage: MemoryStorage::new(), transport: network.port(MANAGER), resource: NoResource };
     let mut driver = Driver::create(config(MANAGER), &mut handlers).unwrap();
     let tx = driver.allocate().unwrap();
-    driver.push(Input::Begin(Transaction::new(tx, BRANCHES, []).unwrap()));
+    driver.push(Input::Begin(Transaction::new(tx, BRANCHES, []).unwrap())).unwrap();
     assert_eq!(network.packets(), 0);
     driver.flush(&mut handlers).unwrap();
     assert!(network.packets() > 0);

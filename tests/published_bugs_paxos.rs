@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use synod::{
-    Ballot, Effect, Machine, NodeId, Outbox, Quorums, Refusal,
+    Ballot, Effect, EffectOf, Machine, NodeId, Outbox, Quorums, Refusal,
     paxos::{Acceptor, AcceptorRecord, Input, Learner, Message, Proposer, ProposerConfig, ProposerRecord},
 };
 
@@ -54,6 +54,12 @@ fn request(message: Message<char>) -> Input<char> {
     from(message.ballot().node, message)
 }
 
+/// What `machine` says of `input`, and what follows.
+fn take<T: Machine>(machine: &mut T, input: T::Input) -> (Result<(), Refusal>, Vec<EffectOf<T>>) {
+    let mut effects = Vec::new();
+    (machine.step_into(input, &mut effects), effects)
+}
+
 fn messages<R, D>(effects: Vec<Effect<R, Message<char>, D>>) -> Vec<Message<char>> {
     effects
         .into_iter()
@@ -68,7 +74,7 @@ fn no_reply_is_to_be_seen_before_its_record_is_durable() {
     let mut outbox = Outbox::new();
     let ballot = mine(1);
     for message in [Message::Prepare { ballot }, Message::Accept { ballot, value: 'x' }] {
-        outbox.step(&mut acceptor, request(message));
+        outbox.step(&mut acceptor, request(message)).unwrap();
         assert!(outbox.take_free().is_none());
         let pending = outbox.take().unwrap();
         assert_eq!(pending.records().last(), Some(acceptor.record()));
@@ -82,9 +88,9 @@ fn a_promise_that_was_never_written_is_never_told_and_a_restart_does_not_know_it
     let mut acceptor = Acceptor::<char>::new(None);
     let disk = *acceptor.record();
     let mut outbox = Outbox::new();
-    outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) }));
+    outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) })).unwrap();
     outbox.take().unwrap().failed();
-    outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) }));
+    outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) })).unwrap();
     assert!(outbox.take().is_none() && outbox.take_free().is_none());
     assert_eq!(Acceptor::restore(disk).unwrap().promised(), None);
 }
@@ -106,8 +112,7 @@ fn a_promise_of_a_ballot_given_up_never_counts_for_the_next() {
     let mut proposer = proposing('x');
     proposer.step(promise(A, mine(1), None));
     proposer.step(Input::Timeout);
-    assert_eq!(proposer.check(&promise(B, mine(1), None)), Err(Refusal::OtherBallot));
-    assert_eq!(proposer.step(promise(B, mine(1), None)), []);
+    assert_eq!(take(&mut proposer, promise(B, mine(1), None)), (Err(Refusal::OtherBallot), vec![]));
     assert_eq!(proposer.step(promise(C, mine(2), None)), [], "only one promise of ballot 2 has come");
     assert_eq!(proposer.step(promise(B, mine(2), None)).len(), 3);
 }
@@ -122,8 +127,7 @@ fn after_a_restart_old_promises_meet_no_ballot_that_they_could_count_for() {
     restored.step(Input::Propose('y'));
     assert_eq!(restored.ballot(), Some(mine(2)));
     for stale in [promise(A, mine(1), None), promise(B, mine(1), None), accepted(C, mine(1), 'y')] {
-        assert_eq!(restored.check(&stale), Err(Refusal::OtherBallot));
-        assert_eq!(restored.step(stale), []);
+        assert_eq!(take(&mut restored, stale), (Err(Refusal::OtherBallot), vec![]));
     }
 }
 
@@ -298,8 +302,9 @@ fn a_message_for_another_or_from_another_changes_nothing() {
         reject(A, mine(1), theirs(2)),
     ];
     for stray in strays {
-        assert!(acceptor.check(&stray).is_err());
-        assert_eq!(acceptor.step(stray), []);
+        let (verdict, effects) = take(&mut acceptor, stray);
+        assert!(verdict.is_err());
+        assert_eq!(effects, []);
         assert_eq!(acceptor, before);
     }
 
@@ -315,8 +320,9 @@ fn a_message_for_another_or_from_another_changes_nothing() {
         from(A, Message::Accept { ballot: mine(1), value: 'x' }),
     ];
     for stray in strays {
-        assert!(proposer.check(&stray).is_err());
-        assert_eq!(proposer.step(stray), []);
+        let (verdict, effects) = take(&mut proposer, stray);
+        assert!(verdict.is_err());
+        assert_eq!(effects, []);
         assert_eq!(proposer, before);
     }
 }
@@ -362,8 +368,11 @@ proptest! {
         let mut learner = Learner::new(config().acceptors);
         for input in inputs {
             let (was, had, knew) = (proposer.clone(), acceptor.clone(), learner.clone());
-            let refused = [proposer.check(&input).is_err(), acceptor.check(&input).is_err(), learner.check(&input).is_err()];
-            let counts = [proposer.step(input).len(), acceptor.step(input).len(), learner.step(input).len()];
+            let (proposed, asked) = take(&mut proposer, input);
+            let (answered, answers) = take(&mut acceptor, input);
+            let (learnt, decided) = take(&mut learner, input);
+            let refused = [proposed.is_err(), answered.is_err(), learnt.is_err()];
+            let counts = [asked.len(), answers.len(), decided.len()];
             prop_assert!(counts[0] <= 4 && counts[1] <= 2 && counts[2] <= 1);
             prop_assert!(!refused[0] || (counts[0] == 0 && proposer == was));
             prop_assert!(!refused[1] || (counts[1] <= 1 && acceptor == had));

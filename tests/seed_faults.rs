@@ -191,7 +191,7 @@ fn names_that_differ_in_any_bit_never_share_a_ballot() {
         assert_ne!(mine, theirs);
         let mut acceptor = Acceptor::<char>::new(None);
         acceptor.step(prepare(mine.max(theirs)));
-        assert_eq!(acceptor.check(&prepare(mine.min(theirs))), Err(Refusal::StaleBallot));
+        assert_eq!(acceptor.step_into(prepare(mine.min(theirs)), &mut Vec::new()), Err(Refusal::StaleBallot));
         assert!(Quorums::majority([one, other]).is_ok());
         assert_eq!(Quorums::majority([one, other, one]), Err(QuorumError::Repeated(one)));
     }

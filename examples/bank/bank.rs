@@ -22,7 +22,7 @@ use crate::{
     meter::Meter,
     site::Site,
     teller::{Teller, TellerError},
-    transfer::{Account, Transfer},
+    transfer::Account,
 };
 
 /// How long a node that was dropped stays away.
@@ -105,7 +105,8 @@ impl Bank {
             if let State::Up(node) = &mut station.state {
                 let (driver, _) = &mut **node;
                 for tx in driver.node().open_transactions() {
-                    driver.push(Input::Inquire(tx));
+                    // It is open: there is nothing to refuse.
+                    let _ = driver.push(Input::Inquire(tx));
                 }
             }
         }
@@ -113,12 +114,12 @@ impl Bank {
 
     /// Begins what the teller asks for.
     pub(crate) fn begin(&mut self, teller: &mut Teller, now: Instant) -> Result<(), BankError> {
-        for (name, transaction) in teller.requests(now) {
+        for (name, transaction, meta) in teller.requests(now) {
             let tx = transaction.id();
             let place = self.place(self.cast.node(name));
             let State::Up(node) = &mut self.nodes[place].state else { continue };
-            match node.0.offer(Input::Begin(transaction.clone())) {
-                // Whoever is too busy will be asked again.
+            match node.0.push(Input::BeginAs { transaction: transaction.clone(), meta }) {
+                // A node that is too busy is asked again.
                 Ok(()) | Err(Refusal::TooManyOpen) => {}
                 Err(Refusal::Retired) => {
                     if let Some(outcome) = self.look_up(&transaction)? {
@@ -143,11 +144,10 @@ impl Bank {
                 continue;
             };
             let (driver, site) = &mut **node;
-            if driver.node().deadline().is_some_and(|deadline| deadline <= time) {
-                driver.push(Input::Tick(time));
-            }
+            // The time first: what comes now is waited for from now on.
+            driver.push(Input::Tick(time)).expect("time does not go back");
             for (from, messages) in station.inbox.drain(..) {
-                driver.receive(from, messages);
+                driver.receive(from, &messages);
             }
             driver.flush(site).map_err(|source| BankError::Driver { name: station.name, source })?;
             let from = self.cast.node(station.name);
@@ -237,7 +237,7 @@ impl Bank {
             let (mut driver, _) = *node;
             // It dies with its hands full: it has stepped, and nothing of that is durable or has left.
             for (from, messages) in station.inbox.drain(..) {
-                driver.receive(from, messages);
+                driver.receive(from, &messages);
             }
             self.tally.note(&driver);
         }
@@ -253,12 +253,11 @@ impl Bank {
 
     /// How a transaction that is over everywhere has ended, from a branch's books; `None` while that branch is away.
     fn look_up(&mut self, transaction: &Transaction) -> Result<Option<Outcome>, BankError> {
-        let transfer = Transfer::of(transaction);
         let place = self.place(transaction.participants()[0]);
         let station = &mut self.nodes[place];
         let State::Up(node) = &mut station.state else { return Ok(None) };
         let Some((ledger, _)) = node.1.ledger() else { return Ok(None) };
-        let applied = ledger.books().has_applied(transfer.id);
+        let applied = ledger.books().has_applied(transaction.id().seq);
         let applied = applied.map_err(|source| BankError::Books { name: station.name, source })?;
         Ok(Some(if applied { Outcome::Committed } else { Outcome::Aborted }))
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use synod::{
     TxId,
-    commit::{Record, Transaction, Vote},
+    commit::{Meta, Record, Transaction, Vote},
     perform::{Progress, Resource},
 };
 
@@ -125,7 +125,8 @@ impl Ledger {
                 && record.finished.is_none()
                 && !ledger.books.has_applied(record.transaction.id().seq)?
             {
-                ledger.hold(&record.transaction);
+                let legs = record.meta.as_ref().map(|meta| ledger.legs(meta)).unwrap_or_default();
+                ledger.hold(record.transaction.id(), legs);
             }
         }
         Ok(ledger)
@@ -175,19 +176,18 @@ impl Ledger {
     }
 
     /// The legs of `transaction` that are at home here.
-    fn legs(&self, transaction: &Transaction) -> Vec<Leg> {
+    fn legs(&self, meta: &Meta) -> Vec<Leg> {
         let here = self.cast.node(self.name);
-        let mut legs = Transfer::of(transaction).legs;
+        let mut legs = Transfer::decode_legs(meta.bytes());
         legs.retain(|leg| self.cast.home(leg.account) == here);
         legs
     }
 
-    fn hold(&mut self, transaction: &Transaction) {
-        let legs = self.legs(transaction);
+    fn hold(&mut self, tx: TxId, legs: Vec<Leg>) {
         for (account, debit) in debits(&legs) {
             self.held.entry(account).or_default().0 += debit.0;
         }
-        self.prepared.insert(transaction.id(), legs);
+        self.prepared.insert(tx, legs);
     }
 
     /// Takes the promise for `tx` back, and gets what it was about.
@@ -210,11 +210,11 @@ impl Ledger {
 }
 
 impl Resource for Ledger {
-    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
+    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         if self.prepared.contains_key(&transaction.id()) {
             return Some(Vote::Prepared);
         }
-        let legs = self.legs(transaction);
+        let legs = self.legs(meta);
         // An account that is not open can neither pay nor be paid.
         let closed = legs.iter().map(|leg| leg.account).find(|account| !self.entries.contains_key(account));
         let short = || debits(&legs).find(|(account, debit)| self.available(*account) < *debit);
@@ -224,13 +224,14 @@ impl Resource for Ledger {
                 Some(Vote::Aborted)
             }
             None => {
-                self.hold(transaction);
+                self.hold(transaction.id(), legs);
                 Some(Vote::Prepared)
             }
         }
     }
 
-    fn commit(&mut self, tx: TxId) -> Progress {
+    fn commit(&mut self, transaction: &Transaction, _: &Meta) -> Progress {
+        let tx = transaction.id();
         // Nothing is held for what was applied before.
         if let Some(legs) = self.release(tx) {
             for leg in &legs {
@@ -243,8 +244,8 @@ impl Resource for Ledger {
         Progress::Finished
     }
 
-    fn abort(&mut self, tx: TxId) -> Progress {
-        self.release(tx);
+    fn abort(&mut self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
+        self.release(transaction.id());
         Progress::Finished
     }
 }

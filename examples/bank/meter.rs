@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use synod::{
     Packet, TxId,
-    commit::{Message, Record},
+    commit::{Message, Record, What},
 };
 
 use crate::cast::Cast;
@@ -59,18 +59,15 @@ impl Meter {
         self.packets += 1;
         for message in &packet.messages {
             match message {
-                Message::Finished { .. } | Message::Retired { .. } | Message::RetiredNoted { .. } => {}
-                _ => {
-                    if let Some(transaction) = message.transaction() {
-                        self.cost(transaction.id()).messages += 1;
+                Message::About { what: What::Finished(_), .. }
+                | Message::Retired { .. }
+                | Message::RetiredNoted { .. } => {}
+                Message::About { transaction, what } => {
+                    self.cost(transaction.id()).messages += 1;
+                    if matches!(what, What::Phase1a { .. } | What::Phase2a { .. }) {
+                        self.recovered.insert(transaction.id());
                     }
                 }
-            }
-            if let Message::Paxos { transaction, parts } = message
-                && parts.iter().any(|part| part.message.is_request())
-            {
-                // Votes of ballot 0 come as votes.
-                self.recovered.insert(transaction.id());
             }
         }
     }

@@ -3,7 +3,7 @@
 use fjall::{Database, PersistMode};
 use synod::{
     Packet, TxId,
-    commit::{Message, Outcome, Record, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Record, Transaction, Vote},
     perform::{
         Progress, Resource, Storage, Transport,
         fjall::{FjallError, FjallStorage, KEYSPACE},
@@ -86,16 +86,16 @@ impl Transport for Site {
 }
 
 impl Resource for Site {
-    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
-        self.ledger.as_mut()?.vote(transaction)
+    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        self.ledger.as_mut()?.vote(transaction, meta)
     }
 
-    fn commit(&mut self, tx: TxId) -> Progress {
-        self.ledger.as_mut().map_or(Progress::Finished, |ledger| ledger.commit(tx))
+    fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
+        self.ledger.as_mut().map_or(Progress::Finished, |ledger| ledger.commit(transaction, meta))
     }
 
-    fn abort(&mut self, tx: TxId) -> Progress {
-        self.ledger.as_mut().map_or(Progress::Finished, |ledger| ledger.abort(tx))
+    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        self.ledger.as_mut().map_or(Progress::Finished, |ledger| ledger.abort(transaction, meta))
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

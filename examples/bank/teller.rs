@@ -11,7 +11,7 @@ use std::{
 use fjall::{Database, Keyspace, PersistMode};
 use synod::{
     TxId,
-    commit::{Outcome, Transaction, TransactionError},
+    commit::{Meta, Outcome, Transaction, TransactionError},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 
 pub(crate) struct Teller {
     transfers: Vec<Transfer>,
-    transactions: Vec<Transaction>,
+    transactions: Vec<(Transaction, Meta)>,
     places: HashMap<TxId, usize>,
     /// The first transfer that was not begun in this run.
     next: usize,
@@ -101,24 +101,25 @@ impl Teller {
     }
 
     /// What to begin now, and where: new transfers up to the limit, and those that nobody has answered for.
-    pub(crate) fn requests(&mut self, now: Instant) -> Vec<(Name, Transaction)> {
+    pub(crate) fn requests(&mut self, now: Instant) -> Vec<(Name, Transaction, Meta)> {
         let mut due = Vec::new();
         for (tx, request) in &mut self.under_way {
             if now.duration_since(request.asked) >= PATIENCE {
                 request.asked = now;
                 request.manager = (request.manager + 1) % MANAGERS;
                 self.manager = request.manager;
-                due.push((Name::Manager(request.manager), self.transactions[self.places[tx]].clone()));
+                let (transaction, meta) = self.transactions[self.places[tx]].clone();
+                due.push((Name::Manager(request.manager), transaction, meta));
             }
         }
         while self.under_way.len() < self.in_flight
-            && let Some(transaction) = self.transactions.get(self.next)
+            && let Some((transaction, meta)) = self.transactions.get(self.next)
         {
             self.next += 1;
             if !self.results.contains_key(&transaction.id()) {
                 let request = Request { begun: now, asked: now, manager: self.manager };
                 self.under_way.insert(transaction.id(), request);
-                due.push((Name::Manager(self.manager), transaction.clone()));
+                due.push((Name::Manager(self.manager), transaction.clone(), meta.clone()));
             }
         }
         due

@@ -4,7 +4,7 @@ use std::fmt;
 
 use synod::{
     NodeId, TxId,
-    commit::{Transaction, TransactionError},
+    commit::{Meta, Transaction, TransactionError},
 };
 
 use crate::{cast::Cast, money::Cents};
@@ -37,14 +37,10 @@ impl Transfer {
         TxId { origin: CUSTOMERS, seq: self.id }
     }
 
-    /// The transaction that carries this transfer out.
-    pub(crate) fn transaction(&self, cast: &Cast) -> Result<Transaction, TransactionError> {
-        Transaction::new(self.tx(), self.branches(cast), Self::encode_legs(&self.legs))
-    }
-
-    /// The transfer that `transaction` carries out.
-    pub(crate) fn of(transaction: &Transaction) -> Self {
-        Self { id: transaction.id().seq, legs: Self::decode_legs(transaction.meta()) }
+    /// The transaction that carries this transfer out, and its content: the legs.
+    pub(crate) fn transaction(&self, cast: &Cast) -> Result<(Transaction, Meta), TransactionError> {
+        let meta = Meta::from(Self::encode_legs(&self.legs));
+        Ok((Transaction::new(self.tx(), self.branches(cast), meta.clone())?, meta))
     }
 
     /// The branches that take part, in order.

@@ -11,7 +11,7 @@ use std::{
 
 use synod::{
     NodeId, TxId,
-    commit::{Outcome, Status, Transaction},
+    commit::{Meta, Outcome, Status, Transaction},
     perform::grpc::{Client, Identity},
 };
 use tokio::{
@@ -24,7 +24,6 @@ use crate::{
     fleet::Look,
     papers,
     places::{Places, options},
-    transfer::Transfer,
 };
 
 /// After this long without an answer, the next transaction manager is turned to. It doubles each time.
@@ -76,11 +75,11 @@ impl Counter {
     }
 
     /// Has `transaction` made, however long that takes.
-    pub(crate) async fn run(&self, transaction: &Transaction) -> Errand {
+    pub(crate) async fn run(&self, transaction: &Transaction, meta: &Meta) -> Errand {
         let (begun, tx, mut is_first, mut patience) = (Instant::now(), transaction.id(), true, PATIENCE);
         loop {
             let manager = self.favourite.load(Ordering::Relaxed);
-            let asked = timeout(patience, Self::ask(&self.clients[manager], transaction)).await;
+            let asked = timeout(patience, Self::ask(&self.clients[manager], transaction, meta)).await;
             let asked_in_vain = asked.is_err();
             let (outcome, at_once) = match asked.unwrap_or(Answer::None) {
                 Answer::Ended(outcome) => (Some(outcome), false),
@@ -101,9 +100,9 @@ impl Counter {
         }
     }
 
-    async fn ask(client: &Client, transaction: &Transaction) -> Answer {
+    async fn ask(client: &Client, transaction: &Transaction, meta: &Meta) -> Answer {
         let tx = transaction.id();
-        let is_begun = client.begin_as(transaction).await.is_ok();
+        let is_begun = client.begin_as(transaction, meta.clone()).await.is_ok();
         if is_begun && let Ok(outcome) = client.outcome(tx).await {
             return Answer::Ended(outcome);
         }
@@ -123,7 +122,7 @@ impl Counter {
     async fn look(&self, transaction: &Transaction) -> Option<Outcome> {
         let branch = CAST.name(*transaction.participants().first().unwrap_or(&NodeId(0)))?;
         let (reply, answer) = oneshot::channel();
-        self.looks.send(Look { branch, transfer: Transfer::of(transaction).id, reply }).ok()?;
+        self.looks.send(Look { branch, transfer: transaction.id().seq, reply }).ok()?;
         let applied = timeout(PATIENCE, answer).await.ok()?.ok()?;
         Some(if applied { Outcome::Committed } else { Outcome::Aborted })
     }

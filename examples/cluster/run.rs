@@ -221,9 +221,9 @@ impl Run {
             if self.teller.is_dry() && self.feeds(phase) {
                 self.source.feed(&mut self.teller);
             }
-            let Some(transaction) = self.teller.next()? else { break };
+            let Some((transaction, meta)) = self.teller.next()? else { break };
             let counter = Arc::clone(&self.counter);
-            self.errands.spawn(async move { counter.run(&transaction).await });
+            self.errands.spawn(async move { counter.run(&transaction, &meta).await });
         }
         Ok(())
     }

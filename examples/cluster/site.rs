@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fjall::{Database, PersistMode};
 use synod::{
-    Packet, TxId,
-    commit::{Message, Record, Transaction, Vote},
+    Packet,
+    commit::{Message, Meta, Record, Transaction, Vote},
     perform::{
         Resource as _, Storage, Transport,
         fjall::{FjallError, FjallStorage, KEYSPACE},
@@ -101,17 +101,17 @@ impl Desk {
 }
 
 impl Resource for Desk {
-    async fn vote(&self, transaction: &Transaction) -> Vote {
-        self.ledger().and_then(|mut ledger| ledger.vote(transaction)).unwrap_or(Vote::Aborted)
+    async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {
+        self.ledger().and_then(|mut ledger| ledger.vote(transaction, meta)).unwrap_or(Vote::Aborted)
     }
 
-    async fn commit(&self, tx: TxId) {
+    async fn commit(&self, transaction: &Transaction, meta: &Meta) {
         // A ledger never answers later.
-        let _ = self.ledger().map(|mut ledger| ledger.commit(tx));
+        let _ = self.ledger().map(|mut ledger| ledger.commit(transaction, meta));
     }
 
-    async fn abort(&self, tx: TxId) {
-        let _ = self.ledger().map(|mut ledger| ledger.abort(tx));
+    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) {
+        let _ = self.ledger().map(|mut ledger| ledger.abort(transaction, meta));
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use synod::{
     TxId,
-    commit::{Outcome, Transaction, TransactionError},
+    commit::{Meta, Outcome, Transaction, TransactionError},
 };
 
 use crate::{cast::CAST, counter::Errand, transfer::Transfer};
@@ -30,8 +30,8 @@ impl Teller {
         self.transfers.push(transfer);
     }
 
-    /// The next transfer that is to be made, as a transaction.
-    pub(crate) fn next(&mut self) -> Result<Option<Transaction>, TransactionError> {
+    /// The next transfer that is to be made, as a transaction and its content.
+    pub(crate) fn next(&mut self) -> Result<Option<(Transaction, Meta)>, TransactionError> {
         let Some(transfer) = self.transfers.get(self.next) else { return Ok(None) };
         self.next += 1;
         self.under_way.insert(transfer.tx(), Instant::now());

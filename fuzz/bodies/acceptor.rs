@@ -40,7 +40,8 @@ pub(crate) fn run(bytes: &[u8]) {
     let mut values = BTreeMap::new();
     for step in &run.steps {
         let (before, input) = (acceptor.clone(), step.input());
-        let effects = acceptor.step(input);
+        let mut effects = Vec::new();
+        let verdict = acceptor.step_into(input, &mut effects);
 
         if let Some(Effect::Persist(record)) = effects.first() {
             durable = *record;
@@ -49,7 +50,7 @@ pub(crate) fn run(bytes: &[u8]) {
         assert_eq!(Acceptor::restore(durable).as_ref(), Ok(&acceptor), "a restored acceptor is the same one");
         assert_eq!(before.clone().step(input), effects, "the same state and input give the same effects");
         obeys_invariants(before.record(), acceptor.record(), &mut values);
-        agrees_with_check(&before, &input, &acceptor, &effects);
+        does_as_it_says(&before, verdict, &acceptor, &effects);
         answers_truly(&durable, &effects);
     }
 }
@@ -67,13 +68,13 @@ fn obeys_invariants(
     }
 }
 
-fn agrees_with_check(
+fn does_as_it_says(
     before: &Acceptor<Value>,
-    input: &Input<Value>,
+    verdict: Result<(), Refusal>,
     after: &Acceptor<Value>,
     effects: &[EffectOf<Acceptor<Value>>],
 ) {
-    match (before.check(input), effects) {
+    match (verdict, effects) {
         (Ok(()), [Effect::Persist(_), Effect::Send { .. }]) => assert_ne!(before, after, "no write without a change"),
         (Ok(()), [Effect::Send { .. }]) => assert_eq!(before, after),
         (Err(Refusal::StaleBallot), [Effect::Send { message: Message::Reject { .. }, .. }]) => {

@@ -193,7 +193,7 @@ impl Group {
         let id = PROPOSERS[1];
         self.proposed.push(true);
         for _ in 0..4 {
-            let input = if self.proposers[&id].0.check(&Input::Propose(true)).is_ok() {
+            let input = if self.proposers[&id].0.clone().step_into(Input::Propose(true), &mut Vec::new()).is_ok() {
                 Input::Propose(true)
             } else {
                 Input::Timeout

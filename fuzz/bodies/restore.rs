@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary, Unstructured};
 use synod::{
-    Machine, NodeId,
+    Machine, TxId,
     commit::{
-        AcceptorRecord, Config, Effect, Input, Key, Message, Node, Outcome, Part, Record, ResourceManagerRecord, Time,
-        Transaction, TxRange, Vote,
+        AcceptorRecord, Config, Effect, HigherInstance, Input, Key, Message, Meta, Node, Outcome, Participants, Record,
+        ResourceManagerRecord, Time, Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -19,7 +19,7 @@ struct Run {
     config: Config,
     /// Whether the identity record is as it should be.
     honest: bool,
-    transactions: [Transaction; 3],
+    transactions: [(TxId, Participants, Meta); 3],
     records: Vec<Written>,
     inputs: Vec<(u8, Input)>,
 }
@@ -27,11 +27,19 @@ struct Run {
 #[derive(Arbitrary, Debug)]
 enum Written {
     Any(Record),
-    Acceptor { tx: u8, instances: Box<[paxos::AcceptorRecord<Vote>; 7]> },
+    Acceptor { tx: u8, instances: Box<[Instance; 7]> },
     ResourceManager { tx: u8, vote: Option<Vote>, finished: Option<Outcome> },
     Retired { tx: u8, more: u8 },
     Rounds { reserved: u8 },
     Sequence { reserved: u8 },
+}
+
+/// What an acceptor knows of one instance.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Instance {
+    Nothing,
+    Initial(Vote),
+    Higher(paxos::AcceptorRecord<Vote>),
 }
 
 /// The records of a node, by key.
@@ -43,6 +51,7 @@ const INPUTS: usize = 32;
 pub(crate) fn run(bytes: &[u8]) {
     let Ok(run) = Run::arbitrary_take_rest(Unstructured::new(bytes)) else { return };
     let Run { config, honest, transactions, records, inputs } = run;
+    let transactions = transactions.map(|(id, participants, meta)| (Transaction::of(id, participants, &meta), meta));
     let about = |tx: u8| &transactions[usize::from(tx) % transactions.len()];
     let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
     let records = records.into_iter().map(|written| record(written, about));
@@ -61,29 +70,37 @@ pub(crate) fn run(bytes: &[u8]) {
     write_all(&mut disk, &tidied);
     for (tx, input) in inputs.into_iter().take(INPUTS) {
         let input = relate(input, about(tx));
-        let verdict = node.check(&input);
-        assert_eq!(verdict, twin.check(&input));
-        let effects = node.step(input.clone());
-        assert_eq!(effects, twin.step(input), "the same state and input give the same effects");
+        let (mut effects, mut twins) = (Vec::new(), Vec::new());
+        let verdict = node.step_into(input.clone(), &mut effects);
+        assert_eq!(verdict, twin.step_into(input, &mut twins));
+        assert_eq!(effects, twins, "the same state and input give the same effects");
         write_all(&mut disk, &effects);
         let restored = Node::restore(config.clone(), disk.values().cloned()).expect("its disk restores it");
         assert_eq!(restored.snapshot(), node.snapshot(), "what is durable is all that it must not forget");
     }
 }
 
-fn record<'a>(written: Written, about: impl Fn(u8) -> &'a Transaction) -> Record {
+fn record<'a>(written: Written, about: impl Fn(u8) -> &'a (Transaction, Meta)) -> Record {
     match written {
         Written::Any(record) => record,
         Written::Acceptor { tx, instances } => {
-            let transaction = about(tx).clone();
-            let instances = instances[..transaction.participants().len()].to_vec();
-            Record::Acceptor(AcceptorRecord { transaction, instances })
+            let transaction = about(tx).0.clone();
+            let (mut votes, mut higher) = (Votes::default(), Vec::new());
+            for (place, (rm, instance)) in transaction.participants().iter().zip(*instances).enumerate() {
+                match instance {
+                    Instance::Nothing => {}
+                    Instance::Initial(vote) => votes.insert(place, vote),
+                    Instance::Higher(state) => higher.push(HigherInstance { rm: *rm, state }),
+                }
+            }
+            Record::Acceptor(AcceptorRecord { transaction, votes, higher: higher.into() })
         }
         Written::ResourceManager { tx, vote, finished } => {
-            Record::ResourceManager(ResourceManagerRecord { transaction: about(tx).clone(), vote, finished })
+            let (transaction, meta) = about(tx).clone();
+            Record::ResourceManager(ResourceManagerRecord { transaction, meta: Some(meta), vote, finished })
         }
         Written::Retired { tx, more } => {
-            let first = about(tx).id();
+            let first = about(tx).0.id();
             let last = first.seq.saturating_add(u64::from(more % 4));
             Record::Retired(TxRange::new(first.origin, first.seq, last).unwrap_or(TxRange::only(first)))
         }
@@ -92,35 +109,28 @@ fn record<'a>(written: Written, about: impl Fn(u8) -> &'a Transaction) -> Record
     }
 }
 
-/// This input, if it is about a transaction: about `transaction`, and about its participants.
-fn relate(input: Input, transaction: &Transaction) -> Input {
+/// This input, if it is about a transaction: about this one, and mostly about its content.
+fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
+    let (transaction, meta) = about.clone();
     let tx = transaction.id();
     match input {
-        Input::Begin(_) => Input::Begin(transaction.clone()),
+        Input::BeginAs { .. } => Input::BeginAs { transaction, meta },
         Input::Vote { vote, .. } => Input::Vote { tx, vote },
         Input::Finished(_) => Input::Finished(tx),
         Input::Inquire(_) => Input::Inquire(tx),
-        Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, transaction) },
-        Input::Tick(now) => Input::Tick(now),
+        Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },
+        Input::Begin { .. } | Input::Tick(_) => input,
     }
 }
 
-fn relate_message(mut message: Message, about: &Transaction) -> Message {
+fn relate_message(mut message: Message, (about, content): &(Transaction, Meta)) -> Message {
     match &mut message {
-        Message::Paxos { transaction, parts } => {
+        Message::About { transaction, what } => {
             *transaction = about.clone();
-            let owners: Vec<NodeId> = about.participants().to_vec();
-            parts.truncate(owners.len());
-            for (part, rm) in parts.iter_mut().zip(owners) {
-                *part = Part { rm, ..*part };
+            if let What::Begin { meta } | What::Prepare { meta } = what {
+                *meta = content.clone();
             }
         }
-        Message::Begin { transaction }
-        | Message::Prepare { transaction }
-        | Message::Vote { transaction, .. }
-        | Message::Inquire { transaction }
-        | Message::Outcome { transaction, .. }
-        | Message::Finished { transaction, .. } => *transaction = about.clone(),
         Message::Retired { range } | Message::RetiredNoted { range } => *range = TxRange::only(about.id()),
     }
     message

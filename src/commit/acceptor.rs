@@ -93,52 +93,9 @@ impl Acceptor {
         if self.gathered.is_empty() { Wait::Inquire(self.inquiries) } else { Wait::Flush }
     }
 
-    /// Why an acceptor refuses `what`, whatever its state.
-    #[inline]
-    pub(crate) fn admit(cluster: &Cluster, transaction: &Transaction, from: NodeId, what: &What) -> Result<(), Refusal> {
-        let (ballot, instances) = match what {
-            What::Vote { manager, .. } => {
-                return match transaction.place(from) {
-                    None => Err(Refusal::NotAParticipant),
-                    Some(_) if !cluster.is_manager(*manager) => Err(Refusal::NotAManager),
-                    Some(_) => Ok(()),
-                };
-            }
-            What::Phase1a { ballot, instances } => (ballot, instances),
-            What::Phase2a { ballot, votes } => (ballot, votes.cast()),
-            _ => return Err(Refusal::NotForThisRole),
-        };
-        if !cluster.is_manager(from) {
-            return Err(Refusal::NotAManager);
-        }
-        if instances.is_empty() || !instances.is_within(transaction.participants().len()) {
-            return Err(Refusal::MalformedBundle);
-        }
-        // Votes of initial ballots come as votes, from their owners.
-        if ballot.is_initial() || ballot.node != from { Err(Refusal::NotYourBallot) } else { Ok(()) }
-    }
-
-    /// Takes what was admitted.
-    #[inline]
-    pub(crate) fn receive(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
-        match what {
-            What::Vote { vote, manager } => self.vote(cx, from, *vote, *manager),
-            What::Phase1a { ballot, instances } => {
-                let request = |_| paxos::Message::Prepare { ballot: *ballot };
-                self.requests(cx, from, *ballot, instances, request)
-            }
-            What::Phase2a { ballot, votes } => {
-                let vote = |place| if votes.prepared().has(place) { Vote::Prepared } else { Vote::Aborted };
-                let request = |place| paxos::Message::Accept { ballot: *ballot, value: vote(place) };
-                self.requests(cx, from, *ballot, votes.cast(), request)
-            }
-            _ => Err(Refusal::NotForThisRole),
-        }
-    }
-
     /// Phase 2a of an initial ballot. *TLA+*: `Phase2b`, once the bundle is written.
     #[inline]
-    fn vote(
+    pub(crate) fn vote(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
         from: NodeId,
@@ -146,11 +103,15 @@ impl Acceptor {
         manager: NodeId,
     ) -> Result<(), Refusal> {
         let place = cx.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
-        if self.accepted.has(place) || self.gathered.has(place) {
+        if !cx.cluster.is_manager(manager) {
+            return Err(Refusal::NotAManager);
+        }
+        let is_accepted = self.accepted.has(place);
+        if is_accepted || self.gathered.has(place) {
             if self.prepared.has(place) != (vote == Vote::Prepared) {
                 return Err(Refusal::SecondValue);
             }
-        } else if self.at(cx.transaction, place).is_some() {
+        } else if self.higher.is_some() && self.at(cx.transaction, place).is_some() {
             return Err(Refusal::StaleBallot);
         } else {
             self.gathered.insert(place);
@@ -159,7 +120,7 @@ impl Acceptor {
             }
         }
         self.manager = manager;
-        if self.accepted.has(place) {
+        if is_accepted {
             // The sender, or its transaction manager, has not heard the answer.
             match cx.cluster.learning() {
                 Learning::Leader => self.send_bundle(cx, manager),
@@ -171,6 +132,29 @@ impl Acceptor {
         Ok(())
     }
 
+    /// Phase 1a of a ballot above the initial ones.
+    pub(crate) fn phase1a(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        ballot: Ballot,
+        instances: &Places,
+    ) -> Result<(), Refusal> {
+        self.requests(cx, from, ballot, instances, |_| paxos::Message::Prepare { ballot })
+    }
+
+    /// Phase 2a of a ballot above the initial ones.
+    pub(crate) fn phase2a(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        ballot: Ballot,
+        votes: &Votes,
+    ) -> Result<(), Refusal> {
+        let vote = |place| if votes.prepared().has(place) { Vote::Prepared } else { Vote::Aborted };
+        self.requests(cx, from, ballot, votes.cast(), |place| paxos::Message::Accept { ballot, value: vote(place) })
+    }
+
     /// Phases 1a and 2a of higher ballots, in several instances. *TLA+*: `Phase1b` and `Phase2b`.
     fn requests(
         &mut self,
@@ -180,6 +164,16 @@ impl Acceptor {
         instances: &Places,
         request: impl Fn(usize) -> paxos::Message<Vote>,
     ) -> Result<(), Refusal> {
+        if !cx.cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
+        }
+        if instances.is_empty() || !instances.is_within(cx.transaction.participants().len()) {
+            return Err(Refusal::MalformedBundle);
+        }
+        // Votes of initial ballots come as votes, from their owners.
+        if ballot.is_initial() || ballot.node != from {
+            return Err(Refusal::NotYourBallot);
+        }
         let (mut replies, mut changed, mut refused) = (Replies::default(), Vec::new(), None);
         for place in instances.iter() {
             let Some(rm) = cx.transaction.participants().get(place).copied() else { continue };
@@ -285,10 +279,12 @@ impl Acceptor {
     /// Whether a vote is gathered or accepted in every instance.
     #[inline]
     fn has_all_votes(&self, transaction: &Transaction) -> bool {
+        let mut cast = self.accepted.union(&self.gathered);
         let higher = self.higher.iter().flat_map(|higher| higher.iter());
-        let accepted = higher.filter(|instance| instance.state.accepted.is_some()).count();
-        let cast = self.accepted.union(&self.gathered).len();
-        cast.saturating_add(accepted) == transaction.participants().len()
+        for instance in higher.filter(|instance| instance.state.accepted.is_some()) {
+            transaction.place(instance.rm).into_iter().for_each(|place| cast.insert(place));
+        }
+        cast == Places::first(transaction.participants().len())
     }
 
     /// The state of the instance at `place`, if a ballot above the initial one is promised there.

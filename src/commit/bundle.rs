@@ -1,26 +1,23 @@
 //! What several instances of a transaction say in one message: its form, and how it is learned from.
 
-use super::{Acceptance, Cluster, Places, Sink, Transaction, Vote, Votes, context::Context};
+use super::{Acceptance, Places, Sink, Vote, Votes, context::Context};
 use crate::{Ballot, NodeId, Refusal, paxos::Lesson, quorum::Voice};
 
-/// Why a message from acceptor `from` about these instances is refused: it must name at least one, all of them
-/// instances of the transaction; and those that it names one by one must come in order.
+/// The voice of acceptor `from`, or why its message about these instances is refused: it must name at least one, all of
+/// them instances of the transaction; and those that it names one by one must come in order.
 #[inline]
 pub(crate) fn check(
-    cluster: &Cluster,
-    transaction: &Transaction,
+    cx: &Context<'_, impl Sink>,
     from: NodeId,
     places: &Places,
     mut rms: impl ExactSizeIterator<Item = NodeId>,
-) -> Result<(), Refusal> {
-    if !cluster.acceptors().contains(from) {
-        return Err(Refusal::NotAnAcceptor);
-    }
+) -> Result<Voice, Refusal> {
+    let voice = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
     // Participants are in order, too: each that is named must be found among those that are left.
-    let mut left = transaction.participants().iter();
-    let named = rms.len();
-    let known = places.is_within(transaction.participants().len()) && rms.all(|rm| left.any(|known| *known == rm));
-    if known && (named > 0 || !places.is_empty()) { Ok(()) } else { Err(Refusal::MalformedBundle) }
+    let participants = cx.transaction.participants();
+    let (named, mut left) = (rms.len(), participants.iter());
+    let known = places.is_within(participants.len()) && rms.all(|rm| left.any(|known| *known == rm));
+    if known && (named > 0 || !places.is_empty()) { Ok(voice) } else { Err(Refusal::MalformedBundle) }
 }
 
 /// Learns from a phase 2b that `acceptor` sent. `Ok` if anything of it was taken; otherwise why the first part of it was

@@ -89,28 +89,37 @@ impl Clock {
     /// Lets `waiter` wait until `due`, and for nothing else; [`NEVER`] ends its wait.
     #[inline]
     pub(crate) fn set(&mut self, waiter: Waiter, due: Time) {
-        let at = waiter as usize;
-        if at >= self.waiters.len() {
-            self.waiters.resize(at.saturating_add(1), IDLE);
-        }
-        let Some(waiting) = self.waiters.get_mut(at) else { return };
+        let Some(waiting) = self.waiters.get_mut(waiter as usize) else { return self.add(waiter, due) };
         waiting.due = due;
         let index = waiting.index as usize;
         match self.heap.get_mut(index) {
-            Some(place) if place.at <= due => {}
+            Some(place) if place.at <= due => {
+                if index == 0 {
+                    self.settle();
+                }
+            }
             Some(place) => {
                 place.at = due;
                 self.rise(index);
             }
-            None if due == NEVER => {}
-            None => {
-                let index = self.heap.len();
-                self.heap.push(Place { at: due, waiter });
-                self.note(index);
-                self.rise(index);
-            }
+            None => self.add(waiter, due),
         }
-        self.settle();
+    }
+
+    /// Gives `waiter`, which has no place in the heap, one.
+    fn add(&mut self, waiter: Waiter, due: Time) {
+        if due == NEVER {
+            return;
+        }
+        let (at, index) = (waiter as usize, self.heap.len());
+        if at >= self.waiters.len() {
+            self.waiters.resize(at.saturating_add(1), IDLE);
+        }
+        if let Some(waiting) = self.waiters.get_mut(at) {
+            *waiting = Waiting { due, index: u32::try_from(index).unwrap_or(NOWHERE) };
+        }
+        self.heap.push(Place { at: due, waiter });
+        self.rise(index);
     }
 
     /// The waiter whose time-out ended first, if one has. Its wait is over.
@@ -195,6 +204,86 @@ impl Clock {
             && let Some(waiting) = self.waiters.get_mut(place.waiter as usize)
         {
             waiting.index = u32::try_from(index).unwrap_or(NOWHERE);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use alloc::{collections::BTreeMap, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::{Clock, NEVER, Time, Waiter};
+
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Wait(Waiter, u64),
+        EndWait(Waiter),
+        Tick(u64),
+        TakeDue,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            6 => (0..6_u32, 0..40_u64).prop_map(|(waiter, by)| Event::Wait(waiter, by)),
+            2 => (0..6_u32).prop_map(Event::EndWait),
+            4 => (0..30_u64).prop_map(Event::Tick),
+            4 => Just(Event::TakeDue),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_time_out_is_known_exactly_whatever_was_put_off_or_brought_forward(
+            events in prop::collection::vec(event(), 0..100),
+        ) {
+            const PATIENCE: u64 = 20;
+            let (mut clock, mut waiting, mut caller) = (Clock::default(), BTreeMap::<Waiter, Time>::new(), 0);
+            for event in events {
+                match event {
+                    Event::Wait(waiter, by) => {
+                        let due = Time(clock.now().0 + by);
+                        clock.set(waiter, due);
+                        waiting.insert(waiter, due);
+                    }
+                    Event::EndWait(waiter) => {
+                        clock.set(waiter, NEVER);
+                        waiting.remove(&waiter);
+                    }
+                    Event::Tick(by) => {
+                        caller += by;
+                        let (before, deadline) = (clock.now(), clock.deadline());
+                        let first = clock.last_tick().is_none();
+                        clock.tick(Time(caller), PATIENCE);
+                        prop_assert!(before <= clock.now() && clock.now().0 <= caller);
+                        match deadline {
+                            _ if first => prop_assert_eq!(clock.now(), Time(0), "waits start at the first tick"),
+                            Some(deadline) if caller > deadline.0 + PATIENCE => {
+                                prop_assert!(clock.deadline().is_some_and(|now| now.0 + PATIENCE == caller || now >= deadline));
+                            }
+                            _ => prop_assert_eq!(clock.deadline(), deadline, "no standstill, so no time-out moves"),
+                        }
+                    }
+                    Event::TakeDue => {
+                        let due: Vec<Waiter> = waiting.iter().filter(|(_, due)| **due <= clock.now()).map(|(w, _)| *w).collect();
+                        let first = waiting.values().min().copied();
+                        match clock.next_due() {
+                            None => prop_assert!(due.is_empty(), "{:?} are due", due),
+                            Some(waiter) => prop_assert_eq!(waiting.remove(&waiter), first, "the first comes first"),
+                        }
+                    }
+                }
+                let first = waiting.values().min().copied();
+                let expected = first.map(|first| if clock.last_tick().is_none() { 0 } else { first.0 + clock.offset });
+                prop_assert_eq!(clock.deadline(), expected.map(Time));
+                for (index, place) in clock.heap.iter().enumerate() {
+                    let waiter = clock.waiters[place.waiter as usize];
+                    prop_assert_eq!(waiter.index as usize, index, "a waiter knows its place");
+                    prop_assert!(place.at <= waiter.due, "a place is never late");
+                    prop_assert!(index == 0 || clock.heap[(index - 1) / 2].at <= place.at, "the heap is one");
+                }
+            }
         }
     }
 }

@@ -206,6 +206,7 @@ impl Cluster {
     }
 
     /// The acceptors.
+    #[inline]
     pub fn acceptors(&self) -> &Quorums {
         &self.0.acceptors
     }
@@ -226,16 +227,17 @@ impl Cluster {
     }
 
     /// How long to wait.
-    pub fn timeouts(&self) -> Timeouts {
-        self.0.timeouts
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.0.timeouts
     }
 
     /// How much to take on.
-    pub fn limits(&self) -> Limits {
-        self.0.limits
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// Whether `node` is a transaction manager.
+    #[inline]
     pub fn is_manager(&self, node: NodeId) -> bool {
         self.0.managers.contains(&node)
     }

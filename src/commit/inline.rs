@@ -43,6 +43,19 @@ impl<T: Copy + Default, const N: usize> FromIterator<T> for InlineList<T, N> {
     }
 }
 
+impl<T: PartialEq, const N: usize> InlineList<T, N> {
+    /// Where `item` is, if it is among the items that are in place. `None` says nothing about a longer list.
+    #[inline]
+    pub(crate) fn position_in_place(&self, item: &T) -> Option<usize> {
+        match self {
+            Self::InPlace(len, items) => {
+                items.iter().position(|other| other == item).filter(|place| *place < usize::from(*len))
+            }
+            Self::Shared(_) => None,
+        }
+    }
+}
+
 impl<T, const N: usize> Deref for InlineList<T, N> {
     type Target = [T];
 
@@ -64,7 +77,11 @@ impl<T: fmt::Debug, const N: usize> fmt::Debug for InlineList<T, N> {
 impl<T: PartialEq, const N: usize> PartialEq for InlineList<T, N> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        **self == **other
+        match (self, other) {
+            // Room that is not used holds defaults, and no list is in place here and shared there.
+            (Self::InPlace(len, items), Self::InPlace(others, other)) => len == others && items == other,
+            _ => **self == **other,
+        }
     }
 }
 

@@ -68,22 +68,22 @@ impl Metrics {
 
     #[inline]
     pub(crate) fn count_step(&mut self) {
-        self.steps = self.steps.saturating_add(1);
+        self.steps = self.steps.wrapping_add(1);
     }
 
     #[inline]
     pub(crate) fn count_send(&mut self) {
-        self.sends = self.sends.saturating_add(1);
+        self.sends = self.sends.wrapping_add(1);
     }
 
     #[inline]
     pub(crate) fn count_write(&mut self) {
-        self.writes = self.writes.saturating_add(1);
+        self.writes = self.writes.wrapping_add(1);
     }
 
     #[inline]
     pub(crate) fn count_decision(&mut self) {
-        self.decisions = self.decisions.saturating_add(1);
+        self.decisions = self.decisions.wrapping_add(1);
     }
 
     pub(crate) fn count_recovery(&mut self) {

@@ -20,7 +20,7 @@ pub use self::view::{InDoubt, Status};
 use super::{
     Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, What,
     block::BlockAllocator,
-    clock::NODE,
+    clock::{NEVER, NODE},
     open::{Open, Shared},
     retired::Retired,
     table::{Handle, Table},
@@ -105,12 +105,15 @@ impl Node {
     /// With a great many transactions open, a step waits for memory in several places, one after the other. Here those of
     /// the next few messages are fetched together.
     pub fn receive(&mut self, from: NodeId, messages: &[Message], effects: &mut impl Sink) {
+        if let [message] = messages {
+            // A refusal is counted.
+            let _ = self.hear(from, message, None, effects);
+            return;
+        }
         for messages in messages.chunks(AHEAD) {
             let mut found = [None; AHEAD];
-            if messages.len() > 1 {
-                for (found, message) in found.iter_mut().zip(messages) {
-                    *found = message.transaction().and_then(|transaction| self.look_up(transaction.id()).1);
-                }
+            for (found, message) in found.iter_mut().zip(messages) {
+                *found = message.transaction().and_then(|transaction| self.look_up(transaction.id()).1);
             }
             for (found, message) in found.into_iter().zip(messages) {
                 // A refusal is counted, and the messages after it are taken all the same.
@@ -142,9 +145,14 @@ impl Node {
     fn begin_step(&mut self, effects: &mut impl Sink) {
         self.shared.metrics.count_step();
         if !self.owed.is_empty() {
-            for record in core::mem::take(&mut self.owed) {
-                self.persist(record, effects);
-            }
+            self.pay(effects);
+        }
+    }
+
+    #[cold]
+    fn pay(&mut self, effects: &mut impl Sink) {
+        for record in core::mem::take(&mut self.owed) {
+            self.persist(record, effects);
         }
     }
 
@@ -176,14 +184,24 @@ impl Node {
         (hash, self.open.find(tx, hash))
     }
 
-    /// The open transaction `tx`, or why there is none.
+    /// Lets the roles act that are open here in `tx`.
     #[inline]
-    fn known(&self, tx: TxId) -> Result<Handle, Refusal> {
-        match self.look_up(tx) {
-            (_, Some(handle)) => Ok(handle),
-            (_, None) if self.retired.contains(tx) => Err(Refusal::Retired),
-            (_, None) => Err(Refusal::UnknownTransaction),
-        }
+    fn work_on<S: Sink>(
+        &mut self,
+        tx: TxId,
+        effects: &mut S,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let handle = self.known(tx)?;
+        self.work(handle, effects, act)
+    }
+
+    /// The open transaction `tx`, or why there is none. It is worked on next.
+    #[inline]
+    fn known(&mut self, tx: TxId) -> Result<Handle, Refusal> {
+        let (hash, found) = self.look_up(tx);
+        (self.shared.tx, self.shared.hash) = (tx, hash);
+        found.ok_or_else(|| if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction })
     }
 
     /// What is said about one transaction.
@@ -197,17 +215,17 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
-        let hash = self.open.hash(tx);
+        (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let found = found.filter(|found| self.open.at(*found).is_some());
-        let Some(handle) = found.or_else(|| self.open.find(tx, hash)) else {
-            return self.receive_first(from, transaction, what, hash, effects);
+        let Some(handle) = found.or_else(|| self.open.find(tx, self.shared.hash)) else {
+            return self.receive_first(from, transaction, what, effects);
         };
-        let Some(open) = self.open.at(handle) else { return Err(Refusal::UnknownTransaction) };
-        if open.transaction != *transaction {
-            return Err(Refusal::OtherTransaction);
-        }
-        let audience = self.shared.admit(Some(open), transaction, from, what)?;
-        self.work(handle, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
+        self.work(handle, effects, |open, shared, effects| {
+            if open.transaction != *transaction {
+                return Err(Refusal::OtherTransaction);
+            }
+            open.receive(shared, effects, from, what)
+        })
     }
 
     /// A message about a transaction that is not open here.
@@ -216,7 +234,6 @@ impl Node {
         from: NodeId,
         transaction: &Transaction,
         what: &What,
-        hash: u64,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
@@ -228,7 +245,6 @@ impl Node {
         if tx.origin == self.shared.config.id && tx.seq >= self.sequence.reserved() {
             return Err(Refusal::NotNamedHere);
         }
-        let audience = self.shared.admit(None, transaction, from, what)?;
         let admission = match what {
             What::Begin { .. } | What::Prepare { .. } | What::Vote { .. } => Admission::New,
             _ => Admission::Old,
@@ -238,8 +254,15 @@ impl Node {
             _ => None,
         };
         self.check_room(transaction.participants(), meta, admission)?;
-        let handle = self.insert(transaction.clone(), hash)?;
-        self.work(handle, effects, |open, shared, effects| open.receive(shared, effects, audience, from, what))
+        let mut open = self.new_open(transaction.clone());
+        let result = open.receive(&mut self.shared, effects, from, what);
+        if result.is_err() {
+            // Nothing was allocated for it but roles, whose memory is kept.
+            self.shared.recycle(open);
+            return result;
+        }
+        let handle = self.insert(open)?;
+        self.work(handle, effects, |_, _, _| result)
     }
 
     /// Begins a transaction that gets its name here.
@@ -251,8 +274,8 @@ impl Node {
         self.reserve(seq, effects)?;
         let tx = TxId { origin, seq };
         self.decide(Decision::Begun(tx), self.sequence.scope, effects);
-        let hash = self.open.hash(tx);
-        let handle = self.insert(Transaction::of(tx, participants, meta), hash)?;
+        (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
+        let handle = self.insert(self.new_open(Transaction::of(tx, participants, meta)))?;
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
@@ -287,6 +310,7 @@ impl Node {
             return Err(Refusal::OtherContent);
         }
         let (hash, found) = self.look_up(transaction.id());
+        (self.shared.tx, self.shared.hash) = (transaction.id(), hash);
         let handle = match found {
             Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
                 return Err(Refusal::OtherTransaction);
@@ -299,7 +323,7 @@ impl Node {
                     // The caller numbers under this node's name: its numbers are reserved, too.
                     self.reserve(transaction.id().seq, effects)?;
                 }
-                self.insert(transaction, hash)?
+                self.insert(self.new_open(transaction))?
             }
         };
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
@@ -329,12 +353,18 @@ impl Node {
         if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
+    /// A transaction that is to be opened.
     #[inline]
-    fn insert(&mut self, transaction: Transaction, hash: u64) -> Result<Handle, Refusal> {
+    fn new_open(&self, transaction: Transaction) -> Open {
         let own = transaction.id().origin == self.shared.config.id;
         let scope = if own { self.sequence.scope } else { Scope::NOTHING };
-        let open = Open::new(transaction, scope, self.shared.clock.now());
-        self.open.insert(open, hash).ok_or(Refusal::TooManyOpen)
+        Open::new(transaction, scope, self.shared.clock.now())
+    }
+
+    /// Adds the transaction that is worked on.
+    #[inline]
+    fn insert(&mut self, open: Open) -> Result<Handle, Refusal> {
+        self.open.insert(open, self.shared.hash).ok_or(Refusal::TooManyOpen)
     }
 
     /// Lets the roles of an open transaction act, hear each other, and set their time-outs; ends it if it is completed.
@@ -353,12 +383,13 @@ impl Node {
         if !self.shared.local.is_empty() {
             open.exchange(&mut self.shared, effects);
         }
-        if let Some(due) = open.keep_time(&self.shared) {
-            self.shared.clock.set(handle.waiter(), due);
+        if self.shared.moved {
+            self.shared.moved = false;
+            self.shared.clock.set(handle.waiter(), open.due());
         }
         if open.fence.is_some() {
             self.shared.metrics.fenced = self.shared.metrics.fenced.saturating_add(1);
-            self.shared.clock.set(handle.waiter(), super::clock::NEVER);
+            self.shared.clock.set(handle.waiter(), NEVER);
         } else if open.is_completed() {
             self.complete(handle, effects);
         }
@@ -375,7 +406,11 @@ impl Node {
             let Some(waiter) = self.shared.clock.next_due() else { break };
             if waiter == NODE {
                 self.announce(effects);
-            } else if let Some(handle) = self.open.waiting(waiter) {
+            } else if let Some(handle) = self.open.waiting(waiter)
+                && let Some(open) = self.open.at(handle)
+            {
+                let tx = open.transaction.id();
+                (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
                 // A time-out is refused only when an invariant breaks, and that is noted there.
                 let _ = self.work(handle, effects, |open, shared, effects| open.timeout(shared, effects));
                 if let Some(open) = self.open.at(handle) {
@@ -406,15 +441,11 @@ impl Machine for Node {
             Input::Receive { .. } => Err(Refusal::NotForThisRole),
             Input::Begin { participants, meta } => self.begin(participants, &meta, effects),
             Input::BeginAs { transaction, meta } => self.begin_as(transaction, &meta, effects),
-            Input::Vote { tx, vote } => self.known(tx).and_then(|handle| {
-                self.work(handle, effects, |open, shared, effects| open.hear_vote(shared, effects, vote))
-            }),
-            Input::Finished(tx) => self.known(tx).and_then(|handle| {
-                self.work(handle, effects, |open, shared, effects| open.finish(shared, effects))
-            }),
-            Input::Inquire(tx) => self.known(tx).and_then(|handle| {
-                self.work(handle, effects, |open, shared, effects| open.inquire(shared, effects))
-            }),
+            Input::Vote { tx, vote } => {
+                self.work_on(tx, effects, |open, shared, effects| open.hear_vote(shared, effects, vote))
+            }
+            Input::Finished(tx) => self.work_on(tx, effects, |open, shared, effects| open.finish(shared, effects)),
+            Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),
         };
         self.end_step(result)

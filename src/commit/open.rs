@@ -49,12 +49,21 @@ pub(crate) struct Playing<R> {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// Whether this node is one of the acceptors, and one of the transaction managers.
+    is_acceptor: bool,
+    pub(crate) is_manager: bool,
     /// Durable.
     pub(crate) rounds: BlockAllocator,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     /// What the roles here say to each other. Empty between steps.
     pub(crate) local: VecDeque<What>,
+    /// The transaction that is worked on.
+    pub(crate) tx: TxId,
+    /// The hash of its name. It may differ between platforms: nothing but the order in the table may depend on it.
+    pub(crate) hash: u64,
+    /// Whether a time-out of that transaction has changed.
+    pub(crate) moved: bool,
     spare_rms: Vec<Spare<ResourceManager>>,
     spare_tms: Vec<Spare<TransactionManager>>,
 }
@@ -62,99 +71,31 @@ pub(crate) struct Shared {
 /// The memory of a role whose transaction is over.
 type Spare<R> = Box<Playing<R>>;
 
-/// The roles that a message is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Audience {
-    Acceptor,
-    ResourceManager,
-    TransactionManager,
-    /// Both learn from it: a transaction manager that is at work overhears what the resource manager of its node learns.
-    ResourceAndTransactionManager,
-}
-
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
+        let (cluster, id) = (&config.cluster, config.id);
         Self {
+            is_acceptor: cluster.acceptors().contains(id),
+            is_manager: cluster.is_manager(id),
             config,
             rounds: BlockAllocator::UNUSED,
             clock: Clock::default(),
             metrics: Metrics::default(),
             local: VecDeque::new(),
+            tx: TxId::default(),
+            hash: 0,
+            moved: false,
             spare_rms: Vec::new(),
             spare_tms: Vec::new(),
         }
     }
 
-    /// Whom `what` is for, or why nobody here takes it, whatever their state. `open` is the transaction, if it is open.
-    #[inline]
-    pub(crate) fn admit(
-        &self,
-        open: Option<&Open>,
-        transaction: &Transaction,
-        from: NodeId,
-        what: &What,
-    ) -> Result<Audience, Refusal> {
-        let (cluster, id) = (&self.config.cluster, self.config.id);
-        let has_tm = open.is_some_and(|open| open.tm.is_some());
-        match what {
-            What::Vote { .. } | What::Phase1a { .. } | What::Phase2a { .. } => {
-                if !cluster.acceptors().contains(id) {
-                    return Err(Refusal::NotAnAcceptor);
-                }
-                Acceptor::admit(cluster, transaction, from, what)?;
-                Ok(Audience::Acceptor)
-            }
-            What::Prepare { .. } => self.admit_rm(open, transaction, from, what),
-            What::Outcome(_) if !transaction.has(id) => match has_tm {
-                true => self.admit_tm(open, transaction, from, what),
-                false if cluster.is_manager(id) => Err(Refusal::UnknownTransaction),
-                false => Err(Refusal::NotAParticipant),
-            },
-            What::Phase2b { .. } if !transaction.has(id) || cluster.learning() == Learning::Leader => {
-                self.admit_tm(open, transaction, from, what)
-            }
-            What::Outcome(_) | What::Phase2b { .. } => {
-                self.admit_rm(open, transaction, from, what)?;
-                Ok(if has_tm { Audience::ResourceAndTransactionManager } else { Audience::ResourceManager })
-            }
-            What::Begin { .. } | What::Inquire | What::Finished(_) | What::Phase1b { .. } | What::Reject { .. } => {
-                self.admit_tm(open, transaction, from, what)
-            }
-        }
-    }
-
-    fn admit_rm(
-        &self,
-        open: Option<&Open>,
-        transaction: &Transaction,
-        from: NodeId,
-        what: &What,
-    ) -> Result<Audience, Refusal> {
-        if !transaction.has(self.config.id) {
-            return Err(Refusal::NotAParticipant);
-        }
-        ResourceManager::admit(&self.config.cluster, transaction, from, what)?;
-        if open.is_none_or(|open| open.rm.is_none()) {
-            ResourceManager::may_start_with(what)?;
-        }
-        Ok(Audience::ResourceManager)
-    }
-
-    fn admit_tm(
-        &self,
-        open: Option<&Open>,
-        transaction: &Transaction,
-        from: NodeId,
-        what: &What,
-    ) -> Result<Audience, Refusal> {
-        if !self.config.cluster.is_manager(self.config.id) {
-            return Err(Refusal::NotAManager);
-        }
-        TransactionManager::admit(&self.config.cluster, transaction, from, what)?;
-        if open.is_none_or(|open| open.tm.is_none()) {
-            TransactionManager::may_start_with(what)?;
-        }
-        Ok(Audience::TransactionManager)
+    /// When a wait ends that starts now.
+    fn due(&self, wait: Wait) -> Time {
+        let words = [self.tx.origin.0, self.tx.seq, wait.salt()];
+        let jitter = words.into_iter().fold(self.config.seed, |state, word| mix(state ^ word));
+        let duration = wait.duration(self.config.cluster.timeouts(), jitter);
+        Time(self.clock.now().0.saturating_add(duration))
     }
 
     fn new_rm(&mut self) -> Box<Playing<ResourceManager>> {
@@ -181,8 +122,24 @@ impl Shared {
 
     /// Keeps the memory of the roles of a transaction that is over.
     pub(crate) fn recycle(&mut self, open: Open) {
-        self.spare_rms.extend(open.rm.filter(|_| self.spare_rms.len() < SPARES));
-        self.spare_tms.extend(open.tm.filter(|_| self.spare_tms.len() < SPARES));
+        self.recycle_rm(open.rm);
+        self.recycle_tm(open.tm);
+    }
+
+    fn recycle_rm(&mut self, rm: Option<Spare<ResourceManager>>) {
+        if let Some(rm) = rm
+            && self.spare_rms.len() < SPARES
+        {
+            self.spare_rms.push(rm);
+        }
+    }
+
+    fn recycle_tm(&mut self, tm: Option<Spare<TransactionManager>>) {
+        if let Some(tm) = tm
+            && self.spare_tms.len() < SPARES
+        {
+            self.spare_tms.push(tm);
+        }
     }
 }
 
@@ -198,50 +155,135 @@ impl Open {
         self.tm.as_ref().is_some_and(|tm| tm.role.is_completed())
     }
 
-    /// Gives a message that was admitted to the roles that it is for. It is refused if all of them refuse it.
+    /// Gives a message to the role that it is for, a new one if need be.
     #[inline]
     pub(crate) fn receive<S: Sink>(
         &mut self,
         shared: &mut Shared,
         effects: &mut S,
-        audience: Audience,
         from: NodeId,
         what: &What,
     ) -> Result<(), Refusal> {
-        match audience {
-            Audience::Acceptor => {
-                self.acceptor.get_or_insert_with(|| Acceptor::new(&shared.config.cluster).into());
-                self.as_acceptor(shared, effects, |acceptor, cx| acceptor.receive(cx, from, what))
+        match what {
+            What::Vote { vote, manager } => {
+                self.to_acceptor(shared, effects, |acceptor, cx| acceptor.vote(cx, from, *vote, *manager))
             }
-            Audience::ResourceManager => {
-                self.rm.get_or_insert_with(|| shared.new_rm());
-                self.as_rm(shared, effects, |rm, cx| rm.receive(cx, from, what))
+            What::Prepare { meta } => self.to_rm(shared, effects, |rm, cx| rm.prepare(cx, from, meta)),
+            What::Begin { meta } => self.to_tm(shared, effects, |tm, cx| tm.hear_begin(cx, from, meta)),
+            What::Finished(outcome) => self.to_tm(shared, effects, |tm, cx| tm.finished(cx, from, *outcome)),
+            What::Inquire => self.to_tm(shared, effects, |tm, cx| tm.hear_inquiry(cx, from)),
+            What::Phase1a { ballot, instances } => {
+                self.to_acceptor(shared, effects, |acceptor, cx| acceptor.phase1a(cx, from, *ballot, instances))
             }
-            Audience::TransactionManager => {
-                self.tm.get_or_insert_with(|| shared.new_tm(&self.transaction));
-                self.as_tm(shared, effects, |tm, cx| tm.receive(cx, from, what))
+            What::Phase2a { ballot, votes } => {
+                self.to_acceptor(shared, effects, |acceptor, cx| acceptor.phase2a(cx, from, *ballot, votes))
             }
-            Audience::ResourceAndTransactionManager => {
-                let rm = self.receive(shared, effects, Audience::ResourceManager, from, what);
-                self.receive(shared, effects, Audience::TransactionManager, from, what).or(rm)
+            What::Phase1b { ballot, promises } => {
+                self.to_tm(shared, effects, |tm, cx| tm.phase1b(cx, from, *ballot, promises))
+            }
+            What::Reject { ballot, promised } => {
+                self.to_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
+            }
+            // A transaction manager that is at work overhears what the resource manager of its node learns.
+            What::Outcome(outcome) => {
+                let takes_part = self.transaction.has(shared.config.id);
+                let rm = match (takes_part, self.tm.is_some()) {
+                    (true, _) => self.to_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome)),
+                    (false, true) => Err(Refusal::NotAParticipant),
+                    (false, false) if shared.is_manager => return Err(Refusal::UnknownTransaction),
+                    (false, false) => return Err(Refusal::NotAParticipant),
+                };
+                if self.tm.is_none() {
+                    return rm;
+                }
+                self.to_tm(shared, effects, |tm, cx| tm.hear_outcome(cx, from, *outcome)).or(rm)
+            }
+            What::Phase2b { votes, higher } => {
+                let learns = shared.config.cluster.learning() == Learning::Everyone;
+                if !learns || !self.transaction.has(shared.config.id) {
+                    return self.to_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher));
+                }
+                let rm = self.to_rm(shared, effects, |rm, cx| rm.phase2b(cx, from, votes, higher));
+                if self.tm.is_none() {
+                    return rm;
+                }
+                self.to_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher)).or(rm)
             }
         }
     }
 
+    /// Lets the acceptor act, a new one if need be. One that refuses what is the first it hears leaves nothing behind.
+    #[inline]
+    fn to_acceptor<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        act: impl FnOnce(&mut Acceptor, &mut Context<'_, S>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if !shared.is_acceptor {
+            return Err(Refusal::NotAnAcceptor);
+        }
+        let is_new = self.acceptor.is_none();
+        if is_new {
+            self.acceptor = Some(Acceptor::new(&shared.config.cluster).into());
+        }
+        let result = self.as_acceptor(shared, effects, act);
+        if is_new && result.is_err() {
+            self.acceptor = None;
+        }
+        result
+    }
+
+    /// Lets the resource manager act, as [`to_acceptor`](Self::to_acceptor) does.
+    #[inline]
+    fn to_rm<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        act: impl FnOnce(&mut ResourceManager, &mut Context<'_, S>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let is_new = self.rm.is_none();
+        if is_new {
+            if !self.transaction.has(shared.config.id) {
+                return Err(Refusal::NotAParticipant);
+            }
+            self.rm = Some(shared.new_rm());
+        }
+        let result = self.as_rm(shared, effects, act);
+        if is_new && result.is_err() {
+            shared.recycle_rm(self.rm.take());
+        }
+        result
+    }
+
+    /// Lets the transaction manager act, as [`to_acceptor`](Self::to_acceptor) does.
+    #[inline]
+    fn to_tm<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        act: impl FnOnce(&mut TransactionManager, &mut Context<'_, S>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let is_new = self.tm.is_none();
+        if is_new {
+            if !shared.is_manager {
+                return Err(Refusal::NotAManager);
+            }
+            self.tm = Some(shared.new_tm(&self.transaction));
+        }
+        let result = self.as_tm(shared, effects, act);
+        if is_new && result.is_err() {
+            shared.recycle_tm(self.tm.take());
+        }
+        result
+    }
+
     /// The transaction begins here. A node that is both starts as the transaction manager, and asks itself for its vote.
     pub(crate) fn begin<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, meta: &Meta) -> Result<(), Refusal> {
-        if shared.config.cluster.is_manager(shared.config.id) {
-            self.tm.get_or_insert_with(|| shared.new_tm(&self.transaction));
-            self.as_tm(shared, effects, |tm, cx| {
-                tm.begin(cx, meta);
-                Ok(())
-            })
+        if shared.is_manager {
+            self.to_tm(shared, effects, |tm, cx| Ok(tm.begin(cx, meta)))
         } else {
-            self.rm.get_or_insert_with(|| shared.new_rm());
-            self.as_rm(shared, effects, |rm, cx| {
-                rm.begin(cx, meta);
-                Ok(())
-            })
+            self.to_rm(shared, effects, |rm, cx| Ok(rm.begin(cx, meta)))
         }
     }
 
@@ -309,33 +351,20 @@ impl Open {
             };
             left = fewer;
             let id = shared.config.id;
-            let audience = shared.admit(Some(self), &self.transaction, id, &what);
-            let result = audience.and_then(|audience| self.receive(shared, effects, audience, id, &what));
-            if let Err(refusal) = result {
+            if let Err(refusal) = self.receive(shared, effects, id, &what) {
                 shared.metrics.refuse(refusal);
             }
         }
     }
 
-    /// Brings the time-outs in line with what the roles wait for now. Returns when the first of them ends, if any has
-    /// changed.
-    #[inline]
-    pub(crate) fn keep_time(&mut self, shared: &Shared) -> Option<Time> {
-        let keep = Timekeeper { shared, tx: self.transaction.id() };
-        let mut changed = false;
+    /// Starts the time-outs of what was restored.
+    pub(crate) fn start_waiting(&mut self, shared: &mut Shared) {
         if let Some(acceptor) = &mut self.acceptor {
-            let wait = Some(acceptor.role.wait());
-            changed |= acceptor.keep(wait, Role::Acceptor, &keep);
+            acceptor.keep(Some(acceptor.role.wait()), shared);
         }
         if let Some(rm) = &mut self.rm {
-            let wait = rm.role.wait();
-            changed |= rm.keep(wait, Role::ResourceManager, &keep);
+            rm.keep(rm.role.wait(), shared);
         }
-        if let Some(tm) = &mut self.tm {
-            let wait = tm.role.wait();
-            changed |= tm.keep(wait, Role::TransactionManager, &keep);
-        }
-        changed.then(|| self.due())
     }
 
     /// When the first time-out ends.
@@ -357,7 +386,10 @@ impl Open {
         act: impl FnOnce(&mut Acceptor, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let (roles, mut cx) = self.split(shared, effects);
-        act(&mut roles.acceptor.as_mut().ok_or(Refusal::UnknownTransaction)?.role, &mut cx)
+        let Some(acceptor) = roles.acceptor else { return Err(Refusal::UnknownTransaction) };
+        act(&mut acceptor.role, &mut cx)?;
+        acceptor.keep(Some(acceptor.role.wait()), shared);
+        Ok(())
     }
 
     #[inline]
@@ -368,7 +400,10 @@ impl Open {
         act: impl FnOnce(&mut ResourceManager, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let (roles, mut cx) = self.split(shared, effects);
-        act(&mut roles.rm.as_mut().ok_or(Refusal::UnknownTransaction)?.role, &mut cx)
+        let Some(rm) = roles.rm else { return Err(Refusal::UnknownTransaction) };
+        act(&mut rm.role, &mut cx)?;
+        rm.keep(rm.role.wait(), shared);
+        Ok(())
     }
 
     /// Lets the transaction manager act, and gives it the round that it may ask for then.
@@ -380,9 +415,10 @@ impl Open {
         act: impl FnOnce(&mut TransactionManager, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let (roles, mut cx) = self.split(shared, effects);
-        let tm = &mut roles.tm.as_mut().ok_or(Refusal::UnknownTransaction)?.role;
-        act(tm, &mut cx)?;
-        match tm.wants_round() {
+        let Some(tm) = roles.tm else { return Err(Refusal::UnknownTransaction) };
+        act(&mut tm.role, &mut cx)?;
+        tm.keep(tm.role.wait(), shared);
+        match tm.role.wants_round() {
             None => Ok(()),
             Some(above) => self.recover(shared, effects, above),
         }
@@ -408,7 +444,11 @@ impl Open {
 
     /// The roles, and what they work with.
     #[inline]
-    fn split<'a, S>(&'a mut self, shared: &'a mut Shared, effects: &'a mut S) -> (Roles<'a>, Context<'a, S>) {
+    fn split<'r: 'c, 'c, S>(
+        &'r mut self,
+        shared: &'c mut Shared,
+        effects: &'c mut S,
+    ) -> (Roles<'r>, Context<'c, S>) {
         let Self { transaction, scope, fence, acceptor, rm, tm, .. } = self;
         let cx = Context {
             cluster: &shared.config.cluster,
@@ -431,41 +471,15 @@ struct Roles<'a> {
     tm: &'a mut Option<Box<Playing<TransactionManager>>>,
 }
 
-/// What a time-out is made of.
-struct Timekeeper<'a> {
-    shared: &'a Shared,
-    tx: TxId,
-}
-
-/// Whose time-out it is.
-#[derive(Clone, Copy)]
-enum Role {
-    Acceptor,
-    ResourceManager,
-    TransactionManager,
-}
-
-impl Timekeeper<'_> {
-    /// How much a wait is drawn out: it looks random, and is the same whenever and wherever it is asked for.
-    fn jitter(&self, role: Role, wait: Wait) -> u64 {
-        let words = [self.tx.origin.0, self.tx.seq, u64::from(wait.repetition()), role as u64];
-        words.into_iter().fold(self.shared.config.seed, |state, word| mix(state ^ word))
-    }
-}
-
 impl<R> Playing<R> {
-    /// Starts the time-out over, if the role waits for something else now. Returns whether it does.
+    /// Starts the time-out over, if the role waits for something else now.
     #[inline]
-    fn keep(&mut self, wait: Option<Wait>, role: Role, keep: &Timekeeper<'_>) -> bool {
-        if wait == self.wait {
-            return false;
+    fn keep(&mut self, wait: Option<Wait>, shared: &mut Shared) {
+        if wait != self.wait {
+            self.wait = wait;
+            self.due = wait.map_or(NEVER, |wait| shared.due(wait));
+            shared.moved = true;
         }
-        self.wait = wait;
-        self.due = wait.map_or(NEVER, |wait| {
-            let duration = wait.duration(&keep.shared.config.cluster.timeouts(), keep.jitter(role, wait));
-            Time(keep.shared.clock.now().0.saturating_add(duration))
-        });
-        true
     }
 
     /// Whether the time-out ends by `now`. Then it is over: what the role waits for after this, it waits for anew.

@@ -10,15 +10,12 @@ const BITS: usize = u64::BITS as usize;
 /// A set of participants of a transaction, by their places in its sorted list.
 ///
 /// Two sets with the same places are equal, whatever the number of participants.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Places(Bits);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Bits {
-    /// All places are below 64.
-    Few(u64),
-    /// Some place is not. Invariant: there are at least two words, and the last one is not zero.
-    Many(Arc<Vec<u64>>),
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Places {
+    /// The first 64 places, as bits.
+    low: u64,
+    /// The places above. Invariant: if there are any, the last word is not zero.
+    high: Option<Arc<Vec<u64>>>,
 }
 
 /// Votes of some participants of a transaction, by their places in its sorted list.
@@ -29,49 +26,44 @@ pub struct Votes {
     prepared: Places,
 }
 
-impl Default for Places {
-    fn default() -> Self {
-        Self(Bits::Few(0))
-    }
-}
-
 impl Places {
     /// The set of the first `count` places.
+    #[inline]
     pub fn first(count: usize) -> Self {
-        if count <= BITS { Self(Bits::Few(low_bits(count))) } else { (0..count).collect() }
+        if count <= BITS { Self { low: low_bits(count), high: None } } else { (0..count).collect() }
     }
 
     /// Whether there is no place in the set.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        matches!(self.0, Bits::Few(0))
+        self.low == 0 && self.high.is_none()
     }
 
     /// How many places are in the set.
     pub fn len(&self) -> usize {
-        self.words().iter().map(|word| word.count_ones() as usize).sum()
+        self.words().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether `place` is in the set.
     #[inline]
     pub fn has(&self, place: usize) -> bool {
-        match &self.0 {
-            Bits::Few(word) => place < BITS && (*word >> (place % BITS)) & 1 == 1,
-            Bits::Many(words) => words.get(place / BITS).is_some_and(|word| (word >> (place % BITS)) & 1 == 1),
-        }
+        if place < BITS { self.low >> place & 1 == 1 } else { self.has_high(place) }
+    }
+
+    #[cold]
+    fn has_high(&self, place: usize) -> bool {
+        self.words().nth(place / BITS).is_some_and(|word| word >> (place % BITS) & 1 == 1)
     }
 
     /// Adds `place`.
     #[inline]
     pub fn insert(&mut self, place: usize) {
-        match &mut self.0 {
-            Bits::Few(word) if place < BITS => *word |= 1 << (place % BITS),
-            _ => self.insert_far(place),
-        }
+        if place < BITS { self.low |= 1 << place } else { self.insert_high(place) }
     }
 
     #[cold]
-    fn insert_far(&mut self, place: usize) {
-        let mut words = self.words().to_vec();
+    fn insert_high(&mut self, place: usize) {
+        let mut words: Vec<u64> = self.words().collect();
         words.resize(words.len().max((place / BITS).saturating_add(1)), 0);
         if let Some(word) = words.get_mut(place / BITS) {
             *word |= 1 << (place % BITS);
@@ -80,10 +72,10 @@ impl Places {
     }
 
     /// The places, in ascending order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let words = self.words().iter().enumerate();
-        words.flat_map(|(at, word)| {
-            let mut left = *word;
+        self.words().enumerate().flat_map(|(at, word)| {
+            let mut left = word;
             core::iter::from_fn(move || {
                 let bit = left.trailing_zeros() as usize;
                 left &= left.checked_sub(1)?;
@@ -93,66 +85,71 @@ impl Places {
     }
 
     /// Whether every place is below `count`.
+    #[inline]
     pub fn is_within(&self, count: usize) -> bool {
-        match &self.0 {
-            Bits::Few(word) => word & !low_bits(count) == 0,
-            Bits::Many(_) => self.iter().all(|place| place < count),
+        match &self.high {
+            None => self.low & !low_bits(count) == 0,
+            Some(_) => self.iter().all(|place| place < count),
         }
     }
 
     /// Whether every place of this set is in `other`.
+    #[inline]
     pub fn is_subset(&self, other: &Self) -> bool {
-        let others = other.words().iter().copied().chain(core::iter::repeat(0));
-        self.words().iter().zip(others).all(|(word, other)| word & !other == 0)
+        self.difference(other).is_empty()
     }
 
     /// The places that are in this set or in `other`.
     #[must_use]
+    #[inline]
     pub fn union(&self, other: &Self) -> Self {
         self.merged(other, |word, other| word | other)
     }
 
     /// The places that are in this set and in `other`.
     #[must_use]
+    #[inline]
     pub fn intersection(&self, other: &Self) -> Self {
         self.merged(other, |word, other| word & other)
     }
 
     /// The places that are in this set and not in `other`.
     #[must_use]
+    #[inline]
     pub fn difference(&self, other: &Self) -> Self {
         self.merged(other, |word, other| word & !other)
     }
 
+    #[inline]
     fn merged(&self, other: &Self, merge: impl Fn(u64, u64) -> u64) -> Self {
-        if let (Bits::Few(word), Bits::Few(other)) = (&self.0, &other.0) {
-            return Self(Bits::Few(merge(*word, *other)));
+        if self.high.is_none() && other.high.is_none() {
+            return Self { low: merge(self.low, other.low), high: None };
         }
-        let (words, others) = (self.words(), other.words());
-        let word = |words: &[u64], at: usize| words.get(at).copied().unwrap_or(0);
-        let longest = words.len().max(others.len());
-        Self::from_words((0..longest).map(|at| merge(word(words, at), word(others, at))).collect())
+        let (mut words, mut others) = (self.words(), other.words());
+        let merged = core::iter::from_fn(|| match (words.next(), others.next()) {
+            (None, None) => None,
+            (word, other) => Some(merge(word.unwrap_or(0), other.unwrap_or(0))),
+        });
+        Self::from_words(merged.collect())
     }
 
     /// The set as words of 64 places each: the first word holds the lowest places. There is at least one word, and only
     /// the first one may be zero at the end.
-    pub fn words(&self) -> &[u64] {
-        match &self.0 {
-            Bits::Few(word) => core::slice::from_ref(word),
-            Bits::Many(words) => words,
-        }
+    #[inline]
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        core::iter::once(self.low).chain(self.high.iter().flat_map(|high| high.iter().copied()))
     }
 
     /// The set that consists of these words; trailing words of zero add nothing.
     pub fn from_words(mut words: Vec<u64>) -> Self {
-        while words.len() > 1 && words.last() == Some(&0) {
+        while words.last() == Some(&0) {
             words.pop();
         }
-        match words.as_slice() {
-            [] => Self::default(),
-            [word] => Self(Bits::Few(*word)),
-            _ => Self(Bits::Many(Arc::new(words))),
+        if words.len() <= 1 {
+            return Self { low: words.first().copied().unwrap_or(0), high: None };
         }
+        let low = words.remove(0);
+        Self { low, high: Some(Arc::new(words)) }
     }
 }
 
@@ -208,12 +205,6 @@ impl Votes {
         }
     }
 
-    /// Adds all of `more`, of which none may be here already.
-    pub(crate) fn extend(&mut self, more: &Self) {
-        self.cast = self.cast.union(&more.cast);
-        self.prepared = self.prepared.union(&more.prepared);
-    }
-
     /// The votes, in ascending order of places.
     pub fn iter(&self) -> impl Iterator<Item = (usize, Vote)> + '_ {
         self.cast.iter().map(|place| (place, if self.prepared.has(place) { Vote::Prepared } else { Vote::Aborted }))
@@ -246,7 +237,7 @@ mod serial {
 
     impl Serialize for Places {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            self.words().serialize(serializer)
+            serializer.collect_seq(self.words())
         }
     }
 

@@ -13,10 +13,10 @@
 use alloc::vec::Vec;
 
 use super::{
-    Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink, Targets,
-    Transaction, Vote, Wait, What, bundle, context::Context,
+    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink, Targets,
+    Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
-use crate::{NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
+use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 
 /// A resource manager's part in one transaction.
 #[derive(Clone, Debug)]
@@ -159,62 +159,69 @@ impl ResourceManager {
         }
     }
 
-    /// Why a resource manager refuses `what`, whatever its state.
+    /// A transaction manager asks for the vote. A vote that was given is said again, and names this manager.
     #[inline]
-    pub(crate) fn admit(cluster: &Cluster, transaction: &Transaction, from: NodeId, what: &What) -> Result<(), Refusal> {
-        match what {
-            What::Prepare { .. } | What::Outcome(_) if !cluster.is_manager(from) => Err(Refusal::NotAManager),
-            What::Prepare { meta } if !transaction.is_about(meta) => Err(Refusal::OtherContent),
-            What::Prepare { .. } | What::Outcome(_) => Ok(()),
-            What::Phase2b { votes, higher } if cluster.learning() == Learning::Everyone => {
-                bundle::check(cluster, transaction, from, votes.cast(), higher.iter().map(|accepted| accepted.rm))
-            }
-            _ => Err(Refusal::NotForThisRole),
+    pub(crate) fn prepare(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        meta: &Meta,
+    ) -> Result<(), Refusal> {
+        if !cx.cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
         }
+        if !cx.transaction.is_about(meta) {
+            return Err(Refusal::OtherContent);
+        }
+        self.manager = from;
+        match self.vote() {
+            _ if self.is_finished() => self.send_finished(cx),
+            Some(vote) => self.send_vote(cx, vote, Targets::All),
+            None => self.ask(cx, meta),
+        }
+        Ok(())
     }
 
-    /// Whether `what` can be the first that a resource manager hears of a transaction, or why it refuses that.
-    pub(crate) fn may_start_with(what: &What) -> Result<(), Refusal> {
-        match what {
-            // Nothing commits without its vote.
-            What::Outcome(Outcome::Committed) => Err(Refusal::ContradictoryOutcome),
-            _ => Ok(()),
+    /// Phase 2b, in Faster mode. *TLA+*: `Decide`, done here.
+    pub(crate) fn phase2b(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        votes: &Votes,
+        higher: &[Acceptance],
+    ) -> Result<(), Refusal> {
+        let voice = bundle::check(cx, from, votes.cast(), higher.iter().map(|accepted| accepted.rm))?;
+        if self.outcome().is_some() {
+            return Ok(());
         }
+        self.lessons.resize(cx.transaction.participants().len(), Lesson::default());
+        bundle::learn(cx, &mut self.lessons, |lesson| lesson, voice, votes, higher)?;
+        let chosen = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()));
+        if let Some(Err(refusal)) = chosen.map(|outcome| self.settle(cx, outcome)) {
+            // The message was taken: what it proves is that somebody lost a disk.
+            cx.metrics.refuse(refusal);
+        }
+        Ok(())
     }
 
-    /// Takes what was admitted.
+    /// A transaction manager tells the outcome.
     #[inline]
-    pub(crate) fn receive(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
-        match what {
-            What::Prepare { meta } => {
-                self.prepare(cx, from, meta);
-                Ok(())
-            }
-            What::Phase2b { votes, higher } => {
-                let voice = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-                if self.outcome().is_some() {
-                    return Ok(());
-                }
-                self.lessons.resize(cx.transaction.participants().len(), Lesson::default());
-                bundle::learn(cx, &mut self.lessons, |lesson| lesson, voice, votes, higher)?;
-                let chosen = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()));
-                if let Some(Err(refusal)) = chosen.map(|outcome| self.settle(cx, outcome)) {
-                    // The message was taken: what it proves is that somebody lost a disk.
-                    cx.metrics.refuse(refusal);
-                }
-                Ok(())
-            }
-            What::Outcome(outcome) => {
-                self.check_outcome(*outcome)?;
-                self.manager = from;
-                if self.is_finished() {
-                    self.send_finished(cx);
-                    return Ok(());
-                }
-                self.settle(cx, *outcome)
-            }
-            _ => Err(Refusal::NotForThisRole),
+    pub(crate) fn hear_outcome(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        outcome: Outcome,
+    ) -> Result<(), Refusal> {
+        if !cx.cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
         }
+        self.check_outcome(outcome)?;
+        self.manager = from;
+        if self.is_finished() {
+            self.send_finished(cx);
+            return Ok(());
+        }
+        self.settle(cx, outcome)
     }
 
     /// The transaction begins here: the resource votes first, and the transaction manager hears of it with the vote.
@@ -222,16 +229,6 @@ impl ResourceManager {
         self.began = true;
         self.ask(cx, meta);
         self.inquire(cx);
-    }
-
-    /// A transaction manager asks for the vote. A vote that was given is said again, and names this manager.
-    fn prepare(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, meta: &Meta) {
-        self.manager = from;
-        match self.vote() {
-            _ if self.is_finished() => self.send_finished(cx),
-            Some(vote) => self.send_vote(cx, vote, Targets::All),
-            None => self.ask(cx, meta),
-        }
     }
 
     /// Asks the resource to vote: once, and only while that matters.
@@ -302,7 +299,10 @@ impl ResourceManager {
         cx.decide(match (outcome, meta) {
             (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
             // A vote to commit has its meta: a commit without it cannot be.
-            (Outcome::Committed, None) => return drop(cx.fence(crate::Fence::CommitWithoutMeta)),
+            (Outcome::Committed, None) => {
+                cx.fence(Fence::CommitWithoutMeta);
+                return;
+            }
             (Outcome::Aborted, meta) => Decision::Abort { transaction, meta },
         });
     }

@@ -5,7 +5,7 @@
 //! it a time-out when it has waited long enough for what `wait` says, and starts over whenever that has changed.
 
 use super::{
-    AcceptorRecord, Cluster, Decision, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
+    AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
     Transaction, Vote, Wait, What, acceptor, context::Context, resource_manager, transaction_manager,
 };
 use crate::{Fence, InstanceId, Machine, NodeId, Refusal, RestoreError, Scope, effect::EffectSink};
@@ -296,8 +296,13 @@ impl Machine for Acceptor {
         match input {
             AcceptorInput::Receive { from, message } => {
                 let what = self.alone.about(&message)?;
-                acceptor::Acceptor::admit(&self.alone.cluster, &self.alone.transaction, from, what)?;
-                self.role.receive(&mut self.alone.context(effects)?, from, what)
+                let (role, cx) = (&mut self.role, &mut self.alone.context(effects)?);
+                match what {
+                    What::Vote { vote, manager } => role.vote(cx, from, *vote, *manager),
+                    What::Phase1a { ballot, instances } => role.phase1a(cx, from, *ballot, instances),
+                    What::Phase2a { ballot, votes } => role.phase2a(cx, from, *ballot, votes),
+                    _ => Err(Refusal::NotForThisRole),
+                }
             }
             AcceptorInput::Timeout => {
                 self.role.timeout(&mut self.alone.context(effects)?);
@@ -333,8 +338,14 @@ impl Machine for ResourceManager {
             }
             ResourceManagerInput::Receive { from, message } => {
                 let what = alone.about(&message)?;
-                resource_manager::ResourceManager::admit(&alone.cluster, &alone.transaction, from, what)?;
-                role.receive(&mut alone.context(effects)?, from, what)
+                let learns = alone.cluster.learning() == Learning::Everyone;
+                let cx = &mut alone.context(effects)?;
+                match what {
+                    What::Prepare { meta } => role.prepare(cx, from, meta),
+                    What::Outcome(outcome) => role.hear_outcome(cx, from, *outcome),
+                    What::Phase2b { votes, higher } if learns => role.phase2b(cx, from, votes, higher),
+                    _ => Err(Refusal::NotForThisRole),
+                }
             }
             ResourceManagerInput::Timeout => {
                 role.timeout(&mut alone.context(effects)?);
@@ -369,8 +380,17 @@ impl Machine for TransactionManager {
             TransactionManagerInput::Recover { round } => role.recover(&mut alone.context(effects)?, round),
             TransactionManagerInput::Receive { from, message } => {
                 let what = alone.about(&message)?;
-                transaction_manager::TransactionManager::admit(&alone.cluster, &alone.transaction, from, what)?;
-                role.receive(&mut alone.context(effects)?, from, what)
+                let cx = &mut alone.context(effects)?;
+                match what {
+                    What::Begin { meta } => role.hear_begin(cx, from, meta),
+                    What::Inquire => role.hear_inquiry(cx, from),
+                    What::Outcome(outcome) => role.hear_outcome(cx, from, *outcome),
+                    What::Finished(outcome) => role.finished(cx, from, *outcome),
+                    What::Phase1b { ballot, promises } => role.phase1b(cx, from, *ballot, promises),
+                    What::Phase2b { votes, higher } => role.phase2b(cx, from, votes, higher),
+                    What::Reject { ballot, promised } => role.reject(cx, from, *ballot, promised),
+                    _ => Err(Refusal::NotForThisRole),
+                }
             }
             TransactionManagerInput::Timeout => {
                 role.timeout(&mut alone.context(effects)?);

@@ -6,9 +6,6 @@ use core::{borrow::Borrow, cmp::Ordering};
 use super::inline::InlineList;
 use crate::{NodeId, TxId};
 
-/// Up to this many participants, looking at each is quicker than a binary search.
-const FEW: usize = 8;
-
 /// A distributed transaction: its name, its participants, and a digest of what it is about.
 ///
 /// What it is about, the caller's own bytes, is its [`Meta`]: that goes only where it is read, so most messages do
@@ -189,9 +186,10 @@ impl Participants {
 
     #[inline]
     fn place(&self, node: NodeId) -> Option<usize> {
-        let nodes = self.nodes();
-        let first = nodes.iter().take(FEW).position(|rm| *rm == node);
-        first.or_else(|| nodes.get(FEW..)?.binary_search(&node).ok()?.checked_add(FEW))
+        match &self.0 {
+            list @ InlineList::InPlace(..) => list.position_in_place(&node),
+            InlineList::Shared(nodes) => nodes.binary_search(&node).ok(),
+        }
     }
 }
 

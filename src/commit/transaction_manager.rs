@@ -15,14 +15,13 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    Cluster, Decision, Learning, Meta, Outcome, Places, Promises, Sink, Transaction, Vote, Votes, Wait, What,
+    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Transaction, Vote, Votes, Wait, What,
     bundle::{self, AnyOf},
     context::Context,
 };
 use crate::{
     Ballot, NodeId, Refusal,
     paxos::{Attempt, Lesson},
-    quorum::Voice,
 };
 
 /// How far above a ballot the round may be that rejects it. All transactions share a node's rounds: believing in one
@@ -139,45 +138,6 @@ impl TransactionManager {
         }
     }
 
-    /// Whether `what` can be the first that a transaction manager hears of a transaction, or why it refuses that.
-    pub(crate) fn may_start_with(what: &What) -> Result<(), Refusal> {
-        match what {
-            // These answer a ballot, and it has none.
-            What::Phase1b { .. } | What::Reject { .. } => Err(Refusal::OtherBallot),
-            _ => Ok(()),
-        }
-    }
-
-    /// Why a transaction manager refuses `what`, whatever its state.
-    #[inline]
-    pub(crate) fn admit(cluster: &Cluster, transaction: &Transaction, from: NodeId, what: &What) -> Result<(), Refusal> {
-        match what {
-            What::Begin { .. } | What::Finished(_) if !transaction.has(from) => Err(Refusal::NotAParticipant),
-            What::Begin { meta } if !transaction.is_about(meta) => Err(Refusal::OtherContent),
-            What::Inquire if !transaction.has(from) && !cluster.acceptors().contains(from) => {
-                Err(Refusal::NotAParticipant)
-            }
-            What::Outcome(_) if !cluster.is_manager(from) => Err(Refusal::NotAManager),
-            What::Begin { .. } | What::Finished(_) | What::Inquire | What::Outcome(_) => Ok(()),
-            What::Phase1b { promises, .. } => {
-                let Promises { instances, votes, higher } = &**promises;
-                let told = higher.iter().filter_map(|accepted| transaction.place(accepted.rm)).all(|p| instances.has(p));
-                if !votes.cast().is_subset(instances) || !told {
-                    return Err(Refusal::MalformedBundle);
-                }
-                bundle::check(cluster, transaction, from, instances, higher.iter().map(|accepted| accepted.rm))
-            }
-            What::Phase2b { votes, higher } => {
-                bundle::check(cluster, transaction, from, votes.cast(), higher.iter().map(|accepted| accepted.rm))
-            }
-            What::Reject { promised, .. } => {
-                let none = Places::default();
-                bundle::check(cluster, transaction, from, &none, promised.iter().map(|obstacle| obstacle.rm))
-            }
-            _ => Err(Refusal::NotForThisRole),
-        }
-    }
-
     /// A client begins the transaction here, or says so again.
     pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         self.heard = true;
@@ -188,26 +148,54 @@ impl TransactionManager {
         }
     }
 
-    /// Takes what was admitted.
+    /// A resource manager has voted, and asks to have the others asked.
     #[inline]
-    pub(crate) fn receive(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
-        match what {
-            What::Begin { meta } => {
-                self.meta.get_or_insert_with(|| meta.clone());
-                if self.outcome().is_none() { self.ask(cx, Some(from), meta) } else { self.tell(cx, from) }
-            }
-            What::Inquire if self.outcome().is_none() => {
-                // It knows nothing that it could wait for.
-                self.wants_round |= !self.heard;
-            }
-            // An acceptor has no use for the outcome; it waits for the end.
-            What::Inquire if cx.transaction.has(from) => self.tell(cx, from),
-            What::Inquire => {}
-            What::Outcome(outcome) => self.settle(cx, *outcome)?,
-            What::Finished(outcome) => self.finished(cx, from, *outcome)?,
-            What::Phase1b { .. } | What::Phase2b { .. } | What::Reject { .. } => self.answers(cx, from, what)?,
-            _ => return Err(Refusal::NotForThisRole),
+    pub(crate) fn hear_begin(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        meta: &Meta,
+    ) -> Result<(), Refusal> {
+        if !cx.transaction.has(from) {
+            return Err(Refusal::NotAParticipant);
         }
+        if !cx.transaction.is_about(meta) {
+            return Err(Refusal::OtherContent);
+        }
+        self.heard = true;
+        self.meta.get_or_insert_with(|| meta.clone());
+        if self.outcome().is_none() { self.ask(cx, Some(from), meta) } else { self.tell(cx, from) }
+        Ok(())
+    }
+
+    /// A resource manager or an acceptor asks for the outcome.
+    pub(crate) fn hear_inquiry(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId) -> Result<(), Refusal> {
+        let takes_part = cx.transaction.has(from);
+        if !takes_part && !cx.cluster.acceptors().contains(from) {
+            return Err(Refusal::NotAParticipant);
+        }
+        let heard = core::mem::replace(&mut self.heard, true);
+        if self.outcome().is_none() {
+            // One that has heard nothing yet knows nothing that it could wait for.
+            self.wants_round |= !heard;
+        } else if takes_part {
+            // An acceptor has no use for the outcome; it waits for the end.
+            self.tell(cx, from);
+        }
+        Ok(())
+    }
+
+    /// Another transaction manager tells the outcome.
+    pub(crate) fn hear_outcome(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        outcome: Outcome,
+    ) -> Result<(), Refusal> {
+        if !cx.cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
+        }
+        self.settle(cx, outcome)?;
         self.heard = true;
         Ok(())
     }
@@ -245,39 +233,40 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Acceptors answer. *TLA+*: `Phase2a`, once per instance; `Decide`.
+    /// Phase 2b. *TLA+*: `Decide`.
     #[inline]
-    fn answers(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, what: &What) -> Result<(), Refusal> {
-        let acceptor = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-        match what {
-            What::Phase2b { votes, higher } => {
-                bundle::learn(cx, &mut self.instances, |instance| &mut instance.lesson, acceptor, votes, higher)?;
-                let chosen = self.instances.iter().map(|instance| instance.lesson.chosen().copied());
-                match Outcome::of(chosen) {
-                    Some(outcome) if self.outcome().is_none() => self.settle(cx, outcome),
-                    _ => Ok(()),
-                }
-            }
-            What::Phase1b { ballot, promises } => self.promises(cx, acceptor, *ballot, promises),
-            What::Reject { ballot, promised } => {
-                let mut all = AnyOf::default();
-                for obstacle in promised {
-                    all.add(self.obstacle(cx, *ballot, obstacle.rm, obstacle.promised));
-                }
-                all.result()
-            }
-            _ => Err(Refusal::NotForThisRole),
-        }
-    }
-
-    /// Phase 1b: where it completes a quorum, phase 2a follows.
-    fn promises(
+    pub(crate) fn phase2b(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
-        acceptor: Voice,
+        from: NodeId,
+        votes: &Votes,
+        higher: &[Acceptance],
+    ) -> Result<(), Refusal> {
+        let acceptor = bundle::check(cx, from, votes.cast(), higher.iter().map(|accepted| accepted.rm))?;
+        bundle::learn(cx, &mut self.instances, |instance| &mut instance.lesson, acceptor, votes, higher)?;
+        self.heard = true;
+        if self.outcome().is_none()
+            && let Some(outcome) = Outcome::of(self.instances.iter().map(|instance| instance.lesson.chosen().copied()))
+        {
+            self.settle(cx, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Phase 1b: where it completes a quorum, phase 2a follows. *TLA+*: `Phase2a`, once per instance.
+    pub(crate) fn phase1b(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
         ballot: Ballot,
         promises: &Promises,
     ) -> Result<(), Refusal> {
+        let Promises { instances, votes, higher } = promises;
+        let acceptor = bundle::check(cx, from, instances, higher.iter().map(|accepted| accepted.rm))?;
+        let mut told = higher.iter().filter_map(|accepted| cx.transaction.place(accepted.rm));
+        if !votes.cast().is_subset(instances) || !told.all(|place| instances.has(place)) {
+            return Err(Refusal::MalformedBundle);
+        }
         let acceptors = cx.cluster.acceptors();
         let (mut all, mut proposals) = (AnyOf::default(), Votes::default());
         for place in promises.instances.iter() {
@@ -301,6 +290,7 @@ impl TransactionManager {
             }));
         }
         all.result()?;
+        self.heard = true;
         if !proposals.is_empty() {
             for to in acceptors.nodes() {
                 cx.send_ballot(to, What::Phase2a { ballot, votes: proposals.clone() });
@@ -309,13 +299,29 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// A ballot of its own was rejected in the instance of `rm`.
+    /// A ballot of its own came too late in some instances.
+    pub(crate) fn reject(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        ballot: Ballot,
+        promised: &[Obstacle],
+    ) -> Result<(), Refusal> {
+        bundle::check(cx, from, &Places::default(), promised.iter().map(|obstacle| obstacle.rm))?;
+        let mut all = AnyOf::default();
+        for obstacle in promised {
+            all.add(self.obstacle(cx, ballot, obstacle));
+        }
+        all.result()?;
+        self.heard = true;
+        Ok(())
+    }
+
     fn obstacle(
         &mut self,
         cx: &Context<'_, impl Sink>,
         ballot: Ballot,
-        rm: NodeId,
-        promised: Ballot,
+        &Obstacle { rm, promised }: &Obstacle,
     ) -> Result<(), Refusal> {
         let instance = cx.transaction.place(rm).and_then(|place| self.instances.get(place));
         let attempt = instance.and_then(|instance| instance.attempt.as_ref()).ok_or(Refusal::OtherBallot)?;
@@ -331,11 +337,18 @@ impl TransactionManager {
     }
 
     /// A resource manager has carried the outcome out.
-    fn finished(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, outcome: Outcome) -> Result<(), Refusal> {
+    pub(crate) fn finished(
+        &mut self,
+        cx: &mut Context<'_, impl Sink>,
+        from: NodeId,
+        outcome: Outcome,
+    ) -> Result<(), Refusal> {
+        let place = cx.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
         self.check_outcome(outcome)?;
-        if let Some(instance) = cx.transaction.place(from).and_then(|place| self.instances.get_mut(place)) {
+        if let Some(instance) = self.instances.get_mut(place) {
             instance.finished = true;
         }
+        self.heard = true;
         self.settle(cx, outcome)?;
         if !self.is_completed() && self.instances.iter().all(|instance| instance.finished) {
             self.phase = Phase::Completed(outcome);

@@ -28,6 +28,17 @@ impl Wait {
         }
     }
 
+    /// A number that tells this wait from others.
+    pub(crate) fn salt(self) -> u64 {
+        let kind = match self {
+            Self::Flush => 0,
+            Self::Recover(_) => 1,
+            Self::Inquire(_) => 2,
+            Self::Repeat(_) => 3,
+        };
+        u64::from(self.repetition()) << 2 | kind
+    }
+
     /// How long: doubled for each repetition up to the ceiling, then drawn out by up to a half, as `jitter`, which should
     /// be any number at random, says.
     pub fn duration(self, timeouts: &Timeouts, jitter: u64) -> u64 {
@@ -37,11 +48,16 @@ impl Wait {
             Self::Inquire(_) => timeouts.inquire,
             Self::Repeat(_) => timeouts.repeat,
         };
-        let factor = 1_u64.checked_shl(self.repetition()).unwrap_or(u64::MAX);
-        let wait = base.saturating_mul(factor).min(timeouts.ceiling);
+        let wait = match self.repetition() {
+            // No wait is above the ceiling.
+            0 => base,
+            repetition => {
+                let factor = 1_u64.checked_shl(repetition).unwrap_or(u64::MAX);
+                base.saturating_mul(factor).min(timeouts.ceiling)
+            }
+        };
         // The high half of a product with a random number is below the other factor, and evenly spread.
-        let span = u128::from(wait / 2).saturating_add(1);
-        let stretch = (u128::from(jitter).saturating_mul(span) >> 64) as u64;
+        let stretch = (u128::from(jitter).wrapping_mul(u128::from(wait / 2).wrapping_add(1)) >> 64) as u64;
         wait.saturating_add(stretch)
     }
 }

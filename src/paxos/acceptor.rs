@@ -95,68 +95,91 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         self.state.accepted.as_ref()
     }
 
-    /// Takes a request, and returns what to write and to reply. An error changes nothing and gets no reply.
+    /// Takes a request, and returns what to write and to reply. A request that is refused, by an error or by a rejection,
+    /// changes nothing.
     #[inline]
     pub(crate) fn receive(&mut self, from: NodeId, message: Message<V>) -> Result<Answer<V>, Refusal> {
         match message {
-            Message::Prepare { ballot } => self.prepare(from, ballot),
-            Message::Accept { ballot, value } => self.accept(from, ballot, value),
+            Message::Prepare { ballot } => match self.check_prepare(from, ballot) {
+                Ok(()) => Ok(self.prepare(ballot)),
+                Err(refusal) => self.refuse(ballot, refusal),
+            },
+            Message::Accept { ballot, value } => match self.check_accept(from, ballot, &value) {
+                Ok(()) => Ok(self.accept(ballot, value)),
+                Err(refusal) => self.refuse(ballot, refusal),
+            },
             _ => Err(Refusal::NotForThisRole),
         }
     }
 
-    /// *TLA+*: `Phase1b`.
+    /// A proposer whose ballot is too low is told so. Other refusals get no reply.
+    fn refuse(&self, ballot: Ballot, refusal: Refusal) -> Result<Answer<V>, Refusal> {
+        match self.state.promised {
+            Some(promised) if refusal == Refusal::StaleBallot => {
+                Ok(Answer { changed: false, reply: Message::Reject { ballot, promised } })
+            }
+            _ => Err(refusal),
+        }
+    }
+
+    /// When phase 1a is refused.
     #[inline]
-    fn prepare(&mut self, from: NodeId, ballot: Ballot) -> Result<Answer<V>, Refusal> {
+    fn check_prepare(&self, from: NodeId, ballot: Ballot) -> Result<(), Refusal> {
         // The owner uses the initial ballot without phase 1.
         if ballot.node != from || ballot.is_initial() {
             return Err(Refusal::NotYourBallot);
         }
-        if let Some(rejection) = self.rejection(ballot) {
-            return Ok(rejection);
-        }
-        match &self.state.accepted {
-            // A second promise now would differ from the first; the acceptance tells what it would tell.
-            Some((at, value)) if *at == ballot => {
-                Ok(Answer { changed: false, reply: Message::Accepted { ballot, value: value.clone() } })
-            }
-            accepted => {
-                let reply = Message::Promise { ballot, accepted: accepted.clone() };
-                let changed = self.state.promised != Some(ballot);
-                self.state.promised = Some(ballot);
-                Ok(Answer { changed, reply })
-            }
-        }
+        self.check_stale(ballot)
     }
 
-    /// *TLA+*: `Phase2b`.
+    /// When phase 2a is refused.
     #[inline]
-    fn accept(&mut self, from: NodeId, ballot: Ballot, value: V) -> Result<Answer<V>, Refusal> {
+    fn check_accept(&self, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
         let promised = self.state.promised;
         // A new acceptor has promised the initial ballot to the owner, so only the owner may use that ballot.
         let owned = || promised.is_some_and(|promised| promised == ballot || !promised.is_initial());
         if ballot.node != from || (ballot.is_initial() && !owned()) {
             return Err(Refusal::NotYourBallot);
         }
-        if let Some(rejection) = self.rejection(ballot) {
-            return Ok(rejection);
+        self.check_stale(ballot)?;
+        match &self.state.accepted {
+            Some((at, other)) if *at == ballot && other != value => Err(Refusal::SecondValue),
+            _ => Ok(()),
         }
-        let changed = match &self.state.accepted {
-            Some((at, other)) if *at == ballot && *other != value => return Err(Refusal::SecondValue),
-            accepted => accepted.as_ref().is_none_or(|(at, _)| *at != ballot),
-        };
+    }
+
+    #[inline]
+    fn check_stale(&self, ballot: Ballot) -> Result<(), Refusal> {
+        let is_stale = self.state.promised.is_some_and(|promised| ballot < promised);
+        if is_stale { Err(Refusal::StaleBallot) } else { Ok(()) }
+    }
+
+    /// *TLA+*: `Phase1b`.
+    #[inline]
+    fn prepare(&mut self, ballot: Ballot) -> Answer<V> {
+        match &self.state.accepted {
+            // A second promise now would differ from the first; the acceptance tells what it would tell.
+            Some((at, value)) if *at == ballot => {
+                Answer { changed: false, reply: Message::Accepted { ballot, value: value.clone() } }
+            }
+            accepted => {
+                let reply = Message::Promise { ballot, accepted: accepted.clone() };
+                let changed = self.state.promised != Some(ballot);
+                self.state.promised = Some(ballot);
+                Answer { changed, reply }
+            }
+        }
+    }
+
+    /// *TLA+*: `Phase2b`.
+    #[inline]
+    fn accept(&mut self, ballot: Ballot, value: V) -> Answer<V> {
         let reply = Message::Accepted { ballot, value: value.clone() };
+        let changed = self.state.accepted.as_ref().is_none_or(|(at, _)| *at != ballot);
         if changed {
             self.state = AcceptorRecord { promised: Some(ballot), accepted: Some((ballot, value)) };
         }
-        Ok(Answer { changed, reply })
-    }
-
-    /// The answer to `ballot` if a higher one is promised.
-    #[inline]
-    fn rejection(&self, ballot: Ballot) -> Option<Answer<V>> {
-        let promised = self.state.promised.filter(|promised| ballot < *promised)?;
-        Some(Answer { changed: false, reply: Message::Reject { ballot, promised } })
+        Answer { changed, reply }
     }
 }
 

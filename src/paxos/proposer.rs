@@ -152,7 +152,11 @@ impl<V: Clone + PartialEq> Proposer<V> {
 
     #[inline]
     fn receive(&mut self, from: NodeId, message: Message<V>, effects: &mut impl Effects<V>) -> Result<(), Refusal> {
-        let Stage::Trying(attempt) = &mut self.stage else { return Err(Refusal::OtherBallot) };
+        let attempt = match &mut self.stage {
+            Stage::Trying(attempt) => attempt,
+            Stage::Idle => return Err(Refusal::OtherBallot),
+            Stage::Decided(_) => return Err(Refusal::AlreadyDecided),
+        };
         let acceptors = &self.config.acceptors;
         let voice = || acceptors.voice(from).ok_or(Refusal::NotAnAcceptor);
         match message {
@@ -247,8 +251,8 @@ impl<V: Clone + PartialEq> Machine for Proposer<V> {
         effects: &mut impl EffectSink<ProposerRecord<V>, Message<V>, V>,
     ) -> Result<(), Refusal> {
         match input {
-            _ if self.chosen().is_some() => Err(Refusal::AlreadyDecided),
             Input::Receive { from, message } => self.receive(from, message, effects),
+            _ if self.chosen().is_some() => Err(Refusal::AlreadyDecided),
             Input::Propose(value) => self.propose(value, effects),
             Input::Timeout if self.own.is_none() => Err(Refusal::NothingProposed),
             Input::Timeout => self.start(effects),

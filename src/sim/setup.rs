@@ -45,7 +45,7 @@ impl Setup {
     /// In some worlds a node has room for one or two transactions, and refuses most.
     pub(super) fn draw_room(&mut self, rng: &mut Rng) {
         let limits =
-            Limits { open: *rng.pick(&[1, 2, 1_000, 1_000, 1_000, 1_000]).unwrap_or(&1_000), ..self.cluster.limits() };
+            Limits { open: *rng.pick(&[1, 2, 1_000, 1_000, 1_000, 1_000]).unwrap_or(&1_000), ..*self.cluster.limits() };
         if let Ok(cluster) = self.cluster.clone().with_limits(limits) {
             self.cluster = cluster;
         }

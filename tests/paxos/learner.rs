@@ -17,8 +17,7 @@ fn learner() -> Learner<Value> {
 #[track_caller]
 fn refuses(learner: &mut Learner<Value>, input: Input<Value>, refusal: Refusal) {
     let before = learner.clone();
-    assert_eq!(learner.check(&input), Err(refusal));
-    assert_eq!(learner.step(input), []);
+    assert_eq!(take(learner, input), (Err(refusal), vec![]));
     assert_eq!(*learner, before);
 }
 
@@ -30,8 +29,7 @@ fn a_quorum_at_one_ballot_decides_once() {
     assert_eq!(learner.step(accepted(B, ballot(1, OWNER), 7)), [Effect::Decide(7)]);
     assert_eq!(learner.chosen(), Some(&7));
     for again in [accepted(C, ballot(1, OWNER), 7), accepted(A, ballot(2, OWNER), 7)] {
-        assert_eq!(learner.check(&again), Ok(()), "old news is no wrong");
-        assert_eq!(learner.step(again), []);
+        assert_eq!(take(&mut learner, again), (Ok(()), vec![]), "old news is no wrong");
     }
 }
 

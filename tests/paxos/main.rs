@@ -3,10 +3,11 @@
 mod learner;
 mod proposer;
 mod protocol;
+mod refusals;
 mod sequences;
 
 use synod::{
-    Ballot, Effect, NodeId, Quorums,
+    Ballot, Effect, EffectOf, Machine, NodeId, Quorums, Refusal,
     paxos::{Input, Message, ProposerConfig},
 };
 
@@ -51,6 +52,12 @@ fn accepted(from: NodeId, ballot: Ballot, value: Value) -> Input<Value> {
 
 fn reject(from: NodeId, ballot: Ballot, promised: Ballot) -> Input<Value> {
     receive(from, Message::Reject { ballot, promised })
+}
+
+/// What `machine` says of `input`, and what follows.
+fn take<T: Machine>(machine: &mut T, input: T::Input) -> (Result<(), Refusal>, Vec<EffectOf<T>>) {
+    let mut effects = Vec::new();
+    (machine.step_into(input, &mut effects), effects)
 }
 
 /// One copy of `message` for every acceptor.

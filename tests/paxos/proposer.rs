@@ -43,8 +43,7 @@ fn accepting() -> Proposer<Value> {
 #[track_caller]
 fn refuses(proposer: &mut Proposer<Value>, input: Input<Value>, refusal: Refusal) {
     let before = proposer.clone();
-    assert_eq!(proposer.check(&input), Err(refusal));
-    assert_eq!(proposer.step(input), []);
+    assert_eq!(take(proposer, input), (Err(refusal), vec![]));
     assert_eq!(*proposer, before);
 }
 

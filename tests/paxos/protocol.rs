@@ -137,7 +137,7 @@ impl World {
     fn propose(&mut self, id: NodeId) {
         let proposer = self.proposers.get_mut(&id).unwrap();
         let value = 100 * id.0 + proposer.lives;
-        if proposer.machine.check(&Input::Propose(value)).is_ok() {
+        if proposer.machine.clone().step_into(Input::Propose(value), &mut Vec::new()).is_ok() {
             self.proposed.insert(value);
             proposer.step(Input::Propose(value));
         }

@@ -245,13 +245,12 @@ proptest! {
             };
             let before = proposer.clone();
             let expected = twin.take(&input);
-            let refused = proposer.check(&input);
-            let effects = proposer.step(input);
+            let (verdict, effects) = take(&mut proposer, input);
             prop_assert_eq!(&effects, &expected, "after {:?}", input);
             prop_assert_eq!(*proposer.record(), twin.durable);
             prop_assert_eq!(proposer.chosen().copied(), twin.chosen);
             prop_assert_eq!(proposer.ballot(), twin.ballot.filter(|_| twin.chosen.is_none()));
-            if refused.is_err() {
+            if verdict.is_err() {
                 prop_assert_eq!(&proposer, &before, "a refused input changes nothing: {:?}", input);
             }
         }

@@ -13,12 +13,17 @@ use synod::{
 
 use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, say, transaction, tx};
 
-/// All that a node knows, its counters apart.
+/// All that a node or a role knows, apart from its counters. What a node had in hand in its last step is no part of that,
+/// nor is the memory that it keeps of roles that are over.
 pub fn memory(node: &impl Debug) -> String {
     let text = format!("{node:?}");
     let (before, counters) = text.split_once("metrics: Metrics {").expect("a node has counters");
     let (_, after) = counters.split_once('}').expect("the counters end");
-    format!("{before}{after}")
+    let memory = format!("{before}{after}");
+    match (memory.find(", tx: TxId {"), memory.find(", open: Table {")) {
+        (Some(start), Some(end)) if start < end => format!("{}{}", &memory[..start], &memory[end..]),
+        _ => memory,
+    }
 }
 
 /// Nodes of every role, in every state that they pass through in runs that commit, abort, recover and retire.

@@ -1,7 +1,7 @@
 //! A real node with a fault around it.
 
 use synod::{
-    Machine, NodeId, Refusal, RestoreError,
+    EffectSink, Machine, NodeId, Refusal, RestoreError, Scope, Urgency,
     commit::{Config, Decision, Effect, Input, Message, Node, Part, Record},
     sim::Actor,
 };
@@ -41,16 +41,39 @@ impl<F: Fault> Machine for Canary<F> {
     type Message = Message;
     type Decision = Decision;
 
-    fn step_into(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        for (place, input) in self.fault.input(&self.node, input).into_iter().enumerate() {
+    fn step_into(
+        &mut self,
+        input: Input,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        let mut verdict = None;
+        for (place, given) in self.fault.input(&self.node, input.clone()).into_iter().enumerate() {
             // What comes beside the first is not meant to be noticed.
-            if place > 0 && self.node.check(&input).is_err() {
+            let unnoticed = if place > 0 { judge(&self.node, &given) } else { Ok(()) };
+            if unnoticed.is_err() {
+                verdict = verdict.map(|verdict: Result<(), Refusal>| verdict.or(unnoticed));
                 continue;
             }
-            let followed = self.node.step(input.clone());
-            effects.extend(self.fault.effects(&self.node, &input, followed));
+            let mut followed = Vec::new();
+            let result = self.node.step_into(given.clone(), &mut followed);
+            verdict = Some(verdict.map_or(result, |verdict| verdict.or(result)));
+            for effect in self.fault.effects(&self.node, &given, followed) {
+                match effect {
+                    Effect::Persist(record) => _ = effects.persist(record, Urgency::Urgent),
+                    Effect::Send { to, message } => effects.send(to, message, Scope::EVERYTHING),
+                    Effect::Decide(decision) => effects.decide(decision, Scope::EVERYTHING),
+                }
+            }
         }
+        // What the fault swallows, it swallows although the node would have taken it.
+        let verdict = verdict.unwrap_or_else(|| judge(&self.node, &input));
+        self.fault.verdict(&input, verdict)
     }
+}
+
+/// What `node` would say of `input`.
+pub(crate) fn judge(node: &Node, input: &Input) -> Result<(), Refusal> {
+    node.clone().step_into(input.clone(), &mut Vec::new())
 }
 
 impl<F: Fault> Actor for Canary<F> {
@@ -65,14 +88,6 @@ impl<F: Fault> Actor for Canary<F> {
             None => Node::create(config).0,
         };
         Ok(Self { node, fault: F::default() })
-    }
-
-    /// What the fault swallows, it swallows in spite of its check.
-    fn check(&self, input: &Input) -> Result<(), Refusal> {
-        let inputs = self.fault.clone().input(&self.node, input.clone());
-        let verdicts = inputs.iter().map(|input| self.node.check(input));
-        let verdict = verdicts.reduce(Result::or).unwrap_or_else(|| self.node.check(input));
-        self.fault.verdict(input, verdict)
     }
 
     fn node(&self) -> &Node {

@@ -8,7 +8,7 @@ use synod::{
     paxos::Message::Accepted,
 };
 
-use crate::canary::{Fault, are_answers};
+use crate::canary::{Fault, are_answers, judge};
 
 /// An answer about one transaction counts for another of the same participants, too.
 #[derive(Clone, Default)]
@@ -112,7 +112,7 @@ pub(crate) struct SurprisesPanic;
 
 impl Fault for SurprisesPanic {
     fn effects(&mut self, node: &Node, input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
-        assert_ne!(node.check(input), Err(Refusal::OtherBallot), "an answer that nobody asked for");
+        assert_ne!(judge(node, input), Err(Refusal::OtherBallot), "an answer that nobody asked for");
         effects
     }
 }

@@ -84,7 +84,7 @@ impl Acceptor {
     }
 
     fn step(&mut self, input: Input) {
-        self.node.step_into(input, &mut self.effects);
+        let _ = self.node.step_into(input, &mut self.effects);
         self.effects.clear();
     }
 }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use anyhow::{Context, Result, ensure};
 use synod::{
-    Packet, TxId,
-    commit::{Config, Input, Message, Record, Transaction, Vote},
+    Packet,
+    commit::{Config, Input, Message, Meta, Record, Transaction, Vote},
     perform::{Batch, Driver, Handlers, Progress, Resource, Storage, fjall::FjallStorage},
 };
 
@@ -35,7 +35,7 @@ impl Front for Member {
     type Batch = Option<Batch>;
 
     fn prepare(&mut self, inputs: Vec<Input>) {
-        inputs.into_iter().for_each(|input| self.driver.push(input));
+        inputs.into_iter().for_each(|input| self.driver.push(input).expect("a member takes what is prepared for it"));
     }
 
     fn begin(&mut self) -> Option<Batch> {
@@ -60,11 +60,11 @@ impl Back<Option<Batch>> for FjallStorage {
 struct Ready;
 
 impl Resource for Ready {
-    fn vote(&mut self, _: &Transaction) -> Option<Vote> {
+    fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
         Some(Vote::Prepared)
     }
 
-    fn commit(&mut self, _: TxId) -> Progress {
+    fn commit(&mut self, _: &Transaction, _: &Meta) -> Progress {
         Progress::Finished
     }
 }

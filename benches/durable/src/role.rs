@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use compare::parties::{ACCEPTORS, MANAGER, RMS, cluster, transaction, tx, vote};
-use synod::commit::{Config, Input, Message, Outcome, Time, TxRange};
+use compare::{
+    parties::{ACCEPTORS, MANAGER, RMS, cluster, transaction, tx, vote},
+    subject::value,
+};
+use synod::commit::{Config, Input, Message, Meta, Outcome, Time, TxRange, What};
 
 /// A role that a node plays alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,11 +71,11 @@ impl Role {
 }
 
 fn prepare(number: u64) -> Message {
-    Message::Prepare { transaction: transaction(number) }
+    Message::about(&transaction(number), What::Prepare { meta: Meta::from(value(number)) })
 }
 
 fn committed(number: u64) -> Message {
-    Message::Outcome { transaction: transaction(number), outcome: Outcome::Committed }
+    Message::about(&transaction(number), What::Outcome(Outcome::Committed))
 }
 
 fn retired(number: u64) -> Message {

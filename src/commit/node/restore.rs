@@ -53,9 +53,11 @@ impl Node {
             node.await_acknowledgements();
         }
         for tx in node.open_transactions() {
-            let (_, Some(handle)) = node.look_up(tx) else { continue };
-            if let Some(due) = node.open.at_mut(handle).and_then(|open| open.keep_time(&node.shared)) {
-                node.shared.clock.set(handle.waiter(), due);
+            let (hash, Some(handle)) = node.look_up(tx) else { continue };
+            if let Some(open) = node.open.at_mut(handle) {
+                (node.shared.tx, node.shared.hash) = (tx, hash);
+                open.start_waiting(&mut node.shared);
+                node.shared.clock.set(handle.waiter(), open.due());
             }
         }
         Ok(node)

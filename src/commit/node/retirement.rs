@@ -134,7 +134,10 @@ impl Node {
         if !range.is_single() {
             return Err(Refusal::WideRange);
         }
-        let handle = self.known(range.first())?;
+        let tx = range.first();
+        let Some(handle) = self.look_up(tx).1 else {
+            return Err(if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction });
+        };
         let takes_part = self.open.at(handle).is_some_and(|open| open.transaction.has(from));
         if takes_part || cluster.acceptors().contains(from) { Ok(()) } else { Err(Refusal::NotAParticipant) }
     }
@@ -221,7 +224,7 @@ impl Node {
             let config = &self.shared.config;
             let now = self.shared.clock.now();
             let wait = Wait::Repeat(self.announcement.repetitions);
-            let wait = wait.duration(&config.cluster.timeouts(), mix(config.seed ^ now.0));
+            let wait = wait.duration(config.cluster.timeouts(), mix(config.seed ^ now.0));
             self.shared.clock.set(NODE, Time(now.0.saturating_add(wait)));
         }
     }

@@ -8,8 +8,8 @@ use core::{
 };
 
 use synod::{
-    Machine, NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, Config, Input, Node, Transaction},
+    Machine, NodeId, Quorums,
+    commit::{Cluster, ClusterId, Config, Input, Meta, Node, Participants},
 };
 
 unsafe extern "C" {
@@ -46,6 +46,6 @@ pub extern "C" fn synod_begin() -> usize {
     let Ok(quorums) = Quorums::majority([id]) else { return 0 };
     let Ok(cluster) = Cluster::new(ClusterId::default(), quorums, [id]) else { return 0 };
     let (mut node, effects) = Node::create(Config::new(cluster, id, 0));
-    let Ok(transaction) = Transaction::new(TxId { origin: id, seq: 1 }, [id], []) else { return 0 };
-    effects.len() + node.step(Input::Begin(transaction)).len()
+    let Ok(participants) = Participants::new([id]) else { return 0 };
+    effects.len() + node.step(Input::Begin { participants, meta: Meta::default() }).len()
 }

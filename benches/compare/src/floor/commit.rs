@@ -1,6 +1,8 @@
 //! Paxos Commit by hand: `N` resource managers, `A` acceptors of which the first majority is used, the transaction
 //! manager on the first acceptor's process, every other role on a process of its own.
 
+use std::hint::black_box;
+
 use crate::{
     ring::Ring,
     subject::{Subject, Value, value},
@@ -69,6 +71,8 @@ pub struct Floor<const N: usize, const A: usize> {
     network: Ring<Packet<N>>,
     in_flight: usize,
     faster: bool,
+    /// Where packets become bytes, if they do.
+    wire: Option<Vec<u8>>,
     /// How many transactions were begun, and how many of them are over.
     begun: u64,
     over: u64,
@@ -95,8 +99,8 @@ impl<const N: usize, const A: usize> Floor<N, A> {
     const ACCEPTOR: Acceptor<N> = Acceptor { voted: 0, prepared: [false; N], retired: false };
     const TM: Manager<N> = Manager { prepared: [0; N], outcome: None, finished: 0, noted: 0 };
 
-    /// With `in_flight` transactions at a time.
-    pub fn new(in_flight: usize, faster: bool) -> Self {
+    /// With `in_flight` transactions at a time; where `encoded`, every packet is written as bytes and read again.
+    pub fn new(in_flight: usize, faster: bool, encoded: bool) -> Self {
         fn array<P: Copy>(len: usize, blank: P) -> Box<[Known<P>]> {
             vec![Known { number: 0, value: [0; 16], part: blank }; len].into()
         }
@@ -108,6 +112,7 @@ impl<const N: usize, const A: usize> Floor<N, A> {
             network: Ring::new((room * N * A).next_power_of_two(), packet),
             in_flight,
             faster,
+            wire: encoded.then(|| Vec::with_capacity(64)),
             begun: 0,
             over: 0,
             messages: 0,
@@ -128,7 +133,13 @@ impl<const N: usize, const A: usize> Floor<N, A> {
 
     fn send(&mut self, from: u32, to: u32, number: u64, value: Value, message: Message<N>) {
         self.messages += 1;
-        self.network.push(Packet { from, to, number, value, message });
+        let mut packet = Packet { from, to, number, value, message };
+        if let Some(bytes) = &mut self.wire {
+            bytes.clear();
+            packet.encode(bytes);
+            packet = Packet::decode(black_box(bytes)).expect("it was just encoded");
+        }
+        self.network.push(packet);
     }
 
     fn run(&mut self) {
@@ -237,7 +248,56 @@ impl<const N: usize, const A: usize> Floor<N, A> {
 }
 
 impl<const N: usize> Packet<N> {
+    /// A fixed layout: from, to, number, value, what is said, and for a bundle a bit for each resource manager.
+    #[inline]
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.from.to_le_bytes());
+        bytes.extend_from_slice(&self.to.to_le_bytes());
+        bytes.extend_from_slice(&self.number.to_le_bytes());
+        bytes.extend_from_slice(&self.value);
+        let (tag, word) = match self.message {
+            Message::Begin => (0, 0),
+            Message::Prepare => (1, 0),
+            Message::Vote { prepared } => (2, u64::from(prepared)),
+            Message::Bundle { prepared } => (3, bits(prepared)),
+            Message::Outcome { committed } => (4, u64::from(committed)),
+            Message::Finished { committed } => (5, u64::from(committed)),
+            Message::Retired => (6, 0),
+            Message::RetiredNoted => (7, 0),
+        };
+        bytes.push(tag);
+        bytes.extend_from_slice(&u64::to_le_bytes(word));
+    }
+
+    /// What [`encode`](Self::encode) made these bytes of.
+    #[inline]
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (from, rest) = bytes.split_first_chunk()?;
+        let (to, rest) = rest.split_first_chunk()?;
+        let (number, rest) = rest.split_first_chunk()?;
+        let (value, rest) = rest.split_first_chunk()?;
+        let (tag, rest) = rest.split_first()?;
+        let word = u64::from_le_bytes(rest.try_into().ok()?);
+        let message = match tag {
+            0 => Message::Begin,
+            1 => Message::Prepare,
+            2 => Message::Vote { prepared: word == 1 },
+            3 => Message::Bundle { prepared: std::array::from_fn(|rm| word >> rm & 1 == 1) },
+            4 => Message::Outcome { committed: word == 1 },
+            5 => Message::Finished { committed: word == 1 },
+            6 => Message::Retired,
+            7 => Message::RetiredNoted,
+            _ => return None,
+        };
+        let (from, to) = (u32::from_le_bytes(*from), u32::from_le_bytes(*to));
+        Some(Self { from, to, number: u64::from_le_bytes(*number), value: *value, message })
+    }
+
     const BLANK: Self = Self { from: 0, to: 0, number: 0, value: [0; 16], message: Message::Begin };
+}
+
+fn bits<const N: usize>(prepared: [bool; N]) -> u64 {
+    prepared.iter().enumerate().fold(0, |word, (rm, prepared)| word | u64::from(*prepared) << rm)
 }
 
 /// Counts one acceptor's bundle. Returns whether every resource manager is now known to be prepared.
