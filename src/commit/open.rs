@@ -186,13 +186,14 @@ impl Open {
             }
             // A transaction manager that is at work overhears what the resource manager of its node learns.
             What::Outcome(outcome) => {
-                let takes_part = self.transaction.has(shared.config.id);
-                let rm = match (takes_part, self.tm.is_some()) {
-                    (true, _) => self.to_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome)),
-                    (false, true) => Err(Refusal::NotAParticipant),
-                    (false, false) if shared.is_manager => return Err(Refusal::UnknownTransaction),
-                    (false, false) => return Err(Refusal::NotAParticipant),
-                };
+                if !self.transaction.has(shared.config.id) {
+                    return match self.tm.is_some() {
+                        true => self.to_tm(shared, effects, |tm, cx| tm.hear_outcome(cx, from, *outcome)),
+                        false if shared.is_manager => Err(Refusal::UnknownTransaction),
+                        false => Err(Refusal::NotAParticipant),
+                    };
+                }
+                let rm = self.to_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome));
                 if self.tm.is_none() {
                     return rm;
                 }
