@@ -12,7 +12,7 @@ use super::{
     transaction_manager::TransactionManager,
     wait::mix,
 };
-use crate::{Fence, NodeId, Refusal, Scope, Urgency};
+use crate::{Fence, NodeId, Refusal, Scope, TxId, Urgency};
 
 /// How much the roles of one node may say to each other within a step. The longest exchange has seven turns, of a few
 /// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and that it is carried out.
@@ -58,7 +58,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What the roles here say to each other. Empty between steps.
     pub(crate) local: VecDeque<What>,
-    /// The hash of the name of the transaction that is worked on: its waits are drawn out by it.
+    /// The transaction that is worked on.
+    pub(crate) tx: TxId,
+    /// The hash of its name. It may differ between platforms: nothing but the order in the table may depend on it.
     pub(crate) hash: u64,
     /// Whether a time-out of that transaction has changed.
     pub(crate) moved: bool,
@@ -80,6 +82,7 @@ impl Shared {
             clock: Clock::default(),
             metrics: Metrics::default(),
             local: VecDeque::new(),
+            tx: TxId::default(),
             hash: 0,
             moved: false,
             spare_rms: Vec::new(),
@@ -89,7 +92,9 @@ impl Shared {
 
     /// When a wait ends that starts now.
     fn due(&self, wait: Wait) -> Time {
-        let duration = wait.duration(self.config.cluster.timeouts(), mix(self.hash ^ wait.salt()));
+        let words = [self.tx.origin.0, self.tx.seq, wait.salt()];
+        let jitter = words.into_iter().fold(self.config.seed, |state, word| mix(state ^ word));
+        let duration = wait.duration(self.config.cluster.timeouts(), jitter);
         Time(self.clock.now().0.saturating_add(duration))
     }
 
@@ -181,13 +186,14 @@ impl Open {
             }
             // A transaction manager that is at work overhears what the resource manager of its node learns.
             What::Outcome(outcome) => {
-                let takes_part = self.transaction.has(shared.config.id);
-                let rm = match (takes_part, self.tm.is_some()) {
-                    (true, _) => self.to_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome)),
-                    (false, true) => Err(Refusal::NotAParticipant),
-                    (false, false) if shared.is_manager => return Err(Refusal::UnknownTransaction),
-                    (false, false) => return Err(Refusal::NotAParticipant),
-                };
+                if !self.transaction.has(shared.config.id) {
+                    return match self.tm.is_some() {
+                        true => self.to_tm(shared, effects, |tm, cx| tm.hear_outcome(cx, from, *outcome)),
+                        false if shared.is_manager => Err(Refusal::UnknownTransaction),
+                        false => Err(Refusal::NotAParticipant),
+                    };
+                }
+                let rm = self.to_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome));
                 if self.tm.is_none() {
                     return rm;
                 }

@@ -55,7 +55,7 @@ impl Node {
         for tx in node.open_transactions() {
             let (hash, Some(handle)) = node.look_up(tx) else { continue };
             if let Some(open) = node.open.at_mut(handle) {
-                node.shared.hash = hash;
+                (node.shared.tx, node.shared.hash) = (tx, hash);
                 open.start_waiting(&mut node.shared);
                 node.shared.clock.set(handle.waiter(), open.due());
             }
