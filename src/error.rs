@@ -124,9 +124,9 @@ pub enum Fence {
     /// A resource manager would have gone back on its vote or its outcome.
     #[error("a resource manager would have gone back on its vote or its outcome")]
     ResourceManagerWentBack,
-    /// A commit is to be handed over, and what the transaction is about is not known.
-    #[error("a commit is to be handed over, and what the transaction is about is not known")]
-    CommitWithoutMeta,
+    /// What the transaction is about is not known where it must be.
+    #[error("what the transaction is about is not known where it must be")]
+    MetaLost,
     /// The roles of the node answered each other without end.
     #[error("the roles of the node answered each other without end")]
     EndlessExchange,

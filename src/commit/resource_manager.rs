@@ -300,7 +300,7 @@ impl ResourceManager {
             (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
             // A vote to commit has its meta: a commit without it cannot be.
             (Outcome::Committed, None) => {
-                cx.fence(Fence::CommitWithoutMeta);
+                cx.fence(Fence::MetaLost);
                 return;
             }
             (Outcome::Aborted, meta) => Decision::Abort { transaction, meta },

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     NodeId, Refusal, TxId,
-    commit::{InDoubt, Transaction},
+    commit::{InDoubt, Meta, Transaction},
     perform::tokio::{Error, Handle},
 };
 
@@ -33,9 +33,10 @@ impl v1::transactions_server::Transactions for Desk {
             None => self.answer(self.handle.begin(participants, request.meta)).await?,
             Some(tx) => {
                 self.check_name(caller, tx)?;
-                let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), request.meta);
+                let meta = Meta::from(request.meta);
+                let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), meta.clone());
                 let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?;
-                self.answer(self.handle.begin_as(transaction)).await?;
+                self.answer(self.handle.begin_as(transaction, meta)).await?;
                 tx
             }
         };
