@@ -197,10 +197,10 @@ fn a_message_or_record_about_a_transaction_that_is_none_is_not_read() {
 fn votes_of_participants_that_have_not_voted_are_not_read() {
     let votes: Votes = [(0, Vote::Prepared), (65, Vote::Aborted)].into_iter().collect();
     survives(&votes);
-    let mut value = serde_json::to_value(&votes).unwrap();
-    let (cast, prepared) = value.as_object().map(|votes| (votes["cast"].clone(), votes["prepared"].clone())).unwrap();
-    (value["cast"], value["prepared"]) = (prepared, cast);
-    refused::<Votes>(value);
+    assert_eq!(survives(&votes), "[[1,2],[1]]", "who has voted, and who of them to commit");
+    for uncast in [json!([[1], [2]]), json!([[1], [3]]), json!([[1], [1, 1]]), json!([[0, 1], [1]])] {
+        assert!(refused::<Votes>(uncast).contains("without having voted"));
+    }
     for places in [Places::default(), Places::first(3), Places::first(64), Places::first(200), [100].into_iter().collect()] {
         survives(&places);
     }
