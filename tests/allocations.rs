@@ -6,8 +6,8 @@ use synod::{
     Ballot, Effect, Machine, NodeId, Quorums, TxId,
     codec::encode_frame,
     commit::{
-        self, Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Outcome, Participants, Targets,
-        Transaction, Vote, What,
+        self, Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Outcome, Participants,
+        Targets, Transaction, Vote, What,
     },
     paxos,
 };

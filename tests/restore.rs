@@ -10,8 +10,8 @@ use support::{
 use synod::{
     Ballot, Effect, Machine, NodeId, RestoreError, TxId,
     commit::{
-        AcceptorRecord, Cluster, HigherInstance, Input, Key, Learning, Meta, Node, Outcome, Record, ResourceManagerRecord,
-        Status, Targets, Time, Transaction, TxRange, Vote, Votes,
+        AcceptorRecord, Cluster, HigherInstance, Input, Key, Learning, Meta, Node, Outcome, Record,
+        ResourceManagerRecord, Status, Targets, Time, Transaction, TxRange, Vote, Votes,
     },
     paxos,
     sim::Rng,
@@ -33,7 +33,13 @@ const NAMED: TxId = TxId { origin: TMS[0], seq: 1 };
 
 const SCRIPTS: [Script; 10] = [
     Script { name: "commit", cluster, play: begin_at_rm, tx: FIRST, outcome: Outcome::Committed },
-    Script { name: "commit, begun at a transaction manager", cluster, play: begin_at_tm, tx: FIRST, outcome: Outcome::Committed },
+    Script {
+        name: "commit, begun at a transaction manager",
+        cluster,
+        play: begin_at_tm,
+        tx: FIRST,
+        outcome: Outcome::Committed,
+    },
     Script { name: "abort by vote", cluster, play: vote_down, tx: FIRST, outcome: Outcome::Aborted },
     Script { name: "recovery", cluster, play: recover, tx: FIRST, outcome: Outcome::Aborted },
     Script { name: "Faster", cluster: faster, play: begin_at_rm, tx: FIRST, outcome: Outcome::Committed },
@@ -303,7 +309,10 @@ fn an_acceptors_record_that_none_can_have_written_is_refused() {
     let restored = |record| try_restore(own.iter().cloned().chain([record]));
     let with = |votes: &[_], higher: &[_]| restored(of_acceptor(&one, votes, higher));
     assert_eq!(with(&votes, &[raised]), Ok(()));
-    assert_eq!(with(&[], &[higher(RMS[0], low, Some((high, Vote::Prepared)))]), Err(RestoreError::AcceptedAbovePromise));
+    assert_eq!(
+        with(&[], &[higher(RMS[0], low, Some((high, Vote::Prepared)))]),
+        Err(RestoreError::AcceptedAbovePromise)
+    );
     assert_eq!(with(&[], &[higher(RMS[1], high, Some((third, Vote::Prepared)))]), Err(RestoreError::NotTheOwner));
     assert_eq!(with(&[], &[higher(RMS[1], high, Some((second, Vote::Prepared)))]), Ok(()));
     let wrong = Err(RestoreError::WrongInstances(tx(1)));
@@ -411,9 +420,7 @@ fn a_vote_that_has_changed_or_is_lost_is_found_out() {
 fn an_acceptor_that_goes_back_on_an_earlier_record_is_found_out() {
     let own = own();
     let back = Err(RestoreError::AcceptorWentBack(own.id()));
-    let later = |votes: &[_], promised, accepted| {
-        then(of_acceptor(&own, votes, &[higher(RMS[1], promised, accepted)]))
-    };
+    let later = |votes: &[_], promised, accepted| then(of_acceptor(&own, votes, &[higher(RMS[1], promised, accepted)]));
     let (prepared, mine) = ([(0, Vote::Prepared)], Ballot::new(5, ALL));
     let aborted = Some((mine, Vote::Aborted));
     assert_eq!(later(&prepared, mine, aborted), Ok(()));
@@ -501,7 +508,8 @@ fn two_transactions_of_one_name_are_refused() {
 /// Except for what would show that a range is wrong: see [`what_is_over_is_finished`].
 #[test]
 fn what_is_over_is_not_looked_at_any_more() {
-    let nonsense = of_acceptor(&transaction(2), &[(9, Vote::Prepared)], &[higher(STRANGER, Ballot::new(1, STRANGER), None)]);
+    let nonsense =
+        of_acceptor(&transaction(2), &[(9, Vote::Prepared)], &[higher(STRANGER, Ballot::new(1, STRANGER), None)]);
     assert!(try_restore([nonsense.clone()]).is_err());
     assert_eq!(try_restore([nonsense.clone(), Record::Erased(nonsense.key())]), Ok(()));
     let over = Record::Retired(TxRange::new(tx(1).origin, 1, 3).unwrap());

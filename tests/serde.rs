@@ -6,13 +6,14 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use synod::{
-    Ballot, Effect, Fence, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing, Tally,
-    TxId,
+    Ballot, Effect, Fence, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing,
+    Tally, TxId,
     codec::Frame,
     commit::{
         AcceptorInput, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits,
-        Message, Meta, Node, Outcome, Participants, Places, Record, ResourceManagerInput, ResourceManagerRecord, Status,
-        Targets, Time, Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Votes, Wait, What,
+        Message, Meta, Node, Outcome, Participants, Places, Record, ResourceManagerInput, ResourceManagerRecord,
+        Status, Targets, Time, Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Votes,
+        Wait, What,
     },
     paxos, strategies,
 };
@@ -125,12 +126,8 @@ fn what_a_node_shows_of_itself_survives() {
     assert!(survives(&node.metrics()).contains(r#""refused":[["AlreadyVoted",1]]"#), "and no other reason");
     assert_eq!(node.in_doubt().len(), 1);
     survives(&node.in_doubt());
-    let fences = [
-        Fence::AcceptorWentBack,
-        Fence::ResourceManagerWentBack,
-        Fence::CommitWithoutMeta,
-        Fence::EndlessExchange,
-    ];
+    let fences =
+        [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::CommitWithoutMeta, Fence::EndlessExchange];
     survives(&fences.map(Status::Fenced).to_vec());
     survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);
     survives(&[Wait::Flush, Wait::Recover(1), Wait::Inquire(2), Wait::Repeat(3)]);
@@ -176,9 +173,7 @@ fn a_cluster_without_managers_or_with_broken_quorums_is_not_read() {
 
 #[test]
 fn a_message_or_record_about_a_transaction_that_is_none_is_not_read() {
-    let spec = |participants: &[u64]| {
-        json!({ "id": { "origin": 1, "seq": 1 }, "epoch": 0, "participants": participants, "content": 5 })
-    };
+    let spec = |participants: &[u64]| json!({ "id": { "origin": 1, "seq": 1 }, "epoch": 0, "participants": participants, "content": 5 });
     assert!(serde_json::from_value::<Transaction>(spec(&[1, 2])).is_ok());
     for (participants, why) in [(&[][..], "at least one"), (&[1, 1], "named twice"), (&[2, 1], "out of order")] {
         let transaction = spec(participants);
@@ -201,7 +196,9 @@ fn votes_of_participants_that_have_not_voted_are_not_read() {
     for uncast in [json!([[1], [2]]), json!([[1], [3]]), json!([[1], [1, 1]]), json!([[0, 1], [1]])] {
         assert!(refused::<Votes>(uncast).contains("without having voted"));
     }
-    for places in [Places::default(), Places::first(3), Places::first(64), Places::first(200), [100].into_iter().collect()] {
+    for places in
+        [Places::default(), Places::first(3), Places::first(64), Places::first(200), [100].into_iter().collect()]
+    {
         survives(&places);
     }
 }

@@ -3,8 +3,8 @@
 use synod::{
     Ballot, NodeId,
     commit::{
-        Acceptance, AcceptorRecord, Decision, Effect, Key, Message, Obstacle, Outcome, Places, Record, Status, Transaction,
-        TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, Decision, Effect, Key, Message, Obstacle, Outcome, Places, Record, Status,
+        Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -64,7 +64,8 @@ fn about(transaction: &Transaction, what: &What) -> String {
             format!("1b {tx} {ballot}: {}", list(names(transaction, &promises.instances).map(promise)))
         }
         What::Phase2a { ballot, votes } => {
-            let cast = votes.iter().map(|(place, cast)| format!("{}[{}]", transaction.participants()[place], vote(cast)));
+            let cast =
+                votes.iter().map(|(place, cast)| format!("{}[{}]", transaction.participants()[place], vote(cast)));
             format!("2a {tx} {ballot}: {}", list(cast))
         }
         What::Phase2b { votes, higher } => {

@@ -97,7 +97,8 @@ fn a_packet_may_end_or_begin_a_transaction_that_a_later_message_of_it_is_about()
     }
     let finished = |seq| say::finished(&transaction(seq), aborted);
     let begin = |seq| say::begin(&transaction(seq));
-    let messages = [finished(1), finished(1), begin(3), begin(1), finished(2), begin(4), begin(2), finished(3), begin(3)];
+    let messages =
+        [finished(1), finished(1), begin(3), begin(1), finished(2), begin(4), begin(2), finished(3), begin(3)];
     let effects = compare(&tm, RMS[0], &messages);
     assert!(!effects.is_empty());
 }
