@@ -35,7 +35,7 @@ pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <
 /// holds a record which the effect rests on. [`EffectSink::persist`] returns the scope of the record that it takes, and
 /// the machine keeps it, with whatever the record is about, for the effects that will rest on it.
 ///
-/// A list of effects has no batches: whoever carries out one effect after the other waits for every record anyway.
+/// A list of effects has no batches: a caller that carries out one effect after the other waits for every record anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub(crate) u64);
 

@@ -40,7 +40,7 @@ refusals! {
     FarBallot = "the rejection names a round that nobody can have reached",
     /// Phase 1 of the ballot is over.
     PhaseIsOver = "phase 1 of this ballot is over",
-    /// The sender is no acceptor, or the node is none.
+    /// The sender is not an acceptor, or this node is not.
     NotAnAcceptor = "the node is not an acceptor",
     /// There is nothing to propose, or nothing was proposed in this ballot.
     NothingProposed = "nothing was proposed",
@@ -50,9 +50,9 @@ refusals! {
     AlreadyDecided = "the decision is made",
     /// No higher round is left.
     RoundsUsedUp = "no higher round is left",
-    /// The sender is no resource manager of the transaction, or the node is none.
+    /// The sender is not a resource manager of the transaction, or this node is not.
     NotAParticipant = "the node is not a resource manager of the transaction",
-    /// The sender is no transaction manager, or the node is none, or the vote names none.
+    /// The sender is not a transaction manager, or this node is not, or the vote names a node that is not.
     NotAManager = "the node is not a transaction manager",
     /// The transaction is not open here.
     UnknownTransaction = "the transaction is not open here",

@@ -97,7 +97,7 @@ pub struct Released<M, D> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Packet<M> {
-    /// Whom it is for.
+    /// The node that it is for.
     pub to: NodeId,
     /// The messages, in the order in which they were sent.
     pub messages: Vec<M>,
@@ -180,7 +180,6 @@ impl<R, M, D> Outbox<R, M, D> {
     /// Takes all that has gathered, to be written. `None` if that is nothing, while a [`Pending`] is out, and for
     /// good once the outbox is fenced. With no records there is nothing to write, but what is free may be in it.
     pub fn take(&mut self) -> Option<Pending<R, M, D>> {
-        self.settle();
         if self.is_empty() || self.gate.compare_exchange(OPEN, WRITING, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return None;
         }
@@ -189,6 +188,8 @@ impl<R, M, D> Outbox<R, M, D> {
         let room = Vec::with_capacity(self.records.len());
         let records = mem::replace(&mut self.records, room);
         let mut waiting = self.free.take();
+        // The batch before this one is durable, or the gate would not have been open.
+        waiting.append(self.behind_out.take());
         waiting.append(self.behind_records.take());
         self.urgent = false;
         self.number += 1;

@@ -9,6 +9,8 @@
 //! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
 //! 3. nothing depends on the order of the table of open transactions.
 
+#[cfg(test)]
+mod fenced;
 mod restore;
 mod retirement;
 mod view;

@@ -140,7 +140,7 @@ impl ResourceManager {
     }
 
     /// What it waits for; nothing once the resource is asked, for then the resource must answer first. Until it is asked, a
-    /// resource manager that has heard of the transaction waits as one that is prepared: whoever would have it asked may be
+    /// resource manager that has heard of the transaction waits as one that is prepared: the one that would have it asked may be
     /// dead, and nobody else may know of the transaction.
     #[inline]
     pub(crate) fn wait(&self) -> Option<Wait> {

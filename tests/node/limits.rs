@@ -290,7 +290,7 @@ fn limits_and_time_outs_without_room_are_no_configuration() {
     for place in 0..4 {
         let (mut none, mut longer) = ([5; 4], [5; 4]);
         (none[place], longer[place]) = (0, 6);
-        assert_eq!(waits(none, 5), Err(ConfigError::NoPatience));
+        assert_eq!(waits(none, 5), Err(ConfigError::ZeroTimeout));
         assert_eq!(waits(longer, 5), Err(ConfigError::LowCeiling));
     }
 }

@@ -97,7 +97,9 @@ impl<'a> Bundled<'a> {
     }
 
     pub(crate) fn initial<const W: usize>(&mut self) -> World<W> {
-        let processes = self.processes.all().into_iter().map(|process| self.states.number(process));
+        // Where there is no chatter, nobody asks.
+        let rm = if self.kind.chatter { Processes::unasked_resource_manager } else { Processes::resource_manager };
+        let processes = self.processes.all(rm).into_iter().map(|process| self.states.number(process));
         World { spec: self.spec.initial(), processes: places(processes), sent: Soup::default() }
     }
 

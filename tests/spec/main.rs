@@ -28,6 +28,7 @@ mod interleaved;
 mod layout;
 mod machines;
 mod mapping;
+mod parts;
 mod pool;
 mod processes;
 mod specification;

@@ -17,9 +17,14 @@ use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, say, tran
 /// nor is the memory that it keeps of roles that are over.
 pub fn memory(node: &impl Debug) -> String {
     let text = format!("{node:?}");
-    let (before, counters) = text.split_once("metrics: Metrics {").expect("a node has counters");
-    let (_, after) = counters.split_once('}').expect("the counters end");
-    let memory = format!("{before}{after}");
+    // A role that is driven alone has no counters.
+    let memory = match text.split_once("metrics: Metrics {") {
+        None => text,
+        Some((before, counters)) => {
+            let (_, after) = counters.split_once('}').expect("the counters end");
+            format!("{before}{after}")
+        }
+    };
     match (memory.find(", tx: TxId {"), memory.find(", open: Table {")) {
         (Some(start), Some(end)) if start < end => format!("{}{}", &memory[..start], &memory[end..]),
         _ => memory,

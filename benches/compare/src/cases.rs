@@ -88,7 +88,8 @@ fn decrees(cases: &mut Vec<Case>, in_flight: usize, full: bool) {
     }
 }
 
-/// Every cell of the paper's table one at a time; those of three resource managers also many at a time and to the end.
+/// Every cell of the paper's table one at a time; those of three resource managers also many at a time, to the end, and
+/// with packets as bytes.
 fn commits<const N: usize, const A: usize>(cases: &mut Vec<Case>, faster: bool) {
     let mode = if faster { "Faster" } else { "Paxos Commit" };
     let f = A / 2;
@@ -100,7 +101,15 @@ fn commits<const N: usize, const A: usize>(cases: &mut Vec<Case>, faster: bool) 
         let mut add = |who, make: Box<dyn Fn() -> Box<dyn Subject>>| {
             cases.push(Case { group: group.clone(), who, in_flight, extent, make });
         };
-        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(in_flight, faster))));
+        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(in_flight, faster, false))));
         add("synod", Box::new(move || Box::new(synods::commit::Synod::new(N, f, in_flight, faster))));
+    }
+    if N == 3 && A == 3 {
+        let group = format!("{mode}, N={N}, F={f}, as bytes");
+        let mut add = |who, make: Box<dyn Fn() -> Box<dyn Subject>>| {
+            cases.push(Case { group: group.clone(), who, in_flight: one, extent: Extent::Decision, make });
+        };
+        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(one, faster, true))));
+        add("synod", Box::new(move || Box::new(synods::wire::Encoded::new(N, f, one, faster))));
     }
 }

@@ -2,3 +2,4 @@
 
 pub mod commit;
 pub mod decree;
+pub mod wire;
