@@ -8,9 +8,9 @@ use synod::{
         encode_frame_into, encode_key, encode_record,
     },
     commit::{
-        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome, Places,
-        Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec, TxRange, Vote, Votes,
-        What,
+        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome,
+        Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec, TxRange, Vote,
+        Votes, What,
     },
     paxos, strategies,
 };
@@ -112,10 +112,8 @@ fn messages() -> Vec<(Message, String)> {
 fn records() -> Vec<(Record, String)> {
     let transaction = transaction();
     let t = TRANSACTION;
-    let instance = |rm, promised, accepted| HigherInstance {
-        rm: NodeId(rm),
-        state: paxos::AcceptorRecord { promised, accepted },
-    };
+    let instance =
+        |rm, promised, accepted| HigherInstance { rm: NodeId(rm), state: paxos::AcceptorRecord { promised, accepted } };
     let higher = [
         instance(2, Some(Ballot::new(5, NodeId(6))), None),
         instance(3, Some(Ballot::new(5, NodeId(6))), Some((Ballot::new(3, NodeId(4)), Vote::Aborted))),
@@ -397,11 +395,11 @@ fn a_number_of_more_bytes_than_it_needs_is_refused() {
         assert_eq!(one_message(&epoch), Err(DecodeError::OverlongNumber), "{number}");
     }
     let overlong_lengths = [
-        "01 07 fb1027 00 dac35eb5075fba08 fb0300 010203 09",                          // participants
-        "01 07 fb1027 00 dac35eb5075fba08 03 010203 02 fb0200 6869",                  // meta
-        "01 07 fb1027 00 dac35eb5075fba08 03 010203 04 03 04 fb0100 05",              // words of places
-        "01 07 fb1027 00 dac35eb5075fba08 03 010203 07 00 00 fb0000",                 // higher acceptances
-        "01 07 fb1027 00 dac35eb5075fba08 03 010203 08 03 04 fb0100 01 05 06",        // obstacles
+        "01 07 fb1027 00 dac35eb5075fba08 fb0300 010203 09", // participants
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 02 fb0200 6869", // meta
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 04 03 04 fb0100 05", // words of places
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 07 00 00 fb0000", // higher acceptances
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 08 03 04 fb0100 01 05 06", // obstacles
     ];
     for body in overlong_lengths {
         assert_eq!(one_message(body), Err(DecodeError::OverlongNumber), "{body}");

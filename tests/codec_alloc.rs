@@ -3,9 +3,7 @@
 use synod::{
     NodeId, TxId,
     codec::{DecodeError, decode_frame, decode_record, encode_frame},
-    commit::{
-        Acceptance, ClusterId, Message, Meta, Obstacle, Participants, Promises, Transaction, Vote, Votes, What,
-    },
+    commit::{Acceptance, ClusterId, Message, Meta, Obstacle, Participants, Promises, Transaction, Vote, Votes, What},
 };
 
 const CLUSTER: ClusterId = ClusterId([0; 16]);
@@ -42,14 +40,14 @@ fn a_hostile_length_is_refused_before_anything_is_allocated_for_it() {
         let before: [u8; 13] = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let about = |what: &[u8]| [&before[..], &[1, 1], what].concat();
         let lists: [Vec<u8>; 8] = [
-            vec![],                      // messages
-            before.to_vec(),             // participants
-            about(&[1]),                 // meta
-            about(&[4, 1, 1]),           // words of instances
-            about(&[6, 1, 1]),           // words of votes
-            about(&[6, 1, 1, 1, 1]),     // words of votes to commit
-            about(&[7, 0, 0]),           // acceptances
-            about(&[8, 1, 1]),           // obstacles
+            vec![],                  // messages
+            before.to_vec(),         // participants
+            about(&[1]),             // meta
+            about(&[4, 1, 1]),       // words of instances
+            about(&[6, 1, 1]),       // words of votes
+            about(&[6, 1, 1, 1, 1]), // words of votes to commit
+            about(&[7, 0, 0]),       // acceptances
+            about(&[8, 1, 1]),       // obstacles
         ];
         for (list, before) in lists.into_iter().enumerate() {
             let frame = frame(&[&before, &length[..]].concat());

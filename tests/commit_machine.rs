@@ -168,8 +168,8 @@ fn told(event: &Event, effect: &Effect) -> Option<(NodeId, TxId, Outcome)> {
         _ => return None,
     };
     match effect {
-        Effect::Decide(Decision::Commit(tx)) => Some((at, *tx, Outcome::Committed)),
-        Effect::Decide(Decision::Abort(tx)) => Some((at, *tx, Outcome::Aborted)),
+        Effect::Decide(Decision::Commit { transaction, .. }) => Some((at, transaction.id(), Outcome::Committed)),
+        Effect::Decide(Decision::Abort { transaction, .. }) => Some((at, transaction.id(), Outcome::Aborted)),
         _ => None,
     }
 }

@@ -2,9 +2,7 @@
 
 mod support;
 
-use support::{
-    ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, commits, node, refuse, say, transaction, tx,
-};
+use support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, commits, node, refuse, say, transaction, tx};
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     codec::{DecodeError, decode_frame, encode_frame},

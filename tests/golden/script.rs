@@ -207,6 +207,7 @@ fn stepping(event: &Event) -> NodeId {
         }
         Event::Cut { .. } | Event::Mend { .. } => NodeId::default(),
         Event::Begin { at, .. }
+        | Event::BeginAs { at, .. }
         | Event::Again { at, .. }
         | Event::Vote { at, .. }
         | Event::Finish { at, .. }

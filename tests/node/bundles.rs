@@ -106,9 +106,10 @@ proptest! {
                     told.flat_map(|(_, message)| say::parts_of(message)).map(|part| part.rm).collect();
                 let is_second = |part: &Part| {
                     let place = RMS.iter().position(|rm| *rm == part.rm).unwrap();
-                    let accepted = durable.instance(place).unwrap().accepted;
+                    let state = durable.instance(place).unwrap();
                     let Accept { ballot, value } = part.message else { return false };
-                    accepted.is_some_and(|(at, known)| at == ballot && known != value)
+                    let is_other = |(at, known)| at == ballot && known != value;
+                    state.promised == Some(ballot) && state.accepted.is_some_and(is_other)
                 };
                 let parts = say::parts_of(message);
                 prop_assert!(parts.iter().all(|part| told.contains(&part.rm) != is_second(part)), "{:?}", effects);

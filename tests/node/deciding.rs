@@ -3,8 +3,8 @@
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     commit::{
-        Cluster, Decision, Input, Learning, Message, Node, Outcome, Record, ResourceManagerState, Status, Targets, Time,
-        Transaction, Vote, What,
+        Cluster, Decision, Input, Learning, Message, Node, Outcome, Record, ResourceManagerState, Status, Targets,
+        Time, Transaction, Vote, What,
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise},
 };

@@ -8,7 +8,8 @@ use synod::{
 use super::{
     addressees, completed, decisions, prepared,
     support::{
-        ACCEPTORS, CLIENT, Group, KEEPERS, RMS, TMS, aborts, cluster, cluster_of, commits, config, node, say, transaction, tx,
+        ACCEPTORS, CLIENT, Group, KEEPERS, RMS, TMS, aborts, cluster, cluster_of, commits, config, node, say,
+        transaction, tx,
     },
 };
 
@@ -204,7 +205,10 @@ fn an_acceptor_asks_what_has_become_of_an_old_transaction_and_is_told_that_it_is
     group.restart(TMS[0]);
     group.step(ACCEPTORS[0], Input::Tick(Time(10_000)));
     let asked = group.wire.iter().filter(|sent| sent.from == ACCEPTORS[0]);
-    assert!(asked.clone().count() > 0 && asked.clone().all(|sent| matches!(sent.message, Message::About { what: What::Inquire, .. })));
+    assert!(
+        asked.clone().count() > 0
+            && asked.clone().all(|sent| matches!(sent.message, Message::About { what: What::Inquire, .. }))
+    );
     group.run();
     assert_eq!(group.node(ACCEPTORS[0]).status(tx(1)), Status::Retired);
 }

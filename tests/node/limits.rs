@@ -211,10 +211,10 @@ fn a_refused_begin_uses_no_number() {
     assert_eq!(refuse(&mut rm, begin(&RMS[..2], b""), Refusal::NotAManager), []);
     let effects = rm.step(new());
     let name = TxId { origin: RMS[2], seq: 1 };
-    assert_eq!(effects[..2], [
-        Effect::Persist(Record::Sequence { reserved: 1_025 }),
-        Effect::Decide(Decision::Begun(name))
-    ]);
+    assert_eq!(
+        effects[..2],
+        [Effect::Persist(Record::Sequence { reserved: 1_025 }), Effect::Decide(Decision::Begun(name))]
+    );
 }
 
 #[test]
@@ -241,10 +241,10 @@ fn names_that_others_have_used_under_this_nodes_name_are_not_given_again() {
     // To the end of a block that is over, and into the next.
     tm.step(say::from(TMS[1], say::retired_to(own(5_002), 6_023)));
     let effects = tm.step(new());
-    assert_eq!(effects[..2], [
-        Effect::Persist(Record::Sequence { reserved: 7_048 }),
-        Effect::Decide(Decision::Begun(own(6_024)))
-    ]);
+    assert_eq!(
+        effects[..2],
+        [Effect::Persist(Record::Sequence { reserved: 7_048 }), Effect::Decide(Decision::Begun(own(6_024)))]
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod deciding;
 mod determinism;
 mod finishing;
 mod limits;
+mod packets;
 mod refusals;
 mod roles;
 mod time;

@@ -85,13 +85,11 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         named.step(new(&RMS, b""));
     }
     let own = |origin, seq| Transaction::new(TxId { origin, seq }, RMS, []).unwrap();
-    let records = [
-        Record::Identity { cluster: cluster().id(), node: TMS[0] },
-        Record::Sequence { reserved: u64::MAX },
-    ];
+    let records = [Record::Identity { cluster: cluster().id(), node: TMS[0] }, Record::Sequence { reserved: u64::MAX }];
     let used_up = Node::restore(config(&cluster(), TMS[0]), records).unwrap();
     let other = Meta::from(b"other");
-    let acceptances = |rms: &[_]| rms.iter().map(|rm| Acceptance { rm: *rm, ballot: mine, vote: Vote::Prepared }).collect();
+    let acceptances =
+        |rms: &[_]| rms.iter().map(|rm| Acceptance { rm: *rm, ballot: mine, vote: Vote::Prepared }).collect();
     let promises = |instances: &[usize], votes: &[usize], higher: &[_]| {
         about(What::Phase1b {
             ballot: mine,
@@ -202,9 +200,17 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (NotNamedHere, named.clone(), from(TMS[1], say::retired_to(TxId { origin: TMS[0], seq: 1 }, 1_025))),
         (NotNamedHere, named.clone(), from(TMS[1], say::retired_to(TxId { origin: TMS[0], seq: 0 }, u64::MAX))),
         (NotNamedHere, node(RMS[0]), from(ACCEPTORS[0], say::retired(TxId { origin: RMS[0], seq: 1 }))),
-        (MalformedBundle, acceptor.clone(), from(TMS[0], about(What::Phase1a { ballot: mine, instances: Places::default() }))),
+        (
+            MalformedBundle,
+            acceptor.clone(),
+            from(TMS[0], about(What::Phase1a { ballot: mine, instances: Places::default() })),
+        ),
         (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[0], STRANGER], prepare))),
-        (MalformedBundle, acceptor.clone(), from(TMS[0], about(What::Phase2a { ballot: mine, votes: Votes::default() }))),
+        (
+            MalformedBundle,
+            acceptor.clone(),
+            from(TMS[0], about(What::Phase2a { ballot: mine, votes: Votes::default() })),
+        ),
         (
             MalformedBundle,
             acceptor.clone(),

@@ -8,8 +8,9 @@ use std::{
 use synod::{
     Ballot, Effect, InstanceId, Machine, NodeId, Refusal,
     commit::{
-        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record, ResourceManager,
-        ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote, Wait, What,
+        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record,
+        ResourceManager, ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote,
+        Wait, What,
     },
     paxos::Message::{Accept, Prepare},
 };

@@ -43,7 +43,8 @@ pub fn holds(log: &[Record], message: &Message) -> bool {
 
 /// Whether `tx` is another node's name, or one that is reserved here.
 pub fn is_named(log: &[Record], tx: TxId) -> bool {
-    let node = log.iter().find_map(|record| if let Record::Identity { node, .. } = record { Some(*node) } else { None });
+    let node =
+        log.iter().find_map(|record| if let Record::Identity { node, .. } = record { Some(*node) } else { None });
     let reserved = |record: &_| if let Record::Sequence { reserved } = record { Some(*reserved) } else { None };
     node != Some(tx.origin) || log.iter().rev().find_map(reserved).is_some_and(|reserved| tx.seq < reserved)
 }

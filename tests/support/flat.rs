@@ -49,7 +49,7 @@ impl Flat {
                 }
                 Effect::Decide(decision) => {
                     assert!(matches!(decision, Decision::Begun(_) | Decision::Decided { .. }), "{decision:?}");
-                },
+                }
             }
         }
     }

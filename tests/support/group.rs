@@ -49,6 +49,8 @@ pub struct Group {
     pub film: Option<Vec<Node>>,
     /// Every input of every node, if it is kept.
     pub inputs: Option<Vec<(NodeId, Input)>>,
+    /// What got its name in a step, until anyone hears of that: a crash before may have the name given again.
+    named: BTreeMap<TxId, Transaction>,
     /// Every transaction that anyone has heard of.
     heard_of: BTreeMap<TxId, Transaction>,
     /// What anyone was ever told.
@@ -90,6 +92,7 @@ impl Group {
             cuts: Vec::new(),
             film: None,
             inputs: None,
+            named: BTreeMap::new(),
             heard_of: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         };
@@ -189,8 +192,7 @@ impl Group {
         };
         let effects = node.step(input);
         if let (Some((participants, meta)), Some(tx)) = (begins, begun(&effects)) {
-            let new = self.heard_of.insert(tx, Transaction::of(tx, participants, &meta));
-            assert_eq!(new, None, "{tx} is given twice");
+            self.named.insert(tx, Transaction::of(tx, participants, &meta));
         }
         if let Some(film) = &mut self.film {
             film.push(node.clone());
@@ -231,6 +233,8 @@ impl Group {
         match decision {
             Decision::Begun(tx) => {
                 assert!(tx.origin == at && durable::is_named(self.log(at), tx), "{at} has not reserved {tx}");
+                let transaction = self.named.remove(&tx).expect("it was begun in this step");
+                assert_eq!(self.heard_of.insert(tx, transaction), None, "{tx} is given twice");
             }
             Decision::Vote { transaction, meta } => {
                 assert!(transaction.is_about(&meta));

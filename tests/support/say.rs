@@ -140,7 +140,10 @@ pub fn parts_of(message: &Message) -> Vec<Part> {
     let Message::About { transaction, what } = message else { return Vec::new() };
     let rm = |place: usize| transaction.participants()[place];
     let initial = |votes: &Votes| -> Vec<Acceptance> {
-        votes.iter().map(|(place, vote)| Acceptance { rm: rm(place), ballot: Ballot::initial(rm(place)), vote }).collect()
+        votes
+            .iter()
+            .map(|(place, vote)| Acceptance { rm: rm(place), ballot: Ballot::initial(rm(place)), vote })
+            .collect()
     };
     let mut parts: Vec<Part> = match what {
         What::Phase1a { ballot, instances } => {
