@@ -12,7 +12,7 @@ use std::{
 
 use synod::{
     NodeId, Packet,
-    commit::{AcceptorRecord, Key, Message, Record, Transaction, TxRange, Vote},
+    commit::{Key, Message, Record, ResourceManagerRecord, TxRange, Vote, What},
     perform::{
         Storage, Transport,
         conformance::{self, Report, StorageUnderTest, TransportUnderTest, Verdict},
@@ -131,9 +131,8 @@ impl Storage for Faulty {
                 }
             }),
             StorageFault::CutsOff => batch.iter_mut().for_each(|record| {
-                if let Record::Acceptor(AcceptorRecord { transaction, .. }) = record {
-                    let meta = &transaction.meta()[..transaction.meta().len().min(1 << 16)];
-                    *transaction = Transaction::new(transaction.id(), transaction.participants(), meta).unwrap();
+                if let Record::ResourceManager(ResourceManagerRecord { meta: Some(meta), .. }) = record {
+                    *meta = meta.bytes()[..meta.bytes().len().min(1 << 16)].into();
                 }
             }),
             StorageFault::Crowded => batch.truncate(9_000_usize.saturating_sub(self.disk.len())),
@@ -331,16 +330,19 @@ impl TransportUnderTest for Wire {
                 others.for_each(|to| port.send(Packet { to, messages: packet.messages.clone() }));
             }
             WireFault::FlipsVotes => packet.messages.iter_mut().for_each(|message| {
-                if let Message::Vote { vote, .. } = message {
+                if let Message::About { what: What::Vote { vote, .. }, .. } = message {
                     *vote = Vote::Aborted;
                 }
             }),
             WireFault::Reverses => packet.messages.reverse(),
             WireFault::NeverRetires => packet.messages.retain(|message| !matches!(message, Message::Retired { .. })),
             WireFault::ShortPackets => packet.messages.truncate(100),
-            WireFault::ShortMessages => packet
-                .messages
-                .retain(|message| message.transaction().is_none_or(|transaction| transaction.meta().len() < 1_400)),
+            WireFault::ShortMessages => packet.messages.retain(|message| match message {
+                Message::About { what: What::Begin { meta } | What::Prepare { meta }, .. } => {
+                    meta.bytes().len() < 1_400
+                }
+                _ => true,
+            }),
             WireFault::BreaksOnNobody => self.broken |= !NODES.contains(&packet.to),
             WireFault::Blocks if self.network.in_flight() > 100 => std::thread::sleep(Duration::from_millis(5)),
             WireFault::Jams => self.broken |= self.network.in_flight() > 100,

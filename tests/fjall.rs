@@ -14,7 +14,7 @@ use std::{
 use fjall::{Database, KeyspaceCreateOptions};
 use synod::{
     NodeId, TxId,
-    commit::{ClusterId, Key, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote},
+    commit::{ClusterId, Key, Meta, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote},
     perform::{
         Storage,
         fjall::{FjallError, FjallStorage, KEYSPACE, create_whole},
@@ -30,8 +30,14 @@ fn tx(seq: u64) -> TxId {
 }
 
 fn vote(seq: u64, finished: Option<Outcome>) -> Record {
-    let transaction = Transaction::new(tx(seq), [NodeId(1), NodeId(2)], vec![0; 200]).unwrap();
-    Record::ResourceManager(ResourceManagerRecord { transaction, vote: Some(Vote::Prepared), finished })
+    let meta = Meta::from(vec![0; 200]);
+    let transaction = Transaction::new(tx(seq), [NodeId(1), NodeId(2)], meta.clone()).unwrap();
+    Record::ResourceManager(ResourceManagerRecord {
+        transaction,
+        meta: Some(meta),
+        vote: Some(Vote::Prepared),
+        finished,
+    })
 }
 
 fn rounds(reserved: u64) -> Record {

@@ -5,17 +5,18 @@ use std::cell::RefCell;
 use synod::{
     NodeId, Quorums, Refusal, RestoreError, TxId,
     commit::{
-        Cluster, ClusterId, Config, Decision, Input, Key, Message, Outcome, Record, ResourceManagerState, Status,
-        Transaction, Vote,
+        Cluster, ClusterId, Config, Decision, Input, Key, Message, Meta, Outcome, Participants, Record,
+        ResourceManagerState, Status, Transaction, Vote, What,
     },
     perform::{
-        Driver, DriverError, Handlers, NoResource, Progress, Resource, Storage,
+        Driver, DriverError, Handlers, Progress, Resource, Storage,
         memory::{MemoryStorage, Network, Port, WriteFailed},
     },
 };
 
 const MANAGER: NodeId = NodeId(1);
 const BRANCHES: [NodeId; 2] = [NodeId(2), NodeId(3)];
+const META: &[u8] = b"what it is about";
 
 /// A resource that does as it is told, and remembers what it was asked.
 #[derive(Default)]
@@ -36,19 +37,23 @@ impl Puppet {
 }
 
 impl Resource for Puppet {
-    fn vote(&mut self, transaction: &Transaction) -> Option<Vote> {
-        self.note(Decision::Vote(transaction.clone()));
+    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        self.note(Decision::Vote { transaction: transaction.clone(), meta: meta.clone() });
         self.vote
     }
 
-    fn commit(&mut self, tx: TxId) -> Progress {
-        self.note(Decision::Commit(tx));
+    fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
+        self.note(Decision::Commit { transaction: transaction.clone(), meta: meta.clone() });
         if self.commits_later { Progress::Later } else { Progress::Finished }
     }
 
-    fn abort(&mut self, tx: TxId) -> Progress {
-        self.note(Decision::Abort(tx));
+    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        self.note(Decision::Abort { transaction: transaction.clone(), meta: meta.cloned() });
         Progress::Finished
+    }
+
+    fn begun(&mut self, tx: TxId) {
+        self.note(Decision::Begun(tx));
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
@@ -78,7 +83,19 @@ fn member(network: &Network, node: NodeId) -> Member {
 }
 
 fn transaction(seq: u64) -> Transaction {
-    Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, b"what it is about").unwrap()
+    Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, META).unwrap()
+}
+
+fn begin_as(seq: u64) -> Input {
+    Input::BeginAs { transaction: transaction(seq), meta: META.into() }
+}
+
+fn vote(seq: u64) -> Decision {
+    Decision::Vote { transaction: transaction(seq), meta: META.into() }
+}
+
+fn commit(seq: u64) -> Decision {
+    Decision::Commit { transaction: transaction(seq), meta: META.into() }
 }
 
 /// Runs until nothing is under way.
@@ -86,7 +103,7 @@ fn run(network: &Network, members: &mut [Member]) {
     while members.iter().any(|(driver, _)| !driver.is_idle()) || network.in_flight() > 0 {
         for (driver, handlers) in members.iter_mut() {
             while let Some((from, messages)) = network.receive(driver.node().config().id) {
-                driver.receive(from, messages);
+                driver.receive(from, &messages);
             }
             driver.flush(handlers).unwrap();
         }
@@ -94,14 +111,14 @@ fn run(network: &Network, members: &mut [Member]) {
 }
 
 fn prepare(seq: u64) -> Message {
-    Message::Prepare { transaction: transaction(seq) }
+    Message::about(&transaction(seq), What::Prepare { meta: META.into() })
 }
 
 #[test]
 fn a_transaction_that_all_can_commit_is_committed_completed_and_forgotten() {
     let network = Network::new();
     let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
-    members[0].0.push(Input::Begin(transaction(1))).unwrap();
+    members[0].0.push(begin_as(1)).unwrap();
     run(&network, &mut members);
 
     let tx = transaction(1).id();
@@ -112,7 +129,7 @@ fn a_transaction_that_all_can_commit_is_committed_completed_and_forgotten() {
     assert_eq!(*members[0].1.resource.asked.borrow(), [outcome, completed]);
     for (driver, handlers) in &members[1..] {
         let asked = handlers.resource.asked.borrow();
-        assert_eq!(*asked, [Decision::Vote(transaction(1)), Decision::Commit(tx)]);
+        assert_eq!(*asked, [vote(1), commit(1)]);
         assert_eq!(driver.node().status(tx), Status::Retired);
         let keys: Vec<Key> = handlers.storage.records().iter().map(Record::key).collect();
         assert_eq!(keys, [Key::Identity, Key::Retired(tx)]);
@@ -124,7 +141,7 @@ fn votes_and_outcomes_may_be_answered_later() {
     let network = Network::new();
     let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
     members[2].1.resource = Puppet { vote: None, commits_later: true, ..Puppet::default() };
-    members[0].0.push(Input::Begin(transaction(1))).unwrap();
+    members[0].0.push(begin_as(1)).unwrap();
     run(&network, &mut members);
 
     let tx = transaction(1).id();
@@ -135,7 +152,7 @@ fn votes_and_outcomes_may_be_answered_later() {
     assert_eq!(state(&members[1]), Some(ResourceManagerState::Prepared));
     members[2].0.push(Input::Vote { tx, vote: Vote::Prepared }).unwrap();
     run(&network, &mut members);
-    assert_eq!(members[2].1.resource.asked.borrow().last(), Some(&Decision::Commit(tx)));
+    assert_eq!(members[2].1.resource.asked.borrow().last(), Some(&commit(1)));
     assert_ne!(members[2].0.node().status(tx), Status::Retired);
     members[2].0.push(Input::Finished(tx)).unwrap();
     run(&network, &mut members);
@@ -147,7 +164,7 @@ fn whatever_is_gathered_between_two_flushes_is_one_write() {
     let network = Network::new();
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
     let before = handlers.storage.writes();
-    driver.receive(MANAGER, (1..=50).map(prepare));
+    driver.receive(MANAGER, &(1..=50).map(prepare).collect::<Vec<_>>());
     driver.flush(&mut handlers).unwrap();
     assert_eq!(handlers.storage.writes(), before + 1);
     assert_eq!(handlers.storage.len(), 1 + 50);
@@ -158,9 +175,9 @@ fn whatever_is_gathered_between_two_flushes_is_one_write() {
 fn the_node_goes_on_while_a_batch_is_written_and_what_gathers_is_the_next_one() {
     let network = Network::new();
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
-    driver.receive(MANAGER, [prepare(1)]);
+    driver.receive(MANAGER, &[prepare(1)]);
     let first = driver.begin(&mut handlers).unwrap();
-    driver.receive(MANAGER, [prepare(2), prepare(3)]);
+    driver.receive(MANAGER, &[prepare(2), prepare(3)]);
     assert!(driver.begin(&mut handlers).is_none(), "one batch is out");
     driver.flush(&mut handlers).unwrap();
     assert_eq!((handlers.storage.len(), network.packets()), (1, 0), "nothing more is written, and nothing is sent");
@@ -177,7 +194,7 @@ fn a_batch_is_finished_by_its_own_driver_alone() {
     let network = Network::new();
     let mut members = [BRANCHES[0], BRANCHES[1]].map(|id| member(&network, id));
     let batches = members.each_mut().map(|(driver, handlers)| {
-        driver.receive(MANAGER, [prepare(1)]);
+        driver.receive(MANAGER, &[prepare(1)]);
         driver.begin(handlers).unwrap()
     });
     let [(one, of_one), (other, of_other)] = &mut members;
@@ -193,9 +210,9 @@ fn a_batch_is_finished_by_its_own_driver_alone() {
 fn a_batch_that_is_dropped_stops_the_driver() {
     let network = Network::new();
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
-    driver.receive(MANAGER, [prepare(1)]);
+    driver.receive(MANAGER, &[prepare(1)]);
     drop(driver.begin(&mut handlers).unwrap());
-    driver.receive(MANAGER, [prepare(2)]);
+    driver.receive(MANAGER, &[prepare(2)]);
     assert!(driver.begin(&mut handlers).is_none());
     assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Fenced)));
     assert_eq!(network.packets(), 0);
@@ -206,10 +223,10 @@ fn after_a_failed_write_nothing_is_sent_and_nothing_more_is_done() {
     let network = Network::new();
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
     handlers.storage.fail_after(1);
-    driver.receive(MANAGER, [prepare(1), prepare(2)]);
+    driver.receive(MANAGER, &[prepare(1), prepare(2)]);
     assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Write(WriteFailed { written: 1 }))));
     assert!(driver.is_fenced());
-    driver.receive(MANAGER, [prepare(3)]);
+    driver.receive(MANAGER, &[prepare(3)]);
     assert_eq!(driver.node().status(transaction(3).id()), Status::Unknown);
     assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Fenced)));
     assert_eq!(network.packets(), 0);
@@ -228,12 +245,12 @@ fn a_driver_restored_from_every_prefix_of_its_writes_reaches_the_same_outcome() 
         members[1].1.storage.fail_after(records);
         let mut crashed = false;
         let tx = transaction(1).id();
-        members[0].0.push(Input::Begin(transaction(1))).unwrap();
+        members[0].0.push(begin_as(1)).unwrap();
         for turn in 0..100_000 {
             for (driver, handlers) in &mut members {
                 let node = driver.node().config().id;
                 while let Some((from, messages)) = network.receive(node) {
-                    driver.receive(from, messages);
+                    driver.receive(from, &messages);
                 }
                 driver.push(Input::Tick(synod::commit::Time(turn * 10))).unwrap();
                 if driver.flush(handlers).is_err() {
@@ -246,14 +263,19 @@ fn a_driver_restored_from_every_prefix_of_its_writes_reaches_the_same_outcome() 
                 break;
             }
         }
-        let last = |member: &Member| member.1.resource.asked.borrow().last().cloned();
+        let last = |member: &Member| match member.1.resource.asked.borrow().last() {
+            Some(decision) if *decision == commit(1) => Outcome::Committed,
+            Some(Decision::Abort { transaction, meta }) => {
+                assert!(*transaction == self::transaction(1) && meta.as_ref().is_none_or(|meta| meta.bytes() == META));
+                Outcome::Aborted
+            }
+            other => panic!("{other:?} after {records} records"),
+        };
         for (driver, _) in &members {
             assert_eq!(driver.node().status(tx), Status::Retired, "after {records} records");
             assert_eq!(driver.node().metrics().violations(), 0);
         }
-        let committed = last(&members[2]) == Some(Decision::Commit(tx));
-        let expected = if committed { Decision::Commit(tx) } else { Decision::Abort(tx) };
-        assert_eq!(last(&members[1]), Some(expected), "after {records} records");
+        assert_eq!(last(&members[1]), last(&members[2]), "after {records} records");
         if !crashed {
             assert!(records > 2, "the branch writes its vote, its outcome, and that all is over");
             break;
@@ -283,18 +305,89 @@ fn who_pushes_an_input_that_is_refused_hears_why() {
 }
 
 #[test]
-fn a_name_that_was_allocated_is_reserved_in_the_write_of_the_step_that_uses_it() {
+fn a_name_is_told_and_used_once_its_number_is_durably_reserved() {
     let network = Network::new();
-    let mut handlers =
-        Handlers { storage: MemoryStorage::new(), transport: network.port(MANAGER), resource: NoResource };
+    let mut handlers = Handlers {
+        storage: MemoryStorage::new(),
+        transport: network.port(MANAGER),
+        resource: Puppet::voting(Some(Vote::Prepared)),
+    };
     let mut driver = Driver::create(config(MANAGER), &mut handlers).unwrap();
-    let tx = driver.allocate().unwrap();
-    driver.push(Input::Begin(Transaction::new(tx, BRANCHES, []).unwrap())).unwrap();
-    assert_eq!(network.packets(), 0);
+    let begin = || Input::Begin { participants: Participants::new(BRANCHES).unwrap(), meta: META.into() };
+    driver.push(begin()).unwrap();
+    driver.release(&mut handlers);
+    assert_eq!((network.packets(), handlers.resource.asked.borrow().len()), (0, 0));
     driver.flush(&mut handlers).unwrap();
     assert!(network.packets() > 0);
+    let first = TxId { origin: MANAGER, seq: 1 };
+    assert_eq!(*handlers.resource.asked.borrow(), [Decision::Begun(first)]);
+    // The next number is reserved already, and waits for no write.
+    driver.push(begin()).unwrap();
+    driver.release(&mut handlers);
+    let second = TxId { seq: 2, ..first };
+    assert_eq!(handlers.resource.asked.borrow().last(), Some(&Decision::Begun(second)));
+
     let mut restored = Driver::restore(config(MANAGER), &mut handlers).unwrap();
-    assert!(restored.allocate().unwrap() > tx);
+    restored.push(begin()).unwrap();
+    restored.flush(&mut handlers).unwrap();
+    let asked = handlers.resource.asked.borrow();
+    assert!(matches!(asked.last(), Some(Decision::Begun(tx)) if *tx > second), "{asked:?}");
+}
+
+#[test]
+fn what_rests_on_nothing_unwritten_leaves_while_a_batch_is_out() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, MANAGER);
+    let begin = |participants: [NodeId; 1]| Input::Begin {
+        participants: Participants::new(participants).unwrap(),
+        meta: META.into(),
+    };
+    driver.push(begin([BRANCHES[0]])).unwrap();
+    driver.flush(&mut handlers).unwrap();
+    while network.receive(BRANCHES[0]).is_some() {}
+    // Node 2 votes to commit: the acceptor here writes that.
+    let tx = TxId { origin: MANAGER, seq: 1 };
+    let about = Transaction::new(tx, [BRANCHES[0]], META).unwrap();
+    let voted = Message::about(&about, What::Vote { vote: Vote::Prepared, manager: MANAGER });
+    driver.receive(BRANCHES[0], &[voted]);
+    assert!(driver.is_urgent() && driver.has_records());
+    let batch = driver.begin(&mut handlers).unwrap();
+    assert!(!driver.is_urgent() && !driver.has_records());
+    assert!(!driver.is_durable(driver.node().scope(tx)));
+
+    driver.push(begin([BRANCHES[1]])).unwrap();
+    driver.release(&mut handlers);
+    assert!(network.receive(BRANCHES[1]).is_some(), "it rests on nothing that is being written");
+    assert!(network.receive(BRANCHES[0]).is_none(), "this does");
+    assert!(!handlers.resource.asked.borrow().iter().any(|asked| matches!(asked, Decision::Decided { .. })));
+
+    handlers.storage.persist(batch.records()).unwrap();
+    driver.finish(batch, &mut handlers).unwrap();
+    assert!(driver.is_durable(driver.node().scope(tx)));
+    assert!(network.receive(BRANCHES[0]).is_some());
+    let decided = Decision::Decided { tx, outcome: Outcome::Committed };
+    assert!(handlers.resource.asked.borrow().contains(&decided));
+}
+
+#[test]
+fn a_record_that_nobody_waits_for_is_not_urgent_and_goes_with_the_next_flush() {
+    let network = Network::new();
+    let mut members: Vec<_> = [MANAGER, BRANCHES[0], BRANCHES[1]].map(|node| member(&network, node)).into();
+    members[1].1.resource.commits_later = true;
+    members[0].0.push(begin_as(1)).unwrap();
+    run(&network, &mut members);
+    let (driver, handlers) = &mut members[1];
+    driver.push(Input::Finished(transaction(1).id())).unwrap();
+    driver.release(handlers);
+    assert!(driver.has_records() && !driver.is_urgent());
+    assert_eq!(network.in_flight(), 0, "that it has finished is not durable yet");
+    driver.receive(MANAGER, &[prepare(2)]);
+    driver.release(handlers);
+    assert!(driver.is_urgent());
+    let before = handlers.storage.writes();
+    driver.flush(handlers).unwrap();
+    assert_eq!(handlers.storage.writes(), before + 1);
+    assert!(!driver.has_records() && network.in_flight() > 0);
 }
 
 #[test]
@@ -302,11 +395,11 @@ fn a_network_loses_what_is_sent_to_and_from_a_node_that_is_cut_off() {
     let network = Network::new();
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
     network.cut_off(MANAGER);
-    driver.receive(MANAGER, [prepare(1)]);
+    driver.receive(MANAGER, &[prepare(1)]);
     driver.flush(&mut handlers).unwrap();
     assert_eq!((network.packets(), network.in_flight()), (1, 0));
     network.reconnect(MANAGER);
-    driver.receive(MANAGER, [prepare(2)]);
+    driver.receive(MANAGER, &[prepare(2)]);
     driver.flush(&mut handlers).unwrap();
     let (from, messages) = network.receive(MANAGER).unwrap();
     assert_eq!((from, messages.len()), (BRANCHES[0], 1));

@@ -232,6 +232,12 @@ impl From<&[u8]> for Meta {
     }
 }
 
+impl From<&str> for Meta {
+    fn from(text: &str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
 impl From<Vec<u8>> for Meta {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.as_slice().into())

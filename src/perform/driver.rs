@@ -168,7 +168,14 @@ impl Driver {
         self.outbox.is_urgent()
     }
 
-    /// Whether what the node says of `tx` now is durable, so that no crash could make an answer untrue.
+    /// Whether any record waits for a write to begin. Such records may wait a few milliseconds unless they are
+    /// [urgent](Driver::is_urgent).
+    pub fn has_records(&self) -> bool {
+        self.outbox.has_records()
+    }
+
+    /// Whether all that `scope` stands for is durable. With the [scope](Node::scope) of a transaction: whether no crash
+    /// could make an answer about it untrue.
     pub fn is_durable(&self, scope: Scope) -> bool {
         self.outbox.is_durable(scope)
     }
@@ -248,7 +255,9 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
             Some(Input::Vote { tx: transaction.id(), vote })
         }
         Decision::Commit { transaction, meta } => finished(transaction.id(), resource.commit(&transaction, &meta)),
-        Decision::Abort { transaction, meta } => finished(transaction.id(), resource.abort(&transaction, meta.as_ref())),
+        Decision::Abort { transaction, meta } => {
+            finished(transaction.id(), resource.abort(&transaction, meta.as_ref()))
+        }
         Decision::Decided { tx, outcome } => {
             resource.decided(tx, outcome);
             None

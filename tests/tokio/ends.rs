@@ -2,11 +2,11 @@
 
 use synod::{
     TxId,
-    commit::{Decision, Message, Outcome, ResourceManagerState, Status, Vote},
+    commit::{Message, Outcome, ResourceManagerState, Status, Vote, What},
     perform::tokio::{Error, Start},
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, of, soon, three, three_with, timeless, transaction, until};
+use crate::scene::{IDS, Member, Puppet, Wires, of, prepare, soon, three, three_with, timeless, transaction, until};
 
 #[tokio::test]
 async fn a_participant_that_crashes_while_it_is_prepared_is_in_doubt_and_commits_when_the_others_do() {
@@ -30,7 +30,7 @@ async fn a_participant_that_crashes_while_it_is_prepared_is_in_doubt_and_commits
         assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
         until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
     }
-    assert!(member.puppet.asked().contains(&Decision::Commit(tx)));
+    assert_eq!(member.puppet.verdicts(tx), [Outcome::Committed]);
 }
 
 #[tokio::test]
@@ -55,9 +55,10 @@ async fn transactions_go_on_while_nodes_crash_and_come_back_in_turn() {
     }
     // Nobody has acted on another outcome than anybody else.
     for tx in open {
-        let acted =
-            |verdict: &Decision| nodes.iter().filter(|(member, ..)| member.puppet.asked().contains(verdict)).count();
-        let (commits, aborts) = (acted(&Decision::Commit(tx)), acted(&Decision::Abort(tx)));
+        let acted = |verdict: Outcome| {
+            nodes.iter().filter(|(member, ..)| member.puppet.verdicts(tx).contains(&verdict)).count()
+        };
+        let (commits, aborts) = (acted(Outcome::Committed), acted(Outcome::Aborted));
         assert!(commits == 0 || (commits, aborts) == (3, 0), "{tx}: {commits} commits, {aborts} aborts");
     }
 }
@@ -67,8 +68,7 @@ async fn a_shutdown_writes_what_was_stepped_and_sends_what_that_releases() {
     let puppet = Puppet::waiting(Vote::Prepared);
     let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[1], &Wires::default(), puppet.clone());
     let (handle, task) = member.start(Start::Create).await;
-    let prepare = |seq| Message::Prepare { transaction: transaction(seq, &IDS[1..]) };
-    handle.deliver(IDS[0], (1..=20).map(prepare).collect());
+    handle.deliver(IDS[0], (1..=20).map(|seq| prepare(seq, &IDS[1..])).collect());
     until(async || puppet.asked().len() == 20).await;
     member.disk.hold();
     puppet.let_vote(1);
@@ -90,7 +90,7 @@ async fn a_shutdown_writes_what_was_stepped_and_sends_what_that_releases() {
         let messages = packets.into_iter().flat_map(|packet| packet.messages);
         let mut voted: Vec<TxId> = messages
             .filter_map(|message| match message {
-                Message::Vote { transaction, .. } => Some(transaction.id()),
+                Message::About { transaction, what: What::Vote { .. } } => Some(transaction.id()),
                 _ => None,
             })
             .collect();
@@ -110,7 +110,7 @@ async fn a_shutdown_lets_the_resource_finish_what_it_was_asked_and_keeps_its_ans
     let puppet = Puppet::waiting(Vote::Prepared);
     let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[1], &Wires::default(), puppet.clone());
     let (handle, _task) = member.start(Start::Create).await;
-    handle.deliver(IDS[0], vec![Message::Prepare { transaction: transaction(1, &IDS[1..]) }]);
+    handle.deliver(IDS[0], vec![prepare(1, &IDS[1..])]);
     until(async || !puppet.asked().is_empty()).await;
     let shutdown = tokio::spawn(handle.shutdown());
     tokio::task::yield_now().await;
@@ -126,7 +126,7 @@ async fn a_shutdown_does_not_wait_longer_than_its_grace_for_a_resource() {
     let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[1], &Wires::default(), puppet.clone());
     member.options.grace = std::time::Duration::from_millis(10);
     let (handle, _task) = member.start(Start::Create).await;
-    handle.deliver(IDS[0], vec![Message::Prepare { transaction: transaction(1, &IDS[1..]) }]);
+    handle.deliver(IDS[0], vec![prepare(1, &IDS[1..])]);
     until(async || !puppet.asked().is_empty()).await;
     soon(handle.shutdown()).await.unwrap();
 }

@@ -6,6 +6,7 @@ mod ends;
 mod outcomes;
 mod queues;
 mod resource;
+mod rides;
 mod scene;
 mod telemetry;
 mod writes;

@@ -2,12 +2,12 @@
 
 use synod::{
     Refusal, TxId,
-    commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote},
+    commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote, What},
     perform::tokio::{Error, Handle, Options, Start},
 };
 use tokio::task::JoinHandle;
 
-use crate::scene::{IDS, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
+use crate::scene::{IDS, META, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
 
 fn all(vote: Vote) -> [Puppet; 3] {
     [Puppet::voting(vote), Puppet::voting(vote), Puppet::voting(vote)]
@@ -25,8 +25,9 @@ async fn a_transaction_that_all_can_commit_is_committed_known_and_forgotten_ever
         until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
         assert_eq!(handle.metrics().await.unwrap().open, 0);
         let asked = member.puppet.asked();
-        assert!(matches!(&asked[0], Decision::Vote(it) if it.meta() == b"move 10"), "{asked:?}");
-        assert!(asked.contains(&Decision::Commit(tx)), "{asked:?}");
+        assert!(matches!(&asked[0], Decision::Vote { meta, .. } if meta.bytes() == b"move 10"), "{asked:?}");
+        let verdicts = member.puppet.verdicts(tx);
+        assert!(!verdicts.is_empty() && verdicts.iter().all(|verdict| *verdict == Outcome::Committed), "{asked:?}");
         // It is over, and still remembered.
         assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
     }
@@ -42,7 +43,7 @@ async fn one_vote_to_abort_aborts_everywhere() {
     for (member, handle, _) in &nodes {
         assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Aborted);
         until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
-        assert!(!member.puppet.asked().contains(&Decision::Commit(tx)));
+        assert!(!member.puppet.verdicts(tx).contains(&Outcome::Committed));
     }
 }
 
@@ -52,15 +53,15 @@ async fn a_transaction_named_by_its_client_goes_through_once_wherever_it_is_begu
     let transaction = transaction(1, &IDS);
     for (_, handle, _) in &nodes {
         // The last one may come when it is all over.
-        let begun = soon(handle.begin_as(transaction.clone())).await;
+        let begun = soon(handle.begin_as(transaction.clone(), META)).await;
         assert!(matches!(begun, Ok(()) | Err(Error::Refused(Refusal::Retired))), "{begun:?}");
     }
     for (member, handle, _) in &nodes {
         assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
         until(async || handle.status(transaction.id()).await.unwrap() == Status::Retired).await;
-        let votes = member.puppet.asked().into_iter().filter(|asked| matches!(asked, Decision::Vote(_)));
+        let votes = member.puppet.asked().into_iter().filter(|asked| matches!(asked, Decision::Vote { .. }));
         assert_eq!(votes.count(), 1);
-        let again = handle.begin_as(transaction.clone()).await;
+        let again = handle.begin_as(transaction.clone(), META).await;
         assert!(matches!(again, Err(Error::Refused(Refusal::Retired))), "{again:?}");
     }
 }
@@ -122,7 +123,7 @@ async fn who_waits_at_a_node_that_only_hears_that_it_is_over_is_told_so() {
         let handle = handle.clone();
         async move { handle.outcome(tx).await }
     });
-    soon(nodes[0].1.begin_as(transaction)).await.unwrap();
+    soon(nodes[0].1.begin_as(transaction, META)).await.unwrap();
     assert_eq!(soon(nodes[0].1.outcome(tx)).await.unwrap(), Outcome::Committed);
     until(async || nodes[0].1.status(tx).await.unwrap() == Status::Retired).await;
     assert!(!waiting.is_finished());
@@ -141,15 +142,15 @@ async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_for
     let [first, second] = [1, 2].map(|seq| transaction(seq, &IDS[1..]));
     let tx = first.id();
     for (transaction, outcome) in [(first.clone(), Outcome::Committed), (second, Outcome::Aborted)] {
-        handle.deliver(IDS[0], vec![Message::Prepare { transaction: transaction.clone() }]);
+        handle.deliver(IDS[0], vec![Message::about(&transaction, What::Prepare { meta: META.into() })]);
         until(async || handle.in_doubt().await.unwrap().len() == 1).await;
-        handle.deliver(IDS[0], vec![Message::Outcome { transaction: transaction.clone(), outcome }]);
+        handle.deliver(IDS[0], vec![Message::about(&transaction, What::Outcome(outcome))]);
         // The second outcome is remembered in place of the first.
         assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), outcome);
         until(async || handle.in_doubt().await.unwrap().is_empty()).await;
     }
     // It hears as a transaction manager of what it has finished as a participant, and then that it is over.
-    handle.deliver(IDS[1], vec![Message::Begin { transaction: first }]);
+    handle.deliver(IDS[1], vec![Message::about(&first, What::Begin { meta: META.into() })]);
     until(async || handle.metrics().await.unwrap().decisions >= 4).await;
     member.disk.hold();
     handle.deliver(IDS[0], vec![Message::Retired { range: TxRange::only(tx) }]);

@@ -7,7 +7,7 @@ use synod::{
     perform::tokio::{Error, Options, Start},
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, of, soon, transaction, until};
+use crate::scene::{self, IDS, Member, Puppet, Wires, of, soon, until};
 
 fn member(options: Options) -> Member {
     let cluster = of([IDS[0]], [IDS[0]]);
@@ -17,7 +17,7 @@ fn member(options: Options) -> Member {
 }
 
 fn prepare(seq: u64) -> Vec<Message> {
-    vec![Message::Prepare { transaction: transaction(seq, &IDS[1..]) }]
+    vec![scene::prepare(seq, &IDS[1..])]
 }
 
 #[tokio::test]

@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use synod::{
-    TxId,
-    commit::{Config, Decision, Outcome, Status, Transaction, Vote},
+    commit::{Config, Decision, Meta, Outcome, Status, Transaction, Vote},
     perform::tokio::{Options, Resource, Start, spawn},
 };
 
-use crate::scene::{Disk, IDS, Member, Puppet, Wires, of, soon, transaction, until};
+use crate::scene::{Disk, IDS, META, Member, Puppet, Wires, of, soon, transaction, until};
 
 fn alone(puppet: Puppet) -> Member {
     Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet)
@@ -21,18 +20,20 @@ async fn a_verdict_waits_for_the_vote_that_is_being_considered() {
     let (handle, _task) = member.start(Start::Create).await;
     let transaction = transaction(1, &IDS[..1]);
     let tx = transaction.id();
-    soon(handle.begin_as(transaction.clone())).await.unwrap();
+    soon(handle.begin_as(transaction.clone(), META)).await.unwrap();
     until(async || !puppet.asked().is_empty()).await;
     soon(handle.inquire(tx)).await.unwrap();
     assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Aborted);
 
     let decided = Decision::Decided { tx, outcome: Outcome::Aborted };
-    assert_eq!(puppet.asked(), [Decision::Vote(transaction.clone()), decided.clone()]);
+    let vote = Decision::Vote { transaction: transaction.clone(), meta: META.into() };
+    assert_eq!(puppet.asked(), [vote.clone(), decided.clone()]);
     puppet.let_vote(1);
     puppet.let_carry_out(1);
     until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
     let completed = Decision::Completed { tx, outcome: Outcome::Aborted };
-    assert_eq!(puppet.asked(), [Decision::Vote(transaction), decided, Decision::Abort(tx), completed]);
+    let abort = Decision::Abort { transaction, meta: Some(META.into()) };
+    assert_eq!(puppet.asked(), [vote, decided, abort, completed]);
 }
 
 #[tokio::test]
@@ -46,11 +47,10 @@ async fn a_verdict_that_is_being_carried_out_is_not_asked_for_again() {
     // The node hands it over again and again, for nobody says that it is finished.
     let before = handle.metrics().await.unwrap().decisions;
     until(async || handle.metrics().await.unwrap().decisions >= before + 3).await;
-    let commits = |asked: Vec<Decision>| asked.iter().filter(|asked| **asked == Decision::Commit(tx)).count();
-    assert_eq!(commits(puppet.asked()), 1);
+    assert_eq!(puppet.verdicts(tx), [Outcome::Committed]);
     puppet.let_carry_out(1);
     until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
-    assert_eq!(commits(puppet.asked()), 1);
+    assert_eq!(puppet.verdicts(tx), [Outcome::Committed]);
 }
 
 #[tokio::test]
@@ -67,19 +67,19 @@ async fn a_slow_resource_holds_up_nothing_but_its_own_transaction() {
     assert!(matches!(handle.status(slow).await.unwrap(), Status::Open { outcome: None, .. }));
 }
 
-/// Panics when it shall vote on what says so, and the first time it shall commit.
+/// Panics when it is to vote on what says so, and the first time it is to commit.
 #[derive(Default)]
 struct Clumsy {
     commits: AtomicUsize,
 }
 
 impl Resource for Clumsy {
-    async fn vote(&self, transaction: &Transaction) -> Vote {
-        assert_ne!(transaction.meta(), b"a banana skin");
+    async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
+        assert_ne!(meta.bytes(), b"a banana skin");
         Vote::Prepared
     }
 
-    async fn commit(&self, _: TxId) {
+    async fn commit(&self, _: &Transaction, _: &Meta) {
         assert_ne!(self.commits.fetch_add(1, Ordering::Relaxed), 0, "first time");
     }
 }

@@ -4,12 +4,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use synod::{
     NodeId, Packet, Quorums, TxId,
-    commit::{Cluster, ClusterId, Config, Decision, Key, Message, Outcome, Record, Timeouts, Transaction, Vote},
+    commit::{
+        Cluster, ClusterId, Config, Decision, Key, Message, Meta, Outcome, Record, Timeouts, Transaction, Vote, What,
+    },
     perform::{
         Storage, Transport,
         tokio::{Error, Handle, Options, Resource, Start, spawn},
@@ -62,6 +64,8 @@ struct Plates {
     /// How many records each batch had.
     batches: Vec<usize>,
     held: bool,
+    /// How long a write takes.
+    latency: Duration,
     /// Whether a write is being held.
     writing: bool,
     broken: bool,
@@ -75,6 +79,11 @@ impl Disk {
     /// From now on no write comes to its end.
     pub(crate) fn hold(&self) {
         self.plates().held = true;
+    }
+
+    /// From now on every write takes this long.
+    pub(crate) fn slow_down(&self, latency: Duration) {
+        self.plates().latency = latency;
     }
 
     /// Lets writes come to their end again.
@@ -124,6 +133,12 @@ impl Storage for Disk {
     fn persist(&mut self, records: &[Record]) -> Result<(), Broken> {
         let mut plates = self.plates();
         plates.writing = true;
+        let latency = plates.latency;
+        if !latency.is_zero() {
+            drop(plates);
+            std::thread::sleep(latency);
+            plates = self.plates();
+        }
         plates = self.0.1.wait_while(plates, |plates| plates.held).unwrap();
         plates.writing = false;
         if plates.broken {
@@ -191,7 +206,7 @@ pub(crate) struct Puppet(Arc<Strings>);
 
 struct Strings {
     vote: Vote,
-    asked: Mutex<Vec<Decision>>,
+    asked: Mutex<Vec<(Instant, Decision)>>,
     /// One permit for each vote that may be given.
     votes: Semaphore,
     /// One permit for each verdict that may be carried out.
@@ -219,29 +234,50 @@ impl Puppet {
         self.0.verdicts.add_permits(times);
     }
 
+    /// The verdicts on `tx` that it was asked to carry out, in order. Each is about the content that the transaction has.
+    pub(crate) fn verdicts(&self, tx: TxId) -> Vec<Outcome> {
+        let verdict = |asked: Decision| match asked {
+            Decision::Commit { transaction, meta } if transaction.id() == tx => {
+                assert!(transaction.is_about(&meta), "{transaction:?} is not about {meta:?}");
+                Some(Outcome::Committed)
+            }
+            Decision::Abort { transaction, meta } if transaction.id() == tx => {
+                assert!(meta.as_ref().is_none_or(|meta| transaction.is_about(meta)), "{transaction:?}: {meta:?}");
+                Some(Outcome::Aborted)
+            }
+            _ => None,
+        };
+        self.asked().into_iter().filter_map(verdict).collect()
+    }
+
     pub(crate) fn asked(&self) -> Vec<Decision> {
-        self.0.asked.lock().unwrap().clone()
+        self.0.asked.lock().unwrap().iter().map(|(_, decision)| decision.clone()).collect()
+    }
+
+    /// When it was first told `decision`.
+    pub(crate) fn when(&self, decision: &Decision) -> Option<Instant> {
+        self.0.asked.lock().unwrap().iter().find(|(_, told)| told == decision).map(|(when, _)| *when)
     }
 
     fn note(&self, decision: Decision) {
-        self.0.asked.lock().unwrap().push(decision);
+        self.0.asked.lock().unwrap().push((Instant::now(), decision));
     }
 }
 
 impl Resource for Puppet {
-    async fn vote(&self, transaction: &Transaction) -> Vote {
-        self.note(Decision::Vote(transaction.clone()));
+    async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {
+        self.note(Decision::Vote { transaction: transaction.clone(), meta: meta.clone() });
         self.0.votes.acquire().await.unwrap().forget();
         self.0.vote
     }
 
-    async fn commit(&self, tx: TxId) {
-        self.note(Decision::Commit(tx));
+    async fn commit(&self, transaction: &Transaction, meta: &Meta) {
+        self.note(Decision::Commit { transaction: transaction.clone(), meta: meta.clone() });
         self.0.verdicts.acquire().await.unwrap().forget();
     }
 
-    async fn abort(&self, tx: TxId) {
-        self.note(Decision::Abort(tx));
+    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) {
+        self.note(Decision::Abort { transaction: transaction.clone(), meta: meta.cloned() });
         self.0.verdicts.acquire().await.unwrap().forget();
     }
 
@@ -322,7 +358,15 @@ pub(crate) async fn three_with(puppets: [Puppet; 3], options: Options) -> Vec<(M
 
 /// A transaction that a client named.
 pub(crate) fn transaction(seq: u64, participants: &[NodeId]) -> Transaction {
-    Transaction::new(TxId { origin: NodeId(9), seq }, participants, b"from the client").unwrap()
+    Transaction::new(TxId { origin: NodeId(9), seq }, participants, META).unwrap()
+}
+
+/// What a client's transaction is about.
+pub(crate) const META: &str = "from the client";
+
+/// Asks for the vote on a client's transaction.
+pub(crate) fn prepare(seq: u64, participants: &[NodeId]) -> Message {
+    Message::about(&transaction(seq, participants), What::Prepare { meta: META.into() })
 }
 
 impl fmt::Debug for Puppet {

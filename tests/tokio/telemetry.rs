@@ -12,7 +12,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use synod::{
-    commit::{Message, Outcome, Status, Vote},
+    commit::{Outcome, Status, Vote},
     perform::tokio::Start,
 };
 use tracing::{
@@ -21,7 +21,7 @@ use tracing::{
     span,
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, of, soon, transaction, until};
+use crate::scene::{IDS, Member, Puppet, Wires, of, prepare, soon, until};
 
 const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
 
@@ -157,7 +157,7 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
     assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
     until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
     // Node 3 is no transaction manager.
-    handle.deliver(IDS[2], vec![Message::Prepare { transaction: transaction(1, &IDS[..1]) }]);
+    handle.deliver(IDS[2], vec![prepare(1, &IDS[..1])]);
     until(async || handle.metrics().await.unwrap().refusals().count() == 1).await;
     member.disk.smash();
     // It is node 1's vote whose write fails.
@@ -176,6 +176,8 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
         ("synod_retired_ranges", "", 1),
         ("synod_waiting_callers", "", 0),
         ("synod_open_transactions", "", 1),
+        ("synod_fenced_transactions", "", 0),
+        ("synod_refused_answers_total", "", 0),
     ];
     for (name, more, value) in metrics {
         assert_eq!(book.get(name, more), value, "{name}{more}");

@@ -6,7 +6,7 @@ use synod::{
     perform::tokio::{Error, Start},
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, cluster, of, soon, transaction, until};
+use crate::scene::{self, IDS, Member, Puppet, Wires, cluster, of, soon, transaction, until};
 
 /// Node 2, which takes part in what node 1 manages.
 fn participant(vote: Vote) -> Member {
@@ -14,7 +14,7 @@ fn participant(vote: Vote) -> Member {
 }
 
 fn prepare(seq: u64) -> Message {
-    Message::Prepare { transaction: transaction(seq, &IDS[1..]) }
+    scene::prepare(seq, &IDS[1..])
 }
 
 #[tokio::test]

@@ -1,54 +1,46 @@
 //! Answers that wait for the writes that they rest on.
 //!
 //! What a node has in memory may be ahead of its storage: a vote to abort, say, settles the outcome at once, but a crash
-//! before its write would leave the vote open again. So an answer leaves when all that was stepped before it is durable.
+//! before its write would leave the vote open again. So an answer leaves once all that it rests on is durable, and waits
+//! for nothing else.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use super::{Error, handle::Reply, outcomes::Outcomes};
-use crate::{TxId, commit::Outcome};
+use crate::{Scope, TxId, commit::Outcome};
 
-/// Answers on their way out.
+/// Answers on their way out, by what they rest on.
 #[derive(Default)]
-pub(super) struct Answers {
-    /// Given since the last batch was taken.
-    fresh: Vec<Answer>,
-    /// Behind the batch that is being written.
-    behind: Vec<Answer>,
-}
+pub(super) struct Answers(BTreeMap<Scope, Vec<Answer>>);
 
 type Answer = Box<dyn FnOnce(&Outcomes) + Send>;
 
 impl Answers {
-    /// Answers `reply` with `result`, in time.
-    pub(super) fn push<T: Send + 'static>(&mut self, reply: Reply<T>, result: Result<T, Error>) {
-        // Who asked may be gone.
-        self.fresh.push(Box::new(move |_| drop(reply.send(result))));
+    /// Answers `reply` with `result`, once `after` is durable.
+    pub(super) fn push<T: Send + 'static>(&mut self, after: Scope, reply: Reply<T>, result: Result<T, Error>) {
+        // The caller may be gone.
+        self.add(after, move |_| drop(reply.send(result)));
     }
 
-    /// Answers `reply` with the outcome of `tx`, which is over, if that is known by then.
-    pub(super) fn push_known(&mut self, reply: Reply<Outcome>, tx: TxId) {
-        let answer = move |outcomes: &Outcomes| reply.send(outcomes.get(tx).ok_or(Error::Forgotten(tx)));
-        self.fresh.push(Box::new(move |outcomes| drop(answer(outcomes))));
+    /// Answers `reply` with the outcome of `tx`, which is over, if that is known once `after` is durable.
+    pub(super) fn push_known(&mut self, after: Scope, reply: Reply<Outcome>, tx: TxId) {
+        self.add(after, move |outcomes| drop(reply.send(outcomes.get(tx).ok_or(Error::Forgotten(tx)))));
     }
 
-    /// All that was stepped is in a batch now, which is being written.
-    pub(super) fn batch_taken(&mut self) {
-        self.behind.append(&mut self.fresh);
+    fn add(&mut self, after: Scope, answer: impl FnOnce(&Outcomes) + Send + 'static) {
+        self.0.entry(after).or_default().push(Box::new(answer));
     }
 
-    /// That batch is durable, and carried out.
-    pub(super) fn batch_written(&mut self, outcomes: &Outcomes) {
-        self.behind.drain(..).for_each(|answer| answer(outcomes));
-    }
-
-    /// All that was stepped is durable, and carried out.
-    pub(super) fn all_durable(&mut self, outcomes: &Outcomes) {
-        self.batch_written(outcomes);
-        self.fresh.drain(..).for_each(|answer| answer(outcomes));
+    /// Gives those answers that rest on nothing more. What rests on the same must have been carried out.
+    pub(super) fn give(&mut self, is_durable: impl Fn(Scope) -> bool, outcomes: &Outcomes) {
+        while let Some(first) = self.0.first_entry()
+            && is_durable(*first.key())
+        {
+            first.remove().into_iter().for_each(|answer| answer(outcomes));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.behind.is_empty()
+        self.0.is_empty()
     }
 }

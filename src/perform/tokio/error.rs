@@ -17,12 +17,9 @@ pub enum Error {
     /// The node could not be had from its storage.
     #[error("the node cannot be started from its storage")]
     Start(#[source] Cause),
-    /// The transaction that was asked for is none.
+    /// These participants make no transaction.
     #[error("this makes no transaction")]
     NoTransaction(#[from] TransactionError),
-    /// The node has no name left for a transaction.
-    #[error("the numbers of transactions are used up")]
-    NumbersUsedUp,
     /// The node refuses.
     #[error("the node refuses")]
     Refused(#[from] Refusal),

@@ -8,7 +8,7 @@ use ::tokio::sync::{mpsc, oneshot, watch};
 use super::{Error, telemetry};
 use crate::{
     NodeId, TxId,
-    commit::{ClusterId, InDoubt, Message, Metrics, Outcome, Status, Transaction},
+    commit::{ClusterId, InDoubt, Message, Meta, Metrics, Outcome, Participants, Status, Transaction},
 };
 
 /// A running node, to its users and to its transport. A clone is another handle to the same node; when the last one is
@@ -37,8 +37,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// What a handle asks of the node.
 #[derive(Debug)]
 pub(super) enum Request {
-    Begin { participants: Vec<NodeId>, meta: Vec<u8>, reply: Reply<TxId> },
-    BeginAs { transaction: Transaction, reply: Reply<()> },
+    Begin { participants: Participants, meta: Meta, reply: Reply<TxId> },
+    BeginAs { transaction: Transaction, meta: Meta, reply: Reply<()> },
     Outcome { tx: TxId, reply: Reply<Outcome> },
     Status { tx: TxId, reply: Reply<Status> },
     InDoubt { reply: Reply<Vec<InDoubt>> },
@@ -85,16 +85,17 @@ impl Handle {
     pub async fn begin(
         &self,
         participants: impl IntoIterator<Item = NodeId>,
-        meta: impl Into<Vec<u8>>,
+        meta: impl Into<Meta>,
     ) -> Result<TxId, Error> {
-        let (participants, meta) = (participants.into_iter().collect(), meta.into());
+        let (participants, meta) = (Participants::new(participants)?, meta.into());
         self.ask(|reply| Request::Begin { participants, meta, reply }).await
     }
 
-    /// Begins `transaction`, whose name the caller has seen to. To begin it again, here or at another transaction
-    /// manager, does no harm and brings it on.
-    pub async fn begin_as(&self, transaction: Transaction) -> Result<(), Error> {
-        self.ask(|reply| Request::BeginAs { transaction, reply }).await
+    /// Begins `transaction`, whose name the caller has seen to, and which is about `meta`. To begin it again, here or at
+    /// another transaction manager, does no harm and brings it on.
+    pub async fn begin_as(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
+        let meta = meta.into();
+        self.ask(|reply| Request::BeginAs { transaction, meta, reply }).await
     }
 
     /// Waits until this node knows how `tx` ended: at a transaction manager or a participant.
@@ -142,7 +143,7 @@ impl Handle {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Stops the node: it finishes writing what was stepped, sends what that releases, lets the resource finish what it
+    /// Stops the node: it writes all that was stepped, sends what that releases, lets the resource finish what it
     /// was asked, and lets go of its storage. An error if it has stopped, or stops now, because a write failed.
     pub async fn shutdown(self) -> Result<(), Error> {
         // If nobody takes this, it has stopped already.

@@ -13,7 +13,7 @@ use tracing::{Instrument, debug_span};
 use super::Resource;
 use crate::{
     TxId,
-    commit::{Input, Outcome, Transaction, Vote},
+    commit::{Input, Meta, Outcome, Transaction, Vote},
 };
 
 /// The calls to the resource.
@@ -26,18 +26,25 @@ pub(super) struct Jobs<R> {
     busy: BTreeMap<TxId, Busy>,
 }
 
+/// How a transaction ended, for the resource to carry out.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    Commit(Transaction, Meta),
+    Abort(Transaction, Option<Meta>),
+}
+
 /// A transaction that the resource is being asked about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Busy {
     question: Question,
     /// The verdict that came meanwhile.
-    next: Option<Outcome>,
+    next: Option<Verdict>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
     Vote,
-    CarryOut(Outcome),
+    CarryOut,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +56,24 @@ enum Answer {
 /// A call that has come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answered {
-    /// What the node shall hear, if anything.
+    /// What the node should hear, if anything.
     pub(super) input: Option<Input>,
     pub(super) panicked: bool,
+}
+
+impl Verdict {
+    pub(super) fn tx(&self) -> TxId {
+        match self {
+            Self::Commit(transaction, _) | Self::Abort(transaction, _) => transaction.id(),
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Commit(..) => Outcome::Committed,
+            Self::Abort(..) => Outcome::Aborted,
+        }
+    }
 }
 
 impl<R: Resource> Jobs<R> {
@@ -69,35 +91,36 @@ impl<R: Resource> Jobs<R> {
     }
 
     /// Asks for a vote.
-    pub(super) fn vote(&mut self, transaction: Transaction) {
+    pub(super) fn vote(&mut self, transaction: Transaction, meta: Meta) {
         let tx = transaction.id();
         if self.busy.contains_key(&tx) {
             return;
         }
         let resource = Arc::clone(&self.resource);
-        let call = async move { Answer::Voted(resource.vote(&transaction).await) };
+        let call = async move { Answer::Voted(resource.vote(&transaction, &meta).await) };
         let call = self.calls.spawn(call.instrument(debug_span!("vote", %tx)));
         self.ask(call.id(), tx, Question::Vote);
     }
 
-    /// Asks to carry out how `tx` ended; once, however often it comes.
-    pub(super) fn carry_out(&mut self, tx: TxId, outcome: Outcome) {
+    /// Asks to carry out how a transaction ended; once, however often it comes.
+    pub(super) fn carry_out(&mut self, verdict: Verdict) {
+        let (tx, outcome) = (verdict.tx(), verdict.outcome());
         if let Some(busy) = self.busy.get_mut(&tx) {
             if busy.question == Question::Vote {
-                busy.next = Some(outcome);
+                busy.next = Some(verdict);
             }
             return;
         }
         let resource = Arc::clone(&self.resource);
         let call = async move {
-            match outcome {
-                Outcome::Committed => resource.commit(tx).await,
-                Outcome::Aborted => resource.abort(tx).await,
+            match verdict {
+                Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
+                Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
             }
             Answer::CarriedOut
         };
         let call = self.calls.spawn(call.instrument(debug_span!("carry_out", %tx, ?outcome)));
-        self.ask(call.id(), tx, Question::CarryOut(outcome));
+        self.ask(call.id(), tx, Question::CarryOut);
     }
 
     fn ask(&mut self, id: Id, tx: TxId, question: Question) {
@@ -124,16 +147,16 @@ impl<R: Resource> Jobs<R> {
         };
         let (tx, question) = self.asked.remove(&id)?;
         if let Some(busy) = self.busy.remove(&tx)
-            && let Some(outcome) = busy.next
+            && let Some(verdict) = busy.next
         {
-            self.carry_out(tx, outcome);
+            self.carry_out(verdict);
         }
         let input = match (answer, question) {
             (Some(Answer::Voted(vote)), _) => Some(Input::Vote { tx, vote }),
             (Some(Answer::CarriedOut), _) => Some(Input::Finished(tx)),
             (None, Question::Vote) => Some(Input::Vote { tx, vote: Vote::Aborted }),
             // The node will ask again.
-            (None, Question::CarryOut(_)) => None,
+            (None, Question::CarryOut) => None,
         };
         Some(Answered { input, panicked: answer.is_none() })
     }

@@ -1,9 +1,12 @@
 //! The ready driver: a node as one task of a [tokio] runtime.
 //!
 //! [`spawn`] starts it and gives a [`Handle`], by which transactions are begun and their outcomes awaited, and to which
-//! the transport [delivers](Handle::deliver) what other nodes send. The task takes whatever has come, steps the node, has
-//! all of it written in *one* batch on a blocking thread, and only then sends what follows and asks the [`Resource`];
-//! meanwhile it goes on stepping, for the next batch. A failed write stops it, and everyone who waits is told.
+//! the transport [delivers](Handle::deliver) what other nodes send. The task is a loop around a
+//! [`Driver`](super::Driver): it takes whatever has come, steps the node, carries out at once what rests on nothing
+//! unwritten, and has the records that gather written in *one* batch on a blocking thread; meanwhile it goes on stepping,
+//! for the next batch. What rests on a batch is carried out once that is durable. A write starts as soon as somebody
+//! waits for it; a record for which nobody waits [lingers](Options::linger) for one to ride along with. A failed write
+//! stops the task, and everyone who waits is told.
 //!
 //! ```
 //! # #[cfg(feature = "fjall")]
@@ -30,7 +33,7 @@
 //! struct Yes;
 //!
 //! impl Resource for Yes {
-//!     async fn vote(&self, _: &Transaction) -> Vote {
+//!     async fn vote(&self, _: &Transaction, _: &Meta) -> Vote {
 //!         Vote::Prepared
 //!     }
 //! }
@@ -80,7 +83,9 @@
 //! | `synod_violations_total` | counter | those of them that show a broken protocol or a lost storage: raise an alarm |
 //! | `synod_packets_dropped_total` | counter | packets for which the inbox had no room |
 //! | `synod_resource_panics_total` | counter | calls of the resource that panicked |
+//! | `synod_refused_answers_total` | counter | answers of the resource that the node refused |
 //! | `synod_open_transactions` | gauge | open transactions |
+//! | `synod_fenced_transactions` | gauge | of those, the ones about which the node is silent, because an invariant broke: raise an alarm |
 //! | `synod_retired_ranges` | gauge | ranges that finished transactions are remembered as |
 //! | `synod_unacknowledged_ranges` | gauge | of those, what other nodes have not acknowledged |
 //! | `synod_waiting_callers` | gauge | callers who wait for an outcome |
@@ -95,6 +100,7 @@
 //! | `started`, `stopped` | info; error, if a write failed | `start`; `error` |
 //! | `begun`, `voted`, `decided`, `completed` | debug | `tx`; `vote`; `outcome` |
 //! | `refused` | debug | `refusal`, `count` |
+//! | `answer refused`: the node refuses what the resource has answered | debug | `refusal` |
 //! | `the protocol is broken, or a storage was lost` | error | `refusal`, `count` |
 //! | `a call of the resource has panicked` | error | |
 //! | `written` | trace | `records`, `took` |
@@ -103,6 +109,7 @@ mod answers;
 mod clock;
 mod error;
 mod handle;
+mod hands;
 mod jobs;
 mod options;
 mod outcomes;
@@ -111,13 +118,14 @@ mod task;
 mod telemetry;
 mod writer;
 
-use alloc::sync::Arc;
+use alloc::{collections::VecDeque, sync::Arc};
 
 use ::tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, info_span};
 
 use self::{
-    answers::Answers, clock::Clock, jobs::Jobs, outcomes::Outcomes, task::Task, telemetry::Telemetry, writer::Writer,
+    answers::Answers, clock::Clock, hands::Hands, jobs::Jobs, outcomes::Outcomes, task::Task, telemetry::Telemetry,
+    writer::Writer,
 };
 pub use self::{
     error::{Cause, Error},
@@ -152,21 +160,25 @@ where
     let open = move || Driver::open(config, start, &mut storage).map(|driver| (driver, storage));
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
-    let (node, outbox) = driver.into_parts();
     let (handle, mailbox) = Handle::new(id, cluster, &options);
-    let task = Task {
-        node,
-        outbox,
-        writer: Writer::new(storage),
+    let hands = Hands {
         transport,
         jobs: Jobs::new(resource),
+        begins: VecDeque::new(),
+        outcomes: Outcomes::new(options.waiting, options.outcomes),
+        telemetry: Telemetry::new(cluster, id),
+        closing: false,
+    };
+    let task = Task {
+        driver,
+        writer: Writer::new(storage),
+        hands,
         mailbox,
         answers: Answers::default(),
-        outcomes: Outcomes::new(options.waiting, options.outcomes),
         clock: Clock::start(options.unit),
-        telemetry: Telemetry::new(cluster, id),
         options,
-        closing: false,
+        told: None,
+        riding: None,
     };
     let span = info_span!("node", cluster = telemetry::name(cluster), id = id.0);
     span.in_scope(|| tracing::info!(?start, "started"));

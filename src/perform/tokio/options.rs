@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::Error;
 
-/// Bounds of a running node's queues, and the unit of its clock.
+/// Bounds of a running node's queues, the unit of its clock, and how long a write may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long one unit of [`Time`](crate::commit::Time) is, the unit of the configuration's timeouts. A millisecond,
@@ -21,6 +21,10 @@ pub struct Options {
     pub outcomes: usize,
     /// How many effects may wait behind a write. With more than that, no packet and no request is taken.
     pub ahead: usize,
+    /// How long a record for which nobody waits may wait for another write to ride along with. Then it is written anyway.
+    /// Keep this far below the `repeat` of the configuration's time-outs, because others wait that long for what follows
+    /// from such a record before they ask again. Zero writes every record at once.
+    pub linger: Duration,
     /// How long a shutdown waits for the resource to finish what it was asked before.
     pub grace: Duration,
 }
@@ -34,6 +38,7 @@ impl Default for Options {
             waiting: 1 << 16,
             outcomes: 1 << 16,
             ahead: 1 << 18,
+            linger: Duration::from_millis(5),
             grace: Duration::from_secs(5),
         }
     }
@@ -42,7 +47,7 @@ impl Default for Options {
 impl Options {
     /// Refuses what would leave no room or no time for anything.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Self { unit, inbox, requests, waiting, outcomes, ahead, grace: _ } = *self;
+        let Self { unit, inbox, requests, waiting, outcomes, ahead, linger: _, grace: _ } = *self;
         let counts =
             [("inbox", inbox), ("requests", requests), ("waiting", waiting), ("outcomes", outcomes), ("ahead", ahead)];
         match counts.iter().find(|(_, count)| *count == 0) {

@@ -53,9 +53,9 @@ impl Outcomes {
         self.waiting
     }
 
-    /// Notes that `tx` begins here now.
-    pub(super) fn begun(&mut self, tx: TxId) {
-        self.open.entry(tx).or_default().begun.get_or_insert_with(Instant::now);
+    /// Notes that `tx` was begun here at `since`.
+    pub(super) fn begun(&mut self, tx: TxId, since: Instant) {
+        self.open.entry(tx).or_default().begun.get_or_insert(since);
     }
 
     /// Lets `reply` wait for the outcome of `tx`, unless too many wait already.

@@ -4,7 +4,7 @@ use core::future::{Future, ready};
 
 use crate::{
     TxId,
-    commit::{Outcome, Transaction, Vote},
+    commit::{Meta, Outcome, Transaction, Vote},
     perform::NoResource,
 };
 
@@ -16,22 +16,24 @@ use crate::{
 /// vote is being considered waits for the vote. Should a call panic, a vote counts as one to abort, and a verdict is
 /// asked for again later.
 pub trait Resource: Send + Sync + 'static {
-    /// Votes on `transaction`. Whoever votes [`Vote::Prepared`] can commit from then on, whatever happens.
-    fn vote(&self, transaction: &Transaction) -> impl Future<Output = Vote> + Send {
-        let _ = transaction;
+    /// Votes on `transaction`, which is about `meta`. After a vote of [`Vote::Prepared`] it must be able to commit,
+    /// whatever happens.
+    fn vote(&self, transaction: &Transaction, meta: &Meta) -> impl Future<Output = Vote> + Send {
+        let _ = (transaction, meta);
         ready(Vote::Aborted)
     }
 
-    /// Commits `tx`: done when it is carried out, and durable now or with the next write of the node's storage. It may
+    /// Commits `transaction`: done when it is carried out, and durable now or with the next write of the node's storage. It may
     /// be asked again, after a restart too, and must then change nothing.
-    fn commit(&self, tx: TxId) -> impl Future<Output = ()> + Send {
-        let _ = tx;
+    fn commit(&self, transaction: &Transaction, meta: &Meta) -> impl Future<Output = ()> + Send {
+        let _ = (transaction, meta);
         ready(())
     }
 
-    /// Aborts `tx`. It may be asked again, and for a transaction that it never voted on.
-    fn abort(&self, tx: TxId) -> impl Future<Output = ()> + Send {
-        let _ = tx;
+    /// Aborts `transaction`. It may be asked again, and for a transaction that it never voted on: then `meta` may be
+    /// missing.
+    fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> impl Future<Output = ()> + Send {
+        let _ = (transaction, meta);
         ready(())
     }
 

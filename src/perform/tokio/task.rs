@@ -1,4 +1,4 @@
-//! The node's task: gathers inputs, steps the node, has what follows written, and then carries it out.
+//! The node's task: a [`Driver`], what comes to it, and the storage that writes for it.
 //!
 //! It never waits for a disk, for the network or for the resource: the write is on a blocking thread, a transport does
 //! not block, and each call of the resource is a task of its own. While a batch is written the node goes on stepping, and
@@ -17,15 +17,14 @@ use super::{
     answers::Answers,
     clock::Clock,
     handle::{Delivery, Mailbox, Request},
-    jobs::{Answered, Jobs},
-    outcomes::Outcomes,
-    telemetry::Telemetry,
+    hands::Hands,
+    jobs::Answered,
     writer::{Writer, Written},
 };
 use crate::{
-    NodeId, Outbox, Refusal, Released, TxId,
-    commit::{Decision, Input, Message, Node, Outcome, Record, Status, Transaction, TxRange},
-    perform::{Storage, Transport, driver::receive},
+    Refusal, Scope, TxId,
+    commit::{Input, Meta, Node, Record, Status, Time, Transaction, TxRange},
+    perform::{Driver, Storage, Transport},
 };
 
 /// How many packets, or requests, are taken before the next look at what else there is.
@@ -33,19 +32,29 @@ const AT_ONCE: usize = 64;
 
 /// All that the task holds.
 pub(super) struct Task<S, T, R> {
-    pub(super) node: Node,
-    pub(super) outbox: Outbox<Record, Message, Decision>,
+    pub(super) driver: Driver,
     pub(super) writer: Writer<S>,
-    pub(super) transport: T,
-    pub(super) jobs: Jobs<R>,
+    pub(super) hands: Hands<T, R>,
     pub(super) mailbox: Mailbox,
     pub(super) answers: Answers,
-    pub(super) outcomes: Outcomes,
     pub(super) clock: Clock,
-    pub(super) telemetry: Telemetry,
     pub(super) options: Options,
-    /// From the shutdown on: nothing more is asked of the resource, and time stands still.
-    pub(super) closing: bool,
+    /// What the node was told last of the time.
+    pub(super) told: Option<Time>,
+    /// Since when the first of the records that gather has waited for a write.
+    pub(super) riding: Option<Instant>,
+}
+
+/// What the task waits for.
+enum Event {
+    Written(Result<Written, Cause>),
+    Answered(Answered),
+    Requests,
+    Packets,
+    /// All handles are gone.
+    Deserted,
+    /// A time-out ends, or a record has waited long enough.
+    Due,
 }
 
 impl<S, T, R> Task<S, T, R>
@@ -67,30 +76,36 @@ where
         } else {
             tracing::info!("stopped");
         }
-        let Self { writer, mailbox, jobs, .. } = self;
-        // Whoever still waits for an answer hears that there will be none.
-        drop((mailbox.requests, mailbox.inbox, jobs));
+        let Self { writer, mailbox, hands, answers, .. } = self;
+        // Callers who still wait for an answer hear that there will be none.
+        drop((mailbox.requests, mailbox.inbox, hands, answers));
         writer.close().await;
         drop(mailbox.end);
         result
     }
 
-    /// Takes whatever comes, until nothing more shall.
+    /// Takes whatever comes, until the node is to stop.
     async fn work(&mut self) -> Result<(), Cause> {
         let mut packets: Vec<Delivery> = Vec::with_capacity(AT_ONCE);
         let mut requests: Vec<Request> = Vec::with_capacity(AT_ONCE);
         loop {
             self.advance();
-            // What is behind a write takes memory: while that is much, others must wait, and at last drop.
-            let room = self.outbox.len() < self.options.ahead;
-            let wake = self.node.deadline().filter(|_| room).map(|deadline| self.clock.instant(deadline));
-            select! {
-                written = self.writer.written() => self.written(written?),
-                Some(answered) = self.jobs.next() => self.answered(answered),
+            let (room, wake) = (self.has_room(), self.wake());
+            let event = select! {
+                written = self.writer.written() => Event::Written(written),
+                Some(answered) = self.hands.jobs.next() => Event::Answered(answered),
                 taken = self.mailbox.requests.recv_many(&mut requests, AT_ONCE), if room => {
-                    if taken == 0 {
-                        return Ok(());
-                    }
+                    if taken == 0 { Event::Deserted } else { Event::Requests }
+                }
+                _ = self.mailbox.inbox.recv_many(&mut packets, AT_ONCE), if room => Event::Packets,
+                () = sleep(wake) => Event::Due,
+            };
+            // Time-outs start at the time that the node was told last.
+            self.tick();
+            match event {
+                Event::Written(written) => self.written(written?),
+                Event::Answered(answered) => self.answered(answered),
+                Event::Requests => {
                     for request in requests.drain(..) {
                         if matches!(request, Request::Shutdown) {
                             return Ok(());
@@ -98,119 +113,139 @@ where
                         self.serve(request);
                     }
                 }
-                _ = self.mailbox.inbox.recv_many(&mut packets, AT_ONCE), if room => {
+                Event::Packets => {
                     for (from, messages) in packets.drain(..) {
-                        self.receive(from, messages);
+                        self.driver.receive(from, &messages);
                     }
                 }
-                () = sleep(wake) => {}
+                Event::Deserted => return Ok(()),
+                Event::Due => {}
             }
         }
     }
 
     /// Comes to rest: what the resource was asked is answered, what was stepped is written, what that releases is sent.
+    /// Time stands still.
     async fn finish(&mut self) -> Result<(), Cause> {
-        self.closing = true;
+        self.hands.closing = true;
         let grace = Instant::now() + self.options.grace;
         let mut patient = true;
         loop {
             self.advance();
-            let waits = patient && !self.jobs.is_empty();
-            if !waits && self.outbox.is_empty() && self.writer.is_idle() && self.answers.is_empty() {
+            let waits = patient && !self.hands.jobs.is_empty();
+            if !waits && self.driver.is_idle() && self.writer.is_idle() && self.answers.is_empty() {
                 return Ok(());
             }
             select! {
                 written = self.writer.written() => self.written(written?),
-                Some(answered) = self.jobs.next(), if waits => self.answered(answered),
+                Some(answered) = self.hands.jobs.next(), if waits => self.answered(answered),
                 () = sleep_until(grace), if waits => patient = false,
             }
         }
     }
 
-    /// Does what is due, and begins the next write if none is under way.
-    fn advance(&mut self) {
+    /// What waits for a write takes memory: while that is much, others must wait, and at last drop.
+    fn has_room(&self) -> bool {
+        self.driver.waiting() < self.options.ahead
+    }
+
+    /// When there is something to do even if nothing comes.
+    fn wake(&self) -> Option<Instant> {
+        let time_out = self.node().deadline().filter(|_| self.has_room()).map(|deadline| self.clock.instant(deadline));
+        let ride = self.riding.filter(|_| self.writer.is_idle()).map(|since| since + self.options.linger);
+        time_out.into_iter().chain(ride).min()
+    }
+
+    /// Tells the node how late it is, unless it knows and nothing is due.
+    fn tick(&mut self) {
         let now = self.clock.now();
-        if !self.closing && self.node.deadline().is_some_and(|deadline| deadline <= now) {
-            self.step(Input::Tick(now));
+        if self.told != Some(now) || self.node().deadline().is_some_and(|deadline| deadline <= now) {
+            self.told = Some(now);
+            // The clock never goes back.
+            let _ = self.driver.push(Input::Tick(now));
         }
-        // What waits for no write may go first.
-        while let Some(released) = self.outbox.take_free() {
-            self.carry_out(released);
+    }
+
+    /// Carries out what rests on nothing unwritten, begins the next write if it is time, and gives answers.
+    fn advance(&mut self) {
+        self.driver.release(&mut self.hands);
+        if self.driver.has_records() {
+            self.riding.get_or_insert_with(Instant::now);
         }
-        if let Some(batch) = self.outbox.take() {
-            self.answers.batch_taken();
+        if self.writer.is_idle()
+            && self.must_write()
+            && let Some(batch) = self.driver.begin(&mut self.hands)
+        {
+            self.riding = None;
             self.writer.write(batch);
-        } else if self.writer.is_idle() {
-            self.answers.all_durable(&self.outcomes);
         }
-        self.telemetry.note(self.node.metrics(), self.outcomes.waiting());
+        self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
+        self.hands.telemetry.note(self.driver.node().metrics(), self.hands.outcomes.waiting());
     }
 
-    fn step(&mut self, input: Input) {
-        self.outbox.step(&mut self.node, input);
+    /// Whether what gathers must not wait for more.
+    fn must_write(&self) -> bool {
+        let Some(since) = self.riding else { return false };
+        self.driver.is_urgent() || self.hands.closing || !self.has_room() || since.elapsed() >= self.options.linger
     }
 
-    fn receive(&mut self, from: NodeId, messages: Vec<Message>) {
-        receive(&mut self.node, &mut self.outbox, from, messages);
-    }
-
-    /// Steps the node, unless it would refuse `input`.
-    fn offer(&mut self, input: Input) -> Result<(), Refusal> {
-        self.node.check(&input)?;
-        self.step(input);
-        Ok(())
+    fn node(&self) -> &Node {
+        self.driver.node()
     }
 
     fn serve(&mut self, request: Request) {
         match request {
             Request::Begin { participants, meta, reply } => {
-                let result = self.begin(&participants, meta);
-                self.answers.push(reply, result);
+                match self.driver.push(Input::Begin { participants, meta }) {
+                    Ok(()) => self.hands.begins.push_back((reply, Instant::now())),
+                    // This promises nothing.
+                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
+                }
             }
-            Request::BeginAs { transaction, reply } => {
-                let result = self.begin_as(transaction);
-                self.answers.push(reply, result);
+            Request::BeginAs { transaction, meta, reply } => {
+                let tx = transaction.id();
+                let result = self.begin_as(transaction, meta).map_err(Error::from);
+                self.answers.push(self.scope(tx), reply, result);
             }
-            Request::Outcome { tx, reply } => match (self.outcomes.get(tx), self.node.status(tx)) {
-                (Some(outcome), _) | (None, Status::Open { outcome: Some(outcome), .. }) => {
-                    self.answers.push(reply, Ok(outcome));
+            Request::Outcome { tx, reply } => match (self.hands.outcomes.get(tx), self.node().status(tx)) {
+                // What is remembered was decided, and so it rests on nothing unwritten.
+                (Some(outcome), _) => drop(reply.send(Ok(outcome))),
+                (None, Status::Open { outcome: Some(outcome), .. }) => {
+                    self.answers.push(self.scope(tx), reply, Ok(outcome));
                 }
                 // Its outcome may be behind the same write as the news that it is over.
-                (None, Status::Retired) => self.answers.push_known(reply, tx),
-                (None, Status::Open { outcome: None, .. } | Status::Unknown) => self.outcomes.wait(tx, reply),
+                (None, Status::Retired) => self.answers.push_known(self.scope(tx), reply, tx),
+                // The node will never say.
+                (None, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
+                (None, Status::Open { outcome: None, .. } | Status::Unknown) => self.hands.outcomes.wait(tx, reply),
             },
             Request::Status { tx, reply } => {
-                let status = self.node.status(tx);
-                self.answers.push(reply, Ok(status));
+                let status = self.node().status(tx);
+                self.answers.push(self.scope(tx), reply, Ok(status));
             }
             Request::Inquire { tx, reply } => {
-                let result = self.offer(Input::Inquire(tx)).map_err(Error::from);
-                self.answers.push(reply, result);
+                let result = self.driver.push(Input::Inquire(tx)).map_err(Error::from);
+                self.answers.push(self.scope(tx), reply, result);
             }
-            // These show the present, and promise nothing. Who asked may be gone.
-            Request::InDoubt { reply } => drop(reply.send(Ok(self.node.in_doubt()))),
-            Request::Metrics { reply } => drop(reply.send(Ok(self.node.metrics()))),
+            // These show the present, and promise nothing. The caller may be gone.
+            Request::InDoubt { reply } => drop(reply.send(Ok(self.node().in_doubt()))),
+            Request::Metrics { reply } => drop(reply.send(Ok(self.node().metrics()))),
             Request::Shutdown => {}
         }
     }
 
-    fn begin(&mut self, participants: &[NodeId], meta: Vec<u8>) -> Result<TxId, Error> {
-        let origin = self.node.config().id;
-        // A number that is refused would be lost: so it is looked at first under the last one of all, which is never given.
-        let nameless = Transaction::new(TxId { origin, seq: u64::MAX }, participants, meta)?;
-        self.node.check(&Input::Begin(nameless.clone()))?;
-        let tx = self.node.allocate().ok_or(Error::NumbersUsedUp)?;
-        self.begin_as(Transaction::new(tx, participants, nameless.meta())?)?;
-        Ok(tx)
+    /// What an answer about `tx` rests on.
+    fn scope(&self, tx: TxId) -> Scope {
+        self.node().scope(tx)
     }
 
-    fn begin_as(&mut self, transaction: Transaction) -> Result<(), Error> {
+    fn begin_as(&mut self, transaction: Transaction, meta: Meta) -> Result<(), Refusal> {
         let tx = transaction.id();
-        let is_new = self.node.status(tx) == Status::Unknown;
-        self.offer(Input::Begin(transaction))?;
+        let is_new = self.node().status(tx) == Status::Unknown;
+        self.driver.push(Input::BeginAs { transaction, meta })?;
         if is_new {
             tracing::debug!(%tx, "begun");
-            self.outcomes.begun(tx);
+            self.hands.outcomes.begun(tx, Instant::now());
         }
         Ok(())
     }
@@ -220,67 +255,29 @@ where
         let mut next = Some(first);
         while let Some(Answered { input, panicked }) = next {
             if panicked {
-                self.telemetry.panicked();
+                self.hands.telemetry.panicked();
             }
             if let Some(Input::Vote { tx, vote }) = &input {
                 tracing::debug!(%tx, ?vote, "voted");
             }
-            if let Some(input) = input {
-                self.step(input);
+            if let Some(input) = input
+                && let Err(refusal) = self.driver.push(input)
+            {
+                self.hands.telemetry.answer_refused(refusal);
             }
-            next = self.jobs.try_next();
+            next = self.hands.jobs.try_next();
         }
     }
 
     fn written(&mut self, Written { batch, took }: Written) {
-        self.telemetry.written(batch.records().len(), took);
+        self.hands.telemetry.written(batch.records().len(), took);
         let over = |record: &Record| if let Record::Retired(range) = record { Some(*range) } else { None };
         let over: Vec<TxRange> = batch.records().iter().filter_map(over).collect();
-        self.carry_out(batch.persisted());
-        over.into_iter().for_each(|range| self.outcomes.over(range));
-        self.answers.batch_written(&self.outcomes);
-    }
-
-    fn carry_out(&mut self, released: Released<Message, Decision>) {
-        let (packets, decisions) = released.into_parts();
-        for packet in packets {
-            self.transport.send(packet);
+        if self.driver.finish(batch, &mut self.hands).is_err() {
+            // There is no other driver.
+            tracing::error!("a batch has come back that is another driver's");
         }
-        for decision in decisions {
-            self.decide(decision);
-        }
-    }
-
-    fn decide(&mut self, decision: Decision) {
-        match decision {
-            // After a restart these come again.
-            Decision::Vote(_) | Decision::Commit(_) | Decision::Abort(_) if self.closing => {}
-            Decision::Vote(transaction) => self.jobs.vote(transaction),
-            Decision::Commit(tx) => self.verdict(tx, Outcome::Committed),
-            Decision::Abort(tx) => self.verdict(tx, Outcome::Aborted),
-            Decision::Decided { tx, outcome } => {
-                self.known(tx, outcome);
-                self.jobs.resource().decided(tx, outcome);
-            }
-            Decision::Completed { tx, outcome } => {
-                tracing::debug!(%tx, ?outcome, "completed");
-                self.jobs.resource().completed(tx, outcome);
-            }
-        }
-    }
-
-    fn verdict(&mut self, tx: TxId, outcome: Outcome) {
-        self.known(tx, outcome);
-        self.jobs.carry_out(tx, outcome);
-    }
-
-    /// The outcome of `tx` is known here, perhaps not for the first time.
-    fn known(&mut self, tx: TxId, outcome: Outcome) {
-        if self.outcomes.get(tx).is_none() {
-            let begun = self.outcomes.settle(tx, outcome);
-            tracing::debug!(%tx, ?outcome, "decided");
-            self.telemetry.outcome(outcome, begun.map(|begun| begun.elapsed()));
-        }
+        over.into_iter().for_each(|range| self.hands.outcomes.over(range));
     }
 }
 

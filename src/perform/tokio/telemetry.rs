@@ -27,9 +27,11 @@ pub(super) struct Telemetry {
     missed_outcomes: Counter,
     violations: Counter,
     panics: Counter,
+    refused_answers: Counter,
     committed: Counter,
     aborted: Counter,
     open: Gauge,
+    fenced: Gauge,
     retired_ranges: Gauge,
     unacknowledged_ranges: Gauge,
     waiting: Gauge,
@@ -75,9 +77,11 @@ impl Telemetry {
             missed_outcomes: counter("synod_missed_outcomes_total"),
             violations: counter("synod_violations_total"),
             panics: counter("synod_resource_panics_total"),
+            refused_answers: counter("synod_refused_answers_total"),
             committed: outcome("committed"),
             aborted: outcome("aborted"),
             open: gauge("synod_open_transactions"),
+            fenced: gauge("synod_fenced_transactions"),
             retired_ranges: gauge("synod_retired_ranges"),
             unacknowledged_ranges: gauge("synod_unacknowledged_ranges"),
             waiting: gauge("synod_waiting_callers"),
@@ -98,6 +102,7 @@ impl Telemetry {
             self.recoveries.increment(now.recoveries.saturating_sub(told.recoveries));
             self.missed_outcomes.increment(now.missed_outcomes.saturating_sub(told.missed_outcomes));
             self.open.set(now.open as f64);
+            self.fenced.set(now.fenced as f64);
             self.retired_ranges.set(now.retired_ranges as f64);
             self.unacknowledged_ranges.set(now.unacknowledged_ranges as f64);
             for (refusal, count) in now.refusals() {
@@ -139,6 +144,12 @@ impl Telemetry {
         if let Some(took) = took {
             self.outcome_seconds.record(took);
         }
+    }
+
+    /// The node refuses what the resource has answered.
+    pub(super) fn answer_refused(&self, refusal: Refusal) {
+        tracing::debug!(?refusal, "answer refused");
+        self.refused_answers.increment(1);
     }
 
     /// A call of the resource has panicked.

@@ -1,0 +1,93 @@
+//! What a node's effects are carried out with: the transport, the calls to the resource, and the callers that wait.
+//!
+//! To the [`Driver`](crate::perform::Driver) it is a transport and a resource as any other. A vote or a verdict starts a
+//! call, whose answer comes later.
+
+use alloc::collections::VecDeque;
+
+use ::tokio::time::Instant;
+
+use super::{
+    Resource,
+    handle::Reply,
+    jobs::{Jobs, Verdict},
+    outcomes::Outcomes,
+    telemetry::Telemetry,
+};
+use crate::{
+    Packet, TxId,
+    commit::{Message, Meta, Outcome, Transaction, Vote},
+    perform::{self, Progress, Transport},
+};
+
+pub(super) struct Hands<T, R> {
+    pub(super) transport: T,
+    pub(super) jobs: Jobs<R>,
+    /// Who began a transaction and has not heard its name, and since when. Names come in this order.
+    pub(super) begins: VecDeque<(Reply<TxId>, Instant)>,
+    pub(super) outcomes: Outcomes,
+    pub(super) telemetry: Telemetry,
+    /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
+    pub(super) closing: bool,
+}
+
+impl<T, R: Resource> Hands<T, R> {
+    fn verdict(&mut self, verdict: Verdict) -> Progress {
+        self.known(verdict.tx(), verdict.outcome());
+        if !self.closing {
+            self.jobs.carry_out(verdict);
+        }
+        Progress::Later
+    }
+
+    /// The outcome of `tx` is known here, perhaps not for the first time.
+    fn known(&mut self, tx: TxId, outcome: Outcome) {
+        if self.outcomes.get(tx).is_none() {
+            let begun = self.outcomes.settle(tx, outcome);
+            tracing::debug!(%tx, ?outcome, "decided");
+            self.telemetry.outcome(outcome, begun.map(|begun| begun.elapsed()));
+        }
+    }
+}
+
+impl<T: Transport, R> Transport for Hands<T, R> {
+    fn send(&mut self, packet: Packet<Message>) {
+        self.transport.send(packet);
+    }
+}
+
+impl<T, R: Resource> perform::Resource for Hands<T, R> {
+    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        if !self.closing {
+            self.jobs.vote(transaction.clone(), meta.clone());
+        }
+        None
+    }
+
+    fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
+        self.verdict(Verdict::Commit(transaction.clone(), meta.clone()))
+    }
+
+    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        self.verdict(Verdict::Abort(transaction.clone(), meta.cloned()))
+    }
+
+    fn begun(&mut self, tx: TxId) {
+        tracing::debug!(%tx, "begun");
+        if let Some((reply, since)) = self.begins.pop_front() {
+            self.outcomes.begun(tx, since);
+            // The caller may be gone.
+            let _ = reply.send(Ok(tx));
+        }
+    }
+
+    fn decided(&mut self, tx: TxId, outcome: Outcome) {
+        self.known(tx, outcome);
+        self.jobs.resource().decided(tx, outcome);
+    }
+
+    fn completed(&mut self, tx: TxId, outcome: Outcome) {
+        tracing::debug!(%tx, ?outcome, "completed");
+        self.jobs.resource().completed(tx, outcome);
+    }
+}
