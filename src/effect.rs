@@ -101,6 +101,12 @@ impl Scope {
     /// Rests on every record before it.
     pub const EVERYTHING: Self = Self(u64::MAX);
 
+    /// Rests on the batch of this number, and so on those before it. This is for a sink that numbers batches of its own,
+    /// from 1 on.
+    pub const fn batch(number: u64) -> Self {
+        Self(number)
+    }
+
     /// Rests on both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

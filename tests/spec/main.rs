@@ -31,6 +31,7 @@ mod mapping;
 mod parts;
 mod pool;
 mod processes;
+mod scopes;
 mod specification;
 
 use std::{collections::HashSet, hash::Hash};

@@ -14,8 +14,8 @@
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal, TxId,
     commit::{
-        self, Acceptor, AcceptorInput, Cluster, ClusterId, Decision, Learning, Message, Meta, Outcome, Record,
-        ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction, TransactionManager,
+        self, Acceptor, AcceptorInput, AcceptorRecord, Cluster, ClusterId, Decision, Learning, Message, Meta, Outcome,
+        Record, ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction, TransactionManager,
         TransactionManagerInput, Vote, Wait, What,
     },
 };
@@ -46,6 +46,8 @@ pub(crate) enum Input {
     Ask,
     Begin,
     Inquire,
+    /// The resource has carried the outcome out.
+    Finish,
     Receive(NodeId, Message),
 }
 
@@ -63,9 +65,9 @@ type Sends = Vec<(NodeId, Message)>;
 /// What a step is in the specification: what it sends, and what becomes of `rmState` or of a column of `aState`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meaning {
-    sent: Vec<usize>,
-    rm: Option<(usize, Rm)>,
-    cells: Vec<(usize, usize, Cell)>,
+    pub(crate) sent: Vec<usize>,
+    pub(crate) rm: Option<(usize, Rm)>,
+    pub(crate) cells: Vec<(usize, usize, Cell)>,
 }
 
 /// What all processes know.
@@ -111,7 +113,7 @@ impl Processes {
         process
     }
 
-    fn acceptor(&self, acc: usize) -> Process {
+    pub(crate) fn acceptor(&self, acc: usize) -> Process {
         Process::Acceptor(acc, Acceptor::new(self.cluster.clone(), self.transaction.clone()))
     }
 
@@ -168,11 +170,7 @@ impl Processes {
         match after {
             Process::ResourceManager(rm, machine) => meaning.rm = Some((*rm, rm_state(machine))),
             Process::Acceptor(acc, machine) if written => {
-                let record = machine.record();
-                for rm in 0..self.mapping.layout.size.rms {
-                    let instance = record.instance(rm).expect("it is one of the transaction's");
-                    meaning.cells.push((rm, *acc, self.mapping.cell(rm, &instance)?));
-                }
+                meaning.cells = self.cells(*acc, &machine.record())?;
             }
             Process::Acceptor(..) | Process::Manager(..) => {}
         }
@@ -186,8 +184,15 @@ impl Processes {
         Ok(meaning)
     }
 
+    /// What an acceptor's record is.
+    pub(crate) fn cells(&self, acc: usize, record: &AcceptorRecord) -> Result<Vec<(usize, usize, Cell)>, String> {
+        let instance = |rm| record.instance(rm).expect("it is one of the transaction's");
+        let cell = |rm| Ok((rm, acc, self.mapping.cell(rm, &instance(rm))?));
+        (0..self.mapping.layout.size.rms).map(cell).collect()
+    }
+
     /// Adds what a message is.
-    fn sent(&self, process: &Process, message: &Message, sent: &mut Vec<usize>) -> Result<(), String> {
+    pub(crate) fn sent(&self, process: &Process, message: &Message, sent: &mut Vec<usize>) -> Result<(), String> {
         let layout = &self.mapping.layout;
         let Message::About { transaction, what } = message else { return Err(format!("a process says {message:?}")) };
         if *transaction != self.transaction {
@@ -221,7 +226,7 @@ impl Processes {
     }
 
     /// The outcome, if it was decided here.
-    fn decided(&self, before: &Process, after: &Process, decision: &Decision) -> Option<usize> {
+    pub(crate) fn decided(&self, before: &Process, after: &Process, decision: &Decision) -> Option<usize> {
         match (before, after, decision) {
             // It was told, or has decided to abort itself.
             (Process::ResourceManager(..), ..) if self.cluster.learning() == Learning::Leader => None,
@@ -237,7 +242,7 @@ impl Processes {
         }
     }
 
-    fn outcome(&self, outcome: Outcome) -> usize {
+    pub(crate) fn outcome(&self, outcome: Outcome) -> usize {
         match outcome {
             Outcome::Committed => self.mapping.layout.commit,
             Outcome::Aborted => self.mapping.layout.abort,
@@ -306,7 +311,7 @@ impl Process {
         effects
     }
 
-    fn step_into(
+    pub(crate) fn step_into(
         &mut self,
         input: &Input,
         processes: &Processes,
@@ -323,6 +328,7 @@ impl Process {
                     },
                     Input::Begin => ResourceManagerInput::Begin(Meta::from(META)),
                     Input::Inquire => ResourceManagerInput::Inquire,
+                    Input::Finish => ResourceManagerInput::Finished,
                     Input::Receive(from, message) => ResourceManagerInput::Receive { from, message },
                     Input::Flush | Input::Recover => unreachable!("not for a resource manager"),
                 };
@@ -339,7 +345,9 @@ impl Process {
                     Input::Begin => TransactionManagerInput::Begin(Meta::from(META)),
                     Input::Inquire => TransactionManagerInput::Inquire,
                     Input::Receive(from, message) => TransactionManagerInput::Receive { from, message },
-                    Input::Flush | Input::Vote(_) | Input::Ask => unreachable!("not for a transaction manager"),
+                    Input::Flush | Input::Vote(_) | Input::Ask | Input::Finish => {
+                        unreachable!("not for a transaction manager")
+                    }
                 };
                 machine.step_into(input, effects)
             }
@@ -361,7 +369,7 @@ impl Process {
     }
 
     /// All that it must not forget. A resource manager has nothing of that before it votes or is told how it ends.
-    fn record(&self) -> Option<Record> {
+    pub(crate) fn record(&self) -> Option<Record> {
         match self {
             Self::ResourceManager(_, machine) => {
                 machine.has_record().then(|| Record::ResourceManager(machine.record()))
