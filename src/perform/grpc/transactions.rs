@@ -110,10 +110,11 @@ fn status(error: &Error) -> Status {
         _ => format!("{error}"),
     };
     match error {
-        Error::NoTransaction(_) | Error::Refused(Refusal::TooManyParticipants | Refusal::MetaTooLong) => {
+        Error::NoTransaction(_)
+        | Error::Refused(Refusal::TooManyParticipants | Refusal::MetaTooLong | Refusal::OtherContent) => {
             Status::invalid_argument(message)
         }
-        Error::Refused(Refusal::TooManyOpen) | Error::NumbersUsedUp | Error::TooManyWaiting => {
+        Error::Refused(Refusal::TooManyOpen | Refusal::NumbersUsedUp) | Error::TooManyWaiting => {
             Status::resource_exhausted(message)
         }
         Error::Forgotten(_) | Error::Refused(Refusal::UnknownTransaction) => Status::not_found(message),
