@@ -34,28 +34,30 @@ fn many(piece: &[u8]) -> Vec<u8> {
     piece.repeat(200_000 / piece.len())
 }
 
-/// The second field of a packet is a message, whose fourth is a bundle.
-fn bundle(content: &[u8]) -> Vec<u8> {
-    field(2, &field(4, content))
+/// The second field of a packet is a message, whose first is about a transaction.
+fn about(content: &[u8]) -> Vec<u8> {
+    field(2, &field(1, content))
 }
 
 #[test]
 fn no_packet_takes_more_memory_than_so_many_times_its_bytes() {
     let nothing = many(&field(2, &[]));
-    let begun = many(&field(2, &field(1, &[])));
-    let participants = field(2, &field(1, &field(2, &many(&[1]))));
-    let meta = field(2, &field(1, &field(3, &many(&[1]))));
-    let parts = bundle(&many(&field(2, &[])));
-    let prepares = bundle(&many(&field(2, &field(1, &[]))));
-    let promises = bundle(&many(&field(2, &field(2, &field(3, &field(1, &[]))))));
+    let begun = many(&about(&field(2, &[])));
+    let participants = about(&field(1, &field(2, &many(&[1]))));
+    let meta = about(&field(2, &field(1, &many(&[1]))));
+    let instances = about(&field(5, &field(2, &many(&[1; 8]))));
+    let acceptances = about(&field(8, &many(&field(2, &[]))));
+    let ballots = about(&field(6, &many(&field(4, &field(2, &[])))));
+    let obstacles = about(&field(9, &many(&field(2, &[]))));
     for (name, packet) in [
         ("nothing", nothing),
         ("begun", begun),
         ("participants", participants),
         ("meta", meta),
-        ("parts", parts),
-        ("prepares", prepares),
-        ("promises", promises),
+        ("instances", instances),
+        ("acceptances", acceptances),
+        ("ballots", ballots),
+        ("obstacles", obstacles),
     ] {
         assert!(v1::Packet::decode(&*packet).is_ok(), "{name}");
         let (held, length) = (held(&packet), packet.len() as u64);
@@ -68,7 +70,7 @@ fn no_packet_takes_more_memory_than_so_many_times_its_bytes() {
 fn a_length_that_promises_more_than_there_is_takes_no_memory() {
     for tail in [[0xff, 0xff, 0xff, 0xff, 0x07], [0xff, 0xff, 0xff, 0x7f, 0x00]] {
         for start in
-            [vec![2 << 3 | 2], vec![2 << 3 | 2, 0x7f, 1 << 3 | 2], vec![2 << 3 | 2, 0x7f, 4 << 3 | 2, 0x7f, 2 << 3 | 2]]
+            [vec![2 << 3 | 2], vec![2 << 3 | 2, 0x7f, 1 << 3 | 2], vec![2 << 3 | 2, 0x7f, 1 << 3 | 2, 0x7f, 8 << 3 | 2]]
         {
             let packet = [start, tail.to_vec()].concat();
             assert!(v1::Packet::decode(&*packet).is_err());

@@ -1,6 +1,6 @@
 //! A transaction, its votes and its outcome.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::{borrow::Borrow, cmp::Ordering};
 
 use super::inline::InlineList;
@@ -241,6 +241,12 @@ impl From<&str> for Meta {
 impl From<Vec<u8>> for Meta {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.as_slice().into())
+    }
+}
+
+impl From<String> for Meta {
+    fn from(text: String) -> Self {
+        Self(text.as_bytes().into())
     }
 }
 

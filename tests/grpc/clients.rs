@@ -53,10 +53,10 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
     let first = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
     let second = world.client(MANAGERS[1], Identity::client(CLUSTER, ME));
     let transaction = named(ME, 1, b"");
-    soon("to begin", first.begin_as(&transaction)).await.unwrap();
+    soon("to begin", first.begin_as(&transaction, b"")).await.unwrap();
     assert_eq!(soon("the outcome", first.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
     // Elsewhere it is open, or over already.
-    match soon("to begin again", second.begin_as(&transaction)).await {
+    match soon("to begin again", second.begin_as(&transaction, b"")).await {
         Ok(()) => {}
         refused => assert_eq!(code(refused), Code::FailedPrecondition),
     }
@@ -66,10 +66,10 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
 
     let node = world.client(MANAGERS[0], Identity::node(CLUSTER, BRANCHES[0]));
     let before = world.member(MANAGERS[0]).server.stats().faults(Fault::Forged);
-    assert_eq!(code(first.begin_as(&named(MANAGERS[0], 1 << 40, b"")).await), Code::PermissionDenied);
-    assert_eq!(code(node.begin_as(&named(ME, 2, b"")).await), Code::PermissionDenied);
+    assert_eq!(code(first.begin_as(&named(MANAGERS[0], 1 << 40, b""), b"").await), Code::PermissionDenied);
+    assert_eq!(code(node.begin_as(&named(ME, 2, b""), b"").await), Code::PermissionDenied);
     assert_eq!(world.member(MANAGERS[0]).server.stats().faults(Fault::Forged), before + 2);
-    soon("a node may too", node.begin_as(&named(BRANCHES[0], 1 << 40, b""))).await.unwrap();
+    soon("a node may too", node.begin_as(&named(BRANCHES[0], 1 << 40, b""), b"")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn transactions_in_doubt_are_listed_whole_in_as_many_answers_as_it_takes()
     for seq in 0..40 {
         // All together they are larger than a message may be.
         begun.push(named(ME, seq, &[seq as u8; 50_000]));
-        soon("to begin", branch.begin_as(&begun[seq as usize])).await.unwrap();
+        soon("to begin", branch.begin_as(&begun[seq as usize], [seq as u8; 50_000])).await.unwrap();
     }
     let mut listed = Vec::new();
     while listed.len() < begun.len() {

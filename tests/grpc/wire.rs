@@ -6,26 +6,29 @@ use synod::{
     perform::grpc::{
         WireError,
         prost::Message as _,
-        v1::{self, message::Message as Wire, part::Part},
+        v1::{self, about::What, message::Message as Wire},
     },
     strategies,
 };
 
 fn transaction() -> v1::Transaction {
-    v1::Transaction { id: Some(v1::TxId { origin: 1, seq: 2 }), participants: vec![3, 4], meta: vec![5] }
+    v1::Transaction { id: Some(v1::TxId { origin: 1, seq: 2 }), participants: vec![3, 4], content: 5, epoch: 0 }
 }
 
 fn ballot() -> Option<v1::Ballot> {
     Some(v1::Ballot { round: 1, node: 2 })
 }
 
+fn votes() -> Option<v1::Votes> {
+    Some(v1::Votes { cast: vec![3], prepared: vec![1] })
+}
+
 fn convert(message: Wire) -> Result<Message, WireError> {
     v1::Message { message: Some(message) }.try_into()
 }
 
-fn part(part: Part) -> Result<Message, WireError> {
-    let parts = vec![v1::Part { part: Some(part) }];
-    convert(Wire::Paxos(v1::Bundle { transaction: Some(transaction()), parts }))
+fn say(what: What) -> Result<Message, WireError> {
+    convert(Wire::About(v1::About { transaction: Some(transaction()), what: Some(what) }))
 }
 
 proptest! {
@@ -74,48 +77,64 @@ fn what_is_missing_is_named() {
         other => panic!("{other:?}"),
     };
     assert_eq!(missing(v1::Message::default().try_into()), "what a message says");
-    assert_eq!(missing(convert(Wire::Begin(v1::Transaction { id: None, ..transaction() }))), "the transaction's id");
-    assert_eq!(
-        missing(convert(Wire::Vote(v1::InitialVote { transaction: None, vote: 1, manager: 1 }))),
-        "the transaction"
-    );
-    assert_eq!(missing(convert(Wire::Paxos(v1::Bundle { transaction: None, parts: vec![] }))), "the transaction");
-    assert_eq!(missing(convert(Wire::Outcome(v1::Ending { transaction: None, outcome: 1 }))), "the transaction");
-    let parts = vec![v1::Part { part: None }];
-    let bundle = v1::Bundle { transaction: Some(transaction()), parts };
-    assert_eq!(missing(convert(Wire::Paxos(bundle))), "the part of a bundle");
-    let parts = [
-        Part::Prepare(v1::Prepare { rm: 3, ballot: None }),
-        Part::Promise(v1::Promise { rm: 3, ballot: None, accepted: None }),
-        Part::Promise(v1::Promise {
-            rm: 3,
-            ballot: ballot(),
-            accepted: Some(v1::Acceptance { ballot: None, vote: 1 }),
-        }),
-        Part::Accept(v1::Accept { rm: 3, ballot: None, vote: 1 }),
-        Part::Accepted(v1::Accepted { rm: 3, ballot: None, vote: 1 }),
-        Part::Reject(v1::Reject { rm: 3, ballot: None, promised: ballot() }),
-        Part::Reject(v1::Reject { rm: 3, ballot: ballot(), promised: None }),
+    let about = |transaction, what| convert(Wire::About(v1::About { transaction, what }));
+    let inquire = || Some(What::Inquire(v1::Inquire {}));
+    let nameless = v1::Transaction { id: None, ..transaction() };
+    assert_eq!(missing(about(Some(nameless), inquire())), "the transaction's id");
+    assert_eq!(missing(about(None, inquire())), "the transaction");
+    assert_eq!(missing(about(Some(transaction()), None)), "what is said about the transaction");
+    let (instances, higher) = (vec![1], vec![v1::Acceptance { rm: 3, ballot: None, vote: 1 }]);
+    let without_a_ballot = [
+        What::Phase1a(v1::Phase1a { ballot: None, instances: instances.clone() }),
+        What::Phase1b(v1::Phase1b { ballot: None, instances: instances.clone(), votes: votes(), higher: vec![] }),
+        What::Phase1b(v1::Phase1b { ballot: ballot(), instances, votes: votes(), higher: higher.clone() }),
+        What::Phase2a(v1::Phase2a { ballot: None, votes: votes() }),
+        What::Phase2b(v1::Phase2b { votes: votes(), higher }),
+        What::Reject(v1::Reject { ballot: None, promised: vec![] }),
+        What::Reject(v1::Reject { ballot: ballot(), promised: vec![v1::Obstacle { rm: 3, promised: None }] }),
     ];
-    for each in parts {
-        assert_eq!(missing(part(each)), "a ballot");
+    for each in without_a_ballot {
+        assert_eq!(missing(say(each)), "a ballot");
     }
+    let without_votes = [
+        What::Phase1b(v1::Phase1b { ballot: ballot(), instances: vec![1], votes: None, higher: vec![] }),
+        What::Phase2a(v1::Phase2a { ballot: ballot(), votes: None }),
+        What::Phase2b(v1::Phase2b { votes: None, higher: vec![] }),
+    ];
+    for each in without_votes {
+        assert_eq!(missing(say(each)), "the votes");
+    }
+}
+
+#[test]
+fn a_set_of_instances_has_one_form_and_nobody_is_prepared_who_has_not_voted() {
+    let idle = |words: &[u64]| What::Phase1a(v1::Phase1a { ballot: ballot(), instances: words.to_vec() });
+    assert!(say(idle(&[1, 1])).is_ok());
+    assert_eq!(say(idle(&[1, 0])), Err(WireError::IdleWord));
+    assert_eq!(say(idle(&[0])), Err(WireError::IdleWord));
+    let voted = |cast: &[u64], prepared: &[u64]| {
+        let votes = Some(v1::Votes { cast: cast.to_vec(), prepared: prepared.to_vec() });
+        say(What::Phase2a(v1::Phase2a { ballot: ballot(), votes }))
+    };
+    assert!(voted(&[3], &[2]).is_ok());
+    assert_eq!(voted(&[1], &[2]), Err(WireError::UncastVote));
+    assert_eq!(voted(&[1], &[1, 1]), Err(WireError::UncastVote));
+    assert_eq!(voted(&[1, 0], &[1]), Err(WireError::IdleWord));
 }
 
 #[test]
 fn a_value_that_is_not_known_is_refused() {
     for value in [0, 3, -1, i32::MAX] {
         let vote = WireError::UnknownValue { kind: "vote", value };
-        let initial = v1::InitialVote { transaction: Some(transaction()), vote: value, manager: 1 };
-        assert_eq!(convert(Wire::Vote(initial)), Err(vote));
-        assert_eq!(part(Part::Accept(v1::Accept { rm: 3, ballot: ballot(), vote: value })), Err(vote));
-        assert_eq!(part(Part::Accepted(v1::Accepted { rm: 3, ballot: ballot(), vote: value })), Err(vote));
-        let accepted = Some(v1::Acceptance { ballot: ballot(), vote: value });
-        assert_eq!(part(Part::Promise(v1::Promise { rm: 3, ballot: ballot(), accepted })), Err(vote));
-        let ending = v1::Ending { transaction: Some(transaction()), outcome: value };
+        assert_eq!(say(What::Vote(v1::InitialVote { vote: value, manager: 1 })), Err(vote));
+        let higher = vec![v1::Acceptance { rm: 3, ballot: ballot(), vote: value }];
+        let promises =
+            v1::Phase1b { ballot: ballot(), instances: vec![1], votes: votes(), higher: higher.clone() };
+        assert_eq!(say(What::Phase1b(promises)), Err(vote));
+        assert_eq!(say(What::Phase2b(v1::Phase2b { votes: votes(), higher })), Err(vote));
         let outcome = Err(WireError::UnknownValue { kind: "outcome", value });
-        assert_eq!(convert(Wire::Outcome(ending.clone())), outcome);
-        assert_eq!(convert(Wire::Finished(ending)), outcome);
+        assert_eq!(say(What::Outcome(value)), outcome);
+        assert_eq!(say(What::Finished(value)), outcome);
     }
 }
 
@@ -123,7 +142,8 @@ fn a_value_that_is_not_known_is_refused() {
 fn what_is_no_transaction_and_no_range_is_refused() {
     let among = |participants: &[u64]| {
         let transaction = v1::Transaction { participants: participants.to_vec(), ..transaction() };
-        convert(Wire::Prepare(transaction)).map(drop)
+        let what = Some(What::Inquire(v1::Inquire {}));
+        convert(Wire::About(v1::About { transaction: Some(transaction), what })).map(drop)
     };
     assert_eq!(among(&[3, 4]), Ok(()));
     assert_eq!(among(&[]), Err(TransactionError::NoParticipants.into()));

@@ -9,7 +9,7 @@ use std::{
 
 use synod::{
     NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, Config, Outcome, Timeouts, Transaction, Vote},
+    commit::{Cluster, ClusterId, Config, Meta, Outcome, Timeouts, Transaction, Vote},
     perform::{
         fjall::FjallStorage,
         grpc::{Client, Identity, Options, Peers, Security, Server},
@@ -48,16 +48,16 @@ impl Ledger {
 }
 
 impl Resource for Ledger {
-    async fn vote(&self, transaction: &Transaction) -> Vote {
-        if transaction.meta() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
+    async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
+        if meta.bytes() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
     }
 
-    async fn commit(&self, tx: TxId) {
-        self.write(tx, Outcome::Committed);
+    async fn commit(&self, transaction: &Transaction, _: &Meta) {
+        self.write(transaction.id(), Outcome::Committed);
     }
 
-    async fn abort(&self, tx: TxId) {
-        self.write(tx, Outcome::Aborted);
+    async fn abort(&self, transaction: &Transaction, _: Option<&Meta>) {
+        self.write(transaction.id(), Outcome::Aborted);
     }
 }
 
