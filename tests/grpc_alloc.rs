@@ -8,7 +8,8 @@ use synod::{
     },
 };
 
-/// Bytes of memory at once per byte of input. The densest is a packet of messages that say nothing.
+/// Bytes of memory at once per byte of input. The densest is a packet of the shortest ranges of
+/// retired transactions.
 const MOST: u64 = 128;
 
 /// The most bytes that decoding `packet`, and making messages of it, holds at once.
@@ -42,19 +43,29 @@ fn about(content: &[u8]) -> Vec<u8> {
 #[test]
 fn no_packet_takes_more_memory_than_so_many_times_its_bytes() {
     let nothing = many(&field(2, &[]));
+    // The shortest message that is one: the transactions numbered 0 of node 0 are retired.
+    let retired = many(&field(2, &field(2, &[])));
+    let silent = many(&about(&[]));
     let begun = many(&about(&field(2, &[])));
+    let transaction = field(1, &[field(1, &[]), field(2, &[0])].concat());
+    let inquired = many(&about(&[transaction, field(10, &[])].concat()));
     let participants = about(&field(1, &field(2, &many(&[1]))));
     let meta = about(&field(2, &field(1, &many(&[1]))));
     let instances = about(&field(5, &field(2, &many(&[1; 8]))));
+    let votes = about(&field(7, &field(2, &[field(1, &many(&[1; 8])), field(2, &many(&[1; 8]))].concat())));
     let acceptances = about(&field(8, &many(&field(2, &[]))));
     let ballots = about(&field(6, &many(&field(4, &field(2, &[])))));
     let obstacles = about(&field(9, &many(&field(2, &[]))));
     for (name, packet) in [
         ("nothing", nothing),
+        ("retired", retired),
+        ("silent", silent),
         ("begun", begun),
+        ("inquired", inquired),
         ("participants", participants),
         ("meta", meta),
         ("instances", instances),
+        ("votes", votes),
         ("acceptances", acceptances),
         ("ballots", ballots),
         ("obstacles", obstacles),

@@ -2,7 +2,8 @@
 
 use proptest::{collection::vec, prelude::*};
 use synod::{
-    commit::{Message, Outcome, TransactionError, Vote},
+    Ballot, Fence, NodeId, TxId,
+    commit::{self, Message, Outcome, ResourceManagerState, Status, Transaction, TransactionError, Vote},
     perform::grpc::{
         WireError,
         prost::Message as _,
@@ -28,7 +29,7 @@ fn convert(message: Wire) -> Result<Message, WireError> {
 }
 
 fn say(what: What) -> Result<Message, WireError> {
-    convert(Wire::About(v1::About { transaction: Some(transaction()), what: Some(what) }))
+    convert(Wire::About(Box::new(v1::About { transaction: Some(transaction()), what: Some(what) })))
 }
 
 proptest! {
@@ -77,7 +78,7 @@ fn what_is_missing_is_named() {
         other => panic!("{other:?}"),
     };
     assert_eq!(missing(v1::Message::default().try_into()), "what a message says");
-    let about = |transaction, what| convert(Wire::About(v1::About { transaction, what }));
+    let about = |transaction, what| convert(Wire::About(Box::new(v1::About { transaction, what })));
     let inquire = || Some(What::Inquire(v1::Inquire {}));
     let nameless = v1::Transaction { id: None, ..transaction() };
     assert_eq!(missing(about(Some(nameless), inquire())), "the transaction's id");
@@ -85,16 +86,25 @@ fn what_is_missing_is_named() {
     assert_eq!(missing(about(Some(transaction()), None)), "what is said about the transaction");
     let (instances, higher) = (vec![1], vec![v1::Acceptance { rm: 3, ballot: None, vote: 1 }]);
     let without_a_ballot = [
-        What::Phase1a(v1::Phase1a { ballot: None, instances: instances.clone() }),
-        What::Phase1b(v1::Phase1b { ballot: None, instances: instances.clone(), votes: votes(), higher: vec![] }),
-        What::Phase1b(v1::Phase1b { ballot: ballot(), instances, votes: votes(), higher: higher.clone() }),
-        What::Phase2a(v1::Phase2a { ballot: None, votes: votes() }),
-        What::Phase2b(v1::Phase2b { votes: votes(), higher }),
-        What::Reject(v1::Reject { ballot: None, promised: vec![] }),
-        What::Reject(v1::Reject { ballot: ballot(), promised: vec![v1::Obstacle { rm: 3, promised: None }] }),
+        (What::Phase1a(v1::Phase1a { ballot: None, instances: instances.clone() }), "the ballot"),
+        (
+            What::Phase1b(v1::Phase1b { ballot: None, instances: instances.clone(), votes: votes(), higher: vec![] }),
+            "the ballot",
+        ),
+        (
+            What::Phase1b(v1::Phase1b { ballot: ballot(), instances, votes: votes(), higher: higher.clone() }),
+            "the ballot of an acceptance",
+        ),
+        (What::Phase2a(v1::Phase2a { ballot: None, votes: votes() }), "the ballot"),
+        (What::Phase2b(v1::Phase2b { votes: votes(), higher }), "the ballot of an acceptance"),
+        (What::Reject(v1::Reject { ballot: None, promised: vec![] }), "the ballot"),
+        (
+            What::Reject(v1::Reject { ballot: ballot(), promised: vec![v1::Obstacle { rm: 3, promised: None }] }),
+            "the promised ballot",
+        ),
     ];
-    for each in without_a_ballot {
-        assert_eq!(missing(say(each)), "a ballot");
+    for (what, name) in without_a_ballot {
+        assert_eq!(missing(say(what)), name);
     }
     let without_votes = [
         What::Phase1b(v1::Phase1b { ballot: ballot(), instances: vec![1], votes: None, higher: vec![] }),
@@ -107,19 +117,38 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn a_set_of_instances_has_one_form_and_nobody_is_prepared_who_has_not_voted() {
-    let idle = |words: &[u64]| What::Phase1a(v1::Phase1a { ballot: ballot(), instances: words.to_vec() });
-    assert!(say(idle(&[1, 1])).is_ok());
-    assert_eq!(say(idle(&[1, 0])), Err(WireError::IdleWord));
-    assert_eq!(say(idle(&[0])), Err(WireError::IdleWord));
-    let voted = |cast: &[u64], prepared: &[u64]| {
-        let votes = Some(v1::Votes { cast: cast.to_vec(), prepared: prepared.to_vec() });
-        say(What::Phase2a(v1::Phase2a { ballot: ballot(), votes }))
+fn a_set_of_places_has_one_form_and_nobody_is_prepared_who_has_not_voted() {
+    let phase1a = |words: &[u64]| say(What::Phase1a(v1::Phase1a { ballot: ballot(), instances: words.to_vec() }));
+    let phase1b = |words: &[u64]| {
+        let instances = words.to_vec();
+        say(What::Phase1b(v1::Phase1b { ballot: ballot(), instances, votes: votes(), higher: vec![] }))
     };
-    assert!(voted(&[3], &[2]).is_ok());
+    for instances in [&phase1a as &dyn Fn(&[u64]) -> Result<Message, WireError>, &phase1b] {
+        for good in [&[][..], &[1], &[1, 1], &[0, 1]] {
+            assert!(instances(good).is_ok(), "{good:?}");
+        }
+        for idle in [&[0][..], &[1, 0], &[0, 0]] {
+            assert_eq!(instances(idle), Err(WireError::IdleWord("instances")));
+        }
+    }
+    let voted = |cast: &[u64], prepared: &[u64]| {
+        let votes = || Some(v1::Votes { cast: cast.to_vec(), prepared: prepared.to_vec() });
+        let [result, others @ ..] = [
+            say(What::Phase1b(v1::Phase1b { ballot: ballot(), instances: vec![1], votes: votes(), higher: vec![] })),
+            say(What::Phase2a(v1::Phase2a { ballot: ballot(), votes: votes() })),
+            say(What::Phase2b(v1::Phase2b { votes: votes(), higher: vec![] })),
+        ]
+        .map(|result| result.map(drop));
+        assert!(others.iter().all(|other| *other == result), "{result:?}, and {others:?}");
+        result
+    };
+    assert_eq!(voted(&[3], &[2]), Ok(()));
+    assert_eq!(voted(&[3], &[]), Ok(()));
     assert_eq!(voted(&[1], &[2]), Err(WireError::UncastVote));
     assert_eq!(voted(&[1], &[1, 1]), Err(WireError::UncastVote));
-    assert_eq!(voted(&[1, 0], &[1]), Err(WireError::IdleWord));
+    assert_eq!(voted(&[], &[1]), Err(WireError::UncastVote));
+    assert_eq!(voted(&[1, 0], &[1]), Err(WireError::IdleWord("cast")));
+    assert_eq!(voted(&[1], &[1, 0]), Err(WireError::IdleWord("prepared")));
 }
 
 #[test]
@@ -128,8 +157,7 @@ fn a_value_that_is_not_known_is_refused() {
         let vote = WireError::UnknownValue { kind: "vote", value };
         assert_eq!(say(What::Vote(v1::InitialVote { vote: value, manager: 1 })), Err(vote));
         let higher = vec![v1::Acceptance { rm: 3, ballot: ballot(), vote: value }];
-        let promises =
-            v1::Phase1b { ballot: ballot(), instances: vec![1], votes: votes(), higher: higher.clone() };
+        let promises = v1::Phase1b { ballot: ballot(), instances: vec![1], votes: votes(), higher: higher.clone() };
         assert_eq!(say(What::Phase1b(promises)), Err(vote));
         assert_eq!(say(What::Phase2b(v1::Phase2b { votes: votes(), higher })), Err(vote));
         let outcome = Err(WireError::UnknownValue { kind: "outcome", value });
@@ -143,7 +171,7 @@ fn what_is_no_transaction_and_no_range_is_refused() {
     let among = |participants: &[u64]| {
         let transaction = v1::Transaction { participants: participants.to_vec(), ..transaction() };
         let what = Some(What::Inquire(v1::Inquire {}));
-        convert(Wire::About(v1::About { transaction: Some(transaction), what })).map(drop)
+        convert(Wire::About(Box::new(v1::About { transaction: Some(transaction), what }))).map(drop)
     };
     assert_eq!(among(&[3, 4]), Ok(()));
     assert_eq!(among(&[]), Err(TransactionError::NoParticipants.into()));
@@ -160,4 +188,40 @@ fn votes_and_outcomes_have_the_numbers_that_the_proto_files_say() {
     assert_eq!(v1::Vote::from(Vote::Aborted) as i32, 2);
     assert_eq!(v1::Outcome::from(Outcome::Committed) as i32, 1);
     assert_eq!(v1::Outcome::from(Outcome::Aborted) as i32, 2);
+}
+
+#[test]
+fn what_a_node_knows_of_a_transaction_comes_back_as_it_was() {
+    let fences = [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::MetaLost, Fence::EndlessExchange];
+    let states = [
+        ResourceManagerState::Working,
+        ResourceManagerState::Prepared,
+        ResourceManagerState::Committed,
+        ResourceManagerState::Aborted,
+    ];
+    let states = states.map(Some).into_iter().chain([None]);
+    let outcomes = [None, Some(Outcome::Committed), Some(Outcome::Aborted)];
+    let open = states.flat_map(|state| outcomes.map(|outcome| Status::Open { state, outcome }));
+    let all = open.chain(fences.map(Status::Fenced)).chain([Status::Unknown, Status::Retired]);
+    for status in all {
+        let bytes = v1::StatusReply::from(status).encode_to_vec();
+        assert_eq!(Status::try_from(v1::StatusReply::decode(&*bytes).unwrap()), Ok(status));
+    }
+    let fenced = v1::StatusReply::from(Status::Fenced(Fence::MetaLost));
+    assert_eq!(fenced.reason, Fence::MetaLost.to_string());
+    for value in [0, 5, -1] {
+        let refused = |kind| Err(WireError::UnknownValue { kind, value });
+        assert_eq!(Status::try_from(v1::StatusReply { fence: value, ..fenced.clone() }), refused("fence"));
+        assert_eq!(Status::try_from(v1::StatusReply { phase: value, ..fenced.clone() }), refused("phase"));
+    }
+}
+
+#[test]
+fn places_are_bits_the_lowest_first() {
+    let instances = [0, 1, 63, 64, 130].into_iter().collect();
+    let transaction = Transaction::new(TxId::default(), (0..131).map(NodeId), []).unwrap();
+    let message = Message::about(&transaction, commit::What::Phase1a { ballot: Ballot::new(1, NodeId(2)), instances });
+    let Some(Wire::About(about)) = v1::Message::from(&message).message else { panic!() };
+    let Some(What::Phase1a(phase)) = about.what else { panic!() };
+    assert_eq!(phase.instances, [1 << 63 | 3, 1, 4]);
 }

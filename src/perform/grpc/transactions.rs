@@ -118,6 +118,8 @@ fn status(error: &Error) -> Status {
             Status::resource_exhausted(message)
         }
         Error::Forgotten(_) | Error::Refused(Refusal::UnknownTransaction) => Status::not_found(message),
+        Error::Refused(Refusal::OtherTransaction) => Status::already_exists(message),
+        Error::Refused(Refusal::Broken) => Status::internal(message),
         Error::Refused(_) => Status::failed_precondition(message),
         Error::Write(_) | Error::Stopped => Status::unavailable(message),
         _ => Status::internal(message),

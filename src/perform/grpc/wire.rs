@@ -4,7 +4,11 @@
 //! known, or makes no transaction is an error that says so. Protobuf has several encodings of one value, so unlike with
 //! the codec, the bytes need not come back as they were.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use super::v1;
 use crate::{
@@ -34,11 +38,11 @@ pub enum WireError {
     #[error("a cluster's id has 16 bytes, and not {0}")]
     ClusterLength(usize),
     /// A participant is prepared without having voted.
-    #[error("a participant is prepared without having voted")]
+    #[error("a participant is in `prepared` and not in `cast`")]
     UncastVote,
-    /// The last word of a set of instances is zero.
-    #[error("the last word of a set of instances is zero")]
-    IdleWord,
+    /// The last word of a set of places is zero, so that the set is shorter without it.
+    #[error("the last word of `{0}` is zero")]
+    IdleWord(&'static str),
     /// A transaction was rejected.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
@@ -204,8 +208,9 @@ pub(super) fn outcome(value: i32) -> Result<Outcome, WireError> {
     }
 }
 
-fn ballot(ballot: Option<v1::Ballot>) -> Result<Ballot, WireError> {
-    ballot.map(Ballot::from).needed("a ballot")
+/// A ballot that must be there.
+fn ballot(ballot: Option<v1::Ballot>, what: &'static str) -> Result<Ballot, WireError> {
+    ballot.map(Ballot::from).needed(what)
 }
 
 /// A transaction that must be there.
@@ -227,9 +232,9 @@ fn words(places: &Places) -> Vec<u64> {
     if places.is_empty() { Vec::new() } else { places.words().collect() }
 }
 
-/// A set of instances, from its words.
-fn places(words: Vec<u64>) -> Result<Places, WireError> {
-    if words.last() == Some(&0) { Err(WireError::IdleWord) } else { Ok(Places::from_words(words)) }
+/// The set of places whose words are in `field`.
+fn places(words: Vec<u64>, field: &'static str) -> Result<Places, WireError> {
+    if words.last() == Some(&0) { Err(WireError::IdleWord(field)) } else { Ok(Places::from_words(words)) }
 }
 
 impl From<&Votes> for v1::Votes {
@@ -241,7 +246,7 @@ impl From<&Votes> for v1::Votes {
 /// Votes that must be there.
 fn votes(votes: Option<v1::Votes>) -> Result<Votes, WireError> {
     let v1::Votes { cast, prepared } = votes.needed("the votes")?;
-    Votes::new(places(cast)?, places(prepared)?).ok_or(WireError::UncastVote)
+    Votes::new(places(cast, "cast")?, places(prepared, "prepared")?).ok_or(WireError::UncastVote)
 }
 
 impl From<&Acceptance> for v1::Acceptance {
@@ -251,8 +256,10 @@ impl From<&Acceptance> for v1::Acceptance {
 }
 
 fn acceptances(higher: Vec<v1::Acceptance>) -> Result<Box<[Acceptance]>, WireError> {
-    let acceptance =
-        |of: v1::Acceptance| Ok(Acceptance { rm: NodeId(of.rm), ballot: ballot(of.ballot)?, vote: vote(of.vote)? });
+    let acceptance = |of: v1::Acceptance| {
+        let ballot = ballot(of.ballot, "the ballot of an acceptance")?;
+        Ok(Acceptance { rm: NodeId(of.rm), ballot, vote: vote(of.vote)? })
+    };
     higher.into_iter().map(acceptance).collect()
 }
 
@@ -309,7 +316,8 @@ impl TryFrom<v1::Phase1a> for What {
     type Error = WireError;
 
     fn try_from(phase: v1::Phase1a) -> Result<Self, WireError> {
-        Ok(Self::Phase1a { ballot: ballot(phase.ballot)?, instances: places(phase.instances)? })
+        let ballot = ballot(phase.ballot, "the ballot")?;
+        Ok(Self::Phase1a { ballot, instances: places(phase.instances, "instances")? })
     }
 }
 
@@ -317,9 +325,10 @@ impl TryFrom<v1::Phase1b> for What {
     type Error = WireError;
 
     fn try_from(phase: v1::Phase1b) -> Result<Self, WireError> {
-        let (instances, votes) = (places(phase.instances)?, votes(phase.votes)?);
+        let ballot = ballot(phase.ballot, "the ballot")?;
+        let (instances, votes) = (places(phase.instances, "instances")?, votes(phase.votes)?);
         let promises = Promises { instances, votes, higher: acceptances(phase.higher)? };
-        Ok(Self::Phase1b { ballot: ballot(phase.ballot)?, promises: Box::new(promises) })
+        Ok(Self::Phase1b { ballot, promises: Box::new(promises) })
     }
 }
 
@@ -327,7 +336,7 @@ impl TryFrom<v1::Phase2a> for What {
     type Error = WireError;
 
     fn try_from(phase: v1::Phase2a) -> Result<Self, WireError> {
-        Ok(Self::Phase2a { ballot: ballot(phase.ballot)?, votes: votes(phase.votes)? })
+        Ok(Self::Phase2a { ballot: ballot(phase.ballot, "the ballot")?, votes: votes(phase.votes)? })
     }
 }
 
@@ -343,9 +352,12 @@ impl TryFrom<v1::Reject> for What {
     type Error = WireError;
 
     fn try_from(reject: v1::Reject) -> Result<Self, WireError> {
-        let obstacle = |of: v1::Obstacle| Ok(Obstacle { rm: NodeId(of.rm), promised: ballot(of.promised)? });
+        let refused = ballot(reject.ballot, "the ballot")?;
+        let obstacle = |of: v1::Obstacle| {
+            Ok(Obstacle { rm: NodeId(of.rm), promised: ballot(of.promised, "the promised ballot")? })
+        };
         let promised = reject.promised.into_iter().map(obstacle).collect::<Result<_, WireError>>()?;
-        Ok(Self::Reject { ballot: ballot(reject.ballot)?, promised })
+        Ok(Self::Reject { ballot: refused, promised })
     }
 }
 
@@ -384,7 +396,8 @@ impl From<&Message> for v1::Message {
         Self {
             message: Some(match message {
                 Message::About { transaction, what } => {
-                    Wire::About(v1::About { transaction: Some(transaction.into()), what: Some(what.into()) })
+                    let about = v1::About { transaction: Some(transaction.into()), what: Some(what.into()) };
+                    Wire::About(Box::new(about))
                 }
                 Message::Retired { range } => Wire::Retired((*range).into()),
                 Message::RetiredNoted { range } => Wire::RetiredNoted((*range).into()),
@@ -399,7 +412,7 @@ impl TryFrom<v1::Message> for Message {
     fn try_from(message: v1::Message) -> Result<Self, WireError> {
         use v1::message::Message as Wire;
         match message.message.needed("what a message says")? {
-            Wire::About(v1::About { transaction, what: said }) => about(transaction, what(said)),
+            Wire::About(said) => about(said.transaction, what(said.what)),
             Wire::Retired(range) => Ok(Self::Retired { range: range.try_into()? }),
             Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),
         }
@@ -419,10 +432,11 @@ impl From<Status> for v1::StatusReply {
             Status::Retired => (v1::Phase::Retired, None, None, None),
             Status::Fenced(fence) => (v1::Phase::Fenced, None, None, Some(fence)),
         };
+        let reason = fence.map_or(String::new(), |fence| fence.to_string());
         let fence = fence.map_or(v1::Fence::Unspecified, v1::Fence::from);
         let state = state.map_or(v1::ResourceState::Unspecified, v1::ResourceState::from);
         let outcome = outcome.map_or(v1::Outcome::Unspecified, v1::Outcome::from);
-        Self { phase: phase.into(), state: state.into(), outcome: outcome.into(), fence: fence.into() }
+        Self { phase: phase.into(), state: state.into(), outcome: outcome.into(), fence: fence.into(), reason }
     }
 }
 

@@ -229,7 +229,7 @@ pub mod message {
     pub enum Message {
         /// About one transaction.
         #[prost(message, tag = "1")]
-        About(super::About),
+        About(::prost::alloc::boxed::Box<super::About>),
         /// To anyone: every participant has finished these; drop what is left of them. Also the answer to what comes late.
         #[prost(message, tag = "2")]
         Retired(super::TxRange),
@@ -349,7 +349,7 @@ pub struct RangeRequest {
 }
 /// The node has taken the message. What it has to say to it comes as a call of its own, to whom it concerns.
 ///
-/// A node without room for the message answers RESOURCE_EXHAUSTED; whoever sent it may say it again at any time.
+/// A node without room for the message answers RESOURCE_EXHAUSTED. The sender may say it again at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Delivered {}
 /// Generated client implementations.
@@ -366,6 +366,16 @@ pub mod peer_client {
     /// Served by every node, for nodes alone.
     ///
     /// This is what a node sends by. The services in roles.proto take the same messages one by one.
+    ///
+    /// Any of these calls, and any call in roles.proto, may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster, or a client's, or not that of the node in `from`;
+    /// * FAILED_PRECONDITION: the route is to another node, or in another cluster;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed; the text says which field;
+    /// * OUT_OF_RANGE: the message is larger than the node allows;
+    /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
+    ///  Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    ///  what it has to say by messages.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -437,9 +447,10 @@ pub mod peer_client {
         }
         /// Takes packets, in order, for as long as the stream is up. The called node first says who it is, and nothing more.
         ///
-        /// A packet that is malformed, or not from whom the connection's certificate names, or for another node, ends the
-        /// stream with an error and is dropped as a whole. A packet for which the node has no room is dropped and counted
-        /// there: the protocol repeats what matters.
+        /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
+        /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
+        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. When the node shuts down, the
+        /// stream ends with OK.
         pub async fn exchange(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Packet>,
@@ -524,9 +535,10 @@ pub mod peer_server {
             + 'static;
         /// Takes packets, in order, for as long as the stream is up. The called node first says who it is, and nothing more.
         ///
-        /// A packet that is malformed, or not from whom the connection's certificate names, or for another node, ends the
-        /// stream with an error and is dropped as a whole. A packet for which the node has no room is dropped and counted
-        /// there: the protocol repeats what matters.
+        /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
+        /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
+        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. When the node shuts down, the
+        /// stream ends with OK.
         async fn exchange(
             &self,
             request: tonic::Request<tonic::Streaming<super::Packet>>,
@@ -545,6 +557,16 @@ pub mod peer_server {
     /// Served by every node, for nodes alone.
     ///
     /// This is what a node sends by. The services in roles.proto take the same messages one by one.
+    ///
+    /// Any of these calls, and any call in roles.proto, may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster, or a client's, or not that of the node in `from`;
+    /// * FAILED_PRECONDITION: the route is to another node, or in another cluster;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed; the text says which field;
+    /// * OUT_OF_RANGE: the message is larger than the node allows;
+    /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
+    ///  Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    ///  what it has to say by messages.
     #[derive(Debug)]
     pub struct PeerServer<T> {
         inner: Arc<T>,
@@ -2624,7 +2646,7 @@ pub struct StatusRequest {
     pub id: ::core::option::Option<TxId>,
 }
 /// What a node knows of a transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusReply {
     /// How far it is.
     #[prost(enumeration = "Phase", tag = "1")]
@@ -2635,9 +2657,12 @@ pub struct StatusReply {
     /// How it ended, if that is known here.
     #[prost(enumeration = "Outcome", tag = "3")]
     pub outcome: i32,
-    /// Why it is fenced, if it is.
+    /// Which invariant is broken, if it is fenced.
     #[prost(enumeration = "Fence", tag = "4")]
     pub fence: i32,
+    /// The same in words, for people; empty if it is not fenced.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Which transactions in doubt to list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2817,6 +2842,17 @@ pub mod transactions_client {
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// Served by every node, for clients and for nodes.
+    ///
+    /// Any of these calls may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster;
+    /// * OUT_OF_RANGE: the request is larger than the node allows;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
+    /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
+    ///  may not have been done;
+    /// * UNIMPLEMENTED: this node serves other nodes alone;
+    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`).
+    ///  What else may happen is said of each call.
     #[derive(Debug, Clone)]
     pub struct TransactionsClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2888,6 +2924,16 @@ pub mod transactions_client {
         }
         /// Begins a transaction. The node called must be a transaction manager, or one of the participants. The answer comes
         /// when the transaction is under way, not when it has ended.
+        ///
+        /// Other codes:
+        ///
+        /// * INVALID_ARGUMENT: nobody takes part, somebody is named twice, there are more participants than the cluster
+        ///  allows, or `meta` is longer;
+        /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
+        /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
+        /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant, or the transaction of this
+        ///  name is over.
         pub async fn begin(
             &mut self,
             request: impl tonic::IntoRequest<super::BeginRequest>,
@@ -2911,6 +2957,13 @@ pub mod transactions_client {
         }
         /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask the
         /// node that began it, soon: once a transaction is over, a node remembers that it is, and not for long how it ended.
+        /// For a transaction that never comes to the node it waits until the deadline.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is over, and how it ended is not known here, or not any more;
+        /// * RESOURCE_EXHAUSTED: too many wait for outcomes already;
+        /// * DEADLINE_EXCEEDED, or CANCELLED: the caller's deadline came first. The transaction goes on.
         pub async fn outcome(
             &mut self,
             request: impl tonic::IntoRequest<super::OutcomeRequest>,
@@ -2932,7 +2985,7 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Outcome"));
             self.inner.unary(req, path, codec).await
         }
-        /// What the node knows of a transaction, at once.
+        /// What the node knows of a transaction, at once. A transaction that is not known here is an answer, not an error.
         pub async fn status(
             &mut self,
             request: impl tonic::IntoRequest<super::StatusRequest>,
@@ -2978,6 +3031,11 @@ pub mod transactions_client {
         }
         /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing: where a vote
         /// is missing, it aborts. Any client may, of any transaction.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is not open here;
+        /// * FAILED_PRECONDITION: it is over.
         pub async fn inquire(
             &mut self,
             request: impl tonic::IntoRequest<super::InquireRequest>,
@@ -3016,17 +3074,34 @@ pub mod transactions_server {
     pub trait Transactions: std::marker::Send + std::marker::Sync + 'static {
         /// Begins a transaction. The node called must be a transaction manager, or one of the participants. The answer comes
         /// when the transaction is under way, not when it has ended.
+        ///
+        /// Other codes:
+        ///
+        /// * INVALID_ARGUMENT: nobody takes part, somebody is named twice, there are more participants than the cluster
+        ///  allows, or `meta` is longer;
+        /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
+        /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
+        /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant, or the transaction of this
+        ///  name is over.
         async fn begin(
             &self,
             request: tonic::Request<super::BeginRequest>,
         ) -> std::result::Result<tonic::Response<super::BeginReply>, tonic::Status>;
         /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask the
         /// node that began it, soon: once a transaction is over, a node remembers that it is, and not for long how it ended.
+        /// For a transaction that never comes to the node it waits until the deadline.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is over, and how it ended is not known here, or not any more;
+        /// * RESOURCE_EXHAUSTED: too many wait for outcomes already;
+        /// * DEADLINE_EXCEEDED, or CANCELLED: the caller's deadline came first. The transaction goes on.
         async fn outcome(
             &self,
             request: tonic::Request<super::OutcomeRequest>,
         ) -> std::result::Result<tonic::Response<super::OutcomeReply>, tonic::Status>;
-        /// What the node knows of a transaction, at once.
+        /// What the node knows of a transaction, at once. A transaction that is not known here is an answer, not an error.
         async fn status(
             &self,
             request: tonic::Request<super::StatusRequest>,
@@ -3038,12 +3113,28 @@ pub mod transactions_server {
         ) -> std::result::Result<tonic::Response<super::InDoubtReply>, tonic::Status>;
         /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing: where a vote
         /// is missing, it aborts. Any client may, of any transaction.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is not open here;
+        /// * FAILED_PRECONDITION: it is over.
         async fn inquire(
             &self,
             request: tonic::Request<super::InquireRequest>,
         ) -> std::result::Result<tonic::Response<super::InquireReply>, tonic::Status>;
     }
     /// Served by every node, for clients and for nodes.
+    ///
+    /// Any of these calls may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster;
+    /// * OUT_OF_RANGE: the request is larger than the node allows;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
+    /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
+    ///  may not have been done;
+    /// * UNIMPLEMENTED: this node serves other nodes alone;
+    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`).
+    ///  What else may happen is said of each call.
     #[derive(Debug)]
     pub struct TransactionsServer<T> {
         inner: Arc<T>,
