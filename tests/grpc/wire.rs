@@ -28,7 +28,7 @@ fn convert(message: Wire) -> Result<Message, WireError> {
 }
 
 fn say(what: What) -> Result<Message, WireError> {
-    convert(Wire::About(v1::About { transaction: Some(transaction()), what: Some(what) }))
+    convert(Wire::About(Box::new(v1::About { transaction: Some(transaction()), what: Some(what) })))
 }
 
 proptest! {
@@ -77,7 +77,7 @@ fn what_is_missing_is_named() {
         other => panic!("{other:?}"),
     };
     assert_eq!(missing(v1::Message::default().try_into()), "what a message says");
-    let about = |transaction, what| convert(Wire::About(v1::About { transaction, what }));
+    let about = |transaction, what| convert(Wire::About(Box::new(v1::About { transaction, what })));
     let inquire = || Some(What::Inquire(v1::Inquire {}));
     let nameless = v1::Transaction { id: None, ..transaction() };
     assert_eq!(missing(about(Some(nameless), inquire())), "the transaction's id");
@@ -143,7 +143,7 @@ fn what_is_no_transaction_and_no_range_is_refused() {
     let among = |participants: &[u64]| {
         let transaction = v1::Transaction { participants: participants.to_vec(), ..transaction() };
         let what = Some(What::Inquire(v1::Inquire {}));
-        convert(Wire::About(v1::About { transaction: Some(transaction), what })).map(drop)
+        convert(Wire::About(Box::new(v1::About { transaction: Some(transaction), what }))).map(drop)
     };
     assert_eq!(among(&[3, 4]), Ok(()));
     assert_eq!(among(&[]), Err(TransactionError::NoParticipants.into()));

@@ -384,7 +384,7 @@ impl From<&Message> for v1::Message {
         Self {
             message: Some(match message {
                 Message::About { transaction, what } => {
-                    Wire::About(v1::About { transaction: Some(transaction.into()), what: Some(what.into()) })
+                    Wire::About(Box::new(v1::About { transaction: Some(transaction.into()), what: Some(what.into()) }))
                 }
                 Message::Retired { range } => Wire::Retired((*range).into()),
                 Message::RetiredNoted { range } => Wire::RetiredNoted((*range).into()),
@@ -399,7 +399,7 @@ impl TryFrom<v1::Message> for Message {
     fn try_from(message: v1::Message) -> Result<Self, WireError> {
         use v1::message::Message as Wire;
         match message.message.needed("what a message says")? {
-            Wire::About(v1::About { transaction, what: said }) => about(transaction, what(said)),
+            Wire::About(said) => about(said.transaction, what(said.what)),
             Wire::Retired(range) => Ok(Self::Retired { range: range.try_into()? }),
             Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),
         }

@@ -229,7 +229,7 @@ pub mod message {
     pub enum Message {
         /// About one transaction.
         #[prost(message, tag = "1")]
-        About(super::About),
+        About(::prost::alloc::boxed::Box<super::About>),
         /// To anyone: every participant has finished these; drop what is left of them. Also the answer to what comes late.
         #[prost(message, tag = "2")]
         Retired(super::TxRange),
