@@ -127,7 +127,7 @@ fn what_a_node_shows_of_itself_survives() {
     assert_eq!(node.in_doubt().len(), 1);
     survives(&node.in_doubt());
     let fences =
-        [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::CommitWithoutMeta, Fence::EndlessExchange];
+        [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::MetaLost, Fence::EndlessExchange];
     survives(&fences.map(Status::Fenced).to_vec());
     survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);
     survives(&[Wait::Flush, Wait::Recover(1), Wait::Inquire(2), Wait::Repeat(3)]);

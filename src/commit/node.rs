@@ -151,6 +151,7 @@ impl Node {
         }
     }
 
+    /// Writes what restoring has left to be written.
     #[cold]
     fn pay(&mut self, effects: &mut impl Sink) {
         for record in core::mem::take(&mut self.owed) {
@@ -438,7 +439,11 @@ impl Machine for Node {
         if let Input::Receive { from, message } = &input {
             return self.hear(*from, message, None, effects);
         }
-        self.begin_step(effects);
+        if let Input::Tick(_) = &input {
+            self.pay(effects);
+        } else {
+            self.begin_step(effects);
+        }
         let result = match input {
             Input::Receive { .. } => Err(Refusal::NotForThisRole),
             Input::Begin { participants, meta } => self.begin(participants, &meta, effects),
