@@ -41,7 +41,8 @@ fn begin(bytes: usize) -> v1::ContentRequest {
 
 fn packet(bytes: usize) -> v1::Packet {
     let what = Some(v1::about::What::Begin(v1::Begin { meta: vec![0; bytes] }));
-    let message = Some(v1::message::Message::About(Box::new(v1::About { transaction: Some(transaction(bytes)), what })));
+    let message =
+        Some(v1::message::Message::About(Box::new(v1::About { transaction: Some(transaction(bytes)), what })));
     v1::Packet { route: Some(route()), messages: vec![v1::Message { message }] }
 }
 

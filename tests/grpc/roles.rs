@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use synod::{
     Ballot, NodeId, Quorums, TxId,
     commit::{
-        Acceptance, Cluster, Config, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote, Votes,
-        What,
+        Acceptance, Cluster, Config, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote,
+        Votes, What,
     },
     perform::grpc::{
         Client, Security, Server,
@@ -155,12 +155,8 @@ async fn a_call_of_an_acceptor_or_a_proposer_is_its_message() {
     let message = says(1, What::Phase2a { ballot: higher, votes: votes.clone() });
     ear.hears(OTHER, message, acceptor.accept(accept)).await;
 
-    let answer = Some(v1::Phase1b {
-        ballot: wire_higher,
-        instances: vec![2],
-        votes: none,
-        higher: wire_accepted.clone(),
-    });
+    let answer =
+        Some(v1::Phase1b { ballot: wire_higher, instances: vec![2], votes: none, higher: wire_accepted.clone() });
     let promise = v1::Phase1bRequest { route: route(OTHER), transaction: of(2), answer };
     let promises = Box::new(Promises { instances, votes: Votes::default(), higher: accepted.into() });
     ear.hears(OTHER, says(2, What::Phase1b { ballot: higher, promises }), proposer.promise(promise)).await;
@@ -169,10 +165,8 @@ async fn a_call_of_an_acceptor_or_a_proposer_is_its_message() {
     let request = v1::Phase2bRequest { route: route(OTHER), transaction: of(3), answer };
     ear.hears(OTHER, says(3, What::Phase2b { votes, higher: Box::default() }), proposer.accepted(request)).await;
 
-    let answer = Some(v1::Reject {
-        ballot: wire_own,
-        promised: vec![v1::Obstacle { rm: BRANCH.0, promised: wire_higher }],
-    });
+    let answer =
+        Some(v1::Reject { ballot: wire_own, promised: vec![v1::Obstacle { rm: BRANCH.0, promised: wire_higher }] });
     let reject = v1::RejectRequest { route: route(OTHER), transaction: of(4), answer };
     let promised = [Obstacle { rm: BRANCH, promised: higher }].into();
     ear.hears(OTHER, says(4, What::Reject { ballot: own, promised }), proposer.reject(reject)).await;

@@ -128,8 +128,7 @@ fn a_value_that_is_not_known_is_refused() {
         let vote = WireError::UnknownValue { kind: "vote", value };
         assert_eq!(say(What::Vote(v1::InitialVote { vote: value, manager: 1 })), Err(vote));
         let higher = vec![v1::Acceptance { rm: 3, ballot: ballot(), vote: value }];
-        let promises =
-            v1::Phase1b { ballot: ballot(), instances: vec![1], votes: votes(), higher: higher.clone() };
+        let promises = v1::Phase1b { ballot: ballot(), instances: vec![1], votes: votes(), higher: higher.clone() };
         assert_eq!(say(What::Phase1b(promises)), Err(vote));
         assert_eq!(say(What::Phase2b(v1::Phase2b { votes: votes(), higher })), Err(vote));
         let outcome = Err(WireError::UnknownValue { kind: "outcome", value });
