@@ -177,7 +177,9 @@ pub enum RestoreError {
     #[error("the storage holds {0}, but its number is not reserved: the record of reserved numbers is lost or old")]
     UnreservedNumber(TxId),
     /// A round of this node's that the other records show to be used is not reserved.
-    #[error("the storage holds ballot {0} of this node, but its round is not reserved: the record of reserved rounds is lost or old")]
+    #[error(
+        "the storage holds ballot {0} of this node, but its round is not reserved: the record of reserved rounds is lost or old"
+    )]
     UnreservedRound(crate::Ballot),
     /// A later record of a resource manager's vote goes back on an earlier one, or the node's own acceptor has accepted
     /// another vote of its resource manager than the one that is recorded.

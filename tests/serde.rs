@@ -126,8 +126,7 @@ fn what_a_node_shows_of_itself_survives() {
     assert!(survives(&node.metrics()).contains(r#""refused":[["AlreadyVoted",1]]"#), "and no other reason");
     assert_eq!(node.in_doubt().len(), 1);
     survives(&node.in_doubt());
-    let fences =
-        [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::MetaLost, Fence::EndlessExchange];
+    let fences = [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::MetaLost, Fence::EndlessExchange];
     survives(&fences.map(Status::Fenced).to_vec());
     survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);
     survives(&[Wait::Flush, Wait::Recover(1), Wait::Inquire(2), Wait::Repeat(3)]);

@@ -13,8 +13,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink, Targets,
-    Transaction, Vote, Votes, Wait, What, bundle, context::Context,
+    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink,
+    Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 
@@ -98,12 +98,7 @@ impl ResourceManager {
     /// All that it must not forget.
     pub(crate) fn record(&self, transaction: &Transaction) -> ResourceManagerRecord {
         let finished = self.outcome().filter(|_| self.is_finished());
-        ResourceManagerRecord {
-            transaction: transaction.clone(),
-            meta: self.meta.clone(),
-            vote: self.vote(),
-            finished,
-        }
+        ResourceManagerRecord { transaction: transaction.clone(), meta: self.meta.clone(), vote: self.vote(), finished }
     }
 
     /// Whether it has anything that it must not forget.
@@ -331,8 +326,7 @@ impl ResourceManager {
     pub(crate) fn owes(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Prepared
-                | Phase::Settled(End::Committed | End::Aborted { vote: Some(Vote::Prepared) })
+            Phase::Prepared | Phase::Settled(End::Committed | End::Aborted { vote: Some(Vote::Prepared) })
         )
     }
 
