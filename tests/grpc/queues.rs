@@ -45,7 +45,7 @@ async fn nowhere() -> String {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }
 
-/// The runtime has one thread, and the test never lets go of it: whoever waited here would wait for ever.
+/// The runtime has one thread, and the test never lets go of it: to wait here would be to wait for ever.
 #[tokio::test]
 async fn a_dead_nodes_queue_drops_the_oldest_and_counts_and_nobody_waits() {
     let mut peers = transport(Options { queue: 100, ..options() }, &nowhere().await).await;
@@ -152,7 +152,7 @@ fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
     assert!(matches!(Peers::new(&config, Security::Plaintext, options()).map(drop), Err(Error::NoRuntime)));
 }
 
-/// It accepts, and says nothing: the patience of whoever dials it ends.
+/// It accepts, and says nothing: the patience of the transport that dials it ends.
 #[tokio::test]
 async fn a_node_that_is_there_and_silent_is_given_up_and_dialled_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -125,3 +125,41 @@ fn status(error: &Error) -> Status {
         _ => Status::internal(message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+
+    use tonic::Code;
+
+    use super::*;
+    use crate::commit::TransactionError;
+
+    #[test]
+    fn every_error_of_a_node_has_the_code_that_the_proto_files_say() {
+        let cause = || Arc::new(Refusal::Fenced);
+        let codes = [
+            (Error::NoTransaction(TransactionError::NoParticipants), Code::InvalidArgument),
+            (Refusal::TooManyParticipants.into(), Code::InvalidArgument),
+            (Refusal::MetaTooLong.into(), Code::InvalidArgument),
+            (Refusal::OtherContent.into(), Code::InvalidArgument),
+            (Refusal::OtherTransaction.into(), Code::AlreadyExists),
+            (Refusal::TooManyOpen.into(), Code::ResourceExhausted),
+            (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted),
+            (Error::TooManyWaiting, Code::ResourceExhausted),
+            (Error::Forgotten(TxId::default()), Code::NotFound),
+            (Refusal::UnknownTransaction.into(), Code::NotFound),
+            (Refusal::Retired.into(), Code::FailedPrecondition),
+            (Refusal::NotAManager.into(), Code::FailedPrecondition),
+            (Refusal::Broken.into(), Code::Internal),
+            (Error::Write(cause()), Code::Unavailable),
+            (Error::Stopped, Code::Unavailable),
+            (Error::Start(cause()), Code::Internal),
+        ];
+        for (error, code) in codes {
+            assert_eq!(status(&error).code(), code, "{error:?}");
+        }
+        let refused = status(&Refusal::TooManyOpen.into());
+        assert_eq!(refused.message(), "the node refuses: too many transactions are open");
+    }
+}

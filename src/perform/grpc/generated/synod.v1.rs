@@ -2611,9 +2611,9 @@ pub struct BeginRequest {
     /// What it is about: bytes that mean something to its participants alone.
     #[prost(bytes = "vec", tag = "2")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
-    /// Its name. Optional: without it, the node gives one. Whoever gives names uses each once, ever, with its own number, the
-    /// one in its certificate, as their origin. It may then begin again after an answer was lost, at this or another node,
-    /// without beginning twice.
+    /// Its name. Optional: without it, the node gives one. A caller that gives names takes its own number, the one in its
+    /// certificate, as their origin, and uses each name once, ever. After an answer was lost it may begin the same
+    /// transaction again, at this or another node: it still begins once.
     #[prost(message, optional, tag = "3")]
     pub id: ::core::option::Option<TxId>,
 }
@@ -2752,7 +2752,7 @@ impl Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Fence {
-    /// None is.
+    /// No invariant is broken.
     Unspecified = 0,
     /// An acceptor would have gone back on a promise or an acceptance.
     AcceptorWentBack = 1,
