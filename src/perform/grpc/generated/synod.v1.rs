@@ -372,10 +372,12 @@ pub mod peer_client {
     /// * PERMISSION_DENIED: the certificate is for nobody in this cluster, or a client's, or not that of the node in `from`;
     /// * FAILED_PRECONDITION: the route is to another node, or in another cluster;
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed; the text says which field;
+    /// * INTERNAL: the bytes are not what the call takes, or an error of gRPC itself;
     /// * OUT_OF_RANGE: the message is larger than the node allows;
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
-    ///  Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
-    ///  what it has to say by messages.
+    ///
+    /// Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    /// what it has to say by messages.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -563,10 +565,12 @@ pub mod peer_server {
     /// * PERMISSION_DENIED: the certificate is for nobody in this cluster, or a client's, or not that of the node in `from`;
     /// * FAILED_PRECONDITION: the route is to another node, or in another cluster;
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed; the text says which field;
+    /// * INTERNAL: the bytes are not what the call takes, or an error of gRPC itself;
     /// * OUT_OF_RANGE: the message is larger than the node allows;
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
-    ///  Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
-    ///  what it has to say by messages.
+    ///
+    /// Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    /// what it has to say by messages.
     #[derive(Debug)]
     pub struct PeerServer<T> {
         inner: Arc<T>,
@@ -2851,8 +2855,9 @@ pub mod transactions_client {
     /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
     ///  may not have been done;
     /// * UNIMPLEMENTED: this node serves other nodes alone;
-    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`).
-    ///  What else may happen is said of each call.
+    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
+    ///
+    /// What else may happen is said of each call.
     #[derive(Debug, Clone)]
     pub struct TransactionsClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3133,8 +3138,9 @@ pub mod transactions_server {
     /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
     ///  may not have been done;
     /// * UNIMPLEMENTED: this node serves other nodes alone;
-    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`).
-    ///  What else may happen is said of each call.
+    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
+    ///
+    /// What else may happen is said of each call.
     #[derive(Debug)]
     pub struct TransactionsServer<T> {
         inner: Arc<T>,
