@@ -301,8 +301,7 @@ fn a_record_that_is_erased_before_its_time_or_comes_back_is_seen() {
     let range = |first, last| Record::Retired(TxRange::new(M1, first, last).unwrap());
     let first = |seq| Key::Retired(TxId { origin: M1, seq });
     let new = || Watch(super::records_never_go_back::RecordsNeverGoBack::default());
-    let records =
-        [acceptor(Ballot::initial(R1), Some((Ballot::initial(R1), PREPARED))), rm(Some(PREPARED), None)];
+    let records = [acceptor(Ballot::initial(R1), Some((Ballot::initial(R1), PREPARED))), rm(Some(PREPARED), None)];
     for record in records {
         let erased = Record::Erased(record.key());
         let mut watch = new();
@@ -448,6 +447,21 @@ fn a_name_that_is_not_reserved_is_seen() {
     watch.sends(M1, prepare()).unwrap();
     // The name is another node's matter.
     new().sends(M2, prepare()).unwrap();
+
+    let tellings = [
+        Decision::Vote { transaction: transaction(), meta: meta() },
+        commit(TX),
+        abort(TX),
+        decided(Outcome::Committed),
+        Decision::Completed { tx: TX, outcome: Outcome::Committed },
+    ];
+    for telling in tellings {
+        assert!(new().decides(M1, telling.clone()).is_err(), "{telling:?}");
+        new().decides(M2, telling.clone()).unwrap();
+        let mut watch = new();
+        watch.writes(M1, Record::Sequence { reserved: TX.seq + 1 }).unwrap();
+        watch.decides(M1, telling).unwrap();
+    }
 }
 
 #[test]
