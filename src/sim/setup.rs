@@ -20,9 +20,9 @@ pub struct Setup {
     /// Those that stay dead while all else is healed. What must end without them does, and then they come back.
     #[serde(default)]
     pub stay_dead: Vec<NodeId>,
-    /// Whether every effect waits for all records before it, and what is free for the next write. Otherwise each waits for
-    /// the [scope](crate::Scope) that its node gave it, and leaves as soon as that is durable, also while another batch
-    /// is being written.
+    /// Whether every effect waits for all records before it, and what is free for the next write. Otherwise each waits
+    /// for the [scope](crate::Scope) that its node gave it, and leaves as soon as that is durable, also while another
+    /// batch is being written.
     #[serde(default)]
     pub in_order: bool,
 }
