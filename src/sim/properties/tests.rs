@@ -647,7 +647,10 @@ fn a_refusal_with_effects_is_seen() {
     watch.refuses(A1, input(), Refusal::StaleBallot, &[owed, reject(M1)]).unwrap();
     watch.refuses(A1, input(), Refusal::StaleBallot, &[reject(M2)]).unwrap_err();
     for effect in [write, promise.clone(), told.clone(), Effect::Decide(abort(TX))] {
-        assert!(watch.refuses(A1, input(), Refusal::StaleBallot, &[effect.clone()]).is_err(), "{effect:?}");
+        assert!(
+            watch.refuses(A1, input(), Refusal::StaleBallot, core::slice::from_ref(&effect)).is_err(),
+            "{effect:?}"
+        );
     }
     watch.refuses(A1, input(), Refusal::Retired, core::slice::from_ref(&told)).unwrap();
     watch.refuses(A1, input(), Refusal::Retired, &[promise]).unwrap_err();
