@@ -42,8 +42,8 @@ async fn five(latency: Duration) -> Vec<(Member, Handle, Task)> {
 
 fn said(packets: &[Packet<Message>], to: NodeId) -> Vec<&What> {
     let packets = packets.iter().filter(|packet| packet.to == to);
-    let about = |message| if let &Message::About { ref what, .. } = message { Some(what) } else { None };
-    packets.flat_map(|packet| &packet.messages).filter_map(about).collect()
+    let messages = packets.flat_map(|packet| &packet.messages);
+    messages.filter_map(|message| if let Message::About { what, .. } = message { Some(what) } else { None }).collect()
 }
 
 #[tokio::test]

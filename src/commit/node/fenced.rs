@@ -1,5 +1,7 @@
 //! What a broken invariant does to a node: a test from inside, for nothing from outside can break one.
 
+#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
+
 use alloc::vec::Vec;
 
 use super::{
