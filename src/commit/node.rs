@@ -17,7 +17,7 @@ mod view;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use self::retirement::Announcement;
+use self::retirement::{Announcement, Lists};
 pub use self::view::{InDoubt, Status};
 use super::{
     Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, What,
@@ -60,6 +60,7 @@ pub struct Node {
     sequence: BlockAllocator,
     /// Records that the next step has to begin with.
     owed: Vec<Record>,
+    lists: Lists,
 }
 
 /// What a transaction would be opened for.
@@ -88,6 +89,7 @@ impl Node {
             announcement: Announcement::default(),
             sequence: BlockAllocator::UNUSED,
             owed: Vec::new(),
+            lists: Lists::default(),
         }
     }
 

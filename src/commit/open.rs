@@ -99,13 +99,13 @@ impl Shared {
     }
 
     fn new_rm(&mut self) -> Box<Playing<ResourceManager>> {
-        let fresh = Playing::from(ResourceManager::new(&self.config.cluster));
         match self.spare_rms.pop() {
             Some(mut spare) => {
-                *spare = fresh;
+                (spare.wait, spare.due) = (None, NEVER);
+                spare.role.reset(&self.config.cluster);
                 spare
             }
-            None => Box::new(fresh),
+            None => Box::new(ResourceManager::new(&self.config.cluster).into()),
         }
     }
 

@@ -70,6 +70,13 @@ impl ResourceManager {
         }
     }
 
+    /// Starts over with another transaction, in the memory that this one has.
+    pub(crate) fn reset(&mut self, cluster: &Cluster) {
+        let mut lessons = core::mem::take(&mut self.lessons);
+        lessons.clear();
+        *self = Self { lessons, ..Self::new(cluster) };
+    }
+
     /// The resource manager of node `id` that wrote `record`. An error if none can have written it.
     pub(crate) fn restore(cluster: &Cluster, id: NodeId, record: ResourceManagerRecord) -> Result<Self, RestoreError> {
         let ResourceManagerRecord { transaction, meta, vote, finished } = record;

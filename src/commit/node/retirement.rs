@@ -1,6 +1,7 @@
 //! The end of a transaction at a node: when it may be forgotten, and who must hear of it.
 
 use alloc::vec::Vec;
+use core::mem;
 
 use super::{
     super::{
@@ -21,6 +22,22 @@ const RANGES_AT_ONCE: usize = 64;
 /// of the range is not acknowledged, so it comes again.
 const WIDEST: usize = 1024;
 
+/// What a message about a range is about here. Empty between steps; kept for their room.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lists {
+    /// The open transactions, in order of name.
+    open: Vec<(TxId, Handle)>,
+    /// Those of them that cannot be over, whatever anyone says.
+    staying: Vec<TxRange>,
+}
+
+impl Lists {
+    fn clear(&mut self) {
+        self.open.clear();
+        self.staying.clear();
+    }
+}
+
 /// When unacknowledged ranges are sent again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Announcement {
@@ -37,13 +54,13 @@ impl Node {
         let Some(open) = self.drop_transaction(handle, effects) else { return };
         // All that is over around it goes along, or what a dead node never acknowledges would grow with history.
         let range = self.retired.around(tx).unwrap_or(TxRange::only(tx));
-        let keepers: Vec<NodeId> = other_keepers(&self.shared.config).collect();
-        for keeper in keepers {
+        let config = self.shared.config.clone();
+        for keeper in other_keepers(&config) {
             self.announced.entry(keeper).or_default().add(range);
             self.send(keeper, Message::Retired { range }, self.retired_scope, effects);
         }
         for rm in open.transaction.participants() {
-            if !self.shared.config.cluster.keeps_retired(*rm) {
+            if !config.cluster.keeps_retired(*rm) {
                 self.send(*rm, Message::Retired { range }, self.retired_scope, effects);
             }
         }
@@ -91,17 +108,23 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         self.check_may_retire(from, range)?;
-        let (range, open) = self.within_bounds(range);
-        let staying = open.iter().filter(|handle| self.open.at(**handle).is_some_and(Open::stays));
-        let staying: Vec<TxRange> = staying.filter_map(|handle| self.name(*handle)).map(TxRange::only).collect();
+        let mut lists = mem::take(&mut self.lists);
+        let range = self.within_bounds(range, &mut lists);
+        let result = self.retire(from, range, &lists, effects);
+        lists.clear();
+        self.lists = lists;
+        result
+    }
+
+    /// Drops what is open in `range`, but for what has to stay.
+    fn retire(&mut self, from: NodeId, range: TxRange, lists: &Lists, effects: &mut impl Sink) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
         let answers = cluster.is_manager(from) && cluster.keeps_retired(self.shared.config.id);
         let mut verdict = Err(Refusal::RetiredUnfinished);
-        for piece in range.without_all(staying.iter().copied()) {
+        for piece in range.without_all(lists.staying.iter().copied()) {
             verdict = Ok(());
-            let over = open.iter().filter(|handle| self.name(**handle).is_some_and(|tx| piece.contains(tx)));
-            let over: Vec<Handle> = over.copied().collect();
-            over.iter().for_each(|handle| self.hear_over(*handle, effects));
+            let over = lists.open.iter().filter(|(tx, _)| piece.contains(*tx)).map(|(_, handle)| *handle);
+            over.clone().for_each(|handle| self.hear_over(handle, effects));
             self.add_retired(piece, effects);
             for handle in over {
                 if let Some(open) = self.drop_transaction(handle, effects) {
@@ -112,14 +135,10 @@ impl Node {
                 self.send(from, Message::RetiredNoted { range: piece }, self.retired_scope, effects);
             }
         }
-        if verdict.is_ok() && !staying.is_empty() {
+        if verdict.is_ok() && !lists.staying.is_empty() {
             self.shared.metrics.refuse(Refusal::RetiredUnfinished);
         }
         verdict
-    }
-
-    fn name(&self, handle: Handle) -> Option<TxId> {
-        self.open.at(handle).map(|open| open.transaction.id())
     }
 
     /// Why a node may not say that `range` is over.
@@ -159,40 +178,43 @@ impl Node {
         }
     }
 
-    /// The open transactions in `range`, in order of name, and `range` itself: up to where one step can take it.
-    fn within_bounds(&self, range: TxRange) -> (TxRange, Vec<Handle>) {
+    /// Puts the open transactions in `range` into `lists`, in order of name, and those of them that have to stay. Returns
+    /// `range` up to where one step can take it.
+    fn within_bounds(&self, range: TxRange, lists: &mut Lists) -> TxRange {
         let up_to = |range: TxRange, beyond: TxId| {
             let last = beyond.seq.saturating_sub(1);
             TxRange::new(range.origin(), range.first().seq, last).unwrap_or(TxRange::only(range.first()))
         };
         let known_beyond = self.retired.touching(range).nth(WIDEST);
         let range = known_beyond.map_or(range, |beyond| up_to(range, beyond.first()));
-        let mut names = self.open_in(range);
-        let range = names.get(WIDEST).map_or(range, |beyond| up_to(range, *beyond));
-        names.truncate(WIDEST);
-        (range, names.into_iter().filter_map(|tx| self.look_up(tx).1).collect())
+        self.open_in(range, &mut lists.open);
+        let range = lists.open.get(WIDEST).map_or(range, |(beyond, _)| up_to(range, *beyond));
+        lists.open.truncate(WIDEST);
+        let staying = lists.open.iter().filter(|(_, handle)| self.open.at(*handle).is_some_and(Open::stays));
+        lists.staying.extend(staying.map(|(tx, _)| TxRange::only(*tx)));
+        range
     }
 
-    /// The first open transactions in `range`, in order, and one more than a step can take; by the shorter of two ways.
-    fn open_in(&self, range: TxRange) -> Vec<TxId> {
+    /// Puts the first open transactions in `range` into `found`, in order, and one more than a step can take; by the
+    /// shorter of two ways.
+    fn open_in(&self, range: TxRange, found: &mut Vec<(TxId, Handle)>) {
         let most = WIDEST.saturating_add(1);
         // What is known to be over is not open.
         let mut numbers = self
             .retired
             .missing(range)
             .flat_map(|piece| (piece.first().seq..=piece.last().seq).map(move |seq| TxId { seq, ..piece.first() }));
-        let is_open = |tx: &TxId| self.look_up(*tx).1.is_some();
-        let mut found: Vec<TxId> = numbers.by_ref().take(self.open.len()).filter(is_open).take(most).collect();
+        let open = |tx| Some((tx, self.look_up(tx).1?));
+        found.extend(numbers.by_ref().take(self.open.len()).filter_map(open).take(most));
         if found.len() < most && numbers.next().is_some() {
             found.clear();
-            found.extend(self.open.names().filter(|tx| range.contains(*tx)));
+            found.extend(self.open.names().filter(|tx| range.contains(*tx)).filter_map(open));
             if found.len() > most {
-                found.select_nth_unstable(WIDEST);
+                found.select_nth_unstable_by_key(WIDEST, |(tx, _)| *tx);
                 found.truncate(most);
             }
-            found.sort_unstable();
+            found.sort_unstable_by_key(|(tx, _)| *tx);
         }
-        found
     }
 
     /// A node says that it has noted, durably, what is over.
