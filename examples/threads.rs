@@ -21,10 +21,7 @@ use std::{
 
 use synod::{
     NodeId, Packet, Quorums, TxId, codec,
-    commit::{
-        Cluster, ClusterId, Config, Input, Limits, Message, Meta, Outcome, Record, Time, Timeouts, Transaction,
-        Vote,
-    },
+    commit::{Cluster, ClusterId, Config, Input, Limits, Message, Meta, Outcome, Time, Timeouts, Transaction, Vote},
     perform::{Driver, Handlers, Progress, Resource, Start, Storage, Transport},
 };
 
@@ -45,21 +42,21 @@ struct Log(File);
 impl Storage for Log {
     type Error = io::Error;
 
-    fn load(&mut self) -> io::Result<Vec<Record>> {
+    fn load(&mut self) -> io::Result<Vec<synod::commit::Record>> {
         let (mut log, mut latest) = (Vec::new(), BTreeMap::new());
         self.0.rewind()?;
         self.0.read_to_end(&mut log)?;
         // A line that a crash has torn has no end, and was never called durable.
         log.truncate(log.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         self.0.set_len(log.len() as u64)?;
-        for record in serde_json::Deserializer::from_slice(&log).into_iter::<Record>() {
+        for record in serde_json::Deserializer::from_slice(&log).into_iter::<synod::commit::Record>() {
             let record = record?;
             latest.insert(record.key(), record);
         }
         Ok(latest.into_values().filter(|record| !record.is_tombstone()).collect())
     }
 
-    fn persist(&mut self, records: &[Record]) -> io::Result<()> {
+    fn persist(&mut self, records: &[synod::commit::Record]) -> io::Result<()> {
         let mut lines = Vec::new();
         for record in records {
             serde_json::to_writer(&mut lines, record)?;
@@ -81,7 +78,7 @@ struct World {
 struct Place {
     socket: UdpSocket,
     address: SocketAddr,
-    to_begin: Mutex<Vec<(Transaction, Meta)>>,
+    to_begin: Mutex<Vec<Input>>,
     open: AtomicUsize,
     killed: AtomicBool,
 }
@@ -156,7 +153,6 @@ impl Seat<'_> {
             let wait = driver.node().deadline().map_or(10, |due| due.0.saturating_sub(now())).clamp(1, 10);
             place.socket.set_nonblocking(false)?;
             place.socket.set_read_timeout(Some(Duration::from_millis(wait)))?;
-            // The time first: what comes now is waited for from now on.
             driver.push(Input::Tick(Time(now()))).expect("time does not go back");
             for _ in 0..64 {
                 let Some((from, messages)) = self.receive(&mut buffer) else { break };
@@ -164,9 +160,7 @@ impl Seat<'_> {
                 place.socket.set_nonblocking(true)?;
             }
             // One that is over, or for which there is no room, is refused; the client will see.
-            for (transaction, meta) in place.to_begin.lock().unwrap().drain(..) {
-                driver.push(Input::BeginAs { transaction, meta }).unwrap_or_default();
-            }
+            place.to_begin.lock().unwrap().drain(..).for_each(|begin| driver.push(begin).unwrap_or_default());
             if place.killed.load(Relaxed) {
                 assert_eq!(driver.node().metrics().violations(), 0, "{:?}", driver.node().metrics());
                 return Ok(());
@@ -189,10 +183,9 @@ impl World {
     }
 
     fn begin(&self, seq: u64, at: usize) {
-        let tx = TxId { origin: NodeId(9), seq };
-        let meta = Meta::from([(seq % 20) as u8; 300]);
+        let (tx, meta) = (TxId { origin: NodeId(9), seq }, Meta::from([(seq % 20) as u8; 300]));
         let transaction = Transaction::new(tx, NODES, meta.clone()).expect("someone takes part");
-        self.nodes[&NODES[at % NODES.len()]].to_begin.lock().unwrap().push((transaction, meta));
+        self.nodes[&NODES[at % NODES.len()]].to_begin.lock().unwrap().push(Input::BeginAs { transaction, meta });
     }
 
     /// Waits until so few transactions up to `last` are under way, or none is open. What takes long is begun elsewhere, too.

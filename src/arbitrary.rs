@@ -81,7 +81,11 @@ impl<'a> Arbitrary<'a> for Meta {
 
 impl<'a> Arbitrary<'a> for Places {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        if u.ratio(7, 8)? { Ok(Self::from_words([u.arbitrary::<u8>()?.into()].into())) } else { Ok(Self::from_words(u.arbitrary()?)) }
+        if u.ratio(7, 8)? {
+            Ok(Self::from_words([u.arbitrary::<u8>()?.into()].into()))
+        } else {
+            Ok(Self::from_words(u.arbitrary()?))
+        }
     }
 }
 

@@ -31,9 +31,9 @@ use bincode::{config, enc::write::Writer, error as bincode_error};
 use crate::{
     Ballot, NodeId, TxId,
     commit::{
-        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome, Places,
-        Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec, TxRange, Vote, Votes,
-        What,
+        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome,
+        Participants, Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TxRange, Vote,
+        Votes, What,
     },
     paxos,
 };
@@ -45,6 +45,12 @@ pub const FRAME_VERSION: u8 = 2;
 pub const RECORD_VERSION: u8 = 2;
 
 const CONFIG: config::Configuration = config::standard();
+
+/// How many participants are few.
+const FEW: usize = 8;
+
+/// A number up to this one is encoded as itself.
+const ONE_BYTE: u8 = 250;
 
 /// What one packet says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,9 +197,23 @@ impl Sink<'_> {
         debug_assert!(done.is_ok(), "a vector takes every byte");
     }
 
-    /// What [`put`](Sink::put) does with a byte, without a detour.
+    #[inline]
     fn byte(&mut self, byte: u8) {
         self.0.push(byte);
+    }
+
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// A number: most are small, and one byte.
+    #[inline]
+    fn number(&mut self, number: u64) {
+        match u8::try_from(number) {
+            Ok(byte) if byte <= ONE_BYTE => self.byte(byte),
+            _ => self.put(number),
+        }
     }
 }
 
@@ -208,15 +228,33 @@ impl Writer for Sink<'_> {
 struct Source<'a>(&'a [u8]);
 
 impl<'a> Source<'a> {
+    #[inline]
     fn byte(&mut self) -> Result<u8, DecodeError> {
-        Ok(self.primitive()?.0)
+        let (byte, rest) = self.0.split_first().ok_or(DecodeError::Truncated)?;
+        self.0 = rest;
+        Ok(*byte)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        Ok(self.primitive()?.0)
+        let (array, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        self.0 = rest;
+        Ok(*array)
     }
 
+    /// A number: most are small, and one byte.
+    #[inline]
     fn number(&mut self) -> Result<u64, DecodeError> {
+        match self.0.split_first() {
+            Some((byte, rest)) if *byte <= ONE_BYTE => {
+                self.0 = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, DecodeError> {
         let (number, taken) = self.primitive()?;
         match bincode::encode_into_slice(number, &mut [0; 9], CONFIG) {
             Ok(needed) if needed == taken => Ok(number),
@@ -373,10 +411,12 @@ tagged! {
 impl Wire for u64 {
     const LEAST: usize = 1;
 
+    #[inline]
     fn put(&self, sink: &mut Sink<'_>) {
-        sink.put(*self);
+        sink.number(*self);
     }
 
+    #[inline]
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         source.number()
     }
@@ -386,7 +426,7 @@ impl Wire for ClusterId {
     const LEAST: usize = 16;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        sink.put(self.0);
+        sink.bytes(&self.0);
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
@@ -445,7 +485,7 @@ impl<T: Wire> Wire for Vec<T> {
 }
 
 fn put_list<T: Wire>(list: &[T], sink: &mut Sink<'_>) {
-    sink.put(list.len() as u64);
+    sink.number(list.len() as u64);
     for value in list {
         value.put(sink);
     }
@@ -479,7 +519,8 @@ impl Wire for Meta {
     const LEAST: usize = 1;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        sink.put(self.bytes());
+        sink.number(self.bytes().len() as u64);
+        sink.bytes(self.bytes());
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
@@ -492,12 +533,16 @@ impl Wire for Places {
 
     fn put(&self, sink: &mut Sink<'_>) {
         let words = if self.is_empty() { 0 } else { self.words().count() };
-        sink.put(words as u64);
+        sink.number(words as u64);
         self.words().take(words).for_each(|word| word.put(sink));
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
-        let words: Vec<u64> = Wire::take(source)?;
+        let words = match source.length(1)? {
+            0 => return Ok(Self::default()),
+            1 => [source.number()?].into(),
+            length => (0..length).map(|_| source.number()).collect::<Result<Vec<u64>, _>>()?,
+        };
         if words.last() == Some(&0) { Err(DecodeError::OverlongNumber) } else { Ok(Self::from_words(words)) }
     }
 }
@@ -522,14 +567,23 @@ impl Wire for Transaction {
     fn put(&self, sink: &mut Sink<'_>) {
         self.id().put(sink);
         self.epoch().put(sink);
-        sink.put(self.content().to_le_bytes());
+        sink.bytes(&self.content().to_le_bytes());
         put_list(self.participants(), sink);
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         let (id, epoch) = Wire::take(source)?;
         let content = u64::from_le_bytes(source.array()?);
-        Ok(Self::try_from(TransactionSpec { id, epoch, participants: Wire::take(source)?, content })?)
+        // Few participants need no list of their own.
+        let (length, mut few) = (source.length(NodeId::LEAST)?, [NodeId(0); FEW]);
+        let participants = match few.get_mut(..length) {
+            Some(few) => {
+                few.iter_mut().try_for_each(|node| NodeId::take(source).map(|taken| *node = taken))?;
+                Participants::from_sorted(few)?
+            }
+            None => (0..length).map(|_| Wire::take(source)).collect::<Result<Vec<_>, _>>()?.try_into()?,
+        };
+        Ok(Self::from_parts(id, epoch, participants, content))
     }
 }
 

@@ -35,7 +35,7 @@ pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <
 /// holds a record which the effect rests on. [`EffectSink::persist`] returns the scope of the record that it takes, and
 /// the machine keeps it, with whatever the record is about, for the effects that will rest on it.
 ///
-/// A list of effects has no batches: whoever carries out one effect after the other waits for every record anyway.
+/// A list of effects has no batches: a caller that carries out one effect after the other waits for every record anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub(crate) u64);
 
@@ -100,6 +100,12 @@ impl Scope {
 
     /// Rests on every record before it.
     pub const EVERYTHING: Self = Self(u64::MAX);
+
+    /// Rests on the batch of this number, and so on those before it. This is for a sink that numbers batches of its own,
+    /// from 1 on.
+    pub const fn batch(number: u64) -> Self {
+        Self(number)
+    }
 
     /// Rests on both.
     #[must_use]

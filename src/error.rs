@@ -40,7 +40,7 @@ refusals! {
     FarBallot = "the rejection names a round that nobody can have reached",
     /// Phase 1 of the ballot is over.
     PhaseIsOver = "phase 1 of this ballot is over",
-    /// The sender is no acceptor, or the node is none.
+    /// The sender is not an acceptor, or this node is not.
     NotAnAcceptor = "the node is not an acceptor",
     /// There is nothing to propose, or nothing was proposed in this ballot.
     NothingProposed = "nothing was proposed",
@@ -50,9 +50,9 @@ refusals! {
     AlreadyDecided = "the decision is made",
     /// No higher round is left.
     RoundsUsedUp = "no higher round is left",
-    /// The sender is no resource manager of the transaction, or the node is none.
+    /// The sender is not a resource manager of the transaction, or this node is not.
     NotAParticipant = "the node is not a resource manager of the transaction",
-    /// The sender is no transaction manager, or the node is none, or the vote names none.
+    /// The sender is not a transaction manager, or this node is not, or the vote names a node that is not.
     NotAManager = "the node is not a transaction manager",
     /// The transaction is not open here.
     UnknownTransaction = "the transaction is not open here",
@@ -124,9 +124,9 @@ pub enum Fence {
     /// A resource manager would have gone back on its vote or its outcome.
     #[error("a resource manager would have gone back on its vote or its outcome")]
     ResourceManagerWentBack,
-    /// A commit is to be handed over, and what the transaction is about is not known.
-    #[error("a commit is to be handed over, and what the transaction is about is not known")]
-    CommitWithoutMeta,
+    /// What the transaction is about is not known where it must be.
+    #[error("what the transaction is about is not known where it must be")]
+    MetaLost,
     /// The roles of the node answered each other without end.
     #[error("the roles of the node answered each other without end")]
     EndlessExchange,
@@ -177,7 +177,9 @@ pub enum RestoreError {
     #[error("the storage holds {0}, but its number is not reserved: the record of reserved numbers is lost or old")]
     UnreservedNumber(TxId),
     /// A round of this node's that the other records show to be used is not reserved.
-    #[error("the storage holds ballot {0} of this node, but its round is not reserved: the record of reserved rounds is lost or old")]
+    #[error(
+        "the storage holds ballot {0} of this node, but its round is not reserved: the record of reserved rounds is lost or old"
+    )]
     UnreservedRound(crate::Ballot),
     /// A later record of a resource manager's vote goes back on an earlier one, or the node's own acceptor has accepted
     /// another vote of its resource manager than the one that is recorded.

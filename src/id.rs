@@ -9,8 +9,8 @@ pub struct NodeId(pub u64);
 
 /// The name of one transaction: the node that numbered it, and its number there.
 ///
-/// A name is used once, ever. [`commit::Node::allocate`](crate::commit::Node::allocate) keeps that promise across
-/// restarts; whoever numbers transactions on its own keeps it itself.
+/// A name is used once, ever. [`Input::Begin`](crate::commit::Input::Begin) keeps that promise across restarts; a caller that
+/// numbers transactions on its own ([`Input::BeginAs`](crate::commit::Input::BeginAs)) keeps it itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxId {

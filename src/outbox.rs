@@ -97,7 +97,7 @@ pub struct Released<M, D> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Packet<M> {
-    /// Whom it is for.
+    /// The node that it is for.
     pub to: NodeId,
     /// The messages, in the order in which they were sent.
     pub messages: Vec<M>,

@@ -1,4 +1,4 @@
-//! Quorum systems, as values, and the tallies that are counted against them.
+//! Quorum systems as values, and the counts of voices that are compared with them.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::borrow::Borrow;
@@ -10,7 +10,7 @@ pub const MAX_ACCEPTORS: usize = 128;
 
 /// The acceptors of an instance, in their configured order, and which sets of them are quorums.
 ///
-/// Checked at birth: every phase-1 quorum meets every phase-2 quorum, which is all that Paxos asks of them
+/// Validated on construction: every phase-1 quorum meets every phase-2 quorum, which is all that Paxos asks of them
 /// (Howard, Malkhi and Spiegelman, *Flexible Paxos*, 2016). A clone shares its memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -24,7 +24,7 @@ struct System {
     first_with: Vec<Members>,
 }
 
-/// A quorum system in plain data, not yet checked. It becomes a [`Quorums`] by `try_into`.
+/// A quorum system in plain data, not yet validated. It becomes a [`Quorums`] by `try_into`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -37,7 +37,7 @@ pub struct QuorumSpec {
     pub accept: u64,
 }
 
-/// Why a quorum system is none.
+/// Why a quorum system was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum QuorumError {
@@ -125,8 +125,8 @@ impl Quorums {
 
     /// Any acceptors that together weigh `prepare` in phase 1, and `accept` in phase 2.
     ///
-    /// The two must add up to more than all acceptors weigh. (Odd weights can leave quorums that always meet although
-    /// they do not; such a system is refused, and has an equal with higher thresholds that is not.)
+    /// The two must add up to more than all acceptors weigh. (With odd weights, quorums may always meet although the two
+    /// do not add up to that. Such a system is refused; with higher thresholds, the same quorums are accepted.)
     pub fn weighted(
         members: impl IntoIterator<Item = (NodeId, u64)>,
         prepare: u64,
@@ -210,7 +210,7 @@ impl Quorums {
 
     /// Whether `members` are a quorum of `phase`.
     pub fn is_quorum(&self, phase: Phase, members: Members) -> bool {
-        // The sum of all weights was checked at birth, so no part of it overflows.
+        // The sum of all weights was checked on construction, so no part of it overflows.
         let (mut weight, mut rest) = (0, members.0);
         for &(_, voice) in &self.0.spec.members {
             if rest & 1 == 1 {
@@ -357,7 +357,7 @@ impl Voices {
         let new = *word & bit == 0;
         if new {
             *word |= bit;
-            // The sum of all weights was checked at birth, so no part of it overflows.
+            // The sum of all weights was checked on construction, so no part of it overflows.
             self.weight += weight;
         }
         new

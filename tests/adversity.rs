@@ -4,11 +4,11 @@ mod support;
 
 use synod::{
     Ballot, Machine, NodeId, Refusal,
-    commit::{Decision, Effect, Input, Key, Limits, Message, Node, Outcome, Part, Record, Time, Transaction},
+    commit::{Decision, Effect, Input, Key, Limits, Message, Node, Outcome, Record, Time, Transaction, What},
     paxos,
 };
 
-use support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, judge, say, transaction, tx};
+use support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, refuse, say, transaction, tx};
 
 #[test]
 fn nodes_that_are_full_do_not_keep_each_others_transactions_from_ending() {
@@ -60,8 +60,8 @@ fn a_participant_that_began_says_so_twice_to_each_transaction_manager_before_it_
         .iter()
         .filter(|sent| sent.from == RMS[0])
         .filter_map(|sent| match sent.message {
-            Message::Begin { .. } => Some((sent.to, true)),
-            Message::Inquire { .. } => Some((sent.to, false)),
+            Message::About { what: What::Begin { .. }, .. } => Some((sent.to, true)),
+            Message::About { what: What::Inquire, .. } => Some((sent.to, false)),
             _ => None,
         })
         .collect();
@@ -106,8 +106,8 @@ fn a_transaction_manager_that_another_one_stood_in_for_still_tells_its_client() 
     let mut group = Group::apart(cluster());
     group.begin(TMS[0], &transaction(1));
     // It decides, and nobody hears of it but its client.
-    group.run_until(|sent| matches!(sent.message, Message::Outcome { .. }));
-    group.lose(|sent| matches!(sent.message, Message::Outcome { .. }));
+    group.run_until(|sent| matches!(sent.message, Message::About { what: What::Outcome(_), .. }));
+    group.lose(|sent| matches!(sent.message, Message::About { what: What::Outcome(_), .. }));
     for rm in RMS {
         group.step(rm, Input::Inquire(tx(1)));
     }
@@ -119,16 +119,12 @@ fn a_transaction_manager_that_another_one_stood_in_for_still_tells_its_client() 
 #[test]
 fn a_rejection_by_an_unreachable_round_neither_moves_nor_uses_up_the_rounds_of_a_node() {
     let (mut node, _) = Node::create(config(&cluster(), TMS[0]));
-    node.step(say::from(RMS[0], Message::Inquire { transaction: transaction(1) }));
+    node.step(say::from(RMS[0], say::inquire(&transaction(1))));
     let ballot = Ballot::new(1, TMS[0]);
     let promised = Ballot::new(u64::MAX - 2, TMS[1]);
-    let parts = RMS.map(|rm| Part { rm, message: paxos::Message::Reject { ballot, promised } }).into();
-    let before = node.snapshot();
-    let input = say::from(ACCEPTORS[0], Message::Paxos { transaction: transaction(1), parts });
-    assert_eq!(judge(&node, &input), Err(Refusal::FarBallot));
-    assert_eq!(node.step(input), []);
-    assert_eq!(node.snapshot(), before);
-    let effects = node.step(say::from(RMS[0], Message::Inquire { transaction: transaction(2) }));
+    let reject = say::paxos(&transaction(1), &RMS, paxos::Message::Reject { ballot, promised });
+    assert_eq!(refuse(&mut node, say::from(ACCEPTORS[0], reject), Refusal::FarBallot), []);
+    let effects = node.step(say::from(RMS[0], say::inquire(&transaction(2))));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Send { .. })), "it still recovers");
 }
 

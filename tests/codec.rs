@@ -4,12 +4,13 @@ use proptest::{collection::vec, prelude::*};
 use synod::{
     Ballot, NodeId, TxId,
     codec::{
-        DecodeError, Frame, decode_frame, decode_key, decode_record, encode_frame, encode_frame_into, encode_key,
-        encode_record,
+        DecodeError, FRAME_VERSION, Frame, RECORD_VERSION, decode_frame, decode_key, decode_record, encode_frame,
+        encode_frame_into, encode_key, encode_record,
     },
     commit::{
-        AcceptorRecord, ClusterId, EmptyRange, Key, Message, Outcome, Part, Record, ResourceManagerRecord, Transaction,
-        TransactionError, TxRange, Vote,
+        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome,
+        Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec, TxRange, Vote,
+        Votes, What,
     },
     paxos, strategies,
 };
@@ -19,9 +20,9 @@ const FROM: NodeId = NodeId(7);
 const TO: NodeId = NodeId(8);
 
 /// Version, cluster, from, to.
-const HEAD: &str = "01 30313233343536373839616263646566 07 08 ";
-/// The bytes of [`transaction`]: origin 7, number 10,000, three participants, two bytes of meta.
-const TRANSACTION: &str = "07 fb1027 03 010203 02 6869";
+const HEAD: &str = "02 30313233343536373839616263646566 07 08 ";
+/// The bytes of [`transaction`]: origin 7, number 10,000, epoch 0, the digest of "hi", three participants.
+const TRANSACTION: &str = "07 fb1027 00 dac35eb5075fba08 03 010203";
 
 fn transaction() -> Transaction {
     let id = TxId { origin: NodeId(7), seq: 10_000 };
@@ -51,51 +52,59 @@ fn one_message(body: &str) -> Result<Message, DecodeError> {
     decode_frame(&frame, CLUSTER, TO).map(|mut frame| frame.messages.remove(0))
 }
 
-/// Every kind of message, and every kind of part, with its bytes.
+/// Every kind of message with its bytes.
 fn messages() -> Vec<(Message, String)> {
-    use paxos::Message::{Accept, Accepted, Prepare, Promise, Reject};
     let transaction = transaction();
     let (low, high) = (Ballot::new(3, NodeId(4)), Ballot::new(1_000_000, NodeId(u64::MAX)));
-    let parts = [
-        Prepare { ballot: low },
-        Promise { ballot: low, accepted: None },
-        Promise { ballot: high, accepted: Some((low, Vote::Prepared)) },
-        Accept { ballot: low, value: Vote::Aborted },
-        Accepted { ballot: Ballot::initial(NodeId(6)), value: Vote::Prepared },
-        Reject { ballot: low, promised: high },
-    ];
-    let parts = (1..).zip(parts).map(|(rm, message)| Part { rm: NodeId(rm), message }).collect();
-    let t = TRANSACTION;
+    let places = |places: &[usize]| places.iter().copied().collect::<Places>();
+    let votes = |votes: &[(usize, Vote)]| votes.iter().copied().collect::<Votes>();
+    let accepted = |rm, ballot, vote| Acceptance { rm: NodeId(rm), ballot, vote };
+    let promises = Promises {
+        instances: places(&[0, 1, 2]),
+        votes: votes(&[(2, Vote::Prepared)]),
+        higher: [accepted(2, low, Vote::Aborted)].into(),
+    };
+    let higher = [accepted(1, low, Vote::Prepared), accepted(3, high, Vote::Aborted)];
+    let obstacles = [(1, high), (3, low)].map(|(rm, promised)| Obstacle { rm: NodeId(rm), promised });
+    let far = "fc40420f00 fdffffffffffffffff";
+    let about = |what: What, bytes: &str| (Message::about(&transaction, what), format!("01 {TRANSACTION} {bytes}"));
+    let instances = Places::default();
     vec![
-        (Message::Begin { transaction: transaction.clone() }, format!("01 {t}")),
-        (Message::Prepare { transaction: transaction.clone() }, format!("02 {t}")),
-        (
-            Message::Vote { transaction: transaction.clone(), vote: Vote::Prepared, manager: NodeId(9) },
-            format!("03 {t} 01 09"),
+        about(What::Begin { meta: Meta::from(b"hi") }, "01 02 6869"),
+        about(What::Begin { meta: Meta::default() }, "01 00"),
+        about(What::Prepare { meta: Meta::from(b"hi") }, "02 02 6869"),
+        about(What::Vote { vote: Vote::Prepared, manager: NodeId(9) }, "03 01 09"),
+        about(What::Vote { vote: Vote::Aborted, manager: NodeId(300) }, "03 02 fb2c01"),
+        about(What::Phase1a { ballot: low, instances: places(&[0, 2]) }, "04 03 04 01 05"),
+        about(What::Phase1a { ballot: high, instances: places(&[0, 64]) }, &format!("04 {far} 02 01 01")),
+        about(What::Phase1a { ballot: low, instances: instances.clone() }, "04 03 04 00"),
+        about(
+            What::Phase1b { ballot: high, promises: Box::new(promises) },
+            &format!("05 {far} 01 07 01 04 01 04 01 02 03 04 02"),
         ),
-        (
-            Message::Vote { transaction: transaction.clone(), vote: Vote::Aborted, manager: NodeId(300) },
-            format!("03 {t} 02 fb2c01"),
+        about(
+            What::Phase1b { ballot: low, promises: Box::new(Promises { instances, ..Promises::default() }) },
+            "05 03 04 00 00 00 00",
         ),
-        (
-            Message::Paxos { transaction: transaction.clone(), parts },
-            format!(
-                "04 {t} 06
-                 01 01 03 04
-                 02 02 03 04 00
-                 03 02 fc40420f00 fdffffffffffffffff 01 03 04 01
-                 04 03 03 04 02
-                 05 04 00 06 01
-                 06 05 03 04 fc40420f00 fdffffffffffffffff"
-            ),
+        about(
+            What::Phase2a { ballot: low, votes: votes(&[(0, Vote::Prepared), (2, Vote::Aborted)]) },
+            "06 03 04 01 05 01 01",
         ),
-        (Message::Paxos { transaction: transaction.clone(), parts: vec![] }, format!("04 {t} 00")),
-        (Message::Inquire { transaction: transaction.clone() }, format!("05 {t}")),
-        (Message::Outcome { transaction: transaction.clone(), outcome: Outcome::Committed }, format!("06 {t} 01")),
-        (Message::Outcome { transaction: transaction.clone(), outcome: Outcome::Aborted }, format!("06 {t} 02")),
-        (Message::Finished { transaction: transaction.clone(), outcome: Outcome::Committed }, format!("07 {t} 01")),
-        (Message::Retired { range: range(250, 251) }, "08 07 fa fbfb00".into()),
-        (Message::RetiredNoted { range: range(0, u64::MAX) }, "09 07 00 fdffffffffffffffff".into()),
+        about(
+            What::Phase2b { votes: votes(&[(0, Vote::Prepared), (1, Vote::Prepared)]), higher: Box::default() },
+            "07 01 03 01 03 00",
+        ),
+        about(
+            What::Phase2b { votes: votes(&[(1, Vote::Aborted)]), higher: higher.into() },
+            &format!("07 01 02 00 02 01 03 04 01 03 {far} 02"),
+        ),
+        about(What::Reject { ballot: low, promised: obstacles.into() }, &format!("08 03 04 02 01 {far} 03 03 04")),
+        about(What::Inquire, "09"),
+        about(What::Outcome(Outcome::Committed), "0a 01"),
+        about(What::Outcome(Outcome::Aborted), "0a 02"),
+        about(What::Finished(Outcome::Committed), "0b 01"),
+        (Message::Retired { range: range(250, 251) }, "02 07 fa fbfb00".into()),
+        (Message::RetiredNoted { range: range(0, u64::MAX) }, "03 07 00 fdffffffffffffffff".into()),
     ]
 }
 
@@ -103,33 +112,39 @@ fn messages() -> Vec<(Message, String)> {
 fn records() -> Vec<(Record, String)> {
     let transaction = transaction();
     let t = TRANSACTION;
-    let instances = vec![
-        paxos::AcceptorRecord { promised: None, accepted: None },
-        paxos::AcceptorRecord { promised: Some(Ballot::new(5, NodeId(6))), accepted: None },
-        paxos::AcceptorRecord {
-            promised: Some(Ballot::new(5, NodeId(6))),
-            accepted: Some((Ballot::new(3, NodeId(4)), Vote::Aborted)),
-        },
+    let instance =
+        |rm, promised, accepted| HigherInstance { rm: NodeId(rm), state: paxos::AcceptorRecord { promised, accepted } };
+    let higher = [
+        instance(2, Some(Ballot::new(5, NodeId(6))), None),
+        instance(3, Some(Ballot::new(5, NodeId(6))), Some((Ballot::new(3, NodeId(4)), Vote::Aborted))),
     ];
-    let manager = |vote, finished| {
-        Record::ResourceManager(ResourceManagerRecord { transaction: transaction.clone(), vote, finished })
+    let votes: Votes = [(0, Vote::Prepared)].into_iter().collect();
+    let acceptor = |votes: &Votes, higher: &[HigherInstance]| {
+        let (transaction, votes) = (transaction.clone(), votes.clone());
+        Record::Acceptor(AcceptorRecord { transaction, votes, higher: higher.into() })
+    };
+    let meta = Some(Meta::from(b"hi"));
+    let manager = |meta: &Option<Meta>, vote, finished| {
+        let (transaction, meta) = (transaction.clone(), meta.clone());
+        Record::ResourceManager(ResourceManagerRecord { transaction, meta, vote, finished })
     };
     let tx = TxId { origin: NodeId(7), seq: 10_000 };
     vec![
-        (Record::Identity { cluster: CLUSTER, node: NodeId(7) }, "01 01 30313233343536373839616263646566 07".into()),
-        (Record::Sequence { reserved: 65_536 }, "01 02 fc00000100".into()),
-        (Record::Rounds { reserved: 64 }, "01 03 40".into()),
-        (
-            Record::Acceptor(AcceptorRecord { transaction: transaction.clone(), instances }),
-            format!("01 04 {t} 03 00 00 01 0506 00 01 0506 01 0304 02"),
-        ),
-        (manager(None, None), format!("01 05 {t} 00 00")),
-        (manager(Some(Vote::Prepared), None), format!("01 05 {t} 01 01 00")),
-        (manager(Some(Vote::Aborted), Some(Outcome::Aborted)), format!("01 05 {t} 01 02 01 02")),
-        (manager(Some(Vote::Prepared), Some(Outcome::Committed)), format!("01 05 {t} 01 01 01 01")),
-        (Record::Retired(range(1, 10_000)), "01 06 07 01 fb1027".into()),
-        (Record::Erased(Key::Rounds), "01 07 03".into()),
-        (Record::Erased(Key::Acceptor(tx)), "01 07 04 0000000000000007 0000000000002710".into()),
+        (Record::Identity { cluster: CLUSTER, node: NodeId(7) }, "02 01 30313233343536373839616263646566 07".into()),
+        (Record::Sequence { reserved: 65_536 }, "02 02 fc00000100".into()),
+        (Record::Rounds { reserved: 64 }, "02 03 40".into()),
+        (acceptor(&Votes::default(), &[]), format!("02 04 {t} 00 00 00")),
+        (acceptor(&votes, &[]), format!("02 04 {t} 01 01 01 01 00")),
+        (acceptor(&votes, &higher), format!("02 04 {t} 01 01 01 01 02 02 01 0506 00 03 01 0506 01 0304 02")),
+        (acceptor(&Votes::default(), &[instance(9, None, None)]), format!("02 04 {t} 00 00 01 09 00 00")),
+        (manager(&None, None, None), format!("02 05 {t} 00 00 00")),
+        (manager(&None, None, Some(Outcome::Aborted)), format!("02 05 {t} 00 00 01 02")),
+        (manager(&meta, Some(Vote::Prepared), None), format!("02 05 {t} 01 02 6869 01 01 00")),
+        (manager(&meta, Some(Vote::Aborted), Some(Outcome::Aborted)), format!("02 05 {t} 01 02 6869 01 02 01 02")),
+        (manager(&meta, Some(Vote::Prepared), Some(Outcome::Committed)), format!("02 05 {t} 01 02 6869 01 01 01 01")),
+        (Record::Retired(range(1, 10_000)), "02 06 07 01 fb1027".into()),
+        (Record::Erased(Key::Rounds), "02 07 03".into()),
+        (Record::Erased(Key::Acceptor(tx)), "02 07 04 0000000000000007 0000000000002710".into()),
     ]
 }
 
@@ -189,12 +204,15 @@ fn the_bytes_of_every_key_are_frozen() {
     }
 }
 
+/// Version 2 names the content by its digest, of eight bytes, and the epoch, of one.
 #[test]
-fn a_vote_among_three_takes_32_bytes() {
+fn a_vote_among_three_takes_41_bytes_whatever_the_transaction_is_about() {
     let id = TxId { origin: NodeId(7), seq: 10_000 };
-    let transaction = Transaction::new(id, [NodeId(1), NodeId(2), NodeId(3)], []).unwrap();
-    let vote = Message::Vote { transaction, vote: Vote::Prepared, manager: NodeId(9) };
-    assert_eq!(frame_of(&vote).len(), 32);
+    for content in [&b""[..], b"hi", &[7; 1_000]] {
+        let transaction = Transaction::new(id, [NodeId(1), NodeId(2), NodeId(3)], content).unwrap();
+        let vote = Message::about(&transaction, What::Vote { vote: Vote::Prepared, manager: NodeId(9) });
+        assert_eq!(frame_of(&vote).len(), 41);
+    }
 }
 
 #[test]
@@ -204,20 +222,23 @@ fn no_ballot_loses_its_round_or_its_node() {
     let ballots: Vec<Ballot> = ballots.into_iter().chain(far).collect();
     for &one in &ballots {
         for &other in &ballots {
-            let accepted = Some((other, Vote::Prepared));
-            let parts = [
-                paxos::Message::Prepare { ballot: one },
-                paxos::Message::Promise { ballot: one, accepted },
-                paxos::Message::Accept { ballot: one, value: Vote::Prepared },
-                paxos::Message::Accepted { ballot: one, value: Vote::Prepared },
-                paxos::Message::Reject { ballot: one, promised: other },
-            ];
-            let parts = parts.map(|message| Part { rm: NodeId(1), message }).to_vec();
-            let message = Message::Paxos { transaction: transaction(), parts };
-            assert_eq!(decode_frame(&frame_of(&message), CLUSTER, TO).unwrap().messages, [message]);
-
-            let instances = vec![paxos::AcceptorRecord { promised: Some(one), accepted }];
-            let record = Record::Acceptor(AcceptorRecord { transaction: transaction(), instances });
+            let (instances, votes) = (Places::first(1), [(0, Vote::Prepared)].into_iter().collect::<Votes>());
+            let higher = || Box::from([Acceptance { rm: NodeId(1), ballot: other, vote: Vote::Prepared }]);
+            let promises = Promises { instances: instances.clone(), votes: Votes::default(), higher: higher() };
+            for what in [
+                What::Phase1a { ballot: one, instances },
+                What::Phase1b { ballot: one, promises: Box::new(promises) },
+                What::Phase2a { ballot: one, votes: votes.clone() },
+                What::Phase2b { votes, higher: higher() },
+                What::Reject { ballot: one, promised: [Obstacle { rm: NodeId(1), promised: other }].into() },
+            ] {
+                let message = Message::about(&transaction(), what);
+                assert_eq!(decode_frame(&frame_of(&message), CLUSTER, TO).unwrap().messages, [message]);
+            }
+            let state = paxos::AcceptorRecord { promised: Some(one), accepted: Some((other, Vote::Prepared)) };
+            let higher = [HigherInstance { rm: NodeId(1), state }].into();
+            let record = AcceptorRecord { transaction: transaction(), votes: Votes::default(), higher };
+            let record = Record::Acceptor(record);
             assert_eq!(decode_record(&encode_record(&record)), Ok(record));
         }
     }
@@ -302,10 +323,25 @@ fn a_changed_byte_is_refused_or_means_something_else() {
 
 #[test]
 fn another_version_is_refused_whatever_follows() {
-    for version in (0..=255).filter(|version| *version != 1) {
+    for version in (0..=255).filter(|version| *version != 2) {
         assert_eq!(decode_frame(&[version], CLUSTER, TO), Err(DecodeError::UnknownVersion(version)));
         assert_eq!(decode_record(&[version, 7, 3]), Err(DecodeError::UnknownVersion(version)));
     }
+}
+
+/// These bytes were frozen in version 1: the smallest ones, a begin, and a resource manager that is prepared.
+#[test]
+fn what_was_written_in_version_1_is_refused_by_that_name() {
+    let head = "01 30313233343536373839616263646566 07 08";
+    for body in ["00", "01 01 07 fb1027 03 010203 02 6869"] {
+        let refused = decode_frame(&bytes(&format!("{head} {body}")), CLUSTER, TO).unwrap_err();
+        assert_eq!(refused, DecodeError::UnknownVersion(1));
+        assert_eq!(refused.to_string(), "version 1 is not known here");
+    }
+    for record in ["01 01 30313233343536373839616263646566 07", "01 05 07 fb1027 03 010203 02 6869 01 01 00"] {
+        assert_eq!(decode_record(&bytes(record)), Err(DecodeError::UnknownVersion(1)));
+    }
+    assert_eq!((FRAME_VERSION, RECORD_VERSION), (2, 2));
 }
 
 #[test]
@@ -320,41 +356,50 @@ fn a_frame_of_another_cluster_or_for_another_node_is_refused() {
 #[test]
 fn a_vote_of_257_is_no_vote() {
     let t = TRANSACTION;
-    assert!(one_message(&format!("03 {t} 01 09")).is_ok());
-    assert_eq!(one_message(&format!("03 {t} fb0101 09")), Err(DecodeError::UnknownTag { kind: "vote", tag: 0xfb }));
+    assert!(one_message(&format!("01 {t} 03 01 09")).is_ok());
+    assert_eq!(one_message(&format!("01 {t} 03 fb0101 09")), Err(DecodeError::UnknownTag { kind: "vote", tag: 0xfb }));
 }
 
 #[test]
 fn unknown_tags_are_refused() {
     let t = TRANSACTION;
     let unknown = |kind, tag| DecodeError::UnknownTag { kind, tag };
+    for tag in [0, 4, 255] {
+        assert_eq!(one_message(&format!("{tag:02x} {t} 09")), Err(unknown("message", tag)));
+    }
+    for tag in [0, 12, 255] {
+        assert_eq!(one_message(&format!("01 {t} {tag:02x}")), Err(unknown("statement about a transaction", tag)));
+    }
     for tag in [0, 10, 255] {
-        assert_eq!(one_message(&format!("{tag:02x} {t}")), Err(unknown("message", tag)));
-        assert_eq!(decode_record(&[1, tag, 0, 0]), Err(unknown("record", tag)));
+        assert_eq!(decode_record(&[2, tag, 0, 0]), Err(unknown("record", tag)));
         assert_eq!(decode_key(&[tag; 17]), Err(unknown("key", tag)));
     }
     for tag in [0, 3, 255] {
-        assert_eq!(one_message(&format!("03 {t} {tag:02x} 09")), Err(unknown("vote", tag)));
-        assert_eq!(one_message(&format!("06 {t} {tag:02x}")), Err(unknown("outcome", tag)));
+        assert_eq!(one_message(&format!("01 {t} 03 {tag:02x} 09")), Err(unknown("vote", tag)));
+        assert_eq!(one_message(&format!("01 {t} 07 00 00 01 01 03 04 {tag:02x}")), Err(unknown("vote", tag)));
+        assert_eq!(one_message(&format!("01 {t} 0a {tag:02x}")), Err(unknown("outcome", tag)));
+        assert_eq!(one_message(&format!("01 {t} 0b {tag:02x}")), Err(unknown("outcome", tag)));
     }
-    for tag in [0, 6, 255] {
-        let part = format!("04 {t} 01 01 {tag:02x} 03 04");
-        assert_eq!(one_message(&part), Err(unknown("Paxos message", tag)));
+    for (before, after) in [("", "00 00"), ("00", "00"), ("00 00", "")] {
+        let record = bytes(&format!("02 05 {t} {before} 02 {after}"));
+        assert_eq!(decode_record(&record), Err(unknown("option", 2)));
     }
-    let record = bytes(&format!("01 05 {t} 02 00"));
-    assert_eq!(decode_record(&record), Err(unknown("option", 2)));
 }
 
 #[test]
 fn a_number_of_more_bytes_than_it_needs_is_refused() {
     for number in ["fb0700", "fbfa00", "fcffff0000", "fc00000000", "fdffffffff00000000", "fd0700000000000000"] {
-        let frame = bytes(&format!("01 30313233343536373839616263646566 {number} 08 00"));
+        let frame = bytes(&format!("02 30313233343536373839616263646566 {number} 08 00"));
         assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::OverlongNumber), "{number}");
+        let epoch = format!("01 07 fb1027 {number} dac35eb5075fba08 03 010203 09");
+        assert_eq!(one_message(&epoch), Err(DecodeError::OverlongNumber), "{number}");
     }
     let overlong_lengths = [
-        "01 07 fb1027 fb0300 010203 02 6869", // participants
-        "01 07 fb1027 03 010203 fb0200 6869", // meta
-        "04 07 fb1027 03 010203 00 fb0000",   // parts
+        "01 07 fb1027 00 dac35eb5075fba08 fb0300 010203 09", // participants
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 02 fb0200 6869", // meta
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 04 03 04 fb0100 05", // words of places
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 07 00 00 fb0000", // higher acceptances
+        "01 07 fb1027 00 dac35eb5075fba08 03 010203 08 03 04 fb0100 01 05 06", // obstacles
     ];
     for body in overlong_lengths {
         assert_eq!(one_message(body), Err(DecodeError::OverlongNumber), "{body}");
@@ -362,26 +407,67 @@ fn a_number_of_more_bytes_than_it_needs_is_refused() {
 }
 
 #[test]
+fn a_set_of_places_has_no_word_more_than_it_needs() {
+    let t = TRANSACTION;
+    for places in ["01 00", "02 05 00", "03 00 00 00"] {
+        let phase_1a = format!("01 {t} 04 03 04 {places}");
+        assert_eq!(one_message(&phase_1a), Err(DecodeError::OverlongNumber), "{places}");
+        let record = bytes(&format!("02 04 {t} {places} 00 00"));
+        assert_eq!(decode_record(&record), Err(DecodeError::OverlongNumber), "{places}");
+    }
+    assert!(one_message(&format!("01 {t} 04 03 04 02 00 01")).is_ok(), "the 65th place alone");
+}
+
+#[test]
+fn nobody_is_prepared_who_has_not_voted() {
+    let t = TRANSACTION;
+    for (cast, prepared) in [("00", "01 01"), ("01 04", "01 02"), ("01 04", "01 06"), ("01 01", "02 01 01")] {
+        let refused = Err(DecodeError::UncastVote);
+        assert_eq!(one_message(&format!("01 {t} 06 03 04 {cast} {prepared}")), refused);
+        assert_eq!(one_message(&format!("01 {t} 07 {cast} {prepared} 00")), refused);
+        assert_eq!(one_message(&format!("01 {t} 05 03 04 01 07 {cast} {prepared} 00")), refused);
+        let record = bytes(&format!("02 04 {t} {cast} {prepared} 00"));
+        assert_eq!(decode_record(&record), Err(DecodeError::UncastVote));
+    }
+}
+
+#[test]
 fn a_number_of_more_than_64_bits_is_refused() {
     for number in ["fe07000000000000000000000000000000", "ff0700000000000000"] {
-        let frame = bytes(&format!("01 30313233343536373839616263646566 {number} 08 00"));
+        let frame = bytes(&format!("02 30313233343536373839616263646566 {number} 08 00"));
         assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::MalformedNumber), "{number}");
     }
 }
 
 #[test]
 fn a_transaction_that_is_none_is_refused() {
-    let refused = |participants: &str| one_message(&format!("01 07 01 {participants} 00"));
+    let refused = |participants: &str| one_message(&format!("01 07 01 00 25232284e49cf2cb {participants} 09"));
     let reason = |error| Err(DecodeError::Transaction(error));
+    assert!(refused("02 0102").is_ok());
     assert_eq!(refused("00"), reason(TransactionError::NoParticipants));
     assert_eq!(refused("02 0202"), reason(TransactionError::Repeated(NodeId(2))));
     assert_eq!(refused("03 010302"), reason(TransactionError::Unsorted(NodeId(2))));
 }
 
+/// Membership does not change yet, and a digest is any number: both are part of the name that is compared.
+#[test]
+fn epoch_and_digest_survive_whatever_they_are() {
+    for (epoch, content) in [(0, 0), (1, u64::MAX), (u64::MAX, 1 << 63)] {
+        let id = TxId { origin: NodeId(7), seq: 1 };
+        let spec = TransactionSpec { id, epoch, participants: vec![NodeId(1)], content };
+        let transaction = Transaction::try_from(spec).unwrap();
+        let message = Message::about(&transaction, What::Inquire);
+        let decoded = decode_frame(&frame_of(&message), CLUSTER, TO).unwrap().messages.remove(0);
+        let decoded = decoded.transaction().unwrap().clone();
+        assert_eq!((decoded.epoch(), decoded.content(), &decoded), (epoch, content, &transaction));
+    }
+}
+
 #[test]
 fn an_empty_range_is_refused() {
-    assert_eq!(one_message("08 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
-    assert_eq!(decode_record(&bytes("01 06 07 02 01")), Err(DecodeError::EmptyRange(EmptyRange)));
+    assert_eq!(one_message("02 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
+    assert_eq!(one_message("03 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
+    assert_eq!(decode_record(&bytes("02 06 07 02 01")), Err(DecodeError::EmptyRange(EmptyRange)));
 }
 
 #[test]
@@ -389,19 +475,26 @@ fn the_smallest_values_fill_lists_of_any_length() {
     // The fewest bytes of each kind bound its lists; were one of these bounds too high, such a list would be refused.
     let transaction = Transaction::new(TxId::default(), [NodeId(0)], []).unwrap();
     let range = TxRange::only(TxId::default());
-    let part = Part { rm: NodeId(0), message: paxos::Message::Prepare { ballot: Ballot::initial(NodeId(0)) } };
+    let zero = Ballot::initial(NodeId(0));
+    let accepted = Acceptance { rm: NodeId(0), ballot: zero, vote: Vote::Prepared };
+    let obstacle = Obstacle { rm: NodeId(0), promised: zero };
+    let about = |what| Message::about(&transaction, what);
     let smallest = [
         Message::Retired { range },
-        Message::Inquire { transaction: transaction.clone() },
-        Message::Paxos { transaction: transaction.clone(), parts: vec![part; 100] },
+        about(What::Inquire),
+        about(What::Begin { meta: Meta::from(vec![0; 100]) }),
+        about(What::Phase2b { votes: Votes::default(), higher: vec![accepted; 100].into() }),
+        about(What::Reject { ballot: zero, promised: vec![obstacle; 100].into() }),
+        about(What::Phase1a { ballot: zero, instances: (0..6_400).collect() }),
     ];
     for message in smallest {
         let messages = vec![message; 100];
         let frame = encode_frame(CLUSTER, FROM, TO, &messages);
         assert_eq!(decode_frame(&frame, CLUSTER, TO).unwrap().messages, messages);
     }
-    let instances = vec![paxos::AcceptorRecord { promised: None, accepted: None }; 100];
-    let record = Record::Acceptor(AcceptorRecord { transaction, instances });
+    let state = paxos::AcceptorRecord { promised: None, accepted: None };
+    let higher = vec![HigherInstance { rm: NodeId(0), state }; 100].into();
+    let record = Record::Acceptor(AcceptorRecord { transaction, votes: Votes::default(), higher });
     assert_eq!(decode_record(&encode_record(&record)), Ok(record));
 }
 
@@ -433,7 +526,7 @@ proptest! {
         if let Ok(Frame { from, to, messages }) = decode_frame(&frame, CLUSTER, TO) {
             prop_assert_eq!(encode_frame(CLUSTER, from, to, &messages), frame);
         }
-        let record = [&[1], &body[..]].concat();
+        let record = [&[2], &body[..]].concat();
         if let Ok(decoded) = decode_record(&record) {
             prop_assert_eq!(encode_record(&decoded), record);
         }

@@ -3,8 +3,7 @@
 use synod::{
     NodeId, TxId,
     codec::{DecodeError, decode_frame, decode_record, encode_frame},
-    commit::{ClusterId, Message, Part, Transaction},
-    paxos,
+    commit::{Acceptance, ClusterId, Message, Meta, Obstacle, Participants, Promises, Transaction, Vote, Votes, What},
 };
 
 const CLUSTER: ClusterId = ClusterId([0; 16]);
@@ -37,20 +36,27 @@ fn hostile_lengths() -> impl Iterator<Item = Vec<u8>> {
 #[test]
 fn a_hostile_length_is_refused_before_anything_is_allocated_for_it() {
     for length in hostile_lengths() {
-        let lists: [&[u8]; 4] = [
-            &[],                    // messages
-            &[1, 1, 1, 1],          // participants
-            &[1, 1, 1, 1, 1, 1],    // meta
-            &[1, 4, 1, 1, 1, 1, 0], // parts
+        // A message about transaction 1 of node 1 in epoch 0, of any content, up to its participants; and with just one.
+        let before: [u8; 13] = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let about = |what: &[u8]| [&before[..], &[1, 1], what].concat();
+        let lists: [Vec<u8>; 8] = [
+            vec![],                  // messages
+            before.to_vec(),         // participants
+            about(&[1]),             // meta
+            about(&[4, 1, 1]),       // words of instances
+            about(&[6, 1, 1]),       // words of votes
+            about(&[6, 1, 1, 1, 1]), // words of votes to commit
+            about(&[7, 0, 0]),       // acceptances
+            about(&[8, 1, 1]),       // obstacles
         ];
         for (list, before) in lists.into_iter().enumerate() {
-            let frame = frame(&[before, &length].concat());
+            let frame = frame(&[&before, &length[..]].concat());
             // One message, and the one participant of its transaction, are there to be decoded.
             let room = if list == 0 { 0 } else { 256 };
             let bytes = allocated(|| assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::Truncated)));
             assert!(bytes <= room, "{bytes} bytes for {frame:02x?}");
         }
-        let record = [&[1, 4, 1, 1, 1, 1, 0], &length[..]].concat();
+        let record = [&[2, 4], &before[2..], &[1, 1, 0, 0], &length[..]].concat();
         let bytes = allocated(|| assert_eq!(decode_record(&record), Err(DecodeError::Truncated)));
         assert!(bytes <= 256, "{bytes} bytes for {record:02x?}");
     }
@@ -73,14 +79,27 @@ fn a_frame_takes_a_small_multiple_of_its_bytes() {
     let smallest = Transaction::new(TxId::default(), [NodeId(0)], []).unwrap();
     let many: Vec<NodeId> = (0..250).map(NodeId).collect();
     let wide = Transaction::new(TxId::default(), many, []).unwrap();
-    let long = Transaction::new(TxId::default(), [NodeId(0)], vec![0; 10_000]).unwrap();
+    let long = Message::about(&smallest, What::Begin { meta: Meta::from(vec![0; 10_000]) });
+    let short = Message::about(&smallest, What::Begin { meta: Meta::from(vec![0; 23]) });
     let ballot = synod::Ballot::initial(NodeId(0));
-    let parts = vec![Part { rm: NodeId(0), message: paxos::Message::Prepare { ballot } }; 10_000];
+    let votes: Votes = (0..64).map(|place| (place, Vote::Prepared)).collect();
+    let accepted = vec![Acceptance { rm: NodeId(0), ballot, vote: Vote::Prepared }; 10_000];
+    let obstacles = vec![Obstacle { rm: NodeId(0), promised: ballot }; 10_000];
+    let few = Participants::new([NodeId(0), NodeId(1), NodeId(2), NodeId(3)]).unwrap();
+    let few = Transaction::of(TxId::default(), few, &Meta::default());
+    let about = |what| vec![Message::about(&smallest, what)];
+    let promise = What::Phase1b { ballot, promises: Box::new(Promises::default()) };
     let densest = [
-        vec![Message::Inquire { transaction: smallest.clone() }; 10_000],
-        vec![Message::Inquire { transaction: wide }; 10],
-        vec![Message::Inquire { transaction: long }; 10],
-        vec![Message::Paxos { transaction: smallest, parts }],
+        vec![Message::about(&smallest, What::Inquire); 10_000],
+        vec![Message::about(&few, What::Inquire); 10_000],
+        vec![Message::about(&wide, What::Inquire); 10],
+        vec![long; 10],
+        vec![short; 10_000],
+        vec![Message::about(&smallest, promise); 10_000],
+        vec![Message::about(&smallest, What::Phase2a { ballot, votes }); 10_000],
+        about(What::Phase1a { ballot, instances: (0..640_000).step_by(64).collect() }),
+        about(What::Phase2b { votes: Votes::default(), higher: accepted.into() }),
+        about(What::Reject { ballot, promised: obstacles.into() }),
     ];
     for messages in densest {
         let frame = encode_frame(CLUSTER, FROM, TO, &messages);

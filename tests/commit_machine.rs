@@ -55,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Three resource managers, three acceptors and two transaction managers, on machines of their own or on three.
 fn setup() -> impl Strategy<Value = Setup> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(apart, faster, quorum)| {
+    (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(apart, faster, quorum, in_order)| {
         let numbers = |from: u64, to: u64| Vec::from_iter((from..=to).map(NodeId));
         let acceptors = numbers(1, 3);
         let (managers, rms) = if apart { (numbers(21, 22), numbers(11, 13)) } else { (numbers(1, 2), numbers(1, 3)) };
@@ -65,7 +65,8 @@ fn setup() -> impl Strategy<Value = Setup> {
         let cluster = cluster.with_learning(if faster { Learning::Everyone } else { Learning::Leader });
         let cluster = cluster.with_targets(if quorum { Targets::Quorum } else { Targets::All });
         let nodes = BTreeSet::from_iter([acceptors, managers, rms.clone()].concat());
-        Setup { cluster, nodes: nodes.into_iter().collect(), resource_managers: rms, stay_dead: Vec::new() }
+        let nodes = nodes.into_iter().collect();
+        Setup { cluster, nodes, resource_managers: rms, stay_dead: Vec::new(), in_order }
     })
 }
 
@@ -168,8 +169,8 @@ fn told(event: &Event, effect: &Effect) -> Option<(NodeId, TxId, Outcome)> {
         _ => return None,
     };
     match effect {
-        Effect::Decide(Decision::Commit(tx)) => Some((at, *tx, Outcome::Committed)),
-        Effect::Decide(Decision::Abort(tx)) => Some((at, *tx, Outcome::Aborted)),
+        Effect::Decide(Decision::Commit { transaction, .. }) => Some((at, transaction.id(), Outcome::Committed)),
+        Effect::Decide(Decision::Abort { transaction, .. }) => Some((at, transaction.id(), Outcome::Aborted)),
         _ => None,
     }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use synod::{
     NodeId, Outbox, Packet, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, Config, Decision, Input, Learning, Message, Node, Record, Targets, Transaction, Vote,
+        Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Record, Targets, Transaction, Vote,
+        What,
     },
 };
 
@@ -70,14 +71,16 @@ fn measure(n: u64, f: u64, placement: Placement, learning: Learning) -> Cost {
         (id, Process { node, outbox: Outbox::new(), rm: 0, acceptor: 0, manager: 0 })
     };
     let mut run = Run {
-        tx: TxId { origin: NodeId(1), seq: 1 },
+        // The client's name: to reserve names of a node's own is no part of a commit.
+        tx: TxId { origin: NodeId(1_000), seq: 1 },
         processes: ids.into_iter().map(process).collect(),
         network: Vec::new(),
         asked: Vec::new(),
         committed: BTreeSet::new(),
         cost: Cost { delays: 0, packets: 0, writes: 0, write_delays: 0 },
     };
-    run.step(NodeId(1), Input::Begin(Transaction::new(run.tx, &rms, []).unwrap()));
+    let transaction = Transaction::new(run.tx, &rms, []).unwrap();
+    run.step(NodeId(1), Input::BeginAs { transaction, meta: Meta::default() });
     run.vote();
     while run.committed.len() < rms.len() {
         assert!(!run.network.is_empty(), "the transaction is stuck");
@@ -93,14 +96,21 @@ fn measure(n: u64, f: u64, placement: Placement, learning: Learning) -> Cost {
     run.cost
 }
 
+fn said(message: &Message) -> &What {
+    match message {
+        Message::About { what, .. } => what,
+        other => panic!("{other:?} is not part of a commit"),
+    }
+}
+
 impl Process {
     fn hear(&mut self, message: &Message, depth: u64) {
-        let role = match message {
-            Message::Vote { .. } => &mut self.acceptor,
-            Message::Paxos { .. } if self.node.config().cluster.learning() == Learning::Leader => &mut self.manager,
-            Message::Paxos { .. } | Message::Outcome { .. } => &mut self.rm,
+        let role = match said(message) {
+            What::Vote { .. } => &mut self.acceptor,
+            What::Phase2b { .. } if self.node.config().cluster.learning() == Learning::Leader => &mut self.manager,
+            What::Phase2b { .. } | What::Outcome(_) => &mut self.rm,
             // The count starts here.
-            Message::Begin { .. } | Message::Prepare { .. } => return,
+            What::Begin { .. } | What::Prepare { .. } => return,
             other => panic!("{other:?} is not part of a commit"),
         };
         *role = depth.max(*role);
@@ -116,10 +126,10 @@ impl Process {
     }
 
     fn depth_of(&self, message: &Message) -> u64 {
-        match message {
-            Message::Vote { .. } | Message::Begin { .. } => self.rm,
-            Message::Paxos { .. } => self.acceptor,
-            Message::Outcome { .. } => self.manager.max(self.acceptor),
+        match said(message) {
+            What::Vote { .. } | What::Begin { .. } => self.rm,
+            What::Phase2b { .. } => self.acceptor,
+            What::Outcome(_) => self.manager.max(self.acceptor),
             _ => 0,
         }
     }
@@ -134,7 +144,8 @@ impl Run {
 
     fn step(&mut self, at: NodeId, input: Input) {
         let process = self.processes.get_mut(&at).unwrap();
-        process.outbox.step(&mut process.node, input).unwrap();
+        let taken = process.outbox.step(&mut process.node, input);
+        assert_eq!(taken, Ok(()), "nothing is refused on the way to a commit");
         let Some(pending) = process.outbox.take() else { return };
         for record in pending.records() {
             self.cost.writes += 1;
@@ -150,8 +161,8 @@ impl Run {
         }
         for decision in decisions {
             match decision {
-                Decision::Vote(_) => self.asked.push(at),
-                Decision::Commit(_) => {
+                Decision::Vote { .. } => self.asked.push(at),
+                Decision::Commit { .. } => {
                     self.committed.insert(at);
                     self.cost.write_delays =
                         self.cost.write_delays.max(process.rm).max(process.acceptor).max(process.manager);

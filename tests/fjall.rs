@@ -126,7 +126,7 @@ fn bytes_that_are_no_record_and_records_in_a_wrong_place_are_errors() {
     keyspace.insert("key", "value").unwrap();
     assert!(matches!(storage.load(), Err(FjallError::Undecodable(_))));
     keyspace.insert("key", synod::codec::encode_record(&rounds(1))).unwrap();
-    assert!(matches!(storage.load(), Err(FjallError::Misfiled(record)) if record == rounds(1)));
+    assert!(matches!(storage.load(), Err(FjallError::Misfiled(record)) if *record == rounds(1)));
 }
 
 #[test]

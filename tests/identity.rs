@@ -4,7 +4,7 @@ use std::path::Path;
 
 use synod::{
     NodeId, Quorums, RestoreError, TxId,
-    commit::{Cluster, ClusterId, Config, Input, Message, Record, Transaction},
+    commit::{Cluster, ClusterId, Config, Input, Message, Meta, Record, Transaction, What},
     perform::{
         Driver, DriverError, Handlers, Resource, Start, Storage,
         fjall::{FjallError, FjallStorage},
@@ -20,7 +20,7 @@ const ALL: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 struct Yes;
 
 impl Resource for Yes {
-    fn vote(&mut self, _: &Transaction) -> Option<synod::commit::Vote> {
+    fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<synod::commit::Vote> {
         Some(synod::commit::Vote::Prepared)
     }
 }
@@ -44,9 +44,8 @@ fn used(path: &Path) -> Transaction {
     let mut handlers: Handlers<_, Port, _> =
         Handlers { storage: FjallStorage::open(path).unwrap(), transport: Network::new().port(ALL[0]), resource: Yes };
     let mut driver = Driver::open(config(OURS, ALL[0]), Start::Create, &mut handlers).unwrap();
-    driver
-        .push(Input::Receive { from: ALL[1], message: Message::Prepare { transaction: transaction.clone() } })
-        .unwrap();
+    let prepare = Message::about(&transaction, What::Prepare { meta: Meta::default() });
+    driver.push(Input::Receive { from: ALL[1], message: prepare }).unwrap();
     while !driver.is_idle() {
         driver.flush(&mut handlers).unwrap();
     }

@@ -6,14 +6,15 @@ mod support;
 use std::collections::BTreeMap;
 
 use support::{
-    ACCEPTORS, CLUSTER, Flat, Group, RMS, STRANGER, TMS, catalogue, cluster, config, node, say, transaction, tx,
+    ACCEPTORS, CLUSTER, Flat, Group, RMS, STRANGER, TMS, aborts, catalogue, cluster, commits, config, node, say,
+    say::Part, transaction, tx,
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, Outbox, Packet, Refusal, RestoreError,
     codec::{DecodeError, decode_frame, decode_record, encode_frame, encode_record},
     commit::{
-        ClusterId, Decision, Input, Key, Learning, Message, Node, Outcome, Part, Record, ResourceManagerState, Status,
-        Time, Transaction, Vote,
+        ClusterId, Decision, Input, Key, Learning, Message, Node, Outcome, Record, ResourceManagerState, Status, Time,
+        Transaction, Vote, What,
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
     sim::Rng,
@@ -131,8 +132,8 @@ fn the_vote_of_the_highest_ballot_is_proposed_instance_by_instance() {
     let mut effects = Vec::new();
     for (from, accepted) in ACCEPTORS.into_iter().zip(told) {
         let part = |(rm, accepted)| Part { rm, message: Promise { ballot, accepted } };
-        let parts = RMS.into_iter().zip(accepted).map(part).collect();
-        effects = tm.step(say::from(from, Message::Paxos { transaction: transaction(1), parts }));
+        let promises = say::all(&transaction(1), RMS.into_iter().zip(accepted).map(part));
+        effects = tm.step(say::from(from, promises));
     }
     let proposed: Vec<_> = say::parts(&effects).into_iter().map(|part| part.message).collect();
     let expected = [Vote::Prepared, Vote::Aborted, Vote::Aborted];
@@ -215,7 +216,7 @@ fn one_write_is_under_way_at_a_time_so_that_none_can_be_acknowledged_out_of_orde
 
     outbox.step(&mut acceptor, abort(3)).unwrap();
     outbox.take().unwrap().failed();
-    outbox.step(&mut acceptor, abort(4)).unwrap();
+    let _ = outbox.step(&mut acceptor, abort(4));
     assert!(outbox.is_fenced() && outbox.take().is_none());
 }
 
@@ -308,7 +309,7 @@ fn two_transaction_managers_that_recover_at_once_agree() {
         }
         group.begin(TMS[0], &transaction(1));
         group.run_shuffled(&mut rng, 3);
-        group.step(TMS[1], Input::Begin(transaction(1)));
+        group.step(TMS[1], say::begins(&transaction(1)));
         for at in TMS {
             group.step(at, Input::Inquire(tx(1)));
         }
@@ -363,8 +364,8 @@ fn an_outcome_stays_what_it_was_through_restarts_in_every_state() {
         };
         let told = say::from(TMS[0], say::outcome(&transaction(1), outcome));
         let handed = match outcome {
-            Committed => [Effect::Decide(Decision::Commit(tx(1)))],
-            Aborted => [Effect::Decide(Decision::Abort(tx(1)))],
+            Committed => [Effect::Decide(commits(&transaction(1)))],
+            Aborted => [Effect::Decide(aborts(&transaction(1)))],
         };
         let mut group = Group::apart(cluster());
         group.blocked.extend(TMS.map(|tm| (tm, RMS[0])));
@@ -422,10 +423,9 @@ fn no_input_whatever_makes_a_node_panic_in_any_state_and_what_is_refused_changes
             assert_eq!(catalogue::memory(&after), memory, "{refusal:?}: {input:?}");
             for effect in &effects {
                 let Effect::Send { message, .. } = effect else { panic!("{refusal:?}: {input:?}: {effect:?}") };
-                let rejects = |parts: &[Part]| parts.iter().all(|part| matches!(part.message, Reject { .. }));
                 let answers = match message {
                     Message::Retired { .. } => refusal == Refusal::Retired,
-                    Message::Paxos { parts, .. } => refusal == Refusal::StaleBallot && rejects(parts),
+                    Message::About { what: What::Reject { .. }, .. } => refusal == Refusal::StaleBallot,
                     _ => false,
                 };
                 assert!(answers, "{refusal:?}: {input:?}: {message:?}");
@@ -440,7 +440,7 @@ fn a_length_is_held_against_the_bytes_that_are_there() {
     let frame = encode_frame(CLUSTER, RMS[0], TMS[0], &[say::begin(&transaction(1))]);
     let huge = [&[0xfd][..], &(u64::MAX / 2).to_le_bytes()].concat();
     // Of the messages, of the participants, and of the content.
-    for (place, length) in [(19, 1), (23, 3), (27, 4)] {
+    for (place, length) in [(19, 1), (32, 3), (37, 4)] {
         assert_eq!(frame[place], length);
         let hostile = [&frame[..place], &huge, &frame[place + 1..]].concat();
         assert_eq!(decode_frame(&hostile, CLUSTER, TMS[0]), Err(DecodeError::Truncated));
@@ -470,7 +470,7 @@ fn memory_and_disk_stay_flat_over_two_hundred_thousand_transactions() {
 fn what_is_in_doubt_is_listed_and_an_inquiry_drives_it_to_its_outcome() {
     let mut group = Group::apart(cluster());
     group.begin(TMS[0], &transaction(1));
-    group.run_until(|sent| matches!(sent.message, Message::Paxos { .. }));
+    group.run_until(|sent| matches!(sent.message, Message::About { what: What::Phase2b { .. }, .. }));
     group.crash(TMS[0]);
     group.run();
     for at in RMS {

@@ -90,7 +90,8 @@ fn a_promise_that_was_never_written_is_never_told_and_a_restart_does_not_know_it
     let mut outbox = Outbox::new();
     outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) })).unwrap();
     outbox.take().unwrap().failed();
-    outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) })).unwrap();
+    let again = outbox.step(&mut acceptor, request(Message::Prepare { ballot: mine(5) }));
+    assert_eq!(again, Err(Refusal::Fenced));
     assert!(outbox.take().is_none() && outbox.take_free().is_none());
     assert_eq!(Acceptor::restore(disk).unwrap().promised(), None);
 }

@@ -4,12 +4,14 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::{ACCEPTORS, Cut, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx};
+use support::{
+    ACCEPTORS, CLIENT, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx,
+};
 use synod::{
-    Ballot, Effect, Machine, NodeId, RestoreError,
+    Ballot, Effect, Machine, NodeId, RestoreError, TxId,
     commit::{
-        AcceptorRecord, Cluster, Input, Key, Learning, Node, Outcome, Record, ResourceManagerRecord, Status, Targets,
-        Time, Transaction, TxRange, Vote,
+        AcceptorRecord, Cluster, HigherInstance, Input, Key, Learning, Meta, Node, Outcome, Record,
+        ResourceManagerRecord, Status, Targets, Time, Transaction, TxRange, Vote, Votes,
     },
     paxos,
     sim::Rng,
@@ -20,18 +22,38 @@ struct Script {
     name: &'static str,
     cluster: fn() -> Cluster,
     play: fn(&mut Group),
+    /// The transaction that ends so.
+    tx: TxId,
     outcome: Outcome,
 }
 
-const SCRIPTS: [Script; 8] = [
-    Script { name: "commit", cluster, play: begin_at_rm, outcome: Outcome::Committed },
-    Script { name: "commit, begun at a transaction manager", cluster, play: begin_at_tm, outcome: Outcome::Committed },
-    Script { name: "abort by vote", cluster, play: vote_down, outcome: Outcome::Aborted },
-    Script { name: "recovery", cluster, play: recover, outcome: Outcome::Aborted },
-    Script { name: "Faster", cluster: faster, play: begin_at_rm, outcome: Outcome::Committed },
-    Script { name: "Faster, recovery", cluster: faster, play: recover, outcome: Outcome::Aborted },
-    Script { name: "co-located", cluster: together, play: begin_at_rm, outcome: Outcome::Committed },
-    Script { name: "two-phase commit", cluster: two_phase, play: begin_at_tm, outcome: Outcome::Committed },
+/// The first name that the client gives, and the first one of the first transaction manager's own.
+const FIRST: TxId = TxId { origin: CLIENT, seq: 1 };
+const NAMED: TxId = TxId { origin: TMS[0], seq: 1 };
+
+const SCRIPTS: [Script; 10] = [
+    Script { name: "commit", cluster, play: begin_at_rm, tx: FIRST, outcome: Outcome::Committed },
+    Script {
+        name: "commit, begun at a transaction manager",
+        cluster,
+        play: begin_at_tm,
+        tx: FIRST,
+        outcome: Outcome::Committed,
+    },
+    Script { name: "abort by vote", cluster, play: vote_down, tx: FIRST, outcome: Outcome::Aborted },
+    Script { name: "recovery", cluster, play: recover, tx: FIRST, outcome: Outcome::Aborted },
+    Script { name: "Faster", cluster: faster, play: begin_at_rm, tx: FIRST, outcome: Outcome::Committed },
+    Script { name: "Faster, recovery", cluster: faster, play: recover, tx: FIRST, outcome: Outcome::Aborted },
+    Script { name: "co-located", cluster: together, play: begin_at_rm, tx: FIRST, outcome: Outcome::Committed },
+    Script { name: "two-phase commit", cluster: two_phase, play: begin_at_tm, tx: FIRST, outcome: Outcome::Committed },
+    Script { name: "named by a node", cluster, play: begin_new, tx: NAMED, outcome: Outcome::Committed },
+    Script {
+        name: "co-located, named by a node",
+        cluster: together,
+        play: begin_new,
+        tx: TxId { origin: RMS[0], seq: 1 },
+        outcome: Outcome::Committed,
+    },
 ];
 
 fn faster() -> Cluster {
@@ -60,6 +82,15 @@ fn begin_at_rm(group: &mut Group) {
 fn begin_at_tm(group: &mut Group) {
     let first = group.cluster().managers()[0];
     group.begin(first, &transaction(1));
+}
+
+/// The first transaction manager names two, and a resource manager one.
+fn begin_new(group: &mut Group) {
+    let first = group.cluster().managers()[0];
+    for at in [first, first, RMS[0]] {
+        group.begin_new(at, &RMS, *b"meta");
+        group.run();
+    }
 }
 
 fn vote_down(group: &mut Group) {
@@ -106,7 +137,7 @@ fn the_scripts_end_as_they_say_when_nobody_crashes() {
     for script in &SCRIPTS {
         let mut group = play(script, &[]);
         assert!(group.is_at_rest(), "{}", script.name);
-        assert_eq!(group.outcome(tx(1)), Some(script.outcome), "{}", script.name);
+        assert_eq!(group.outcome(script.tx), Some(script.outcome), "{}", script.name);
         group.heal();
     }
 }
@@ -235,16 +266,17 @@ fn try_restore(records: impl IntoIterator<Item = Record>) -> Result<(), RestoreE
 }
 
 fn of_rm(transaction: &Transaction, vote: Option<Vote>, finished: Option<Outcome>) -> Record {
-    Record::ResourceManager(ResourceManagerRecord { transaction: transaction.clone(), vote, finished })
+    let (transaction, meta) = (transaction.clone(), vote.map(|_| say::meta(transaction)));
+    Record::ResourceManager(ResourceManagerRecord { transaction, meta, vote, finished })
 }
 
-type State = (Ballot, Option<(Ballot, Vote)>);
+fn of_acceptor(transaction: &Transaction, votes: &[(usize, Vote)], higher: &[HigherInstance]) -> Record {
+    let votes = votes.iter().copied().collect::<Votes>();
+    Record::Acceptor(AcceptorRecord { transaction: transaction.clone(), votes, higher: higher.into() })
+}
 
-fn of_acceptor(transaction: &Transaction, states: &[State]) -> Record {
-    let instance =
-        |(promised, accepted): &State| paxos::AcceptorRecord { promised: Some(*promised), accepted: *accepted };
-    let instances = states.iter().map(instance).collect();
-    Record::Acceptor(AcceptorRecord { transaction: transaction.clone(), instances })
+fn higher(rm: NodeId, promised: Ballot, accepted: Option<(Ballot, Vote)>) -> HigherInstance {
+    HigherInstance { rm, state: paxos::AcceptorRecord { promised: Some(promised), accepted } }
 }
 
 #[test]
@@ -271,28 +303,184 @@ fn an_acceptors_record_that_none_can_have_written_is_refused() {
     let one = transaction(1);
     let [first, second, third] = RMS.map(Ballot::initial);
     let (low, high) = (Ballot::new(1, RMS[1]), Ballot::new(2, RMS[0]));
-    let fine = [(first, Some((first, Vote::Prepared))), (high, Some((low, Vote::Aborted))), (third, None)];
-    assert_eq!(try_restore([of_acceptor(&one, &fine)]), Ok(()));
-    let with = |place: usize, state: State| {
-        let mut states = fine;
-        states[place] = state;
-        try_restore([of_acceptor(&one, &states)])
-    };
-    assert_eq!(with(0, (low, Some((high, Vote::Prepared)))), Err(RestoreError::AcceptedAbovePromise));
-    assert_eq!(with(1, (first, None)), Err(RestoreError::NotTheOwner));
-    assert_eq!(with(1, (high, Some((third, Vote::Prepared)))), Err(RestoreError::NotTheOwner));
-    assert_eq!(with(1, (second, Some((second, Vote::Prepared)))), Ok(()));
-    for instances in [&fine[..0], &fine[..2], &[fine[0]; 4]] {
-        assert_eq!(try_restore([of_acceptor(&one, instances)]), Err(RestoreError::WrongInstances(tx(1))));
+    let votes = [(0, Vote::Prepared)];
+    let raised = higher(RMS[1], high, Some((low, Vote::Aborted)));
+    let own = [Record::Rounds { reserved: 3 }, of_rm(&one, Some(Vote::Prepared), None)];
+    let restored = |record| try_restore(own.iter().cloned().chain([record]));
+    let with = |votes: &[_], higher: &[_]| restored(of_acceptor(&one, votes, higher));
+    assert_eq!(with(&votes, &[raised]), Ok(()));
+    assert_eq!(
+        with(&[], &[higher(RMS[0], low, Some((high, Vote::Prepared)))]),
+        Err(RestoreError::AcceptedAbovePromise)
+    );
+    assert_eq!(with(&[], &[higher(RMS[1], high, Some((third, Vote::Prepared)))]), Err(RestoreError::NotTheOwner));
+    assert_eq!(with(&[], &[higher(RMS[1], high, Some((second, Vote::Prepared)))]), Ok(()));
+    let wrong = Err(RestoreError::WrongInstances(tx(1)));
+    // Votes of no participant; instances of none, twice, or out of order; or both in one instance.
+    assert_eq!(with(&[(3, Vote::Prepared)], &[]), wrong);
+    assert_eq!(with(&[(200, Vote::Aborted)], &[]), wrong);
+    assert_eq!(with(&votes, &[higher(STRANGER, high, None)]), wrong);
+    assert_eq!(with(&votes, &[raised, raised]), wrong);
+    assert_eq!(with(&votes, &[higher(RMS[2], high, None), raised]), wrong);
+    assert_eq!(with(&[(1, Vote::Prepared)], &[raised]), wrong);
+    // What is promised above the initial ballot is above it.
+    for promised in [first, second] {
+        assert_eq!(with(&votes, &[higher(RMS[1], promised, None)]), wrong);
     }
-    let Record::Acceptor(mut unpromised) = of_acceptor(&one, &fine) else { unreachable!() };
-    unpromised.instances[2].promised = None;
-    assert_eq!(try_restore([Record::Acceptor(unpromised)]), Err(RestoreError::NotTheOwner));
+    let unpromised = paxos::AcceptorRecord { promised: None, accepted: None };
+    assert_eq!(with(&votes, &[HigherInstance { rm: RMS[1], state: unpromised }]), wrong);
+    // The third one is no transaction manager.
+    let stranger = Err(RestoreError::NotAProposer(tx(1)));
+    assert_eq!(with(&votes, &[higher(RMS[1], Ballot::new(3, RMS[2]), None)]), stranger);
+    assert_eq!(with(&votes, &[higher(RMS[1], high, Some((Ballot::new(1, RMS[2]), Vote::Aborted)))]), stranger);
+}
+
+/// Records of a node that has named a transaction, has voted in it, and has promised and proposed a ballot of its own.
+fn good() -> Vec<Record> {
+    let own = Transaction::new(TxId { origin: ALL, seq: 7 }, RMS, *b"meta").unwrap();
+    let mine = Ballot::new(5, ALL);
+    vec![
+        Record::Sequence { reserved: 8 },
+        Record::Rounds { reserved: 6 },
+        Record::Retired(TxRange::new(ALL, 1, 6).unwrap()),
+        of_rm(&own, Some(Vote::Prepared), None),
+        of_acceptor(&own, &[(0, Vote::Prepared)], &[higher(RMS[1], mine, Some((mine, Vote::Aborted)))]),
+    ]
+}
+
+/// What becomes of a restore when the record of this place among the good ones is another.
+fn with(place: usize, record: Record) -> Result<(), RestoreError> {
+    let mut records = good();
+    assert_eq!(records[place].key(), record.key());
+    records[place] = record;
+    try_restore(records)
+}
+
+fn without(place: usize) -> Result<(), RestoreError> {
+    let mut records = good();
+    records.remove(place);
+    try_restore(records)
+}
+
+/// A later record of a key that is there already.
+fn then(record: Record) -> Result<(), RestoreError> {
+    try_restore(good().into_iter().chain([record]))
+}
+
+fn own() -> Transaction {
+    let Record::ResourceManager(record) = &good()[3] else { unreachable!() };
+    record.transaction.clone()
+}
+
+#[test]
+fn numbers_and_rounds_that_the_other_records_show_to_be_used_are_reserved() {
+    assert_eq!(try_restore(good()), Ok(()));
+    let (own, mine) = (own().id(), Ballot::new(5, ALL));
+    for reserved in [1, 6, 7] {
+        let lowest = if reserved == 7 { own } else { TxId { seq: 6, ..own } };
+        assert_eq!(with(0, Record::Sequence { reserved }), Err(RestoreError::UnreservedNumber(lowest)), "{reserved}");
+    }
+    assert_eq!(without(0), Err(RestoreError::UnreservedNumber(TxId { seq: 6, ..own })));
+    for reserved in [1, 5] {
+        assert_eq!(with(1, Record::Rounds { reserved }), Err(RestoreError::UnreservedRound(mine)), "{reserved}");
+    }
+    assert_eq!(without(1), Err(RestoreError::UnreservedRound(mine)));
+    // Another node's numbers and rounds are its own affair.
+    let others = Record::Retired(TxRange::new(CLIENT, 1, u64::MAX).unwrap());
+    assert_eq!(then(others), Ok(()));
+    assert_eq!(with(4, of_acceptor(&self::own(), &[], &[higher(RMS[1], Ballot::new(99, RMS[1]), None)])), Ok(()));
+    // A ballot that is only promised was shown to the world, too.
+    let promised = of_acceptor(&self::own(), &[], &[higher(RMS[1], Ballot::new(6, ALL), None)]);
+    assert_eq!(with(4, promised), Err(RestoreError::UnreservedRound(Ballot::new(6, ALL))));
+}
+
+#[test]
+fn a_vote_that_has_changed_or_is_lost_is_found_out() {
+    let (own, changed) = (own(), Err(RestoreError::VoteChanged(own().id())));
+    // In a later record of it.
+    assert_eq!(then(of_rm(&own, Some(Vote::Prepared), Some(Outcome::Committed))), Ok(()));
+    assert_eq!(then(of_rm(&own, Some(Vote::Aborted), None)), changed);
+    assert_eq!(then(of_rm(&own, None, Some(Outcome::Aborted))), changed);
+    let finished = of_rm(&own, Some(Vote::Prepared), Some(Outcome::Aborted));
+    let records = |last: Record| good().into_iter().chain([finished.clone(), last]);
+    assert_eq!(try_restore(records(of_rm(&own, Some(Vote::Prepared), Some(Outcome::Committed)))), changed);
+    assert_eq!(try_restore(records(of_rm(&own, Some(Vote::Prepared), None))), changed);
+    // In what the node's own acceptor has accepted.
+    assert_eq!(with(3, of_rm(&own, Some(Vote::Aborted), None)), changed);
+    assert_eq!(with(3, of_rm(&own, None, Some(Outcome::Aborted))), changed);
+    assert_eq!(without(3), changed);
+    let accepted = |ballot| of_acceptor(&own, &[], &[higher(ALL, Ballot::new(4, ALL), Some((ballot, Vote::Aborted)))]);
+    assert_eq!(with(4, accepted(Ballot::initial(ALL))), changed, "before a higher ballot was promised");
+    assert_eq!(with(4, accepted(Ballot::new(4, ALL))), Ok(()), "at a higher ballot it may be another");
+    // What others voted is not written here.
+    assert_eq!(with(4, of_acceptor(&own, &[(0, Vote::Prepared), (2, Vote::Aborted)], &[])), Ok(()));
+}
+
+#[test]
+fn an_acceptor_that_goes_back_on_an_earlier_record_is_found_out() {
+    let own = own();
+    let back = Err(RestoreError::AcceptorWentBack(own.id()));
+    let later = |votes: &[_], promised, accepted| then(of_acceptor(&own, votes, &[higher(RMS[1], promised, accepted)]));
+    let (prepared, mine) = ([(0, Vote::Prepared)], Ballot::new(5, ALL));
+    let aborted = Some((mine, Vote::Aborted));
+    assert_eq!(later(&prepared, mine, aborted), Ok(()));
+    assert_eq!(later(&prepared, Ballot::new(9, RMS[1]), aborted), Ok(()));
+    let low = Ballot::new(4, ALL);
+    assert_eq!(later(&prepared, low, None), back, "a promise");
+    assert_eq!(later(&prepared, mine, None), back, "an acceptance");
+    assert_eq!(later(&prepared, mine, Some((low, Vote::Aborted))), back, "to a lower ballot");
+    assert_eq!(later(&prepared, mine, Some((mine, Vote::Prepared))), back, "another value of the ballot");
+    assert_eq!(later(&[], mine, aborted), back, "a vote");
+    assert_eq!(later(&[(0, Vote::Aborted)], mine, aborted), back, "another vote");
+    assert_eq!(then(of_acceptor(&own, &prepared, &[])), back, "to the initial ballot");
+    // An erased record is no earlier one.
+    let erased = Record::Erased(good()[4].key());
+    let again = of_acceptor(&own, &prepared, &[higher(RMS[1], low, None)]);
+    assert_eq!(try_restore(good().into_iter().chain([erased, again])), Ok(()));
+}
+
+#[test]
+fn what_a_transaction_is_about_is_with_the_vote_and_is_that_transactions() {
+    let other = Err(RestoreError::OtherContent(own().id()));
+    let of = |meta: Option<&[u8]>, vote, finished| {
+        let meta = meta.map(Meta::from);
+        with(3, Record::ResourceManager(ResourceManagerRecord { transaction: own(), meta, vote, finished }))
+    };
+    let prepared = Some(Vote::Prepared);
+    assert_eq!(of(Some(b"meta"), prepared, None), Ok(()));
+    assert_eq!(of(Some(b"other"), prepared, None), other);
+    assert_eq!(of(None, prepared, None), other, "it could not be committed");
+    assert_eq!(of(Some(b""), prepared, Some(Outcome::Committed)), other);
+    let unasked = |meta: Option<&[u8]>| {
+        let (transaction, meta) = (transaction(1), meta.map(Meta::from));
+        let (vote, finished) = (None, Some(Outcome::Aborted));
+        try_restore([Record::ResourceManager(ResourceManagerRecord { transaction, meta, vote, finished })])
+    };
+    assert_eq!(unasked(None), Ok(()));
+    assert_eq!(unasked(Some(b"meta")), Ok(()));
+    assert_eq!(unasked(Some(b"other")), Err(RestoreError::OtherContent(tx(1))));
+}
+
+#[test]
+fn what_is_over_is_finished() {
+    let over = Record::Retired(TxRange::only(tx(1)));
+    let unfinished = Err(RestoreError::RetiredUnfinished(tx(1)));
+    for (vote, finished, result) in [
+        (Some(Vote::Prepared), None, unfinished),
+        (Some(Vote::Prepared), Some(Outcome::Committed), Ok(())),
+        (Some(Vote::Prepared), Some(Outcome::Aborted), Ok(())),
+        (Some(Vote::Aborted), None, Ok(())),
+        (None, Some(Outcome::Aborted), Ok(())),
+    ] {
+        let rm = of_rm(&transaction(1), vote, finished);
+        assert_eq!(try_restore([rm.clone(), over.clone()]), result, "{vote:?}, {finished:?}");
+        assert_eq!(try_restore([over.clone(), rm]), result, "in either order");
+    }
 }
 
 #[test]
 fn an_acceptors_record_with_nothing_to_remember_is_erased() {
-    let empty = of_acceptor(&transaction(1), &RMS.map(|rm| (Ballot::initial(rm), None)));
+    let empty = of_acceptor(&transaction(1), &[], &[]);
     let mut node = restore(&Node::create(config(&together(), ALL)).0, &[identity(), empty.clone()]);
     assert_eq!(node.snapshot(), [identity()]);
     assert_eq!(node.status(tx(1)), Status::Unknown);
@@ -302,9 +490,8 @@ fn an_acceptors_record_with_nothing_to_remember_is_erased() {
 #[test]
 fn records_of_roles_that_the_node_does_not_have_are_refused() {
     let (one, others) = (transaction(1), Transaction::new(tx(1), &RMS[1..], []).unwrap());
-    let [initial, ..] = RMS.map(|rm| (Ballot::initial(rm), None));
     let elsewhere = |cluster: &Cluster, record| Node::restore(config(cluster, ALL), [identity(), record]).map(|_| ());
-    let record = of_acceptor(&one, &[initial; 3]);
+    let record = of_acceptor(&one, &[], &[]);
     assert_eq!(elsewhere(&cluster(), record), Err(RestoreError::NotAnAcceptor(tx(1))));
     let record = of_rm(&others, Some(Vote::Prepared), None);
     assert_eq!(try_restore([record]), Err(RestoreError::NotAParticipant(tx(1))));
@@ -313,19 +500,24 @@ fn records_of_roles_that_the_node_does_not_have_are_refused() {
 #[test]
 fn two_transactions_of_one_name_are_refused() {
     let namesake = Transaction::new(tx(1), RMS, *b"other").unwrap();
-    let accepted = RMS.map(|rm| (Ballot::initial(rm), Some((Ballot::initial(rm), Vote::Prepared))));
-    let records = [of_acceptor(&transaction(1), &accepted), of_rm(&namesake, Some(Vote::Prepared), None)];
+    let accepted = [0, 1, 2].map(|place| (place, Vote::Prepared));
+    let records = [of_acceptor(&transaction(1), &accepted, &[]), of_rm(&namesake, Some(Vote::Prepared), None)];
     assert_eq!(try_restore(records), Err(RestoreError::OtherTransaction(tx(1))));
 }
 
+/// Except for what would show that a range is wrong: see [`what_is_over_is_finished`].
 #[test]
 fn what_is_over_is_not_looked_at_any_more() {
-    let nonsense = of_rm(&transaction(2), None, Some(Outcome::Committed));
+    let nonsense =
+        of_acceptor(&transaction(2), &[(9, Vote::Prepared)], &[higher(STRANGER, Ballot::new(1, STRANGER), None)]);
     assert!(try_restore([nonsense.clone()]).is_err());
     assert_eq!(try_restore([nonsense.clone(), Record::Erased(nonsense.key())]), Ok(()));
     let over = Record::Retired(TxRange::new(tx(1).origin, 1, 3).unwrap());
     assert_eq!(try_restore([nonsense.clone(), over.clone()]), Ok(()));
-    assert_eq!(try_restore([over, nonsense]), Ok(()), "in either order");
+    assert_eq!(try_restore([over.clone(), nonsense]), Ok(()), "in either order");
+    // A resource manager's record is read, for it may be prepared; what none can have written is refused there too.
+    let nonsense = of_rm(&transaction(2), None, Some(Outcome::Committed));
+    assert_eq!(try_restore([nonsense, over]), Err(RestoreError::ContradictoryOutcome(tx(2))));
 }
 
 /// When a range takes in others, it is written first and they are erased after; a torn batch leaves some of both.

@@ -2,13 +2,13 @@
 
 mod support;
 
-use support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, judge, node, say, transaction, tx};
+use support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, commits, node, refuse, say, transaction, tx};
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     codec::{DecodeError, decode_frame, encode_frame},
     commit::{
         Decision, Input, Learning, Message, Node, Outcome, Record, Status, Time, Transaction, TransactionError,
-        TransactionSpec, Vote,
+        TransactionSpec, Vote, Votes, What,
     },
     paxos,
 };
@@ -18,7 +18,7 @@ use Vote::{Aborted, Prepared};
 /// A transaction manager that has been asked to commit the transaction, and has asked for votes.
 fn manager() -> Node {
     let mut tm = node(TMS[0]);
-    tm.step(Input::Begin(transaction(1)));
+    tm.step(say::begins(&transaction(1)));
     tm
 }
 
@@ -74,7 +74,7 @@ fn an_acceptor_waits_for_all_votes_and_says_of_no_more_than_it_has() {
 #[test]
 fn a_transaction_of_nobody_does_not_exist_and_no_votes_settle_nothing() {
     assert_eq!(Transaction::new(tx(1), [] as [NodeId; 0], []), Err(TransactionError::NoParticipants));
-    let spec = TransactionSpec { id: tx(1), participants: Vec::new(), meta: Vec::new() };
+    let spec = TransactionSpec { id: tx(1), epoch: 0, participants: Vec::new(), content: 0 };
     assert_eq!(Transaction::try_from(spec), Err(TransactionError::NoParticipants));
     assert_eq!(Outcome::of([]), None);
     assert_eq!(Outcome::of([None, None]), None);
@@ -83,10 +83,9 @@ fn a_transaction_of_nobody_does_not_exist_and_no_votes_settle_nothing() {
     assert_eq!(Outcome::of([None, Some(Aborted)]), Some(Outcome::Aborted));
 
     let mut tm = manager();
-    let empty = Message::Paxos { transaction: transaction(1), parts: Vec::new() };
+    let empty = Message::about(&transaction(1), What::Phase2b { votes: Votes::default(), higher: Box::default() });
     for acceptor in ACCEPTORS {
-        assert_eq!(judge(&tm, &say::from(acceptor, empty.clone())), Err(Refusal::MalformedBundle));
-        assert_eq!(tm.step(say::from(acceptor, empty.clone())), []);
+        assert_eq!(refuse(&mut tm, say::from(acceptor, empty.clone()), Refusal::MalformedBundle), []);
     }
 }
 
@@ -116,11 +115,10 @@ fn nothing_that_comes_after_a_commit_aborts_it() {
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
     rm.step(Input::Vote { tx: tx(1), vote: Prepared });
     let effects = rm.step(say::from(TMS[0], say::outcome(&transaction(1), Outcome::Committed)));
-    assert_eq!(effects, [Effect::Decide(Decision::Commit(tx(1)))]);
+    assert_eq!(effects, [Effect::Decide(commits(&transaction(1)))]);
     for _ in 0..2 {
         let abort = say::from(TMS[1], say::outcome(&transaction(1), Outcome::Aborted));
-        assert_eq!(judge(&rm, &abort), Err(Refusal::ContradictoryOutcome));
-        assert_eq!(rm.step(abort), []);
+        assert_eq!(refuse(&mut rm, abort, Refusal::ContradictoryOutcome), []);
         rm.step(Input::Finished(tx(1)));
     }
 }
@@ -132,8 +130,7 @@ fn nobody_votes_but_participants_and_each_for_itself() {
     let two = Transaction::new(tx(1), &RMS[..2], []).unwrap();
     for unknown in [RMS[2], STRANGER, TMS[0], ACCEPTORS[1]] {
         let input = say::from(unknown, say::vote(&two, Prepared, TMS[0]));
-        assert_eq!(judge(&acceptor, &input), Err(Refusal::NotAParticipant));
-        assert_eq!(acceptor.step(input), []);
+        assert_eq!(refuse(&mut acceptor, input, Refusal::NotAParticipant), []);
     }
     assert_eq!(acceptor.open_transactions(), []);
     // Nor can one vote in the name of the other.
@@ -150,12 +147,10 @@ fn nobody_accepts_but_acceptors() {
     tm.step(say::from(ACCEPTORS[0], say::bundle(&transaction(1), &RMS, Prepared)));
     for unknown in [RMS[0], RMS[1], TMS[1], STRANGER] {
         let input = say::from(unknown, say::bundle(&transaction(1), &RMS, Prepared));
-        assert_eq!(judge(&tm, &input), Err(Refusal::NotAnAcceptor));
-        assert_eq!(tm.step(input), []);
+        assert_eq!(refuse(&mut tm, input, Refusal::NotAnAcceptor), []);
     }
     let unheard = say::from(ACCEPTORS[1], say::bundle(&transaction(1), &[RMS[0], STRANGER], Prepared));
-    assert_eq!(judge(&tm, &unheard), Err(Refusal::MalformedBundle));
-    assert_eq!(tm.step(unheard), []);
+    assert_eq!(refuse(&mut tm, unheard, Refusal::MalformedBundle), []);
 }
 
 /// What came twice was counted twice.
@@ -217,8 +212,8 @@ fn one_dead_transaction_manager_stops_no_begin() {
 #[test]
 fn a_vote_is_durable_before_anyone_hears_of_it() {
     let mut rm = node(RMS[0]);
-    let asked = rm.step(Input::Begin(transaction(1)));
-    assert_eq!(asked, [Effect::Decide(Decision::Vote(transaction(1)))], "nobody is told before the vote");
+    let asked = rm.step(say::begins(&transaction(1)));
+    assert_eq!(asked, [Effect::Decide(support::asked(&transaction(1)))], "nobody is told before the vote");
     let effects = rm.step(Input::Vote { tx: tx(1), vote: Prepared });
     assert!(matches!(&effects[0], Effect::Persist(Record::ResourceManager(record)) if record.vote == Some(Prepared)));
     let vote = say::vote(&transaction(1), Prepared, TMS[0]);

@@ -6,13 +6,14 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use synod::{
-    Ballot, Effect, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing, Tally,
-    TxId,
+    Ballot, Effect, Fence, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing,
+    Tally, TxId,
     codec::Frame,
     commit::{
         AcceptorInput, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits,
-        Message, Node, Outcome, Part, Record, ResourceManagerInput, ResourceManagerRecord, Status, Targets, Time,
-        Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Wait,
+        Message, Meta, Node, Outcome, Participants, Places, Record, ResourceManagerInput, ResourceManagerRecord,
+        Status, Targets, Time, Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Votes,
+        Wait, What,
     },
     paxos, strategies,
 };
@@ -51,11 +52,14 @@ fn what_is_not_checked_at_birth_survives() {
     survives(&vec![Effect::Persist(1), Effect::Send { to: node, message: 2 }, Effect::Decide(3)]);
     survives(&paxos::AcceptorRecord { promised: Some(ballot), accepted: Some((ballot, 5)) });
     survives(&paxos::ProposerRecord { round: 4, initial: Some(5) });
-    survives(&Frame { from: node, to: node, messages: vec![Message::Begin { transaction: transaction() }] });
+    let begin = Message::about(&transaction(), What::Begin { meta: Meta::from(b"hi") });
+    survives(&Frame { from: node, to: node, messages: vec![begin] });
     survives(&vec![
-        Decision::Vote(transaction()),
-        Decision::Commit(tx),
-        Decision::Abort(tx),
+        Decision::Begun(tx),
+        Decision::Vote { transaction: transaction(), meta: Meta::from(b"hi") },
+        Decision::Commit { transaction: transaction(), meta: Meta::from(b"hi") },
+        Decision::Abort { transaction: transaction(), meta: Some(Meta::from(b"hi")) },
+        Decision::Abort { transaction: transaction(), meta: None },
         Decision::Decided { tx, outcome: Outcome::Committed },
         Decision::Completed { tx, outcome: Outcome::Aborted },
     ]);
@@ -116,17 +120,21 @@ fn what_a_node_shows_of_itself_survives() {
     let cluster = Cluster::new(ClusterId::default(), Quorums::majority([id]).unwrap(), [id]).unwrap();
     let (mut node, _) = Node::create(Config::new(cluster, id, 0));
     let transaction = Transaction::new(TxId { origin: id, seq: 1 }, rms, []).unwrap();
-    node.step(Input::Begin(transaction.clone()));
+    node.step(Input::BeginAs { transaction: transaction.clone(), meta: Meta::default() });
     node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
     node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
     assert!(survives(&node.metrics()).contains(r#""refused":[["AlreadyVoted",1]]"#), "and no other reason");
     assert_eq!(node.in_doubt().len(), 1);
     survives(&node.in_doubt());
+    let fences = [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::MetaLost, Fence::EndlessExchange];
+    survives(&fences.map(Status::Fenced).to_vec());
     survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);
     survives(&[Wait::Flush, Wait::Recover(1), Wait::Inquire(2), Wait::Repeat(3)]);
-    let message = Message::Inquire { transaction };
+    let message = Message::about(&transaction, What::Inquire);
     survives(&AcceptorInput::Receive { from: id, message: message.clone() });
     survives(&ResourceManagerInput::Receive { from: id, message });
+    survives(&ResourceManagerInput::Begin(Meta::from(b"hi")));
+    survives(&TransactionManagerInput::Begin(Meta::from(b"hi")));
     survives(&TransactionManagerInput::Recover { round: 1 });
     let mut tally = Tally::new(Ballot::new(1, id));
     tally.grant(&Quorums::majority(rms).unwrap(), id, tally.ballot());
@@ -164,16 +172,33 @@ fn a_cluster_without_managers_or_with_broken_quorums_is_not_read() {
 
 #[test]
 fn a_message_or_record_about_a_transaction_that_is_none_is_not_read() {
-    let spec =
-        |participants: &[u64]| json!({ "id": { "origin": 1, "seq": 1 }, "participants": participants, "meta": [] });
+    let spec = |participants: &[u64]| json!({ "id": { "origin": 1, "seq": 1 }, "epoch": 0, "participants": participants, "content": 5 });
+    assert!(serde_json::from_value::<Transaction>(spec(&[1, 2])).is_ok());
     for (participants, why) in [(&[][..], "at least one"), (&[1, 1], "named twice"), (&[2, 1], "out of order")] {
         let transaction = spec(participants);
-        let reason = refused::<Message>(json!({ "Begin": { "transaction": transaction } }));
+        let reason = refused::<Message>(json!({ "About": { "transaction": transaction, "what": "Inquire" } }));
         assert!(reason.contains(why), "{reason}");
-        let acceptor = json!({ "transaction": transaction, "instances": [] });
+        let places = serde_json::to_value(Votes::default()).unwrap();
+        let acceptor = json!({ "transaction": transaction, "votes": places, "higher": [] });
         assert!(refused::<AcceptorRecord>(acceptor).contains(why));
-        let manager = json!({ "transaction": transaction, "vote": null, "finished": null });
+        let manager = json!({ "transaction": transaction, "meta": null, "vote": null, "finished": null });
         assert!(refused::<ResourceManagerRecord>(manager).contains(why));
+        assert!(refused::<Participants>(json!(participants)).contains(why));
+    }
+}
+
+#[test]
+fn votes_of_participants_that_have_not_voted_are_not_read() {
+    let votes: Votes = [(0, Vote::Prepared), (65, Vote::Aborted)].into_iter().collect();
+    survives(&votes);
+    assert_eq!(survives(&votes), "[[1,2],[1]]", "who has voted, and who of them to commit");
+    for uncast in [json!([[1], [2]]), json!([[1], [3]]), json!([[1], [1, 1]]), json!([[0, 1], [1]])] {
+        assert!(refused::<Votes>(uncast).contains("without having voted"));
+    }
+    for places in
+        [Places::default(), Places::first(3), Places::first(64), Places::first(200), [100].into_iter().collect()]
+    {
+        survives(&places);
     }
 }
 
@@ -185,12 +210,8 @@ fn an_empty_range_is_not_read() {
 
 #[test]
 fn a_vote_of_257_is_not_read() {
-    assert!(
-        serde_json::from_value::<Part>(json!({ "rm": 1, "message": { "Accept": {
-        "ballot": { "round": 0, "node": 1 }, "value": "Prepared"
-    } } }))
-        .is_ok()
-    );
+    assert!(serde_json::from_value::<What>(json!({ "Vote": { "vote": "Prepared", "manager": 1 } })).is_ok());
+    refused::<What>(json!({ "Vote": { "vote": 257, "manager": 1 } }));
     refused::<Vote>(json!(257));
     refused::<Vote>(json!(1));
 }

@@ -18,8 +18,8 @@ fn three_thousand_worlds_keep_every_property_and_come_to_rest_and_everything_hap
     }
     let Stats { committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements, .. } = total;
     let ends = [committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements];
-    let Stats { crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions, .. } = total;
-    let faults_of_nodes = [crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions];
+    let Stats { crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions, overtaking, .. } = total;
+    let faults_of_nodes = [crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions, overtaking];
     let Stats { partitions, one_way_cuts, lost, lost_to_cuts, duplicated, late, after_retirement, .. } = total;
     let faults_of_links = [partitions, one_way_cuts, lost, lost_to_cuts, duplicated, late, after_retirement];
     let Stats { refused_for_room, small_worlds, stayed_dead, worlds_with_dead, worlds_with_dead_participants, .. } =

@@ -120,10 +120,10 @@ fn the_content_that_comes_along_is_mostly_what_the_transaction_is_about() {
     for cluster in sample(strategies::cluster()).take(20) {
         let contents = sample(strategies::input(&cluster)).filter_map(|input| match input {
             Input::BeginAs { transaction, meta } => Some(transaction.is_about(&meta)),
-            Input::Receive { message: Message::About { transaction, what }, .. } => match what {
-                What::Begin { meta } | What::Prepare { meta } => Some(transaction.is_about(&meta)),
-                _ => None,
-            },
+            Input::Receive {
+                message: Message::About { transaction, what: What::Begin { meta } | What::Prepare { meta } },
+                ..
+            } => Some(transaction.is_about(&meta)),
             _ => None,
         });
         let (good, bad): (Vec<bool>, Vec<bool>) = contents.partition(|good| *good);

@@ -48,8 +48,13 @@ fn every_refusal_has_words_of_its_own() {
 #[test]
 fn only_what_a_correct_node_never_causes_is_a_violation() {
     let violations: Vec<Refusal> = Refusal::ALL.iter().copied().filter(|refusal| refusal.is_violation()).collect();
-    let expected =
-        [Refusal::SecondValue, Refusal::ImpossiblePromise, Refusal::ContradictoryOutcome, Refusal::RetiredUnfinished];
+    let expected = [
+        Refusal::SecondValue,
+        Refusal::ImpossiblePromise,
+        Refusal::ContradictoryOutcome,
+        Refusal::RetiredUnfinished,
+        Refusal::NotNamedHere,
+    ];
     assert_eq!(violations, expected);
 }
 

@@ -123,6 +123,7 @@ fn words(status: Status) -> String {
     match status {
         Status::Unknown => "nothing".to_owned(),
         Status::Retired => "it is over everywhere".to_owned(),
+        Status::Fenced(fence) => format!("fenced: {fence}"),
         Status::Open { state, outcome } => {
             let state = state.map_or("open".to_owned(), |state| format!("{state:?}").to_lowercase());
             outcome.map_or(state.clone(), |outcome| format!("{state}; it is {outcome:?}").to_lowercase())

@@ -126,6 +126,7 @@ fn setup(run: &Run) -> Setup {
         nodes,
         resource_managers,
         stay_dead: Vec::new(),
+        in_order: false,
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct Acceptor {
     /// Which of these votes are to commit.
     prepared: Places,
     /// Durable: the instances where a higher ballot is promised. They are in neither of the sets above.
+    #[allow(clippy::box_collection, reason = "hardly any acceptor has one, and each open transaction has room for it")]
     higher: Option<Box<Vec<HigherInstance>>>,
     /// Volatile: the transaction manager that the latest vote named.
     manager: NodeId,

@@ -209,6 +209,7 @@ impl Clock {
 }
 
 #[cfg(all(test, feature = "std"))]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use alloc::{collections::BTreeMap, vec::Vec};
 

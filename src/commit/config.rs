@@ -20,12 +20,12 @@ pub struct ClusterId(pub [u8; 16]);
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Time(pub u64);
 
-/// Whom the acceptors tell.
+/// Who learns from the acceptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Learning {
-    /// The transaction manager, who then tells the resource managers: *Paxos Commit*.
+    /// The transaction manager, which then tells the resource managers: *Paxos Commit*.
     #[default]
     Leader,
     /// Every resource manager: *Faster Paxos Commit*. One delay less, more messages.
@@ -76,13 +76,20 @@ pub struct Limits {
     pub meta: usize,
 }
 
-/// What all nodes of a cluster share; checked at birth. A clone shares its memory.
+/// What all nodes of a cluster share; validated on construction. A clone shares its memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "ClusterSpec", into = "ClusterSpec"))]
-pub struct Cluster(Arc<ClusterSpec>);
+pub struct Cluster(Arc<Valid>);
 
-/// A cluster in plain data, not yet checked. It becomes a [`Cluster`] by `try_into`.
+/// A specification that was validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Valid {
+    spec: ClusterSpec,
+    first_manager: NodeId,
+}
+
+/// A cluster in plain data, not yet validated. It becomes a [`Cluster`] by `try_into`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -95,7 +102,7 @@ pub struct ClusterSpec {
     /// They stay for the life of the cluster: acceptors may have promised one a ballot, which nobody goes beyond once
     /// it is no manager any more.
     pub managers: Vec<NodeId>,
-    /// Whom the acceptors tell.
+    /// Who learns from the acceptors.
     pub learning: Learning,
     /// Which acceptors get a first vote.
     pub targets: Targets,
@@ -105,7 +112,7 @@ pub struct ClusterSpec {
     pub limits: Limits,
 }
 
-/// Why a configuration is none.
+/// Why a configuration was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ConfigError {
@@ -116,8 +123,8 @@ pub enum ConfigError {
     #[error("transaction manager {0} is named twice")]
     Repeated(NodeId),
     /// A timeout is zero.
-    #[error("a timeout of zero would never rest")]
-    NoPatience,
+    #[error("timeouts must be positive")]
+    ZeroTimeout,
     /// The ceiling is below some timeout.
     #[error("the ceiling of timeouts is below one of them")]
     LowCeiling,
@@ -181,13 +188,15 @@ impl Cluster {
     /// This cluster, with other learners.
     #[must_use]
     pub fn with_learning(self, learning: Learning) -> Self {
-        Self(Arc::new(ClusterSpec { learning, ..self.into() }))
+        let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Valid { spec: ClusterSpec { learning, ..spec }, first_manager }))
     }
 
     /// This cluster, with other targets of first votes.
     #[must_use]
     pub fn with_targets(self, targets: Targets) -> Self {
-        Self(Arc::new(ClusterSpec { targets, ..self.into() }))
+        let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Valid { spec: ClusterSpec { targets, ..spec }, first_manager }))
     }
 
     /// This cluster, with other timeouts.
@@ -202,44 +211,44 @@ impl Cluster {
 
     /// The cluster's name.
     pub fn id(&self) -> ClusterId {
-        self.0.id
+        self.0.spec.id
     }
 
     /// The acceptors.
     #[inline]
     pub fn acceptors(&self) -> &Quorums {
-        &self.0.acceptors
+        &self.0.spec.acceptors
     }
 
     /// The transaction managers.
     pub fn managers(&self) -> &[NodeId] {
-        &self.0.managers
+        &self.0.spec.managers
     }
 
-    /// Whom the acceptors tell.
+    /// Who learns from the acceptors.
     pub fn learning(&self) -> Learning {
-        self.0.learning
+        self.0.spec.learning
     }
 
     /// Which acceptors get a first vote.
     pub fn targets(&self) -> Targets {
-        self.0.targets
+        self.0.spec.targets
     }
 
     /// How long to wait.
     pub fn timeouts(&self) -> &Timeouts {
-        &self.0.timeouts
+        &self.0.spec.timeouts
     }
 
     /// How much to take on.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.spec.limits
     }
 
     /// Whether `node` is a transaction manager.
     #[inline]
     pub fn is_manager(&self, node: NodeId) -> bool {
-        self.0.managers.contains(&node)
+        self.0.spec.managers.contains(&node)
     }
 
     /// Whether `node` must hear of every transaction that is over: acceptors and transaction managers.
@@ -249,13 +258,12 @@ impl Cluster {
 
     /// The transaction manager to turn to first.
     pub fn first_manager(&self) -> NodeId {
-        // There is one: that was checked at birth.
-        self.0.managers.first().copied().unwrap_or_default()
+        self.0.first_manager
     }
 
-    /// The transaction manager to turn to after `node`; the first one, if `node` is none or the last.
+    /// The transaction manager to turn to after `node`: the first one if `node` is the last, or not a manager.
     pub fn manager_after(&self, node: NodeId) -> NodeId {
-        let next = self.0.managers.iter().skip_while(|manager| **manager != node).nth(1);
+        let next = self.0.spec.managers.iter().skip_while(|manager| **manager != node).nth(1);
         next.copied().unwrap_or_else(|| self.first_manager())
     }
 }
@@ -264,9 +272,7 @@ impl TryFrom<ClusterSpec> for Cluster {
     type Error = ConfigError;
 
     fn try_from(spec: ClusterSpec) -> Result<Self, ConfigError> {
-        if spec.managers.is_empty() {
-            return Err(ConfigError::NoManagers);
-        }
+        let first_manager = *spec.managers.first().ok_or(ConfigError::NoManagers)?;
         for (place, manager) in spec.managers.iter().enumerate() {
             if spec.managers.iter().take(place).any(|other| other == manager) {
                 return Err(ConfigError::Repeated(*manager));
@@ -275,7 +281,7 @@ impl TryFrom<ClusterSpec> for Cluster {
         let Timeouts { flush, recover, inquire, repeat, ceiling } = spec.timeouts;
         let waits = [flush, recover, inquire, repeat];
         if waits.contains(&0) {
-            return Err(ConfigError::NoPatience);
+            return Err(ConfigError::ZeroTimeout);
         }
         if waits.iter().any(|wait| *wait > ceiling) {
             return Err(ConfigError::LowCeiling);
@@ -283,13 +289,13 @@ impl TryFrom<ClusterSpec> for Cluster {
         if spec.limits.open == 0 || spec.limits.participants == 0 {
             return Err(ConfigError::NoRoom);
         }
-        Ok(Self(Arc::new(spec)))
+        Ok(Self(Arc::new(Valid { spec, first_manager })))
     }
 }
 
 impl From<Cluster> for ClusterSpec {
     fn from(cluster: Cluster) -> Self {
-        Arc::unwrap_or_clone(cluster.0)
+        Arc::unwrap_or_clone(cluster.0).spec
     }
 }
 

@@ -7,7 +7,7 @@ use crate::Refusal;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Inputs taken, refused ones among them.
+    /// Inputs taken, refused ones among them, but without ticks: a driver tells the time as often as it likes.
     pub steps: u64,
     /// Messages sent to other nodes.
     pub sends: u64,

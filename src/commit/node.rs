@@ -9,6 +9,8 @@
 //! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
 //! 3. nothing depends on the order of the table of open transactions.
 
+#[cfg(test)]
+mod fenced;
 mod restore;
 mod retirement;
 mod view;
@@ -149,6 +151,7 @@ impl Node {
         }
     }
 
+    /// Writes what restoring has left to be written.
     #[cold]
     fn pay(&mut self, effects: &mut impl Sink) {
         for record in core::mem::take(&mut self.owed) {
@@ -200,7 +203,7 @@ impl Node {
     #[inline]
     fn known(&mut self, tx: TxId) -> Result<Handle, Refusal> {
         let (hash, found) = self.look_up(tx);
-        self.shared.hash = hash;
+        (self.shared.tx, self.shared.hash) = (tx, hash);
         found.ok_or_else(|| if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction })
     }
 
@@ -215,7 +218,7 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
-        self.shared.hash = self.open.hash(tx);
+        (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let found = found.filter(|found| self.open.at(*found).is_some());
         let Some(handle) = found.or_else(|| self.open.find(tx, self.shared.hash)) else {
             return self.receive_first(from, transaction, what, effects);
@@ -274,7 +277,7 @@ impl Node {
         self.reserve(seq, effects)?;
         let tx = TxId { origin, seq };
         self.decide(Decision::Begun(tx), self.sequence.scope, effects);
-        self.shared.hash = self.open.hash(tx);
+        (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let handle = self.insert(self.new_open(Transaction::of(tx, participants, meta)))?;
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
@@ -310,7 +313,7 @@ impl Node {
             return Err(Refusal::OtherContent);
         }
         let (hash, found) = self.look_up(transaction.id());
-        self.shared.hash = hash;
+        (self.shared.tx, self.shared.hash) = (transaction.id(), hash);
         let handle = match found {
             Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
                 return Err(Refusal::OtherTransaction);
@@ -409,7 +412,8 @@ impl Node {
             } else if let Some(handle) = self.open.waiting(waiter)
                 && let Some(open) = self.open.at(handle)
             {
-                self.shared.hash = self.open.hash(open.transaction.id());
+                let tx = open.transaction.id();
+                (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
                 // A time-out is refused only when an invariant breaks, and that is noted there.
                 let _ = self.work(handle, effects, |open, shared, effects| open.timeout(shared, effects));
                 if let Some(open) = self.open.at(handle) {
@@ -435,7 +439,11 @@ impl Machine for Node {
         if let Input::Receive { from, message } = &input {
             return self.hear(*from, message, None, effects);
         }
-        self.begin_step(effects);
+        if let Input::Tick(_) = &input {
+            self.pay(effects);
+        } else {
+            self.begin_step(effects);
+        }
         let result = match input {
             Input::Receive { .. } => Err(Refusal::NotForThisRole),
             Input::Begin { participants, meta } => self.begin(participants, &meta, effects),

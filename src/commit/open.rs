@@ -12,7 +12,7 @@ use super::{
     transaction_manager::TransactionManager,
     wait::mix,
 };
-use crate::{Fence, NodeId, Refusal, Scope, Urgency};
+use crate::{Fence, NodeId, Refusal, Scope, TxId, Urgency};
 
 /// How much the roles of one node may say to each other within a step. The longest exchange has seven turns, of a few
 /// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and that it is carried out.
@@ -58,7 +58,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What the roles here say to each other. Empty between steps.
     pub(crate) local: VecDeque<What>,
-    /// The hash of the name of the transaction that is worked on: its waits are drawn out by it.
+    /// The transaction that is worked on.
+    pub(crate) tx: TxId,
+    /// The hash of its name. It may differ between platforms: nothing but the order in the table may depend on it.
     pub(crate) hash: u64,
     /// Whether a time-out of that transaction has changed.
     pub(crate) moved: bool,
@@ -80,6 +82,7 @@ impl Shared {
             clock: Clock::default(),
             metrics: Metrics::default(),
             local: VecDeque::new(),
+            tx: TxId::default(),
             hash: 0,
             moved: false,
             spare_rms: Vec::new(),
@@ -89,7 +92,9 @@ impl Shared {
 
     /// When a wait ends that starts now.
     fn due(&self, wait: Wait) -> Time {
-        let duration = wait.duration(self.config.cluster.timeouts(), mix(self.hash ^ wait.salt()));
+        let words = [self.tx.origin.0, self.tx.seq, wait.salt()];
+        let jitter = words.into_iter().fold(self.config.seed, |state, word| mix(state ^ word));
+        let duration = wait.duration(self.config.cluster.timeouts(), jitter);
         Time(self.clock.now().0.saturating_add(duration))
     }
 
@@ -161,55 +166,56 @@ impl Open {
     ) -> Result<(), Refusal> {
         match what {
             What::Vote { vote, manager } => {
-                self.to_acceptor(shared, effects, |acceptor, cx| acceptor.vote(cx, from, *vote, *manager))
+                self.give_acceptor(shared, effects, |acceptor, cx| acceptor.vote(cx, from, *vote, *manager))
             }
-            What::Prepare { meta } => self.to_rm(shared, effects, |rm, cx| rm.prepare(cx, from, meta)),
-            What::Begin { meta } => self.to_tm(shared, effects, |tm, cx| tm.hear_begin(cx, from, meta)),
-            What::Finished(outcome) => self.to_tm(shared, effects, |tm, cx| tm.finished(cx, from, *outcome)),
-            What::Inquire => self.to_tm(shared, effects, |tm, cx| tm.hear_inquiry(cx, from)),
+            What::Prepare { meta } => self.give_rm(shared, effects, |rm, cx| rm.prepare(cx, from, meta)),
+            What::Begin { meta } => self.give_tm(shared, effects, |tm, cx| tm.hear_begin(cx, from, meta)),
+            What::Finished(outcome) => self.give_tm(shared, effects, |tm, cx| tm.finished(cx, from, *outcome)),
+            What::Inquire => self.give_tm(shared, effects, |tm, cx| tm.hear_inquiry(cx, from)),
             What::Phase1a { ballot, instances } => {
-                self.to_acceptor(shared, effects, |acceptor, cx| acceptor.phase1a(cx, from, *ballot, instances))
+                self.give_acceptor(shared, effects, |acceptor, cx| acceptor.phase1a(cx, from, *ballot, instances))
             }
             What::Phase2a { ballot, votes } => {
-                self.to_acceptor(shared, effects, |acceptor, cx| acceptor.phase2a(cx, from, *ballot, votes))
+                self.give_acceptor(shared, effects, |acceptor, cx| acceptor.phase2a(cx, from, *ballot, votes))
             }
             What::Phase1b { ballot, promises } => {
-                self.to_tm(shared, effects, |tm, cx| tm.phase1b(cx, from, *ballot, promises))
+                self.give_tm(shared, effects, |tm, cx| tm.phase1b(cx, from, *ballot, promises))
             }
             What::Reject { ballot, promised } => {
-                self.to_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
+                self.give_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
             }
             // A transaction manager that is at work overhears what the resource manager of its node learns.
             What::Outcome(outcome) => {
-                let takes_part = self.transaction.has(shared.config.id);
-                let rm = match (takes_part, self.tm.is_some()) {
-                    (true, _) => self.to_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome)),
-                    (false, true) => Err(Refusal::NotAParticipant),
-                    (false, false) if shared.is_manager => return Err(Refusal::UnknownTransaction),
-                    (false, false) => return Err(Refusal::NotAParticipant),
-                };
+                if !self.transaction.has(shared.config.id) {
+                    return match self.tm.is_some() {
+                        true => self.give_tm(shared, effects, |tm, cx| tm.hear_outcome(cx, from, *outcome)),
+                        false if shared.is_manager => Err(Refusal::UnknownTransaction),
+                        false => Err(Refusal::NotAParticipant),
+                    };
+                }
+                let rm = self.give_rm(shared, effects, |rm, cx| rm.hear_outcome(cx, from, *outcome));
                 if self.tm.is_none() {
                     return rm;
                 }
-                self.to_tm(shared, effects, |tm, cx| tm.hear_outcome(cx, from, *outcome)).or(rm)
+                self.give_tm(shared, effects, |tm, cx| tm.hear_outcome(cx, from, *outcome)).or(rm)
             }
             What::Phase2b { votes, higher } => {
                 let learns = shared.config.cluster.learning() == Learning::Everyone;
                 if !learns || !self.transaction.has(shared.config.id) {
-                    return self.to_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher));
+                    return self.give_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher));
                 }
-                let rm = self.to_rm(shared, effects, |rm, cx| rm.phase2b(cx, from, votes, higher));
+                let rm = self.give_rm(shared, effects, |rm, cx| rm.phase2b(cx, from, votes, higher));
                 if self.tm.is_none() {
                     return rm;
                 }
-                self.to_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher)).or(rm)
+                self.give_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher)).or(rm)
             }
         }
     }
 
     /// Lets the acceptor act, a new one if need be. One that refuses what is the first it hears leaves nothing behind.
     #[inline]
-    fn to_acceptor<S: Sink>(
+    fn give_acceptor<S: Sink>(
         &mut self,
         shared: &mut Shared,
         effects: &mut S,
@@ -229,9 +235,9 @@ impl Open {
         result
     }
 
-    /// Lets the resource manager act, as [`to_acceptor`](Self::to_acceptor) does.
+    /// Lets the resource manager act, as [`give_acceptor`](Self::give_acceptor) does.
     #[inline]
-    fn to_rm<S: Sink>(
+    fn give_rm<S: Sink>(
         &mut self,
         shared: &mut Shared,
         effects: &mut S,
@@ -251,9 +257,9 @@ impl Open {
         result
     }
 
-    /// Lets the transaction manager act, as [`to_acceptor`](Self::to_acceptor) does.
+    /// Lets the transaction manager act, as [`give_acceptor`](Self::give_acceptor) does.
     #[inline]
-    fn to_tm<S: Sink>(
+    fn give_tm<S: Sink>(
         &mut self,
         shared: &mut Shared,
         effects: &mut S,
@@ -276,15 +282,26 @@ impl Open {
     /// The transaction begins here. A node that is both starts as the transaction manager, and asks itself for its vote.
     pub(crate) fn begin<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, meta: &Meta) -> Result<(), Refusal> {
         if shared.is_manager {
-            self.to_tm(shared, effects, |tm, cx| Ok(tm.begin(cx, meta)))
+            self.give_tm(shared, effects, |tm, cx| {
+                tm.begin(cx, meta);
+                Ok(())
+            })
         } else {
-            self.to_rm(shared, effects, |rm, cx| Ok(rm.begin(cx, meta)))
+            self.give_rm(shared, effects, |rm, cx| {
+                rm.begin(cx, meta);
+                Ok(())
+            })
         }
     }
 
     /// The local resource votes.
     #[inline]
-    pub(crate) fn hear_vote<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, vote: Vote) -> Result<(), Refusal> {
+    pub(crate) fn hear_vote<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        vote: Vote,
+    ) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.hear_vote(cx, vote))
     }
 
@@ -296,13 +313,22 @@ impl Open {
     /// Drives the transaction to its outcome, by every role that is played here.
     pub(crate) fn inquire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         if self.rm.is_some() {
-            self.as_rm(shared, effects, |rm, cx| Ok(rm.inquire(cx)))?;
+            self.as_rm(shared, effects, |rm, cx| {
+                rm.inquire(cx);
+                Ok(())
+            })?;
         }
         if self.acceptor.is_some() {
-            self.as_acceptor(shared, effects, |acceptor, cx| Ok(acceptor.inquire(cx)))?;
+            self.as_acceptor(shared, effects, |acceptor, cx| {
+                acceptor.inquire(cx);
+                Ok(())
+            })?;
         }
         if self.tm.is_some() {
-            self.as_tm(shared, effects, |tm, cx| Ok(tm.inquire(cx)))?;
+            self.as_tm(shared, effects, |tm, cx| {
+                tm.inquire(cx);
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -311,13 +337,22 @@ impl Open {
     pub(crate) fn timeout<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         let now = shared.clock.now();
         if self.acceptor.as_mut().is_some_and(|acceptor| acceptor.ends(now)) {
-            self.as_acceptor(shared, effects, |acceptor, cx| Ok(acceptor.timeout(cx)))?;
+            self.as_acceptor(shared, effects, |acceptor, cx| {
+                acceptor.timeout(cx);
+                Ok(())
+            })?;
         }
         if self.rm.as_mut().is_some_and(|rm| rm.ends(now)) {
-            self.as_rm(shared, effects, |rm, cx| Ok(rm.timeout(cx)))?;
+            self.as_rm(shared, effects, |rm, cx| {
+                rm.timeout(cx);
+                Ok(())
+            })?;
         }
         if self.tm.as_mut().is_some_and(|tm| tm.ends(now)) {
-            self.as_tm(shared, effects, |tm, cx| Ok(tm.timeout(cx)))?;
+            self.as_tm(shared, effects, |tm, cx| {
+                tm.timeout(cx);
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -326,7 +361,10 @@ impl Open {
     pub(crate) fn retire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
         if self.rm.is_some() {
             // One that would refuse is asked before.
-            let _ = self.as_rm(shared, effects, |rm, cx| Ok(rm.retire(cx)));
+            let _ = self.as_rm(shared, effects, |rm, cx| {
+                rm.retire(cx);
+                Ok(())
+            });
         }
     }
 
@@ -439,11 +477,7 @@ impl Open {
 
     /// The roles, and what they work with.
     #[inline]
-    fn split<'r: 'c, 'c, S>(
-        &'r mut self,
-        shared: &'c mut Shared,
-        effects: &'c mut S,
-    ) -> (Roles<'r>, Context<'c, S>) {
+    fn split<'r: 'c, 'c, S>(&'r mut self, shared: &'c mut Shared, effects: &'c mut S) -> (Roles<'r>, Context<'c, S>) {
         let Self { transaction, scope, fence, acceptor, rm, tm, .. } = self;
         let cx = Context {
             cluster: &shared.config.cluster,

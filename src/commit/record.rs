@@ -180,7 +180,7 @@ impl TxRange {
         Self { origin: tx.origin, first: tx.seq, last: tx.seq }
     }
 
-    /// Who numbered them.
+    /// The node that numbered them.
     pub fn origin(&self) -> NodeId {
         self.origin
     }

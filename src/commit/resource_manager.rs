@@ -13,8 +13,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink, Targets,
-    Transaction, Vote, Votes, Wait, What, bundle, context::Context,
+    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink,
+    Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 
@@ -98,12 +98,7 @@ impl ResourceManager {
     /// All that it must not forget.
     pub(crate) fn record(&self, transaction: &Transaction) -> ResourceManagerRecord {
         let finished = self.outcome().filter(|_| self.is_finished());
-        ResourceManagerRecord {
-            transaction: transaction.clone(),
-            meta: self.meta.clone(),
-            vote: self.vote(),
-            finished,
-        }
+        ResourceManagerRecord { transaction: transaction.clone(), meta: self.meta.clone(), vote: self.vote(), finished }
     }
 
     /// Whether it has anything that it must not forget.
@@ -140,7 +135,7 @@ impl ResourceManager {
     }
 
     /// What it waits for; nothing once the resource is asked, for then the resource must answer first. Until it is asked, a
-    /// resource manager that has heard of the transaction waits as one that is prepared: whoever would have it asked may be
+    /// resource manager that has heard of the transaction waits as one that is prepared: the one that would have it asked may be
     /// dead, and nobody else may know of the transaction.
     #[inline]
     pub(crate) fn wait(&self) -> Option<Wait> {
@@ -300,7 +295,7 @@ impl ResourceManager {
             (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
             // A vote to commit has its meta: a commit without it cannot be.
             (Outcome::Committed, None) => {
-                cx.fence(Fence::CommitWithoutMeta);
+                cx.fence(Fence::MetaLost);
                 return;
             }
             (Outcome::Aborted, meta) => Decision::Abort { transaction, meta },
@@ -331,8 +326,7 @@ impl ResourceManager {
     pub(crate) fn owes(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Prepared
-                | Phase::Settled(End::Committed | End::Aborted { vote: Some(Vote::Prepared) })
+            Phase::Prepared | Phase::Settled(End::Committed | End::Aborted { vote: Some(Vote::Prepared) })
         )
     }
 

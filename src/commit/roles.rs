@@ -2,7 +2,8 @@
 //! look at one role at a time.
 //!
 //! A [`Node`](super::Node) drives the same roles, for many transactions at once. A role knows no time: its driver gives
-//! it a time-out when it has waited long enough for what `wait` says, and starts over whenever that has changed.
+//! it a time-out when it has waited long enough for what `wait` says, and starts over whenever that has changed. A role
+//! counts nothing either: its driver sees all that goes in and comes out.
 
 use super::{
     AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
@@ -39,7 +40,6 @@ struct Alone {
     transaction: Transaction,
     scope: Scope,
     fence: Option<Fence>,
-    metrics: Metrics,
 }
 
 /// What goes into an acceptor of a transaction.
@@ -120,8 +120,7 @@ pub enum ResourceManagerState {
 
 impl Alone {
     fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
-        let (scope, fence, metrics) = (Scope::NOTHING, None, Metrics::default());
-        Self { cluster, id, transaction, scope, fence, metrics }
+        Self { cluster, id, transaction, scope: Scope::NOTHING, fence: None }
     }
 
     /// What is said about this transaction.
@@ -133,7 +132,12 @@ impl Alone {
         }
     }
 
-    fn context<'a, S: Sink>(&'a mut self, effects: &'a mut S) -> Result<Context<'a, S>, Refusal> {
+    /// `metrics` is what the role counts in, and nobody reads.
+    fn context<'a, S: Sink>(
+        &'a mut self,
+        metrics: &'a mut Metrics,
+        effects: &'a mut S,
+    ) -> Result<Context<'a, S>, Refusal> {
         if self.fence.is_some() {
             return Err(Refusal::Broken);
         }
@@ -146,7 +150,7 @@ impl Alone {
             rounds: Scope::EVERYTHING,
             fence: &mut self.fence,
             local: None,
-            metrics: &mut self.metrics,
+            metrics,
             effects,
         })
     }
@@ -293,10 +297,11 @@ impl Machine for Acceptor {
         input: AcceptorInput,
         effects: &mut impl EffectSink<Record, Message, Decision>,
     ) -> Result<(), Refusal> {
+        let metrics = &mut Metrics::default();
         match input {
             AcceptorInput::Receive { from, message } => {
                 let what = self.alone.about(&message)?;
-                let (role, cx) = (&mut self.role, &mut self.alone.context(effects)?);
+                let (role, cx) = (&mut self.role, &mut self.alone.context(metrics, effects)?);
                 match what {
                     What::Vote { vote, manager } => role.vote(cx, from, *vote, *manager),
                     What::Phase1a { ballot, instances } => role.phase1a(cx, from, *ballot, instances),
@@ -305,7 +310,7 @@ impl Machine for Acceptor {
                 }
             }
             AcceptorInput::Timeout => {
-                self.role.timeout(&mut self.alone.context(effects)?);
+                self.role.timeout(&mut self.alone.context(metrics, effects)?);
                 Ok(())
             }
         }
@@ -323,23 +328,24 @@ impl Machine for ResourceManager {
         input: ResourceManagerInput,
         effects: &mut impl EffectSink<Record, Message, Decision>,
     ) -> Result<(), Refusal> {
+        let metrics = &mut Metrics::default();
         let Self { alone, role } = self;
         match input {
             ResourceManagerInput::Begin(meta) if !alone.transaction.is_about(&meta) => Err(Refusal::OtherContent),
             ResourceManagerInput::Begin(meta) => {
-                role.begin(&mut alone.context(effects)?, &meta);
+                role.begin(&mut alone.context(metrics, effects)?, &meta);
                 Ok(())
             }
-            ResourceManagerInput::Vote(vote) => role.hear_vote(&mut alone.context(effects)?, vote),
-            ResourceManagerInput::Finished => role.finish(&mut alone.context(effects)?),
+            ResourceManagerInput::Vote(vote) => role.hear_vote(&mut alone.context(metrics, effects)?, vote),
+            ResourceManagerInput::Finished => role.finish(&mut alone.context(metrics, effects)?),
             ResourceManagerInput::Inquire => {
-                role.inquire(&mut alone.context(effects)?);
+                role.inquire(&mut alone.context(metrics, effects)?);
                 Ok(())
             }
             ResourceManagerInput::Receive { from, message } => {
                 let what = alone.about(&message)?;
                 let learns = alone.cluster.learning() == Learning::Everyone;
-                let cx = &mut alone.context(effects)?;
+                let cx = &mut alone.context(metrics, effects)?;
                 match what {
                     What::Prepare { meta } => role.prepare(cx, from, meta),
                     What::Outcome(outcome) => role.hear_outcome(cx, from, *outcome),
@@ -348,7 +354,7 @@ impl Machine for ResourceManager {
                 }
             }
             ResourceManagerInput::Timeout => {
-                role.timeout(&mut alone.context(effects)?);
+                role.timeout(&mut alone.context(metrics, effects)?);
                 Ok(())
             }
         }
@@ -366,21 +372,22 @@ impl Machine for TransactionManager {
         input: TransactionManagerInput,
         effects: &mut impl EffectSink<Record, Message, Decision>,
     ) -> Result<(), Refusal> {
+        let metrics = &mut Metrics::default();
         let Self { alone, role } = self;
         match input {
             TransactionManagerInput::Begin(meta) if !alone.transaction.is_about(&meta) => Err(Refusal::OtherContent),
             TransactionManagerInput::Begin(meta) => {
-                role.begin(&mut alone.context(effects)?, &meta);
+                role.begin(&mut alone.context(metrics, effects)?, &meta);
                 Ok(())
             }
             TransactionManagerInput::Inquire => {
-                role.inquire(&mut alone.context(effects)?);
+                role.inquire(&mut alone.context(metrics, effects)?);
                 Ok(())
             }
-            TransactionManagerInput::Recover { round } => role.recover(&mut alone.context(effects)?, round),
+            TransactionManagerInput::Recover { round } => role.recover(&mut alone.context(metrics, effects)?, round),
             TransactionManagerInput::Receive { from, message } => {
                 let what = alone.about(&message)?;
-                let cx = &mut alone.context(effects)?;
+                let cx = &mut alone.context(metrics, effects)?;
                 match what {
                     What::Begin { meta } => role.hear_begin(cx, from, meta),
                     What::Inquire => role.hear_inquiry(cx, from),
@@ -393,7 +400,7 @@ impl Machine for TransactionManager {
                 }
             }
             TransactionManagerInput::Timeout => {
-                role.timeout(&mut alone.context(effects)?);
+                role.timeout(&mut alone.context(metrics, effects)?);
                 Ok(())
             }
         }

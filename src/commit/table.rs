@@ -53,7 +53,7 @@ impl Table {
         self.index.len()
     }
 
-    /// The hash of a name: by it the transaction is found, and its waits are drawn out.
+    /// The hash of a name. It may differ between platforms, so nothing but the order in the table depends on it.
     #[inline]
     pub(crate) fn hash(&self, tx: TxId) -> u64 {
         self.hasher.hash_one(tx)

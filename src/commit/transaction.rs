@@ -1,6 +1,6 @@
 //! A transaction, its votes and its outcome.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::{borrow::Borrow, cmp::Ordering};
 
 use super::inline::InlineList;
@@ -117,6 +117,12 @@ impl Transaction {
         Self { id, epoch: 0, content: meta.digest(), participants }
     }
 
+    /// The transaction that consists of these.
+    #[cfg(feature = "codec")]
+    pub(crate) fn from_parts(id: TxId, epoch: u64, participants: Participants, content: u64) -> Self {
+        Self { id, epoch, content, participants }
+    }
+
     /// Its name.
     #[inline]
     pub fn id(&self) -> TxId {
@@ -163,6 +169,12 @@ impl Participants {
         let mut nodes: Vec<NodeId> = nodes.into_iter().map(|node| *node.borrow()).collect();
         nodes.sort_unstable();
         Self::sorted(nodes.as_slice().into())
+    }
+
+    /// These nodes, which must be in ascending order.
+    #[cfg(feature = "codec")]
+    pub(crate) fn from_sorted(nodes: &[NodeId]) -> Result<Self, TransactionError> {
+        Self::sorted(nodes.into())
     }
 
     fn sorted(nodes: InlineList<NodeId, 3>) -> Result<Self, TransactionError> {
@@ -229,6 +241,12 @@ impl From<&str> for Meta {
 impl From<Vec<u8>> for Meta {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.as_slice().into())
+    }
+}
+
+impl From<String> for Meta {
+    fn from(text: String) -> Self {
+        Self(text.as_bytes().into())
     }
 }
 

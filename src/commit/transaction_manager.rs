@@ -15,7 +15,8 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Transaction, Vote, Votes, Wait, What,
+    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Transaction, Vote, Votes, Wait,
+    What,
     bundle::{self, AnyOf},
     context::Context,
 };
@@ -164,7 +165,11 @@ impl TransactionManager {
         }
         self.heard = true;
         self.meta.get_or_insert_with(|| meta.clone());
-        if self.outcome().is_none() { self.ask(cx, Some(from), meta) } else { self.tell(cx, from) }
+        if self.outcome().is_none() {
+            self.ask(cx, Some(from), meta)
+        } else {
+            self.tell(cx, from)
+        }
         Ok(())
     }
 

@@ -4,8 +4,8 @@ use super::Timeouts;
 
 /// What a role of a transaction waits for before it takes the next step by itself. The number counts the repetitions.
 ///
-/// Roles know no time: whoever drives one gives it a timeout when it has waited long enough, and starts over whenever
-/// what it waits for has changed.
+/// Roles know no time: their driver gives a role a time-out when it has waited long enough, and starts over whenever what
+/// the role waits for has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wait {

@@ -48,7 +48,7 @@ pub enum FjallError {
     Undecodable(#[from] codec::DecodeError),
     /// A record is stored under a key that is not its own.
     #[error("a record is stored under a key that is not its own: {0:?}")]
-    Misfiled(Record),
+    Misfiled(Box<Record>),
 }
 
 impl FjallStorage {
@@ -119,7 +119,7 @@ impl Storage for FjallStorage {
             let (key, value) = entry.into_inner()?;
             let record = codec::decode_record(&value)?;
             if codec::encode_key(&record.key()) != *key {
-                return Err(FjallError::Misfiled(record));
+                return Err(FjallError::Misfiled(Box::new(record)));
             }
             records.push(record);
         }

@@ -90,7 +90,7 @@ pub enum Event {
         /// Which of those under way between them.
         index: usize,
     },
-    /// A node starts to write what has gathered.
+    /// A node starts to write what has gathered; what rests on none of it leaves.
     Write {
         /// Which.
         at: NodeId,

@@ -2,14 +2,16 @@
 
 use super::{Actor, disk::Disk};
 use crate::{
-    Outbox, Pending, Released, TxId,
-    commit::{Config, Decision, Effect, Message, Record, Time},
+    EffectSink, NodeId, Outbox, Pending, Refusal, Released, Scope, TxId, Urgency,
+    commit::{Config, Decision, Effect, Input, Message, Record, Time},
 };
 
 pub(super) struct Process<A> {
     /// None while it is down.
     pub(super) actor: Option<A>,
     outbox: Outbox<Record, Message, Decision>,
+    /// Whether every effect waits for all records before it.
+    in_order: bool,
     pub(super) writing: Option<Pending<Record, Message, Decision>>,
     pub(super) disk: Disk,
     clock: Time,
@@ -23,10 +25,11 @@ pub(super) struct Process<A> {
 
 impl<A: Actor> Process<A> {
     /// A node that was never there before.
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, in_order: bool) -> Self {
         let mut process = Self {
             actor: None,
             outbox: Outbox::new(),
+            in_order,
             writing: None,
             disk: Disk::default(),
             clock: Time(0),
@@ -42,7 +45,7 @@ impl<A: Actor> Process<A> {
     pub(super) fn create(&mut self, config: Config) {
         let (actor, effects) = A::create(config);
         self.start(actor);
-        self.gather(effects);
+        self.outbox.extend(effects);
     }
 
     /// A node that starts. Its clock may begin anywhere.
@@ -51,9 +54,11 @@ impl<A: Actor> Process<A> {
         (self.clock, self.told) = (Time(0), None);
     }
 
-    /// Keeps what is to be written, sent and decided.
-    pub(super) fn gather(&mut self, effects: impl IntoIterator<Item = Effect>) {
-        self.outbox.extend(effects);
+    /// Lets the node take `input`, and keeps what is to be written, sent and decided, which is added to `effects` as
+    /// well. `None` while it is down.
+    pub(super) fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Option<Result<(), Refusal>> {
+        let mut gathering = Gathering { outbox: &mut self.outbox, in_order: self.in_order, effects };
+        Some(self.actor.as_mut()?.step_into(input, &mut gathering))
     }
 
     /// Whether anything has gathered.
@@ -68,6 +73,11 @@ impl<A: Actor> Process<A> {
         self.asked.clear();
         self.handed.clear();
         self.writing.take().map(|pending| pending.records().to_vec()).unwrap_or_default()
+    }
+
+    /// What rests on nothing unwritten any more. Where effects are carried out in order, it waits for the next write.
+    pub(super) fn take_free(&mut self) -> Option<Released<Message, Decision>> {
+        if self.in_order { None } else { self.outbox.take_free() }
     }
 
     /// Begins to write what has gathered. Returns what need not wait for that.
@@ -115,5 +125,34 @@ impl<A: Actor> Process<A> {
             }
             Decision::Begun(_) | Decision::Decided { .. } | Decision::Completed { .. } => {}
         }
+    }
+}
+
+/// The way of effects into an outbox: with their scopes, or without.
+struct Gathering<'a> {
+    outbox: &'a mut Outbox<Record, Message, Decision>,
+    in_order: bool,
+    /// All of them, in order.
+    effects: &'a mut Vec<Effect>,
+}
+
+impl EffectSink<Record, Message, Decision> for Gathering<'_> {
+    fn persist(&mut self, record: Record, urgency: Urgency) -> Scope {
+        self.effects.push(Effect::Persist(record.clone()));
+        if self.in_order {
+            self.outbox.push(Effect::Persist(record));
+            return Scope::NOTHING;
+        }
+        self.outbox.persist(record, urgency)
+    }
+
+    fn send(&mut self, to: NodeId, message: Message, after: Scope) {
+        self.effects.push(Effect::Send { to, message: message.clone() });
+        self.outbox.send(to, message, if self.in_order { Scope::EVERYTHING } else { after });
+    }
+
+    fn decide(&mut self, decision: Decision, after: Scope) {
+        self.effects.push(Effect::Decide(decision.clone()));
+        self.outbox.decide(decision, if self.in_order { Scope::EVERYTHING } else { after });
     }
 }

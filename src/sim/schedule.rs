@@ -88,6 +88,7 @@ impl Schedule {
         let begins = rng.between(1, 8);
         setup.draw_room(&mut rng);
         setup.draw_dead(&mut rng);
+        setup.draw_order(&mut rng);
         (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
     }
 

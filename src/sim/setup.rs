@@ -20,6 +20,11 @@ pub struct Setup {
     /// Those that stay dead while all else is healed. What must end without them does, and then they come back.
     #[serde(default)]
     pub stay_dead: Vec<NodeId>,
+    /// Whether every effect waits for all records before it, and what is free for the next write. Otherwise each waits
+    /// for the [scope](crate::Scope) that its node gave it, and leaves as soon as that is durable, also while another
+    /// batch is being written.
+    #[serde(default)]
+    pub in_order: bool,
 }
 
 impl Setup {
@@ -39,7 +44,7 @@ impl Setup {
             acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { cluster, nodes, resource_managers, stay_dead: Vec::new() }
+        Self { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false }
     }
 
     /// In some worlds a node has room for one or two transactions, and refuses most.
@@ -49,6 +54,11 @@ impl Setup {
         if let Ok(cluster) = self.cluster.clone().with_limits(limits) {
             self.cluster = cluster;
         }
+    }
+
+    /// In some worlds effects are carried out in order, and in most of them by their scopes.
+    pub(super) fn draw_order(&mut self, rng: &mut Rng) {
+        self.in_order = rng.once_in(3);
     }
 
     /// In some worlds nodes stay dead: as many acceptors as the quorums can do without, and all transaction managers but

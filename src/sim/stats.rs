@@ -43,6 +43,7 @@ stats! {
     partitions: "partitions, both ways",
     one_way_cuts: "partitions, one way",
     syncs: "writes synced",
+    overtaking: "messages that left while a write was under way",
     unsynced_writes_lost: "unsynced writes lost",
     torn_writes: "writes torn",
     failed_writes: "writes failed",

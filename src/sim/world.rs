@@ -50,7 +50,7 @@ pub struct World<A = Node> {
 impl<A: Actor> World<A> {
     /// A world in which nothing has happened yet, watched by all properties.
     pub fn new(setup: Setup) -> Self {
-        let processes = setup.nodes.iter().map(|at| (*at, Process::new(config(&setup, *at)))).collect();
+        let processes = setup.nodes.iter().map(|at| (*at, Process::new(config(&setup, *at), setup.in_order))).collect();
         Self {
             processes,
             network: Network::default(),
@@ -307,16 +307,15 @@ impl<A: Actor> World<A> {
 
     fn take(&mut self, at: NodeId, input: &Input) -> Result<Vec<Effect>, Violation> {
         let Some(process) = self.processes.get_mut(&at) else { return Ok(Vec::new()) };
-        let Some(actor) = process.actor.as_mut() else { return Ok(Vec::new()) };
-        let before = actor.node().clone();
+        let Some(before) = process.actor.as_ref().map(|actor| actor.node().clone()) else { return Ok(Vec::new()) };
         let mut effects = Vec::new();
-        let step = AssertUnwindSafe(|| actor.step_into(input.clone(), &mut effects));
+        let step = AssertUnwindSafe(|| process.take(input.clone(), &mut effects));
         let verdict = catch_unwind(step).map_err(|panic| Violation {
             property: "no panic",
             what: format!("{at} panics at {input:?}: {}", said(&*panic)),
         })?;
+        let (Some(verdict), Some(actor)) = (verdict, &process.actor) else { return Ok(Vec::new()) };
         let after = actor.node().clone();
-        process.gather(effects.iter().cloned());
         self.stats.refused += u64::from(verdict.is_err());
         self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
         self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
@@ -328,7 +327,17 @@ impl<A: Actor> World<A> {
         if let Err(refusal) = verdict {
             self.observe(&Observation::Refused { at, input, refusal, before: &before, after: &after })?;
         }
+        self.release_free(at)?;
         Ok(effects)
+    }
+
+    /// Lets go of what rests on nothing unwritten.
+    fn release_free(&mut self, at: NodeId) -> Result<(), Violation> {
+        let Some(free) = self.processes.get_mut(&at).and_then(Process::take_free) else { return Ok(()) };
+        if self.writing(at).is_some() {
+            self.stats.overtaking += free.packets().iter().map(|packet| packet.messages.len() as u64).sum::<u64>();
+        }
+        self.release(at, free)
     }
 
     fn write(&mut self, at: NodeId) -> Result<(), Violation> {
@@ -344,7 +353,8 @@ impl<A: Actor> World<A> {
         for record in pending.records() {
             self.persist(at, record)?;
         }
-        self.release(at, pending.persisted())
+        self.release(at, pending.persisted())?;
+        self.release_free(at)
     }
 
     fn persist(&mut self, at: NodeId, record: &Record) -> Result<(), Violation> {

@@ -1,7 +1,11 @@
 //! Effects in words.
 
 use synod::{
-    commit::{Decision, Effect, Key, Message, Outcome, Part, Record, Status, TxRange, Vote},
+    Ballot, NodeId,
+    commit::{
+        Acceptance, AcceptorRecord, Decision, Effect, Key, Message, Obstacle, Outcome, Places, Record, Status,
+        Transaction, TxRange, Vote, Votes, What,
+    },
     paxos,
 };
 
@@ -22,14 +26,16 @@ pub(crate) fn status(status: Status) -> String {
             format!("is open{state}, {}", how.map_or("without an outcome", outcome))
         }
         Status::Retired => "is over".into(),
+        Status::Fenced(fence) => format!("is fenced: {fence}"),
     }
 }
 
 fn decision(decision: &Decision) -> String {
     match decision {
-        Decision::Vote(transaction) => format!("vote? {}", transaction.id()),
-        Decision::Commit(tx) => format!("commit {tx}"),
-        Decision::Abort(tx) => format!("abort {tx}"),
+        Decision::Begun(tx) => format!("begun {tx}"),
+        Decision::Vote { transaction, .. } => format!("vote? {}", transaction.id()),
+        Decision::Commit { transaction, .. } => format!("commit {}", transaction.id()),
+        Decision::Abort { transaction, .. } => format!("abort {}", transaction.id()),
         Decision::Decided { tx, outcome: how } => format!("{tx} is decided: {}", outcome(*how)),
         Decision::Completed { tx, outcome: how } => format!("{tx} is completed: {}", outcome(*how)),
     }
@@ -37,35 +43,67 @@ fn decision(decision: &Decision) -> String {
 
 fn message(message: &Message) -> String {
     match message {
-        Message::Begin { transaction } => format!("begin {}", transaction.id()),
-        Message::Prepare { transaction } => format!("prepare {}", transaction.id()),
-        Message::Vote { transaction, vote: cast, manager } => {
-            format!("vote {} {} (tell {manager})", transaction.id(), vote(*cast))
-        }
-        Message::Paxos { transaction, parts } => {
-            let parts: Vec<String> = parts.iter().map(part).collect();
-            format!("paxos {} {}", transaction.id(), parts.join(", "))
-        }
-        Message::Inquire { transaction } => format!("inquire {}", transaction.id()),
-        Message::Outcome { transaction, outcome: how } => format!("outcome {} {}", transaction.id(), outcome(*how)),
-        Message::Finished { transaction, outcome: how } => format!("finished {} {}", transaction.id(), outcome(*how)),
+        Message::About { transaction, what } => about(transaction, what),
         Message::Retired { range: over } => format!("retired {}", range(over)),
         Message::RetiredNoted { range: over } => format!("retired-noted {}", range(over)),
     }
 }
 
-fn part(Part { rm, message }: &Part) -> String {
-    let said = match message {
-        paxos::Message::Prepare { ballot } => format!("1a {ballot}"),
-        paxos::Message::Promise { ballot, accepted: None } => format!("1b {ballot} nothing"),
-        paxos::Message::Promise { ballot, accepted: Some((at, value)) } => {
-            format!("1b {ballot} {} at {at}", vote(*value))
+/// In the paper's words: phases by their numbers, and what each says of an instance behind the instance's name.
+fn about(transaction: &Transaction, what: &What) -> String {
+    let tx = transaction.id();
+    match what {
+        What::Begin { .. } => format!("begin {tx}"),
+        What::Prepare { .. } => format!("prepare {tx}"),
+        What::Vote { vote: cast, manager } => format!("vote {tx} {} (tell {manager})", vote(*cast)),
+        What::Phase1a { ballot, instances } => format!("1a {tx} {ballot}: {}", list(names(transaction, instances))),
+        What::Phase1b { ballot, promises } => {
+            let accepted = accepted(transaction, &promises.votes, &promises.higher);
+            let told = |rm| accepted.iter().find(|(of, ..)| *of == rm).map(|(_, at, vote)| (*at, *vote));
+            let promise = |rm| format!("{rm}[{}]", told(rm).map_or("nothing".to_owned(), value_at));
+            format!("1b {tx} {ballot}: {}", list(names(transaction, &promises.instances).map(promise)))
         }
-        paxos::Message::Accept { ballot, value } => format!("2a {ballot} {}", vote(*value)),
-        paxos::Message::Accepted { ballot, value } => format!("2b {ballot} {}", vote(*value)),
-        paxos::Message::Reject { ballot, promised } => format!("no {ballot} for {promised}"),
-    };
-    format!("{rm}[{said}]")
+        What::Phase2a { ballot, votes } => {
+            let cast =
+                votes.iter().map(|(place, cast)| format!("{}[{}]", transaction.participants()[place], vote(cast)));
+            format!("2a {tx} {ballot}: {}", list(cast))
+        }
+        What::Phase2b { votes, higher } => {
+            let accepted = accepted(transaction, votes, higher).into_iter();
+            format!("2b {tx} {}", list(accepted.map(|(rm, at, vote)| format!("{rm}[{}]", value_at((at, vote))))))
+        }
+        What::Reject { ballot, promised } => {
+            let obstacles = promised.iter().map(|Obstacle { rm, promised }| format!("{rm}[promised {promised}]"));
+            format!("no {tx} {ballot}: {}", list(obstacles))
+        }
+        What::Inquire => format!("inquire {tx}"),
+        What::Outcome(how) => format!("outcome {tx} {}", outcome(*how)),
+        What::Finished(how) => format!("finished {tx} {}", outcome(*how)),
+    }
+}
+
+fn names(transaction: &Transaction, places: &Places) -> impl Iterator<Item = NodeId> {
+    places.iter().map(|place| transaction.participants()[place])
+}
+
+/// What is accepted in each instance, in order of resource managers.
+fn accepted(transaction: &Transaction, votes: &Votes, higher: &[Acceptance]) -> Vec<(NodeId, Ballot, Vote)> {
+    let initial = votes.iter().map(|(place, vote)| {
+        let rm = transaction.participants()[place];
+        (rm, Ballot::initial(rm), vote)
+    });
+    let higher = higher.iter().map(|accepted| (accepted.rm, accepted.ballot, accepted.vote));
+    let mut all: Vec<_> = initial.chain(higher).collect();
+    all.sort_unstable_by_key(|(rm, ..)| *rm);
+    all
+}
+
+fn value_at((at, value): (Ballot, Vote)) -> String {
+    format!("{} at {at}", vote(value))
+}
+
+fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn record(record: &Record) -> String {
@@ -73,11 +111,7 @@ fn record(record: &Record) -> String {
         Record::Identity { node, .. } => format!("identity {node}"),
         Record::Sequence { reserved } => format!("sequence {reserved}"),
         Record::Rounds { reserved } => format!("rounds {reserved}"),
-        Record::Acceptor(record) => {
-            let instances = record.transaction.participants().iter().zip(&record.instances);
-            let instances: Vec<String> = instances.map(|(rm, state)| format!("{rm}[{}]", instance(state))).collect();
-            format!("acceptor {} {}", record.transaction.id(), instances.join(", "))
-        }
+        Record::Acceptor(record) => format!("acceptor {} {}", record.transaction.id(), list(instances(record))),
         Record::ResourceManager(record) => {
             let cast = record.vote.map_or("no vote", vote);
             let finished = record.finished.map(|how| format!(", finished {}", outcome(how))).unwrap_or_default();
@@ -88,6 +122,11 @@ fn record(record: &Record) -> String {
         Record::Erased(Key::ResourceManager(tx)) => format!("erased rm {tx}"),
         Record::Erased(key) => format!("erased {key:?}"),
     }
+}
+
+fn instances(record: &AcceptorRecord) -> impl Iterator<Item = String> {
+    let participants = record.transaction.participants().iter().enumerate();
+    participants.filter_map(|(place, rm)| Some(format!("{rm}[{}]", instance(&record.instance(place)?))))
 }
 
 fn instance(state: &paxos::AcceptorRecord<Vote>) -> String {

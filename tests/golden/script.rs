@@ -60,7 +60,7 @@ impl Script {
             [&acceptors, &managers, &resource_managers].into_iter().flatten().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let setup = Setup { cluster, nodes, resource_managers, stay_dead: Vec::new() };
+        let setup = Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: true };
         let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new() };
         script.sync("*");
         script
@@ -207,6 +207,7 @@ fn stepping(event: &Event) -> NodeId {
         }
         Event::Cut { .. } | Event::Mend { .. } => NodeId::default(),
         Event::Begin { at, .. }
+        | Event::BeginAs { at, .. }
         | Event::Again { at, .. }
         | Event::Vote { at, .. }
         | Event::Finish { at, .. }

@@ -2,7 +2,7 @@
 
 use synod::{
     NodeId,
-    commit::{Limits, TransactionSpec},
+    commit::{Limits, Meta, TransactionSpec},
     perform::grpc::{
         Fault, Identity, Options, Security, Server,
         tonic::{Code, codegen::tokio_stream},
@@ -29,12 +29,20 @@ fn transaction(bytes: usize) -> v1::Transaction {
     v1::Transaction {
         id: Some(v1::TxId { origin: BRANCHES[0].0, seq: 1 }),
         participants: BRANCHES.iter().map(|node| node.0).collect(),
-        meta: vec![0; bytes],
+        content: Meta::from(vec![0; bytes]).digest(),
+        epoch: 0,
     }
 }
 
+/// A transaction with so many bytes of content.
+fn begin(bytes: usize) -> v1::ContentRequest {
+    v1::ContentRequest { route: Some(route()), transaction: Some(transaction(bytes)), meta: vec![0; bytes] }
+}
+
 fn packet(bytes: usize) -> v1::Packet {
-    let message = Some(v1::message::Message::Inquire(transaction(bytes)));
+    let what = Some(v1::about::What::Begin(v1::Begin { meta: vec![0; bytes] }));
+    let message =
+        Some(v1::message::Message::About(Box::new(v1::About { transaction: Some(transaction(bytes)), what })));
     v1::Packet { route: Some(route()), messages: vec![v1::Message { message }] }
 }
 
@@ -45,8 +53,7 @@ async fn what_is_larger_than_allowed_is_refused_and_others_are_still_served() {
     let channel = world.client(TARGET, Identity::node(CLUSTER, BRANCHES[0])).channel();
     let large = world.options.message;
 
-    let request = v1::TransactionRequest { route: Some(route()), transaction: Some(transaction(large)) };
-    let refused = soon("the call", ManagerClient::new(channel.clone()).inquire(request)).await.unwrap_err();
+    let refused = soon("the call", ManagerClient::new(channel.clone()).begin(begin(large))).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange);
 
     let packets = tokio_stream::iter([packet(large)]);
@@ -87,7 +94,7 @@ async fn what_makes_no_sense_is_refused_and_counted() {
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert_eq!(world.member(TARGET).server.stats().faults(Fault::Malformed), count as u64 + 1);
     }
-    let request = v1::TransactionRequest { route: Some(route()), transaction: None };
+    let request = v1::ContentRequest { transaction: None, ..begin(0) };
     let refused = ManagerClient::new(channel).begin(request).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.message()),
@@ -130,7 +137,7 @@ async fn a_connection_over_the_limit_is_closed_and_counted_and_its_place_is_free
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_transaction_within_the_limits_commits() {
     let world = World::new().await;
-    let Limits { meta, .. } = world.cluster.limits();
+    let Limits { meta, .. } = *world.cluster.limits();
     let client = world.client(TARGET, Identity::client(CLUSTER, NodeId(9)));
     let tx = soon("to begin", client.begin(BRANCHES, vec![7; meta])).await.unwrap();
     assert_eq!(soon("the outcome", client.outcome(tx)).await.unwrap(), synod::commit::Outcome::Committed);
@@ -146,8 +153,7 @@ async fn a_full_inbox_refuses_a_call_and_counts() {
     let stopped = handle.clone();
     stopped.shutdown().await.unwrap();
     // A node that has stopped has no room for anything.
-    let request = v1::TransactionRequest { route: Some(route()), transaction: Some(transaction(1)) };
-    let refused = ManagerClient::new(channel).begin(request).await.unwrap_err();
+    let refused = ManagerClient::new(channel).begin(begin(1)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(world.member(TARGET).server.stats().faults(Fault::InboxFull), 1);
     assert_eq!(handle.dropped(), 1);
@@ -161,7 +167,8 @@ fn a_transaction_on_the_wire_is_one_only_if_its_participants_are_sorted() {
     let spec = TransactionSpec {
         id: synod::TxId { origin: BRANCHES[0], seq: 1 },
         participants: vec![BRANCHES[1], BRANCHES[0]],
-        meta: Vec::new(),
+        epoch: 0,
+        content: unsorted.content,
     };
     let (wire, plain) = (synod::commit::Transaction::try_from(unsorted), synod::commit::Transaction::try_from(spec));
     assert_eq!(wire.unwrap_err().to_string(), plain.unwrap_err().to_string());

@@ -5,6 +5,7 @@ use synod::{
     commit::{Outcome, ResourceManagerState, Status, Transaction},
     perform::grpc::{
         CallError, Client, Error, Fault, Identity, Options, Security,
+        prost::Message as _,
         tonic::Code,
         v1::{self, transactions_client::TransactionsClient},
     },
@@ -14,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{
     soon, until,
-    world::{BRANCHES, CLUSTER, IMPOSSIBLE, MANAGERS, World, options},
+    world::{BRANCHES, CLUSTER, IMPOSSIBLE, MANAGERS, NARROW, World, options},
 };
 
 const ME: NodeId = NodeId(9);
@@ -53,10 +54,10 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
     let first = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
     let second = world.client(MANAGERS[1], Identity::client(CLUSTER, ME));
     let transaction = named(ME, 1, b"");
-    soon("to begin", first.begin_as(&transaction)).await.unwrap();
+    soon("to begin", first.begin_as(&transaction, b"")).await.unwrap();
     assert_eq!(soon("the outcome", first.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
     // Elsewhere it is open, or over already.
-    match soon("to begin again", second.begin_as(&transaction)).await {
+    match soon("to begin again", second.begin_as(&transaction, b"")).await {
         Ok(()) => {}
         refused => assert_eq!(code(refused), Code::FailedPrecondition),
     }
@@ -66,10 +67,28 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
 
     let node = world.client(MANAGERS[0], Identity::node(CLUSTER, BRANCHES[0]));
     let before = world.member(MANAGERS[0]).server.stats().faults(Fault::Forged);
-    assert_eq!(code(first.begin_as(&named(MANAGERS[0], 1 << 40, b"")).await), Code::PermissionDenied);
-    assert_eq!(code(node.begin_as(&named(ME, 2, b"")).await), Code::PermissionDenied);
+    assert_eq!(code(first.begin_as(&named(MANAGERS[0], 1 << 40, b""), b"").await), Code::PermissionDenied);
+    assert_eq!(code(node.begin_as(&named(ME, 2, b""), b"").await), Code::PermissionDenied);
     assert_eq!(world.member(MANAGERS[0]).server.stats().faults(Fault::Forged), before + 2);
-    soon("a node may too", node.begin_as(&named(BRANCHES[0], 1 << 40, b""))).await.unwrap();
+    soon("a node may too", node.begin_as(&named(BRANCHES[0], 1 << 40, b""), b"")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_not_given_to_another_transaction() {
+    let mut world = World::hasty().await;
+    // It stays open: one acceptor is no quorum.
+    for manager in &MANAGERS[1..] {
+        world.stop(*manager).await;
+    }
+    let client = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
+    let transaction = named(ME, 1, b"this");
+    let elsewhere = Transaction::new(transaction.id(), [BRANCHES[0]], b"this").unwrap();
+    soon("to begin", client.begin_as(&transaction, b"this")).await.unwrap();
+    assert_eq!(code(soon("to begin", client.begin_as(&named(ME, 1, b"that"), b"that")).await), Code::AlreadyExists);
+    assert_eq!(code(soon("to begin", client.begin_as(&elsewhere, b"this")).await), Code::AlreadyExists);
+    soon("to begin again", client.begin_as(&transaction, b"this")).await.unwrap();
+    let open = Status::Open { state: None, outcome: None };
+    assert_eq!(soon("the status", client.status(transaction.id())).await.unwrap(), open);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,23 +109,26 @@ async fn what_cannot_be_begun_is_an_error_that_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_in_doubt_are_listed_whole_in_as_many_answers_as_it_takes() {
-    let mut world = World::hasty().await;
+    let mut world = World::narrow().await;
     // One acceptor is no quorum.
     for manager in &MANAGERS[1..] {
         world.stop(*manager).await;
     }
     let branch = world.client(BRANCHES[0], Identity::client(CLUSTER, ME));
     let mut begun = Vec::new();
-    for seq in 0..40 {
-        // All together they are larger than a message may be.
-        begun.push(named(ME, seq, &[seq as u8; 50_000]));
-        soon("to begin", branch.begin_as(&begun[seq as usize])).await.unwrap();
+    for seq in 0..NARROW as u64 {
+        begun.push(named(ME, seq, &[seq as u8; 100]));
+        soon("to begin", branch.begin_as(&begun[seq as usize], [seq as u8; 100])).await.unwrap();
     }
+    let one_more = named(ME, NARROW as u64, b"");
+    assert_eq!(code(soon("to begin one more", branch.begin_as(&one_more, b"")).await), Code::ResourceExhausted);
     let mut listed = Vec::new();
     while listed.len() < begun.len() {
         listed = soon("the list", branch.in_doubt()).await.unwrap();
     }
     assert!(listed.iter().all(|each| each.state == ResourceManagerState::Prepared));
+    let bytes: usize = listed.iter().map(|each| v1::InDoubt::from(each).encoded_len()).sum();
+    assert!(bytes > world.options.message, "all of them, in {bytes} bytes, would fit in one answer");
     assert_eq!(listed.into_iter().map(|each| each.transaction).collect::<Vec<_>>(), begun);
 
     let mut stub = TransactionsClient::new(branch.channel());
@@ -114,7 +136,9 @@ async fn transactions_in_doubt_are_listed_whole_in_as_many_answers_as_it_takes()
     let page = stub.in_doubt(request).await.unwrap().into_inner();
     let names: Vec<_> = page.in_doubt.iter().map(|each| each.transaction.as_ref().unwrap().id.unwrap().seq).collect();
     assert_eq!((names, page.more), (vec![10, 11], true));
-    let request = v1::InDoubtRequest { after: Some(begun[38].id().into()), limit: 0 };
+    let page = stub.in_doubt(v1::InDoubtRequest::default()).await.unwrap().into_inner();
+    assert!(page.more && !page.in_doubt.is_empty() && page.in_doubt.len() < begun.len());
+    let request = v1::InDoubtRequest { after: Some(begun[NARROW - 2].id().into()), limit: 0 };
     let page = stub.in_doubt(request).await.unwrap().into_inner();
     assert_eq!((page.in_doubt.len(), page.more), (1, false));
 
@@ -129,7 +153,7 @@ async fn transactions_in_doubt_are_listed_whole_in_as_many_answers_as_it_takes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_for_an_outcome_hears_that_the_server_closes() {
+async fn a_client_that_waits_for_an_outcome_hears_that_the_server_closes() {
     let mut world = World::new().await;
     let client = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
     let waits = tokio::spawn({

@@ -2,7 +2,7 @@
 
 use synod::{
     NodeId, TxId,
-    commit::{ClusterId, Message, Metrics, Status as CommitStatus, Transaction},
+    commit::{ClusterId, Message, Meta, Metrics, Status as CommitStatus, Transaction, What},
     perform::{
         Transport,
         grpc::{
@@ -22,9 +22,12 @@ use super::{
 
 const TARGET: NodeId = MANAGERS[0];
 
+fn transaction(seq: u64) -> Transaction {
+    Transaction::new(TxId { origin: BRANCHES[0], seq }, BRANCHES, []).unwrap()
+}
+
 fn begin(seq: u64) -> Message {
-    let transaction = Transaction::new(TxId { origin: BRANCHES[0], seq }, BRANCHES, []).unwrap();
-    Message::Begin { transaction }
+    Message::about(&transaction(seq), What::Begin { meta: Meta::default() })
 }
 
 fn route(from: NodeId) -> v1::Route {
@@ -35,9 +38,8 @@ fn packet(from: NodeId, seq: u64) -> v1::Packet {
     v1::Packet { route: Some(route(from)), messages: vec![(&begin(seq)).into()] }
 }
 
-fn request(from: NodeId) -> v1::TransactionRequest {
-    let transaction = begin(1).transaction().map(v1::Transaction::from);
-    v1::TransactionRequest { route: Some(route(from)), transaction }
+fn request(from: NodeId) -> v1::ContentRequest {
+    v1::ContentRequest { route: Some(route(from)), transaction: Some((&transaction(1)).into()), meta: Vec::new() }
 }
 
 /// A stream of `packets` over `channel`; how it ends, and whether it was welcomed.
@@ -190,7 +192,7 @@ async fn a_message_for_another_node_or_another_cluster_is_refused() {
         v1::Route { cluster: [7; 16].to_vec(), ..route(BRANCHES[0]) },
     ];
     for (count, route) in wrong.into_iter().enumerate() {
-        let asked = v1::TransactionRequest { route: Some(route), ..request(BRANCHES[0]) };
+        let asked = v1::ContentRequest { route: Some(route), ..request(BRANCHES[0]) };
         let refused = ManagerClient::new(channel.clone()).begin(asked).await.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert_eq!(faults(&world, Fault::Misrouted), count as u64 + 1);

@@ -1,5 +1,5 @@
-//! Nodes on real sockets: transactions end alike everywhere, whoever is not who it says it is changes nothing, and
-//! nobody waits for anybody.
+//! Nodes on real sockets: transactions end alike everywhere, an impostor changes nothing, and nobody waits for
+//! anybody.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "sockets, and the clock for bounded waits")]
 

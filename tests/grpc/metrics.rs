@@ -77,7 +77,7 @@ async fn metrics_say_what_the_counters_say() {
     peers.send(Packet { to: target, messages: vec![retired(1), retired(2)] });
     peers.send(Packet { to: NodeId(99), messages: vec![retired(3)] });
     until("both arrive", || server.stats().messages == 2).await;
-    // Whoever asks as a node, and says nothing that makes sense, is counted.
+    // A caller that asks as a node, and says nothing that makes sense, is counted.
     let address = server.address().to_string();
     let client = Client::new(CLUSTER, target, &address, &Security::Plaintext, &options()).unwrap();
     let mut stub = synod::perform::grpc::v1::peer_client::PeerClient::new(client.channel());

@@ -4,7 +4,7 @@ use std::{future::pending, net::SocketAddr, time::Duration};
 
 use synod::{
     NodeId, Packet, TxId,
-    commit::{Config, Limits, Message, Transaction, TxRange},
+    commit::{Config, Limits, Message, Meta, Transaction, TxRange, What},
     perform::{
         Transport,
         grpc::{Error, Options, Peers, Security, Server},
@@ -28,8 +28,9 @@ fn retired(seq: u64) -> Message {
 }
 
 fn heavy(seq: u64, bytes: usize) -> Message {
-    let transaction = Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, vec![0; bytes]).unwrap();
-    Message::Inquire { transaction }
+    let meta = Meta::from(vec![0; bytes]);
+    let transaction = Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, meta.clone()).unwrap();
+    Message::about(&transaction, What::Begin { meta })
 }
 
 async fn transport(options: Options, address: &str) -> Peers {
@@ -44,7 +45,7 @@ async fn nowhere() -> String {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }
 
-/// The runtime has one thread, and the test never lets go of it: whoever waited here would wait for ever.
+/// The runtime has one thread, and the test never lets go of it: to wait here would be to wait for ever.
 #[tokio::test]
 async fn a_dead_nodes_queue_drops_the_oldest_and_counts_and_nobody_waits() {
     let mut peers = transport(Options { queue: 100, ..options() }, &nowhere().await).await;
@@ -88,7 +89,7 @@ async fn what_is_for_nobody_known_is_counted() {
 #[tokio::test]
 async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up() {
     let world = World::plaintext().await;
-    let limits = Limits { meta: 100, participants: 4, ..world.cluster.limits() };
+    let limits = Limits { meta: 100, participants: 4, ..*world.cluster.limits() };
     let cluster = world.cluster.clone().with_limits(limits).unwrap();
     let config = Config { cluster, ..world.config(BRANCHES[0]) };
     let small = Options { message: 4_096, ..options() };
@@ -151,7 +152,7 @@ fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
     assert!(matches!(Peers::new(&config, Security::Plaintext, options()).map(drop), Err(Error::NoRuntime)));
 }
 
-/// It accepts, and says nothing: the patience of whoever dials it ends.
+/// It accepts, and says nothing: the patience of the transport that dials it ends.
 #[tokio::test]
 async fn a_node_that_is_there_and_silent_is_given_up_and_dialled_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

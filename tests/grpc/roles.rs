@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use synod::{
     Ballot, NodeId, Quorums, TxId,
-    commit::{Cluster, Config, Message, Outcome, Part, Transaction, TxRange, Vote},
-    paxos,
+    commit::{
+        Acceptance, Cluster, Config, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote,
+        Votes, What,
+    },
     perform::grpc::{
         Client, Security, Server,
         tonic::{Response, Status, transport::Channel},
@@ -77,8 +79,13 @@ fn about(from: NodeId, seq: u64) -> v1::TransactionRequest {
     v1::TransactionRequest { route: route(from), transaction: Some((&transaction(seq)).into()) }
 }
 
-fn bundle(seq: u64, message: paxos::Message<Vote>) -> Message {
-    Message::Paxos { transaction: transaction(seq), parts: vec![Part { rm: BRANCH, message }] }
+fn content(from: NodeId, seq: u64) -> v1::ContentRequest {
+    let transaction = Some((&transaction(seq)).into());
+    v1::ContentRequest { route: route(from), transaction, meta: b"roles".to_vec() }
+}
+
+fn says(seq: u64, what: What) -> Message {
+    Message::about(&transaction(seq), what)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,22 +94,21 @@ async fn a_call_of_a_manager_or_a_resource_is_its_message() {
     let mut manager = ManagerClient::new(ear.channel.clone());
     let mut resource = ResourceClient::new(ear.channel.clone());
     let mut peer = PeerClient::new(ear.channel.clone());
+    let meta = Meta::from(b"roles");
 
-    let begin = Message::Begin { transaction: transaction(1) };
-    ear.hears(BRANCH, begin, manager.begin(about(BRANCH, 1))).await;
-    let inquire = Message::Inquire { transaction: transaction(2) };
-    ear.hears(BRANCH, inquire, manager.inquire(about(BRANCH, 2))).await;
-    let finished = Message::Finished { transaction: transaction(3), outcome: Outcome::Aborted };
-    let ending = v1::Ending { transaction: Some((&transaction(3)).into()), outcome: v1::Outcome::Aborted.into() };
-    let finish = v1::FinishRequest { route: route(BRANCH), ending: Some(ending) };
-    ear.hears(BRANCH, finished, manager.finish(finish)).await;
+    let begin = says(1, What::Begin { meta: meta.clone() });
+    ear.hears(BRANCH, begin, manager.begin(content(BRANCH, 1))).await;
+    ear.hears(BRANCH, says(2, What::Inquire), manager.inquire(about(BRANCH, 2))).await;
+    let finish = v1::FinishRequest {
+        route: route(BRANCH),
+        transaction: Some((&transaction(3)).into()),
+        outcome: v1::Outcome::Aborted.into(),
+    };
+    ear.hears(BRANCH, says(3, What::Finished(Outcome::Aborted)), manager.finish(finish)).await;
 
-    let prepare = Message::Prepare { transaction: transaction(4) };
-    ear.hears(OTHER, prepare, resource.prepare(about(OTHER, 4))).await;
-    let commit = Message::Outcome { transaction: transaction(4), outcome: Outcome::Committed };
-    ear.hears(OTHER, commit, resource.commit(about(OTHER, 4))).await;
-    let abort = Message::Outcome { transaction: transaction(5), outcome: Outcome::Aborted };
-    ear.hears(OTHER, abort, resource.abort(about(OTHER, 5))).await;
+    ear.hears(OTHER, says(4, What::Prepare { meta }), resource.prepare(content(OTHER, 4))).await;
+    ear.hears(OTHER, says(4, What::Outcome(Outcome::Committed)), resource.commit(about(OTHER, 4))).await;
+    ear.hears(OTHER, says(5, What::Outcome(Outcome::Aborted)), resource.abort(about(OTHER, 5))).await;
 
     let range = TxRange::new(NodeId(9), 1, 7).unwrap();
     let request = v1::RangeRequest { route: route(OTHER), range: Some(range.into()) };
@@ -126,52 +132,42 @@ async fn a_call_of_an_acceptor_or_a_proposer_is_its_message() {
     let (own, higher) = (Ballot::new(1, OTHER), Ballot::new(2, OTHER));
     let (wire_own, wire_higher) = (Some(own.into()), Some(higher.into()));
     let of = |seq| Some(v1::Transaction::from(&transaction(seq)));
-    let (rm, prepared) = (BRANCH.0, i32::from(v1::Vote::Prepared));
+    let prepared = i32::from(v1::Vote::Prepared);
+    // The branch is the second participant.
+    let (instances, votes) = (Places::from_iter([1]), Votes::from_iter([(1, Vote::Prepared)]));
+    let wire_votes = Some(v1::Votes { cast: vec![2], prepared: vec![2] });
+    let none = Some(v1::Votes::default());
+    let accepted = [Acceptance { rm: BRANCH, ballot: own, vote: Vote::Prepared }];
+    let wire_accepted = vec![v1::Acceptance { rm: BRANCH.0, ballot: wire_own, vote: prepared }];
 
-    let vote = Message::Vote { transaction: transaction(1), vote: Vote::Prepared, manager: OTHER };
-    let initial = v1::InitialVote { transaction: of(1), vote: prepared, manager: OTHER.0 };
-    ear.hears(BRANCH, vote, acceptor.vote(v1::VoteRequest { route: route(BRANCH), vote: Some(initial) })).await;
+    let initial = v1::InitialVote { vote: prepared, manager: OTHER.0 };
+    let vote = v1::VoteRequest { route: route(BRANCH), transaction: of(1), vote: Some(initial) };
+    let message = says(1, What::Vote { vote: Vote::Prepared, manager: OTHER });
+    ear.hears(BRANCH, message, acceptor.vote(vote)).await;
 
-    let prepare = v1::PrepareRequest {
-        route: route(OTHER),
-        transaction: of(1),
-        instances: vec![v1::Prepare { rm, ballot: wire_own }],
-    };
-    ear.hears(OTHER, bundle(1, paxos::Message::Prepare { ballot: own }), acceptor.prepare(prepare)).await;
+    let request = Some(v1::Phase1a { ballot: wire_own, instances: vec![2] });
+    let prepare = v1::Phase1aRequest { route: route(OTHER), transaction: of(1), request };
+    let message = says(1, What::Phase1a { ballot: own, instances: instances.clone() });
+    ear.hears(OTHER, message, acceptor.prepare(prepare)).await;
 
-    let accept = v1::AcceptRequest {
-        route: route(OTHER),
-        transaction: of(1),
-        instances: vec![v1::Accept { rm, ballot: wire_higher, vote: prepared }],
-    };
-    let message = paxos::Message::Accept { ballot: higher, value: Vote::Prepared };
-    ear.hears(OTHER, bundle(1, message), acceptor.accept(accept)).await;
+    let request = Some(v1::Phase2a { ballot: wire_higher, votes: wire_votes.clone() });
+    let accept = v1::Phase2aRequest { route: route(OTHER), transaction: of(1), request };
+    let message = says(1, What::Phase2a { ballot: higher, votes: votes.clone() });
+    ear.hears(OTHER, message, acceptor.accept(accept)).await;
 
-    let promise = v1::PromiseRequest {
-        route: route(OTHER),
-        transaction: of(2),
-        instances: vec![v1::Promise {
-            rm,
-            ballot: wire_higher,
-            accepted: Some(v1::Acceptance { ballot: wire_own, vote: prepared }),
-        }],
-    };
-    let message = paxos::Message::Promise { ballot: higher, accepted: Some((own, Vote::Prepared)) };
-    ear.hears(OTHER, bundle(2, message), proposer.promise(promise)).await;
+    let answer =
+        Some(v1::Phase1b { ballot: wire_higher, instances: vec![2], votes: none, higher: wire_accepted.clone() });
+    let promise = v1::Phase1bRequest { route: route(OTHER), transaction: of(2), answer };
+    let promises = Box::new(Promises { instances, votes: Votes::default(), higher: accepted.into() });
+    ear.hears(OTHER, says(2, What::Phase1b { ballot: higher, promises }), proposer.promise(promise)).await;
 
-    let accepted = v1::AcceptedRequest {
-        route: route(OTHER),
-        transaction: of(3),
-        instances: vec![v1::Accepted { rm, ballot: wire_own, vote: prepared }],
-    };
-    let message = paxos::Message::Accepted { ballot: own, value: Vote::Prepared };
-    ear.hears(OTHER, bundle(3, message), proposer.accepted(accepted)).await;
+    let answer = Some(v1::Phase2b { votes: wire_votes, higher: vec![] });
+    let request = v1::Phase2bRequest { route: route(OTHER), transaction: of(3), answer };
+    ear.hears(OTHER, says(3, What::Phase2b { votes, higher: Box::default() }), proposer.accepted(request)).await;
 
-    let reject = v1::RejectRequest {
-        route: route(OTHER),
-        transaction: of(4),
-        instances: vec![v1::Reject { rm, ballot: wire_own, promised: wire_higher }],
-    };
-    let message = paxos::Message::Reject { ballot: own, promised: higher };
-    ear.hears(OTHER, bundle(4, message), proposer.reject(reject)).await;
+    let answer =
+        Some(v1::Reject { ballot: wire_own, promised: vec![v1::Obstacle { rm: BRANCH.0, promised: wire_higher }] });
+    let reject = v1::RejectRequest { route: route(OTHER), transaction: of(4), answer };
+    let promised = [Obstacle { rm: BRANCH, promised: higher }].into();
+    ear.hears(OTHER, says(4, What::Reject { ballot: own, promised }), proposer.reject(reject)).await;
 }

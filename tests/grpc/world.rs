@@ -9,7 +9,7 @@ use std::{
 
 use synod::{
     NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, Config, Outcome, Timeouts, Transaction, Vote},
+    commit::{Cluster, ClusterId, Config, Limits, Meta, Outcome, Timeouts, Transaction, Vote},
     perform::{
         fjall::FjallStorage,
         grpc::{Client, Identity, Options, Peers, Security, Server},
@@ -48,16 +48,16 @@ impl Ledger {
 }
 
 impl Resource for Ledger {
-    async fn vote(&self, transaction: &Transaction) -> Vote {
-        if transaction.meta() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
+    async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
+        if meta.bytes() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
     }
 
-    async fn commit(&self, tx: TxId) {
-        self.write(tx, Outcome::Committed);
+    async fn commit(&self, transaction: &Transaction, _: &Meta) {
+        self.write(transaction.id(), Outcome::Committed);
     }
 
-    async fn abort(&self, tx: TxId) {
-        self.write(tx, Outcome::Aborted);
+    async fn abort(&self, transaction: &Transaction, _: Option<&Meta>) {
+        self.write(transaction.id(), Outcome::Aborted);
     }
 }
 
@@ -85,6 +85,9 @@ pub(crate) struct Member {
     task: JoinHandle<Result<(), driver::Error>>,
 }
 
+/// How many transactions a node of a narrow world has open.
+pub(crate) const NARROW: usize = 200;
+
 /// Options of nodes that find each other quickly.
 pub(crate) fn options() -> Options {
     Options { backoff: Duration::from_millis(5), backoff_ceiling: Duration::from_millis(100), ..Options::default() }
@@ -93,25 +96,31 @@ pub(crate) fn options() -> Options {
 impl World {
     /// All nodes, up. Nobody loses patience with anybody, however busy the machine.
     pub(crate) async fn new() -> Self {
-        Self::with(60_000, false).await
+        Self::with(60_000, false, Limits::default(), options()).await
     }
 
     pub(crate) async fn plaintext() -> Self {
-        Self::with(60_000, true).await
+        Self::with(60_000, true, Limits::default(), options()).await
     }
 
     /// All nodes, up, who soon take a vote that does not come for one to abort.
     pub(crate) async fn hasty() -> Self {
-        Self::with(200, false).await
+        Self::with(200, false, Limits::default(), options()).await
     }
 
-    async fn with(patience: u64, plaintext: bool) -> Self {
+    /// As [`hasty`](Self::hasty), with little room: for few transactions, and for few bytes in a message.
+    pub(crate) async fn narrow() -> Self {
+        let limits = Limits { open: NARROW, participants: 4, meta: 100 };
+        Self::with(200, false, limits, Options { message: 4_096, ..options() }).await
+    }
+
+    async fn with(patience: u64, plaintext: bool, limits: Limits, options: Options) -> Self {
         let timeouts =
             Timeouts { flush: 50, recover: patience, inquire: patience, repeat: 100, ceiling: patience.max(1_000) };
         let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
-        let cluster = cluster.with_timeouts(timeouts).unwrap();
+        let cluster = cluster.with_timeouts(timeouts).unwrap().with_limits(limits).unwrap();
         let (places, members) = (BTreeMap::new(), BTreeMap::new());
-        let (authority, options) = (Authority::new(), options());
+        let authority = Authority::new();
         let mut world = Self { authority, cluster, options, plaintext, places, members };
         let mut listeners = Vec::new();
         for node in MANAGERS.into_iter().chain(BRANCHES) {

@@ -3,8 +3,8 @@
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     commit::{
-        Cluster, Decision, Input, Learning, Message, Node, Outcome, Part, Record, ResourceManagerState, Status,
-        Targets, Time, Transaction, Vote,
+        Cluster, Decision, Input, Learning, Message, Node, Outcome, Record, ResourceManagerState, Status, Targets,
+        Time, Transaction, Vote, What,
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise},
 };
@@ -12,7 +12,8 @@ use synod::{
 use super::{
     addressees, decisions, prepared,
     support::{
-        ACCEPTORS, Group, RMS, TIMEOUTS, TMS, cluster, cluster_of, config, judge, node, refuse, say, transaction, tx,
+        ACCEPTORS, Group, RMS, TIMEOUTS, TMS, aborts_unknown, cluster, cluster_of, config, node, refuse, say,
+        say::Part, transaction, tx,
     },
 };
 
@@ -57,18 +58,18 @@ fn one_vote_to_abort_is_enough_and_others_need_not_vote() {
 fn who_is_told_to_abort_before_it_has_voted_votes_no_more() {
     let mut rm = node(RMS[0]);
     let effects = rm.step(say::from(TMS[0], say::outcome(&transaction(1), Aborted)));
-    assert_eq!(effects, [Effect::Decide(Decision::Abort(tx(1)))], "it had never heard of it");
+    assert_eq!(effects, [Effect::Decide(aborts_unknown(&transaction(1)))], "it had never heard of it");
     refuse(&mut rm, Input::Vote { tx: tx(1), vote: Vote::Prepared }, Refusal::AlreadyAborted);
     assert_eq!(rm.step(say::from(TMS[0], say::prepare(&transaction(1)))), [], "nor is its resource asked");
     let effects = rm.step(Input::Finished(tx(1)));
     let Effect::Persist(Record::ResourceManager(record)) = &effects[0] else { panic!("{effects:?}") };
-    assert_eq!((record.vote, record.finished), (None, Some(Aborted)));
+    assert_eq!((record.vote, record.finished, record.meta.as_ref()), (None, Some(Aborted), None));
 }
 
 #[test]
 fn acceptances_of_different_ballots_do_not_add_up() {
     let mut tm = node(TMS[0]);
-    tm.step(Input::Begin(transaction(1)));
+    tm.step(say::begins(&transaction(1)));
     tm.step(say::from(ACCEPTORS[0], say::bundle(&transaction(1), &RMS, Vote::Prepared)));
     for (acceptor, round) in [(ACCEPTORS[1], 1), (ACCEPTORS[2], 2), (ACCEPTORS[0], 3)] {
         let ballot = Ballot::new(round, TMS[1]);
@@ -127,7 +128,7 @@ fn an_inquiry_about_what_a_transaction_manager_knows_nothing_of_makes_it_recover
     }
     // About what was begun here it waits, as long as it would have anyway.
     let mut tm = node(TMS[0]);
-    tm.step(Input::Begin(transaction(1)));
+    tm.step(say::begins(&transaction(1)));
     assert_eq!(tm.step(say::from(RMS[0], say::inquire(&transaction(1)))), []);
     // A caller's inquiry waits for nothing.
     assert_eq!(tm.step(Input::Inquire(tx(1))).len(), 1 + ACCEPTORS.len());
@@ -158,7 +159,7 @@ fn in_doubt_a_resource_manager_tells_all_acceptors_and_asks_the_next_transaction
 #[test]
 fn who_began_says_so_again_because_to_inquire_would_be_to_abort() {
     let mut rm = node(RMS[0]);
-    rm.step(Input::Begin(transaction(1)));
+    rm.step(say::begins(&transaction(1)));
     rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
     let effects = rm.step(Input::Inquire(tx(1)));
     assert_eq!(say::sends(&effects).last(), Some(&(TMS[1], &say::begin(&transaction(1)))));
@@ -167,7 +168,7 @@ fn who_began_says_so_again_because_to_inquire_would_be_to_abort() {
 #[test]
 fn who_began_inquires_when_every_transaction_manager_was_turned_to_twice() {
     let mut rm = node(RMS[0]);
-    rm.step(Input::Begin(transaction(1)));
+    rm.step(say::begins(&transaction(1)));
     rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
     rm.step(Input::Tick(Time(0)));
     let (begin, inquire) = (say::begin(&transaction(1)), say::inquire(&transaction(1)));
@@ -203,13 +204,16 @@ fn in_faster_mode_the_transaction_manager_keeps_silent_until_it_is_asked() {
     let mut group = Group::apart(faster());
     group.begin(TMS[0], &transaction(1));
     group.run();
-    let said = group.sent.iter().filter(|sent| sent.from == TMS[0]);
-    assert!(said.clone().all(|sent| matches!(sent.message, Message::Prepare { .. } | Message::Retired { .. })));
-    assert!(group.sent.iter().all(|sent| sent.to != TMS[0] || !matches!(sent.message, Message::Paxos { .. })));
+    let mut said = group.sent.iter().filter(|sent| sent.from == TMS[0]);
+    let asks_or_ends = |message: &Message| {
+        matches!(message, Message::About { what: What::Prepare { .. }, .. } | Message::Retired { .. })
+    };
+    assert!(said.all(|sent| asks_or_ends(&sent.message)));
+    assert!(group.sent.iter().all(|sent| sent.to != TMS[0] || !say::is_paxos(&sent.message)));
     assert!(group.decisions(TMS[0]).contains(&Decision::Completed { tx: tx(1), outcome: Committed }));
 
     let mut tm = Node::create(config(&faster(), TMS[0])).0;
-    tm.step(Input::Begin(transaction(1)));
+    tm.step(say::begins(&transaction(1)));
     tm.step(Input::Tick(Time(0)));
     let effects = tm.step(say::from(RMS[0], say::finished(&transaction(1), Committed)));
     assert_eq!(effects, [Effect::Decide(Decision::Decided { tx: tx(1), outcome: Committed })]);
@@ -260,8 +264,8 @@ fn with_targets_of_a_quorum_the_first_vote_goes_to_one_and_after_a_while_to_all(
 fn an_acceptor_says_what_it_has_when_it_has_waited_long_enough() {
     let mut acceptor = node(ACCEPTORS[0]);
     acceptor.step(Input::Tick(Time(0)));
-    acceptor.step(say::from(RMS[1], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
     acceptor.step(Input::Tick(Time(100)));
+    acceptor.step(say::from(RMS[1], say::vote(&transaction(1), Vote::Prepared, TMS[1])));
     let due = acceptor.deadline().unwrap();
     assert!((100 + TIMEOUTS.flush..=100 + TIMEOUTS.flush * 3 / 2).contains(&due.0));
     let effects = acceptor.step(Input::Tick(due));
@@ -278,8 +282,9 @@ fn a_vote_that_comes_again_before_it_is_accepted_is_no_second_value() {
     let mut acceptor = node(ACCEPTORS[0]);
     let vote = |manager| say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, manager));
     acceptor.step(vote(TMS[0]));
-    assert_eq!(judge(&acceptor, &vote(TMS[1])), Ok(()));
-    assert_eq!(acceptor.step(vote(TMS[1])), []);
+    let mut effects = Vec::new();
+    assert_eq!(acceptor.step_into(vote(TMS[1]), &mut effects), Ok(()));
+    assert_eq!(effects, []);
     assert_eq!(acceptor.metrics().refusals().count(), 0);
     // The answer goes where the latest vote says.
     let effects =
@@ -325,8 +330,8 @@ fn before_it_promises_a_ballot_an_acceptor_accepts_the_votes_that_it_has() {
     let effects = acceptor.step(say::from(TMS[1], say::paxos(&transaction(1), &RMS, Prepare { ballot })));
     let accepted = Some((Ballot::initial(RMS[1]), Vote::Prepared));
     let promises = [None, accepted, None].map(|accepted| Promise { ballot, accepted });
-    let parts = RMS.into_iter().zip(promises).map(|(rm, message)| Part { rm, message }).collect();
-    let promises = Message::Paxos { transaction: transaction(1), parts };
+    let promises = RMS.into_iter().zip(promises).map(|(rm, message)| Part { rm, message });
+    let promises = say::all(&transaction(1), promises);
     let bundle = say::bundle(&transaction(1), &RMS[1..2], Vote::Prepared);
     assert_eq!(say::sends(&effects), [(TMS[0], &bundle), (TMS[1], &promises)]);
     assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count(), 1);

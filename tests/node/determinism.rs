@@ -91,6 +91,7 @@ fn step_into_appends_what_step_returns() {
     for (at, inputs) in record(&cluster()) {
         let (mut node, mut effects) = Node::create(config(&cluster(), at));
         for input in &inputs {
+            // What is refused has its answer among the effects, too.
             let _ = node.step_into(input.clone(), &mut effects);
         }
         assert_eq!(effects, replay(&cluster(), at, &inputs).concat());
@@ -100,7 +101,7 @@ fn step_into_appends_what_step_returns() {
 #[test]
 fn a_clone_goes_its_own_way_from_the_same_state() {
     let mut node = Node::create(config(&cluster(), TMS[0])).0;
-    node.step(Input::Begin(transaction(1)));
+    node.step(say::begins(&transaction(1)));
     let mut clone = node.clone();
     let before = catalogue::memory(&node);
     let effects = clone.step(Input::Inquire(tx(1)));

@@ -2,12 +2,15 @@
 
 use synod::{
     Effect, Machine,
-    commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, TxRange, Vote},
+    commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, TxRange, Vote, What},
 };
 
 use super::{
     addressees, completed, decisions, prepared,
-    support::{ACCEPTORS, Group, KEEPERS, RMS, TMS, cluster, cluster_of, config, node, say, transaction, tx},
+    support::{
+        ACCEPTORS, CLIENT, Group, KEEPERS, RMS, TMS, aborts, cluster, cluster_of, commits, config, node, say,
+        transaction, tx,
+    },
 };
 
 use Outcome::{Aborted, Committed};
@@ -20,10 +23,9 @@ fn over(seq: u64) -> Record {
 fn an_outcome_is_handed_over_until_it_is_carried_out() {
     let mut rm = prepared(RMS[0]);
     rm.step(Input::Tick(Time(0)));
-    let handed = [Effect::Decide(Decision::Commit(tx(1)))];
+    let handed = [Effect::Decide(commits(&transaction(1)))];
     assert_eq!(rm.step(say::from(TMS[0], say::outcome(&transaction(1), Committed))), handed);
     assert_eq!(rm.step(say::from(TMS[0], say::outcome(&transaction(1), Committed))), [], "it is at it");
-    assert_eq!(rm.step(Input::Tick(rm.deadline().unwrap())), [], "the timer starts");
     for _ in 0..3 {
         assert_eq!(rm.step(Input::Tick(rm.deadline().unwrap())), handed);
     }
@@ -82,7 +84,7 @@ fn a_transaction_manager_that_knows_nothing_takes_the_outcome_from_who_has_finis
 fn a_dead_transaction_manager_is_replaced_at_the_end_as_well() {
     let mut group = Group::apart(cluster());
     group.begin(TMS[0], &transaction(1));
-    group.run_until(|sent| matches!(sent.message, Message::Finished { .. }));
+    group.run_until(|sent| matches!(sent.message, Message::About { what: What::Finished(_), .. }));
     group.crash(TMS[0]);
     group.rest();
     assert!(group.decisions(TMS[1]).contains(&Decision::Completed { tx: tx(1), outcome: Committed }));
@@ -94,7 +96,7 @@ fn who_has_not_voted_to_commit_lets_go_of_what_is_over() {
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
     let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
-    assert_eq!(effects, [Effect::Decide(Decision::Abort(tx(1))), Effect::Persist(over(1))]);
+    assert_eq!(effects, [Effect::Decide(aborts(&transaction(1))), Effect::Persist(over(1))]);
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
     rm.step(Input::Vote { tx: tx(1), vote: Vote::Aborted });
@@ -167,11 +169,11 @@ fn who_has_acknowledged_all_and_says_so_again_does_not_hurry_what_is_said_to_oth
 fn a_restarted_transaction_manager_announces_again_what_it_knows_to_be_over() {
     let (tm, _) = completed(Committed);
     let mut tm = Node::restore(tm.config().clone(), tm.snapshot()).unwrap();
-    assert_eq!(tm.step(Input::Tick(tm.deadline().unwrap())), []);
+    assert_eq!(tm.step(Input::Tick(tm.deadline().unwrap())), [], "its wait starts at the first tick");
     assert_eq!(addressees(&tm.step(Input::Tick(tm.deadline().unwrap()))), KEEPERS);
     // An acknowledgement may be of more, or of less.
     let mut more = tm.clone();
-    more.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::new(TMS[0], 0, u64::MAX).unwrap() }));
+    more.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::new(CLIENT, 0, u64::MAX).unwrap() }));
     assert_eq!(more.metrics().unacknowledged_ranges, 3);
     tm.step(say::from(ACCEPTORS[0], Message::RetiredNoted { range: TxRange::only(tx(2)) }));
     assert_eq!(tm.metrics().unacknowledged_ranges, 4);
@@ -202,9 +204,11 @@ fn an_acceptor_asks_what_has_become_of_an_old_transaction_and_is_told_that_it_is
     // Its announcements are lost for good.
     group.restart(TMS[0]);
     group.step(ACCEPTORS[0], Input::Tick(Time(10_000)));
-    group.step(ACCEPTORS[0], Input::Tick(Time(20_000)));
     let asked = group.wire.iter().filter(|sent| sent.from == ACCEPTORS[0]);
-    assert!(asked.clone().count() > 0 && asked.clone().all(|sent| matches!(sent.message, Message::Inquire { .. })));
+    assert!(
+        asked.clone().count() > 0
+            && asked.clone().all(|sent| matches!(sent.message, Message::About { what: What::Inquire, .. }))
+    );
     group.run();
     assert_eq!(group.node(ACCEPTORS[0]).status(tx(1)), Status::Retired);
 }
@@ -212,7 +216,7 @@ fn an_acceptor_asks_what_has_become_of_an_old_transaction_and_is_told_that_it_is
 #[test]
 fn a_transaction_manager_that_misses_the_end_counts_what_it_missed() {
     let mut tm = node(TMS[1]);
-    tm.step(Input::Begin(transaction(1)));
+    tm.step(say::begins(&transaction(1)));
     let effects = tm.step(say::from(RMS[0], say::retired(tx(1))));
     assert_eq!(effects, [Effect::Persist(over(1))]);
     assert_eq!((tm.metrics().missed_outcomes, tm.status(tx(1))), (1, Status::Retired));

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    Ballot, Effect, Machine, Refusal, TxId,
-    commit::{Cluster, ConfigError, Input, Limits, Node, Outcome, Record, Status, Timeouts, Transaction, Vote},
+    Ballot, Effect, Machine, Outbox, Refusal, TxId,
+    commit::{
+        Cluster, ConfigError, Decision, Input, Limits, Meta, Node, Outcome, Participants, Record, Status, Timeouts,
+        Transaction, Vote,
+    },
     paxos::Message::Prepare,
 };
 
-use super::support::{ACCEPTORS, RMS, TMS, cluster, cluster_of, config, judge, node, refuse, say, transaction, tx};
+use super::support::{
+    ACCEPTORS, RMS, STRANGER, TMS, begun, cluster, cluster_of, config, node, refuse, say, transaction, tx, verdict,
+};
 
 fn with_limits(cluster: Cluster, open: usize, participants: usize, meta: usize) -> Cluster {
     cluster.with_limits(Limits { open, participants, meta }).unwrap()
@@ -27,7 +32,7 @@ fn busy() -> Node {
 fn over_the_limit_no_new_work_is_taken() {
     let mut node = busy();
     for input in [
-        Input::Begin(transaction(3)),
+        say::begins(&transaction(3)),
         say::from(RMS[1], say::begin(&transaction(3))),
         say::from(RMS[1], say::prepare(&transaction(3))),
         say::from(RMS[1], say::vote(&transaction(3), Vote::Prepared, RMS[1])),
@@ -51,7 +56,7 @@ fn over_the_limit_what_ends_old_work_is_taken_until_there_is_sixty_four_times_as
     for kind in 0..4 {
         let mut node = busy();
         for seq in 3..=128 {
-            assert_eq!(judge(&node, &say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
+            assert_eq!(verdict(&node, &say::from(RMS[1], ends(seq)[kind].clone())), Ok(()));
             node.step(say::from(RMS[1], ends(seq)[kind].clone()));
         }
         assert_eq!(node.metrics().open, 128);
@@ -63,7 +68,7 @@ fn over_the_limit_what_ends_old_work_is_taken_until_there_is_sixty_four_times_as
         for seq in 1..=127 {
             node.step(say::from(RMS[1], say::retired(tx(seq))));
         }
-        assert_eq!(judge(&node, &Input::Begin(transaction(129))), Ok(()));
+        assert_eq!(verdict(&node, &say::begins(&transaction(129))), Ok(()));
     }
 }
 
@@ -75,14 +80,14 @@ fn a_transaction_that_is_too_large_is_not_taken_on() {
     let long = Transaction::new(tx(9), RMS, *b"12345").unwrap();
     let just = Transaction::new(tx(9), RMS, *b"1234").unwrap();
     for (transaction, refusal) in [(many, Refusal::TooManyParticipants), (long, Refusal::MetaTooLong)] {
-        refuse(&mut node, Input::Begin(transaction.clone()), refusal);
+        refuse(&mut node, say::begins(&transaction), refusal);
         refuse(&mut node, say::from(RMS[1], say::prepare(&transaction)), refusal);
         // It may have been taken on before the limits were lowered, and must come to its end.
         for message in [say::inquire(&transaction), say::outcome(&transaction, Outcome::Aborted)] {
-            assert_eq!(judge(&node, &say::from(RMS[1], message)), Ok(()));
+            assert_eq!(verdict(&node, &say::from(RMS[1], message)), Ok(()));
         }
     }
-    assert_eq!(judge(&node, &Input::Begin(just)), Ok(()));
+    assert_eq!(verdict(&node, &say::begins(&just)), Ok(()));
 }
 
 #[test]
@@ -105,19 +110,31 @@ fn what_is_open_or_over_is_not_measured_again_when_limits_shrink() {
     refuse(&mut rm, say::from(TMS[0], say::prepare(&transaction(3))), Refusal::Retired);
 }
 
+/// Begins a transaction that gets its name here.
+fn new() -> Input {
+    Input::Begin { participants: Participants::new(RMS).unwrap(), meta: Meta::default() }
+}
+
+fn restored(at: synod::NodeId, reserved: u64) -> Node {
+    let records = [Record::Identity { cluster: cluster().id(), node: at }, Record::Sequence { reserved }];
+    Node::restore(config(&cluster(), at), records).unwrap()
+}
+
 #[test]
-fn a_name_is_given_once_and_its_reservation_is_the_first_effect_of_the_next_step() {
+fn a_name_is_given_once_and_comes_behind_the_record_of_its_block() {
     let mut tm = node(TMS[0]);
     let mut given = BTreeSet::new();
     for restart in 0..3 {
         for number in 0..1_500 {
-            let tx = tm.allocate().unwrap();
+            let effects = tm.step(new());
+            let tx = begun(&effects).unwrap();
             assert_eq!(tx.origin, TMS[0]);
             assert!(given.insert(tx), "{tx} comes twice");
-            let effects = tm.step(Input::Inquire(tx));
-            match effects.as_slice() {
-                [] => assert!(!matches!(number, 0 | 1_024), "{number} after {restart}"),
-                [Effect::Persist(Record::Sequence { reserved })] => {
+            match &effects[..effects.len() - RMS.len()] {
+                [Effect::Decide(Decision::Begun(_))] => {
+                    assert!(!matches!(number, 0 | 1_024), "{number} after {restart}");
+                }
+                [Effect::Persist(Record::Sequence { reserved }), Effect::Decide(Decision::Begun(_))] => {
                     assert!(matches!(number, 0 | 1_024), "{number} after {restart}");
                     assert!(tx.seq < *reserved);
                 }
@@ -131,26 +148,103 @@ fn a_name_is_given_once_and_its_reservation_is_the_first_effect_of_the_next_step
 }
 
 #[test]
-fn a_transaction_that_is_begun_with_a_new_name_follows_its_reservation() {
+fn a_begin_names_the_transaction_before_anything_is_said_of_it() {
     let mut tm = node(TMS[0]);
-    let name = tm.allocate().unwrap();
-    let effects = tm.step(Input::Begin(Transaction::new(name, RMS, []).unwrap()));
-    assert_eq!(effects[0], Effect::Persist(Record::Sequence { reserved: 1_025 }));
-    assert_eq!(effects.len(), 1 + RMS.len());
+    let effects = tm.step(new());
+    let name = TxId { origin: TMS[0], seq: 1 };
+    let prepare = say::prepare(&Transaction::new(name, RMS, []).unwrap());
+    let asked = RMS.map(|to| Effect::Send { to, message: prepare.clone() });
+    let named = [Effect::Persist(Record::Sequence { reserved: 1_025 }), Effect::Decide(Decision::Begun(name))];
+    assert_eq!(effects, [&named[..], &asked].concat());
     // A crash before that loses the name, which nobody has seen, and it is given again.
     let mut lost = Node::restore(tm.config().clone(), [tm.snapshot()[0].clone()]).unwrap();
-    assert_eq!(lost.allocate(), Some(name));
+    assert_eq!(begun(&lost.step(new())), Some(name));
+}
+
+#[test]
+fn a_name_and_all_that_shows_it_wait_for_the_record_of_its_block() {
+    let (mut tm, mut outbox) = (node(TMS[0]), Outbox::new());
+    assert_eq!(outbox.step(&mut tm, new()), Ok(()));
+    assert!(outbox.take_free().is_none(), "a crash now would give the name again");
+    let pending = outbox.take().unwrap();
+    assert_eq!(pending.records(), [Record::Sequence { reserved: 1_025 }]);
+    let (packets, decisions) = pending.persisted().into_parts();
+    assert_eq!(decisions, [Decision::Begun(TxId { origin: TMS[0], seq: 1 })]);
+    assert_eq!(packets.iter().map(|packet| packet.to).collect::<Vec<_>>(), RMS);
 }
 
 #[test]
 fn names_end_and_never_wrap() {
-    let records =
-        |reserved| [Record::Identity { cluster: cluster().id(), node: TMS[0] }, Record::Sequence { reserved }];
-    let restore = |reserved| Node::restore(config(&cluster(), TMS[0]), records(reserved)).unwrap();
-    let mut tm = restore(u64::MAX - 2);
-    assert_eq!([tm.allocate(), tm.allocate()].map(|tx| tx.unwrap().seq), [u64::MAX - 2, u64::MAX - 1]);
-    assert_eq!([tm.allocate(), tm.allocate()], [None, None]);
-    assert_eq!(restore(u64::MAX).allocate(), None);
+    let mut tm = restored(TMS[0], u64::MAX - 2);
+    for seq in [u64::MAX - 2, u64::MAX - 1] {
+        assert_eq!(begun(&tm.step(new())), Some(TxId { origin: TMS[0], seq }));
+    }
+    for _ in 0..2 {
+        assert_eq!(refuse(&mut tm, new(), Refusal::NumbersUsedUp), []);
+    }
+    refuse(&mut restored(TMS[0], u64::MAX), new(), Refusal::NumbersUsedUp);
+    // Nor does a caller get beyond.
+    let last = Transaction::new(TxId { origin: TMS[0], seq: u64::MAX }, RMS, []).unwrap();
+    refuse(&mut node(TMS[0]), say::begins(&last), Refusal::NumbersUsedUp);
+    assert_eq!(verdict(&node(TMS[1]), &say::begins(&last)), Ok(()), "it is no name of that node's own");
+}
+
+#[test]
+fn a_refused_begin_uses_no_number() {
+    let limits = with_limits(cluster(), 2, 3, 4);
+    let begin = |participants: &[_], meta: &[u8]| Input::Begin {
+        participants: Participants::new(participants).unwrap(),
+        meta: Meta::from(meta),
+    };
+    let mut tm = Node::create(config(&limits, TMS[0])).0;
+    assert_eq!(begun(&tm.step(new())), Some(TxId { origin: TMS[0], seq: 1 }));
+    refuse(&mut tm, begin(&[RMS[0], RMS[1], RMS[2], STRANGER], b""), Refusal::TooManyParticipants);
+    refuse(&mut tm, begin(&RMS, b"12345"), Refusal::MetaTooLong);
+    assert_eq!(begun(&tm.step(new())), Some(TxId { origin: TMS[0], seq: 2 }));
+    for _ in 0..3 {
+        assert_eq!(refuse(&mut tm, new(), Refusal::TooManyOpen), []);
+    }
+    tm.step(say::from(TMS[1], say::retired(TxId { origin: TMS[0], seq: 1 })));
+    assert_eq!(begun(&tm.step(new())), Some(TxId { origin: TMS[0], seq: 3 }));
+    // Where it is neither, not even a block is reserved.
+    let mut rm = node(RMS[2]);
+    assert_eq!(refuse(&mut rm, begin(&RMS[..2], b""), Refusal::NotAManager), []);
+    let effects = rm.step(new());
+    let name = TxId { origin: RMS[2], seq: 1 };
+    assert_eq!(
+        effects[..2],
+        [Effect::Persist(Record::Sequence { reserved: 1_025 }), Effect::Decide(Decision::Begun(name))]
+    );
+}
+
+#[test]
+fn names_that_others_have_used_under_this_nodes_name_are_not_given_again() {
+    let mut tm = node(TMS[0]);
+    let own = |seq| TxId { origin: TMS[0], seq };
+    let named = |seq| Transaction::new(own(seq), RMS, []).unwrap();
+    assert_eq!(begun(&tm.step(new())), Some(own(1)));
+    // Somebody holds an old copy of this node's storage, or the caller numbers by itself.
+    tm.step(say::from(RMS[0], say::inquire(&named(2))));
+    tm.step(say::from(TMS[1], say::retired_to(own(4), 9)));
+    tm.step(say::from(TMS[1], say::retired_to(own(11), 11)));
+    for seq in [3, 10, 12] {
+        let effects = tm.step(new());
+        assert_eq!(begun(&effects), Some(own(seq)));
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Persist(_))), "its block is reserved");
+    }
+    // The caller's own numbers are reserved too, and what is below them is not given any more.
+    assert_eq!(tm.step(say::begins(&named(20))).len(), RMS.len());
+    assert_eq!(begun(&tm.step(new())), Some(own(21)));
+    let effects = tm.step(say::begins(&named(5_000)));
+    assert_eq!(effects[0], Effect::Persist(Record::Sequence { reserved: 6_024 }));
+    assert_eq!(begun(&tm.step(new())), Some(own(5_001)));
+    // To the end of a block that is over, and into the next.
+    tm.step(say::from(TMS[1], say::retired_to(own(5_002), 6_023)));
+    let effects = tm.step(new());
+    assert_eq!(
+        effects[..2],
+        [Effect::Persist(Record::Sequence { reserved: 7_048 }), Effect::Decide(Decision::Begun(own(6_024)))]
+    );
 }
 
 #[test]
@@ -196,7 +290,7 @@ fn limits_and_time_outs_without_room_are_no_configuration() {
     for place in 0..4 {
         let (mut none, mut longer) = ([5; 4], [5; 4]);
         (none[place], longer[place]) = (0, 6);
-        assert_eq!(waits(none, 5), Err(ConfigError::NoPatience));
+        assert_eq!(waits(none, 5), Err(ConfigError::ZeroTimeout));
         assert_eq!(waits(longer, 5), Err(ConfigError::LowCeiling));
     }
 }

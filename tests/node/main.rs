@@ -9,6 +9,7 @@ mod deciding;
 mod determinism;
 mod finishing;
 mod limits;
+mod packets;
 mod refusals;
 mod roles;
 mod time;
@@ -30,7 +31,7 @@ fn prepared(at: NodeId) -> Node {
 /// A transaction manager that began a transaction, and was told by all resource managers that they have finished, and by the last one just now.
 fn completed(outcome: Outcome) -> (Node, Vec<commit::Effect>) {
     let mut tm = node(TMS[0]);
-    tm.step(Input::Begin(transaction(1)));
+    tm.step(say::begins(&transaction(1)));
     let effects = RMS.map(|rm| tm.step(say::from(rm, say::finished(&transaction(1), outcome))));
     (tm, effects.into_iter().next_back().unwrap())
 }

@@ -3,24 +3,28 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    Ballot, Effect, Machine, Refusal,
+    Ballot, Effect, Machine, Refusal, TxId,
     commit::{
-        Input, Learning, Limits, Message, Node, Outcome, Part, Record, ResourceManager, ResourceManagerInput, Status,
-        Time, Transaction, TransactionManager, TransactionManagerInput, TxRange, Vote,
+        Acceptance, Input, Learning, Limits, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises,
+        Record, ResourceManager, ResourceManagerInput, Status, Time, Transaction, TransactionManager,
+        TransactionManagerInput, TxRange, Vote, Votes, What,
     },
     paxos::Message::{Accept, Prepare, Promise, Reject},
 };
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, RMS, STRANGER, TMS, cluster, cluster_of, config, judge, node, refuse, say, transaction, tx},
+    support::{
+        ACCEPTORS, CLIENT, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, say::Part, transaction,
+        tx, verdict,
+    },
 };
 
 /// A node that limits allow one transaction of two participants and four bytes.
 fn limited() -> Node {
     let limits = Limits { open: 1, participants: 2, meta: 4 };
     let mut node = Node::create(config(&cluster().with_limits(limits).unwrap(), TMS[0])).0;
-    node.step(Input::Begin(Transaction::new(tx(7), &RMS[..2], []).unwrap()));
+    node.step(say::begins(&Transaction::new(tx(7), &RMS[..2], []).unwrap()));
     node
 }
 
@@ -47,10 +51,8 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
     let ((tm, mine), (acceptor, high)) = (recovering(), promised());
     let theirs = Ballot::new(1, TMS[1]);
     let all = |body| say::paxos(&one, &RMS, body);
-    let parts = |rms: &[_], body| Message::Paxos {
-        transaction: one.clone(),
-        parts: rms.iter().map(|rm| Part { rm: *rm, message: body }).collect(),
-    };
+    let parts = |rms: &[_], body| say::paxos(&one, rms, body);
+    let about = |what| Message::about(&one, what);
     let mut proposing = tm.clone();
     for acceptor in &ACCEPTORS[..2] {
         proposing.step(say::from(*acceptor, all(Promise { ballot: mine, accepted: None })));
@@ -70,11 +72,47 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
     late.step(Input::Tick(Time(5)));
     let over = completed(Outcome::Committed).0;
     let namesake = Transaction::new(tx(1), &RMS[..2], []).unwrap();
-    let begin = |participants: &[_], meta: &[u8]| Input::Begin(Transaction::new(tx(8), participants, meta).unwrap());
+    let begin = |participants: &[_], meta: &[u8]| say::begins(&Transaction::new(tx(8), participants, meta).unwrap());
+    let new = |participants: &[_], meta: &[u8]| Input::Begin {
+        participants: Participants::new(participants).unwrap(),
+        meta: Meta::from(meta),
+    };
+    let mut learning = faster.clone();
+    learning.step(from(ACCEPTORS[0], say::bundle(&one, &RMS[1..2], Vote::Prepared)));
+    // The first block of its numbers is reserved, and two of them are given.
+    let mut named = node(TMS[0]);
+    for _ in 0..2 {
+        named.step(new(&RMS, b""));
+    }
+    let own = |origin, seq| Transaction::new(TxId { origin, seq }, RMS, []).unwrap();
+    let records = [Record::Identity { cluster: cluster().id(), node: TMS[0] }, Record::Sequence { reserved: u64::MAX }];
+    let used_up = Node::restore(config(&cluster(), TMS[0]), records).unwrap();
+    let other = Meta::from(b"other");
+    let acceptances =
+        |rms: &[_]| rms.iter().map(|rm| Acceptance { rm: *rm, ballot: mine, vote: Vote::Prepared }).collect();
+    let promises = |instances: &[usize], votes: &[usize], higher: &[_]| {
+        about(What::Phase1b {
+            ballot: mine,
+            promises: Box::new(Promises {
+                instances: instances.iter().copied().collect(),
+                votes: votes.iter().map(|place| (*place, Vote::Prepared)).collect(),
+                higher: acceptances(higher),
+            }),
+        })
+    };
+    let accepted = |places: &[usize], higher: &[_]| {
+        let votes: Votes = places.iter().map(|place| (*place, Vote::Prepared)).collect();
+        about(What::Phase2b { votes, higher: acceptances(higher) })
+    };
+    let rejects = |rms: &[_]| {
+        let promised = rms.iter().map(|rm| Obstacle { rm: *rm, promised: high }).collect();
+        about(What::Reject { ballot: mine, promised })
+    };
     let prepare = Prepare { ballot: mine };
-    let wide = TxRange::new(TMS[0], 1, 2).unwrap();
+    let wide = TxRange::new(CLIENT, 1, 2).unwrap();
     vec![
-        (NotForThisRole, faster, from(ACCEPTORS[0], all(Promise { ballot: mine, accepted: None }))),
+        (NotAManager, faster, from(ACCEPTORS[0], all(Promise { ballot: mine, accepted: None }))),
+        (NotAManager, node(RMS[0]), from(ACCEPTORS[0], say::bundle(&one, &RMS, Vote::Prepared))),
         (NotYourBallot, acceptor.clone(), from(TMS[0], all(Prepare { ballot: Ballot::new(9, TMS[1]) }))),
         (
             NotYourBallot,
@@ -118,7 +156,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (NotAParticipant, acceptor.clone(), from(STRANGER, say::vote(&one, Vote::Prepared, TMS[0]))),
         (NotAParticipant, acceptor.clone(), from(TMS[0], say::outcome(&one, Outcome::Aborted))),
         (NotAParticipant, acceptor.clone(), from(STRANGER, say::retired(tx(1)))),
-        (NotAManager, node(ACCEPTORS[0]), Input::Begin(one.clone())),
+        (NotAManager, node(ACCEPTORS[0]), say::begins(&one)),
         (NotAManager, node(RMS[0]), from(RMS[1], say::begin(&one))),
         (NotAManager, node(RMS[0]), from(STRANGER, say::prepare(&one))),
         (NotAManager, asked.clone(), from(RMS[1], say::outcome(&one, Outcome::Aborted))),
@@ -131,8 +169,8 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (UnknownTransaction, node(TMS[1]), from(TMS[0], say::outcome(&one, Outcome::Aborted))),
         (UnknownTransaction, node(RMS[0]), from(ACCEPTORS[0], say::retired(tx(1)))),
         (OtherTransaction, asked.clone(), from(TMS[0], say::prepare(&namesake))),
-        (OtherTransaction, tm.clone(), Input::Begin(namesake)),
-        (Retired, over.clone(), Input::Begin(one.clone())),
+        (OtherTransaction, tm.clone(), say::begins(&namesake)),
+        (Retired, over.clone(), say::begins(&one)),
         (Retired, over.clone(), Input::Inquire(tx(1))),
         (Retired, over.clone(), Input::Finished(tx(1))),
         (Retired, over.clone(), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
@@ -141,10 +179,59 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (TooManyOpen, limited(), begin(&RMS[..2], b"")),
         (TooManyParticipants, limited(), begin(&RMS, b"")),
         (MetaTooLong, limited(), begin(&RMS[..2], b"12345")),
-        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], parts(&[], prepare))),
-        (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[1], RMS[0]], prepare))),
-        (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[0], RMS[0]], prepare))),
+        (TooManyOpen, limited(), new(&RMS[..2], b"")),
+        (TooManyParticipants, limited(), new(&RMS, b"")),
+        (MetaTooLong, limited(), new(&RMS[..2], b"12345")),
+        (NotAManager, node(RMS[2]), new(&RMS[..2], b"")),
+        (NumbersUsedUp, used_up.clone(), new(&RMS, b"")),
+        (NumbersUsedUp, used_up.clone(), say::begins(&own(TMS[0], u64::MAX))),
+        (OtherContent, node(TMS[0]), Input::BeginAs { transaction: one.clone(), meta: other.clone() }),
+        (OtherContent, tm.clone(), Input::BeginAs { transaction: one.clone(), meta: other.clone() }),
+        (OtherContent, node(RMS[0]), from(TMS[0], about(What::Prepare { meta: other.clone() }))),
+        (OtherContent, asked.clone(), from(TMS[0], about(What::Prepare { meta: other.clone() }))),
+        (OtherContent, node(TMS[0]), from(RMS[0], about(What::Begin { meta: other }))),
+        (NotAsked, learning, Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (NotNamedHere, node(TMS[0]), from(RMS[0], say::begin(&own(TMS[0], 1)))),
+        (NotNamedHere, named.clone(), from(RMS[0], say::inquire(&own(TMS[0], 1_025)))),
+        (NotNamedHere, node(RMS[0]), from(TMS[0], say::prepare(&own(RMS[0], 1)))),
+        (NotNamedHere, node(RMS[0]), from(TMS[0], say::outcome(&own(RMS[0], 1), Outcome::Aborted))),
+        (NotNamedHere, node(ACCEPTORS[0]), from(RMS[0], say::vote(&own(ACCEPTORS[0], 7), Vote::Prepared, TMS[0]))),
+        (NotNamedHere, node(TMS[0]), from(TMS[1], say::retired(TxId { origin: TMS[0], seq: 1 }))),
+        (NotNamedHere, named.clone(), from(TMS[1], say::retired_to(TxId { origin: TMS[0], seq: 1 }, 1_025))),
+        (NotNamedHere, named.clone(), from(TMS[1], say::retired_to(TxId { origin: TMS[0], seq: 0 }, u64::MAX))),
+        (NotNamedHere, node(RMS[0]), from(ACCEPTORS[0], say::retired(TxId { origin: RMS[0], seq: 1 }))),
+        (
+            MalformedBundle,
+            acceptor.clone(),
+            from(TMS[0], about(What::Phase1a { ballot: mine, instances: Places::default() })),
+        ),
         (MalformedBundle, acceptor.clone(), from(TMS[0], parts(&[RMS[0], STRANGER], prepare))),
+        (
+            MalformedBundle,
+            acceptor.clone(),
+            from(TMS[0], about(What::Phase2a { ballot: mine, votes: Votes::default() })),
+        ),
+        (
+            MalformedBundle,
+            acceptor.clone(),
+            from(TMS[0], parts(&[RMS[0], STRANGER], Accept { ballot: mine, value: Vote::Prepared })),
+        ),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], accepted(&[], &[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], accepted(&[0, 3], &[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], accepted(&[0, 200], &[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], accepted(&[], &[RMS[1], RMS[0]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], accepted(&[], &[RMS[0], RMS[0]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], accepted(&[0], &[RMS[0], STRANGER]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], promises(&[], &[], &[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], promises(&[0, 3], &[], &[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], promises(&[0, 1], &[2], &[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], promises(&[0, 1], &[], &[RMS[2]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], promises(&[0, 1, 2], &[], &[RMS[1], RMS[0]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], promises(&[0, 1, 2], &[], &[RMS[1], RMS[1]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], rejects(&[]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], rejects(&[RMS[1], RMS[0]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], rejects(&[RMS[0], RMS[0]]))),
+        (MalformedBundle, tm.clone(), from(ACCEPTORS[0], rejects(&[RMS[0], STRANGER]))),
         (FromSelf, tm.clone(), from(TMS[0], all(prepare))),
         (AlreadyVoted, prepared(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
         (AlreadyVoted, prepared(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Aborted }),
@@ -166,16 +253,17 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
 }
 
 #[test]
-fn what_is_refused_is_counted_for_the_reason_that_check_gives_and_changes_nothing() {
+fn what_is_refused_is_counted_for_the_reason_that_the_step_gives_and_changes_nothing() {
     let mut seen = BTreeSet::new();
     for (refusal, mut node, input) in refused() {
         seen.insert(refusal);
         refuse(&mut node, input.clone(), refusal);
         refuse(&mut node, input, refusal);
     }
-    // These are for roles that are driven alone, for a round that a node does not have, and for drivers.
-    use Refusal::{AlreadyDecided, AlreadyProposed, Fenced, NothingProposed, RoundsUsedUp};
-    seen.extend([AlreadyDecided, AlreadyProposed, Fenced, NothingProposed, RoundsUsedUp]);
+    // These are for roles that are driven alone, for a round that a node does not have, for drivers, and for an invariant
+    // that correct code does not break.
+    use Refusal::{AlreadyDecided, AlreadyProposed, Broken, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp};
+    seen.extend([AlreadyDecided, AlreadyProposed, Broken, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp]);
     assert_eq!(seen, Refusal::ALL.iter().copied().collect());
 }
 
@@ -187,7 +275,7 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_that_all_is_over_or_silence()
             (Input::Receive { from, message }, Refusal::Retired) if message.transaction().is_some() => {
                 assert_eq!(say::sends(&answer), [(*from, &say::retired(tx(1)))]);
             }
-            (Input::Receive { from, message: Message::Paxos { .. } }, Refusal::StaleBallot) => {
+            (Input::Receive { from, message }, Refusal::StaleBallot) if say::is_paxos(message) => {
                 let (ballot, promised) = (Ballot::new(1, TMS[0]), Ballot::new(2, TMS[1]));
                 let reject = say::paxos(&transaction(1), &RMS[..2], Reject { ballot, promised });
                 assert_eq!(say::sends(&answer), [(*from, &reject)]);
@@ -211,8 +299,7 @@ fn the_farthest_round_that_a_rejection_may_name_is_gone_beyond() {
     let (mut tm, mine) = recovering();
     let promised = Ballot::new(mine.round + (1 << 32), TMS[1]);
     let reject = say::from(ACCEPTORS[0], say::paxos(&transaction(1), &RMS, Reject { ballot: mine, promised }));
-    assert_eq!(judge(&tm, &reject), Ok(()));
-    tm.step(reject);
+    assert_eq!(tm.step_into(reject, &mut Vec::new()), Ok(()));
     let next = Ballot::new(promised.round + 1, TMS[0]);
     let prepare = say::paxos(&transaction(1), &RMS, Prepare { ballot: next });
     assert_eq!(say::sends(&tm.step(Input::Inquire(tx(1)))), ACCEPTORS.map(|acceptor| (acceptor, &prepare)));
@@ -226,13 +313,18 @@ fn of_a_bundle_what_can_be_taken_is_taken() {
     let effects = acceptor.step(say::from(TMS[0], say::paxos(&transaction(1), &RMS, Prepare { ballot })));
     let reject = Reject { ballot, promised: high };
     let accepted = Some((Ballot::initial(RMS[2]), Vote::Prepared));
-    let [Effect::Persist(Record::Acceptor(_)), Effect::Send { .. }, Effect::Send { to, message }] = effects.as_slice()
-    else {
-        panic!("{effects:?}")
-    };
-    let answers = [reject, reject, Promise { ballot, accepted }];
-    let parts = RMS.into_iter().zip(answers).map(|(rm, message)| Part { rm, message }).collect();
-    assert_eq!((*to, message), (TMS[0], &Message::Paxos { transaction: transaction(1), parts }));
+    let one = transaction(1);
+    let promise = Part { rm: RMS[2], message: Promise { ballot, accepted } };
+    assert!(matches!(effects[0], Effect::Persist(Record::Acceptor(_))));
+    assert_eq!(
+        say::sends(&effects),
+        [
+            (TMS[1], &say::bundle(&one, &RMS[2..], Vote::Prepared)),
+            (TMS[0], &say::all(&one, [promise])),
+            (TMS[0], &say::paxos(&one, &RMS[..2], reject)),
+        ]
+    );
+    assert_eq!(effects.len(), 4);
 }
 
 #[test]
@@ -248,7 +340,7 @@ fn of_a_range_that_is_over_what_is_in_doubt_here_stays_and_is_counted() {
     assert_eq!(both.open_transactions(), [tx(2), tx(5)]);
     assert_eq!(both.metrics().refused(Refusal::RetiredUnfinished), 1);
     let noted = [(1, 1), (3, 4)]
-        .map(|(first, last)| Message::RetiredNoted { range: TxRange::new(TMS[0], first, last).unwrap() });
+        .map(|(first, last)| Message::RetiredNoted { range: TxRange::new(CLIENT, first, last).unwrap() });
     let noted: Vec<_> = noted.iter().map(|noted| (TMS[0], noted)).collect();
     assert_eq!(say::sends(&effects), noted, "only what was noted is acknowledged");
     for seq in [1, 3, 4] {
@@ -264,19 +356,19 @@ fn roles_that_are_driven_alone_refuse_in_the_same_way() {
     let two = Transaction::new(tx(1), &RMS[..2], []).unwrap();
     assert_eq!(ResourceManager::new(cluster(), RMS[2], two.clone()).map(|_| ()), Err(Refusal::NotAParticipant));
     let mut rm = ResourceManager::new(cluster(), RMS[0], two.clone()).unwrap();
-    assert_eq!(judge(&rm, &ResourceManagerInput::Finished), Err(Refusal::NoOutcome));
+    assert_eq!(verdict(&rm, &ResourceManagerInput::Finished), Err(Refusal::NoOutcome));
     assert_eq!(rm.step(ResourceManagerInput::Finished), []);
 
     let mut tm = TransactionManager::new(cluster(), TMS[0], two.clone());
     let recover = |round| TransactionManagerInput::Recover { round };
-    assert_eq!(judge(&tm, &recover(0)), Err(Refusal::StaleBallot), "round 0 is not its own");
+    assert_eq!(verdict(&tm, &recover(0)), Err(Refusal::StaleBallot), "round 0 is not its own");
     tm.step(recover(4));
     for round in [0, 4] {
-        assert_eq!(judge(&tm, &recover(round)), Err(Refusal::StaleBallot));
+        assert_eq!(verdict(&tm, &recover(round)), Err(Refusal::StaleBallot));
         assert_eq!(tm.step(recover(round)), []);
     }
     let finished = say::finished(&two, Outcome::Aborted);
     tm.step(TransactionManagerInput::Receive { from: RMS[0], message: finished });
-    assert_eq!(judge(&tm, &recover(5)), Err(Refusal::AlreadyDecided));
+    assert_eq!(verdict(&tm, &recover(5)), Err(Refusal::AlreadyDecided));
     assert_eq!(tm.step(recover(5)), []);
 }

@@ -1,17 +1,21 @@
 //! The roles of one transaction, each driven alone, without a node around them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Debug,
+};
 
 use synod::{
     Ballot, Effect, InstanceId, Machine, NodeId, Refusal,
     commit::{
-        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Outcome, Record, ResourceManager,
-        ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote, Wait,
+        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record,
+        ResourceManager, ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote,
+        Wait, What,
     },
     paxos::Message::{Accept, Prepare},
 };
 
-use super::support::{ACCEPTORS, RMS, STRANGER, TMS, catalogue, cluster, judge, say, transaction, tx};
+use super::support::{ACCEPTORS, RMS, STRANGER, TMS, asked, catalogue, cluster, say, transaction, tx, verdict};
 
 /// The roles of a transaction, and what is on its way between them.
 struct Roles {
@@ -78,7 +82,7 @@ fn they_commit_a_transaction_and_say_on_the_way_what_they_know_and_wait_for() {
         assert_eq!(roles.tm.transaction(), &transaction(1));
         assert_eq!((roles.tm.outcome(), roles.tm.wait()), (None, Some(Wait::Recover(0))));
         assert_eq!(roles.rms[&RMS[0]].instance(), InstanceId { tx: tx(1), rm: RMS[0] });
-        roles.tm(TransactionManagerInput::Begin);
+        roles.tm(TransactionManagerInput::Begin(say::meta(&transaction(1))));
         roles.deliver();
         for at in RMS {
             let rm = &roles.rms[&at];
@@ -126,7 +130,9 @@ fn a_transaction_manager_asks_for_a_round_and_recovers_at_the_one_that_it_is_giv
     assert_eq!(roles.tm.outcome(), Some(Outcome::Aborted));
     for acceptor in roles.acceptors.values() {
         let ballot = Ballot::new(7, TMS[0]);
-        assert!(acceptor.record().instances.iter().all(|state| state.accepted == Some((ballot, Vote::Aborted))));
+        let higher = acceptor.record().higher;
+        assert_eq!(higher.iter().map(|instance| instance.rm).collect::<Vec<_>>(), RMS);
+        assert!(higher.iter().all(|instance| instance.state.accepted == Some((ballot, Vote::Aborted))));
     }
     assert!(roles.rms.values().all(|rm| rm.state() == ResourceManagerState::Aborted));
     roles.tm(TransactionManagerInput::Inquire);
@@ -143,15 +149,17 @@ fn a_transaction_manager_asks_for_a_round_and_recovers_at_the_one_that_it_is_giv
     assert_eq!(late.wants_round(), Some(7));
 }
 
-/// Of every role and every message: what a step refuses changes nothing, and is answered with a rejection at most.
+/// Of every role and every message: what is refused is answered with a rejection at most.
 #[test]
-fn what_a_role_refuses_it_does_not_take() {
+fn what_a_role_refuses_changes_nothing_of_it() {
     let mut roles = Roles::new(&cluster());
     roles.tm(TransactionManagerInput::Recover { round: 2 });
     let abort = say::paxos(&transaction(1), &RMS[..1], Accept { ballot: Ballot::new(2, TMS[0]), value: Vote::Aborted });
     let acceptor = roles.acceptors.get_mut(&ACCEPTORS[0]).unwrap();
     acceptor.step(AcceptorInput::Receive { from: TMS[0], message: abort });
+    roles.rm(RMS[0], ResourceManagerInput::Receive { from: TMS[0], message: say::prepare(&transaction(1)) });
     roles.rm(RMS[0], ResourceManagerInput::Vote(Vote::Prepared));
+    assert_eq!(roles.rms[&RMS[0]].state(), ResourceManagerState::Prepared);
     let (acceptor, rm, tm) = (&roles.acceptors[&ACCEPTORS[0]], &roles.rms[&RMS[0]], &roles.tm);
     let inputs =
         catalogue::inputs().into_iter().chain(catalogue::messages(&transaction(1)).into_iter().flat_map(|message| {
@@ -159,35 +167,34 @@ fn what_a_role_refuses_it_does_not_take() {
         }));
     for input in inputs {
         let Input::Receive { from, message } = input else { continue };
-        let (mut at, input) = (acceptor.clone(), AcceptorInput::Receive { from, message: message.clone() });
-        let mut effects = Vec::new();
-        let verdict = at.step_into(input, &mut effects);
-        unless_refused(verdict, &effects, &format!("{acceptor:?}"), &format!("{at:?}"));
-        let (mut at, input) = (rm.clone(), ResourceManagerInput::Receive { from, message: message.clone() });
-        let mut effects = Vec::new();
-        let verdict = at.step_into(input, &mut effects);
-        unless_refused(verdict, &effects, &format!("{rm:?}"), &format!("{at:?}"));
-        let (mut at, input) = (tm.clone(), TransactionManagerInput::Receive { from, message });
-        let mut effects = Vec::new();
-        let verdict = at.step_into(input, &mut effects);
-        unless_refused(verdict, &effects, &format!("{tm:?}"), &format!("{at:?}"));
+        let acceptor_input = AcceptorInput::Receive { from, message: message.clone() };
+        let rm_input = ResourceManagerInput::Receive { from, message: message.clone() };
+        unless_refused(acceptor, acceptor_input);
+        unless_refused(rm, rm_input);
+        unless_refused(tm, TransactionManagerInput::Receive { from, message });
     }
 }
 
-fn unless_refused(verdict: Result<(), Refusal>, effects: &[commit::Effect], before: &str, after: &str) {
+fn unless_refused<M>(role: &M, input: M::Input)
+where
+    M: Machine<Record = Record, Message = Message, Decision = Decision> + Clone + Debug,
+{
+    let (mut after, mut effects) = (role.clone(), Vec::new());
+    let verdict = after.step_into(input, &mut effects);
     let writes = effects.iter().any(|effect| matches!(effect, Effect::Persist(_)));
+    let changed = catalogue::memory(role) != catalogue::memory(&after);
     match verdict {
-        Ok(()) => assert!(before != after || !writes, "what is taken and written changes something"),
-        Err(Refusal::StaleBallot) => assert!(before == after && effects.len() <= 1 && !writes),
-        Err(refusal) => assert!(before == after && effects.is_empty(), "{refusal:?}: {effects:?}"),
+        Ok(()) => assert!(changed || !writes, "what is taken and written changes something"),
+        Err(Refusal::StaleBallot) => assert!(!changed && effects.len() <= 1 && !writes),
+        Err(refusal) => assert!(!changed && effects.is_empty(), "{refusal:?}: {effects:?}"),
     }
 }
 
 #[test]
 fn a_resource_manager_begins_waits_and_asks_when_it_is_told_to() {
     let mut roles = Roles::new(&cluster());
-    roles.rm(RMS[0], ResourceManagerInput::Begin);
-    assert_eq!(roles.decided, [(RMS[0], Decision::Vote(transaction(1)))]);
+    roles.rm(RMS[0], ResourceManagerInput::Begin(say::meta(&transaction(1))));
+    assert_eq!(roles.decided, [(RMS[0], asked(&transaction(1)))]);
     roles.rm(RMS[0], ResourceManagerInput::Inquire);
     assert!(roles.wire.is_empty(), "it has nothing to say before the vote");
     roles.rm(RMS[0], ResourceManagerInput::Vote(Vote::Prepared));
@@ -204,8 +211,8 @@ fn an_acceptor_says_why_it_refuses_and_takes_nothing_of_another_transaction() {
     let acceptor = Acceptor::new(cluster(), transaction(1));
     let bundle = |number, ballot| say::paxos(&transaction(number), &RMS, Prepare { ballot });
     let ballot = Ballot::new(1, TMS[0]);
-    let vote = |number| Message::Vote { transaction: transaction(number), vote: Vote::Prepared, manager: TMS[0] };
-    for (from, message, verdict) in [
+    let vote = |number| say::vote(&transaction(number), Vote::Prepared, TMS[0]);
+    for (from, message, expected) in [
         (RMS[0], vote(1), Ok(())),
         (RMS[0], vote(2), Err(Refusal::OtherTransaction)),
         (STRANGER, vote(1), Err(Refusal::NotAParticipant)),
@@ -214,13 +221,13 @@ fn an_acceptor_says_why_it_refuses_and_takes_nothing_of_another_transaction() {
         (STRANGER, bundle(1, ballot), Err(Refusal::NotAManager)),
         (TMS[1], bundle(1, ballot), Err(Refusal::NotYourBallot)),
         (TMS[0], bundle(1, Ballot::initial(TMS[0])), Err(Refusal::NotYourBallot)),
-        (TMS[0], Message::Begin { transaction: transaction(1) }, Err(Refusal::NotForThisRole)),
+        (TMS[0], say::begin(&transaction(1)), Err(Refusal::NotForThisRole)),
+        (TMS[0], say::retired(tx(1)), Err(Refusal::NotForThisRole)),
     ] {
         let input = AcceptorInput::Receive { from, message };
-        assert_eq!(judge(&acceptor, &input), verdict, "{input:?}");
-        let mut at = acceptor.clone();
-        let effects = at.step(input);
-        assert_eq!(verdict.is_ok(), format!("{at:?}") != format!("{acceptor:?}"), "{effects:?}");
+        let (mut at, mut effects) = (acceptor.clone(), Vec::new());
+        assert_eq!(at.step_into(input.clone(), &mut effects), expected, "{input:?}");
+        assert_eq!(expected.is_ok(), catalogue::memory(&at) != catalogue::memory(&acceptor), "{effects:?}");
     }
 }
 
@@ -229,6 +236,7 @@ fn a_resource_manager_says_why_it_refuses() {
     let prepared = |learning, prepared: bool| {
         let mut rm = ResourceManager::new(cluster().with_learning(learning), RMS[0], transaction(1)).unwrap();
         if prepared {
+            rm.step(ResourceManagerInput::Receive { from: TMS[0], message: say::prepare(&transaction(1)) });
             rm.step(ResourceManagerInput::Vote(Vote::Prepared));
         }
         rm
@@ -240,10 +248,11 @@ fn a_resource_manager_says_why_it_refuses() {
     committed.step(ResourceManagerInput::Receive { from: TMS[0], message: outcome(1, Outcome::Committed) });
     let bundle = || say::bundle(&transaction(1), &RMS, Vote::Prepared);
     let (commit, abort) = (Outcome::Committed, Outcome::Aborted);
-    for (rm, from, message, verdict) in [
+    for (rm, from, message, expected) in [
         (&working, TMS[0], say::prepare(&transaction(1)), Ok(())),
         (&working, TMS[0], say::prepare(&transaction(2)), Err(Refusal::OtherTransaction)),
         (&working, RMS[1], say::prepare(&transaction(1)), Err(Refusal::NotAManager)),
+        (&working, TMS[0], other_content(What::Prepare { meta: Meta::from(b"other") }), Err(Refusal::OtherContent)),
         (&working, TMS[0], outcome(1, commit), Err(Refusal::ContradictoryOutcome)),
         (&working, TMS[0], outcome(1, abort), Ok(())),
         (&leader, TMS[0], outcome(1, commit), Ok(())),
@@ -257,7 +266,7 @@ fn a_resource_manager_says_why_it_refuses() {
         (&leader, TMS[0], say::inquire(&transaction(1)), Err(Refusal::NotForThisRole)),
     ] {
         let input = ResourceManagerInput::Receive { from, message };
-        assert_eq!(judge(rm, &input), verdict, "{input:?}");
+        assert_eq!(verdict(rm, &input), expected, "{input:?}");
     }
     // One that has finished says that, and no vote, to whoever asks for a vote.
     committed.step(ResourceManagerInput::Finished);
@@ -273,10 +282,11 @@ fn a_transaction_manager_says_why_it_refuses() {
     let outcome = |number, outcome| say::outcome(&transaction(number), outcome);
     let mut committed = new.clone();
     committed.step(TransactionManagerInput::Receive { from: RMS[0], message: finished(1, Outcome::Committed) });
-    for (tm, from, message, verdict) in [
+    for (tm, from, message, expected) in [
         (&new, RMS[0], say::begin(&transaction(1)), Ok(())),
         (&new, RMS[0], say::begin(&transaction(2)), Err(Refusal::OtherTransaction)),
         (&new, STRANGER, say::begin(&transaction(1)), Err(Refusal::NotAParticipant)),
+        (&new, RMS[0], other_content(What::Begin { meta: Meta::from(b"other") }), Err(Refusal::OtherContent)),
         (&new, RMS[0], say::inquire(&transaction(1)), Ok(())),
         (&new, ACCEPTORS[0], say::inquire(&transaction(1)), Ok(())),
         (&new, STRANGER, say::inquire(&transaction(1)), Err(Refusal::NotAParticipant)),
@@ -292,6 +302,24 @@ fn a_transaction_manager_says_why_it_refuses() {
         (&new, TMS[1], say::prepare(&transaction(1)), Err(Refusal::NotForThisRole)),
     ] {
         let input = TransactionManagerInput::Receive { from, message };
-        assert_eq!(judge(tm, &input), verdict, "{input:?}");
+        assert_eq!(verdict(tm, &input), expected, "{input:?}");
     }
+}
+
+/// `what`, about the first transaction.
+fn other_content(what: What) -> Message {
+    Message::about(&transaction(1), what)
+}
+
+#[test]
+fn a_role_that_begins_with_other_content_than_its_transaction_has_refuses() {
+    let other = Meta::from(b"other");
+    let mut rm = ResourceManager::new(cluster(), RMS[0], transaction(1)).unwrap();
+    let refused = Err(Refusal::OtherContent);
+    assert_eq!(rm.step_into(ResourceManagerInput::Begin(other.clone()), &mut Vec::new()), refused);
+    assert_eq!(rm.step_into(ResourceManagerInput::Vote(Vote::Prepared), &mut Vec::new()), Err(Refusal::NotAsked));
+    let mut tm = TransactionManager::new(cluster(), TMS[0], transaction(1));
+    let mut effects = Vec::new();
+    assert_eq!(tm.step_into(TransactionManagerInput::Begin(other), &mut effects), refused);
+    assert_eq!(effects, []);
 }

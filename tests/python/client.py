@@ -70,7 +70,7 @@ def main():
         print("nobody", refused(node_at.Begin, transactions.BeginRequest()))
         forged = transactions.BeginRequest(participants=participants, id=types.TxId(origin=int(node), seq=1 << 40))
         print("forged", refused(node_at.Begin, forged))
-        print("not-a-node", refused(roles_grpc.ManagerStub(channel).Begin, roles.TransactionRequest()))
+        print("not-a-node", refused(roles_grpc.ManagerStub(channel).Begin, roles.ContentRequest()))
 
 
 main()

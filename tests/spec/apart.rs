@@ -9,13 +9,14 @@ use std::rc::Rc;
 
 use synod::{
     NodeId,
-    commit::{Learning, Message, Outcome, Part},
+    commit::{Learning, Message, Outcome, Transaction, What},
     paxos,
 };
 
 use super::{
     layout::{State, VOTES},
-    mapping::{acceptor_node, rm_node},
+    mapping::acceptor_node,
+    parts::{Part, parts, together},
     pool::{Map, Places, Pool, places},
     processes::{Input, Meaning, Process, Processes},
     specification::Specification,
@@ -49,7 +50,7 @@ pub(crate) struct Apart<'a> {
     processes: Processes,
     states: Pool<Process, Event, Step>,
     /// What each message of the specification is, and who sends it.
-    messages: Map<u8, (NodeId, Message)>,
+    messages: Map<u8, (NodeId, What)>,
     /// The transaction managers of ballots 1, 2, ..., when they have heard nothing.
     fresh: Vec<u32>,
     /// The same when they have asked for promises, by ballot and instances asked for; and have heard nothing since.
@@ -70,7 +71,7 @@ impl<'a> Apart<'a> {
 
     pub(crate) fn initial<const W: usize>(&mut self) -> World<W> {
         let size = self.spec.layout.size;
-        let processes = self.processes.all().into_iter().take(size.rms + size.acceptors);
+        let processes = self.processes.all(Processes::resource_manager).into_iter().take(size.rms + size.acceptors);
         let processes = places(processes.map(|process| self.states.number(process)));
         World { spec: self.spec.initial(), processes }
     }
@@ -143,7 +144,7 @@ impl<'a> Apart<'a> {
             let input = match event {
                 Event::Own(number) => process.own_inputs(spec.layout.size.ballots, false).nth(number),
                 Event::Recover => Some(Input::Recover),
-                Event::Receive(bundle) => Some(receive(messages, bundle)),
+                Event::Receive(bundle) => Some(receive(&processes.transaction, messages, bundle)),
             };
             let (_, meaning) = processes.step(process, &input.expect("it has such an input"))?;
             Ok(Rc::new(meaning))
@@ -282,54 +283,52 @@ fn bundles(bits: impl Iterator<Item = Option<usize>>) -> impl Iterator<Item = Bu
     })
 }
 
-fn receive(messages: &Map<u8, (NodeId, Message)>, bundle: Bundle) -> Input {
+fn receive(transaction: &Transaction, messages: &Map<u8, (NodeId, What)>, bundle: Bundle) -> Input {
     let mut pieces = bundle.iter().filter(|bit| **bit != 0).map(|bit| messages[bit].clone());
-    let (from, mut message) = pieces.next().expect("no bundle is empty");
-    if let Message::Paxos { parts, .. } = &mut message {
-        for (_, piece) in pieces {
-            let Message::Paxos { parts: more, .. } = piece else { unreachable!("votes come alone") };
-            parts.extend(more);
-        }
+    let (from, mut what) = pieces.next().expect("no bundle is empty");
+    let mut all = parts(transaction, &what);
+    for (_, piece) in pieces {
+        let more = parts(transaction, &piece);
+        assert!(!all.is_empty() && !more.is_empty(), "votes come alone");
+        all.extend(more);
+        what = together(transaction, &all);
     }
-    Input::Receive(from, message)
+    Input::Receive(from, Message::about(transaction, what))
 }
 
 /// Every message of the specification, as a machine would send it.
-fn messages(processes: &Processes) -> Map<u8, (NodeId, Message)> {
+fn messages(processes: &Processes) -> Map<u8, (NodeId, What)> {
     let Processes { mapping, transaction, cluster, .. } = processes;
     let layout = &mapping.layout;
     let mut messages = Map::default();
-    let mut add = |bit: usize, from, message| {
-        messages.insert(u8::try_from(bit).expect("the world is small"), (from, message));
+    let mut add = |bit: usize, from, what| {
+        messages.insert(u8::try_from(bit).expect("the world is small"), (from, what));
     };
     let first = cluster.first_manager();
     for (bit, outcome) in [(layout.commit, Outcome::Committed), (layout.abort, Outcome::Aborted)] {
-        add(bit, first, Message::Outcome { transaction: transaction.clone(), outcome });
+        add(bit, first, What::Outcome(outcome));
     }
     for (rm, bal) in (0..layout.size.rms).flat_map(|rm| (0..layout.size.ballots).map(move |bal| (rm, bal))) {
         let ballot = mapping.ballot(rm, bal);
-        let part = |message| Message::Paxos {
-            transaction: transaction.clone(),
-            parts: vec![Part { rm: rm_node(rm), message }],
-        };
+        let alone = |message| together(transaction, &[Part { rm, message }]);
         for value in VOTES {
             let request = match bal {
-                0 => Message::Vote { transaction: transaction.clone(), vote: value, manager: first },
-                _ => part(paxos::Message::Accept { ballot, value }),
+                0 => What::Vote { vote: value, manager: first },
+                _ => alone(paxos::Message::Accept { ballot, value }),
             };
             add(layout.two_a(rm, bal, value), ballot.node, request);
             for acc in 0..layout.size.acceptors {
-                let accepted = part(paxos::Message::Accepted { ballot, value });
+                let accepted = alone(paxos::Message::Accepted { ballot, value });
                 add(layout.two_b(rm, acc, bal, value), acceptor_node(acc), accepted);
             }
         }
         if bal > 0 {
-            add(layout.one_a(rm, bal), ballot.node, part(paxos::Message::Prepare { ballot }));
+            add(layout.one_a(rm, bal), ballot.node, alone(paxos::Message::Prepare { ballot }));
             for (acc, told) in
                 (0..layout.size.acceptors).flat_map(|acc| layout.acceptances().map(move |told| (acc, told)))
             {
                 let accepted = told.map(|(bal, vote)| (mapping.ballot(rm, bal), vote));
-                let promise = part(paxos::Message::Promise { ballot, accepted });
+                let promise = alone(paxos::Message::Promise { ballot, accepted });
                 add(layout.one_b(rm, acc, bal, told), acceptor_node(acc), promise);
             }
         }

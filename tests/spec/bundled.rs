@@ -46,7 +46,7 @@ pub(crate) struct World<const W: usize> {
 
 /// A set of messages, by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Soup([u64; 4]);
+pub(crate) struct Soup([u64; 4]);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
@@ -70,12 +70,12 @@ pub(crate) struct Bundled<'a> {
 
 /// Every message that was ever sent in any world.
 #[derive(Default)]
-struct Messages {
-    all: Vec<(NodeId, Message)>,
+pub(crate) struct Messages {
+    pub(crate) all: Vec<(NodeId, Message)>,
     /// By sender, receiver and message.
     numbers: Map<(NodeId, NodeId, Message), usize>,
     /// By receiver.
-    to: Map<NodeId, Soup>,
+    pub(crate) to: Map<NodeId, Soup>,
 }
 
 impl Display for Kind {
@@ -97,7 +97,9 @@ impl<'a> Bundled<'a> {
     }
 
     pub(crate) fn initial<const W: usize>(&mut self) -> World<W> {
-        let processes = self.processes.all().into_iter().map(|process| self.states.number(process));
+        // Where there is no chatter, nobody asks.
+        let rm = if self.kind.chatter { Processes::unasked_resource_manager } else { Processes::resource_manager };
+        let processes = self.processes.all(rm).into_iter().map(|process| self.states.number(process));
         World { spec: self.spec.initial(), processes: places(processes), sent: Soup::default() }
     }
 
@@ -170,7 +172,7 @@ impl<'a> Bundled<'a> {
 }
 
 impl Messages {
-    fn number(&mut self, from: NodeId, to: NodeId, message: Message) -> usize {
+    pub(crate) fn number(&mut self, from: NodeId, to: NodeId, message: Message) -> usize {
         let number = *self.numbers.entry((from, to, message.clone())).or_insert(self.all.len());
         if number == self.all.len() {
             self.all.push((from, message));
@@ -179,27 +181,27 @@ impl Messages {
         number
     }
 
-    fn input(&self, number: usize) -> Input {
+    pub(crate) fn input(&self, number: usize) -> Input {
         let (from, message) = self.all[number].clone();
         Input::Receive(from, message)
     }
 }
 
 impl Soup {
-    fn insert(&mut self, number: usize) {
+    pub(crate) fn insert(&mut self, number: usize) {
         assert!(number < 256, "the world is too large to be explored message by message");
         self.0[number / 64] |= 1 << (number % 64);
     }
 
-    fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         Self(array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
-    fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self(array::from_fn(|word| self.0[word] & other.0[word]))
     }
 
-    fn numbers(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
         (0..4).flat_map(move |word| {
             let mut rest = self.0[word];
             iter::from_fn(move || {

@@ -1,14 +1,15 @@
 //! Processes of Paxos Commit that are wrong in one way each. The checks must find every one of them out.
 
 use synod::{
-    Ballot, Effect,
-    commit::{Acceptor, Decision, Learning, Message, Outcome, Part, Record, Vote, Wait},
+    Effect, NodeId,
+    commit::{Acceptor, Decision, Learning, Message, Outcome, Places, Record, Vote, Votes, Wait, What},
     paxos,
 };
 
 use super::{
     bundled::{Kind, LEADER},
     layout::Size,
+    parts::{Part, has_parts, parts, record},
     processes::{Flaw, Input, Process, Processes},
     size,
 };
@@ -32,43 +33,50 @@ pub(crate) fn kind(flaw: Flaw, learning: Learning) -> Kind {
 }
 
 /// What the real process does.
-fn right(process: &Process, input: &Input) -> (Process, Vec<synod::commit::Effect>) {
+fn right(processes: &Processes, process: &Process, input: &Input) -> (Process, Vec<synod::commit::Effect>) {
     let mut after = process.clone();
-    let effects = after.step(input);
+    let effects = after.step(input, processes);
     (after, effects)
 }
 
-fn answers_unwritten(_: &Processes, process: &Process, input: &Input) -> Step {
-    let Input::Receive(rm, Message::Vote { transaction, vote, manager }) = input else { return None };
-    let (after, mut effects) = right(process, input);
+/// The message that comes, and from whom.
+fn received(input: &Input) -> Option<(NodeId, &What)> {
+    match input {
+        Input::Receive(from, Message::About { what, .. }) => Some((*from, what)),
+        _ => None,
+    }
+}
+
+fn answers_unwritten(processes: &Processes, process: &Process, input: &Input) -> Step {
+    let (rm, What::Vote { vote, manager }) = received(input)? else { return None };
+    let (after, mut effects) = right(processes, process, input);
     if effects.is_empty() && matches!(&after, Process::Acceptor(_, machine) if machine.wait() == Wait::Flush) {
-        let message = paxos::Message::Accepted { ballot: Ballot::initial(*rm), value: *vote };
-        let parts = vec![Part { rm: *rm, message }];
-        effects
-            .push(Effect::Send { to: *manager, message: Message::Paxos { transaction: transaction.clone(), parts } });
+        let place = processes.transaction.participants().iter().position(|participant| *participant == rm)?;
+        let what = What::Phase2b { votes: Votes::from_iter([(place, *vote)]), higher: Box::default() };
+        effects.push(Effect::Send { to: *manager, message: Message::about(&processes.transaction, what) });
     }
     Some((after, effects))
 }
 
 fn promises_first(processes: &Processes, process: &Process, input: &Input) -> Step {
-    let (Process::Acceptor(acc, machine), Input::Receive(_, Message::Paxos { .. })) = (process, input) else {
-        return None;
-    };
-    if machine.wait() != Wait::Flush {
+    let (Process::Acceptor(acc, machine), (_, what)) = (process, received(input)?) else { return None };
+    if !has_parts(what) || machine.wait() != Wait::Flush {
         return None;
     }
     let forgetful = Acceptor::restore(processes.cluster.clone(), machine.record()).expect("it wrote that");
-    let (after, mut effects) = right(&Process::Acceptor(*acc, forgetful), input);
-    let (_, flushed) = right(process, &Input::Flush);
+    let (after, mut effects) = right(processes, &Process::Acceptor(*acc, forgetful), input);
+    let (_, flushed) = right(processes, process, &Input::Flush);
     effects.extend(flushed.into_iter().filter(|effect| matches!(effect, Effect::Send { .. })));
     Some((after, effects))
 }
 
 fn writes_one(processes: &Processes, process: &Process, input: &Input) -> Step {
     let Process::Acceptor(acc, machine) = process else { return None };
-    let (Process::Acceptor(_, after), mut effects) = right(process, input) else { return None };
-    let mut record = machine.record();
-    record.instances[0] = after.record().instances[0];
+    let (Process::Acceptor(_, after), mut effects) = right(processes, process, input) else { return None };
+    let (before, after) = (machine.record(), after.record());
+    let places = 0..processes.transaction.participants().len();
+    let written = places.filter_map(|place| if place == 0 { &after } else { &before }.instance(place));
+    let record = record(&processes.transaction, written);
     if let Some(Effect::Persist(written)) = effects.first_mut() {
         *written = Record::Acceptor(record.clone());
     }
@@ -77,26 +85,22 @@ fn writes_one(processes: &Processes, process: &Process, input: &Input) -> Step {
 }
 
 fn commits_on_one(processes: &Processes, process: &Process, input: &Input) -> Step {
-    let (Process::Manager(..), Input::Receive(_, Message::Paxos { parts, .. })) = (process, input) else { return None };
+    let (Process::Manager(..), (_, what)) = (process, received(input)?) else { return None };
     let prepared = |part: &Part| matches!(part.message, paxos::Message::Accepted { value: Vote::Prepared, .. });
-    let (after, mut effects) = right(process, input);
-    if parts.iter().all(prepared) {
+    let (after, mut effects) = right(processes, process, input);
+    if has_parts(what) && parts(&processes.transaction, what).iter().all(prepared) {
         let tx = processes.transaction.id();
         effects.push(Effect::Decide(Decision::Decided { tx, outcome: Outcome::Committed }));
     }
     Some((after, effects))
 }
 
-fn aborts(_: &Processes, process: &Process, input: &Input) -> Step {
+fn aborts(processes: &Processes, process: &Process, input: &Input) -> Step {
     let Process::Manager(..) = process else { return None };
-    let (after, mut effects) = right(process, input);
+    let (after, mut effects) = right(processes, process, input);
     for effect in &mut effects {
-        if let Effect::Send { message: Message::Paxos { parts, .. }, .. } = effect {
-            for part in parts {
-                if let paxos::Message::Accept { value, .. } = &mut part.message {
-                    *value = Vote::Aborted;
-                }
-            }
+        if let Effect::Send { message: Message::About { what: What::Phase2a { votes, .. }, .. }, .. } = effect {
+            *votes = Votes::new(votes.cast().clone(), Places::default()).expect("nobody is prepared");
         }
     }
     Some((after, effects))
@@ -104,19 +108,16 @@ fn aborts(_: &Processes, process: &Process, input: &Input) -> Step {
 
 fn recovers_again(processes: &Processes, process: &Process, input: &Input) -> Step {
     let (Process::Manager(bal, _), Input::Recover) = (process, input) else { return None };
-    Some(right(&processes.manager(*bal), input))
+    Some(right(processes, &processes.manager(*bal), input))
 }
 
 fn votes_again(processes: &Processes, process: &Process, input: &Input) -> Step {
     let (Process::ResourceManager(rm, _), Input::Vote(_)) = (process, input) else { return None };
-    Some(right(&processes.resource_manager(*rm), input))
+    Some(right(processes, &processes.resource_manager(*rm), input))
 }
 
 fn commits_early(processes: &Processes, process: &Process, input: &Input) -> Step {
-    let (Process::ResourceManager(..), Input::Receive(_, Message::Paxos { .. })) = (process, input) else {
-        return None;
-    };
-    let (transaction, outcome) = (processes.transaction.clone(), Outcome::Committed);
-    let told = Message::Outcome { transaction, outcome };
-    Some(right(process, &Input::Receive(processes.cluster.first_manager(), told)))
+    let (Process::ResourceManager(..), (_, What::Phase2b { .. })) = (process, received(input)?) else { return None };
+    let told = Message::about(&processes.transaction, What::Outcome(Outcome::Committed));
+    Some(right(processes, process, &Input::Receive(processes.cluster.first_manager(), told)))
 }

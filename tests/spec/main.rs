@@ -28,8 +28,10 @@ mod interleaved;
 mod layout;
 mod machines;
 mod mapping;
+mod parts;
 mod pool;
 mod processes;
+mod scopes;
 mod specification;
 
 use std::{collections::HashSet, hash::Hash};

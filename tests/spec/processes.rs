@@ -5,24 +5,25 @@
 //! | `rmState[rm]` | [`ResourceManager::state`] |
 //! | `aState[rm][acc]` | the instance of `rm` in the acceptor's record |
 //! | 2a in ballot 0 | `Vote` |
-//! | 1a, 2a above, 1b, 2b | each part of a bundle |
+//! | 1a, 2a above, 1b, 2b | `Phase1a`, `Phase2a`, `Phase1b`, `Phase2b`, in each of their instances |
 //! | *Commit*, *Abort* | the decision of a transaction manager; or of a resource manager that learns by itself |
 //! | nothing | gathered votes, rejections, `Begin`, `Prepare`, `Inquire`, and what was heard so far |
 //!
 //! Nobody says that it has finished, so nothing is retired.
 
 use synod::{
-    Ballot, Effect, Machine, NodeId, TxId,
+    Ballot, Effect, Machine, NodeId, Refusal, TxId,
     commit::{
-        self, Acceptor, AcceptorInput, Cluster, ClusterId, Decision, Learning, Message, Outcome, Part, Record,
-        ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction, TransactionManager,
-        TransactionManagerInput, Vote, Wait,
+        self, Acceptor, AcceptorInput, AcceptorRecord, Cluster, ClusterId, Decision, Learning, Message, Meta, Outcome,
+        Record, ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction, TransactionManager,
+        TransactionManagerInput, Vote, Wait, What,
     },
 };
 
 use super::{
     layout::{Cell, Layout, Rm, State},
     mapping::{Mapping, acceptor_node, manager_node, rm_node},
+    parts::{has_parts, parts, together},
 };
 
 #[derive(Clone, Debug)]
@@ -41,13 +42,20 @@ pub(crate) enum Input {
     Flush,
     /// A transaction manager asks for promises, in its ballot.
     Recover,
+    /// A resource manager is asked for its vote by a transaction manager that then forgets all.
+    Ask,
     Begin,
     Inquire,
+    /// The resource has carried the outcome out.
+    Finish,
     Receive(NodeId, Message),
 }
 
 const PREPARED: Input = Input::Vote(Vote::Prepared);
 const ABORTED: Input = Input::Vote(Vote::Aborted);
+
+/// What the transaction is about.
+const META: [u8; 4] = *b"spec";
 
 /// What a wrong process does, where it differs from the real one.
 pub(crate) type Flaw = fn(&Processes, &Process, &Input) -> Option<(Process, Vec<commit::Effect>)>;
@@ -57,9 +65,9 @@ type Sends = Vec<(NodeId, Message)>;
 /// What a step is in the specification: what it sends, and what becomes of `rmState` or of a column of `aState`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meaning {
-    sent: Vec<usize>,
-    rm: Option<(usize, Rm)>,
-    cells: Vec<(usize, usize, Cell)>,
+    pub(crate) sent: Vec<usize>,
+    pub(crate) rm: Option<(usize, Rm)>,
+    pub(crate) cells: Vec<(usize, usize, Cell)>,
 }
 
 /// What all processes know.
@@ -79,24 +87,33 @@ impl Processes {
         let cluster = Cluster::new(ClusterId(*b"of the spec only"), mapping.acceptors.clone(), managers);
         let cluster = cluster.expect("there is a transaction manager").with_learning(learning);
         let id = TxId { origin: manager_node(1), seq: 0 };
-        let transaction = Transaction::new(id, (0..size.rms).map(rm_node), []).expect("names are distinct");
+        let transaction = Transaction::new(id, (0..size.rms).map(rm_node), META).expect("names are distinct");
         Self { mapping, cluster, transaction, flaw }
     }
 
     /// All of them, at first. There is a transaction manager for each ballot above the initial one, and at least one.
-    pub(crate) fn all(&self) -> Vec<Process> {
+    pub(crate) fn all(&self, resource_manager: fn(&Self, usize) -> Process) -> Vec<Process> {
         let size = self.mapping.layout.size;
-        let rms = (0..size.rms).map(|rm| self.resource_manager(rm));
+        let rms = (0..size.rms).map(|rm| resource_manager(self, rm));
         let acceptors = (0..size.acceptors).map(|acc| self.acceptor(acc));
         rms.chain(acceptors).chain((1..size.ballots.max(2)).map(|bal| self.manager(bal))).collect()
     }
 
-    pub(crate) fn resource_manager(&self, rm: usize) -> Process {
+    /// A resource manager that has heard nothing. It cannot vote before somebody asks it to.
+    pub(crate) fn unasked_resource_manager(&self, rm: usize) -> Process {
         let machine = ResourceManager::new(self.cluster.clone(), rm_node(rm), self.transaction.clone());
         Process::ResourceManager(rm, machine.expect("it takes part"))
     }
 
-    fn acceptor(&self, acc: usize) -> Process {
+    /// A resource manager that was asked for its vote, which the specification's may always give.
+    pub(crate) fn resource_manager(&self, rm: usize) -> Process {
+        let mut process = self.unasked_resource_manager(rm);
+        let (sends, meaning) = self.step(&mut process, &Input::Ask).expect("it may be asked");
+        assert!(sends.is_empty() && meaning.is_nothing(rm), "to be asked means nothing");
+        process
+    }
+
+    pub(crate) fn acceptor(&self, acc: usize) -> Process {
         Process::Acceptor(acc, Acceptor::new(self.cluster.clone(), self.transaction.clone()))
     }
 
@@ -113,7 +130,7 @@ impl Processes {
                 *process = after;
                 effects
             }
-            None => process.step(input),
+            None => self.right_step(process, input)?,
         };
         let meaning = self.meaning(&before, process, &effects)?;
         let sends = effects.into_iter().filter_map(|effect| match effect {
@@ -123,15 +140,37 @@ impl Processes {
         Ok((sends.collect(), meaning))
     }
 
+    /// What the real process does.
+    fn right_step(&self, process: &mut Process, input: &Input) -> Result<Vec<commit::Effect>, String> {
+        let before = format!("{process:?}");
+        let mut effects = Vec::new();
+        match process.step_into(input, self, &mut effects) {
+            Ok(()) => Ok(effects),
+            // With a flaw about, that is no wonder, and the flaw must show in what is said and written.
+            Err(Refusal::Broken) if self.flaw.is_none() => {
+                Err("a process is silent, for an invariant is broken".into())
+            }
+            Err(refusal) => {
+                let is_rejection = |effect: &commit::Effect| {
+                    matches!(effect, Effect::Send { message: Message::About { what: What::Reject { .. }, .. }, .. })
+                };
+                if format!("{process:?}") != before || !effects.iter().all(is_rejection) {
+                    return Err(format!(
+                        "a process refuses {input:?} ({refusal}), and yet it changes or does {effects:?}"
+                    ));
+                }
+                Ok(effects)
+            }
+        }
+    }
+
     fn meaning(&self, before: &Process, after: &Process, effects: &[commit::Effect]) -> Result<Meaning, String> {
         let mut meaning = Meaning::default();
         let written = after.check_written(before, effects)?;
         match after {
             Process::ResourceManager(rm, machine) => meaning.rm = Some((*rm, rm_state(machine))),
             Process::Acceptor(acc, machine) if written => {
-                for (rm, record) in machine.record().instances.iter().enumerate() {
-                    meaning.cells.push((rm, *acc, self.mapping.cell(rm, record)?));
-                }
+                meaning.cells = self.cells(*acc, &machine.record())?;
             }
             Process::Acceptor(..) | Process::Manager(..) => {}
         }
@@ -145,34 +184,49 @@ impl Processes {
         Ok(meaning)
     }
 
+    /// What an acceptor's record is.
+    pub(crate) fn cells(&self, acc: usize, record: &AcceptorRecord) -> Result<Vec<(usize, usize, Cell)>, String> {
+        let instance = |rm| record.instance(rm).expect("it is one of the transaction's");
+        let cell = |rm| Ok((rm, acc, self.mapping.cell(rm, &instance(rm))?));
+        (0..self.mapping.layout.size.rms).map(cell).collect()
+    }
+
     /// Adds what a message is.
-    fn sent(&self, process: &Process, message: &Message, sent: &mut Vec<usize>) -> Result<(), String> {
+    pub(crate) fn sent(&self, process: &Process, message: &Message, sent: &mut Vec<usize>) -> Result<(), String> {
         let layout = &self.mapping.layout;
-        match (process, message) {
-            (Process::ResourceManager(rm, _), Message::Vote { vote, .. }) => sent.push(layout.two_a(*rm, 0, *vote)),
-            (Process::Manager(..), Message::Outcome { outcome, .. }) => sent.push(self.outcome(*outcome)),
-            (_, Message::Paxos { parts, .. }) => {
+        let Message::About { transaction, what } = message else { return Err(format!("a process says {message:?}")) };
+        if *transaction != self.transaction {
+            return Err(format!("a process speaks of {transaction:?}"));
+        }
+        match (process, what) {
+            (Process::ResourceManager(rm, _), What::Vote { vote, .. }) => sent.push(layout.two_a(*rm, 0, *vote)),
+            (Process::Manager(..), What::Outcome(outcome)) => sent.push(self.outcome(*outcome)),
+            (Process::Manager(..) | Process::Acceptor(..), what) if has_parts(what) => {
+                let parts = parts(&self.transaction, what);
+                let in_order = parts.is_sorted_by(|left, right| left.rm < right.rm);
+                if parts.is_empty() || !in_order || together(&self.transaction, &parts) != *what {
+                    return Err(format!("a process says what has no right form: {what:?}"));
+                }
                 for part in parts {
-                    sent.extend(self.part(process, part)?);
+                    match process {
+                        Process::Acceptor(acc, _) => sent.extend(self.mapping.reply(part.rm, *acc, &part.message)?),
+                        _ => sent.push(self.mapping.request(part.rm, &part.message)?),
+                    }
                 }
             }
-            (_, Message::Begin { .. } | Message::Prepare { .. } | Message::Inquire { .. }) => {}
+            (Process::ResourceManager(..), What::Begin { meta }) | (Process::Manager(..), What::Prepare { meta }) => {
+                if !self.transaction.is_about(meta) {
+                    return Err(format!("a process says that the transaction is about {meta:?}"));
+                }
+            }
+            (Process::ResourceManager(..), What::Inquire) => {}
             (_, other) => return Err(format!("a process says {other:?}")),
         }
         Ok(())
     }
 
-    fn part(&self, process: &Process, part: &Part) -> Result<Option<usize>, String> {
-        let rm = self.rm(part.rm);
-        match process {
-            Process::Manager(..) => self.mapping.request(rm, &part.message).map(Some),
-            Process::Acceptor(acc, _) => self.mapping.reply(rm, *acc, &part.message),
-            Process::ResourceManager(..) => Err(format!("a resource manager says {part:?}")),
-        }
-    }
-
     /// The outcome, if it was decided here.
-    fn decided(&self, before: &Process, after: &Process, decision: &Decision) -> Option<usize> {
+    pub(crate) fn decided(&self, before: &Process, after: &Process, decision: &Decision) -> Option<usize> {
         match (before, after, decision) {
             // It was told, or has decided to abort itself.
             (Process::ResourceManager(..), ..) if self.cluster.learning() == Learning::Leader => None,
@@ -181,23 +235,18 @@ impl Processes {
             {
                 None
             }
-            (.., Decision::Commit(_)) => Some(self.outcome(Outcome::Committed)),
-            (.., Decision::Abort(_)) => Some(self.outcome(Outcome::Aborted)),
+            (.., Decision::Commit { .. }) => Some(self.outcome(Outcome::Committed)),
+            (.., Decision::Abort { .. }) => Some(self.outcome(Outcome::Aborted)),
             (.., Decision::Decided { outcome, .. }) => Some(self.outcome(*outcome)),
-            (.., Decision::Vote(_) | Decision::Completed { .. }) => None,
+            (.., Decision::Vote { .. } | Decision::Completed { .. } | Decision::Begun(_)) => None,
         }
     }
 
-    fn outcome(&self, outcome: Outcome) -> usize {
+    pub(crate) fn outcome(&self, outcome: Outcome) -> usize {
         match outcome {
             Outcome::Committed => self.mapping.layout.commit,
             Outcome::Aborted => self.mapping.layout.abort,
         }
-    }
-
-    fn rm(&self, node: NodeId) -> usize {
-        let place = self.transaction.participants().binary_search(&node);
-        place.expect("machines speak of participants only")
     }
 
     /// The most steps of the specification that one step of this process may be: one for each instance, one more for each
@@ -214,6 +263,11 @@ impl Processes {
 }
 
 impl Meaning {
+    /// Whether a resource manager has said nothing, and is still working.
+    fn is_nothing(&self, rm: usize) -> bool {
+        self.sent.is_empty() && self.cells.is_empty() && self.rm == Some((rm, Rm::Working))
+    }
+
     pub(crate) fn apply<const W: usize>(&self, layout: &Layout, mut state: State<W>) -> State<W> {
         for (rm, acc, cell) in &self.cells {
             state = layout.with_cell(state, *rm, *acc, *cell);
@@ -237,7 +291,7 @@ impl Process {
     /// What it may do unasked, in a world of so many ballots; with `chatter` also what means nothing by itself.
     pub(crate) fn own_inputs(&self, ballots: usize, chatter: bool) -> impl Iterator<Item = Input> + use<> {
         let inputs: &[Input] = match self {
-            Self::ResourceManager(..) if chatter => &[PREPARED, ABORTED, Input::Begin, Input::Inquire],
+            Self::ResourceManager(..) if chatter => &[PREPARED, ABORTED, Input::Ask, Input::Begin, Input::Inquire],
             Self::ResourceManager(..) => &[PREPARED, ABORTED],
             Self::Acceptor(_, machine) if machine.wait() == Wait::Flush => &[Input::Flush],
             Self::Acceptor(..) => &[],
@@ -250,27 +304,53 @@ impl Process {
     }
 
     /// The real machine's step.
-    pub(crate) fn step(&mut self, input: &Input) -> Vec<commit::Effect> {
+    pub(crate) fn step(&mut self, input: &Input, processes: &Processes) -> Vec<commit::Effect> {
+        let mut effects = Vec::new();
+        // Whether it was refused shows in the effects.
+        let _ = self.step_into(input, processes, &mut effects);
+        effects
+    }
+
+    pub(crate) fn step_into(
+        &mut self,
+        input: &Input,
+        processes: &Processes,
+        effects: &mut impl commit::Sink,
+    ) -> Result<(), Refusal> {
+        let about = |what| Message::about(&processes.transaction, what);
         match (self, input.clone()) {
-            (Self::ResourceManager(_, machine), input) => machine.step(match input {
-                Input::Vote(vote) => ResourceManagerInput::Vote(vote),
-                Input::Begin => ResourceManagerInput::Begin,
-                Input::Inquire => ResourceManagerInput::Inquire,
-                Input::Receive(from, message) => ResourceManagerInput::Receive { from, message },
-                Input::Flush | Input::Recover => unreachable!("not for a resource manager"),
-            }),
-            (Self::Acceptor(_, machine), Input::Flush) => machine.step(AcceptorInput::Timeout),
+            (Self::ResourceManager(_, machine), input) => {
+                let input = match input {
+                    Input::Vote(vote) => ResourceManagerInput::Vote(vote),
+                    Input::Ask => ResourceManagerInput::Receive {
+                        from: processes.cluster.first_manager(),
+                        message: about(What::Prepare { meta: Meta::from(META) }),
+                    },
+                    Input::Begin => ResourceManagerInput::Begin(Meta::from(META)),
+                    Input::Inquire => ResourceManagerInput::Inquire,
+                    Input::Finish => ResourceManagerInput::Finished,
+                    Input::Receive(from, message) => ResourceManagerInput::Receive { from, message },
+                    Input::Flush | Input::Recover => unreachable!("not for a resource manager"),
+                };
+                machine.step_into(input, effects)
+            }
+            (Self::Acceptor(_, machine), Input::Flush) => machine.step_into(AcceptorInput::Timeout, effects),
             (Self::Acceptor(_, machine), Input::Receive(from, message)) => {
-                machine.step(AcceptorInput::Receive { from, message })
+                machine.step_into(AcceptorInput::Receive { from, message }, effects)
             }
             (Self::Acceptor(..), _) => unreachable!("not for an acceptor"),
-            (Self::Manager(bal, machine), input) => machine.step(match input {
-                Input::Recover => TransactionManagerInput::Recover { round: *bal as u64 },
-                Input::Begin => TransactionManagerInput::Begin,
-                Input::Inquire => TransactionManagerInput::Inquire,
-                Input::Receive(from, message) => TransactionManagerInput::Receive { from, message },
-                Input::Flush | Input::Vote(_) => unreachable!("not for a transaction manager"),
-            }),
+            (Self::Manager(bal, machine), input) => {
+                let input = match input {
+                    Input::Recover => TransactionManagerInput::Recover { round: *bal as u64 },
+                    Input::Begin => TransactionManagerInput::Begin(Meta::from(META)),
+                    Input::Inquire => TransactionManagerInput::Inquire,
+                    Input::Receive(from, message) => TransactionManagerInput::Receive { from, message },
+                    Input::Flush | Input::Vote(_) | Input::Ask | Input::Finish => {
+                        unreachable!("not for a transaction manager")
+                    }
+                };
+                machine.step_into(input, effects)
+            }
         }
     }
 
@@ -288,9 +368,12 @@ impl Process {
         Ok(written.is_some())
     }
 
-    fn record(&self) -> Option<Record> {
+    /// All that it must not forget. A resource manager has nothing of that before it votes or is told how it ends.
+    pub(crate) fn record(&self) -> Option<Record> {
         match self {
-            Self::ResourceManager(_, machine) => Some(Record::ResourceManager(machine.record())),
+            Self::ResourceManager(_, machine) => {
+                machine.has_record().then(|| Record::ResourceManager(machine.record()))
+            }
             Self::Acceptor(_, machine) => Some(Record::Acceptor(machine.record())),
             Self::Manager(..) => None,
         }
@@ -308,11 +391,15 @@ fn rm_state(machine: &ResourceManager) -> Rm {
 
 /// All that a network which takes bundles apart may make of a message; the whole of it comes first.
 pub(crate) fn pieces(message: Message) -> Vec<Message> {
-    let Message::Paxos { transaction, parts } = message else { return vec![message] };
+    let Message::About { transaction, what } = &message else { return vec![message] };
+    let parts = parts(transaction, what);
+    if parts.is_empty() {
+        return vec![message];
+    }
     let all = (1u32 << parts.len()) - 1;
     let piece = |some: u32| {
         let parts = parts.iter().enumerate().filter(|(place, _)| some >> place & 1 == 1).map(|(_, part)| *part);
-        Message::Paxos { transaction: transaction.clone(), parts: parts.collect() }
+        Message::about(transaction, together(transaction, &parts.collect::<Vec<_>>()))
     };
     (1..=all).rev().map(piece).collect()
 }

@@ -1,21 +1,34 @@
 //! Every kind of input, right and wrong, and nodes in every state of some runs to give them to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use synod::{
     Ballot, NodeId, TxId,
-    commit::{Input, Learning, Message, Node, Outcome, Part, Time, Transaction, TxRange, Vote},
+    commit::{
+        Acceptance, Input, Learning, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises, Time,
+        Transaction, TxRange, Vote, Votes, What,
+    },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
 };
 
 use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, say, transaction, tx};
 
-/// All that a node knows, its counters apart.
-pub fn memory(node: &Node) -> String {
+/// All that a node or a role knows, apart from its counters. What a node had in hand in its last step is no part of that,
+/// nor is the memory that it keeps of roles that are over.
+pub fn memory(node: &impl Debug) -> String {
     let text = format!("{node:?}");
-    let (before, counters) = text.split_once("metrics: Metrics {").expect("a node has counters");
-    let (_, after) = counters.split_once('}').expect("the counters end");
-    format!("{before}{after}")
+    // A role that is driven alone has no counters.
+    let memory = match text.split_once("metrics: Metrics {") {
+        None => text,
+        Some((before, counters)) => {
+            let (_, after) = counters.split_once('}').expect("the counters end");
+            format!("{before}{after}")
+        }
+    };
+    match (memory.find(", tx: TxId {"), memory.find(", open: Table {")) {
+        (Some(start), Some(end)) if start < end => format!("{}{}", &memory[..start], &memory[end..]),
+        _ => memory,
+    }
 }
 
 /// Nodes of every role, in every state that they pass through in runs that commit, abort, recover and retire.
@@ -43,19 +56,33 @@ pub fn states() -> Vec<Node> {
     states.into_values().collect()
 }
 
-/// Inputs of every kind, from everyone, about transactions that are known, unknown, over, or another's namesake.
+/// Inputs of every kind, from everyone, about transactions that are known, unknown, over, or another's namesake, and by
+/// names that the node itself would give.
 pub fn inputs() -> Vec<Input> {
     let namesake = Transaction::new(tx(2), &RMS[..2], []).unwrap();
     let unknown = Transaction::new(tx(9), RMS, []).unwrap();
     let mut inputs = vec![Input::Tick(Time(0)), Input::Tick(Time(5_000)), Input::Tick(Time(u64::MAX))];
+    for participants in [&RMS[..], &RMS[1..]] {
+        inputs.push(Input::Begin { participants: Participants::new(participants).unwrap(), meta: Meta::default() });
+    }
     for transaction in [transaction(2), transaction(3), namesake, unknown] {
         let id = transaction.id();
-        inputs.extend([Input::Begin(transaction.clone()), Input::Finished(id), Input::Inquire(id)]);
+        inputs.extend([say::begins(&transaction), Input::Finished(id), Input::Inquire(id)]);
+        inputs.push(Input::BeginAs { transaction: transaction.clone(), meta: Meta::from(b"not this") });
         inputs.extend([Vote::Prepared, Vote::Aborted].map(|vote| Input::Vote { tx: id, vote }));
         for message in messages(&transaction) {
             for from in [RMS[0], ACCEPTORS[0], TMS[0], TMS[1], STRANGER] {
                 inputs.push(say::from(from, message.clone()));
             }
+        }
+    }
+    for origin in [RMS[0], ACCEPTORS[0], TMS[0]] {
+        let id = TxId { origin, seq: 5 };
+        let own = Transaction::new(id, RMS, []).unwrap();
+        for from in [RMS[0], RMS[1], ACCEPTORS[0], TMS[0], TMS[1]] {
+            let said = [say::begin(&own), say::prepare(&own), say::inquire(&own), say::retired(id)];
+            inputs.extend(said.map(|message| say::from(from, message)));
+            inputs.push(say::from(from, say::vote(&own, Vote::Aborted, TMS[0])));
         }
     }
     inputs
@@ -64,6 +91,9 @@ pub fn inputs() -> Vec<Input> {
 /// Messages of every kind about `transaction`.
 pub fn messages(transaction: &Transaction) -> Vec<Message> {
     let mut messages = vec![say::begin(transaction), say::prepare(transaction), say::inquire(transaction)];
+    let meta = Meta::from(b"not this");
+    messages.push(Message::about(transaction, What::Begin { meta: meta.clone() }));
+    messages.push(Message::about(transaction, What::Prepare { meta }));
     for vote in [Vote::Prepared, Vote::Aborted] {
         messages.extend([TMS[0], TMS[1], STRANGER].map(|manager| say::vote(transaction, vote, manager)));
         messages.push(say::bundle(transaction, transaction.participants(), vote));
@@ -73,7 +103,7 @@ pub fn messages(transaction: &Transaction) -> Vec<Message> {
     }
     messages.extend(ranges(transaction.id()).map(|range| Message::Retired { range }));
     messages.extend(ranges(transaction.id()).map(|range| Message::RetiredNoted { range }));
-    messages.extend(bundles().into_iter().map(|parts| Message::Paxos { transaction: transaction.clone(), parts }));
+    messages.extend(bundles(transaction));
     messages
 }
 
@@ -83,7 +113,7 @@ fn ranges(tx: TxId) -> [TxRange; 3] {
 }
 
 /// The Paxos messages of a transaction, well formed and not.
-fn bundles() -> Vec<Vec<Part>> {
+fn bundles(transaction: &Transaction) -> Vec<Message> {
     let ballots = [
         Ballot::initial(RMS[0]),
         Ballot::new(1, TMS[0]),
@@ -92,7 +122,7 @@ fn bundles() -> Vec<Vec<Part>> {
         Ballot::new(7, TMS[1]),
         Ballot::new(u64::MAX, STRANGER),
     ];
-    let mut bundles = vec![Vec::new()];
+    let mut bundles = Vec::new();
     for ballot in ballots {
         let above = ballot.next_above(TMS[0]).unwrap_or(ballot);
         for message in [
@@ -107,14 +137,43 @@ fn bundles() -> Vec<Vec<Part>> {
             Reject { ballot, promised: above },
             Reject { ballot, promised: Ballot::new(u64::MAX, TMS[1]) },
         ] {
-            let of = |rms: &[NodeId]| rms.iter().map(|rm| Part { rm: *rm, message }).collect();
-            bundles.extend([of(&RMS), of(&RMS[..1])]);
+            bundles.extend([&RMS[..], &RMS[..1]].map(|rms| say::paxos(transaction, rms, message)));
             if ballot == ballots[1] {
-                bundles.extend([of(&[RMS[1], RMS[0]]), of(&[RMS[0], RMS[0]]), of(&[RMS[0], STRANGER])]);
-                let mixed = [message, Prepare { ballot }].into_iter().zip(RMS);
-                bundles.push(mixed.map(|(message, rm)| Part { rm, message }).collect());
+                for rms in [[RMS[1], RMS[0]], [RMS[0], RMS[0]], [RMS[0], STRANGER]] {
+                    bundles.push(say::paxos(transaction, &rms, message));
+                }
             }
         }
+        bundles.extend(malformed(ballot).into_iter().map(|what| Message::about(transaction, what)));
     }
     bundles
+}
+
+/// What is said of no instance, of one that no transaction here has, or of one instance twice; and promises that tell of
+/// an instance which they do not promise.
+fn malformed(ballot: Ballot) -> Vec<What> {
+    let (first, far): (Places, Places) = (Places::first(1), [0, 70].into_iter().collect());
+    let accepted = |rm| Acceptance { rm, ballot, vote: Vote::Prepared };
+    let votes = |places: &[usize]| places.iter().map(|place| (*place, Vote::Aborted)).collect::<Votes>();
+    let (none, one, twice) = (Votes::default(), votes(&[0]), Box::from([accepted(RMS[0]), accepted(RMS[1])]));
+    let promises = |instances: &Places, votes: &Votes, higher: &[Acceptance]| What::Phase1b {
+        ballot,
+        promises: Promises { instances: instances.clone(), votes: votes.clone(), higher: higher.into() }.into(),
+    };
+    vec![
+        What::Phase1a { ballot, instances: Places::default() },
+        What::Phase1a { ballot, instances: far.clone() },
+        What::Phase2a { ballot, votes: none.clone() },
+        What::Phase2a { ballot, votes: votes(&[1, 70]) },
+        What::Phase2b { votes: none.clone(), higher: Box::default() },
+        What::Phase2b { votes: votes(&[1, 70]), higher: Box::default() },
+        What::Phase2b { votes: one.clone(), higher: twice },
+        What::Reject { ballot, promised: Box::default() },
+        What::Reject { ballot, promised: [Obstacle { rm: STRANGER, promised: ballot }].into() },
+        promises(&Places::default(), &none, &[]),
+        promises(&far, &none, &[]),
+        promises(&first, &votes(&[1]), &[]),
+        promises(&first, &none, &[accepted(RMS[1])]),
+        promises(&first, &one, &[accepted(RMS[0])]),
+    ]
 }

@@ -1,13 +1,15 @@
 //! What a log holds, and what it must hold before a message may leave.
 
 use synod::{
-    TxId,
-    commit::{Message, Outcome, Part, Record, ResourceManagerRecord, Transaction, TxRange, Vote},
+    NodeId, TxId,
+    commit::{Message, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote, What},
     paxos::{
         AcceptorRecord,
         Message::{Accept, Accepted, Prepare, Promise, Reject},
     },
 };
+
+use super::say::{self, Part};
 
 /// The vote that a resource manager has written.
 pub fn voted(log: &[Record], tx: TxId) -> Option<Vote> {
@@ -19,22 +21,39 @@ pub fn done(log: &[Record], tx: TxId) -> Option<Outcome> {
     resource_manager(log, tx)?.finished
 }
 
-/// Whether whoever is restored from `log` knows what `message` says about itself.
+/// Whether the node that is restored from `log` knows what `message` says about itself, and gives the name that it has
+/// given to nothing else.
 pub fn holds(log: &[Record], message: &Message) -> bool {
     match message {
-        Message::Vote { transaction, vote, .. } => voted(log, transaction.id()) == Some(*vote),
-        Message::Finished { transaction, outcome } => done(log, transaction.id()) == Some(*outcome),
+        Message::About { transaction, what } => {
+            is_named(log, transaction.id())
+                && match what {
+                    What::Vote { vote, .. } => voted(log, transaction.id()) == Some(*vote),
+                    What::Finished(outcome) => done(log, transaction.id()) == Some(*outcome),
+                    What::Begin { .. } | What::Prepare { .. } | What::Inquire | What::Outcome(_) => true,
+                    _ => {
+                        let parts = say::parts_of(message);
+                        !parts.is_empty() && parts.iter().all(|part| holds_part(log, transaction, part))
+                    }
+                }
+        }
         Message::Retired { range } | Message::RetiredNoted { range } => is_over(log, *range),
-        Message::Paxos { transaction, parts } => parts.iter().all(|part| holds_part(log, transaction, part)),
-        Message::Begin { .. } | Message::Prepare { .. } | Message::Inquire { .. } | Message::Outcome { .. } => true,
     }
 }
 
+/// Whether `tx` is another node's name, or one that is reserved here.
+pub fn is_named(log: &[Record], tx: TxId) -> bool {
+    let node =
+        log.iter().find_map(|record| if let Record::Identity { node, .. } = record { Some(*node) } else { None });
+    let reserved = |record: &_| if let Record::Sequence { reserved } = record { Some(*reserved) } else { None };
+    node != Some(tx.origin) || log.iter().rev().find_map(reserved).is_some_and(|reserved| tx.seq < reserved)
+}
+
 fn holds_part(log: &[Record], transaction: &Transaction, part: &Part) -> bool {
-    let state = || instance(log, transaction, part);
+    let state = || instance(log, transaction, part.rm);
     match part.message {
         Prepare { ballot } | Accept { ballot, .. } => rounds(log) > ballot.round,
-        Promise { ballot, accepted } => state() == Some(&AcceptorRecord { promised: Some(ballot), accepted }),
+        Promise { ballot, accepted } => state() == Some(AcceptorRecord { promised: Some(ballot), accepted }),
         Accepted { ballot, value } => state().is_some_and(|state| state.accepted == Some((ballot, value))),
         Reject { promised, .. } => state().is_some_and(|state| state.promised == Some(promised)),
     }
@@ -47,10 +66,10 @@ fn resource_manager(log: &[Record], tx: TxId) -> Option<&ResourceManagerRecord> 
     })
 }
 
-fn instance<'a>(log: &'a [Record], transaction: &Transaction, part: &Part) -> Option<&'a AcceptorRecord<Vote>> {
-    let place = transaction.participants().iter().position(|rm| *rm == part.rm)?;
+fn instance(log: &[Record], transaction: &Transaction, rm: NodeId) -> Option<AcceptorRecord<Vote>> {
+    let place = transaction.participants().iter().position(|known| *known == rm)?;
     log.iter().rev().find_map(|record| match record {
-        Record::Acceptor(record) if record.transaction == *transaction => record.instances.get(place),
+        Record::Acceptor(record) if record.transaction == *transaction => record.instance(place),
         _ => None,
     })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use synod::{
     Effect, Machine, NodeId,
-    commit::{self, Decision, Input, Key, Node, Outcome, Record, Time, Transaction, Vote},
+    commit::{self, Decision, Input, Key, Meta, Node, Outcome, Participants, Record, Time, Vote},
 };
 
 use super::{RMS, cluster_of, config, say};
@@ -38,14 +38,18 @@ impl Flat {
                     self.disk(at).insert(record.key(), record);
                 }
                 Effect::Send { to, message } => self.wire.push_back((to, say::from(at, message))),
-                Effect::Decide(Decision::Vote(transaction)) => {
+                Effect::Decide(Decision::Vote { transaction, .. }) => {
                     self.wire.push_back((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
                 }
-                Effect::Decide(Decision::Commit(tx)) => self.wire.push_back((at, Input::Finished(tx))),
+                Effect::Decide(Decision::Commit { transaction, .. }) => {
+                    self.wire.push_back((at, Input::Finished(transaction.id())));
+                }
                 Effect::Decide(Decision::Completed { outcome, .. }) => {
                     self.committed += u64::from(outcome == Outcome::Committed)
                 }
-                Effect::Decide(decision) => assert!(matches!(decision, Decision::Decided { .. }), "{decision:?}"),
+                Effect::Decide(decision) => {
+                    assert!(matches!(decision, Decision::Begun(_) | Decision::Decided { .. }), "{decision:?}");
+                }
             }
         }
     }
@@ -67,9 +71,7 @@ impl Flat {
 
     pub fn commit(&mut self, transactions: u64) {
         for _ in 0..transactions {
-            let (node, _) = self.sites.get_mut(&RMS[0]).unwrap();
-            let transaction = Transaction::new(node.allocate().unwrap(), RMS, []).unwrap();
-            self.step(RMS[0], Input::Begin(transaction));
+            self.step(RMS[0], Input::Begin { participants: Participants::new(RMS).unwrap(), meta: Meta::default() });
         }
         self.run();
     }

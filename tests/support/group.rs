@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use synod::{
     Machine, NodeId, TxId,
-    commit::{Cluster, Decision, Effect, Input, Message, Node, Outcome, Record, Time, Transaction, Vote},
+    commit::{
+        Cluster, Decision, Effect, Input, Message, Meta, Node, Outcome, Participants, Record, Time, Transaction, Vote,
+    },
     sim::Rng,
 };
 
-use super::{config, durable};
+use super::{config, durable, say};
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Group {
     pub film: Option<Vec<Node>>,
     /// Every input of every node, if it is kept.
     pub inputs: Option<Vec<(NodeId, Input)>>,
+    /// What got its name in a step, until anyone hears of that: a crash before may have the name given again.
+    named: BTreeMap<TxId, Transaction>,
     /// Every transaction that anyone has heard of.
     heard_of: BTreeMap<TxId, Transaction>,
     /// What anyone was ever told.
@@ -88,6 +92,7 @@ impl Group {
             cuts: Vec::new(),
             film: None,
             inputs: None,
+            named: BTreeMap::new(),
             heard_of: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         };
@@ -157,13 +162,19 @@ impl Group {
 
     /// Lets a client begin `transaction`.
     pub fn begin(&mut self, at: NodeId, transaction: &Transaction) -> Vec<Effect> {
-        self.step(at, Input::Begin(transaction.clone()))
+        self.step(at, say::begins(transaction))
+    }
+
+    /// Lets a client begin a transaction that `at` names.
+    pub fn begin_new(&mut self, at: NodeId, participants: &[NodeId], meta: impl Into<Meta>) -> Vec<Effect> {
+        let (participants, meta) = (Participants::new(participants).unwrap(), meta.into());
+        self.step(at, Input::Begin { participants, meta })
     }
 
     /// Gives `at` an input and carries out what follows. Nothing, while it is down.
     pub fn step(&mut self, at: NodeId, input: Input) -> Vec<Effect> {
         let about = match &input {
-            Input::Begin(transaction) => Some(transaction),
+            Input::BeginAs { transaction, .. } => Some(transaction),
             Input::Receive { message, .. } => message.transaction(),
             _ => None,
         };
@@ -174,7 +185,15 @@ impl Group {
         if let Some(inputs) = &mut self.inputs {
             inputs.push((at, input.clone()));
         }
+        let begins = if let Input::Begin { participants, meta } = &input {
+            Some((participants.clone(), meta.clone()))
+        } else {
+            None
+        };
         let effects = node.step(input);
+        if let (Some((participants, meta)), Some(tx)) = (begins, begun(&effects)) {
+            self.named.insert(tx, Transaction::of(tx, participants, &meta));
+        }
         if let Some(film) = &mut self.film {
             film.push(node.clone());
         }
@@ -212,17 +231,27 @@ impl Group {
     fn decide(&mut self, at: NodeId, decision: Decision) {
         self.site(at).decisions.push(decision.clone());
         match decision {
-            Decision::Vote(transaction) => {
+            Decision::Begun(tx) => {
+                assert!(tx.origin == at && durable::is_named(self.log(at), tx), "{at} has not reserved {tx}");
+                let transaction = self.named.remove(&tx).expect("it was begun in this step");
+                assert_eq!(self.heard_of.insert(tx, transaction), None, "{tx} is given twice");
+            }
+            Decision::Vote { transaction, meta } => {
+                assert!(transaction.is_about(&meta));
                 if let Some(vote) = self.votes.get(&at).copied() {
                     self.site(at).resource.push_back(Input::Vote { tx: transaction.id(), vote });
                 }
             }
-            Decision::Commit(tx) => {
+            Decision::Commit { transaction, meta } => {
+                assert!(transaction.is_about(&meta));
+                let tx = transaction.id();
                 assert_eq!(self.voted(at, tx), Some(Vote::Prepared), "{at} commits {tx}");
                 self.note(tx, Outcome::Committed);
                 self.site(at).resource.push_back(Input::Finished(tx));
             }
-            Decision::Abort(tx) => {
+            Decision::Abort { transaction, meta } => {
+                assert!(meta.is_none_or(|meta| transaction.is_about(&meta)));
+                let tx = transaction.id();
                 self.note(tx, Outcome::Aborted);
                 self.site(at).resource.push_back(Input::Finished(tx));
             }
@@ -414,4 +443,9 @@ impl Group {
         self.rest();
         self.outcome(transaction.id())
     }
+}
+
+/// The name that a begin got.
+pub fn begun(effects: &[Effect]) -> Option<TxId> {
+    effects.iter().find_map(|effect| if let Effect::Decide(Decision::Begun(tx)) = effect { Some(*tx) } else { None })
 }

@@ -18,11 +18,11 @@ pub mod say;
 
 use synod::{
     Effect, Machine, NodeId, Quorums, Refusal, TxId,
-    commit::{self, Cluster, ClusterId, Config, Input, Node, Timeouts, Transaction},
+    commit::{self, Cluster, ClusterId, Config, Decision, Input, Meta, Node, Timeouts, Transaction},
 };
 
 pub use flat::Flat;
-pub use group::{Cut, Group, Sent};
+pub use group::{Cut, Group, Sent, begun};
 
 /// Resource managers.
 pub const RMS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
@@ -32,6 +32,8 @@ pub const ACCEPTORS: [NodeId; 3] = [NodeId(11), NodeId(12), NodeId(13)];
 pub const TMS: [NodeId; 2] = [NodeId(21), NodeId(22)];
 /// Who must acknowledge what the first transaction manager says is over.
 pub const KEEPERS: [NodeId; 4] = [ACCEPTORS[0], ACCEPTORS[1], ACCEPTORS[2], TMS[1]];
+/// The client that names the transactions: it is no node, so no node refuses a name that it did not give itself.
+pub const CLIENT: NodeId = NodeId(9);
 /// A node that is nothing of all that.
 pub const STRANGER: NodeId = NodeId(99);
 
@@ -51,7 +53,7 @@ pub fn cluster_of(acceptors: &[NodeId], managers: &[NodeId]) -> Cluster {
 }
 
 pub fn tx(seq: u64) -> TxId {
-    TxId { origin: TMS[0], seq }
+    TxId { origin: CLIENT, seq }
 }
 
 /// The transaction of this number among all resource managers.
@@ -68,18 +70,59 @@ pub fn node(id: NodeId) -> Node {
     Node::create(config(&cluster(), id)).0
 }
 
-/// What `machine` says of `input`, when it only may look at it.
-pub fn judge<T: Machine<Input: Clone> + Clone>(machine: &T, input: &T::Input) -> Result<(), Refusal> {
+/// What the resource is asked about `transaction`.
+pub fn asked(transaction: &Transaction) -> Decision {
+    Decision::Vote { transaction: transaction.clone(), meta: say::meta(transaction) }
+}
+
+/// `transaction` is handed over to be committed.
+pub fn commits(transaction: &Transaction) -> Decision {
+    Decision::Commit { transaction: transaction.clone(), meta: say::meta(transaction) }
+}
+
+/// `transaction` is handed over to be aborted, where its content is known.
+pub fn aborts(transaction: &Transaction) -> Decision {
+    Decision::Abort { transaction: transaction.clone(), meta: Some(say::meta(transaction)) }
+}
+
+/// `transaction` is handed over to be aborted, where its content was never told.
+pub fn aborts_unknown(transaction: &Transaction) -> Decision {
+    Decision::Abort { transaction: transaction.clone(), meta: None }
+}
+
+/// Whether `machine` would take `input`, and if not, why.
+pub fn verdict<M: Machine + Clone>(machine: &M, input: &M::Input) -> Result<(), Refusal>
+where
+    M::Input: Clone,
+{
     machine.clone().step_into(input.clone(), &mut Vec::new())
+}
+
+/// All that `node` shows of itself, its counters apart.
+pub fn visible(node: &Node, about: &[TxId]) -> impl PartialEq + core::fmt::Debug + use<> {
+    let status: Vec<_> = about.iter().map(|tx| node.status(*tx)).collect();
+    (node.snapshot(), node.open_transactions(), node.in_doubt(), node.deadline(), status)
+}
+
+/// The transactions that an input names.
+fn named(input: &Input) -> Vec<TxId> {
+    match input {
+        Input::Begin { .. } | Input::Tick(_) => Vec::new(),
+        Input::BeginAs { transaction, .. } => vec![transaction.id()],
+        Input::Vote { tx, .. } | Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
+        Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
+        Input::Receive { message: commit::Message::Retired { range }, .. }
+        | Input::Receive { message: commit::Message::RetiredNoted { range }, .. } => vec![range.first(), range.last()],
+    }
 }
 
 /// Gives `node` an input that it must refuse for this reason, and no other, without any change. Returns its answer.
 pub fn refuse(node: &mut Node, input: Input, refusal: Refusal) -> Vec<commit::Effect> {
-    let visible = |node: &Node| (node.snapshot(), node.open_transactions(), node.in_doubt(), node.deadline());
-    let (before, memory, counters) = (visible(node), catalogue::memory(node), node.metrics());
+    let about = named(&input);
+    let (before, memory, counters) = (visible(node, &about), catalogue::memory(node), node.metrics());
     let mut effects = Vec::new();
     assert_eq!(node.step_into(input.clone(), &mut effects), Err(refusal), "{input:?}");
-    assert_eq!(visible(node), before, "{input:?}");
+    assert_eq!(visible(node, &about), before, "{input:?}");
     assert_eq!(catalogue::memory(node), memory, "{input:?}");
     let answers = effects.iter().all(|effect| matches!(effect, Effect::Send { .. }));
     assert!(answers, "{input:?} was refused with {effects:?}");

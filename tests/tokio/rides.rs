@@ -44,8 +44,8 @@ async fn five(latency: Duration) -> Vec<(Member, Handle, Task)> {
 
 fn said(packets: &[Packet<Message>], to: NodeId) -> Vec<&What> {
     let packets = packets.iter().filter(|packet| packet.to == to);
-    let about = |message| if let &Message::About { ref what, .. } = message { Some(what) } else { None };
-    packets.flat_map(|packet| &packet.messages).filter_map(about).collect()
+    let messages = packets.flat_map(|packet| &packet.messages);
+    messages.filter_map(|message| if let Message::About { what, .. } = message { Some(what) } else { None }).collect()
 }
 
 #[tokio::test]
@@ -153,6 +153,7 @@ async fn callers_who_begin_at_once_each_hear_the_name_of_their_own_transaction()
         let Some(Decision::Vote { meta, .. }) = asked.iter().find(asked_for) else { panic!("no vote on {tx}") };
         assert_eq!(meta.bytes(), number.to_be_bytes(), "{tx}");
     }
+    // Those who left had asked, so their transactions have numbers; the refused ones have not.
     assert_eq!(soon(handle.begin([IDS[0]], META)).await.unwrap().seq, 201);
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use synod::{
     Ballot, InstanceId, NodeId, Refusal, TxId,
-    commit::{Effect, Input, Message, Node, Part, Record, Vote},
+    commit::{Effect, Input, Message, Node, Record, Vote, What},
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
 };
 
-use crate::canary::{Fault, are_answers, parts_of, parts_sent};
+use crate::canary::{Fault, Part, are_answers, changed_effects, changed_input, parts_of, parts_sent};
 
 /// `Accept` does not raise the promise: a lower `Accept` is taken after a higher one.
 #[derive(Clone, Default)]
@@ -27,13 +27,13 @@ impl AcceptPromisesNothing {
 }
 
 impl Fault for AcceptPromisesNothing {
-    fn effects(&mut self, node: &Node, input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
-        let Input::Receive { from, message: Message::Paxos { transaction, parts } } = input else { return effects };
-        let tx = transaction.id();
-        let mut writes = Vec::new();
-        for (reply_to, replies) in effects.iter_mut().filter_map(parts_sent) {
+    fn effects(&mut self, node: &Node, input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+        let Input::Receive { from, message } = input else { return effects };
+        let Some((transaction, asked)) = parts_of(message) else { return effects };
+        let (tx, mut writes) = (transaction.id(), Vec::new());
+        let effects = changed_effects(effects, |reply_to, _, replies| {
             for reply in replies.iter_mut().filter(|_| reply_to == *from) {
-                let asked = parts.iter().find(|part| part.rm == reply.rm);
+                let asked = asked.iter().find(|part| part.rm == reply.rm);
                 if let (Reject { .. }, Some((ballot, value))) =
                     (reply.message, asked.and_then(|part| self.accepts(tx, part)))
                 {
@@ -44,20 +44,15 @@ impl Fault for AcceptPromisesNothing {
                     self.promised.insert(InstanceId { tx, rm: reply.rm }, ballot);
                 }
             }
-        }
+        });
         writes.into_iter().chain(effects).collect()
     }
 
     fn verdict(&self, input: &Input, verdict: Result<(), Refusal>) -> Result<(), Refusal> {
-        match input {
-            Input::Receive { message: Message::Paxos { transaction, parts }, .. }
-                if verdict == Err(Refusal::StaleBallot)
-                    && parts.iter().any(|part| self.accepts(transaction.id(), part).is_some()) =>
-            {
-                Ok(())
-            }
-            _ => verdict,
-        }
+        let Input::Receive { message, .. } = input else { return verdict };
+        let Some((transaction, parts)) = parts_of(message) else { return verdict };
+        let takes = || parts.iter().any(|part| self.accepts(transaction.id(), part).is_some());
+        if verdict == Err(Refusal::StaleBallot) && takes() { Ok(()) } else { verdict }
     }
 }
 
@@ -68,8 +63,7 @@ fn accepted(node: &Node, instance: InstanceId, ballot: Ballot, value: Vote) -> O
         _ => None,
     });
     let mut record = records.next()?;
-    let place = record.transaction.participants().iter().position(|rm| *rm == instance.rm)?;
-    record.instances.get_mut(place)?.accepted = Some((ballot, value));
+    record.higher.iter_mut().find(|higher| higher.rm == instance.rm)?.state.accepted = Some((ballot, value));
     Some(Effect::Persist(Record::Acceptor(record)))
 }
 
@@ -80,20 +74,19 @@ pub(crate) struct StalePromisesCount {
 }
 
 impl Fault for StalePromisesCount {
-    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
-        let tx = transaction_of(&input);
-        for part in parts_of(&mut input).into_iter().flat_map(|(_, parts)| parts) {
-            if let (Promise { ballot, .. }, Some(tx)) = (&mut part.message, tx) {
-                let present = self.present.get(&InstanceId { tx, rm: part.rm });
-                *ballot = present.copied().unwrap_or(*ballot).max(*ballot);
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        changed_input(input, |_, transaction, parts| {
+            for part in parts {
+                if let Promise { ballot, .. } = &mut part.message {
+                    let present = self.present.get(&InstanceId { tx: transaction.id(), rm: part.rm });
+                    *ballot = present.copied().unwrap_or(*ballot).max(*ballot);
+                }
             }
-        }
-        vec![input]
+        })
     }
 
     fn effects(&mut self, _node: &Node, _input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
-        for effect in &effects {
-            let Effect::Send { message: Message::Paxos { transaction, parts }, .. } = effect else { continue };
+        for (transaction, parts) in parts_sent(&effects) {
             for part in parts {
                 if let Prepare { ballot } = part.message {
                     self.present.insert(InstanceId { tx: transaction.id(), rm: part.rm }, ballot);
@@ -104,26 +97,19 @@ impl Fault for StalePromisesCount {
     }
 }
 
-fn transaction_of(input: &Input) -> Option<TxId> {
-    let Input::Receive { message, .. } = input else { return None };
-    message.transaction().map(|transaction| transaction.id())
-}
-
 /// An answer of one acceptor counts for another one, too.
 #[derive(Clone, Default)]
 pub(crate) struct VotersCountTwice;
 
 impl Fault for VotersCountTwice {
-    fn input(&mut self, node: &Node, mut input: Input) -> Vec<Input> {
-        let Some((from, _)) = parts_of(&mut input).filter(|(_, parts)| are_answers(parts)) else { return vec![input] };
+    fn input(&mut self, node: &Node, input: Input) -> Vec<Input> {
+        let Input::Receive { from, message } = &input else { return vec![input] };
+        if !parts_of(message).is_some_and(|(_, parts)| are_answers(&parts)) {
+            return vec![input];
+        }
         let config = node.config();
-        let other = config.cluster.acceptors().nodes().find(|other| *other != from && *other != config.id);
-        let again = match (other, &input) {
-            (Some(other), Input::Receive { message, .. }) => {
-                Some(Input::Receive { from: other, message: message.clone() })
-            }
-            _ => None,
-        };
+        let other = config.cluster.acceptors().nodes().find(|other| other != from && *other != config.id);
+        let again = other.map(|from| Input::Receive { from, message: message.clone() });
         [input].into_iter().chain(again).collect()
     }
 }
@@ -137,11 +123,12 @@ macro_rules! misreads {
             pub(crate) struct $name;
 
             impl Fault for $name {
-                fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
-                    for $part in parts_of(&mut input).into_iter().flat_map(|(_, parts)| parts) {
-                        $change
-                    }
-                    vec![input]
+                fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+                    changed_input(input, |_, _, parts| {
+                        for $part in parts {
+                            $change
+                        }
+                    })
                 }
             }
         )+
@@ -166,23 +153,22 @@ pub(crate) struct RejectionsCount {
 }
 
 impl Fault for RejectionsCount {
-    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
-        let tx = transaction_of(&input).unwrap_or_default();
-        for part in parts_of(&mut input).into_iter().flat_map(|(_, parts)| parts) {
-            if let Reject { ballot, .. } = part.message {
-                let proposed = self.proposed.get(&(InstanceId { tx, rm: part.rm }, ballot));
-                part.message = match proposed {
-                    Some(value) => Accepted { ballot, value: *value },
-                    None => Promise { ballot, accepted: None },
-                };
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        changed_input(input, |_, transaction, parts| {
+            for part in parts {
+                if let Reject { ballot, .. } = part.message {
+                    let proposed = self.proposed.get(&(InstanceId { tx: transaction.id(), rm: part.rm }, ballot));
+                    part.message = match proposed {
+                        Some(value) => Accepted { ballot, value: *value },
+                        None => Promise { ballot, accepted: None },
+                    };
+                }
             }
-        }
-        vec![input]
+        })
     }
 
     fn effects(&mut self, _node: &Node, _input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
-        for effect in &effects {
-            let Effect::Send { message: Message::Paxos { transaction, parts }, .. } = effect else { continue };
+        for (transaction, parts) in parts_sent(&effects) {
             for part in parts {
                 if let Accept { ballot, value } = part.message {
                     self.proposed.insert((InstanceId { tx: transaction.id(), rm: part.rm }, ballot), value);
@@ -200,22 +186,22 @@ pub(crate) struct UnpreparedRefused {
 }
 
 impl Fault for UnpreparedRefused {
-    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
-        let tx = transaction_of(&input).unwrap_or_default();
-        let Some((_, parts)) = parts_of(&mut input).filter(|(_, parts)| !are_answers(parts)) else {
-            return vec![input];
-        };
-        parts.retain(|part| {
-            let instance = InstanceId { tx, rm: part.rm };
-            match part.message {
-                Prepare { ballot } => {
-                    self.prepared.insert(instance, ballot);
-                    true
-                }
-                _ => self.prepared.get(&instance) == Some(&part.message.ballot()),
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        changed_input(input, |_, transaction, parts| {
+            if are_answers(parts) {
+                return;
             }
-        });
-        if parts.is_empty() { Vec::new() } else { vec![input] }
+            parts.retain(|part| {
+                let instance = InstanceId { tx: transaction.id(), rm: part.rm };
+                match part.message {
+                    Prepare { ballot } => {
+                        self.prepared.insert(instance, ballot);
+                        true
+                    }
+                    _ => self.prepared.get(&instance) == Some(&part.message.ballot()),
+                }
+            });
+        })
     }
 }
 
@@ -225,7 +211,10 @@ pub(crate) struct RoundZeroRefused;
 
 impl Fault for RoundZeroRefused {
     fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
-        if matches!(input, Input::Receive { message: Message::Vote { .. }, .. }) { Vec::new() } else { vec![input] }
+        match &input {
+            Input::Receive { message: Message::About { what: What::Vote { .. }, .. }, .. } => Vec::new(),
+            _ => vec![input],
+        }
     }
 }
 
@@ -238,7 +227,8 @@ pub(crate) struct ProposerStalls {
 impl Fault for ProposerStalls {
     fn effects(&mut self, _node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
         effects.retain(|effect| {
-            let Effect::Send { message: Message::Paxos { transaction, parts }, .. } = effect else { return true };
+            let Effect::Send { message, .. } = effect else { return true };
+            let Some((transaction, parts)) = parts_of(message) else { return true };
             parts.iter().all(|part| match part.message {
                 Prepare { ballot } => {
                     let instance = InstanceId { tx: transaction.id(), rm: part.rm };
@@ -263,16 +253,17 @@ fn nobodys(ballot: &mut Ballot) {
 pub(crate) struct BallotsLoseTheirNode;
 
 impl Fault for BallotsLoseTheirNode {
-    fn effects(&mut self, _node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
-        for part in effects.iter_mut().filter_map(parts_sent).flat_map(|(_, parts)| parts) {
-            match &mut part.message {
-                Prepare { ballot } | Promise { ballot, .. } | Accept { ballot, .. } | Accepted { ballot, .. } => {
-                    nobodys(ballot);
+    fn effects(&mut self, _node: &Node, _input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+        changed_effects(effects, |_, _, parts| {
+            for part in parts {
+                match &mut part.message {
+                    Prepare { ballot } | Promise { ballot, .. } | Accept { ballot, .. } | Accepted { ballot, .. } => {
+                        nobodys(ballot);
+                    }
+                    Reject { ballot, promised } => [ballot, promised].into_iter().for_each(nobodys),
                 }
-                Reject { ballot, promised } => [ballot, promised].into_iter().for_each(nobodys),
             }
-        }
-        effects
+        })
     }
 }
 
@@ -281,12 +272,13 @@ impl Fault for BallotsLoseTheirNode {
 pub(crate) struct AcceptedBallotsLoseTheirNode;
 
 impl Fault for AcceptedBallotsLoseTheirNode {
-    fn effects(&mut self, _node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
-        for part in effects.iter_mut().filter_map(parts_sent).flat_map(|(_, parts)| parts) {
-            if let Promise { accepted: Some((ballot, _)), .. } = &mut part.message {
-                nobodys(ballot);
+    fn effects(&mut self, _node: &Node, _input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+        changed_effects(effects, |_, _, parts| {
+            for part in parts {
+                if let Promise { accepted: Some((ballot, _)), .. } = &mut part.message {
+                    nobodys(ballot);
+                }
             }
-        }
-        effects
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! Faults of writing, and of what is found on a disk.
 
-use synod::commit::{Effect, Input, Key, Node, Outcome, Record, Vote};
+use std::collections::BTreeMap;
+
+use synod::commit::{Config, Effect, Input, Key, Node, Outcome, Record, Vote};
 
 use crate::canary::Fault;
 
@@ -55,6 +57,63 @@ impl Fault for NothingErased {
     }
 }
 
+/// A fault that writes a record, and then the one before it once more.
+macro_rules! go_back {
+    ($(#[doc = $doc:literal] $name:ident: $pattern:pat,)+) => {
+        $(
+            #[doc = $doc]
+            #[derive(Clone, Default)]
+            pub(crate) struct $name {
+                written: BTreeMap<Key, Record>,
+            }
+
+            impl Fault for $name {
+                fn effects(&mut self, _node: &Node, _input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+                    let mut all = Vec::new();
+                    for effect in effects {
+                        let before = match &effect {
+                            Effect::Persist(record @ $pattern) => self.written.insert(record.key(), record.clone()),
+                            _ => None,
+                        };
+                        all.push(effect);
+                        all.extend(before.map(Effect::Persist));
+                    }
+                    all
+                }
+            }
+        )+
+    };
+}
+
+go_back! {
+    /// An acceptor that has written a promise drops it: its record before comes last.
+    PromisesDropped: Record::Acceptor(_),
+    /// What was reserved before comes last.
+    ReservationsGoBack: Record::Sequence { .. } | Record::Rounds { .. },
+}
+
+/// What is over is erased before it is written that it is over.
+#[derive(Clone, Default)]
+pub(crate) struct ErasedEarly;
+
+impl Fault for ErasedEarly {
+    fn effects(&mut self, _node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
+        effects.sort_by_key(|effect| !matches!(effect, Effect::Persist(Record::Erased(_))));
+        effects
+    }
+}
+
+/// The transaction numbers that may have been handed out are forgotten, and nothing on the disk shows it.
+#[derive(Clone, Default)]
+pub(crate) struct NumbersForgottenUnseen;
+
+impl Fault for NumbersForgottenUnseen {
+    fn records(config: &Config, records: Vec<Record>) -> Option<Vec<Record>> {
+        let rest: Vec<Record> = records.iter().filter(|record| record.key() != Key::Sequence).cloned().collect();
+        Some(if Node::restore(config.clone(), rest.clone()).is_ok() { rest } else { records })
+    }
+}
+
 /// A fault that loses or alters records when a node starts again.
 macro_rules! restores {
     ($(#[doc = $doc:literal] $name:ident: |$record:ident| $result:expr;)+) => {
@@ -64,7 +123,7 @@ macro_rules! restores {
             pub(crate) struct $name;
 
             impl Fault for $name {
-                fn records(records: Vec<Record>) -> Option<Vec<Record>> {
+                fn records(_config: &Config, records: Vec<Record>) -> Option<Vec<Record>> {
                     Some(records.into_iter().filter_map(|$record| $result).collect())
                 }
             }
@@ -104,7 +163,7 @@ restores! {
 pub(crate) struct BlankDiskVotes;
 
 impl Fault for BlankDiskVotes {
-    fn records(_records: Vec<Record>) -> Option<Vec<Record>> {
+    fn records(_config: &Config, _records: Vec<Record>) -> Option<Vec<Record>> {
         None
     }
 }

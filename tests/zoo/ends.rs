@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use synod::{
     Ballot, Refusal, TxId,
-    commit::{Decision, Effect, Input, Message, Node, Outcome, Part, Transaction, TxRange, Vote},
+    commit::{Decision, Effect, Input, Message, Node, Outcome, Transaction, TxRange, Vote, What},
     paxos::Message::Accepted,
 };
 
-use crate::canary::{Fault, are_answers, judge};
+use crate::canary::{Fault, Part, are_answers, changed_input, judge, parts_of};
 
 /// An answer about one transaction counts for another of the same participants, too.
 #[derive(Clone, Default)]
@@ -21,15 +21,15 @@ impl Fault for OtherTransactionsCount {
         let Input::Receive { from, message } = &input else { return vec![input] };
         let Some(transaction) = message.transaction() else { return vec![input] };
         self.heard_of.insert(transaction.id(), transaction.clone());
-        let Message::Paxos { parts, .. } = message else { return vec![input] };
+        let Message::About { what, .. } = message else { return vec![input] };
+        if !parts_of(message).is_some_and(|(_, parts)| are_answers(&parts)) {
+            return vec![input];
+        }
         let open = node.open_transactions().into_iter().filter_map(|tx| self.heard_of.get(&tx));
-        let mut others = open.filter(|other| {
-            other.id() != transaction.id() && other.participants() == transaction.participants() && are_answers(parts)
-        });
-        let again = others.next().map(|other| Input::Receive {
-            from: *from,
-            message: Message::Paxos { transaction: other.clone(), parts: parts.clone() },
-        });
+        let mut others =
+            open.filter(|other| other.id() != transaction.id() && other.participants() == transaction.participants());
+        let again =
+            others.next().map(|other| Input::Receive { from: *from, message: Message::about(other, what.clone()) });
         [input].into_iter().chain(again).collect()
     }
 }
@@ -39,18 +39,16 @@ impl Fault for OtherTransactionsCount {
 pub(crate) struct OneVoteSpeaksForAll;
 
 impl Fault for OneVoteSpeaksForAll {
-    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
-        let Input::Receive { message: Message::Paxos { transaction, parts }, .. } = &mut input else {
-            return vec![input];
-        };
-        if let Some(Part { message: Accepted { value, .. }, .. }) = parts.first().copied() {
-            let missing = transaction.participants().iter().filter(|rm| parts.iter().all(|part| part.rm != **rm));
-            let forged = missing.map(|rm| Part { rm: *rm, message: Accepted { ballot: Ballot::initial(*rm), value } });
-            let forged: Vec<Part> = forged.collect();
-            parts.extend(forged);
-            parts.sort_by_key(|part| part.rm);
-        }
-        vec![input]
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        changed_input(input, |_, transaction, parts| {
+            if let Some(Part { message: Accepted { value, .. }, .. }) = parts.first().copied() {
+                let missing = transaction.participants().iter().filter(|rm| parts.iter().all(|part| part.rm != **rm));
+                let forged =
+                    missing.map(|rm| Part { rm: *rm, message: Accepted { ballot: Ballot::initial(*rm), value } });
+                let forged: Vec<Part> = forged.collect();
+                parts.extend(forged);
+            }
+        })
     }
 }
 
@@ -60,7 +58,8 @@ pub(crate) struct CommitsToldEarly;
 
 impl Fault for CommitsToldEarly {
     fn effects(&mut self, node: &Node, input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
-        if let Input::Receive { message: Message::Paxos { transaction, parts }, .. } = input
+        if let Input::Receive { message, .. } = input
+            && let Some((transaction, parts)) = parts_of(message)
             && node.open_transactions().contains(&transaction.id())
         {
             let prepared = |part: &Part| matches!(part.message, Accepted { value: Vote::Prepared, .. });
@@ -81,7 +80,9 @@ impl Fault for DoubtEndsInAbort {
     fn effects(&mut self, node: &Node, input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
         if let Input::Tick(_) = input {
             let old = node.in_doubt().into_iter().filter(|doubt| doubt.age > 200);
-            effects.extend(old.map(|doubt| Effect::Decide(Decision::Abort(doubt.transaction.id()))));
+            effects.extend(
+                old.map(|doubt| Effect::Decide(Decision::Abort { transaction: doubt.transaction, meta: None })),
+            );
         }
         effects
     }
@@ -96,7 +97,7 @@ impl Fault for OneManagerForAll {
         let first = node.config().cluster.first_manager();
         for effect in &mut effects {
             if let Effect::Send { to, message } = effect
-                && matches!(message, Message::Begin { .. } | Message::Inquire { .. } | Message::Finished { .. })
+                && let Message::About { what: What::Begin { .. } | What::Inquire | What::Finished(_), .. } = message
                 && node.config().id != first
             {
                 *to = first;
@@ -157,5 +158,5 @@ swallows! {
     /// Nobody listens when acceptors say that they know what is over.
     NothingAcknowledged: Message::RetiredNoted { .. },
     /// Nobody listens to inquiries.
-    InquiriesIgnored: Message::Inquire { .. },
+    InquiriesIgnored: Message::About { what: What::Inquire, .. },
 }

@@ -55,7 +55,7 @@ impl Node {
         for tx in node.open_transactions() {
             let (hash, Some(handle)) = node.look_up(tx) else { continue };
             if let Some(open) = node.open.at_mut(handle) {
-                node.shared.hash = hash;
+                (node.shared.tx, node.shared.hash) = (tx, hash);
                 open.start_waiting(&mut node.shared);
                 node.shared.clock.set(handle.waiter(), open.due());
             }
@@ -132,7 +132,10 @@ impl Node {
         let acceptor = Acceptor::restore(&self.config().cluster, record)?;
         for instance in &record.higher {
             let accepted = instance.state.accepted.map(|(ballot, _)| ballot);
-            [instance.state.promised, accepted].into_iter().flatten().try_for_each(|ballot| self.check_round(ballot))?;
+            [instance.state.promised, accepted]
+                .into_iter()
+                .flatten()
+                .try_for_each(|ballot| self.check_round(ballot))?;
         }
         if !acceptor.has_record() {
             // It says no more than that there was an acceptor. No node writes that, and none needs it.

@@ -10,9 +10,7 @@ use std::{
 use super::{Report, Verdict, report::shown};
 use crate::{
     Ballot, NodeId, Packet, TxId,
-    commit::{
-        Acceptance, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote, Votes, What,
-    },
+    commit::{Acceptance, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote, Votes, What},
 };
 
 /// A transport to be tested: several nodes that it connects.
@@ -148,9 +146,7 @@ impl<U: TransportUnderTest> Post<'_, U> {
 
     fn many_messages(&mut self) -> Result<(), String> {
         let [from, to] = self.two()?;
-        self.bring(from, to, |names| {
-            (0..1_000).map(|_| prepare(names(), 100)).collect()
-        })
+        self.bring(from, to, |names| (0..1_000).map(|_| prepare(names(), 100)).collect())
     }
 
     fn long_message(&mut self) -> Result<(), String> {
@@ -314,7 +310,8 @@ fn prepare(id: TxId, length: usize) -> Message {
 fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<Message> {
     let meta = transaction(TxId::default(), 256).1;
     let (ballot, lower) = (Ballot::new(u64::MAX, from), Ballot::new(1, from));
-    let (votes, instances) = (Votes::from_iter([(0, Vote::Prepared), (2, Vote::Aborted)]), Places::from_iter([0, 1, 2]));
+    let (votes, instances) =
+        (Votes::from_iter([(0, Vote::Prepared), (2, Vote::Aborted)]), Places::from_iter([0, 1, 2]));
     let higher: Box<[Acceptance]> = [Acceptance { rm: NodeId(2), ballot: lower, vote: Vote::Prepared }].into();
     let promises = Promises { instances: instances.clone(), votes: votes.clone(), higher: higher.clone() };
     let promised = [Obstacle { rm: NodeId(1), promised: ballot }, Obstacle { rm: NodeId(u64::MAX), promised: ballot }];

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     NodeId, TxId,
-    commit::{ClusterId, InDoubt, Outcome, Status, Transaction},
+    commit::{ClusterId, InDoubt, Meta, Outcome, Status, Transaction},
 };
 
 /// A connection to one node, to begin transactions there and to ask about them. A clone shares it.
@@ -60,19 +60,19 @@ impl Client {
     pub async fn begin(
         &self,
         participants: impl IntoIterator<Item = NodeId>,
-        meta: impl Into<Vec<u8>>,
+        meta: impl Into<Meta>,
     ) -> Result<TxId, CallError> {
         let participants = participants.into_iter().map(|node| node.0).collect();
-        let request = v1::BeginRequest { participants, meta: meta.into(), id: None };
+        let request = v1::BeginRequest { participants, meta: meta.into().into(), id: None };
         let reply = self.stub().begin(request).await?.into_inner();
         Ok(reply.id.needed("the transaction's id")?.into())
     }
 
     /// Begins `transaction`, whose name has the number of this client, or node, as its origin, and is used once, ever. To
     /// begin it again, here or at another transaction manager, does no harm and brings it on.
-    pub async fn begin_as(&self, transaction: &Transaction) -> Result<(), CallError> {
-        let v1::Transaction { id, participants, meta } = transaction.into();
-        self.stub().begin(v1::BeginRequest { participants, meta, id }).await?;
+    pub async fn begin_as(&self, transaction: &Transaction, meta: impl Into<Meta>) -> Result<(), CallError> {
+        let v1::Transaction { id, participants, .. } = transaction.into();
+        self.stub().begin(v1::BeginRequest { participants, meta: meta.into().into(), id }).await?;
         Ok(())
     }
 

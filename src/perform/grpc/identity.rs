@@ -8,7 +8,7 @@
 //! | `node-7.<cluster>.synod` | node 7, in the protocol and as a client |
 //! | `client-9.<cluster>.synod` | client 9, who is no node |
 //!
-//! where `<cluster>` is the cluster's id in 32 lower-case hexadecimal digits. Whoever dials node 7 has the certificate
+//! where `<cluster>` is the cluster's id in 32 lower-case hexadecimal digits. When node 7 is dialled, its certificate is
 //! checked for the first name, as for any host. Other names in it mean nothing here, and there may be any.
 //!
 //! Nodes and clients are numbered together: a client names transactions of its own by its number, as a node does.

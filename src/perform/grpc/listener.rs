@@ -45,7 +45,7 @@ pub(super) enum Caller {
     Client(NodeId),
     /// Someone whose certificate is nobody's, or of another cluster.
     Stranger,
-    /// Whoever it says it is: the connection is not protected.
+    /// Anyone, under any name: the connection is not protected.
     Anyone,
 }
 

@@ -7,7 +7,7 @@
 //!
 //! The certificate of a connection *is* the node: a message that says it is from another is refused and counted, and
 //! changes nothing. [`Identity`] says which name a certificate must have, and [`Tls`] takes the files. Without TLS, which
-//! takes [`Security::Plaintext`] by name, anyone is whoever it says it is.
+//! takes [`Security::Plaintext`] by name, every claim is believed.
 //!
 //! Nothing here waits for another node: a full queue drops its oldest messages, a full inbox the newest packet, and both
 //! count; the protocol says again what matters. [`PeerStats`] and [`ServerStats`] have the counts, and so have metrics:

@@ -79,7 +79,7 @@ impl Options {
     }
 
     /// Refuses limits under which a transaction could begin whose messages would not fit.
-    pub(super) fn check_room(&self, limits: Limits) -> Result<(), Error> {
+    pub(super) fn check_room(&self, limits: &Limits) -> Result<(), Error> {
         let needed = wire::largest(limits);
         if needed <= self.message { Ok(()) } else { Err(Error::SmallMessages { needed, allowed: self.message }) }
     }

@@ -87,7 +87,7 @@ impl Peers {
         })))
     }
 
-    /// Says where `node` is, for the first time or anew. What waits for it at an address that it has left is dropped.
+    /// Says where `node` is, for the first time or again. What waits for it at an address that it has left is dropped.
     pub fn set(&self, node: NodeId, address: &str) -> Result<(), Error> {
         let inner = &*self.0;
         let mut peers = inner.peers.write().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +116,7 @@ impl Peers {
         Ok(())
     }
 
-    /// How things are with `node`; none if it has no address here.
+    /// How things are with `node`; `None` if it has no address here.
     pub fn stats(&self, node: NodeId) -> Option<PeerStats> {
         let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
         peers.get(&node).map(|peer| peer.counters.read(peer.queue.len()))

@@ -40,7 +40,7 @@ struct State {
     connection: u64,
     /// Whether that one may take already.
     open: bool,
-    /// Whoever waits for something to take.
+    /// The task that waits for something to take.
     waker: Option<Waker>,
 }
 

@@ -20,8 +20,8 @@ use super::{Error, Identity, IdentityError};
 pub enum Security {
     /// By TLS, with certificates on both sides.
     Tls(Tls),
-    /// Not at all: whoever reaches the port is whoever it says it is, and may read and say anything. For tests, and for
-    /// networks that protect themselves.
+    /// Not at all: anyone who reaches the port may read and say anything, under any name. For tests, and for networks that
+    /// protect themselves.
     Plaintext,
 }
 
@@ -54,8 +54,8 @@ pub enum TlsError {
     /// The certificate is nobody's.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The authority's certificate is none of an authority.
-    #[error("the authority's certificate is none of an authority")]
+    /// The authority's certificate is not one of an authority.
+    #[error("the authority's certificate is not one of an authority")]
     Verifier(#[from] VerifierBuilderError),
     /// The pieces do not fit together, such as the key and the certificate.
     #[error("the certificates or the key are of no use")]

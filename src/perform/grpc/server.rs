@@ -129,7 +129,7 @@ impl Server {
         self.counters.read()
     }
 
-    /// Lets go of the listener, tells whoever waits for an outcome that it is closing, ends streams and connections, and
+    /// Lets go of the listener, tells callers that wait for an outcome that it is closing, ends streams and connections, and
     /// waits for that as long as the options grant. Then it cuts what is left. (A packet that was under way is lost.)
     pub async fn shutdown(mut self) {
         self.stage.send_replace(Stage::Closing);

@@ -1,4 +1,4 @@
-//! What is counted, for whoever asks and for the [`metrics`] facade. The module's documentation lists the names.
+//! What is counted, for the program and for the [`metrics`] facade. The module's documentation lists the names.
 
 use alloc::string::ToString;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

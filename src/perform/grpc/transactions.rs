@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     NodeId, Refusal, TxId,
-    commit::{InDoubt, Transaction},
+    commit::{InDoubt, Meta, Transaction},
     perform::tokio::{Error, Handle},
 };
 
@@ -33,9 +33,10 @@ impl v1::transactions_server::Transactions for Desk {
             None => self.answer(self.handle.begin(participants, request.meta)).await?,
             Some(tx) => {
                 self.check_name(caller, tx)?;
-                let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), request.meta);
+                let meta = Meta::from(request.meta);
+                let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), meta.clone());
                 let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?;
-                self.answer(self.handle.begin_as(transaction)).await?;
+                self.answer(self.handle.begin_as(transaction, meta)).await?;
                 tx
             }
         };
@@ -109,15 +110,56 @@ fn status(error: &Error) -> Status {
         _ => format!("{error}"),
     };
     match error {
-        Error::NoTransaction(_) | Error::Refused(Refusal::TooManyParticipants | Refusal::MetaTooLong) => {
+        Error::NoTransaction(_)
+        | Error::Refused(Refusal::TooManyParticipants | Refusal::MetaTooLong | Refusal::OtherContent) => {
             Status::invalid_argument(message)
         }
-        Error::Refused(Refusal::TooManyOpen) | Error::NumbersUsedUp | Error::TooManyWaiting => {
+        Error::Refused(Refusal::TooManyOpen | Refusal::NumbersUsedUp) | Error::TooManyWaiting => {
             Status::resource_exhausted(message)
         }
         Error::Forgotten(_) | Error::Refused(Refusal::UnknownTransaction) => Status::not_found(message),
+        Error::Refused(Refusal::OtherTransaction) => Status::already_exists(message),
+        Error::Refused(Refusal::Broken) => Status::internal(message),
         Error::Refused(_) => Status::failed_precondition(message),
         Error::Write(_) | Error::Stopped => Status::unavailable(message),
         _ => Status::internal(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+
+    use tonic::Code;
+
+    use super::*;
+    use crate::commit::TransactionError;
+
+    #[test]
+    fn every_error_of_a_node_has_the_code_that_the_proto_files_say() {
+        let cause = || Arc::new(Refusal::Fenced);
+        let codes = [
+            (Error::NoTransaction(TransactionError::NoParticipants), Code::InvalidArgument),
+            (Refusal::TooManyParticipants.into(), Code::InvalidArgument),
+            (Refusal::MetaTooLong.into(), Code::InvalidArgument),
+            (Refusal::OtherContent.into(), Code::InvalidArgument),
+            (Refusal::OtherTransaction.into(), Code::AlreadyExists),
+            (Refusal::TooManyOpen.into(), Code::ResourceExhausted),
+            (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted),
+            (Error::TooManyWaiting, Code::ResourceExhausted),
+            (Error::Forgotten(TxId::default()), Code::NotFound),
+            (Refusal::UnknownTransaction.into(), Code::NotFound),
+            (Refusal::Retired.into(), Code::FailedPrecondition),
+            (Refusal::NotAManager.into(), Code::FailedPrecondition),
+            (Refusal::Broken.into(), Code::Internal),
+            (Error::Write(cause()), Code::Unavailable),
+            (Error::Stopped, Code::Unavailable),
+            (Error::Start(cause()), Code::Internal),
+        ];
+        for (error, code) in codes {
+            assert_eq!(status(&error).code(), code, "{error:?}");
+        }
+        let refused = status(&Refusal::TooManyOpen.into());
+        assert_eq!(refused.message(), "the node refuses: too many transactions are open");
     }
 }

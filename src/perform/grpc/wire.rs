@@ -4,26 +4,29 @@
 //! known, or makes no transaction is an error that says so. Protobuf has several encodings of one value, so unlike with
 //! the codec, the bytes need not come back as they were.
 
-use alloc::vec::Vec;
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use super::v1;
 use crate::{
-    Ballot, NodeId, TxId,
+    Ballot, Fence, NodeId, TxId,
     commit::{
-        ClusterId, EmptyRange, InDoubt, Limits, Message, Outcome, Part, ResourceManagerState, Status, Transaction,
-        TransactionError, TransactionSpec, TxRange, Vote,
+        Acceptance, ClusterId, EmptyRange, InDoubt, Limits, Message, Meta, Obstacle, Outcome, Places, Promises,
+        ResourceManagerState, Status, Transaction, TransactionError, TransactionSpec, TxRange, Vote, Votes, What,
     },
-    paxos,
 };
 
-/// Why protobuf makes no message.
+/// Why protobuf was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
     /// What must be there is not, or is of a kind that is not known here.
     #[error("{0} is missing, or not known here")]
     Missing(&'static str),
-    /// An enum has a value that is not known here, or none.
+    /// An enum has a value that is not known here.
     #[error("{value} is no {kind}")]
     UnknownValue {
         /// The enum.
@@ -34,7 +37,13 @@ pub enum WireError {
     /// A cluster's id does not have 16 bytes.
     #[error("a cluster's id has 16 bytes, and not {0}")]
     ClusterLength(usize),
-    /// A transaction is none.
+    /// A participant is prepared without having voted.
+    #[error("a participant is in `prepared` and not in `cast`")]
+    UncastVote,
+    /// The last word of a set of places is zero, so that the set is shorter without it.
+    #[error("the last word of `{0}` is zero")]
+    IdleWord(&'static str),
+    /// A transaction was rejected.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
     /// A range of transactions is empty.
@@ -59,35 +68,50 @@ pub(super) const PACKET_OVERHEAD: usize = 64;
 
 /// A bound on the bytes that `message` takes in a packet.
 pub(super) fn size(message: &Message) -> usize {
-    let parts = if let Message::Paxos { parts, .. } = message { parts.len() } else { 0 };
-    message.transaction().map_or(0, |transaction| bound(transaction.participants().len(), transaction.meta().len()))
-        + FIXED
-        + parts * PART
+    let Message::About { transaction, what } = message else { return FIXED };
+    let sets = |sets: &[&Places]| sets.iter().map(|set| set.words().count() * WORD).sum::<usize>();
+    let said = match what {
+        What::Begin { meta } | What::Prepare { meta } => meta.bytes().len(),
+        What::Phase1a { instances, .. } => sets(&[instances]),
+        What::Phase1b { promises, .. } => {
+            let Promises { instances, votes, higher } = &**promises;
+            sets(&[instances, votes.cast(), votes.prepared()]) + higher.len() * PART
+        }
+        What::Phase2a { votes, .. } => sets(&[votes.cast(), votes.prepared()]),
+        What::Phase2b { votes, higher } => sets(&[votes.cast(), votes.prepared()]) + higher.len() * PART,
+        What::Reject { promised, .. } => promised.len() * PART,
+        What::Vote { .. } | What::Inquire | What::Outcome(_) | What::Finished(_) => 0,
+    };
+    bound(transaction.participants().len()) + FIXED + said
 }
 
 /// A bound on the bytes that `in_doubt` takes in a list. That of a transaction within limits is below that of the
 /// largest message.
 pub(super) fn size_in_doubt(in_doubt: &InDoubt) -> usize {
-    bound(in_doubt.transaction.participants().len(), in_doubt.transaction.meta().len()) + FIXED
+    bound(in_doubt.transaction.participants().len()) + FIXED
 }
 
 /// A bound on the bytes of the largest message about a transaction within `limits`, with a packet's own.
-pub(super) fn largest(limits: Limits) -> usize {
-    let parts = limits.participants.saturating_mul(PART + NUMBER);
-    parts.saturating_add(limits.meta).saturating_add(FIXED + FIXED + PACKET_OVERHEAD)
+pub(super) fn largest(limits: &Limits) -> usize {
+    // Three sets of instances have less than a word for each participant, and some.
+    let parts = limits.participants.saturating_mul(PART + NUMBER + WORD);
+    parts.saturating_add(limits.meta).saturating_add(FIXED + FIXED + 3 * WORD + PACKET_OVERHEAD)
 }
 
 /// Enough for a number, a tag with it, or the tag and the length of what follows.
 const NUMBER: usize = 11;
 
-/// Enough for one part: its own number, two ballots, a vote, and what surrounds them.
-const PART: usize = 8 * NUMBER;
+/// Enough for one word of a set.
+const WORD: usize = 8;
+
+/// Enough for one part: its own number, a ballot, a vote, and what surrounds them.
+const PART: usize = 6 * NUMBER;
 
 /// Enough for all that is neither a participant nor a part.
-const FIXED: usize = 8 * NUMBER;
+const FIXED: usize = 12 * NUMBER;
 
-fn bound(participants: usize, meta: usize) -> usize {
-    FIXED + participants * NUMBER + meta
+fn bound(participants: usize) -> usize {
+    FIXED + participants * NUMBER
 }
 
 impl From<TxId> for v1::TxId {
@@ -133,7 +157,8 @@ impl From<&Transaction> for v1::Transaction {
         Self {
             id: Some(transaction.id().into()),
             participants: transaction.participants().iter().map(|node| node.0).collect(),
-            meta: transaction.meta().to_vec(),
+            content: transaction.content(),
+            epoch: transaction.epoch(),
         }
     }
 }
@@ -144,7 +169,8 @@ impl TryFrom<v1::Transaction> for Transaction {
     fn try_from(transaction: v1::Transaction) -> Result<Self, WireError> {
         let id = transaction.id.needed("the transaction's id")?.into();
         let participants = transaction.participants.into_iter().map(NodeId).collect();
-        Ok(Self::try_from(TransactionSpec { id, participants, meta: transaction.meta })?)
+        let (epoch, content) = (transaction.epoch, transaction.content);
+        Ok(Self::try_from(TransactionSpec { id, epoch, participants, content })?)
     }
 }
 
@@ -182,104 +208,13 @@ pub(super) fn outcome(value: i32) -> Result<Outcome, WireError> {
     }
 }
 
-impl From<&Part> for v1::Part {
-    fn from(part: &Part) -> Self {
-        use paxos::Message;
-        use v1::part::Part;
-        let rm = part.rm.0;
-        Self {
-            part: Some(match part.message {
-                Message::Prepare { ballot } => Part::Prepare(v1::Prepare { rm, ballot: Some(ballot.into()) }),
-                Message::Promise { ballot, accepted } => Part::Promise(v1::Promise {
-                    rm,
-                    ballot: Some(ballot.into()),
-                    accepted: accepted.map(|(ballot, vote)| v1::Acceptance {
-                        ballot: Some(ballot.into()),
-                        vote: v1::Vote::from(vote).into(),
-                    }),
-                }),
-                Message::Accept { ballot, value } => {
-                    Part::Accept(v1::Accept { rm, ballot: Some(ballot.into()), vote: v1::Vote::from(value).into() })
-                }
-                Message::Accepted { ballot, value } => {
-                    Part::Accepted(v1::Accepted { rm, ballot: Some(ballot.into()), vote: v1::Vote::from(value).into() })
-                }
-                Message::Reject { ballot, promised } => {
-                    Part::Reject(v1::Reject { rm, ballot: Some(ballot.into()), promised: Some(promised.into()) })
-                }
-            }),
-        }
-    }
-}
-
-impl TryFrom<v1::Part> for Part {
-    type Error = WireError;
-
-    fn try_from(part: v1::Part) -> Result<Self, WireError> {
-        use v1::part::Part;
-        match part.part.needed("the part of a bundle")? {
-            Part::Prepare(part) => part.try_into(),
-            Part::Promise(part) => part.try_into(),
-            Part::Accept(part) => part.try_into(),
-            Part::Accepted(part) => part.try_into(),
-            Part::Reject(part) => part.try_into(),
-        }
-    }
-}
-
-impl TryFrom<v1::Prepare> for Part {
-    type Error = WireError;
-
-    fn try_from(part: v1::Prepare) -> Result<Self, WireError> {
-        let message = paxos::Message::Prepare { ballot: ballot(part.ballot)? };
-        Ok(Self { rm: NodeId(part.rm), message })
-    }
-}
-
-impl TryFrom<v1::Promise> for Part {
-    type Error = WireError;
-
-    fn try_from(part: v1::Promise) -> Result<Self, WireError> {
-        let accepted =
-            part.accepted.map(|accepted| Ok::<_, WireError>((ballot(accepted.ballot)?, vote(accepted.vote)?)));
-        let message = paxos::Message::Promise { ballot: ballot(part.ballot)?, accepted: accepted.transpose()? };
-        Ok(Self { rm: NodeId(part.rm), message })
-    }
-}
-
-impl TryFrom<v1::Accept> for Part {
-    type Error = WireError;
-
-    fn try_from(part: v1::Accept) -> Result<Self, WireError> {
-        let message = paxos::Message::Accept { ballot: ballot(part.ballot)?, value: vote(part.vote)? };
-        Ok(Self { rm: NodeId(part.rm), message })
-    }
-}
-
-impl TryFrom<v1::Accepted> for Part {
-    type Error = WireError;
-
-    fn try_from(part: v1::Accepted) -> Result<Self, WireError> {
-        let message = paxos::Message::Accepted { ballot: ballot(part.ballot)?, value: vote(part.vote)? };
-        Ok(Self { rm: NodeId(part.rm), message })
-    }
-}
-
-impl TryFrom<v1::Reject> for Part {
-    type Error = WireError;
-
-    fn try_from(part: v1::Reject) -> Result<Self, WireError> {
-        let message = paxos::Message::Reject { ballot: ballot(part.ballot)?, promised: ballot(part.promised)? };
-        Ok(Self { rm: NodeId(part.rm), message })
-    }
-}
-
-fn ballot(ballot: Option<v1::Ballot>) -> Result<Ballot, WireError> {
-    ballot.map(Ballot::from).needed("a ballot")
+/// A ballot that must be there.
+fn ballot(ballot: Option<v1::Ballot>, what: &'static str) -> Result<Ballot, WireError> {
+    ballot.map(Ballot::from).needed(what)
 }
 
 /// A transaction that must be there.
-pub(super) fn transaction(transaction: Option<v1::Transaction>) -> Result<Transaction, WireError> {
+fn transaction(transaction: Option<v1::Transaction>) -> Result<Transaction, WireError> {
     transaction.needed("the transaction")?.try_into()
 }
 
@@ -288,66 +223,182 @@ pub(super) fn range(range: Option<v1::TxRange>) -> Result<TxRange, WireError> {
     range.needed("the range of transactions")?.try_into()
 }
 
-/// Parts of one kind as a bundle.
-pub(super) fn bundle<P>(of: Option<v1::Transaction>, instances: Vec<P>) -> Result<Message, WireError>
-where
-    Part: TryFrom<P, Error = WireError>,
-{
-    let parts = instances.into_iter().map(Part::try_from).collect::<Result<_, _>>()?;
-    Ok(Message::Paxos { transaction: transaction(of)?, parts })
+/// What is said about a transaction that must be there.
+pub(super) fn about(of: Option<v1::Transaction>, what: Result<What, WireError>) -> Result<Message, WireError> {
+    Ok(Message::About { transaction: transaction(of)?, what: what? })
 }
 
-impl TryFrom<v1::InitialVote> for Message {
+fn words(places: &Places) -> Vec<u64> {
+    if places.is_empty() { Vec::new() } else { places.words().collect() }
+}
+
+/// The set of places whose words are in `field`.
+fn places(words: Vec<u64>, field: &'static str) -> Result<Places, WireError> {
+    if words.last() == Some(&0) { Err(WireError::IdleWord(field)) } else { Ok(Places::from_words(words)) }
+}
+
+impl From<&Votes> for v1::Votes {
+    fn from(votes: &Votes) -> Self {
+        Self { cast: words(votes.cast()), prepared: words(votes.prepared()) }
+    }
+}
+
+/// Votes that must be there.
+fn votes(votes: Option<v1::Votes>) -> Result<Votes, WireError> {
+    let v1::Votes { cast, prepared } = votes.needed("the votes")?;
+    Votes::new(places(cast, "cast")?, places(prepared, "prepared")?).ok_or(WireError::UncastVote)
+}
+
+impl From<&Acceptance> for v1::Acceptance {
+    fn from(accepted: &Acceptance) -> Self {
+        Self { rm: accepted.rm.0, ballot: Some(accepted.ballot.into()), vote: v1::Vote::from(accepted.vote).into() }
+    }
+}
+
+fn acceptances(higher: Vec<v1::Acceptance>) -> Result<Box<[Acceptance]>, WireError> {
+    let acceptance = |of: v1::Acceptance| {
+        let ballot = ballot(of.ballot, "the ballot of an acceptance")?;
+        Ok(Acceptance { rm: NodeId(of.rm), ballot, vote: vote(of.vote)? })
+    };
+    higher.into_iter().map(acceptance).collect()
+}
+
+impl From<&Obstacle> for v1::Obstacle {
+    fn from(obstacle: &Obstacle) -> Self {
+        Self { rm: obstacle.rm.0, promised: Some(obstacle.promised.into()) }
+    }
+}
+
+impl From<&What> for v1::about::What {
+    fn from(what: &What) -> Self {
+        let all = |higher: &[Acceptance]| higher.iter().map(v1::Acceptance::from).collect();
+        match what {
+            What::Begin { meta } => Self::Begin(v1::Begin { meta: meta.bytes().to_vec() }),
+            What::Prepare { meta } => Self::Prepare(v1::Prepare { meta: meta.bytes().to_vec() }),
+            What::Vote { vote, manager } => {
+                Self::Vote(v1::InitialVote { vote: v1::Vote::from(*vote).into(), manager: manager.0 })
+            }
+            What::Phase1a { ballot, instances } => {
+                Self::Phase1a(v1::Phase1a { ballot: Some((*ballot).into()), instances: words(instances) })
+            }
+            What::Phase1b { ballot, promises } => Self::Phase1b(v1::Phase1b {
+                ballot: Some((*ballot).into()),
+                instances: words(&promises.instances),
+                votes: Some((&promises.votes).into()),
+                higher: all(&promises.higher),
+            }),
+            What::Phase2a { ballot, votes } => {
+                Self::Phase2a(v1::Phase2a { ballot: Some((*ballot).into()), votes: Some(votes.into()) })
+            }
+            What::Phase2b { votes, higher } => {
+                Self::Phase2b(v1::Phase2b { votes: Some(votes.into()), higher: all(higher) })
+            }
+            What::Reject { ballot, promised } => Self::Reject(v1::Reject {
+                ballot: Some((*ballot).into()),
+                promised: promised.iter().map(v1::Obstacle::from).collect(),
+            }),
+            What::Inquire => Self::Inquire(v1::Inquire {}),
+            What::Outcome(outcome) => Self::Outcome(v1::Outcome::from(*outcome).into()),
+            What::Finished(outcome) => Self::Finished(v1::Outcome::from(*outcome).into()),
+        }
+    }
+}
+
+impl TryFrom<v1::InitialVote> for What {
     type Error = WireError;
 
     fn try_from(initial: v1::InitialVote) -> Result<Self, WireError> {
-        let (transaction, vote) = (transaction(initial.transaction)?, vote(initial.vote)?);
-        Ok(Self::Vote { transaction, vote, manager: NodeId(initial.manager) })
+        Ok(Self::Vote { vote: vote(initial.vote)?, manager: NodeId(initial.manager) })
     }
 }
 
-impl TryFrom<v1::Ending> for (Transaction, Outcome) {
+impl TryFrom<v1::Phase1a> for What {
     type Error = WireError;
 
-    fn try_from(ending: v1::Ending) -> Result<Self, WireError> {
-        Ok((transaction(ending.transaction)?, outcome(ending.outcome)?))
+    fn try_from(phase: v1::Phase1a) -> Result<Self, WireError> {
+        let ballot = ballot(phase.ballot, "the ballot")?;
+        Ok(Self::Phase1a { ballot, instances: places(phase.instances, "instances")? })
     }
 }
 
-/// A vote that must be there.
-pub(super) fn initial_vote(vote: Option<v1::InitialVote>) -> Result<Message, WireError> {
-    vote.needed("the vote")?.try_into()
+impl TryFrom<v1::Phase1b> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase1b) -> Result<Self, WireError> {
+        let ballot = ballot(phase.ballot, "the ballot")?;
+        let (instances, votes) = (places(phase.instances, "instances")?, votes(phase.votes)?);
+        let promises = Promises { instances, votes, higher: acceptances(phase.higher)? };
+        Ok(Self::Phase1b { ballot, promises: Box::new(promises) })
+    }
 }
 
-/// An outcome carried out, that must be there.
-pub(super) fn finished(ending: Option<v1::Ending>) -> Result<Message, WireError> {
-    let (transaction, outcome) = ending.needed("the ending")?.try_into()?;
-    Ok(Message::Finished { transaction, outcome })
+impl TryFrom<v1::Phase2a> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase2a) -> Result<Self, WireError> {
+        Ok(Self::Phase2a { ballot: ballot(phase.ballot, "the ballot")?, votes: votes(phase.votes)? })
+    }
+}
+
+impl TryFrom<v1::Phase2b> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase2b) -> Result<Self, WireError> {
+        Ok(Self::Phase2b { votes: votes(phase.votes)?, higher: acceptances(phase.higher)? })
+    }
+}
+
+impl TryFrom<v1::Reject> for What {
+    type Error = WireError;
+
+    fn try_from(reject: v1::Reject) -> Result<Self, WireError> {
+        let refused = ballot(reject.ballot, "the ballot")?;
+        let obstacle = |of: v1::Obstacle| {
+            Ok(Obstacle { rm: NodeId(of.rm), promised: ballot(of.promised, "the promised ballot")? })
+        };
+        let promised = reject.promised.into_iter().map(obstacle).collect::<Result<_, WireError>>()?;
+        Ok(Self::Reject { ballot: refused, promised })
+    }
+}
+
+impl TryFrom<v1::about::What> for What {
+    type Error = WireError;
+
+    fn try_from(what: v1::about::What) -> Result<Self, WireError> {
+        use v1::about::What as Wire;
+        match what {
+            Wire::Begin(begin) => Ok(Self::Begin { meta: Meta::from(begin.meta) }),
+            Wire::Prepare(prepare) => Ok(Self::Prepare { meta: Meta::from(prepare.meta) }),
+            Wire::Vote(vote) => vote.try_into(),
+            Wire::Phase1a(phase) => phase.try_into(),
+            Wire::Phase1b(phase) => phase.try_into(),
+            Wire::Phase2a(phase) => phase.try_into(),
+            Wire::Phase2b(phase) => phase.try_into(),
+            Wire::Reject(reject) => reject.try_into(),
+            Wire::Inquire(_) => Ok(Self::Inquire),
+            Wire::Outcome(ended) => outcome(ended).map(Self::Outcome),
+            Wire::Finished(ended) => outcome(ended).map(Self::Finished),
+        }
+    }
+}
+
+/// What a service's call says, which must be there.
+pub(super) fn what<W>(what: Option<W>) -> Result<What, WireError>
+where
+    What: TryFrom<W, Error = WireError>,
+{
+    what.needed("what is said about the transaction")?.try_into()
 }
 
 impl From<&Message> for v1::Message {
     fn from(message: &Message) -> Self {
         use v1::message::Message as Wire;
-        let ending = |transaction: &Transaction, outcome: Outcome| v1::Ending {
-            transaction: Some(transaction.into()),
-            outcome: v1::Outcome::from(outcome).into(),
-        };
         Self {
             message: Some(match message {
-                Message::Begin { transaction } => Wire::Begin(transaction.into()),
-                Message::Prepare { transaction } => Wire::Prepare(transaction.into()),
-                Message::Vote { transaction, vote, manager } => Wire::Vote(v1::InitialVote {
-                    transaction: Some(transaction.into()),
-                    vote: v1::Vote::from(*vote).into(),
-                    manager: manager.0,
-                }),
-                Message::Paxos { transaction, parts } => Wire::Paxos(v1::Bundle {
-                    transaction: Some(transaction.into()),
-                    parts: parts.iter().map(v1::Part::from).collect(),
-                }),
-                Message::Inquire { transaction } => Wire::Inquire(transaction.into()),
-                Message::Outcome { transaction, outcome } => Wire::Outcome(ending(transaction, *outcome)),
-                Message::Finished { transaction, outcome } => Wire::Finished(ending(transaction, *outcome)),
+                Message::About { transaction, what } => {
+                    let about = v1::About { transaction: Some(transaction.into()), what: Some(what.into()) };
+                    Wire::About(Box::new(about))
+                }
                 Message::Retired { range } => Wire::Retired((*range).into()),
                 Message::RetiredNoted { range } => Wire::RetiredNoted((*range).into()),
             }),
@@ -360,23 +411,11 @@ impl TryFrom<v1::Message> for Message {
 
     fn try_from(message: v1::Message) -> Result<Self, WireError> {
         use v1::message::Message as Wire;
-        Ok(match message.message.needed("what a message says")? {
-            Wire::Begin(transaction) => Self::Begin { transaction: transaction.try_into()? },
-            Wire::Prepare(transaction) => Self::Prepare { transaction: transaction.try_into()? },
-            Wire::Vote(initial) => initial.try_into()?,
-            Wire::Paxos(wire) => bundle(wire.transaction, wire.parts)?,
-            Wire::Inquire(transaction) => Self::Inquire { transaction: transaction.try_into()? },
-            Wire::Outcome(ending) => {
-                let (transaction, outcome) = ending.try_into()?;
-                Self::Outcome { transaction, outcome }
-            }
-            Wire::Finished(ending) => {
-                let (transaction, outcome) = ending.try_into()?;
-                Self::Finished { transaction, outcome }
-            }
-            Wire::Retired(range) => Self::Retired { range: range.try_into()? },
-            Wire::RetiredNoted(range) => Self::RetiredNoted { range: range.try_into()? },
-        })
+        match message.message.needed("what a message says")? {
+            Wire::About(said) => about(said.transaction, what(said.what)),
+            Wire::Retired(range) => Ok(Self::Retired { range: range.try_into()? }),
+            Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),
+        }
     }
 }
 
@@ -387,14 +426,17 @@ pub(super) fn cluster(bytes: &[u8]) -> Result<ClusterId, WireError> {
 
 impl From<Status> for v1::StatusReply {
     fn from(status: Status) -> Self {
-        let (phase, state, outcome) = match status {
-            Status::Unknown => (v1::Phase::Unknown, None, None),
-            Status::Open { state, outcome } => (v1::Phase::Open, state, outcome),
-            Status::Retired => (v1::Phase::Retired, None, None),
+        let (phase, state, outcome, fence) = match status {
+            Status::Unknown => (v1::Phase::Unknown, None, None, None),
+            Status::Open { state, outcome } => (v1::Phase::Open, state, outcome, None),
+            Status::Retired => (v1::Phase::Retired, None, None, None),
+            Status::Fenced(fence) => (v1::Phase::Fenced, None, None, Some(fence)),
         };
+        let reason = fence.map_or(String::new(), |fence| fence.to_string());
+        let fence = fence.map_or(v1::Fence::Unspecified, v1::Fence::from);
         let state = state.map_or(v1::ResourceState::Unspecified, v1::ResourceState::from);
         let outcome = outcome.map_or(v1::Outcome::Unspecified, v1::Outcome::from);
-        Self { phase: phase.into(), state: state.into(), outcome: outcome.into() }
+        Self { phase: phase.into(), state: state.into(), outcome: outcome.into(), fence: fence.into(), reason }
     }
 }
 
@@ -405,6 +447,7 @@ impl TryFrom<v1::StatusReply> for Status {
         match v1::Phase::try_from(reply.phase) {
             Ok(v1::Phase::Unknown) => Ok(Self::Unknown),
             Ok(v1::Phase::Retired) => Ok(Self::Retired),
+            Ok(v1::Phase::Fenced) => Ok(Self::Fenced(fence(reply.fence)?)),
             Ok(v1::Phase::Open) => {
                 let known = reply.outcome != i32::from(v1::Outcome::Unspecified);
                 let outcome = known.then(|| outcome(reply.outcome)).transpose()?;
@@ -412,6 +455,27 @@ impl TryFrom<v1::StatusReply> for Status {
             }
             Ok(v1::Phase::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "phase", value: reply.phase }),
         }
+    }
+}
+
+impl From<Fence> for v1::Fence {
+    fn from(fence: Fence) -> Self {
+        match fence {
+            Fence::AcceptorWentBack => Self::AcceptorWentBack,
+            Fence::ResourceManagerWentBack => Self::ResourceManagerWentBack,
+            Fence::MetaLost => Self::MetaLost,
+            Fence::EndlessExchange => Self::EndlessExchange,
+        }
+    }
+}
+
+fn fence(value: i32) -> Result<Fence, WireError> {
+    match v1::Fence::try_from(value) {
+        Ok(v1::Fence::AcceptorWentBack) => Ok(Fence::AcceptorWentBack),
+        Ok(v1::Fence::ResourceManagerWentBack) => Ok(Fence::ResourceManagerWentBack),
+        Ok(v1::Fence::MetaLost) => Ok(Fence::MetaLost),
+        Ok(v1::Fence::EndlessExchange) => Ok(Fence::EndlessExchange),
+        Ok(v1::Fence::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "fence", value }),
     }
 }
 
@@ -464,22 +528,39 @@ mod tests {
     use super::*;
     use crate::strategies;
 
-    /// Any message, perhaps much longer than usual.
+    /// Any message, perhaps much longer than usual: of many participants, and with all that can be said of each.
     fn long_message() -> impl Strategy<Value = Message> {
         let long = (0..100_000_usize, 1..300_u64, strategies::any_message()).prop_map(|(meta, nodes, message)| {
-            let highest = (0..nodes).map(|less| NodeId(u64::MAX - less));
-            let transaction = Transaction::new(
-                TxId { origin: NodeId(u64::MAX), seq: u64::MAX },
-                highest.collect::<Vec<_>>(),
-                alloc::vec![0; meta],
-            );
-            match (message, transaction) {
-                (Message::Paxos { parts, .. }, Ok(transaction)) => {
-                    Message::Paxos { parts: parts.into_iter().cycle().take(nodes as usize).collect(), transaction }
+            let highest: Vec<NodeId> = (0..nodes).map(|less| NodeId(u64::MAX - less)).collect();
+            let places = || Places::first(highest.len());
+            let all = || Votes::new(places(), places()).unwrap_or_default();
+            let meta = Meta::from(alloc::vec![0; meta]);
+            let ballot = Ballot::new(u64::MAX, NodeId(u64::MAX));
+            let acceptance = |rm: &NodeId| Acceptance { rm: *rm, ballot, vote: Vote::Aborted };
+            let obstacle = |rm: &NodeId| Obstacle { rm: *rm, promised: ballot };
+            let id = TxId { origin: NodeId(u64::MAX), seq: u64::MAX };
+            let (Message::About { what, .. }, Ok(transaction)) =
+                (&message, Transaction::new(id, &highest, meta.clone()))
+            else {
+                return message;
+            };
+            let what = match what {
+                What::Begin { .. } => What::Begin { meta },
+                What::Prepare { .. } => What::Prepare { meta },
+                What::Phase1a { .. } => What::Phase1a { ballot, instances: places() },
+                What::Phase1b { .. } => {
+                    let higher = highest.iter().map(acceptance).collect();
+                    let promises = Promises { instances: places(), votes: all(), higher };
+                    What::Phase1b { ballot, promises: Box::new(promises) }
                 }
-                (Message::Vote { vote, manager, .. }, Ok(transaction)) => Message::Vote { transaction, vote, manager },
-                (message, _) => message,
-            }
+                What::Phase2a { .. } => What::Phase2a { ballot, votes: all() },
+                What::Phase2b { .. } => {
+                    What::Phase2b { votes: all(), higher: highest.iter().map(acceptance).collect() }
+                }
+                What::Reject { .. } => What::Reject { ballot, promised: highest.iter().map(obstacle).collect() },
+                other => other.clone(),
+            };
+            Message::about(&transaction, what)
         });
         prop_oneof![strategies::any_message(), long]
     }
@@ -495,13 +576,31 @@ mod tests {
 
         #[test]
         fn no_message_within_limits_is_larger_than_the_largest(message in long_message()) {
-            let (participants, meta) = message.transaction().map_or((0, 0), |transaction| {
-                (transaction.participants().len(), transaction.meta().len())
-            });
-            let parts = if let Message::Paxos { parts, .. } = &message { parts.len() } else { 0 };
-            prop_assume!(parts <= participants);
+            let (mut participants, mut meta) = (0, 0);
+            if let Message::About { transaction, what } = &message {
+                participants = transaction.participants().len();
+                let named = match what {
+                    What::Begin { meta: bytes } | What::Prepare { meta: bytes } => {
+                        meta = bytes.bytes().len();
+                        0
+                    }
+                    What::Phase1b { promises, .. } => promises.higher.len(),
+                    What::Phase2b { higher, .. } => higher.len(),
+                    What::Reject { promised, .. } => promised.len(),
+                    _ => 0,
+                };
+                // A node says nothing of others than the participants.
+                prop_assume!(named <= participants);
+                let within = |places: &Places| places.words().count() <= participants.div_ceil(64).max(1);
+                prop_assume!(match what {
+                    What::Phase1a { instances, .. } => within(instances),
+                    What::Phase1b { promises, .. } => within(&promises.instances) && within(promises.votes.cast()),
+                    What::Phase2a { votes, .. } | What::Phase2b { votes, .. } => within(votes.cast()),
+                    _ => true,
+                });
+            }
             let limits = Limits { open: 1, participants, meta };
-            prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(limits));
+            prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(&limits));
         }
     }
 }

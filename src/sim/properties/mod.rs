@@ -14,6 +14,7 @@ mod outcome_stable;
 mod persist_before_send;
 mod promise_monotone;
 mod proposals_are_safe;
+mod records_never_go_back;
 mod refusals_change_nothing;
 mod requests_are_granted;
 mod retired_is_final;
@@ -74,6 +75,7 @@ pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
         Box::new(decided_is_chosen::DecidedIsChosen::new(acceptors())),
         Box::new(proposals_are_safe::ProposalsAreSafe::new(acceptors())),
         Box::new(promise_monotone::PromiseMonotone::default()),
+        Box::new(records_never_go_back::RecordsNeverGoBack::default()),
         Box::new(one_value_per_ballot::OneValuePerBallot::default()),
         Box::new(ballots_unique::BallotsUnique::default()),
         Box::new(persist_before_send::PersistBeforeSend::default()),

@@ -81,6 +81,16 @@ impl PersistBeforeSend {
     }
 }
 
+/// The transaction that a caller is told of.
+fn name_in(decision: &Decision) -> TxId {
+    match decision {
+        Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => *tx,
+        Decision::Vote { transaction, .. }
+        | Decision::Commit { transaction, .. }
+        | Decision::Abort { transaction, .. } => transaction.id(),
+    }
+}
+
 impl Property for PersistBeforeSend {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
@@ -88,7 +98,7 @@ impl Property for PersistBeforeSend {
                 self.durable(*at, record);
                 Ok(())
             }
-            Observation::Decided { at, decision: Decision::Begun(tx) } => self.name(*at, *tx),
+            Observation::Decided { at, decision } => self.name(*at, name_in(decision)),
             Observation::Sent { at, message, .. } => {
                 message.transaction().map_or(Ok(()), |transaction| self.name(*at, transaction.id()))?;
                 for (instance, message) in paxos_of(*at, message) {

@@ -251,6 +251,93 @@ fn an_acceptor_that_goes_back_is_seen() {
 }
 
 #[test]
+fn a_record_that_goes_back_is_seen() {
+    let (zero, one, two) = (Ballot::initial(R1), Ballot::new(1, M1), Ballot::new(2, M1));
+    let range = |first, last| Record::Retired(TxRange::new(M1, first, last).unwrap());
+    let identity = |node| Record::Identity { cluster: ClusterId([1; 16]), node };
+    let new = || Watch(super::records_never_go_back::RecordsNeverGoBack::default());
+    // Each of these may follow the one before, and none may come before it.
+    let growing = [
+        vec![identity(A1)],
+        vec![Record::Sequence { reserved: 1 }, Record::Sequence { reserved: 2 }],
+        vec![Record::Rounds { reserved: 1 }, Record::Rounds { reserved: 2 }],
+        vec![acceptor(zero, None), acceptor(zero, Some((zero, PREPARED))), acceptor(one, Some((zero, PREPARED)))],
+        vec![acceptor(one, None), acceptor(two, None), acceptor(two, Some((two, ABORTED)))],
+        vec![accepted([Some(PREPARED), None]), accepted([Some(PREPARED), Some(ABORTED)])],
+        vec![rm(Some(PREPARED), None), rm(Some(PREPARED), Some(Outcome::Committed))],
+        vec![range(2, 3), range(2, 5)],
+    ];
+    for records in growing {
+        let mut watch = new();
+        for record in &records {
+            // A torn write may leave a record that the next one repeats.
+            watch.writes(A1, record.clone()).unwrap();
+            watch.writes(A1, record.clone()).unwrap();
+        }
+        for pair in records.windows(2) {
+            let mut watch = new();
+            watch.writes(A1, pair[1].clone()).unwrap();
+            watch.writes(A2, pair[0].clone()).unwrap();
+            assert!(watch.writes(A1, pair[0].clone()).is_err(), "{pair:?}");
+        }
+    }
+    let contradictions = [
+        [identity(A1), identity(A2)],
+        [rm(Some(PREPARED), None), rm(Some(ABORTED), None)],
+        [rm(None, Some(Outcome::Aborted)), rm(Some(PREPARED), None)],
+        [rm(Some(PREPARED), Some(Outcome::Aborted)), rm(Some(PREPARED), Some(Outcome::Committed))],
+        [accepted([Some(PREPARED), None]), accepted([Some(ABORTED), None])],
+        [acceptor(one, Some((one, ABORTED))), acceptor(two, None)],
+    ];
+    for [before, after] in contradictions {
+        let mut watch = new();
+        watch.writes(A1, before.clone()).unwrap();
+        assert!(watch.writes(A1, after.clone()).is_err(), "{before:?}, then {after:?}");
+    }
+}
+
+#[test]
+fn a_record_that_is_erased_before_its_time_or_comes_back_is_seen() {
+    let range = |first, last| Record::Retired(TxRange::new(M1, first, last).unwrap());
+    let first = |seq| Key::Retired(TxId { origin: M1, seq });
+    let new = || Watch(super::records_never_go_back::RecordsNeverGoBack::default());
+    let records = [acceptor(Ballot::initial(R1), Some((Ballot::initial(R1), PREPARED))), rm(Some(PREPARED), None)];
+    for record in records {
+        let erased = Record::Erased(record.key());
+        let mut watch = new();
+        watch.writes(R1, record.clone()).unwrap();
+        watch.writes(R2, range(1, 1)).unwrap();
+        assert!(watch.writes(R1, erased.clone()).is_err(), "{record:?}");
+
+        let mut watch = new();
+        watch.writes(R1, record.clone()).unwrap();
+        watch.writes(R1, range(1, 1)).unwrap();
+        watch.writes(R1, erased.clone()).unwrap();
+        watch.writes(R1, erased).unwrap();
+        watch.writes(R2, record.clone()).unwrap();
+        assert!(watch.writes(R1, record.clone()).is_err(), "{record:?}");
+    }
+
+    // A range goes when a wider one has swallowed it.
+    let mut watch = new();
+    watch.writes(A1, range(3, 4)).unwrap();
+    watch.writes(A1, range(1, 4)).unwrap();
+    watch.writes(A1, Record::Erased(first(3))).unwrap();
+    watch.writes(A1, Record::Erased(first(1))).unwrap_err();
+    let mut watch = new();
+    watch.writes(A1, range(3, 4)).unwrap();
+    watch.writes(A1, range(1, 3)).unwrap();
+    watch.writes(A1, Record::Erased(first(3))).unwrap_err();
+    for (key, record) in
+        [(Key::Sequence, Record::Sequence { reserved: 1 }), (Key::Rounds, Record::Rounds { reserved: 1 })]
+    {
+        let mut watch = new();
+        watch.writes(A1, record).unwrap();
+        watch.writes(A1, Record::Erased(key)).unwrap_err();
+    }
+}
+
+#[test]
 fn two_values_in_one_ballot_are_seen() {
     let one = Ballot::new(1, M1);
     let mut watch = Watch(super::one_value_per_ballot::OneValuePerBallot::default());
@@ -360,6 +447,21 @@ fn a_name_that_is_not_reserved_is_seen() {
     watch.sends(M1, prepare()).unwrap();
     // The name is another node's matter.
     new().sends(M2, prepare()).unwrap();
+
+    let tellings = [
+        Decision::Vote { transaction: transaction(), meta: meta() },
+        commit(TX),
+        abort(TX),
+        decided(Outcome::Committed),
+        Decision::Completed { tx: TX, outcome: Outcome::Committed },
+    ];
+    for telling in tellings {
+        assert!(new().decides(M1, telling.clone()).is_err(), "{telling:?}");
+        new().decides(M2, telling.clone()).unwrap();
+        let mut watch = new();
+        watch.writes(M1, Record::Sequence { reserved: TX.seq + 1 }).unwrap();
+        watch.decides(M1, telling).unwrap();
+    }
 }
 
 #[test]
@@ -545,7 +647,10 @@ fn a_refusal_with_effects_is_seen() {
     watch.refuses(A1, input(), Refusal::StaleBallot, &[owed, reject(M1)]).unwrap();
     watch.refuses(A1, input(), Refusal::StaleBallot, &[reject(M2)]).unwrap_err();
     for effect in [write, promise.clone(), told.clone(), Effect::Decide(abort(TX))] {
-        assert!(watch.refuses(A1, input(), Refusal::StaleBallot, &[effect.clone()]).is_err(), "{effect:?}");
+        assert!(
+            watch.refuses(A1, input(), Refusal::StaleBallot, core::slice::from_ref(&effect)).is_err(),
+            "{effect:?}"
+        );
     }
     watch.refuses(A1, input(), Refusal::Retired, core::slice::from_ref(&told)).unwrap();
     watch.refuses(A1, input(), Refusal::Retired, &[promise]).unwrap_err();

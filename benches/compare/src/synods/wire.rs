@@ -65,7 +65,11 @@ impl Encoded {
         let cluster = cluster.with_learning(learning).with_targets(Targets::Quorum);
         let (frames, spare, decisions) = Default::default();
         Self {
-            nodes: rms.iter().chain(&acceptors).map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),
+            nodes: rms
+                .iter()
+                .chain(&acceptors)
+                .map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0)
+                .collect(),
             rms: Participants::new(rms).expect("resource managers"),
             network: Network { at: NodeId(0), frames, spare, decisions, messages: 0 },
             in_flight,

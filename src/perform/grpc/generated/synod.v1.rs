@@ -18,9 +18,12 @@ pub struct Transaction {
     /// The nodes whose resources take part: at least one, in ascending order, each once.
     #[prost(uint64, repeated, tag = "2")]
     pub participants: ::prost::alloc::vec::Vec<u64>,
-    /// What it is about: bytes that mean something to its participants alone.
-    #[prost(bytes = "vec", tag = "3")]
-    pub meta: ::prost::alloc::vec::Vec<u8>,
+    /// A digest of what it is about: the 64-bit FNV-1a of those bytes, which travel only where they are read.
+    #[prost(fixed64, tag = "3")]
+    pub content: u64,
+    /// The epoch in which it was named: 0.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// Consecutive transactions of one origin.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -46,145 +49,177 @@ pub struct Ballot {
     #[prost(uint64, tag = "2")]
     pub node: u64,
 }
-/// Phase 1a of an instance, transaction manager to acceptor: asks for a promise to take no lower ballot.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+/// Votes of some participants.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Votes {
+    /// Whose votes these are: places, as bits.
+    #[prost(fixed64, repeated, tag = "1")]
+    pub cast: ::prost::alloc::vec::Vec<u64>,
+    /// Which of them are to commit: places, as bits. The others are to abort.
+    #[prost(fixed64, repeated, tag = "2")]
+    pub prepared: ::prost::alloc::vec::Vec<u64>,
+}
+/// Resource manager to transaction manager: the sender has voted; ask the others.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Begin {
+    /// What the transaction is about.
+    #[prost(bytes = "vec", tag = "1")]
+    pub meta: ::prost::alloc::vec::Vec<u8>,
+}
+/// Transaction manager to resource manager: vote, and name the sender to the acceptors. (Not phase 1a of Paxos.)
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Prepare {
-    /// The resource manager.
-    #[prost(uint64, tag = "1")]
-    pub rm: u64,
-    /// The ballot to be promised, the sender's own.
-    #[prost(message, optional, tag = "2")]
-    pub ballot: ::core::option::Option<Ballot>,
+    /// What the transaction is about.
+    #[prost(bytes = "vec", tag = "1")]
+    pub meta: ::prost::alloc::vec::Vec<u8>,
 }
-/// Phase 1b of an instance, acceptor to transaction manager: promises, and tells what it has accepted.
+/// Phase 2a of the sender's own instance, at its initial ballot: resource manager to acceptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Promise {
-    /// The resource manager.
-    #[prost(uint64, tag = "1")]
-    pub rm: u64,
-    /// The promised ballot.
-    #[prost(message, optional, tag = "2")]
-    pub ballot: ::core::option::Option<Ballot>,
-    /// The highest ballot that was accepted, with its vote. Optional: missing if none was.
-    #[prost(message, optional, tag = "3")]
-    pub accepted: ::core::option::Option<Acceptance>,
+pub struct InitialVote {
+    /// The vote.
+    #[prost(enumeration = "Vote", tag = "1")]
+    pub vote: i32,
+    /// The transaction manager that the acceptor tells.
+    #[prost(uint64, tag = "2")]
+    pub manager: u64,
 }
-/// A vote and the ballot in which it was accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Acceptance {
-    /// The ballot.
+/// Phase 1a, transaction manager to acceptor: asks for a promise to take no lower ballot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Phase1a {
+    /// The sender's own ballot, above round 0.
     #[prost(message, optional, tag = "1")]
     pub ballot: ::core::option::Option<Ballot>,
-    /// The vote.
-    #[prost(enumeration = "Vote", tag = "2")]
-    pub vote: i32,
+    /// The instances: places, as bits.
+    #[prost(fixed64, repeated, tag = "2")]
+    pub instances: ::prost::alloc::vec::Vec<u64>,
 }
-/// Phase 2a of an instance, transaction manager to acceptor: asks to accept a vote.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Accept {
-    /// The resource manager.
-    #[prost(uint64, tag = "1")]
-    pub rm: u64,
-    /// The ballot, the sender's own.
-    #[prost(message, optional, tag = "2")]
+/// Phase 1b, acceptor to transaction manager: promises, and tells what it has accepted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Phase1b {
+    /// The promised ballot.
+    #[prost(message, optional, tag = "1")]
     pub ballot: ::core::option::Option<Ballot>,
-    /// The one vote of that ballot.
-    #[prost(enumeration = "Vote", tag = "3")]
-    pub vote: i32,
+    /// The instances in which it is promised: places, as bits.
+    #[prost(fixed64, repeated, tag = "2")]
+    pub instances: ::prost::alloc::vec::Vec<u64>,
+    /// Those of their votes that are accepted at initial ballots.
+    #[prost(message, optional, tag = "3")]
+    pub votes: ::core::option::Option<Votes>,
+    /// Those of their votes that are accepted at higher ballots, in ascending order of resource managers.
+    #[prost(message, repeated, tag = "4")]
+    pub higher: ::prost::alloc::vec::Vec<Acceptance>,
 }
-/// Phase 2b of an instance, acceptor to transaction manager or resource manager: has accepted a vote.
+/// Phase 2a, transaction manager to acceptor: asks to accept votes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Phase2a {
+    /// The sender's own ballot, above round 0.
+    #[prost(message, optional, tag = "1")]
+    pub ballot: ::core::option::Option<Ballot>,
+    /// The one vote of that ballot in each instance.
+    #[prost(message, optional, tag = "2")]
+    pub votes: ::core::option::Option<Votes>,
+}
+/// Phase 2b, acceptor to transaction manager or resource manager: has accepted votes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Phase2b {
+    /// The votes that are accepted at initial ballots.
+    #[prost(message, optional, tag = "1")]
+    pub votes: ::core::option::Option<Votes>,
+    /// The votes that are accepted at higher ballots, in ascending order of resource managers.
+    #[prost(message, repeated, tag = "2")]
+    pub higher: ::prost::alloc::vec::Vec<Acceptance>,
+}
+/// A vote and the ballot above the initial one in which it was accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Accepted {
-    /// The resource manager.
+pub struct Acceptance {
+    /// The resource manager whose vote it is.
     #[prost(uint64, tag = "1")]
     pub rm: u64,
     /// The ballot.
     #[prost(message, optional, tag = "2")]
     pub ballot: ::core::option::Option<Ballot>,
-    /// The one vote of that ballot.
+    /// The vote.
     #[prost(enumeration = "Vote", tag = "3")]
     pub vote: i32,
 }
 /// Acceptor to transaction manager: a ballot came too late. A hint, on which no safety rests.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reject {
+    /// The refused ballot.
+    #[prost(message, optional, tag = "1")]
+    pub ballot: ::core::option::Option<Ballot>,
+    /// What stands in its way, in ascending order of resource managers.
+    #[prost(message, repeated, tag = "2")]
+    pub promised: ::prost::alloc::vec::Vec<Obstacle>,
+}
+/// What stands in the way of a ballot in one instance.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Obstacle {
     /// The resource manager.
     #[prost(uint64, tag = "1")]
     pub rm: u64,
-    /// The refused ballot.
+    /// The ballot that is promised there.
     #[prost(message, optional, tag = "2")]
-    pub ballot: ::core::option::Option<Ballot>,
-    /// The promised ballot that stands in its way.
-    #[prost(message, optional, tag = "3")]
     pub promised: ::core::option::Option<Ballot>,
 }
-/// What is said about one instance.
+/// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Part {
-    /// What it is.
-    #[prost(oneof = "part::Part", tags = "1, 2, 3, 4, 5")]
-    pub part: ::core::option::Option<part::Part>,
-}
-/// Nested message and enum types in `Part`.
-pub mod part {
-    /// What it is.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Part {
-        /// Phase 1a.
-        #[prost(message, tag = "1")]
-        Prepare(super::Prepare),
-        /// Phase 1b.
-        #[prost(message, tag = "2")]
-        Promise(super::Promise),
-        /// Phase 2a.
-        #[prost(message, tag = "3")]
-        Accept(super::Accept),
-        /// Phase 2b.
-        #[prost(message, tag = "4")]
-        Accepted(super::Accepted),
-        /// Too late.
-        #[prost(message, tag = "5")]
-        Reject(super::Reject),
-    }
-}
-/// Phase 2a of the sender's own instance, at its initial ballot: resource manager to acceptor.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct InitialVote {
-    /// The transaction voted on.
-    #[prost(message, optional, tag = "1")]
-    pub transaction: ::core::option::Option<Transaction>,
-    /// The vote.
-    #[prost(enumeration = "Vote", tag = "2")]
-    pub vote: i32,
-    /// The transaction manager that the acceptor shall tell.
-    #[prost(uint64, tag = "3")]
-    pub manager: u64,
-}
-/// What is said about several instances of one transaction, as one.
+pub struct Inquire {}
+/// What is said about one transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Bundle {
+pub struct About {
     /// The transaction.
     #[prost(message, optional, tag = "1")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// One part per instance, in ascending order of resource managers.
-    #[prost(message, repeated, tag = "2")]
-    pub parts: ::prost::alloc::vec::Vec<Part>,
+    /// What is said.
+    #[prost(oneof = "about::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    pub what: ::core::option::Option<about::What>,
 }
-/// A transaction and how it ended.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Ending {
-    /// The transaction.
-    #[prost(message, optional, tag = "1")]
-    pub transaction: ::core::option::Option<Transaction>,
-    /// How it ended.
-    #[prost(enumeration = "Outcome", tag = "2")]
-    pub outcome: i32,
+/// Nested message and enum types in `About`.
+pub mod about {
+    /// What is said.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        /// The sender has voted; ask the others.
+        #[prost(message, tag = "2")]
+        Begin(super::Begin),
+        /// Vote.
+        #[prost(message, tag = "3")]
+        Prepare(super::Prepare),
+        /// The sender's vote.
+        #[prost(message, tag = "4")]
+        Vote(super::InitialVote),
+        /// Asks for promises.
+        #[prost(message, tag = "5")]
+        Phase1a(super::Phase1a),
+        /// Promises.
+        #[prost(message, tag = "6")]
+        Phase1b(super::Phase1b),
+        /// Asks to accept votes.
+        #[prost(message, tag = "7")]
+        Phase2a(super::Phase2a),
+        /// Has accepted votes.
+        #[prost(message, tag = "8")]
+        Phase2b(super::Phase2b),
+        /// Too late.
+        #[prost(message, tag = "9")]
+        Reject(super::Reject),
+        /// Get it to its outcome.
+        #[prost(message, tag = "10")]
+        Inquire(super::Inquire),
+        /// Transaction manager to resource manager or transaction manager: this is how it ended.
+        #[prost(enumeration = "super::Outcome", tag = "11")]
+        Outcome(i32),
+        /// Resource manager to transaction manager: the sender has carried this outcome out, durably.
+        #[prost(enumeration = "super::Outcome", tag = "12")]
+        Finished(i32),
+    }
 }
 /// A message from one node to another.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Message {
     /// What it says.
-    #[prost(oneof = "message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "message::Message", tags = "1, 2, 3")]
     pub message: ::core::option::Option<message::Message>,
 }
 /// Nested message and enum types in `Message`.
@@ -192,32 +227,14 @@ pub mod message {
     /// What it says.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
-        /// Resource manager to transaction manager: the sender has voted; ask the others.
+        /// About one transaction.
         #[prost(message, tag = "1")]
-        Begin(super::Transaction),
-        /// Transaction manager to resource manager: vote, and name me to the acceptors. (Not the `Prepare` of Paxos.)
-        #[prost(message, tag = "2")]
-        Prepare(super::Transaction),
-        /// Resource manager to acceptor: its vote.
-        #[prost(message, tag = "3")]
-        Vote(super::InitialVote),
-        /// Paxos above the initial ballot, and what acceptors answer.
-        #[prost(message, tag = "4")]
-        Paxos(super::Bundle),
-        /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
-        #[prost(message, tag = "5")]
-        Inquire(super::Transaction),
-        /// Transaction manager to resource manager: this is how it ended.
-        #[prost(message, tag = "6")]
-        Outcome(super::Ending),
-        /// Resource manager to transaction manager: the sender has carried the outcome out, durably.
-        #[prost(message, tag = "7")]
-        Finished(super::Ending),
+        About(::prost::alloc::boxed::Box<super::About>),
         /// To anyone: every participant has finished these; drop what is left of them. Also the answer to what comes late.
-        #[prost(message, tag = "8")]
+        #[prost(message, tag = "2")]
         Retired(super::TxRange),
         /// Acceptor or transaction manager to transaction manager: that these are over is durable at the sender's.
-        #[prost(message, tag = "9")]
+        #[prost(message, tag = "3")]
         RetiredNoted(super::TxRange),
     }
 }
@@ -240,7 +257,7 @@ pub struct Route {
 pub enum Vote {
     /// Never sent.
     Unspecified = 0,
-    /// It can commit, and will not abort on its own any more.
+    /// It can commit, and no longer aborts on its own.
     Prepared = 1,
     /// It cannot commit.
     Aborted = 2,
@@ -332,7 +349,7 @@ pub struct RangeRequest {
 }
 /// The node has taken the message. What it has to say to it comes as a call of its own, to whom it concerns.
 ///
-/// A node without room for the message answers RESOURCE_EXHAUSTED; whoever sent it may say it again at any time.
+/// A node without room for the message answers RESOURCE_EXHAUSTED. The sender may say it again at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Delivered {}
 /// Generated client implementations.
@@ -349,6 +366,18 @@ pub mod peer_client {
     /// Served by every node, for nodes alone.
     ///
     /// This is what a node sends by. The services in roles.proto take the same messages one by one.
+    ///
+    /// Any of these calls, and any call in roles.proto, may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster, or a client's, or not that of the node in `from`;
+    /// * FAILED_PRECONDITION: the route is to another node, or in another cluster;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed; the text says which field;
+    /// * INTERNAL: the bytes are not what the call takes, or an error of gRPC itself;
+    /// * OUT_OF_RANGE: the message is larger than the node allows;
+    /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
+    ///
+    /// Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    /// what it has to say by messages.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -420,9 +449,10 @@ pub mod peer_client {
         }
         /// Takes packets, in order, for as long as the stream is up. The called node first says who it is, and nothing more.
         ///
-        /// A packet that is malformed, or not from whom the connection's certificate names, or for another node, ends the
-        /// stream with an error and is dropped as a whole. A packet for which the node has no room is dropped and counted
-        /// there: the protocol repeats what matters.
+        /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
+        /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
+        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. When the node shuts down, the
+        /// stream ends with OK.
         pub async fn exchange(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Packet>,
@@ -507,9 +537,10 @@ pub mod peer_server {
             + 'static;
         /// Takes packets, in order, for as long as the stream is up. The called node first says who it is, and nothing more.
         ///
-        /// A packet that is malformed, or not from whom the connection's certificate names, or for another node, ends the
-        /// stream with an error and is dropped as a whole. A packet for which the node has no room is dropped and counted
-        /// there: the protocol repeats what matters.
+        /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
+        /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
+        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. When the node shuts down, the
+        /// stream ends with OK.
         async fn exchange(
             &self,
             request: tonic::Request<tonic::Streaming<super::Packet>>,
@@ -528,6 +559,18 @@ pub mod peer_server {
     /// Served by every node, for nodes alone.
     ///
     /// This is what a node sends by. The services in roles.proto take the same messages one by one.
+    ///
+    /// Any of these calls, and any call in roles.proto, may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster, or a client's, or not that of the node in `from`;
+    /// * FAILED_PRECONDITION: the route is to another node, or in another cluster;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed; the text says which field;
+    /// * INTERNAL: the bytes are not what the call takes, or an error of gRPC itself;
+    /// * OUT_OF_RANGE: the message is larger than the node allows;
+    /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
+    ///
+    /// Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    /// what it has to say by messages.
     #[derive(Debug)]
     pub struct PeerServer<T> {
         inner: Arc<T>,
@@ -780,61 +823,64 @@ pub struct VoteRequest {
     /// Between whom.
     #[prost(message, optional, tag = "1")]
     pub route: ::core::option::Option<Route>,
-    /// The vote.
+    /// The transaction.
     #[prost(message, optional, tag = "2")]
+    pub transaction: ::core::option::Option<Transaction>,
+    /// The vote.
+    #[prost(message, optional, tag = "3")]
     pub vote: ::core::option::Option<InitialVote>,
 }
 /// Phase 1a.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PrepareRequest {
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Phase1aRequest {
     /// Between whom.
     #[prost(message, optional, tag = "1")]
     pub route: ::core::option::Option<Route>,
     /// The transaction.
     #[prost(message, optional, tag = "2")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// One per instance, in ascending order of resource managers.
-    #[prost(message, repeated, tag = "3")]
-    pub instances: ::prost::alloc::vec::Vec<Prepare>,
+    /// What is asked for.
+    #[prost(message, optional, tag = "3")]
+    pub request: ::core::option::Option<Phase1a>,
 }
 /// Phase 1b.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PromiseRequest {
+pub struct Phase1bRequest {
     /// Between whom.
     #[prost(message, optional, tag = "1")]
     pub route: ::core::option::Option<Route>,
     /// The transaction.
     #[prost(message, optional, tag = "2")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// One per instance, in ascending order of resource managers.
-    #[prost(message, repeated, tag = "3")]
-    pub instances: ::prost::alloc::vec::Vec<Promise>,
+    /// What is promised.
+    #[prost(message, optional, tag = "3")]
+    pub answer: ::core::option::Option<Phase1b>,
 }
 /// Phase 2a.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct AcceptRequest {
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Phase2aRequest {
     /// Between whom.
     #[prost(message, optional, tag = "1")]
     pub route: ::core::option::Option<Route>,
     /// The transaction.
     #[prost(message, optional, tag = "2")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// One per instance, in ascending order of resource managers.
-    #[prost(message, repeated, tag = "3")]
-    pub instances: ::prost::alloc::vec::Vec<Accept>,
+    /// What is asked for.
+    #[prost(message, optional, tag = "3")]
+    pub request: ::core::option::Option<Phase2a>,
 }
 /// Phase 2b.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct AcceptedRequest {
+pub struct Phase2bRequest {
     /// Between whom.
     #[prost(message, optional, tag = "1")]
     pub route: ::core::option::Option<Route>,
     /// The transaction.
     #[prost(message, optional, tag = "2")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// One per instance, in ascending order of resource managers.
-    #[prost(message, repeated, tag = "3")]
-    pub instances: ::prost::alloc::vec::Vec<Accepted>,
+    /// What is accepted.
+    #[prost(message, optional, tag = "3")]
+    pub answer: ::core::option::Option<Phase2b>,
 }
 /// Too late.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -845,9 +891,9 @@ pub struct RejectRequest {
     /// The transaction.
     #[prost(message, optional, tag = "2")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// One per instance, in ascending order of resource managers.
-    #[prost(message, repeated, tag = "3")]
-    pub instances: ::prost::alloc::vec::Vec<Reject>,
+    /// What stands in the way.
+    #[prost(message, optional, tag = "3")]
+    pub answer: ::core::option::Option<Reject>,
 }
 /// A transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -859,15 +905,31 @@ pub struct TransactionRequest {
     #[prost(message, optional, tag = "2")]
     pub transaction: ::core::option::Option<Transaction>,
 }
+/// A transaction and what it is about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentRequest {
+    /// Between whom.
+    #[prost(message, optional, tag = "1")]
+    pub route: ::core::option::Option<Route>,
+    /// The transaction.
+    #[prost(message, optional, tag = "2")]
+    pub transaction: ::core::option::Option<Transaction>,
+    /// What it is about.
+    #[prost(bytes = "vec", tag = "3")]
+    pub meta: ::prost::alloc::vec::Vec<u8>,
+}
 /// A transaction and how it ended.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FinishRequest {
     /// Between whom.
     #[prost(message, optional, tag = "1")]
     pub route: ::core::option::Option<Route>,
-    /// The transaction and its outcome.
+    /// The transaction.
     #[prost(message, optional, tag = "2")]
-    pub ending: ::core::option::Option<Ending>,
+    pub transaction: ::core::option::Option<Transaction>,
+    /// How it ended.
+    #[prost(enumeration = "Outcome", tag = "3")]
+    pub outcome: i32,
 }
 /// Generated client implementations.
 pub mod acceptor_client {
@@ -950,7 +1012,7 @@ pub mod acceptor_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Phase 2a of the sender's own instance, at its initial ballot. (`Message.vote`)
+        /// Phase 2a of the sender's own instance, at its initial ballot. (`About.vote`)
         pub async fn vote(
             &mut self,
             request: impl tonic::IntoRequest<super::VoteRequest>,
@@ -969,10 +1031,10 @@ pub mod acceptor_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Acceptor", "Vote"));
             self.inner.unary(req, path, codec).await
         }
-        /// Phase 1a of one or more instances of a transaction. (`Message.paxos`)
+        /// Phase 1a of one or more instances of a transaction. (`About.phase1a`)
         pub async fn prepare(
             &mut self,
-            request: impl tonic::IntoRequest<super::PrepareRequest>,
+            request: impl tonic::IntoRequest<super::Phase1aRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
             self.inner
                 .ready()
@@ -990,10 +1052,10 @@ pub mod acceptor_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Acceptor", "Prepare"));
             self.inner.unary(req, path, codec).await
         }
-        /// Phase 2a of one or more instances of a transaction, above the initial ballot. (`Message.paxos`)
+        /// Phase 2a of one or more instances of a transaction, above the initial ballot. (`About.phase2a`)
         pub async fn accept(
             &mut self,
-            request: impl tonic::IntoRequest<super::AcceptRequest>,
+            request: impl tonic::IntoRequest<super::Phase2aRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
             self.inner
                 .ready()
@@ -1024,20 +1086,20 @@ pub mod acceptor_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AcceptorServer.
     #[async_trait]
     pub trait Acceptor: std::marker::Send + std::marker::Sync + 'static {
-        /// Phase 2a of the sender's own instance, at its initial ballot. (`Message.vote`)
+        /// Phase 2a of the sender's own instance, at its initial ballot. (`About.vote`)
         async fn vote(
             &self,
             request: tonic::Request<super::VoteRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// Phase 1a of one or more instances of a transaction. (`Message.paxos`)
+        /// Phase 1a of one or more instances of a transaction. (`About.phase1a`)
         async fn prepare(
             &self,
-            request: tonic::Request<super::PrepareRequest>,
+            request: tonic::Request<super::Phase1aRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// Phase 2a of one or more instances of a transaction, above the initial ballot. (`Message.paxos`)
+        /// Phase 2a of one or more instances of a transaction, above the initial ballot. (`About.phase2a`)
         async fn accept(
             &self,
-            request: tonic::Request<super::AcceptRequest>,
+            request: tonic::Request<super::Phase2aRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
     }
     /// An acceptor of the votes on any transaction. For nodes alone.
@@ -1163,7 +1225,7 @@ pub mod acceptor_server {
                 "/synod.v1.Acceptor/Prepare" => {
                     #[allow(non_camel_case_types)]
                     struct PrepareSvc<T: Acceptor>(pub Arc<T>);
-                    impl<T: Acceptor> tonic::server::UnaryService<super::PrepareRequest>
+                    impl<T: Acceptor> tonic::server::UnaryService<super::Phase1aRequest>
                     for PrepareSvc<T> {
                         type Response = super::Delivered;
                         type Future = BoxFuture<
@@ -1172,7 +1234,7 @@ pub mod acceptor_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::PrepareRequest>,
+                            request: tonic::Request<super::Phase1aRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -1206,7 +1268,7 @@ pub mod acceptor_server {
                 "/synod.v1.Acceptor/Accept" => {
                     #[allow(non_camel_case_types)]
                     struct AcceptSvc<T: Acceptor>(pub Arc<T>);
-                    impl<T: Acceptor> tonic::server::UnaryService<super::AcceptRequest>
+                    impl<T: Acceptor> tonic::server::UnaryService<super::Phase2aRequest>
                     for AcceptSvc<T> {
                         type Response = super::Delivered;
                         type Future = BoxFuture<
@@ -1215,7 +1277,7 @@ pub mod acceptor_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::AcceptRequest>,
+                            request: tonic::Request<super::Phase2aRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -1367,10 +1429,10 @@ pub mod proposer_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Phase 1b of one or more instances of a transaction. (`Message.paxos`)
+        /// Phase 1b of one or more instances of a transaction. (`About.phase1b`)
         pub async fn promise(
             &mut self,
-            request: impl tonic::IntoRequest<super::PromiseRequest>,
+            request: impl tonic::IntoRequest<super::Phase1bRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
             self.inner
                 .ready()
@@ -1388,10 +1450,10 @@ pub mod proposer_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Proposer", "Promise"));
             self.inner.unary(req, path, codec).await
         }
-        /// Phase 2b of one or more instances of a transaction. (`Message.paxos`)
+        /// Phase 2b of one or more instances of a transaction. (`About.phase2b`)
         pub async fn accepted(
             &mut self,
-            request: impl tonic::IntoRequest<super::AcceptedRequest>,
+            request: impl tonic::IntoRequest<super::Phase2bRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
             self.inner
                 .ready()
@@ -1410,7 +1472,7 @@ pub mod proposer_client {
                 .insert(GrpcMethod::new("synod.v1.Proposer", "Accepted"));
             self.inner.unary(req, path, codec).await
         }
-        /// Ballots of one or more instances of a transaction came too late. (`Message.paxos`)
+        /// A ballot came too late in one or more instances of a transaction. (`About.reject`)
         pub async fn reject(
             &mut self,
             request: impl tonic::IntoRequest<super::RejectRequest>,
@@ -1444,17 +1506,17 @@ pub mod proposer_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ProposerServer.
     #[async_trait]
     pub trait Proposer: std::marker::Send + std::marker::Sync + 'static {
-        /// Phase 1b of one or more instances of a transaction. (`Message.paxos`)
+        /// Phase 1b of one or more instances of a transaction. (`About.phase1b`)
         async fn promise(
             &self,
-            request: tonic::Request<super::PromiseRequest>,
+            request: tonic::Request<super::Phase1bRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// Phase 2b of one or more instances of a transaction. (`Message.paxos`)
+        /// Phase 2b of one or more instances of a transaction. (`About.phase2b`)
         async fn accepted(
             &self,
-            request: tonic::Request<super::AcceptedRequest>,
+            request: tonic::Request<super::Phase2bRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// Ballots of one or more instances of a transaction came too late. (`Message.paxos`)
+        /// A ballot came too late in one or more instances of a transaction. (`About.reject`)
         async fn reject(
             &self,
             request: tonic::Request<super::RejectRequest>,
@@ -1540,7 +1602,7 @@ pub mod proposer_server {
                 "/synod.v1.Proposer/Promise" => {
                     #[allow(non_camel_case_types)]
                     struct PromiseSvc<T: Proposer>(pub Arc<T>);
-                    impl<T: Proposer> tonic::server::UnaryService<super::PromiseRequest>
+                    impl<T: Proposer> tonic::server::UnaryService<super::Phase1bRequest>
                     for PromiseSvc<T> {
                         type Response = super::Delivered;
                         type Future = BoxFuture<
@@ -1549,7 +1611,7 @@ pub mod proposer_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::PromiseRequest>,
+                            request: tonic::Request<super::Phase1bRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -1583,7 +1645,7 @@ pub mod proposer_server {
                 "/synod.v1.Proposer/Accepted" => {
                     #[allow(non_camel_case_types)]
                     struct AcceptedSvc<T: Proposer>(pub Arc<T>);
-                    impl<T: Proposer> tonic::server::UnaryService<super::AcceptedRequest>
+                    impl<T: Proposer> tonic::server::UnaryService<super::Phase2bRequest>
                     for AcceptedSvc<T> {
                         type Response = super::Delivered;
                         type Future = BoxFuture<
@@ -1592,7 +1654,7 @@ pub mod proposer_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::AcceptedRequest>,
+                            request: tonic::Request<super::Phase2bRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -1787,10 +1849,10 @@ pub mod manager_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// The sender has voted; ask the others. (`Message.begin`)
+        /// The sender has voted; ask the others. (`About.begin`)
         pub async fn begin(
             &mut self,
-            request: impl tonic::IntoRequest<super::TransactionRequest>,
+            request: impl tonic::IntoRequest<super::ContentRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
             self.inner
                 .ready()
@@ -1806,7 +1868,7 @@ pub mod manager_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Manager", "Begin"));
             self.inner.unary(req, path, codec).await
         }
-        /// Get this transaction to its outcome. (`Message.inquire`)
+        /// Get this transaction to its outcome. (`About.inquire`)
         pub async fn inquire(
             &mut self,
             request: impl tonic::IntoRequest<super::TransactionRequest>,
@@ -1825,7 +1887,7 @@ pub mod manager_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Manager", "Inquire"));
             self.inner.unary(req, path, codec).await
         }
-        /// The sender has carried the outcome out, durably. (`Message.finished`)
+        /// The sender has carried the outcome out, durably. (`About.finished`)
         pub async fn finish(
             &mut self,
             request: impl tonic::IntoRequest<super::FinishRequest>,
@@ -1859,17 +1921,17 @@ pub mod manager_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ManagerServer.
     #[async_trait]
     pub trait Manager: std::marker::Send + std::marker::Sync + 'static {
-        /// The sender has voted; ask the others. (`Message.begin`)
+        /// The sender has voted; ask the others. (`About.begin`)
         async fn begin(
             &self,
-            request: tonic::Request<super::TransactionRequest>,
+            request: tonic::Request<super::ContentRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// Get this transaction to its outcome. (`Message.inquire`)
+        /// Get this transaction to its outcome. (`About.inquire`)
         async fn inquire(
             &self,
             request: tonic::Request<super::TransactionRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// The sender has carried the outcome out, durably. (`Message.finished`)
+        /// The sender has carried the outcome out, durably. (`About.finished`)
         async fn finish(
             &self,
             request: tonic::Request<super::FinishRequest>,
@@ -1955,9 +2017,7 @@ pub mod manager_server {
                 "/synod.v1.Manager/Begin" => {
                     #[allow(non_camel_case_types)]
                     struct BeginSvc<T: Manager>(pub Arc<T>);
-                    impl<
-                        T: Manager,
-                    > tonic::server::UnaryService<super::TransactionRequest>
+                    impl<T: Manager> tonic::server::UnaryService<super::ContentRequest>
                     for BeginSvc<T> {
                         type Response = super::Delivered;
                         type Future = BoxFuture<
@@ -1966,7 +2026,7 @@ pub mod manager_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::TransactionRequest>,
+                            request: tonic::Request<super::ContentRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -2206,10 +2266,10 @@ pub mod resource_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Vote on this transaction, and name the sender to the acceptors. (`Message.prepare`)
+        /// Vote on this transaction, and name the sender to the acceptors. (`About.prepare`)
         pub async fn prepare(
             &mut self,
-            request: impl tonic::IntoRequest<super::TransactionRequest>,
+            request: impl tonic::IntoRequest<super::ContentRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
             self.inner
                 .ready()
@@ -2227,7 +2287,7 @@ pub mod resource_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Resource", "Prepare"));
             self.inner.unary(req, path, codec).await
         }
-        /// It is committed. (`Message.outcome`)
+        /// It is committed. (`About.outcome`)
         pub async fn commit(
             &mut self,
             request: impl tonic::IntoRequest<super::TransactionRequest>,
@@ -2246,7 +2306,7 @@ pub mod resource_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Resource", "Commit"));
             self.inner.unary(req, path, codec).await
         }
-        /// It is aborted. (`Message.outcome`)
+        /// It is aborted. (`About.outcome`)
         pub async fn abort(
             &mut self,
             request: impl tonic::IntoRequest<super::TransactionRequest>,
@@ -2280,17 +2340,17 @@ pub mod resource_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ResourceServer.
     #[async_trait]
     pub trait Resource: std::marker::Send + std::marker::Sync + 'static {
-        /// Vote on this transaction, and name the sender to the acceptors. (`Message.prepare`)
+        /// Vote on this transaction, and name the sender to the acceptors. (`About.prepare`)
         async fn prepare(
             &self,
-            request: tonic::Request<super::TransactionRequest>,
+            request: tonic::Request<super::ContentRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// It is committed. (`Message.outcome`)
+        /// It is committed. (`About.outcome`)
         async fn commit(
             &self,
             request: tonic::Request<super::TransactionRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
-        /// It is aborted. (`Message.outcome`)
+        /// It is aborted. (`About.outcome`)
         async fn abort(
             &self,
             request: tonic::Request<super::TransactionRequest>,
@@ -2376,9 +2436,7 @@ pub mod resource_server {
                 "/synod.v1.Resource/Prepare" => {
                     #[allow(non_camel_case_types)]
                     struct PrepareSvc<T: Resource>(pub Arc<T>);
-                    impl<
-                        T: Resource,
-                    > tonic::server::UnaryService<super::TransactionRequest>
+                    impl<T: Resource> tonic::server::UnaryService<super::ContentRequest>
                     for PrepareSvc<T> {
                         type Response = super::Delivered;
                         type Future = BoxFuture<
@@ -2387,7 +2445,7 @@ pub mod resource_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::TransactionRequest>,
+                            request: tonic::Request<super::ContentRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -2557,9 +2615,9 @@ pub struct BeginRequest {
     /// What it is about: bytes that mean something to its participants alone.
     #[prost(bytes = "vec", tag = "2")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
-    /// Its name. Optional: without it, the node gives one. Whoever gives names uses each once, ever, with its own number, the
-    /// one in its certificate, as their origin. It may then begin again after an answer was lost, at this or another node,
-    /// without beginning twice.
+    /// Its name. Optional: without it, the node gives one. A caller that gives names takes its own number, the one in its
+    /// certificate, as their origin, and uses each name once, ever. After an answer was lost it may begin the same
+    /// transaction again, at this or another node: it still begins once.
     #[prost(message, optional, tag = "3")]
     pub id: ::core::option::Option<TxId>,
 }
@@ -2592,7 +2650,7 @@ pub struct StatusRequest {
     pub id: ::core::option::Option<TxId>,
 }
 /// What a node knows of a transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusReply {
     /// How far it is.
     #[prost(enumeration = "Phase", tag = "1")]
@@ -2603,6 +2661,12 @@ pub struct StatusReply {
     /// How it ended, if that is known here.
     #[prost(enumeration = "Outcome", tag = "3")]
     pub outcome: i32,
+    /// Which invariant is broken, if it is fenced.
+    #[prost(enumeration = "Fence", tag = "4")]
+    pub fence: i32,
+    /// The same in words, for people; empty if it is not fenced.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Which transactions in doubt to list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2659,6 +2723,8 @@ pub enum Phase {
     Open = 2,
     /// It is over: every participant has finished it.
     Retired = 3,
+    /// It is open, and an invariant of the node is broken: the node is silent about it.
+    Fenced = 4,
 }
 impl Phase {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2671,6 +2737,7 @@ impl Phase {
             Self::Unknown => "PHASE_UNKNOWN",
             Self::Open => "PHASE_OPEN",
             Self::Retired => "PHASE_RETIRED",
+            Self::Fenced => "PHASE_FENCED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2680,6 +2747,48 @@ impl Phase {
             "PHASE_UNKNOWN" => Some(Self::Unknown),
             "PHASE_OPEN" => Some(Self::Open),
             "PHASE_RETIRED" => Some(Self::Retired),
+            "PHASE_FENCED" => Some(Self::Fenced),
+            _ => None,
+        }
+    }
+}
+/// Which invariant of a node is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Fence {
+    /// No invariant is broken.
+    Unspecified = 0,
+    /// An acceptor would have gone back on a promise or an acceptance.
+    AcceptorWentBack = 1,
+    /// A resource manager would have gone back on its vote or its outcome.
+    ResourceManagerWentBack = 2,
+    /// What the transaction is about is not known where it must be.
+    MetaLost = 3,
+    /// The roles of the node answered each other without end.
+    EndlessExchange = 4,
+}
+impl Fence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FENCE_UNSPECIFIED",
+            Self::AcceptorWentBack => "FENCE_ACCEPTOR_WENT_BACK",
+            Self::ResourceManagerWentBack => "FENCE_RESOURCE_MANAGER_WENT_BACK",
+            Self::MetaLost => "FENCE_META_LOST",
+            Self::EndlessExchange => "FENCE_ENDLESS_EXCHANGE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FENCE_ACCEPTOR_WENT_BACK" => Some(Self::AcceptorWentBack),
+            "FENCE_RESOURCE_MANAGER_WENT_BACK" => Some(Self::ResourceManagerWentBack),
+            "FENCE_META_LOST" => Some(Self::MetaLost),
+            "FENCE_ENDLESS_EXCHANGE" => Some(Self::EndlessExchange),
             _ => None,
         }
     }
@@ -2737,6 +2846,18 @@ pub mod transactions_client {
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// Served by every node, for clients and for nodes.
+    ///
+    /// Any of these calls may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster;
+    /// * OUT_OF_RANGE: the request is larger than the node allows;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
+    /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
+    ///  may not have been done;
+    /// * UNIMPLEMENTED: this node serves other nodes alone;
+    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
+    ///
+    /// What else may happen is said of each call.
     #[derive(Debug, Clone)]
     pub struct TransactionsClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2808,6 +2929,16 @@ pub mod transactions_client {
         }
         /// Begins a transaction. The node called must be a transaction manager, or one of the participants. The answer comes
         /// when the transaction is under way, not when it has ended.
+        ///
+        /// Other codes:
+        ///
+        /// * INVALID_ARGUMENT: nobody takes part, somebody is named twice, there are more participants than the cluster
+        ///  allows, or `meta` is longer;
+        /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
+        /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
+        /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant, or the transaction of this
+        ///  name is over.
         pub async fn begin(
             &mut self,
             request: impl tonic::IntoRequest<super::BeginRequest>,
@@ -2831,6 +2962,13 @@ pub mod transactions_client {
         }
         /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask the
         /// node that began it, soon: once a transaction is over, a node remembers that it is, and not for long how it ended.
+        /// For a transaction that never comes to the node it waits until the deadline.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is over, and how it ended is not known here, or not any more;
+        /// * RESOURCE_EXHAUSTED: too many wait for outcomes already;
+        /// * DEADLINE_EXCEEDED, or CANCELLED: the caller's deadline came first. The transaction goes on.
         pub async fn outcome(
             &mut self,
             request: impl tonic::IntoRequest<super::OutcomeRequest>,
@@ -2852,7 +2990,7 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Outcome"));
             self.inner.unary(req, path, codec).await
         }
-        /// What the node knows of a transaction, at once.
+        /// What the node knows of a transaction, at once. A transaction that is not known here is an answer, not an error.
         pub async fn status(
             &mut self,
             request: impl tonic::IntoRequest<super::StatusRequest>,
@@ -2898,6 +3036,11 @@ pub mod transactions_client {
         }
         /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing: where a vote
         /// is missing, it aborts. Any client may, of any transaction.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is not open here;
+        /// * FAILED_PRECONDITION: it is over.
         pub async fn inquire(
             &mut self,
             request: impl tonic::IntoRequest<super::InquireRequest>,
@@ -2936,17 +3079,34 @@ pub mod transactions_server {
     pub trait Transactions: std::marker::Send + std::marker::Sync + 'static {
         /// Begins a transaction. The node called must be a transaction manager, or one of the participants. The answer comes
         /// when the transaction is under way, not when it has ended.
+        ///
+        /// Other codes:
+        ///
+        /// * INVALID_ARGUMENT: nobody takes part, somebody is named twice, there are more participants than the cluster
+        ///  allows, or `meta` is longer;
+        /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
+        /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
+        /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant, or the transaction of this
+        ///  name is over.
         async fn begin(
             &self,
             request: tonic::Request<super::BeginRequest>,
         ) -> std::result::Result<tonic::Response<super::BeginReply>, tonic::Status>;
         /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask the
         /// node that began it, soon: once a transaction is over, a node remembers that it is, and not for long how it ended.
+        /// For a transaction that never comes to the node it waits until the deadline.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is over, and how it ended is not known here, or not any more;
+        /// * RESOURCE_EXHAUSTED: too many wait for outcomes already;
+        /// * DEADLINE_EXCEEDED, or CANCELLED: the caller's deadline came first. The transaction goes on.
         async fn outcome(
             &self,
             request: tonic::Request<super::OutcomeRequest>,
         ) -> std::result::Result<tonic::Response<super::OutcomeReply>, tonic::Status>;
-        /// What the node knows of a transaction, at once.
+        /// What the node knows of a transaction, at once. A transaction that is not known here is an answer, not an error.
         async fn status(
             &self,
             request: tonic::Request<super::StatusRequest>,
@@ -2958,12 +3118,29 @@ pub mod transactions_server {
         ) -> std::result::Result<tonic::Response<super::InDoubtReply>, tonic::Status>;
         /// Has the node drive a transaction to its outcome now, without waiting for a timer. There is no guessing: where a vote
         /// is missing, it aborts. Any client may, of any transaction.
+        ///
+        /// Other codes:
+        ///
+        /// * NOT_FOUND: the transaction is not open here;
+        /// * FAILED_PRECONDITION: it is over.
         async fn inquire(
             &self,
             request: tonic::Request<super::InquireRequest>,
         ) -> std::result::Result<tonic::Response<super::InquireReply>, tonic::Status>;
     }
     /// Served by every node, for clients and for nodes.
+    ///
+    /// Any of these calls may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is for nobody in this cluster;
+    /// * OUT_OF_RANGE: the request is larger than the node allows;
+    /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
+    /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
+    ///  may not have been done;
+    /// * UNIMPLEMENTED: this node serves other nodes alone;
+    /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
+    ///
+    /// What else may happen is said of each call.
     #[derive(Debug)]
     pub struct TransactionsServer<T> {
         inner: Arc<T>,

@@ -1,0 +1,76 @@
+//! What is durable never goes back: each record that replaces one of its key may follow that one, and what is erased is
+//! over. *Paxos Made Simple*, section 2.3: an acceptor remembers its highest promise and what it accepted, whatever
+//! fails; Gray and Lamport 2006, section 4: so does a resource manager with its vote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Observation, Property, Violation, require};
+use crate::{
+    NodeId, TxId,
+    commit::{Key, Record, TxRange},
+};
+
+#[derive(Default)]
+pub(super) struct RecordsNeverGoBack {
+    written: BTreeMap<(NodeId, Key), Record>,
+    /// The records of single transactions that were erased: they never come again.
+    erased: BTreeSet<(NodeId, Key)>,
+}
+
+const NAME: &str = "records never go back";
+
+/// Whether `record` may replace `before`, which has the same key.
+fn may_follow(record: &Record, before: &Record) -> bool {
+    match (record, before) {
+        (Record::Identity { .. }, Record::Identity { .. }) => record == before,
+        (Record::Sequence { reserved }, Record::Sequence { reserved: before })
+        | (Record::Rounds { reserved }, Record::Rounds { reserved: before }) => reserved >= before,
+        (Record::Acceptor(record), Record::Acceptor(before)) => record.may_follow(before),
+        (Record::ResourceManager(record), Record::ResourceManager(before)) => record.may_follow(before),
+        (Record::Retired(range), Record::Retired(before)) => range.contains(before.last()),
+        _ => false,
+    }
+}
+
+impl RecordsNeverGoBack {
+    fn is_retired(&self, at: NodeId, range: TxRange) -> bool {
+        self.written.iter().any(|((node, _), record)| match record {
+            Record::Retired(known) => *node == at && known.contains(range.first()) && known.contains(range.last()),
+            _ => false,
+        })
+    }
+
+    /// A record may go when all that it is about is over, as another record says.
+    fn erase(&mut self, at: NodeId, key: Key) -> Result<(), Violation> {
+        let before = self.written.remove(&(at, key));
+        let over = |tx: TxId| self.is_retired(at, TxRange::only(tx));
+        let may_go = match (key, &before) {
+            // What was written and erased before a crash may be erased again after it.
+            (Key::Acceptor(tx) | Key::ResourceManager(tx), _) => over(tx),
+            (Key::Retired(_), Some(Record::Retired(range))) => self.is_retired(at, *range),
+            (Key::Retired(first), _) => over(first),
+            (Key::Identity | Key::Sequence | Key::Rounds, _) => false,
+        };
+        require(NAME, may_go, || format!("{at} erases {key:?}, which is not over: {before:?}"))?;
+        if matches!(key, Key::Acceptor(_) | Key::ResourceManager(_)) {
+            self.erased.insert((at, key));
+        }
+        Ok(())
+    }
+}
+
+impl Property for RecordsNeverGoBack {
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        let Observation::Durable { at, record } = observation else { return Ok(()) };
+        if let Record::Erased(key) = record {
+            return self.erase(*at, *key);
+        }
+        let key = (*at, record.key());
+        require(NAME, !self.erased.contains(&key), || format!("{at} erased what it writes again: {record:?}"))?;
+        if let Some(before) = self.written.insert(key, (*record).clone()) {
+            let follows = may_follow(record, &before);
+            require(NAME, follows, || format!("{at} goes back from {before:?} to {record:?}"))?;
+        }
+        Ok(())
+    }
+}
