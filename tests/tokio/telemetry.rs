@@ -218,3 +218,28 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_the_resource_that_the_node_refuses_is_counted_and_told() {
+    let (book, diary) = (Book::default(), Diary::default());
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let _subscriber = tracing::subscriber::set_default(diary.clone());
+    let _another = tracing::Dispatch::new(Diary::default());
+
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet.clone());
+    let (handle, _task) = member.start(Start::Create).await;
+    let tx = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    until(async || !puppet.asked().is_empty()).await;
+    soon(handle.inquire(tx)).await.unwrap();
+    assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Aborted);
+    assert_eq!(book.get("synod_refused_answers_total", ""), 0);
+    // It votes on what is aborted already.
+    puppet.let_vote(1);
+    puppet.let_carry_out(1);
+    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    assert_eq!(book.get("synod_refused_answers_total", ""), 1);
+    assert_eq!(book.get("synod_refusals_total", ",reason=AlreadyAborted"), 1);
+    let (text, fields) = ("answer refused".to_owned(), vec!["refusal".to_owned()]);
+    assert!(diary.0.lock().unwrap().contains(&(text, fields)));
+}

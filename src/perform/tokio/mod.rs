@@ -1,10 +1,9 @@
 //! The ready driver: a node as one task of a [tokio] runtime.
 //!
 //! [`spawn`] starts it and gives a [`Handle`], by which transactions are begun and their outcomes awaited, and to which
-//! the transport [delivers](Handle::deliver) what other nodes send. The task is a loop around a
-//! [`Driver`]: it takes whatever has come, steps the node, carries out at once what rests on nothing
-//! unwritten, and has the records that gather written in *one* batch on a blocking thread; meanwhile it goes on stepping,
-//! for the next batch. What rests on a batch is carried out once that is durable. A write starts as soon as somebody
+//! the transport [delivers](Handle::deliver) what other nodes send. The task is a loop around a [`Driver`]: it takes
+//! whatever has come, steps the node, carries out at once what rests on nothing unwritten, and has the records that gather
+//! written in *one* batch on a blocking thread; meanwhile it goes on stepping, for the next batch. What rests on a batch is carried out once that is durable. A write starts as soon as somebody
 //! waits for it; a record for which nobody waits [lingers](Options::linger) for one to ride along with. A failed write
 //! stops the task, and everyone who waits is told.
 //!

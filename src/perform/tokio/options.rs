@@ -21,7 +21,8 @@ pub struct Options {
     pub outcomes: usize,
     /// How many effects may wait behind a write. With more than that, no packet and no request is taken.
     pub ahead: usize,
-    /// How long a record for which nobody waits may wait for another write to ride along with. Then it is written anyway.
+    /// How long a record for which nobody waits may wait for another to ride along with, counted from when it came or, if
+    /// that is later, from the end of the write that was under way then. After that it is written anyway.
     /// Keep this far below the `repeat` of the configuration's time-outs, because others wait that long for what follows
     /// from such a record before they ask again. Zero writes every record at once.
     pub linger: Duration,

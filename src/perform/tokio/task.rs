@@ -41,7 +41,7 @@ pub(super) struct Task<S, T, R> {
     pub(super) options: Options,
     /// What the node was told last of the time.
     pub(super) told: Option<Time>,
-    /// Since when the first of the records that gather has waited for a write.
+    /// Since when the records that gather have waited for a write to ride along with.
     pub(super) riding: Option<Instant>,
 }
 
@@ -271,6 +271,8 @@ where
 
     fn written(&mut self, Written { batch, took }: Written) {
         self.hands.telemetry.written(batch.records().len(), took);
+        // What gathered meanwhile had nothing to ride along with.
+        self.riding = None;
         let over = |record: &Record| if let Record::Retired(range) = record { Some(*range) } else { None };
         let over: Vec<TxRange> = batch.records().iter().filter_map(over).collect();
         if self.driver.finish(batch, &mut self.hands).is_err() {
