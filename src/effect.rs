@@ -58,6 +58,12 @@ pub trait EffectSink<R, M, D> {
     /// Takes a message for node `to`, which may leave once `after` is durable.
     fn send(&mut self, to: NodeId, message: M, after: Scope);
 
+    /// Takes a message for each of these nodes, which may leave once `after` is durable.
+    #[inline]
+    fn send_each(&mut self, to: impl ExactSizeIterator<Item = NodeId>, message: impl Fn() -> M, after: Scope) {
+        to.for_each(|to| self.send(to, message(), after));
+    }
+
     /// Takes a decision for the caller, which may be carried out once `after` is durable.
     fn decide(&mut self, decision: D, after: Scope);
 }
@@ -124,6 +130,11 @@ impl<R, M, D> EffectSink<R, M, D> for Vec<Effect<R, M, D>> {
     #[inline]
     fn send(&mut self, to: NodeId, message: M, _: Scope) {
         self.push(Effect::Send { to, message });
+    }
+
+    #[inline]
+    fn send_each(&mut self, to: impl ExactSizeIterator<Item = NodeId>, message: impl Fn() -> M, _: Scope) {
+        self.extend(to.map(|to| Effect::Send { to, message: message() }));
     }
 
     #[inline]

@@ -21,6 +21,8 @@ impl BlockAllocator {
 
     /// The allocator that reserved all numbers below `reserved`: any of them may have been used.
     pub(crate) fn restore(reserved: u64) -> Self {
+        // No number is below the first one, whatever a record says.
+        let reserved = reserved.max(Self::UNUSED.reserved);
         Self { next: reserved, reserved, scope: Scope::NOTHING }
     }
 
@@ -48,9 +50,9 @@ impl BlockAllocator {
         Some(number)
     }
 
-    /// Sees to it that `number`, and no lower number that is not handed out yet, is handed out again. `reserve` must write
-    /// down the new end of the reservation, if that has to move, and return the scope of that record. `None`, and nothing
-    /// changes, for the last number of all.
+    /// Sees to it that neither `number` nor a lower one is handed out from now on. `reserve` must write down the new end of
+    /// the reservation, if that has to move, and return the scope of that record. `None`, and nothing changes, for the last
+    /// number of all.
     pub(crate) fn reserve(&mut self, number: u64, reserve: impl FnOnce(u64) -> Scope) -> Option<()> {
         let next = number.checked_add(1)?;
         self.next = self.next.max(next);

@@ -227,9 +227,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
 
     #[inline]
     fn send(&self, message: impl Fn() -> Message<V>, effects: &mut impl Effects<V>) {
-        for to in self.config.acceptors.nodes() {
-            effects.send(to, message(), Scope::EVERYTHING);
-        }
+        effects.send_each(self.config.acceptors.nodes(), message, Scope::EVERYTHING);
     }
 }
 

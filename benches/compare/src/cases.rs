@@ -101,7 +101,7 @@ fn commits<const N: usize, const A: usize>(cases: &mut Vec<Case>, faster: bool) 
         let mut add = |who, make: Box<dyn Fn() -> Box<dyn Subject>>| {
             cases.push(Case { group: group.clone(), who, in_flight, extent, make });
         };
-        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(in_flight, faster, false))));
+        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(in_flight, faster))));
         add("synod", Box::new(move || Box::new(synods::commit::Synod::new(N, f, in_flight, faster))));
     }
     if N == 3 && A == 3 {
@@ -109,7 +109,7 @@ fn commits<const N: usize, const A: usize>(cases: &mut Vec<Case>, faster: bool) 
         let mut add = |who, make: Box<dyn Fn() -> Box<dyn Subject>>| {
             cases.push(Case { group: group.clone(), who, in_flight: one, extent: Extent::Decision, make });
         };
-        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A>::new(one, faster, true))));
+        add("floor", Box::new(move || Box::new(floor::commit::Floor::<N, A, true>::new(one, faster))));
         add("synod", Box::new(move || Box::new(synods::wire::Encoded::new(N, f, one, faster))));
     }
 }

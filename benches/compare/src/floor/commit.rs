@@ -63,8 +63,9 @@ struct Manager<const N: usize> {
     noted: u32,
 }
 
-/// The floor of one transaction. Every process has its own array of what it knows.
-pub struct Floor<const N: usize, const A: usize> {
+/// The floor of one transaction. Every process has its own array of what it knows. Where `AS_BYTES`, every packet is
+/// written as bytes and read again.
+pub struct Floor<const N: usize, const A: usize, const AS_BYTES: bool = false> {
     rms: [Box<[Known<ResourceManager<N>>]>; N],
     acceptors: [Box<[Known<Acceptor<N>>]>; A],
     manager: Box<[Known<Manager<N>>]>,
@@ -72,7 +73,7 @@ pub struct Floor<const N: usize, const A: usize> {
     in_flight: usize,
     faster: bool,
     /// Where packets become bytes, if they do.
-    wire: Option<Vec<u8>>,
+    wire: Vec<u8>,
     /// How many transactions were begun, and how many of them are over.
     begun: u64,
     over: u64,
@@ -91,7 +92,7 @@ impl<P: Copy> Known<P> {
     }
 }
 
-impl<const N: usize, const A: usize> Floor<N, A> {
+impl<const N: usize, const A: usize, const AS_BYTES: bool> Floor<N, A, AS_BYTES> {
     const MANAGER: u32 = N as u32;
     const QUORUM: usize = A / 2 + 1;
     const ALL: u32 = (1 << N) - 1;
@@ -99,8 +100,8 @@ impl<const N: usize, const A: usize> Floor<N, A> {
     const ACCEPTOR: Acceptor<N> = Acceptor { voted: 0, prepared: [false; N], retired: false };
     const TM: Manager<N> = Manager { prepared: [0; N], outcome: None, finished: 0, noted: 0 };
 
-    /// With `in_flight` transactions at a time; where `encoded`, every packet is written as bytes and read again.
-    pub fn new(in_flight: usize, faster: bool, encoded: bool) -> Self {
+    /// With `in_flight` transactions at a time.
+    pub fn new(in_flight: usize, faster: bool) -> Self {
         fn array<P: Copy>(len: usize, blank: P) -> Box<[Known<P>]> {
             vec![Known { number: 0, value: [0; 16], part: blank }; len].into()
         }
@@ -112,7 +113,7 @@ impl<const N: usize, const A: usize> Floor<N, A> {
             network: Ring::new((room * N * A).next_power_of_two(), packet),
             in_flight,
             faster,
-            wire: encoded.then(|| Vec::with_capacity(64)),
+            wire: Vec::with_capacity(64),
             begun: 0,
             over: 0,
             messages: 0,
@@ -133,13 +134,14 @@ impl<const N: usize, const A: usize> Floor<N, A> {
 
     fn send(&mut self, from: u32, to: u32, number: u64, value: Value, message: Message<N>) {
         self.messages += 1;
-        let mut packet = Packet { from, to, number, value, message };
-        if let Some(bytes) = &mut self.wire {
-            bytes.clear();
-            packet.encode(bytes);
-            packet = Packet::decode(black_box(bytes)).expect("it was just encoded");
+        let packet = Packet { from, to, number, value, message };
+        if AS_BYTES {
+            self.wire.clear();
+            packet.encode(&mut self.wire);
+            self.network.push(Packet::decode(black_box(&self.wire)).expect("it was just encoded"));
+        } else {
+            self.network.push(packet);
         }
-        self.network.push(packet);
     }
 
     fn run(&mut self) {
@@ -308,7 +310,7 @@ fn count<const N: usize>(counts: &mut [u32; N], from: u32, prepared: [bool; N], 
     counts.iter().all(|count| count.count_ones() as usize >= quorum)
 }
 
-impl<const N: usize, const A: usize> Subject for Floor<N, A> {
+impl<const N: usize, const A: usize, const AS_BYTES: bool> Subject for Floor<N, A, AS_BYTES> {
     fn decide(&mut self, decisions: usize) -> u64 {
         let before = self.messages;
         for _ in 0..decisions / self.in_flight {
