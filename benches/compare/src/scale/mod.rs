@@ -38,8 +38,8 @@ pub fn run(args: &Args) -> Result<()> {
     println!(
         "\
 One acceptor, N=3, 16 bytes of content, messages in random order, each with a transaction of its own as a decoder makes
-it. x 1,000: the mean of both votes beside that with 1,000 open, taken as they come. ahead: eight messages at a time are
-looked at before they are taken (`Node::look_ahead`), as a `Driver` does with a packet. bytes: live heap per open
+it. x 1,000: the mean of both votes beside that with 1,000 open, taken as they come. ahead: in packets, of which eight
+messages at a time are looked up before they are taken (`Node::receive`). bytes: live heap per open
 transaction, timers included, at the worst of three moments: when one vote has come, when two have, when the bundle is
 written. Up to a million, the least of several times: what else the machine does can only add to them."
     );
