@@ -10,7 +10,7 @@ use proptest::{
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
-    commit::{Acceptor, AcceptorInput, AcceptorRecord, Cluster, Effect as Carried, Message, Record, Vote, What},
+    commit::{Acceptor, AcceptorInput, AcceptorRecord, Cluster, Effect as Carried, Message, Record, Vote, Wait, What},
     paxos::Message::*,
 };
 
@@ -82,6 +82,7 @@ proptest! {
         let mut durable = acceptor.record();
         for input in inputs {
             let before = catalogue::memory(&acceptor);
+            let is_unfinished = acceptor.wait() == Wait::Flush;
             let mut effects = Vec::new();
             let verdict = acceptor.step_into(input.clone(), &mut effects);
             let earlier = durable.clone();
@@ -101,7 +102,9 @@ proptest! {
             };
             if let (Ok(()), Some((from, message))) = (verdict, request) {
                 // Every instance that was asked about is answered to the one who asked; a second value in a ballot is not.
-                let told = say::sends(&effects).into_iter().filter(|(to, _)| *to == from);
+                // An unfinished bundle goes out first, whatever was asked for.
+                let answers = say::sends(&effects).into_iter().skip(usize::from(is_unfinished));
+                let told = answers.filter(|(to, _)| *to == from);
                 let told: BTreeSet<NodeId> =
                     told.flat_map(|(_, message)| say::parts_of(message)).map(|part| part.rm).collect();
                 let is_second = |part: &Part| {
