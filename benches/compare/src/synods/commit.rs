@@ -4,27 +4,71 @@
 use std::{mem, slice};
 
 use synod::{
-    Effect, Machine, NodeId, Quorums, TxId,
-    commit::{self, Cluster, ClusterId, Config, Decision, Input, Learning, Meta, Node, Participants, Targets, Vote},
+    EffectSink, Machine, NodeId, Quorums, Scope, TxId, Urgency,
+    commit::{
+        Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Participants, Record, Targets, Vote,
+    },
 };
 
 use crate::subject::{Subject, value};
 
-/// Nodes. What they ask for waits in a list, and is carried out from there.
+/// Nodes. What they say waits in a list, and is delivered from there.
 pub struct Synod {
     nodes: Vec<Node>,
     rms: Participants,
-    effects: Vec<commit::Effect>,
-    /// The steps that they are from: which node made each, and where what it asks for ends in the list.
-    steps: Vec<(NodeId, usize)>,
-    /// Lists that are empty, kept for their room.
-    spare: (Vec<commit::Effect>, Vec<(NodeId, usize)>),
+    asked_for: AskedFor,
+    /// An empty list, kept for its room.
+    spare: Vec<Packet>,
     in_flight: usize,
     begun: u64,
+}
+
+/// What the nodes ask for, and is not carried out yet. What they write is forgotten: this measures no disk.
+#[derive(Default)]
+struct AskedFor {
+    packets: Vec<Packet>,
+    votes: Vec<(NodeId, TxId)>,
     /// What each resource manager has committed and not finished.
     committed: Vec<(NodeId, TxId)>,
-    completed: u64,
     messages: u64,
+    decided: u64,
+    completed: u64,
+}
+
+struct Packet {
+    from: NodeId,
+    to: NodeId,
+    message: Message,
+}
+
+/// Where the effects of node `at` go.
+struct Effects<'a> {
+    at: NodeId,
+    asked_for: &'a mut AskedFor,
+}
+
+impl EffectSink<Record, Message, Decision> for Effects<'_> {
+    #[inline]
+    fn persist(&mut self, _: Record, _: Urgency) -> Scope {
+        Scope::NOTHING
+    }
+
+    #[inline]
+    fn send(&mut self, to: NodeId, message: Message, _: Scope) {
+        self.asked_for.packets.push(Packet { from: self.at, to, message });
+    }
+
+    #[inline]
+    fn decide(&mut self, decision: Decision, _: Scope) {
+        match decision {
+            Decision::Vote { transaction, .. } => self.asked_for.votes.push((self.at, transaction.id())),
+            Decision::Commit { transaction, .. } => self.asked_for.committed.push((self.at, transaction.id())),
+            Decision::Decided { .. } => self.asked_for.decided += 1,
+            Decision::Completed { .. } => self.asked_for.completed += 1,
+            Decision::Begun(_) => {}
+            Decision::Abort { .. } => panic!("nobody aborts"),
+        }
+    }
 }
 
 impl Synod {
@@ -41,14 +85,10 @@ impl Synod {
         Self {
             nodes: ids.map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),
             rms: Participants::new(rms).expect("resource managers"),
-            effects: Vec::new(),
-            steps: Vec::new(),
-            spare: (Vec::new(), Vec::new()),
+            asked_for: AskedFor::default(),
+            spare: Vec::new(),
             in_flight,
             begun: 0,
-            committed: Vec::new(),
-            completed: 0,
-            messages: 0,
         }
     }
 
@@ -60,80 +100,53 @@ impl Synod {
 
     #[inline]
     fn step(&mut self, at: NodeId, input: Input) {
-        let start = self.effects.len();
-        self.nodes[at.0 as usize].step_into(input, &mut self.effects).expect("nothing is refused");
-        self.note(at, start);
+        let effects = &mut Effects { at, asked_for: &mut self.asked_for };
+        self.nodes[at.0 as usize].step_into(input, effects).expect("nothing is refused");
     }
 
-    #[inline]
-    fn note(&mut self, at: NodeId, start: usize) {
-        let end = self.effects.len();
-        if end > start {
-            self.steps.push((at, end));
-        }
-    }
-
-    /// Carries out what there is to be carried out, then what followed from that, and so on.
+    /// Carries out what there is to be carried out, then what followed from that, and so on. Messages pass by reference:
+    /// all nodes are in one process.
     fn run(&mut self) {
-        let (mut effects, mut steps) = mem::take(&mut self.spare);
-        while !self.effects.is_empty() {
-            mem::swap(&mut effects, &mut self.effects);
-            mem::swap(&mut steps, &mut self.steps);
-            let mut start = 0;
-            for (at, end) in steps.drain(..) {
-                for effect in &effects[start..end] {
-                    self.carry_out(at, effect);
-                }
-                start = end;
+        while !self.asked_for.packets.is_empty() || !self.asked_for.votes.is_empty() {
+            while let Some((at, tx)) = self.asked_for.votes.pop() {
+                self.step(at, Input::Vote { tx, vote: Vote::Prepared });
             }
-            effects.clear();
-        }
-        self.spare = (effects, steps);
-    }
-
-    /// Messages pass by reference: all nodes are in one process.
-    #[inline]
-    fn carry_out(&mut self, at: NodeId, effect: &commit::Effect) {
-        match effect {
-            Effect::Persist(_) => {}
-            Effect::Send { to, message } => {
-                self.messages += 1;
-                let start = self.effects.len();
-                self.nodes[to.0 as usize].receive(at, slice::from_ref(message), &mut self.effects);
-                self.note(*to, start);
+            let mut packets = mem::replace(&mut self.asked_for.packets, mem::take(&mut self.spare));
+            self.asked_for.messages += packets.len() as u64;
+            for Packet { from, to, message } in &packets {
+                let effects = &mut Effects { at: *to, asked_for: &mut self.asked_for };
+                self.nodes[to.0 as usize].receive(*from, slice::from_ref(message), effects);
             }
-            Effect::Decide(Decision::Vote { transaction, .. }) => {
-                self.step(at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
-            }
-            Effect::Decide(Decision::Commit { transaction, .. }) => self.committed.push((at, transaction.id())),
-            Effect::Decide(Decision::Completed { .. }) => self.completed += 1,
-            Effect::Decide(Decision::Decided { .. } | Decision::Begun(_)) => {}
-            Effect::Decide(Decision::Abort { .. }) => panic!("nobody aborts"),
+            packets.clear();
+            self.spare = packets;
         }
     }
 }
 
 impl Subject for Synod {
     fn decide(&mut self, count: usize) -> u64 {
-        let before = self.messages;
+        let before = self.asked_for.messages;
         for _ in 0..count / self.in_flight {
             for _ in 0..self.in_flight {
                 self.begin();
             }
             self.run();
         }
-        self.messages - before
+        let outcomes = self.begun as usize - self.asked_for.completed as usize;
+        assert_eq!(self.asked_for.committed.len(), outcomes * self.rms.nodes().len(), "every transaction is decided");
+        self.asked_for.messages - before
     }
 
     fn complete(&mut self) -> u64 {
-        let before = self.messages;
-        let mut committed = mem::take(&mut self.committed);
+        let before = self.asked_for.messages;
+        let mut committed = mem::take(&mut self.asked_for.committed);
         for (rm, tx) in committed.drain(..) {
             self.step(rm, Input::Finished(tx));
         }
-        self.committed = committed;
+        self.asked_for.committed = committed;
         self.run();
-        assert_eq!(self.completed, self.begun, "every transaction is completed");
-        self.messages - before
+        let AskedFor { decided, completed, .. } = self.asked_for;
+        assert_eq!((decided, completed), (self.begun, self.begun), "every transaction is decided and completed");
+        self.asked_for.messages - before
     }
 }
