@@ -74,29 +74,35 @@ impl Places {
     /// The places, in ascending order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words().enumerate().flat_map(|(at, word)| {
-            let mut left = word;
-            core::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.checked_sub(1)?;
-                Some(at.saturating_mul(BITS).saturating_add(bit))
-            })
+        let (mut word, mut first) = (self.low, 0_usize);
+        let mut high = self.high().iter();
+        core::iter::from_fn(move || {
+            while word == 0 {
+                word = *high.next()?;
+                first = first.saturating_add(BITS);
+            }
+            let bit = word.trailing_zeros() as usize;
+            // Without its lowest bit.
+            word &= word.wrapping_sub(1);
+            Some(first.saturating_add(bit))
         })
     }
 
     /// Whether every place is below `count`.
     #[inline]
     pub fn is_within(&self, count: usize) -> bool {
-        match &self.high {
-            None => self.low & !low_bits(count) == 0,
-            Some(_) => self.iter().all(|place| place < count),
-        }
+        if self.high.is_none() { self.low & !low_bits(count) == 0 } else { self.is_high_within(count) }
+    }
+
+    #[cold]
+    fn is_high_within(&self, count: usize) -> bool {
+        self.iter().all(|place| place < count)
     }
 
     /// Whether every place of this set is in `other`.
     #[inline]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.difference(other).is_empty()
+        if self.high.is_none() { self.low & !other.low == 0 } else { self.difference(other).is_empty() }
     }
 
     /// The places that are in this set or in `other`.
@@ -123,8 +129,14 @@ impl Places {
     #[inline]
     fn merged(&self, other: &Self, merge: impl Fn(u64, u64) -> u64) -> Self {
         if self.high.is_none() && other.high.is_none() {
-            return Self { low: merge(self.low, other.low), high: None };
+            Self { low: merge(self.low, other.low), high: None }
+        } else {
+            self.merged_high(other, &merge)
         }
+    }
+
+    #[cold]
+    fn merged_high(&self, other: &Self, merge: &dyn Fn(u64, u64) -> u64) -> Self {
         let (mut words, mut others) = (self.words(), other.words());
         let merged = core::iter::from_fn(|| match (words.next(), others.next()) {
             (None, None) => None,
@@ -137,7 +149,12 @@ impl Places {
     /// the first one may be zero at the end.
     #[inline]
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        core::iter::once(self.low).chain(self.high.iter().flat_map(|high| high.iter().copied()))
+        core::iter::once(self.low).chain(self.high().iter().copied())
+    }
+
+    #[inline]
+    fn high(&self) -> &[u64] {
+        self.high.as_ref().map_or(&[], |high| high.as_slice())
     }
 
     /// The set that consists of these words; trailing words of zero add nothing.
@@ -169,21 +186,25 @@ impl FromIterator<usize> for Places {
 impl Votes {
     /// The votes of `cast`, of which those in `prepared` are to commit and the others to abort. `None` if someone is
     /// prepared without having voted.
+    #[inline]
     pub fn new(cast: Places, prepared: Places) -> Option<Self> {
         prepared.is_subset(&cast).then_some(Self { cast, prepared })
     }
 
     /// Whose votes these are.
+    #[inline]
     pub fn cast(&self) -> &Places {
         &self.cast
     }
 
     /// Who voted to commit.
+    #[inline]
     pub fn prepared(&self) -> &Places {
         &self.prepared
     }
 
     /// Whether there is no vote.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.cast.is_empty()
     }
@@ -206,6 +227,7 @@ impl Votes {
     }
 
     /// The votes, in ascending order of places.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (usize, Vote)> + '_ {
         self.cast.iter().map(|place| (place, if self.prepared.has(place) { Vote::Prepared } else { Vote::Aborted }))
     }

@@ -171,36 +171,43 @@ impl Record {
 
 impl TxRange {
     /// The transactions of `origin` numbered `first` to `last`, both included.
+    #[inline]
     pub fn new(origin: NodeId, first: u64, last: u64) -> Result<Self, EmptyRange> {
         if first > last { Err(EmptyRange) } else { Ok(Self { origin, first, last }) }
     }
 
     /// The range of just one transaction.
+    #[inline]
     pub fn only(tx: TxId) -> Self {
         Self { origin: tx.origin, first: tx.seq, last: tx.seq }
     }
 
     /// The node that numbered them.
+    #[inline]
     pub fn origin(&self) -> NodeId {
         self.origin
     }
 
     /// The first transaction.
+    #[inline]
     pub fn first(&self) -> TxId {
         TxId { origin: self.origin, seq: self.first }
     }
 
     /// The last transaction.
+    #[inline]
     pub fn last(&self) -> TxId {
         TxId { origin: self.origin, seq: self.last }
     }
 
     /// Whether `tx` is in it.
+    #[inline]
     pub fn contains(&self, tx: TxId) -> bool {
-        (self.first()..=self.last()).contains(&tx)
+        tx.origin == self.origin && self.first <= tx.seq && tx.seq <= self.last
     }
 
     /// What is left of it on either side of `other`, which must have something of it.
+    #[inline]
     pub(crate) fn without(self, other: Self) -> [Option<Self>; 2] {
         let left = other.first.checked_sub(1).and_then(|last| Self::new(self.origin, self.first, last).ok());
         let right = other.last.checked_add(1).and_then(|first| Self::new(self.origin, first, self.last).ok());
@@ -208,6 +215,7 @@ impl TxRange {
     }
 
     /// What is left of it without `others`, which must come in order, and each have something of it.
+    #[inline]
     pub(crate) fn without_all(self, others: impl IntoIterator<Item = Self>) -> impl Iterator<Item = Self> {
         let (mut rest, mut others) = (Some(self), others.into_iter());
         core::iter::from_fn(move || {
@@ -228,6 +236,7 @@ impl TxRange {
     }
 
     /// Whether it is just one transaction.
+    #[inline]
     pub fn is_single(&self) -> bool {
         self.first == self.last
     }
@@ -242,6 +251,7 @@ impl TryFrom<(NodeId, u64, u64)> for TxRange {
 }
 
 impl From<TxRange> for (NodeId, u64, u64) {
+    #[inline]
     fn from(range: TxRange) -> Self {
         (range.origin, range.first, range.last)
     }

@@ -4,88 +4,284 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
 
 use super::TxRange;
-use crate::TxId;
+use crate::{NodeId, TxId};
 
 /// A set of transactions, as the fewest ranges. *Range first, tombstone after*: when ranges merge, the merged one is
 /// written before those that it swallows are erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Retired {
-    /// From the first transaction of a range to the last number in it. Ranges neither overlap nor touch.
-    ranges: BTreeMap<TxId, u64>,
+    /// In order of origin. There are as many as nodes that begin transactions, and few of them are ever added.
+    origins: Vec<Origin>,
+    len: usize,
+}
+
+/// What is over of one origin: never nothing. Ranges neither overlap nor touch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    node: NodeId,
+    /// The first and the last number of the highest range: most of what is asked is about it or what comes after it.
+    top: (u64, u64),
+    /// The ranges below: from the first number of each to the last.
+    below: BTreeMap<u64, u64>,
 }
 
 impl Retired {
+    #[inline]
     pub(crate) fn contains(&self, tx: TxId) -> bool {
         self.around(tx).is_some()
     }
 
     /// The range that `tx` is in.
+    #[inline]
     pub(crate) fn around(&self, tx: TxId) -> Option<TxRange> {
-        self.floor(tx).filter(|range| range.contains(tx))
+        let (first, last) = self.origin(tx.origin)?.around(tx.seq)?;
+        TxRange::new(tx.origin, first, last).ok()
     }
 
     /// What of `range` is not in the set.
+    #[inline]
     pub(crate) fn missing(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
         range.without_all(self.touching(range))
     }
 
+    /// How many ranges there are.
     pub(crate) fn len(&self) -> usize {
-        self.ranges.len()
+        self.len
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.origins.is_empty()
     }
 
     /// The ranges, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = TxRange> + '_ {
-        self.ranges.iter().filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok())
+        self.origins.iter().flat_map(Origin::iter)
     }
 
     /// Adds `range`. Returns the range that it is part of now, and the keys of those that this one swallowed; `None`
     /// if nothing is new.
+    #[inline]
     pub(crate) fn add(&mut self, range: TxRange) -> Option<(TxRange, Vec<TxId>)> {
-        if self.floor(range.first()).is_some_and(|known| known.contains(range.last())) {
+        let (node, first, last) = range.into();
+        let Ok(at) = self.place(node) else {
+            self.add_origin(range);
+            return Some((range, Vec::new()));
+        };
+        let origin = self.origins.get_mut(at)?;
+        let (top_first, top_last) = origin.top;
+        if first < top_first || first > top_last.saturating_add(1) {
+            return self.add_apart(at, range);
+        }
+        if last <= top_last {
             return None;
         }
-        let (mut first, mut last) = (range.first(), range.last().seq);
-        let before = TxId { seq: first.seq.saturating_sub(1), ..first };
-        if let Some(left) = self.floor(before).filter(|left| left.contains(before)) {
-            first = left.first();
+        origin.top.1 = last;
+        Some((TxRange::new(node, top_first, last).ok()?, Vec::new()))
+    }
+
+    /// Adds a range of an origin of which nothing is over yet.
+    fn add_origin(&mut self, range: TxRange) {
+        let (node, first, last) = range.into();
+        if let Err(at) = self.place(node) {
+            self.origins.insert(at, Origin { node, top: (first, last), below: BTreeMap::new() });
+            self.len = self.len.saturating_add(1);
         }
-        let after = TxId { seq: last.saturating_add(1), ..first };
-        let right = (Bound::Excluded(first), Bound::Included(after));
-        let swallowed: Vec<TxId> = self.ranges.range(right).map(|(first, _)| *first).collect();
-        for swallowed in &swallowed {
-            last = self.ranges.remove(swallowed).unwrap_or(last).max(last);
-        }
-        self.ranges.insert(first, last);
-        let merged = TxRange::new(first.origin, first.seq, last).ok()?;
-        Some((merged, swallowed))
+    }
+
+    /// Adds a range that does not just draw out the highest one.
+    #[cold]
+    fn add_apart(&mut self, at: usize, range: TxRange) -> Option<(TxRange, Vec<TxId>)> {
+        let (node, first, last) = range.into();
+        let (added, swallowed) = self.change(at, |ranges| add(ranges, first, last))??;
+        let range = TxRange::new(node, added.0, added.1).ok()?;
+        Some((range, swallowed.into_iter().map(|seq| TxId { origin: node, seq }).collect()))
     }
 
     /// Takes `range` out.
+    #[inline]
     pub(crate) fn remove(&mut self, range: TxRange) {
-        // Each turn leaves one range less that has something of it.
-        for _ in 0..self.ranges.len() {
-            let Some(known) = self.touching(range).next() else { return };
-            self.ranges.remove(&known.first());
-            for piece in known.without(range).into_iter().flatten() {
-                self.ranges.insert(piece.first(), piece.last().seq);
+        let (node, first, last) = range.into();
+        let Ok(at) = self.place(node) else { return };
+        match self.origins.get(at) {
+            Some(origin) if origin.below.is_empty() && first <= origin.top.0 && origin.top.1 <= last => {
+                self.origins.remove(at);
+                self.len = self.len.saturating_sub(1);
             }
+            _ => self.remove_apart(at, first, last),
         }
     }
 
-    /// The ranges that have something of `range`, in order.
-    pub(crate) fn touching(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
-        let start = self.around(range.first()).map_or(range.first(), |left| left.first());
-        let touching = self.ranges.range(start..=range.last());
-        touching.filter_map(|(first, last)| TxRange::new(first.origin, first.seq, *last).ok())
+    /// Takes out what is not all there is of its origin.
+    #[cold]
+    fn remove_apart(&mut self, at: usize, first: u64, last: u64) {
+        self.change(at, |ranges| remove(ranges, first, last));
     }
 
-    /// The last range that begins at or before `tx`.
-    fn floor(&self, tx: TxId) -> Option<TxRange> {
-        let (first, last) = self.ranges.range(..=tx).next_back()?;
-        if first.origin == tx.origin { TxRange::new(first.origin, first.seq, *last).ok() } else { None }
+    /// Changes the ranges of the origin at `at`.
+    fn change<T>(&mut self, at: usize, change: impl FnOnce(&mut BTreeMap<u64, u64>) -> T) -> Option<T> {
+        let origin = self.origins.get_mut(at)?;
+        let before = origin.below.len().saturating_add(1);
+        let (first, last) = origin.top;
+        origin.below.insert(first, last);
+        let result = change(&mut origin.below);
+        let now = origin.below.len();
+        match origin.below.pop_last() {
+            Some(top) => origin.top = top,
+            None => drop(self.origins.remove(at)),
+        }
+        self.len = self.len.saturating_sub(before).saturating_add(now);
+        Some(result)
+    }
+
+    /// The ranges that have something of `range`, in order.
+    #[inline]
+    pub(crate) fn touching(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
+        let (node, first, last) = range.into();
+        let origin = self.origin(node);
+        let top = origin.map(|origin| origin.top).filter(|top| top.0 <= last && first <= top.1);
+        let below = origin.filter(|origin| first < origin.top.0).map(|origin| {
+            let start = origin.around(first).map_or(first, |left| left.0);
+            origin.below.range(start..=last).map(|(first, last)| (*first, *last))
+        });
+        below.into_iter().flatten().chain(top).filter_map(move |(first, last)| TxRange::new(node, first, last).ok())
+    }
+
+    #[inline]
+    fn origin(&self, node: NodeId) -> Option<&Origin> {
+        self.origins.get(self.place(node).ok()?)
+    }
+
+    /// Where `node` is among the origins, or would have to be.
+    #[inline]
+    fn place(&self, node: NodeId) -> Result<usize, usize> {
+        self.origins.binary_search_by_key(&node, |origin| origin.node)
+    }
+}
+
+impl Origin {
+    /// The range that number `seq` is in.
+    #[inline]
+    fn around(&self, seq: u64) -> Option<(u64, u64)> {
+        if seq < self.top.0 { self.around_below(seq) } else { Some(self.top).filter(|top| seq <= top.1) }
+    }
+
+    #[cold]
+    fn around_below(&self, seq: u64) -> Option<(u64, u64)> {
+        around(&self.below, seq)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = TxRange> + '_ {
+        let below = self.below.iter().map(|(first, last)| (*first, *last));
+        below.chain([self.top]).filter_map(|(first, last)| TxRange::new(self.node, first, last).ok())
+    }
+}
+
+/// The range that number `seq` is in.
+fn around(ranges: &BTreeMap<u64, u64>, seq: u64) -> Option<(u64, u64)> {
+    let (first, last) = ranges.range(..=seq).next_back()?;
+    (seq <= *last).then_some((*first, *last))
+}
+
+/// Adds a range. Returns the range that it is part of now, and the first numbers of those that this one swallowed; `None`
+/// if nothing is new.
+fn add(ranges: &mut BTreeMap<u64, u64>, mut first: u64, mut last: u64) -> Option<((u64, u64), Vec<u64>)> {
+    if around(ranges, first).is_some_and(|known| last <= known.1) {
+        return None;
+    }
+    if let Some(left) = around(ranges, first.saturating_sub(1)) {
+        first = left.0;
+    }
+    let right = (Bound::Excluded(first), Bound::Included(last.saturating_add(1)));
+    let swallowed: Vec<u64> = ranges.range(right).map(|(first, _)| *first).collect();
+    for swallowed in &swallowed {
+        last = ranges.remove(swallowed).unwrap_or(last).max(last);
+    }
+    ranges.insert(first, last);
+    Some(((first, last), swallowed))
+}
+
+/// Takes a range out.
+fn remove(ranges: &mut BTreeMap<u64, u64>, first: u64, last: u64) {
+    // Each turn leaves one range less that has something of it.
+    while let Some((known_first, known_last)) = ranges.range(..=last).next_back().map(|(first, last)| (*first, *last)) {
+        if known_last < first {
+            return;
+        }
+        ranges.remove(&known_first);
+        if let Some(before) = first.checked_sub(1).filter(|before| known_first <= *before) {
+            ranges.insert(known_first, before);
+        }
+        if let Some(after) = last.checked_add(1).filter(|after| *after <= known_last) {
+            ranges.insert(after, known_last);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use alloc::{collections::BTreeSet, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::{NodeId, Retired, TxId, TxRange};
+
+    fn range() -> impl Strategy<Value = TxRange> {
+        let edge = prop_oneof![9 => 0..30_u64, 1 => (u64::MAX - 3)..=u64::MAX];
+        (0..3_u64, edge, 0..6_u64).prop_filter_map("a range", |(origin, first, more)| {
+            TxRange::new(NodeId(origin), first, first.checked_add(more)?).ok()
+        })
+    }
+
+    fn names(range: TxRange) -> impl Iterator<Item = TxId> {
+        (range.first().seq..=range.last().seq).map(move |seq| TxId { origin: range.origin(), seq })
+    }
+
+    /// The fewest ranges that hold these.
+    fn ranges(names: &BTreeSet<TxId>) -> Vec<TxRange> {
+        let mut ranges: Vec<TxRange> = Vec::new();
+        for tx in names {
+            match ranges.last_mut() {
+                Some(last) if last.origin() == tx.origin && last.last().seq.checked_add(1) == Some(tx.seq) => {
+                    *last = TxRange::new(tx.origin, last.first().seq, tx.seq).expect("it grows");
+                }
+                _ => ranges.push(TxRange::only(*tx)),
+            }
+        }
+        ranges
+    }
+
+    proptest! {
+        #[test]
+        fn the_ranges_are_the_fewest_of_a_plain_set(changes in prop::collection::vec((0..4_u8, range()), 0..60)) {
+            let (mut retired, mut plain) = (Retired::default(), BTreeSet::new());
+            for (kind, range) in changes {
+                let before = ranges(&plain);
+                if kind == 0 {
+                    retired.remove(range);
+                    names(range).for_each(|tx| drop(plain.remove(&tx)));
+                } else {
+                    let is_new = names(range).any(|tx| !plain.contains(&tx));
+                    plain.extend(names(range));
+                    let (merged, swallowed) = retired.add(range).unzip();
+                    prop_assert_eq!(merged, ranges(&plain).into_iter().find(|all| is_new && all.contains(range.first())));
+                    let gone = before.iter().map(TxRange::first).filter(|first| {
+                        ranges(&plain).iter().all(|range| range.first() != *first)
+                    });
+                    prop_assert_eq!(swallowed.unwrap_or_default(), gone.collect::<Vec<_>>());
+                }
+                let now = ranges(&plain);
+                prop_assert_eq!(retired.iter().collect::<Vec<_>>(), now.clone());
+                prop_assert_eq!(retired.len(), now.len());
+                prop_assert_eq!(retired.is_empty(), now.is_empty());
+                for tx in names(range) {
+                    prop_assert_eq!(retired.around(tx), now.iter().copied().find(|range| range.contains(tx)));
+                }
+                let touching = now.iter().copied().filter(|known| names(range).any(|tx| known.contains(tx)));
+                prop_assert_eq!(retired.touching(range).collect::<Vec<_>>(), touching.collect::<Vec<_>>());
+                let missing: Vec<TxId> = names(range).filter(|tx| !plain.contains(tx)).collect();
+                prop_assert_eq!(retired.missing(range).flat_map(names).collect::<Vec<_>>(), missing);
+            }
+        }
     }
 }

@@ -58,12 +58,14 @@ impl<V: Clone + PartialEq> Learner<V> {
 
 impl<V: Clone + PartialEq> Lesson<V> {
     /// The chosen value, once it is known.
+    #[inline]
     pub(crate) fn chosen(&self) -> Option<&V> {
         self.chosen.as_ref()
     }
 
     /// Counts that an acceptor has accepted `value` in `ballot`. Returns the chosen value if this decided it. An error
     /// changes nothing.
+    #[inline]
     pub(crate) fn learn(
         &mut self,
         quorums: &Quorums,
@@ -74,7 +76,15 @@ impl<V: Clone + PartialEq> Lesson<V> {
         if self.chosen.is_some() {
             return Ok(None);
         }
-        let Some(count) = self.count(ballot, &value, quorums.len()) else { return Ok(None) };
+        let new = || Count { ballot, value: value.clone(), accepted: Voices::default() };
+        let first = self.first.get_or_insert_with(new);
+        let count = if first.ballot == ballot {
+            first
+        } else if let Some(count) = further(&mut self.more, new(), quorums.len()) {
+            count
+        } else {
+            return Ok(None);
+        };
         if count.value != value {
             return Err(Refusal::SecondValue);
         }
@@ -87,23 +97,21 @@ impl<V: Clone + PartialEq> Lesson<V> {
         self.more = Vec::new();
         Ok(Some(value))
     }
+}
 
-    /// The count of `ballot`, new if need be. When there are more than acceptors could have open, the lowest ballot
-    /// makes room, or is the one that gets none.
-    fn count(&mut self, ballot: Ballot, value: &V, acceptors: usize) -> Option<&mut Count<V>> {
-        let new = || Count { ballot, value: value.clone(), accepted: Voices::default() };
-        if self.first.get_or_insert_with(new).ballot == ballot {
-            return self.first.as_mut();
+/// The count of the ballot of `new`, which is added if need be. When there are more than acceptors could have open, the
+/// lowest ballot makes room, or is the one that gets none.
+#[cold]
+fn further<V>(more: &mut Vec<Count<V>>, new: Count<V>, acceptors: usize) -> Option<&mut Count<V>> {
+    let ballot = new.ballot;
+    if more.iter().all(|count| count.ballot != ballot) {
+        more.push(new);
+        if more.len() > acceptors {
+            let lowest = more.iter().enumerate().min_by_key(|(_, count)| count.ballot)?.0;
+            more.swap_remove(lowest);
         }
-        if self.more.iter().all(|count| count.ballot != ballot) {
-            self.more.push(new());
-            if self.more.len() > acceptors {
-                let lowest = self.more.iter().enumerate().min_by_key(|(_, count)| count.ballot)?.0;
-                self.more.swap_remove(lowest);
-            }
-        }
-        self.more.iter_mut().find(|count| count.ballot == ballot)
     }
+    more.iter_mut().find(|count| count.ballot == ballot)
 }
 
 impl<V> Default for Lesson<V> {
