@@ -273,8 +273,7 @@ impl Acceptor {
     /// The votes that are accepted at initial ballots where nothing higher is promised.
     #[inline]
     fn votes(&self) -> Votes {
-        let prepared = self.prepared.intersection(&self.accepted);
-        Votes::new(self.accepted.clone(), prepared).unwrap_or_default()
+        Votes::of(self.accepted.clone(), &self.prepared)
     }
 
     /// Whether a vote is gathered or accepted in every instance.

@@ -383,6 +383,10 @@ impl Open {
                 return;
             };
             left = fewer;
+            if self.fence.is_some() {
+                shared.local.clear();
+                return;
+            }
             let id = shared.config.id;
             if let Err(refusal) = self.receive(shared, effects, id, &what) {
                 shared.metrics.refuse(refusal);

@@ -191,6 +191,12 @@ impl Votes {
         prepared.is_subset(&cast).then_some(Self { cast, prepared })
     }
 
+    /// The votes of `cast`; those of them who are in `prepared` are to commit, the others to abort.
+    #[inline]
+    pub(crate) fn of(cast: Places, prepared: &Places) -> Self {
+        Self { prepared: prepared.intersection(&cast), cast }
+    }
+
     /// Whose votes these are.
     #[inline]
     pub fn cast(&self) -> &Places {

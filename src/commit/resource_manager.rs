@@ -255,11 +255,12 @@ impl ResourceManager {
             }
             Phase::Prepared | Phase::Settled(_) | Phase::Finished(_) => return Err(Refusal::AlreadyVoted),
         }
-        self.phase = match vote {
+        let next = match vote {
             Vote::Prepared => Phase::Prepared,
             // No ballot can choose anything else for this instance now.
             Vote::Aborted => Phase::Settled(End::Aborted { vote: Some(vote) }),
         };
+        self.go_on(cx, next)?;
         cx.persist(Record::ResourceManager(self.record(cx.transaction)), Urgency::Urgent);
         self.send_vote(cx, vote, cx.cluster.targets());
         match vote {
@@ -267,6 +268,16 @@ impl ResourceManager {
             Vote::Prepared => {}
             Vote::Aborted => self.hand_over(cx, Outcome::Aborted),
         }
+        Ok(())
+    }
+
+    /// The only way from one phase to the next: a step that no resource manager may take breaks an invariant.
+    #[inline]
+    fn go_on(&mut self, cx: &mut Context<'_, impl Sink>, next: Phase) -> Result<(), Refusal> {
+        if !self.phase.may_become(next) {
+            return Err(cx.fence(Fence::ResourceManagerWentBack));
+        }
+        self.phase = next;
         Ok(())
     }
 
@@ -285,10 +296,11 @@ impl ResourceManager {
     fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
         self.check_outcome(outcome)?;
         if self.outcome().is_none() {
-            self.phase = Phase::Settled(match outcome {
+            let end = match outcome {
                 Outcome::Committed => End::Committed,
                 Outcome::Aborted => End::Aborted { vote: self.vote() },
-            });
+            };
+            self.go_on(cx, Phase::Settled(end))?;
             self.repetitions = 0;
             self.lessons.clear();
             self.hand_over(cx, outcome);
@@ -315,7 +327,7 @@ impl ResourceManager {
             Phase::Working { .. } | Phase::Prepared => return Err(Refusal::NoOutcome),
             Phase::Finished(_) => {}
             Phase::Settled(end) => {
-                self.phase = Phase::Finished(end);
+                self.go_on(cx, Phase::Finished(end))?;
                 self.repetitions = 0;
                 let urgency = match cx.cluster.learning() {
                     Learning::Leader => Urgency::RidesAlong,
@@ -331,10 +343,11 @@ impl ResourceManager {
 
     /// Whether the transaction cannot be over, whatever anyone says.
     pub(crate) fn owes(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Prepared | Phase::Settled(End::Committed | End::Aborted { vote: Some(Vote::Prepared) })
-        )
+        match self.phase {
+            Phase::Prepared => true,
+            Phase::Settled(end) => end.is_of_prepared(),
+            Phase::Working { .. } | Phase::Finished(_) => false,
+        }
     }
 
     /// The transaction is over everywhere, and may be: without an outcome here, it was aborted.
@@ -385,7 +398,12 @@ impl ResourceManager {
     }
 
     fn send_begin(&self, cx: &mut Context<'_, impl Sink>) {
-        cx.send(self.manager, What::Begin { meta: self.meta.clone().unwrap_or_default() });
+        let Some(meta) = self.meta.clone() else {
+            // Where a transaction begins, it is known what it is about.
+            cx.fence(Fence::MetaLost);
+            return;
+        };
+        cx.send(self.manager, What::Begin { meta });
     }
 
     #[inline]
@@ -407,11 +425,119 @@ impl ResourceManager {
     }
 }
 
+impl Phase {
+    /// Whether a resource manager may go on from here to `next`: it votes once, and learns one outcome, once.
+    #[inline]
+    fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Working { asked: true }, Self::Prepared) => true,
+            (Self::Working { .. }, Self::Settled(End::Aborted { vote })) => vote != Some(Vote::Prepared),
+            (Self::Prepared, Self::Settled(end)) => end.is_of_prepared(),
+            (Self::Settled(end), Self::Finished(same)) => end == same,
+            _ => false,
+        }
+    }
+}
+
 impl End {
+    /// Whether who ends so was prepared.
+    fn is_of_prepared(self) -> bool {
+        matches!(self, Self::Committed | Self::Aborted { vote: Some(Vote::Prepared) })
+    }
+
     fn outcome(self) -> Outcome {
         match self {
             Self::Committed => Outcome::Committed,
             Self::Aborted { .. } => Outcome::Aborted,
         }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test may panic")]
+
+    use alloc::{vec, vec::Vec};
+
+    use super::{super::ClusterId, *};
+    use crate::{Quorums, Scope, TxId, commit::Metrics};
+
+    const ABORTED: [End; 3] = [
+        End::Aborted { vote: None },
+        End::Aborted { vote: Some(Vote::Aborted) },
+        End::Aborted { vote: Some(Vote::Prepared) },
+    ];
+
+    fn phases() -> Vec<Phase> {
+        let ends = || ABORTED.into_iter().chain([End::Committed]);
+        let mut phases = vec![Phase::Working { asked: false }, Phase::Working { asked: true }, Phase::Prepared];
+        phases.extend(ends().map(Phase::Settled));
+        phases.extend(ends().map(Phase::Finished));
+        phases
+    }
+
+    fn outcome(phase: Phase) -> Option<Outcome> {
+        match phase {
+            Phase::Working { .. } | Phase::Prepared => None,
+            Phase::Settled(end) | Phase::Finished(end) => Some(end.outcome()),
+        }
+    }
+
+    /// A resource manager in `phase`, and what `act` does to it: its answer, the fence, and how many effects.
+    fn tried(
+        mut rm: ResourceManager,
+        act: impl FnOnce(&mut ResourceManager, &mut Context<'_, Vec<super::super::Effect>>) -> Result<(), Refusal>,
+    ) -> (Result<(), Refusal>, Option<Fence>, usize, Phase) {
+        let all = [NodeId(1), NodeId(2), NodeId(3)];
+        let quorums = Quorums::majority(all).expect("three acceptors");
+        let cluster = Cluster::new(ClusterId([1; 16]), quorums, all).expect("a cluster");
+        let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, all, []).expect("three participants");
+        let (mut scope, mut fence, mut metrics, mut effects) = (Scope::NOTHING, None, Metrics::default(), Vec::new());
+        let mut cx = Context {
+            cluster: &cluster,
+            id: NodeId(1),
+            transaction: &transaction,
+            scope: &mut scope,
+            rounds: Scope::EVERYTHING,
+            fence: &mut fence,
+            local: None,
+            metrics: &mut metrics,
+            effects: &mut effects,
+        };
+        let result = act(&mut rm, &mut cx);
+        (result, fence, effects.len(), rm.phase)
+    }
+
+    fn in_phase(phase: Phase, meta: Option<Meta>) -> ResourceManager {
+        ResourceManager { phase, meta, began: true, manager: NodeId(1), repetitions: 0, lessons: Vec::new() }
+    }
+
+    #[test]
+    fn no_way_of_phases_takes_back_a_vote_or_an_outcome_and_any_other_step_fences() {
+        for before in phases() {
+            for next in phases() {
+                let vote = |phase| in_phase(phase, None).vote();
+                let kept = vote(before).is_none_or(|given| vote(next) == Some(given))
+                    && outcome(before).is_none_or(|known| outcome(next) == Some(known));
+                let (result, fence, effects, after) = tried(in_phase(before, None), |rm, cx| rm.go_on(cx, next));
+                if before.may_become(next) {
+                    assert!(kept, "{before:?} to {next:?}");
+                    assert_eq!((result, fence, effects, after), (Ok(()), None, 0, next));
+                } else {
+                    let broken = (Err(Refusal::Broken), Some(Fence::ResourceManagerWentBack), 0, before);
+                    assert_eq!((result, fence, effects, after), broken, "to {next:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_resource_manager_that_lost_what_its_transaction_is_about_fences_instead_of_beginning_it_with_nothing() {
+        let lost = in_phase(Phase::Prepared, None);
+        let (_, fence, effects, _) = tried(lost, |rm, cx| {
+            rm.send_begin(cx);
+            Ok(())
+        });
+        assert_eq!((fence, effects), (Some(Fence::MetaLost), 0));
     }
 }
