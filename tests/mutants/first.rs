@@ -21,6 +21,8 @@ mod golden;
 mod node;
 #[path = "../paxos/main.rs"]
 mod paxos;
+#[path = "../places.rs"]
+mod places;
 #[path = "../published_bugs_paxos.rs"]
 mod published_bugs_paxos;
 #[path = "../seed_faults.rs"]
