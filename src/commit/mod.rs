@@ -22,7 +22,7 @@ mod context;
 mod inline;
 mod message;
 mod metrics;
-mod node;
+pub(crate) mod node;
 mod open;
 mod places;
 mod record;

@@ -10,7 +10,7 @@
 //! 3. nothing depends on the order of the table of open transactions.
 
 #[cfg(test)]
-mod fenced;
+pub(crate) mod fenced;
 mod restore;
 mod retirement;
 mod view;

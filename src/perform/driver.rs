@@ -134,6 +134,12 @@ impl Driver {
         Ok(Self { node: Node::restore(config, records)?, outbox: Outbox::new() })
     }
 
+    /// A node that a test has made.
+    #[cfg(test)]
+    pub(crate) fn of(node: Node) -> Self {
+        Self { node, outbox: Outbox::new() }
+    }
+
     /// The node, to be looked at.
     pub fn node(&self) -> &Node {
         &self.node

@@ -2,32 +2,42 @@
 
 #![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    super::{Cluster, ClusterId, Config, Effect, Input, Message, Outcome, Time, Transaction, TxRange, Vote, What},
+    super::{Cluster, ClusterId, Config, Effect, Input, Message, Time, Transaction, TxRange, Vote, What},
     Node, Status,
 };
-use crate::{Fence, Machine, NodeId, Quorums, Refusal, TxId};
+use crate::{Ballot, Fence, Machine, NodeId, Quorums, Refusal, TxId};
 
 const ALL: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
-fn transaction(seq: u64) -> Transaction {
+pub(crate) fn transaction(seq: u64) -> Transaction {
     Transaction::new(TxId { origin: NodeId(9), seq }, ALL, []).expect("three participants")
 }
 
-fn vote(seq: u64) -> Input {
-    let message = Message::about(&transaction(seq), What::Vote { vote: Vote::Prepared, manager: NodeId(1) });
-    Input::Receive { from: NodeId(3), message }
+pub(crate) fn message(seq: u64) -> Message {
+    Message::about(&transaction(seq), What::Vote { vote: Vote::Prepared, manager: NodeId(1) })
 }
 
-/// A node with two open transactions, of which the first is fenced: its roles had too much to say to each other.
-fn fenced() -> Node {
+fn vote(seq: u64) -> Input {
+    Input::Receive { from: NodeId(3), message: message(seq) }
+}
+
+/// A node whose roles have too much to say to each other when they hear of a transaction next.
+pub(crate) fn about_to_be_fenced() -> Node {
     let cluster = Cluster::new(ClusterId([1; 16]), Quorums::majority(ALL).expect("three"), ALL).expect("a cluster");
     let mut node = Node::create(Config::new(cluster, NodeId(2), 7)).0;
-    node.step(vote(2));
-    node.shared.local.extend((0..1_000).map(|_| What::Outcome(Outcome::Aborted)));
+    let noise = What::Reject { ballot: Ballot { round: 1, node: NodeId(1) }, promised: Box::default() };
+    node.shared.local.extend((0..1_000).map(|_| noise.clone()));
+    node
+}
+
+/// A node with two open transactions, of which the first is fenced.
+fn fenced() -> Node {
+    let mut node = about_to_be_fenced();
     node.step(vote(1));
+    node.step(vote(2));
     node
 }
 

@@ -107,6 +107,8 @@
 mod answers;
 mod clock;
 mod error;
+#[cfg(test)]
+mod fenced;
 mod handle;
 mod hands;
 mod jobs;
@@ -159,6 +161,26 @@ where
     let open = move || Driver::open(config, start, &mut storage).map(|driver| (driver, storage));
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    let (handle, task) = start_task(driver, storage, transport, resource, options);
+    let span = info_span!("node", cluster = telemetry::name(cluster), id = id.0);
+    span.in_scope(|| tracing::info!(?start, "started"));
+    Ok((handle, ::tokio::spawn(task.run().instrument(span))))
+}
+
+/// The task of a node that is open, ready to run.
+fn start_task<S, T, R>(
+    driver: Driver,
+    storage: S,
+    transport: T,
+    resource: R,
+    options: Options,
+) -> (Handle, Task<S, T, R>)
+where
+    S: Storage<Error: Send + Sync> + Send + 'static,
+    R: Resource,
+{
+    let config = driver.node().config();
+    let (cluster, id) = (config.cluster.id(), config.id);
     let (handle, mailbox) = Handle::new(id, cluster, &options);
     let hands = Hands {
         transport,
@@ -178,8 +200,7 @@ where
         options,
         told: None,
         riding: None,
+        fenced: 0,
     };
-    let span = info_span!("node", cluster = telemetry::name(cluster), id = id.0);
-    span.in_scope(|| tracing::info!(?start, "started"));
-    Ok((handle, ::tokio::spawn(task.run().instrument(span))))
+    (handle, task)
 }

@@ -10,7 +10,7 @@ use ::tokio::time::Instant;
 
 use super::{Error, handle::Reply};
 use crate::{
-    TxId,
+    Refusal, TxId,
     commit::{Outcome, TxRange},
 };
 
@@ -91,6 +91,14 @@ impl Outcomes {
         let over: Vec<TxId> = self.open.range(range).map(|(tx, _)| *tx).collect();
         for tx in over {
             self.answer(tx, Err(Error::Forgotten(tx)));
+        }
+    }
+
+    /// The node is silent about some transactions from now on: whoever waits for one that `is_broken` is told.
+    pub(super) fn broken(&mut self, is_broken: impl Fn(TxId) -> bool) {
+        let broken: Vec<TxId> = self.open.keys().copied().filter(|tx| is_broken(*tx)).collect();
+        for tx in broken {
+            self.answer(tx, Err(Refusal::Broken.into()));
         }
     }
 

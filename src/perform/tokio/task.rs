@@ -43,6 +43,8 @@ pub(super) struct Task<S, T, R> {
     pub(super) told: Option<Time>,
     /// Since when the records that gather have waited for a write to ride along with.
     pub(super) riding: Option<Instant>,
+    /// How many transactions were fenced when it was last looked who waits for one.
+    pub(super) fenced: usize,
 }
 
 /// What the task waits for.
@@ -180,7 +182,13 @@ where
             self.writer.write(batch);
         }
         self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
-        self.hands.telemetry.note(self.driver.node().metrics(), self.hands.outcomes.waiting());
+        let metrics = self.node().metrics();
+        if self.fenced != metrics.fenced {
+            self.fenced = metrics.fenced;
+            let node = self.driver.node();
+            self.hands.outcomes.broken(|tx| matches!(node.status(tx), Status::Fenced(_)));
+        }
+        self.hands.telemetry.note(metrics, self.hands.outcomes.waiting());
     }
 
     /// Whether what gathers must not wait for more.
