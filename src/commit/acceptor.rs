@@ -194,6 +194,10 @@ impl Acceptor {
             replies.send(cx, from, ballot);
             return Err(if stale { Refusal::StaleBallot } else { refused.unwrap_or(Refusal::MalformedBundle) });
         }
+        if let Some(refusal) = refused {
+            // What else the message asks for is granted all the same.
+            cx.metrics.refuse(refusal);
+        }
         let before = self.record(cx.transaction);
         let unfinished = !self.gathered.is_empty();
         self.accept_gathered();

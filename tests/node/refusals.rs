@@ -9,7 +9,7 @@ use synod::{
         Record, ResourceManager, ResourceManagerInput, Status, Time, Transaction, TransactionManager,
         TransactionManagerInput, TxRange, Vote, Votes, What,
     },
-    paxos::Message::{Accept, Prepare, Promise, Reject},
+    paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
 };
 
 use super::{
@@ -325,6 +325,18 @@ fn of_a_bundle_what_can_be_taken_is_taken() {
         ]
     );
     assert_eq!(effects.len(), 4);
+}
+
+#[test]
+fn a_second_value_beside_what_is_granted_is_counted() {
+    let (mut acceptor, ballot) = promised();
+    let one = transaction(1);
+    let accept = |rms: &[_], value| say::from(TMS[1], say::paxos(&one, rms, Accept { ballot, value }));
+    acceptor.step(accept(&RMS[..1], Vote::Prepared));
+    let effects = acceptor.step(accept(&RMS[..2], Vote::Aborted));
+    assert_eq!(acceptor.metrics().refused(Refusal::SecondValue), 1);
+    let granted = Part { rm: RMS[1], message: Accepted { ballot, value: Vote::Aborted } };
+    assert_eq!(say::sends(&effects), [(TMS[1], &say::all(&one, [granted]))]);
 }
 
 #[test]
