@@ -139,7 +139,7 @@ pub fn decode_frame(frame: &[u8], cluster: ClusterId, me: NodeId) -> Result<Fram
     if to != me {
         return Err(DecodeError::OtherAddressee(to));
     }
-    let messages = Wire::take(&mut source)?;
+    let messages = take_list(&mut source)?;
     source.end()?;
     Ok(Frame { from, to, messages })
 }
@@ -212,8 +212,13 @@ impl Sink<'_> {
     fn number(&mut self, number: u64) {
         match u8::try_from(number) {
             Ok(byte) if byte <= ONE_BYTE => self.byte(byte),
-            _ => self.put(number),
+            _ => self.long_number(number),
         }
+    }
+
+    fn long_number(&mut self, number: u64) {
+        debug_assert!(number > u64::from(ONE_BYTE), "a small number needs no detour");
+        self.put(number);
     }
 }
 
@@ -255,6 +260,7 @@ impl<'a> Source<'a> {
     }
 
     fn long_number(&mut self) -> Result<u64, DecodeError> {
+        debug_assert!(self.0.first().is_none_or(|first| *first > ONE_BYTE), "a small number needs no detour");
         let (number, taken) = self.primitive()?;
         match bincode::encode_into_slice(number, &mut [0; 9], CONFIG) {
             Ok(needed) if needed == taken => Ok(number),
@@ -466,29 +472,21 @@ impl<T: Wire> Wire for Option<T> {
     }
 }
 
-impl<T: Wire> Wire for Vec<T> {
-    const LEAST: usize = 1;
-
-    fn put(&self, sink: &mut Sink<'_>) {
-        put_list(self, sink);
-    }
-
-    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
-        const { assert!(T::LEAST > 0, "a list of what takes no bytes has no bound") };
-        let length = source.length(T::LEAST)?;
-        let mut list = Vec::with_capacity(length);
-        for _ in 0..length {
-            list.push(T::take(source)?);
-        }
-        Ok(list)
-    }
-}
-
 fn put_list<T: Wire>(list: &[T], sink: &mut Sink<'_>) {
     sink.number(list.len() as u64);
     for value in list {
         value.put(sink);
     }
+}
+
+fn take_list<T: Wire>(source: &mut Source<'_>) -> Result<Vec<T>, DecodeError> {
+    const { assert!(T::LEAST > 0, "a list of what takes no bytes has no bound") };
+    let length = source.length(T::LEAST)?;
+    let mut list = Vec::with_capacity(length);
+    for _ in 0..length {
+        list.push(T::take(source)?);
+    }
+    Ok(list)
 }
 
 impl<T: Wire> Wire for Box<T> {
@@ -511,7 +509,7 @@ impl<T: Wire> Wire for Box<[T]> {
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
-        Vec::take(source).map(Vec::into_boxed_slice)
+        take_list(source).map(Vec::into_boxed_slice)
     }
 }
 

@@ -19,6 +19,10 @@ mod events;
 mod golden;
 #[path = "../node/main.rs"]
 mod node;
+#[path = "../outbox.rs"]
+mod outbox;
+#[path = "../outbox_scopes.rs"]
+mod outbox_scopes;
 #[path = "../paxos/main.rs"]
 mod paxos;
 #[path = "../places.rs"]

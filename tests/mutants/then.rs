@@ -7,10 +7,6 @@
 mod allocations;
 #[path = "../commit_machine.rs"]
 mod commit_machine;
-#[path = "../outbox.rs"]
-mod outbox;
-#[path = "../outbox_scopes.rs"]
-mod outbox_scopes;
 #[path = "../published_bugs.rs"]
 mod published_bugs;
 #[path = "../quorums.rs"]
