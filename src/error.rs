@@ -155,6 +155,15 @@ pub enum RestoreError {
     /// The records are another node's.
     #[error("the storage belongs to node {0}")]
     OtherNode(NodeId),
+    /// There are identity records of two nodes, or of two clusters.
+    #[error("the storage holds the identity records of two nodes")]
+    IdentityChanged,
+    /// A later record of reserved numbers or rounds reserves fewer than an earlier one.
+    #[error("the storage reserves fewer numbers, or fewer rounds, than an earlier record")]
+    ReservationWentBack,
+    /// A later record takes back that transactions are over.
+    #[error("the storage takes back that the transactions from {0} on are over")]
+    RetirementWentBack(TxId),
     /// An acceptor's record at a node that the configuration does not call an acceptor.
     #[error("the storage holds acceptor state of {0}, but the node is not an acceptor")]
     NotAnAcceptor(TxId),
@@ -181,8 +190,8 @@ pub enum RestoreError {
         "the storage holds ballot {0} of this node, but its round is not reserved: the record of reserved rounds is lost or old"
     )]
     UnreservedRound(crate::Ballot),
-    /// A later record of a resource manager's vote goes back on an earlier one, or the node's own acceptor has accepted
-    /// another vote of its resource manager than the one that is recorded.
+    /// A later record of a resource manager's vote goes back on an earlier one, or what the node's own acceptor has
+    /// accepted proves another vote of its resource manager than the one that is recorded.
     #[error("the vote of this node in {0} has changed, or its record is lost")]
     VoteChanged(TxId),
     /// A later record of an acceptor goes back on a promise or an acceptance of an earlier one.

@@ -5,12 +5,13 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use support::{
-    ACCEPTORS, CLIENT, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx,
+    ACCEPTORS, CLIENT, CLUSTER, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say,
+    transaction, tx,
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, RestoreError, TxId,
     commit::{
-        AcceptorRecord, Cluster, HigherInstance, Input, Key, Learning, Meta, Node, Outcome, Record,
+        AcceptorRecord, Cluster, ClusterId, HigherInstance, Input, Key, Learning, Meta, Node, Outcome, Record,
         ResourceManagerRecord, Status, Targets, Time, Transaction, TxRange, Vote, Votes,
     },
     paxos,
@@ -411,7 +412,17 @@ fn a_vote_that_has_changed_or_is_lost_is_found_out() {
     assert_eq!(without(3), changed);
     let accepted = |ballot| of_acceptor(&own, &[], &[higher(ALL, Ballot::new(4, ALL), Some((ballot, Vote::Aborted)))]);
     assert_eq!(with(4, accepted(Ballot::initial(ALL))), changed, "before a higher ballot was promised");
-    assert_eq!(with(4, accepted(Ballot::new(4, ALL))), Ok(()), "at a higher ballot it may be another");
+    assert_eq!(with(4, accepted(Ballot::new(4, ALL))), Ok(()), "any transaction manager may propose to abort");
+    // Nobody proposes to commit but for a vote that was durable before.
+    let mine = Ballot::new(4, ALL);
+    let prepared = || of_acceptor(&own, &[], &[higher(ALL, mine, Some((mine, Vote::Prepared)))]);
+    let and_own = |vote: Option<Record>| {
+        let others = good().into_iter().enumerate().filter(|(place, _)| *place < 3).map(|(_, record)| record);
+        try_restore(others.chain(vote).chain([prepared()]))
+    };
+    assert_eq!(and_own(Some(of_rm(&own, Some(Vote::Prepared), None))), Ok(()));
+    assert_eq!(and_own(Some(of_rm(&own, Some(Vote::Aborted), None))), changed);
+    assert_eq!(and_own(None), changed);
     // What others voted is not written here.
     assert_eq!(with(4, of_acceptor(&own, &[(0, Vote::Prepared), (2, Vote::Aborted)], &[])), Ok(()));
 }
@@ -433,10 +444,50 @@ fn an_acceptor_that_goes_back_on_an_earlier_record_is_found_out() {
     assert_eq!(later(&[], mine, aborted), back, "a vote");
     assert_eq!(later(&[(0, Vote::Aborted)], mine, aborted), back, "another vote");
     assert_eq!(then(of_acceptor(&own, &prepared, &[])), back, "to the initial ballot");
-    // An erased record is no earlier one.
-    let erased = Record::Erased(good()[4].key());
-    let again = of_acceptor(&own, &prepared, &[higher(RMS[1], low, None)]);
-    assert_eq!(try_restore(good().into_iter().chain([erased, again])), Ok(()));
+}
+
+#[test]
+fn a_log_that_takes_back_what_it_says_is_found_out() {
+    let (reserved, over) =
+        (Err(RestoreError::ReservationWentBack), |first| Err(RestoreError::RetirementWentBack(first)));
+    let own = own();
+    let range = |first, last| Record::Retired(TxRange::new(ALL, first, last).unwrap());
+    let name = |seq| TxId { origin: ALL, seq };
+    for (key, fewer, more) in [
+        (Key::Sequence, Record::Sequence { reserved: 7 }, Record::Sequence { reserved: 9 }),
+        (Key::Rounds, Record::Rounds { reserved: 5 }, Record::Rounds { reserved: 7 }),
+    ] {
+        assert_eq!(then(more), Ok(()));
+        assert_eq!(then(fewer), reserved);
+        assert_eq!(then(Record::Erased(key)), reserved);
+    }
+    // Ranges grow, and are erased only when another one covers them: range first, tombstone after.
+    assert_eq!(then(range(1, 6)), Ok(()));
+    assert_eq!(then(range(1, 5)), over(name(1)));
+    assert_eq!(then(Record::Erased(Key::Retired(name(1)))), over(name(1)));
+    let erased = Record::Erased(Key::Retired(name(1)));
+    let ranges = |records: &[Record]| try_restore(good().into_iter().chain(records.iter().cloned()));
+    assert_eq!(ranges(&[range(0, 6), erased.clone()]), Ok(()));
+    assert_eq!(ranges(&[range(0, 5), erased.clone()]), over(name(1)));
+    assert_eq!(ranges(&[range(0, 0), erased]), over(name(1)));
+    // Votes and acceptances are erased only when the transaction is over.
+    let (vote, accepted) = (Record::Erased(good()[3].key()), Record::Erased(good()[4].key()));
+    assert_eq!(then(vote.clone()), Err(RestoreError::VoteChanged(own.id())));
+    assert_eq!(then(accepted.clone()), Err(RestoreError::AcceptorWentBack(own.id())));
+    let finished = of_rm(&own, Some(Vote::Prepared), Some(Outcome::Aborted));
+    assert_eq!(ranges(&[finished, range(1, 7), vote, accepted]), Ok(()));
+    let blank = of_acceptor(&transaction(1), &[], &[]);
+    assert_eq!(ranges(&[blank.clone(), Record::Erased(blank.key())]), Ok(()), "it held nothing");
+    // A disk is one node's.
+    let identity = |node, cluster| Record::Identity { node, cluster };
+    let of = |records: [Record; 2]| Node::restore(config(&cluster_of(&RMS, &RMS), ALL), records).map(|_| ());
+    let mine = identity(ALL, CLUSTER);
+    assert_eq!(of([mine.clone(), mine.clone()]), Ok(()));
+    for other in [identity(RMS[1], CLUSTER), identity(ALL, ClusterId([7; 16]))] {
+        assert_eq!(of([mine.clone(), other.clone()]), Err(RestoreError::IdentityChanged));
+        assert_eq!(of([other, mine.clone()]), Err(RestoreError::IdentityChanged));
+    }
+    assert_eq!(of([mine, Record::Erased(Key::Identity)]), Err(RestoreError::NoIdentity));
 }
 
 #[test]
@@ -511,10 +562,11 @@ fn what_is_over_is_not_looked_at_any_more() {
     let nonsense =
         of_acceptor(&transaction(2), &[(9, Vote::Prepared)], &[higher(STRANGER, Ballot::new(1, STRANGER), None)]);
     assert!(try_restore([nonsense.clone()]).is_err());
-    assert_eq!(try_restore([nonsense.clone(), Record::Erased(nonsense.key())]), Ok(()));
     let over = Record::Retired(TxRange::new(tx(1).origin, 1, 3).unwrap());
     assert_eq!(try_restore([nonsense.clone(), over.clone()]), Ok(()));
-    assert_eq!(try_restore([over.clone(), nonsense]), Ok(()), "in either order");
+    assert_eq!(try_restore([over.clone(), nonsense.clone()]), Ok(()), "in either order");
+    let erased = Record::Erased(nonsense.key());
+    assert_eq!(try_restore([nonsense, over.clone(), erased]), Ok(()));
     // A resource manager's record is read, for it may be prepared; what none can have written is refused there too.
     let nonsense = of_rm(&transaction(2), None, Some(Outcome::Committed));
     assert_eq!(try_restore([nonsense, over]), Err(RestoreError::ContradictoryOutcome(tx(2))));

@@ -155,6 +155,10 @@ pub enum Input {
     },
     /// Begin this transaction, whose name the caller guarantees to use once. Saying so again, here or at another
     /// transaction manager, does no harm and drives the transaction on.
+    ///
+    /// A caller that numbers by itself does so under a node id of its own, or begins the transaction at the node whose
+    /// name it uses before it says so anywhere else: a node takes part in nothing that is named after it, above the
+    /// numbers that it has reserved.
     BeginAs {
         /// The transaction.
         transaction: Transaction,

@@ -92,6 +92,11 @@ impl AcceptorRecord {
         })
     }
 
+    /// Whether it holds no promise and no acceptance.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.votes.is_empty() && self.higher.is_empty()
+    }
+
     /// Whether an acceptor whose record was `before` may write this one: both ballots only grow, and no ballot has two
     /// values.
     pub fn may_follow(&self, before: &Self) -> bool {

@@ -230,7 +230,9 @@ impl ResourceManager {
     pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         self.began = true;
         self.ask(cx, meta);
-        self.inquire(cx);
+        if self.phase == Phase::Prepared {
+            self.bring_on(cx);
+        }
     }
 
     /// Asks the resource to vote: once, and only while that matters.
@@ -360,7 +362,8 @@ impl ResourceManager {
 
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
         match self.phase {
-            Phase::Working { .. } | Phase::Prepared => self.inquire(cx),
+            Phase::Working { .. } => self.inquire(cx),
+            Phase::Prepared => self.bring_on(cx),
             Phase::Settled(end) => self.hand_over(cx, end.outcome()),
             Phase::Finished(_) => {
                 // The same transaction manager gets a second chance before the next one is asked.
@@ -373,28 +376,38 @@ impl ResourceManager {
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
-    /// In doubt: lets all acceptors and the next transaction manager know that it still waits. Before the resource is
-    /// asked, it only inquires.
-    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
-        match self.phase {
-            Phase::Prepared => {}
-            Phase::Working { asked: false } => {
-                cx.send(self.manager, What::Inquire);
-                self.manager = cx.cluster.manager_after(self.manager);
-                return;
-            }
-            Phase::Working { asked: true } | Phase::Settled(_) | Phase::Finished(_) => return,
-        }
-        self.manager = cx.cluster.manager_after(self.manager);
-        self.send_vote(cx, Vote::Prepared, Targets::All);
-        // Nobody else may have been asked yet, and to inquire would be to abort. But when every transaction manager was
-        // turned to twice, they may all be full: then none has room for what begins, and each for what is to end.
+    /// Prepared: begins again where it began, or asks for the outcome.
+    fn bring_on(&mut self, cx: &mut Context<'_, impl Sink>) {
+        // Nobody else may have been asked to vote yet, and to inquire would be to abort. But when every transaction manager
+        // was turned to twice, they may all be full: then none has room for what begins, and each for what is to end.
         let patience = cx.cluster.managers().len().saturating_mul(2);
         if self.began && (self.repetitions as usize) < patience {
+            self.turn_to_next(cx);
             self.send_begin(cx);
         } else {
-            cx.send(self.manager, What::Inquire);
+            self.inquire(cx);
         }
+    }
+
+    /// Has a transaction manager find the outcome out, whoever else was asked to vote.
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
+        match self.phase {
+            Phase::Settled(_) | Phase::Finished(_) => {}
+            Phase::Working { .. } => {
+                cx.send(self.manager, What::Inquire);
+                self.manager = cx.cluster.manager_after(self.manager);
+            }
+            Phase::Prepared => {
+                self.turn_to_next(cx);
+                cx.send(self.manager, What::Inquire);
+            }
+        }
+    }
+
+    /// Prepared: turns to the next transaction manager, and lets all acceptors know that it still waits.
+    fn turn_to_next(&mut self, cx: &mut Context<'_, impl Sink>) {
+        self.manager = cx.cluster.manager_after(self.manager);
+        self.send_vote(cx, Vote::Prepared, Targets::All);
     }
 
     fn send_begin(&self, cx: &mut Context<'_, impl Sink>) {

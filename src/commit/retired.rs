@@ -59,6 +59,17 @@ impl Retired {
         self.origins.iter().flat_map(Origin::iter)
     }
 
+    /// The ranges that begin with `next` or later, in order.
+    pub(crate) fn iter_from(&self, next: TxId) -> impl Iterator<Item = TxRange> + '_ {
+        let origins = self.origins.iter().filter(move |origin| origin.node >= next.origin);
+        origins.flat_map(move |origin| origin.iter_from(if origin.node == next.origin { next.seq } else { 0 }))
+    }
+
+    /// The ranges that begin before `next`, in order.
+    pub(crate) fn iter_to(&self, next: TxId) -> impl Iterator<Item = TxRange> + '_ {
+        self.iter().take_while(move |range| range.first() < next)
+    }
+
     /// Adds `range`. Returns the range that it is part of now, and the keys of those that this one swallowed; `None`
     /// if nothing is new.
     #[inline]
@@ -172,8 +183,14 @@ impl Origin {
     }
 
     fn iter(&self) -> impl Iterator<Item = TxRange> + '_ {
-        let below = self.below.iter().map(|(first, last)| (*first, *last));
-        below.chain([self.top]).filter_map(|(first, last)| TxRange::new(self.node, first, last).ok())
+        self.iter_from(0)
+    }
+
+    fn iter_from(&self, seq: u64) -> impl Iterator<Item = TxRange> + '_ {
+        let below = self.below.range(seq..).map(|(first, last)| (*first, *last));
+        below
+            .chain(Some(self.top).filter(|(first, _)| seq <= *first))
+            .filter_map(|(first, last)| TxRange::new(self.node, first, last).ok())
     }
 }
 
@@ -274,6 +291,9 @@ mod tests {
                 }
                 let now = ranges(&plain);
                 prop_assert_eq!(retired.iter().collect::<Vec<_>>(), now.clone());
+                let (before, behind): (Vec<_>, Vec<_>) = now.iter().partition(|known| known.first() < range.first());
+                prop_assert_eq!(retired.iter_to(range.first()).collect::<Vec<_>>(), before);
+                prop_assert_eq!(retired.iter_from(range.first()).collect::<Vec<_>>(), behind);
                 prop_assert_eq!(retired.len(), now.len());
                 prop_assert_eq!(retired.is_empty(), now.is_empty());
                 for tx in names(range) {

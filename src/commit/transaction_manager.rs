@@ -25,10 +25,6 @@ use crate::{
     paxos::{Attempt, Lesson},
 };
 
-/// How far above a ballot the round may be that rejects it. All transactions share a node's rounds: believing in one
-/// that nobody can have reached would use them up.
-const FARTHEST_ROUND: u64 = 1 << 32;
-
 /// A transaction manager's part in one transaction. All of its state is volatile.
 #[derive(Clone, Debug)]
 pub(crate) struct TransactionManager {
@@ -332,9 +328,6 @@ impl TransactionManager {
         let attempt = instance.and_then(|instance| instance.attempt.as_ref()).ok_or(Refusal::OtherBallot)?;
         if !cx.cluster.is_manager(promised.node) {
             return Err(Refusal::NotAProposer);
-        }
-        if promised.round > ballot.round.saturating_add(FARTHEST_ROUND) {
-            return Err(Refusal::FarBallot);
         }
         attempt.check_rejection(ballot, promised)?;
         self.highest_round = self.highest_round.max(promised.round);

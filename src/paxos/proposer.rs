@@ -18,6 +18,10 @@ use crate::{
     quorum::{Voice, Voices},
 };
 
+/// How far above a ballot the round may be that rejects it: to believe in one that nobody can have reached would be to
+/// use up all rounds. (A transaction manager's are shared by all of its transactions.)
+const FARTHEST_ROUND: u64 = 1 << 32;
+
 /// What a proposer must know of its decree and of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -342,6 +346,10 @@ impl<V: Clone + PartialEq> Attempt<V> {
     #[inline]
     pub(crate) fn check_rejection(&self, ballot: Ballot, promised: Ballot) -> Result<(), Refusal> {
         self.check_ballot(ballot)?;
-        if promised <= ballot { Err(Refusal::IdleRejection) } else { Ok(()) }
+        match promised.round.checked_sub(ballot.round) {
+            _ if promised <= ballot => Err(Refusal::IdleRejection),
+            Some(ahead) if ahead > FARTHEST_ROUND => Err(Refusal::FarBallot),
+            _ => Ok(()),
+        }
     }
 }

@@ -161,8 +161,21 @@ fn who_began_says_so_again_because_to_inquire_would_be_to_abort() {
     let mut rm = node(RMS[0]);
     rm.step(say::begins(&transaction(1)));
     rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
-    let effects = rm.step(Input::Inquire(tx(1)));
+    rm.step(Input::Tick(Time(0)));
+    let effects = rm.step(Input::Tick(rm.deadline().unwrap()));
     assert_eq!(say::sends(&effects).last(), Some(&(TMS[1], &say::begin(&transaction(1)))));
+}
+
+#[test]
+fn an_operator_who_inquires_where_a_transaction_began_has_it_driven_to_its_end() {
+    let mut rm = node(RMS[0]);
+    rm.step(say::begins(&transaction(1)));
+    let inquire = say::inquire(&transaction(1));
+    let effects = rm.step(Input::Inquire(tx(1)));
+    assert_eq!(say::sends(&effects), [(TMS[0], &inquire)], "without a vote, to abort");
+    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    let effects = rm.step(Input::Inquire(tx(1)));
+    assert_eq!(say::sends(&effects).last(), Some(&(TMS[0], &inquire)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How a transaction ends: carried out everywhere, then over everywhere, then forgotten but for its name.
 
+use std::collections::BTreeSet;
+
 use synod::{
     Effect, Machine,
     commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, TxRange, Vote, What},
@@ -147,6 +149,29 @@ fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_ac
     }
     assert_eq!(tm.metrics().unacknowledged_ranges, 0);
     assert_eq!(tm.deadline(), None);
+}
+
+#[test]
+fn ranges_that_are_never_acknowledged_do_not_keep_others_from_being_announced() {
+    let mut tm = node(TMS[0]);
+    tm.step(Input::Tick(Time(0)));
+    // Every second transaction of these, so that each is a range of its own.
+    let seqs: Vec<u64> = (1..=200).map(|k| 2 * k).collect();
+    for seq in &seqs {
+        for rm in RMS {
+            tm.step(say::from(rm, say::finished(&transaction(*seq), Aborted)));
+        }
+    }
+    let mut announced = BTreeSet::new();
+    for _ in 0..4 {
+        let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
+        let to_first = say::sends(&effects).into_iter().filter(|(to, _)| *to == KEEPERS[0]).collect::<Vec<_>>();
+        assert!(to_first.len() <= 64, "a bounded number at a time");
+        announced.extend(to_first.iter().map(|(_, message)| format!("{message:?}")));
+    }
+    assert_eq!(announced.len(), seqs.len(), "each one comes up");
+    let again = tm.step(Input::Tick(tm.deadline().unwrap()));
+    assert!(!say::sends(&again).is_empty(), "and then the first ones again");
 }
 
 #[test]

@@ -196,7 +196,8 @@ fn a_resource_manager_begins_waits_and_asks_when_it_is_told_to() {
     roles.rm(RMS[0], ResourceManagerInput::Begin(say::meta(&transaction(1))));
     assert_eq!(roles.decided, [(RMS[0], asked(&transaction(1)))]);
     roles.rm(RMS[0], ResourceManagerInput::Inquire);
-    assert!(roles.wire.is_empty(), "it has nothing to say before the vote");
+    assert_eq!(roles.wire, [(RMS[0], TMS[0], say::inquire(&transaction(1)))]);
+    roles.wire.clear();
     roles.rm(RMS[0], ResourceManagerInput::Vote(Vote::Prepared));
     roles.wire.clear();
     roles.rm(RMS[0], ResourceManagerInput::Timeout);

@@ -9,7 +9,10 @@ use synod::{
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, transaction, tx},
+    support::{
+        ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, cluster_of, config, node, refuse, say, transaction,
+        tx,
+    },
 };
 
 #[test]
@@ -458,8 +461,31 @@ fn a_tick_does_no_more_than_a_bounded_part_of_what_is_due_and_stays_due_until_al
         assert!(ticks < 100);
     }
     assert_eq!(flushed.len() as u64, MANY);
-    assert!(ticks >= MANY * 2 / 4_160, "two effects of each");
+    assert!(ticks >= MANY * 3 / 4_160, "two effects of each, and its time-out");
     assert!(acceptor.deadline().unwrap() > late, "from now on they wait for news");
+}
+
+#[test]
+fn a_tick_is_bounded_where_what_is_due_is_for_another_role_of_the_node() {
+    const MANY: u64 = 100_000;
+    // Two-phase commit: the only acceptor is the only transaction manager, and asks itself.
+    let timeouts = Timeouts { recover: 1 << 30, repeat: 1 << 30, ceiling: 1 << 30, ..TIMEOUTS };
+    let cluster = cluster_of(&ACCEPTORS[..1], &ACCEPTORS[..1]).with_timeouts(timeouts).unwrap();
+    let mut node = Node::create(config(&cluster, ACCEPTORS[0])).0;
+    node.step(Input::Tick(Time(0)));
+    for seq in 1..=MANY {
+        node.step(say::from(RMS[0], say::vote(&transaction(seq), Vote::Prepared, ACCEPTORS[0])));
+    }
+    while node.deadline().is_some_and(|due| due <= Time(TIMEOUTS.flush * 3 / 2)) {
+        node.step(Input::Tick(Time(TIMEOUTS.flush * 3 / 2)));
+    }
+    let late = Time(node.deadline().unwrap().0 + TIMEOUTS.flush / 2);
+    let mut ticks = 0;
+    while node.deadline().is_some_and(|due| due <= late) {
+        node.step(Input::Tick(late));
+        ticks += 1;
+    }
+    assert!(ticks > 1, "all at once");
 }
 
 #[test]

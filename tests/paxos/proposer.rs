@@ -176,7 +176,7 @@ fn what_no_correct_acceptor_says_is_refused() {
     for idle in [ballot(1, ME), ballot(1, OWNER), ballot(0, OWNER)] {
         refuses(&mut proposer, reject(A, ballot(1, ME), idle), Refusal::IdleRejection);
     }
-    for nobody in [ballot(2, STRANGER), ballot(2, A), ballot(u64::MAX, STRANGER)] {
+    for nobody in [ballot(2, STRANGER), ballot(2, A), ballot(1 << 32, STRANGER)] {
         refuses(&mut proposer, reject(A, ballot(1, ME), nobody), Refusal::NotAProposer);
     }
     let mut proposer = accepting();
@@ -282,13 +282,26 @@ fn when_the_rounds_are_used_up_it_is_stalled_and_nothing_wraps() {
 #[test]
 fn a_rejection_by_the_last_round_stalls_and_does_not_wrap() {
     for eager in [false, true] {
-        let mut proposer = Proposer::new(ProposerConfig { eager, ..config(ME) });
+        let near = ProposerRecord { round: u64::MAX - 2, initial: None };
+        let mut proposer = Proposer::restore(ProposerConfig { eager, ..config(ME) }, near).unwrap();
         proposer.step(Input::Propose(7));
-        assert_eq!(proposer.step(reject(A, ballot(1, ME), ballot(u64::MAX, OTHER))), []);
+        let mine = ballot(u64::MAX - 1, ME);
+        assert_eq!(proposer.step(reject(A, mine, ballot(u64::MAX, OTHER))), []);
         assert!(proposer.is_stalled());
         refuses(&mut proposer, Input::Timeout, Refusal::RoundsUsedUp);
-        assert_eq!(proposer.record().round, 1);
+        assert_eq!(proposer.record().round, mine.round);
     }
+}
+
+#[test]
+fn a_rejection_by_a_round_that_nobody_can_have_reached_does_not_use_up_the_rounds() {
+    let mut proposer = Proposer::new(ProposerConfig { eager: true, ..config(ME) });
+    proposer.step(Input::Propose(7));
+    let farthest = 1 + (1 << 32);
+    for far in [farthest + 1, u64::MAX - 1, u64::MAX] {
+        refuses(&mut proposer, reject(A, ballot(1, ME), ballot(far, OTHER)), Refusal::FarBallot);
+    }
+    assert_eq!(proposer.step(reject(A, ballot(1, ME), ballot(farthest, OTHER))), starts(farthest + 1, None));
 }
 
 #[test]

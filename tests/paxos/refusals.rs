@@ -3,7 +3,7 @@
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use synod::{
     Effect, Machine, Quorums, Refusal,
-    paxos::{Acceptor, Input, Learner, Message, Proposer, ProposerConfig},
+    paxos::{Acceptor, Input, Learner, Message, Proposer, ProposerConfig, ProposerRecord},
 };
 
 use super::*;
@@ -38,6 +38,12 @@ fn any_input() -> impl Strategy<Value = Input<Value>> {
             receive(if message.is_request() { message.ballot().node } else { acceptor }, message)
         }),
     ]
+}
+
+/// A new proposer, or one that has used nearly all rounds.
+fn proposer(config: ProposerConfig, late: bool) -> Proposer<Value> {
+    let round = if late { u64::MAX - 3 } else { 0 };
+    Proposer::restore(config, ProposerRecord { round, initial: None }).unwrap()
 }
 
 /// The input, but if it is an answer, it is one to the ballot under way: others are not looked at any further.
@@ -105,8 +111,9 @@ proptest! {
         inputs in prop::collection::vec((any_input(), prop::bool::weighted(0.2)), 0..40),
         owner in prop::option::of(prop::sample::select(PROPOSERS.to_vec())),
         eager in any::<bool>(),
+        late in any::<bool>(),
     ) {
-        let mut proposer = Proposer::new(ProposerConfig { owner, eager, ..config(PROPOSERS[1]) });
+        let mut proposer = proposer(ProposerConfig { owner, eager, ..config(PROPOSERS[1]) }, late);
         for (input, elsewhere) in inputs {
             let input = to_the_point(input, &proposer, elsewhere);
             refuses_without_a_trace(&mut proposer, input, |_, effects| effects.is_empty())?;
@@ -134,7 +141,8 @@ fn any_inputs_meet_every_refusal_of_a_decree() {
     let mut met = BTreeSet::new();
     for case in 0..2000u64 {
         let owner = [None, Some(PROPOSERS[1])][case as usize % 2];
-        let mut proposer = Proposer::new(ProposerConfig { owner, eager: case % 3 == 0, ..config(PROPOSERS[1]) });
+        let config = ProposerConfig { owner, eager: case % 3 == 0, ..config(PROPOSERS[1]) };
+        let mut proposer = proposer(config, case % 5 == 0);
         let mut acceptor = Acceptor::new(owner);
         let mut learner = Learner::new(Quorums::majority(ACCEPTORS).unwrap());
         for (input, elsewhere) in inputs.new_tree(&mut runner).unwrap().current() {
@@ -153,6 +161,7 @@ fn any_inputs_meet_every_refusal_of_a_decree() {
         Refusal::ImpossiblePromise,
         Refusal::IdleRejection,
         Refusal::NotAProposer,
+        Refusal::FarBallot,
         Refusal::PhaseIsOver,
         Refusal::NotAnAcceptor,
         Refusal::NothingProposed,

@@ -47,7 +47,7 @@ fn acceptor() -> impl Strategy<Value = NodeId> {
 
 fn any_ballot() -> impl Strategy<Value = Ballot> {
     let node = prop::sample::select(vec![PROPOSERS[0], PROPOSERS[1], PROPOSERS[2], STRANGER]);
-    let round = prop_oneof![20 => 0..8u64, 1 => Just(u64::MAX)];
+    let round = prop_oneof![20 => 0..8u64, 1 => Just(1 << 32), 1 => Just(u64::MAX)];
     (round, node).prop_map(|(round, node)| Ballot::new(round, node))
 }
 
@@ -180,7 +180,9 @@ impl Twin {
                 self.chosen = Some(value);
                 vec![Effect::Decide(value)]
             }
-            Message::Reject { promised, .. } if promised > present && self.may_propose(promised) => {
+            Message::Reject { promised, .. }
+                if promised > present && promised.round - present.round <= 1 << 32 && self.may_propose(promised) =>
+            {
                 self.rejected_by.push(promised);
                 if self.config.eager { self.climb() } else { Vec::new() }
             }

@@ -132,6 +132,18 @@ async fn a_shutdown_does_not_wait_longer_than_its_grace_for_a_resource() {
 }
 
 #[tokio::test]
+async fn a_node_whose_task_is_aborted_has_crashed_and_says_so() {
+    let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[1], &Wires::default(), Puppet::voting(Vote::Prepared));
+    let (handle, task) = member.start(Start::Create).await;
+    task.abort();
+    assert!(soon(task).await.unwrap_err().is_cancelled());
+    let late = handle.metrics().await;
+    assert!(matches!(late, Err(Error::Crashed)), "{late:?}");
+    let late = soon(handle.shutdown()).await;
+    assert!(matches!(late, Err(Error::Crashed)), "{late:?}");
+}
+
+#[tokio::test]
 async fn a_node_without_handles_shuts_down() {
     let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     let (handle, task) = member.try_start(Start::Create).await.unwrap();

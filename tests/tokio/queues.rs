@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synod::{
-    commit::{Message, Vote},
+    commit::{Message, Outcome, Vote},
     perform::tokio::{Error, Options, Start},
 };
 
@@ -69,6 +69,40 @@ async fn a_request_waits_while_too_much_is_behind_a_write() {
     }
     names.sort_unstable();
     assert_eq!(names, (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn answers_that_wait_for_a_write_are_bounded_and_so_are_those_of_callers_who_gave_up() {
+    let member = member(Options { ahead: 16, requests: 4, ..Options::default() });
+    let (handle, _task) = member.start(Start::Create).await;
+    member.disk.hold();
+    handle.deliver(IDS[0], prepare(1));
+    until(async || member.disk.is_writing()).await;
+    let tx = scene::transaction(1, &IDS[1..]).id();
+    // Each asks, and is gone. What is not taken is refused a place: the queue of requests is full.
+    let mut asked = 0;
+    while tokio::time::timeout(Duration::from_millis(20), handle.status(tx)).await.is_err() {
+        asked += 1;
+        if asked > 16 + 4 {
+            break;
+        }
+    }
+    let full = async { tokio::time::timeout(Duration::from_millis(200), handle.metrics()).await.is_err() };
+    assert!(full.await, "it takes requests without an end");
+    member.disk.release();
+    soon(handle.status(tx)).await.unwrap();
+}
+
+#[tokio::test]
+async fn durations_that_no_clock_can_count_are_as_good_as_a_day() {
+    let member = member(Options { linger: Duration::MAX, grace: Duration::MAX, ..Options::default() });
+    let (handle, task) = member.start(Start::Create).await;
+    handle.deliver(IDS[0], prepare(1));
+    until(async || handle.in_doubt().await.unwrap().len() == 1).await;
+    handle.deliver(IDS[0], vec![scene::outcome(1, &IDS[1..], Outcome::Committed)]);
+    until(async || handle.in_doubt().await.unwrap().is_empty()).await;
+    soon(handle.shutdown()).await.unwrap();
+    soon(task).await.unwrap().unwrap();
 }
 
 #[tokio::test]

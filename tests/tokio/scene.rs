@@ -365,6 +365,10 @@ pub(crate) fn transaction(seq: u64, participants: &[NodeId]) -> Transaction {
 pub(crate) const META: &str = "from the client";
 
 /// Asks for the vote on a client's transaction.
+pub(crate) fn outcome(seq: u64, participants: &[NodeId], outcome: Outcome) -> Message {
+    Message::about(&transaction(seq, participants), What::Outcome(outcome))
+}
+
 pub(crate) fn prepare(seq: u64, participants: &[NodeId]) -> Message {
     Message::about(&transaction(seq, participants), What::Prepare { meta: META.into() })
 }

@@ -1,14 +1,11 @@
 //! From records to a node, and back.
 
-use alloc::{
-    collections::{BTreeMap, btree_map::Entry},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{
     super::{
-        AcceptorRecord, Config, Key, Record, ResourceManagerRecord, Time, Transaction, acceptor::Acceptor,
-        block::BlockAllocator, open::Open, resource_manager::ResourceManager, table::Handle,
+        AcceptorRecord, Config, Key, Record, ResourceManagerRecord, Time, Transaction, Vote, acceptor::Acceptor,
+        block::BlockAllocator, open::Open, resource_manager::ResourceManager, retired::Retired, table::Handle,
     },
     Node,
     retirement::other_keepers,
@@ -166,7 +163,8 @@ impl Node {
         Ok(())
     }
 
-    /// A vote of this node's that its own acceptor has accepted was durable before: it must be there, and the same.
+    /// What its own acceptor has accepted proves what this node voted: a vote of its own, and a vote to commit in any
+    /// ballot, was durable here before. It must be there, and the same. (Any transaction manager may propose to abort.)
     fn check_own_votes(&self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
         for record in latest.values() {
             let Record::Acceptor(record) = record else { continue };
@@ -175,7 +173,8 @@ impl Node {
                 continue;
             };
             let accepted = record.instance(place).and_then(|instance| instance.accepted);
-            let Some((_, vote)) = accepted.filter(|(ballot, _)| ballot.is_initial()) else { continue };
+            let proves = |&(ballot, vote): &(Ballot, Vote)| ballot.is_initial() || vote == Vote::Prepared;
+            let Some((_, vote)) = accepted.filter(proves) else { continue };
             match latest.get(&Key::ResourceManager(tx)) {
                 Some(Record::ResourceManager(own)) if own.vote == Some(vote) => {}
                 _ => return Err(RestoreError::VoteChanged(tx)),
@@ -207,25 +206,63 @@ impl Node {
     }
 }
 
-/// The last record of each key. An error if one of them goes back on an earlier one.
+/// The last record of each key, of records in the order of writing. An error if one of them takes back what an earlier
+/// one says.
 fn latest(records: impl IntoIterator<Item = Record>) -> Result<BTreeMap<Key, Record>, RestoreError> {
-    let mut latest = BTreeMap::new();
+    let (mut latest, mut over) = (BTreeMap::new(), Retired::default());
     for record in records {
-        match latest.entry(record.key()) {
-            Entry::Vacant(place) => drop(place.insert(record)),
-            Entry::Occupied(mut place) => {
-                match (place.get(), &record) {
-                    (Record::Acceptor(before), Record::Acceptor(now)) if !now.may_follow(before) => {
-                        return Err(RestoreError::AcceptorWentBack(now.transaction.id()));
-                    }
-                    (Record::ResourceManager(before), Record::ResourceManager(now)) if !now.may_follow(before) => {
-                        return Err(RestoreError::VoteChanged(now.transaction.id()));
-                    }
-                    _ => {}
-                }
-                place.insert(record);
-            }
+        if let Record::Retired(range) = record {
+            over.add(range);
         }
+        if let Some(before) = latest.get(&record.key()) {
+            check_follows(before, &record, &latest, &over)?;
+        }
+        latest.insert(record.key(), record);
     }
     Ok(latest)
+}
+
+/// Whether `now` may come behind `before`, which has the same key; `over` is what was retired by then.
+fn check_follows(
+    before: &Record,
+    now: &Record,
+    latest: &BTreeMap<Key, Record>,
+    over: &Retired,
+) -> Result<(), RestoreError> {
+    match (before, now) {
+        (Record::Identity { .. }, Record::Identity { .. }) if now != before => Err(RestoreError::IdentityChanged),
+        (Record::Sequence { reserved: before }, Record::Sequence { reserved: now })
+        | (Record::Rounds { reserved: before }, Record::Rounds { reserved: now })
+            if now >= before =>
+        {
+            Ok(())
+        }
+        (Record::Sequence { .. } | Record::Rounds { .. }, _) => Err(RestoreError::ReservationWentBack),
+        (Record::Acceptor(before), Record::Acceptor(now)) if !now.may_follow(before) => {
+            Err(RestoreError::AcceptorWentBack(now.transaction.id()))
+        }
+        (Record::ResourceManager(before), Record::ResourceManager(now)) if !now.may_follow(before) => {
+            Err(RestoreError::VoteChanged(now.transaction.id()))
+        }
+        (Record::Retired(before), Record::Retired(now)) if now.last() < before.last() => {
+            Err(RestoreError::RetirementWentBack(before.first()))
+        }
+        // Range first, tombstone after: what is erased is covered by what was written before.
+        (Record::Acceptor(before), Record::Erased(_)) if !before.is_blank() => {
+            let tx = before.transaction.id();
+            if over.contains(tx) { Ok(()) } else { Err(RestoreError::AcceptorWentBack(tx)) }
+        }
+        (Record::ResourceManager(before), Record::Erased(_)) => {
+            let tx = before.transaction.id();
+            if over.contains(tx) { Ok(()) } else { Err(RestoreError::VoteChanged(tx)) }
+        }
+        (Record::Retired(before), Record::Erased(_)) => {
+            let lower =
+                latest.range(Key::Retired(TxId { seq: 0, ..before.first() })..Key::Retired(before.first())).rev();
+            let covers = |record: &Record| matches!(record, Record::Retired(range) if range.contains(before.last()));
+            let is_covered = lower.map(|(_, record)| record).any(covers);
+            if is_covered { Ok(()) } else { Err(RestoreError::RetirementWentBack(before.first())) }
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,6 @@
 //! The end of a transaction at a node: when it may be forgotten, and who must hear of it.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::mem;
 
 use super::{
@@ -39,11 +39,13 @@ impl Lists {
 }
 
 /// When unacknowledged ranges are sent again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Announcement {
     /// How often the present wait was in vain.
     repetitions: u32,
     is_waiting: bool,
+    /// Where the next one begins, for each who has not acknowledged everything.
+    next: BTreeMap<NodeId, TxId>,
 }
 
 impl Node {
@@ -255,7 +257,13 @@ impl Node {
     pub(super) fn announce(&mut self, effects: &mut impl Sink) {
         let mut due = Vec::new();
         for (keeper, ranges) in &self.announced {
-            due.extend(ranges.iter().take(RANGES_AT_ONCE).map(|range| (*keeper, range)));
+            // On from where the last announcement ended: some ranges may never be acknowledged.
+            let next = self.announcement.next.entry(*keeper).or_default();
+            let (before, behind) = (ranges.iter_to(*next), ranges.iter_from(*next));
+            due.extend(behind.chain(before).take(RANGES_AT_ONCE).map(|range| (*keeper, range)));
+            if let Some((_, last)) = due.last().filter(|(to, _)| to == keeper) {
+                *next = TxId { seq: last.last().seq.saturating_add(1), ..last.last() };
+            }
         }
         for (keeper, range) in due {
             self.send(keeper, Message::Retired { range }, self.retired_scope, effects);

@@ -11,7 +11,10 @@ use crate::{Scope, TxId, commit::Outcome};
 
 /// Answers on their way out, by what they rest on.
 #[derive(Default)]
-pub(super) struct Answers(BTreeMap<Scope, Vec<Answer>>);
+pub(super) struct Answers {
+    waiting: BTreeMap<Scope, Vec<Answer>>,
+    len: usize,
+}
 
 type Answer = Box<dyn FnOnce(&Outcomes) + Send>;
 
@@ -28,19 +31,27 @@ impl Answers {
     }
 
     fn add(&mut self, after: Scope, answer: impl FnOnce(&Outcomes) + Send + 'static) {
-        self.0.entry(after).or_default().push(Box::new(answer));
+        self.waiting.entry(after).or_default().push(Box::new(answer));
+        self.len += 1;
     }
 
     /// Gives those answers that rest on nothing more. What rests on the same must have been carried out.
     pub(super) fn give(&mut self, is_durable: impl Fn(Scope) -> bool, outcomes: &Outcomes) {
-        while let Some(first) = self.0.first_entry()
+        while let Some(first) = self.waiting.first_entry()
             && is_durable(*first.key())
         {
-            first.remove().into_iter().for_each(|answer| answer(outcomes));
+            let answers = first.remove();
+            self.len -= answers.len();
+            answers.into_iter().for_each(|answer| answer(outcomes));
         }
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 }

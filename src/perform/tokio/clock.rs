@@ -4,10 +4,8 @@ use core::time::Duration;
 
 use ::tokio::time::Instant;
 
+use super::options::FAR;
 use crate::commit::Time;
-
-/// Further ahead than this nobody sleeps at once; it keeps sums of instants small.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Counts units since the node was started. No time is ever in a record, so every start may begin at zero.
 #[derive(Clone, Copy, Debug)]

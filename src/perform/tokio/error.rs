@@ -33,6 +33,10 @@ pub enum Error {
     /// from its storage.
     #[error("a write failed, and the node has stopped")]
     Write(#[source] Cause),
+    /// The node's task has panicked, or was aborted: nothing untrue was said, but what was not written is lost. Start the
+    /// node again from its storage.
+    #[error("the node's task has panicked or was aborted")]
+    Crashed,
     /// The node has stopped.
     #[error("the node has stopped")]
     Stopped,

@@ -22,8 +22,8 @@ pub struct Handle {
     cluster: ClusterId,
     requests: mpsc::Sender<Request>,
     inbox: mpsc::Sender<Delivery>,
-    /// Why the node has stopped, if that was an error; closed when it has.
-    end: watch::Receiver<Option<Error>>,
+    /// How the node came to its end; closed when it has stopped. Nothing, if it did so without coming to an end.
+    end: watch::Receiver<Option<Result<(), Error>>>,
     dropped: Arc<AtomicU64>,
     drops: metrics::Counter,
 }
@@ -52,7 +52,7 @@ pub(super) enum Request {
 pub(super) struct Mailbox {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) inbox: mpsc::Receiver<Delivery>,
-    pub(super) end: watch::Sender<Option<Error>>,
+    pub(super) end: watch::Sender<Option<Result<(), Error>>>,
 }
 
 impl Handle {
@@ -144,14 +144,15 @@ impl Handle {
     }
 
     /// Stops the node: it writes all that was stepped, sends what that releases, lets the resource finish what it
-    /// was asked, and lets go of its storage. An error if it has stopped, or stops now, because a write failed.
+    /// was asked, and lets go of its storage. An error if it has stopped, or stops now, because a write failed, or if its
+    /// task has panicked or was aborted.
     pub async fn shutdown(self) -> Result<(), Error> {
         // If nobody takes this, it has stopped already.
         let _ = self.requests.send(Request::Shutdown).await;
         let mut end = self.end;
         while end.changed().await.is_ok() {}
-        let error = end.borrow().clone();
-        error.map_or(Ok(()), Err)
+        let result = end.borrow().clone();
+        result.unwrap_or(Err(Error::Crashed))
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
@@ -163,6 +164,10 @@ impl Handle {
     }
 
     fn why_stopped(&self) -> Error {
-        self.end.borrow().clone().unwrap_or(Error::Stopped)
+        match self.end.borrow().clone() {
+            Some(Err(error)) => error,
+            Some(Ok(())) => Error::Stopped,
+            None => Error::Crashed,
+        }
     }
 }

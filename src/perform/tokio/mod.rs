@@ -179,6 +179,7 @@ where
     S: Storage<Error: Send + Sync> + Send + 'static,
     R: Resource,
 {
+    let options = options.bounded();
     let config = driver.node().config();
     let (cluster, id) = (config.cluster.id(), config.id);
     let (handle, mailbox) = Handle::new(id, cluster, &options);

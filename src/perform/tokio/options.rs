@@ -19,7 +19,8 @@ pub struct Options {
     pub waiting: usize,
     /// How many outcomes are remembered for callers who ask later.
     pub outcomes: usize,
-    /// How many effects may wait behind a write. With more than that, no packet and no request is taken.
+    /// How many effects and answers to callers may wait behind a write. With more than that, no packet and no request is
+    /// taken.
     pub ahead: usize,
     /// How long a record for which nobody waits may wait for another to ride along with, counted from when it came or, if
     /// that is later, from the end of the write that was under way then. After that it is written anyway.
@@ -45,7 +46,15 @@ impl Default for Options {
     }
 }
 
+/// Longer than this nothing waits; it keeps sums of instants small.
+pub(super) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Options {
+    /// The same, without durations that no clock can count.
+    pub(super) fn bounded(self) -> Self {
+        Self { linger: self.linger.min(FAR), grace: self.grace.min(FAR), ..self }
+    }
+
     /// Refuses what would leave no room or no time for anything.
     pub(super) fn check(&self) -> Result<(), Error> {
         let Self { unit, inbox, requests, waiting, outcomes, ahead, linger: _, grace: _ } = *self;

@@ -72,12 +72,11 @@ where
             result = self.finish().await;
         }
         let result = result.map_err(Error::Write);
-        if let Err(error) = &result {
-            tracing::error!(error = error as &dyn core::error::Error, "stopped");
-            self.mailbox.end.send_replace(Some(error.clone()));
-        } else {
-            tracing::info!("stopped");
+        match &result {
+            Err(error) => tracing::error!(error = error as &dyn core::error::Error, "stopped"),
+            Ok(()) => tracing::info!("stopped"),
         }
+        self.mailbox.end.send_replace(Some(result.clone()));
         let Self { writer, mailbox, hands, answers, .. } = self;
         // Callers who still wait for an answer hear that there will be none.
         drop((mailbox.requests, mailbox.inbox, hands, answers));
@@ -148,7 +147,7 @@ where
 
     /// What waits for a write takes memory: while that is much, others must wait, and at last drop.
     fn has_room(&self) -> bool {
-        self.driver.waiting() < self.options.ahead
+        self.driver.waiting().saturating_add(self.answers.len()) < self.options.ahead
     }
 
     /// When there is something to do even if nothing comes.
