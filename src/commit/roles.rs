@@ -247,7 +247,7 @@ impl ResourceManager {
         self.role.is_in_doubt()
     }
 
-    /// What it waits for; nothing while it is working, for then the resource must answer first.
+    /// What it waits for; nothing while the resource considers its vote.
     pub fn wait(&self) -> Option<Wait> {
         self.role.wait()
     }
