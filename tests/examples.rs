@@ -45,9 +45,35 @@ fn simulate_ends_with_the_last_seed_there_is_and_refuses_a_range_without_any() {
 }
 
 #[test]
+fn two_databases_agree_whenever_the_process_dies() {
+    let program = example::build("two_databases");
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&program).args(arguments).current_dir(&folder).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (ended, said) = run(&[]);
+    assert!(ended && said.ends_with("ann has 70 left, and 1 orders\n"), "{said}");
+    let (ended, said) = run(&["--crash"]);
+    assert!(!ended && said == "both have promised, and the process dies\n", "{said}");
+    // It finishes what the crash left, and then makes another purchase.
+    let (ended, said) = run(&[]);
+    assert!(ended && said.contains("was left in doubt"), "{said}");
+    assert!(said.ends_with("Committed\nann has 10 left, and 3 orders\n"), "{said}");
+    let (ended, said) = run(&[]);
+    assert!(
+        ended && said.ends_with("Aborted\nann has 10 left, and 3 orders\n"),
+        "what is not there is not spent: {said}"
+    );
+}
+
+#[test]
 fn the_first_thing_to_read_is_short() {
-    for (source, most) in [(include_str!("../examples/minimal.rs"), 80), (include_str!("../examples/threads.rs"), 250)]
-    {
+    for (source, most) in [
+        (include_str!("../examples/minimal.rs"), 80),
+        (include_str!("../examples/two_databases.rs"), 220),
+        (include_str!("../examples/threads.rs"), 250),
+    ] {
         assert!(source.lines().count() < most);
     }
 }
