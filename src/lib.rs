@@ -116,7 +116,11 @@ pub use id::{InstanceId, NodeId, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};
 pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};
 
-/// The README's code runs as a test.
+/// The code of the README runs as a test, as does that of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(doctest, feature = "sim", feature = "conformance", feature = "codec"))]
+#[doc = include_str!("../docs/GUIDE.md")]
+struct Guide;
