@@ -6,9 +6,9 @@ use crate::NodeId;
 
 /// A ballot number, ordered by round, then by node.
 ///
-/// No two nodes share a ballot. Round 0 is the *initial* ballot of an instance: it belongs to the instance's owner
-/// alone, who may send phase 2a in it without a phase 1, since no ballot is lower (Gray and Lamport 2006,
-/// section 4.1). Above it, a ballot belongs to the proposer that it names.
+/// No two nodes share a ballot. Round 0 is the *initial* ballot of an instance. It belongs to the instance's owner, who
+/// may send phase 2a in it without phase 1, since no ballot is lower (Gray and Lamport 2006, section 4.1). Above round
+/// 0, a ballot belongs to the proposer that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ballot {
@@ -34,7 +34,7 @@ impl Ballot {
         self.round == 0
     }
 
-    /// The ballot of `node` in the round after this one, or `None` when the rounds are used up: nothing wraps.
+    /// The ballot of `node` in the next round, or `None` when no round is left: rounds never wrap.
     pub fn next_above(self, node: NodeId) -> Option<Self> {
         Some(Self::new(self.round.checked_add(1)?, node))
     }

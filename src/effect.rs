@@ -1,4 +1,4 @@
-//! What a machine asks of the world, and what a machine is.
+//! Machines, and the effects that they ask for.
 
 use alloc::vec::Vec;
 
@@ -7,13 +7,13 @@ use crate::{NodeId, Refusal};
 /// One thing that a machine asks its caller to do.
 ///
 /// **Effects are carried out in order, and [`Persist`](Effect::Persist) is a barrier: nothing after it happens before
-/// its record is durable.** [`Outbox`](crate::Outbox) turns that rule into types, and knows which effects may leave
+/// its record is durable.** [`Outbox`](crate::Outbox) enforces that rule with types, and knows which effects may leave
 /// earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Effect<R, M, D> {
-    /// Make this record durable. Records are whole: the last record of a key is the truth.
+    /// Make this record durable. Records are complete: the last record of a key is the truth.
     Persist(R),
     /// Send a message to a node. It may be lost, repeated, delayed and reordered.
     Send {
@@ -31,28 +31,28 @@ pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <
 
 /// The writes that an effect rests on: it may leave once they are durable.
 ///
-/// An [`Outbox`](crate::Outbox) writes records in numbered batches. A scope is the number of a batch: the last one that
-/// holds a record which the effect rests on. [`EffectSink::persist`] returns the scope of the record that it takes, and
-/// the machine keeps it, with whatever the record is about, for the effects that will rest on it.
+/// An [`Outbox`](crate::Outbox) writes records in numbered batches. A scope is the number of the last batch with a
+/// record that the effect rests on. [`EffectSink::persist`] returns the scope of the record that it takes; the machine
+/// keeps it, with whatever the record is about, for the effects that will rest on it.
 ///
-/// A list of effects has no batches: a caller that carries out one effect after the other waits for every record anyway.
+/// A list of effects has no batches: a caller that carries out effects one by one waits for every record anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub(crate) u64);
 
 /// Whether progress waits for a record.
 ///
-/// It decides when a write starts, never the order of records.
+/// Urgency decides when a write starts, never the order of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Urgency {
-    /// Somebody waits for this record: write it now.
+    /// Progress waits for this record: write it now.
     Urgent,
-    /// Nobody waits for it soon: it may ride along with the next urgent record.
+    /// Nothing waits for this record soon: it may ride along with the next urgent one.
     RidesAlong,
 }
 
 /// Where the effects of a machine go: a plain list, or an [`Outbox`](crate::Outbox).
 pub trait EffectSink<R, M, D> {
-    /// Takes a record to be made durable, behind all records before it. Returns what rests on it has to wait for.
+    /// Takes a record to make durable, after all records before it. Returns the scope of effects that rest on it.
     fn persist(&mut self, record: R, urgency: Urgency) -> Scope;
 
     /// Takes a message for node `to`, which may leave once `after` is durable.
@@ -70,8 +70,8 @@ pub trait EffectSink<R, M, D> {
 
 /// A pure state machine: an input goes in, effects come out.
 ///
-/// Two machines that hold the same state and take the same input yield the same effects, on every platform. A step
-/// is total: it takes whatever a peer may send, and refuses what is wrong. A refused input changes nothing but counters.
+/// Two machines with the same state and the same input yield the same effects, on every platform. A step is total: it
+/// handles anything that a peer may send, and refuses what is wrong. A refused input changes nothing but counters.
 pub trait Machine {
     /// What goes in.
     type Input;
@@ -82,38 +82,37 @@ pub trait Machine {
     /// What comes out for the caller.
     type Decision;
 
-    /// Takes `input` and appends what follows from it to `effects`. An error says why the input was refused; the
-    /// protocol's own answer to that, such as a rejection, may be among the effects.
+    /// Handles `input` and appends its effects to `effects`. An error says why the input was refused; the protocol's
+    /// own answer to that, such as a rejection, may be among the effects.
     fn step_into(
         &mut self,
         input: Self::Input,
         effects: &mut impl EffectSink<Self::Record, Self::Message, Self::Decision>,
     ) -> Result<(), Refusal>;
 
-    /// Takes `input` and returns what follows from it. Why an input was refused is what [`step_into`](Self::step_into)
-    /// says.
+    /// Handles `input` and returns its effects. Only [`step_into`](Self::step_into) says why an input was refused.
     fn step(&mut self, input: Self::Input) -> Vec<EffectOf<Self>> {
         let mut effects = Vec::new();
-        // A refusal is no error of the caller's: it shows as effects that are missing.
+        // A refusal is not the caller's error: it shows as missing effects.
         let _ = self.step_into(input, &mut effects);
         effects
     }
 }
 
 impl Scope {
-    /// Rests on nothing: the effect may leave at once.
+    /// Of an effect that rests on nothing: it may leave at once.
     pub const NOTHING: Self = Self(0);
 
-    /// Rests on every record before it.
+    /// Of an effect that rests on every record before it.
     pub const EVERYTHING: Self = Self(u64::MAX);
 
-    /// Rests on the batch of this number, and so on those before it. This is for a sink that numbers batches of its own,
-    /// from 1 on.
+    /// Of an effect that rests on the batch of this number, and so on all before it. For sinks that number batches of
+    /// their own, from 1.
     pub const fn batch(number: u64) -> Self {
         Self(number)
     }
 
-    /// Rests on both.
+    /// Of an effect that rests on both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         self.max(other)

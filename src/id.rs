@@ -2,21 +2,21 @@
 
 use core::fmt;
 
-/// The name of one process (node). Every role that a process plays goes by this one name.
+/// The name of one process (node), and of every role that it plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeId(pub u64);
 
 /// The name of one transaction: the node that numbered it, and its number there.
 ///
-/// A name is used once, ever. [`Input::Begin`](crate::commit::Input::Begin) keeps that promise across restarts; a caller that
-/// numbers transactions on its own ([`Input::BeginAs`](crate::commit::Input::BeginAs)) keeps it itself.
+/// A name is used only once. [`Input::Begin`](crate::commit::Input::Begin) guarantees that across restarts; a caller
+/// that numbers transactions itself ([`Input::BeginAs`](crate::commit::Input::BeginAs)) must guarantee it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxId {
     /// The node that gave the number.
     pub origin: NodeId,
-    /// The number. Dense numbers keep the memory of finished transactions small.
+    /// The number. Consecutive numbers keep the memory of finished transactions small.
     pub seq: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct TxId {
 pub struct InstanceId {
     /// The transaction.
     pub tx: TxId,
-    /// The resource manager whose vote the instance chooses; the owner of its initial ballot.
+    /// The resource manager whose vote the instance chooses, and which owns its initial ballot.
     pub rm: NodeId,
 }
 

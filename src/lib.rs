@@ -1,9 +1,10 @@
-//! Atomic commit that does not block: Paxos and Paxos Commit as pure, deterministic state machines.
+//! Non-blocking atomic commit: Paxos and Paxos Commit as pure, deterministic state machines.
 //!
-//! Several databases must commit a transaction together or not at all, and no crash of any machine may leave one of them
-//! hanging. Two-phase commit does not give that: when its coordinator dies, every participant that has voted waits. *Paxos
-//! Commit* (Gray and Lamport, *Consensus on Transaction Commit*, 2006) does: Paxos agrees on each participant's vote, so
-//! that any F of 2F+1 acceptors may die, and any transaction manager can finish what another one began.
+//! Several databases must commit a transaction together or not at all, and no crash of any machine may leave one of
+//! them hanging. Two-phase commit cannot guarantee that: when its coordinator dies, every participant that has voted
+//! waits. *Paxos Commit* (Gray and Lamport, *Consensus on Transaction Commit*, 2006) can: Paxos agrees on each
+//! participant's vote, so that any F of 2F+1 acceptors may die, and any transaction manager can finish what another one
+//! began.
 //!
 //! This crate is that protocol and nothing else. It is *sans-IO*: an input goes into a [`Machine`], a list of
 //! [`Effect`]s comes out, and the caller carries them out. It never opens a socket, a file, a clock or a random source,
@@ -11,7 +12,7 @@
 //!
 //! # A vote, a decision
 //!
-//! Three nodes that play every role, and one transaction between them, with the network a queue:
+//! Three nodes that play every role, and one transaction between them. The network is a queue:
 //!
 //! ```
 //! use synod::{Effect, Machine, NodeId, Quorums};

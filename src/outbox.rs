@@ -1,12 +1,12 @@
-//! The contract of effects as types: no send and no decision can be seen before the writes that it rests on are durable.
+//! The contract of effects as types: no send and no decision is visible before the writes that it rests on are durable.
 //!
-//! Records are written in numbered batches, in the order in which they came, one batch at a time. An effect waits for the
-//! batch that its [`Scope`] names, and for no other.
+//! Records are written in numbered batches, in order, one batch at a time. An effect waits for the batch that its
+//! [`Scope`] names, and for no later one.
 //!
 //! Invariants:
 //! 1. records leave in order, each once;
 //! 2. an effect is released only when the batch of its scope, and every batch before that, is durable;
-//! 3. once a batch was lost, nothing is released any more.
+//! 3. once a batch is lost, nothing more is released.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::{
@@ -19,11 +19,11 @@ use crate::{
     effect::{Effect, EffectSink, Machine},
 };
 
-/// The effects of any number of steps, given out in an order that keeps every promise.
+/// Gathers the effects of any number of steps, and releases each once the writes that it rests on are durable.
 ///
-/// [`take`](Outbox::take) shows the records of all that has gathered; writing them all at once is group commit.
-/// [`Pending::persisted`] trades them for the sends and decisions behind them. A send that overtakes its write does not
-/// compile:
+/// [`take`](Outbox::take) returns all records gathered so far; writing them all at once is group commit.
+/// [`Pending::persisted`] exchanges them for the sends and decisions that wait for them. A send that overtakes its
+/// write does not compile:
 ///
 /// ```compile_fail,E0599
 /// use synod::{Effect, NodeId, Outbox};
@@ -34,7 +34,7 @@ use crate::{
 /// pending.packets(); // no such method: only `Released` has it
 /// ```
 ///
-/// In its place:
+/// Instead:
 ///
 /// ```
 /// # use synod::{Effect, NodeId, Outbox};
@@ -47,35 +47,35 @@ use crate::{
 /// assert_eq!(released.packets()[0].to, NodeId(2));
 /// ```
 ///
-/// What a machine [steps](Outbox::step) into an outbox comes with scopes: an effect that rests on nothing unwritten is
-/// [free](Outbox::take_free) at once, even while a batch is being written. What is [pushed](Outbox::push) has none, so it
-/// waits for every record before it, and a record that is pushed holds up everything after it.
+/// Effects that a machine [steps](Outbox::step) into an outbox have scopes: one that rests on nothing unwritten is
+/// [free](Outbox::take_free) at once, even while a batch is being written. Effects that are [pushed](Outbox::push) have
+/// none: each waits for every record before it, and a pushed record holds up everything after it.
 ///
-/// When a write fails, drop the [`Pending`] (or call [`Pending::failed`]). The outbox is then *fenced*: what the
-/// machine has in memory is ahead of what is durable, so it releases nothing more, and the machine must be restored
-/// from its storage.
+/// When a write fails, drop the [`Pending`] (or call [`Pending::failed`]). That *fences* the outbox: the machine's
+/// memory is ahead of what is durable, so nothing more is released, and the machine must be restored from its storage.
 #[derive(Debug)]
 pub struct Outbox<R, M, D> {
     /// Sends and decisions that rest on nothing unwritten.
     free: Released<M, D>,
-    /// Those that wait for the batch that is out.
+    /// Sends and decisions that wait for the batch being written.
     behind_out: Released<M, D>,
-    /// The batch that gathers.
+    /// The records of the next batch.
     records: Vec<R>,
-    /// Those that wait for it.
+    /// Sends and decisions that wait for the next batch.
     behind_records: Released<M, D>,
-    /// Whether progress waits for one of its records.
+    /// Whether the next batch holds an urgent record.
     urgent: bool,
-    /// Its number. The batches before it were taken; the last of those is durable unless it is out.
+    /// The number of the next batch. All batches before it were taken; the last of them is durable unless it is being
+    /// written.
     number: u64,
-    /// The last batch with a record that was pushed without a scope.
+    /// The last batch with a record that was pushed.
     barrier: Scope,
     gate: Arc<AtomicU8>,
 }
 
-/// Records that are being written, and behind them what waits for that.
+/// Records to write, and the sends and decisions that wait for them.
 ///
-/// It may move to another thread while the machine goes on stepping. Dropped, it fences its outbox.
+/// It may move to another thread while the machine keeps stepping. Dropping it fences its outbox.
 #[derive(Debug)]
 #[must_use = "a Pending that is dropped fences its outbox"]
 pub struct Pending<R, M, D> {
@@ -92,12 +92,12 @@ pub struct Released<M, D> {
     decisions: Vec<D>,
 }
 
-/// All that one release sends to one node, in order.
+/// Everything that one release sends to one node, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Packet<M> {
-    /// The node that it is for.
+    /// The node that the messages are for.
     pub to: NodeId,
     /// The messages, in the order in which they were sent.
     pub messages: Vec<M>,
@@ -107,7 +107,7 @@ const OPEN: u8 = 0;
 const WRITING: u8 = 1;
 const FENCED: u8 = 2;
 
-/// The right to open the gate again; lost, the gate stays shut for good.
+/// The right to reopen the gate. If it is dropped unused, the gate stays shut for good.
 #[derive(Debug)]
 struct Ticket {
     gate: Arc<AtomicU8>,
@@ -129,7 +129,7 @@ impl<R, M, D> Outbox<R, M, D> {
         }
     }
 
-    /// Appends one effect, which waits for every record before it. A fenced outbox takes nothing more.
+    /// Appends one effect, which waits for every record before it. A fenced outbox ignores it.
     pub fn push(&mut self, effect: Effect<R, M, D>) {
         match effect {
             Effect::Persist(record) => self.barrier = self.persist(record, Urgency::Urgent),
@@ -138,8 +138,8 @@ impl<R, M, D> Outbox<R, M, D> {
         }
     }
 
-    /// Steps `machine` with `input` and appends its effects, with their scopes. An error says why the machine refused the
-    /// input; a fenced outbox does not step it.
+    /// Steps `machine` with `input` and appends its effects, with their scopes. An error says why the machine refused
+    /// the input; a fenced outbox returns [`Refusal::Fenced`] without stepping it.
     pub fn step<T>(&mut self, machine: &mut T, input: T::Input) -> Result<(), Refusal>
     where
         T: Machine<Record = R, Message = M, Decision = D>,
@@ -152,17 +152,17 @@ impl<R, M, D> Outbox<R, M, D> {
         self.len() == 0
     }
 
-    /// How many effects are waiting to be taken: records, and what waits behind them or behind the batch that is out.
+    /// How many effects wait to be taken: gathered records, and all sends and decisions that are not in a [`Pending`].
     pub fn len(&self) -> usize {
         self.records.len() + self.free.len() + self.behind_out.len() + self.behind_records.len()
     }
 
-    /// Whether progress waits for a record that gathers: then write it now. The others may ride along with a later one.
+    /// Whether progress waits for a gathered record: if so, write now. Other records may ride along with a later one.
     pub fn is_urgent(&self) -> bool {
         self.urgent
     }
 
-    /// Whether any record gathers.
+    /// Whether any record is gathered.
     pub fn has_records(&self) -> bool {
         !self.records.is_empty()
     }
@@ -177,18 +177,18 @@ impl<R, M, D> Outbox<R, M, D> {
         self.gate.load(Ordering::Acquire) == FENCED
     }
 
-    /// Takes all that has gathered, to be written. `None` if that is nothing, while a [`Pending`] is out, and for
-    /// good once the outbox is fenced. With no records there is nothing to write, but what is free may be in it.
+    /// Takes everything gathered, to be written. `None` if there is nothing, while a [`Pending`] is out, and forever
+    /// once the outbox is fenced. The result may hold no records, only sends and decisions that are free.
     pub fn take(&mut self) -> Option<Pending<R, M, D>> {
         if self.is_empty() || self.gate.compare_exchange(OPEN, WRITING, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return None;
         }
         let ticket = Ticket { gate: Arc::clone(&self.gate), redeemed: false };
-        // The next batch will be about as large.
+        // Expect the next batch to be about as large.
         let room = Vec::with_capacity(self.records.len());
         let records = mem::replace(&mut self.records, room);
         let mut waiting = self.free.take();
-        // The batch before this one is durable, or the gate would not have been open.
+        // The batch before this one is durable, or the gate would not be open.
         waiting.append(self.behind_out.take());
         waiting.append(self.behind_records.take());
         self.urgent = false;
@@ -196,13 +196,13 @@ impl<R, M, D> Outbox<R, M, D> {
         Some(Pending { records, waiting, ticket })
     }
 
-    /// Whether `pending` is of this outbox.
+    /// Whether `pending` belongs to this outbox.
     pub fn owns(&self, pending: &Pending<R, M, D>) -> bool {
         Arc::ptr_eq(&self.gate, &pending.ticket.gate)
     }
 
-    /// Takes what may leave at once: the sends and decisions that rest on no record that is still to be written. `None` if
-    /// that is nothing, and for good once the outbox is fenced.
+    /// Takes the sends and decisions that may leave at once, because they rest on no unwritten record. `None` if there
+    /// are none, and forever once the outbox is fenced.
     pub fn take_free(&mut self) -> Option<Released<M, D>> {
         self.settle();
         if self.free.is_empty() || self.is_fenced() {
@@ -211,7 +211,7 @@ impl<R, M, D> Outbox<R, M, D> {
         Some(self.free.take())
     }
 
-    /// Frees what waited for a batch that has become durable since.
+    /// Frees what waited for a batch that is durable now.
     #[inline]
     fn settle(&mut self) {
         if !self.behind_out.is_empty() && self.gate.load(Ordering::Acquire) == OPEN {
@@ -233,10 +233,10 @@ impl<R, M, D> Outbox<R, M, D> {
         }
     }
 
-    /// Where an effect of this scope waits.
+    /// Where to put an effect of this scope; nowhere once the outbox is fenced.
     #[inline]
     fn behind(&mut self, scope: Scope) -> Option<&mut Released<M, D>> {
-        // What was freed meanwhile came before this.
+        // Effects that were freed meanwhile precede this one.
         self.settle();
         match self.class(scope.and(self.barrier)) {
             _ if self.is_fenced() => None,
@@ -251,9 +251,9 @@ impl<R, M, D> Outbox<R, M, D> {
 enum Class {
     /// Nothing.
     Free,
-    /// The batch that is out.
+    /// The batch being written.
     BehindOut,
-    /// The batch that gathers.
+    /// The next batch.
     BehindRecords,
 }
 
@@ -300,13 +300,13 @@ impl<R, M, D> Pending<R, M, D> {
         &self.records
     }
 
-    /// Says that every record is durable, and gets what was waiting for that.
+    /// Reports that every record is durable, and returns what waited for that.
     pub fn persisted(self) -> Released<M, D> {
         self.ticket.redeem();
         self.waiting
     }
 
-    /// Says that the write failed, or may have. Fences the outbox.
+    /// Reports that the write failed, or may have. Fences the outbox.
     pub fn failed(self) {}
 }
 
@@ -321,7 +321,7 @@ impl<M, D> Released<M, D> {
         &self.decisions
     }
 
-    /// The packets and the decisions, to be moved on.
+    /// The packets and the decisions, by value.
     pub fn into_parts(self) -> (Vec<Packet<M>>, Vec<D>) {
         (self.packets, self.decisions)
     }
@@ -342,7 +342,7 @@ impl<M, D> Released<M, D> {
         mem::replace(self, Self::new())
     }
 
-    /// What is released with this, and after it.
+    /// Appends `more`, which is released together with this, and after it.
     fn append(&mut self, mut more: Self) {
         if self.is_empty() {
             *self = more;

@@ -1,4 +1,4 @@
-//! Quorum systems as values, and the counts of voices that are compared with them.
+//! Quorum systems as values, and the tallies that are compared with them.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::borrow::Borrow;
@@ -8,10 +8,10 @@ use crate::{Ballot, NodeId};
 /// The most acceptors that a quorum system may have.
 pub const MAX_ACCEPTORS: usize = 128;
 
-/// The acceptors of an instance, in their configured order, and which sets of them are quorums.
+/// The acceptors of an instance, in configured order, and which sets of them are quorums.
 ///
-/// Validated on construction: every phase-1 quorum meets every phase-2 quorum, which is all that Paxos asks of them
-/// (Howard, Malkhi and Spiegelman, *Flexible Paxos*, 2016). A clone shares its memory.
+/// Validated on construction: every phase-1 quorum intersects every phase-2 quorum, which is all that Paxos requires
+/// (Howard, Malkhi and Spiegelman, *Flexible Paxos*, 2016). Clones share memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "QuorumSpec", into = "QuorumSpec"))]
@@ -20,16 +20,16 @@ pub struct Quorums(Arc<System>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct System {
     spec: QuorumSpec,
-    /// The first phase-2 quorum with each member in it, in configured order.
+    /// For each member, the first phase-2 quorum in configured order that contains it.
     first_with: Vec<Members>,
 }
 
-/// A quorum system in plain data, not yet validated. It becomes a [`Quorums`] by `try_into`.
+/// A quorum system as plain data, not yet validated; `try_into` makes it a [`Quorums`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct QuorumSpec {
-    /// The acceptors and what each one's voice weighs, in configured order.
+    /// The acceptors and their weights, in configured order.
     pub members: Vec<(NodeId, u64)>,
     /// The least weight of a phase-1 quorum.
     pub prepare: u64,
@@ -50,21 +50,21 @@ pub enum QuorumError {
     /// An acceptor is named twice.
     #[error("acceptor {0} is named twice")]
     Repeated(NodeId),
-    /// An acceptor's voice weighs nothing.
-    #[error("acceptor {0} weighs nothing")]
+    /// An acceptor has weight zero.
+    #[error("acceptor {0} has weight zero")]
     Weightless(NodeId),
-    /// The weights do not fit in 64 bits when added up.
-    #[error("the weights add up to more than 64 bits hold")]
+    /// The sum of the weights does not fit in 64 bits.
+    #[error("the sum of the weights does not fit in 64 bits")]
     TooHeavy,
-    /// A quorum would be empty, or heavier than all acceptors together.
-    #[error("a quorum of weight {quorum} cannot be had from a total of {total}")]
+    /// The weight of a quorum is zero, or more than that of all acceptors together.
+    #[error("no quorum can have weight {quorum} out of {total}")]
     Impossible {
         /// The weight asked for.
         quorum: u64,
         /// The weight of all acceptors.
         total: u64,
     },
-    /// Some phase-1 quorum could miss some phase-2 quorum.
+    /// Some phase-1 quorum might not intersect some phase-2 quorum.
     #[error("quorums of {prepare} and {accept} out of {total} need not intersect")]
     NeedNotIntersect {
         /// The least weight of a phase-1 quorum.
@@ -87,20 +87,20 @@ pub enum Phase {
     Accept,
 }
 
-/// How a tally stands.
+/// The state of a tally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Standing {
     /// A quorum has granted.
     Won,
-    /// So many have refused that no quorum is left.
+    /// So many have refused that no quorum can grant any more.
     Lost,
-    /// Neither yet.
+    /// Neither is certain yet.
     Pending,
 }
 
-/// A set of acceptors, by their place in the configured order.
+/// A set of acceptors, by place in the configured order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -123,10 +123,10 @@ impl Quorums {
         Self::new(QuorumSpec { members: evenly(nodes), prepare: prepare as u64, accept: accept as u64 })
     }
 
-    /// Any acceptors that together weigh `prepare` in phase 1, and `accept` in phase 2.
+    /// Any acceptors that together weigh at least `prepare` in phase 1, and at least `accept` in phase 2.
     ///
-    /// The two must add up to more than all acceptors weigh. (With odd weights, quorums may always meet although the two
-    /// do not add up to that. Such a system is refused; with higher thresholds, the same quorums are accepted.)
+    /// The two must add up to more than the weight of all acceptors. (With uneven weights, quorums may always intersect
+    /// although the two add up to no more. Such a system is refused; higher thresholds accept the same quorums.)
     pub fn weighted(
         members: impl IntoIterator<Item = (NodeId, u64)>,
         prepare: u64,
@@ -189,7 +189,7 @@ impl Quorums {
         self.voice(node).map(|voice| voice.place)
     }
 
-    /// The acceptors among `nodes`, as a set; others are left out.
+    /// The acceptors among `nodes`, as a set. Other nodes are ignored.
     pub fn members(&self, nodes: impl IntoIterator<Item = NodeId>) -> Members {
         nodes.into_iter().filter_map(|node| self.position(node)).fold(Members::default(), Members::with)
     }
@@ -202,7 +202,7 @@ impl Quorums {
         Some(Voice { place, weight })
     }
 
-    /// Whether so many voices are a quorum of `phase`.
+    /// Whether these voices are a quorum of `phase`.
     #[inline]
     pub(crate) fn carries(&self, phase: Phase, voices: Voices) -> bool {
         voices.weight >= self.threshold(phase)
@@ -210,7 +210,7 @@ impl Quorums {
 
     /// Whether `members` are a quorum of `phase`.
     pub fn is_quorum(&self, phase: Phase, members: Members) -> bool {
-        // The sum of all weights was checked on construction, so no part of it overflows.
+        // The sum of all weights was checked on construction, so no partial sum overflows.
         let (mut weight, mut rest) = (0, members.0);
         for &(_, voice) in &self.0.spec.members {
             if rest & 1 == 1 {
@@ -221,7 +221,7 @@ impl Quorums {
         weight >= self.threshold(phase)
     }
 
-    /// How a vote stands in which `granted` have granted and `refused` have refused.
+    /// The state of a vote that `granted` have granted and `refused` have refused.
     pub fn standing(&self, phase: Phase, granted: Members, refused: Members) -> Standing {
         if self.is_quorum(phase, granted) {
             Standing::Won
@@ -232,9 +232,9 @@ impl Quorums {
         }
     }
 
-    /// The first phase-2 quorum in configured order; with `node` in it, where that is an acceptor.
+    /// The first phase-2 quorum in configured order; if `node` is an acceptor, the first that contains it.
     ///
-    /// This is the one quorum that the paper's costs count on: F+1 acceptors of 2F+1.
+    /// This is the one quorum that the paper's costs assume: F+1 of 2F+1 acceptors.
     pub fn first_accept_quorum(&self, node: Option<NodeId>) -> Members {
         let place = node.and_then(|node| self.position(node));
         let known = place.and_then(|place| self.0.first_with.get(place)).copied();
@@ -274,7 +274,7 @@ impl From<Quorums> for QuorumSpec {
     }
 }
 
-/// See [`Quorums::first_accept_quorum`]; `first` is the place of the member that must be in it.
+/// See [`Quorums::first_accept_quorum`]; `first` is the place of a member that it must contain.
 fn first_accept_quorum(spec: &QuorumSpec, first: Option<usize>) -> Members {
     let (mut chosen, mut weight) = (Members::default(), 0);
     let others = || spec.members.iter().enumerate().filter(|&(place, _)| Some(place) != first);
@@ -286,7 +286,7 @@ fn first_accept_quorum(spec: &QuorumSpec, first: Option<usize>) -> Members {
         chosen = chosen.with(place);
         weight += voice;
     }
-    // Unequal weights may have made an early member superfluous.
+    // With unequal weights, later members may have made an earlier one redundant.
     for (place, &(_, voice)) in others().rev() {
         if chosen.has(place) && weight - voice >= spec.accept {
             chosen = chosen.without(place);
@@ -296,13 +296,13 @@ fn first_accept_quorum(spec: &QuorumSpec, first: Option<usize>) -> Members {
     chosen
 }
 
-/// Every node with a voice of 1. One more than allowed is enough to be refused.
+/// Gives every node weight 1. One node more than allowed is enough to be refused.
 fn evenly(nodes: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Vec<(NodeId, u64)> {
     nodes.into_iter().take(MAX_ACCEPTORS + 1).map(|node| (*node.borrow(), 1)).collect()
 }
 
 impl Members {
-    /// This set and the member at `place`. A place that no acceptor can have changes nothing.
+    /// This set with the member at `place`. A place that no acceptor can have changes nothing.
     #[must_use]
     pub fn with(self, place: usize) -> Self {
         Self(self.0 | bit(place))
@@ -333,23 +333,23 @@ fn bit(place: usize) -> u128 {
     u32::try_from(place).ok().and_then(|place| 1u128.checked_shl(place)).unwrap_or(0)
 }
 
-/// One acceptor's voice.
+/// One acceptor's place and weight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Voice {
     place: usize,
     weight: u64,
 }
 
-/// The voices that were raised for one thing, each once, and what they weigh together.
+/// The distinct acceptors that granted one thing, and their total weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Voices {
-    /// By the acceptors' places; smaller than [`Members`], which is aligned.
+    /// Bits by place; smaller than [`Members`], because of its alignment.
     members: [u64; MAX_ACCEPTORS / 64],
     weight: u64,
 }
 
 impl Voices {
-    /// Adds a voice. Returns whether it is new.
+    /// Adds a voice. Returns whether it was new.
     #[inline]
     pub(crate) fn add(&mut self, Voice { place, weight }: Voice) -> bool {
         let Some(word) = self.members.get_mut(place / 64) else { return false };
@@ -357,14 +357,14 @@ impl Voices {
         let new = *word & bit == 0;
         if new {
             *word |= bit;
-            // The sum of all weights was checked on construction, so no part of it overflows.
+            // The sum of all weights was checked on construction, so no partial sum overflows.
             self.weight += weight;
         }
         new
     }
 }
 
-/// A count of distinct acceptors who granted, and who refused, one exact ballot.
+/// A tally of the distinct acceptors that granted, and that refused, one exact ballot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tally {
@@ -374,7 +374,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// An empty count for `ballot`.
+    /// An empty tally for `ballot`.
     pub fn new(ballot: Ballot) -> Self {
         Self { ballot, granted: Members::default(), refused: Members::default() }
     }
@@ -384,13 +384,13 @@ impl Tally {
         self.ballot
     }
 
-    /// Those who have granted.
+    /// The acceptors that have granted.
     pub fn granted(&self) -> Members {
         self.granted
     }
 
-    /// Counts that `from` granted `ballot`. Returns whether that was new: an acceptor counts once, and neither a
-    /// stranger nor another ballot counts at all.
+    /// Counts that `from` granted `ballot`. Returns whether that was new: an acceptor counts once, strangers and other
+    /// ballots never.
     pub fn grant(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
         match quorums.position(from) {
             Some(place) if ballot == self.ballot && !self.granted.has(place) => {
@@ -402,7 +402,7 @@ impl Tally {
         }
     }
 
-    /// Counts that `from` refused `ballot`. Returns whether that was new. What was granted stays granted.
+    /// Counts that `from` refused `ballot`. Returns whether that was new. A grant is never taken back.
     pub fn refuse(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
         match quorums.position(from) {
             Some(place) if ballot == self.ballot && !self.granted.has(place) && !self.refused.has(place) => {
@@ -413,7 +413,7 @@ impl Tally {
         }
     }
 
-    /// How the count stands in `phase`.
+    /// The state of the tally in `phase`.
     pub fn standing(&self, quorums: &Quorums, phase: Phase) -> Standing {
         quorums.standing(phase, self.granted, self.refused)
     }

@@ -1,12 +1,12 @@
 //! The acceptor of a transaction: one [`paxos::Acceptor`] per participant, under one record.
 //!
-//! It gathers the votes of the initial ballots and accepts them all at once: one write, one bundled answer. Above
-//! round 0 it is a plain acceptor, of several instances at a time. It must never take a vote of round 0 from anyone but
-//! the resource manager whose vote it is, nor answer before the record is durable.
+//! It gathers ballot-0 votes and accepts them together, with one write and one bundled answer. Above round 0 it behaves
+//! as a plain acceptor, for several instances per message. It must take a ballot-0 vote only from the resource manager
+//! that cast it, and must answer only once its record is durable.
 //!
 //! Invariants, besides those of [`paxos::Acceptor`]:
-//! 1. a gathered vote is not accepted yet: a crash may lose it, and nobody has been told;
-//! 2. votes are gathered only while their instance is at its initial ballot.
+//! 1. a gathered vote is not accepted yet: a crash may lose it, and no other node has been told of it;
+//! 2. votes are gathered only in instances that are still at their initial ballot.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -19,18 +19,19 @@ use crate::{Ballot, Fence, NodeId, Refusal, RestoreError, Urgency, paxos};
 /// An acceptor's part in one transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Acceptor {
-    /// Durable: the votes that are accepted at initial ballots.
+    /// Durable: the votes accepted at initial ballots.
     accepted: Places,
-    /// Volatile: the votes of initial ballots that are not accepted yet.
+    /// Volatile: the votes at initial ballots that are not accepted yet.
     gathered: Places,
-    /// Which of these votes are to commit.
+    /// The members of either set that voted to commit.
     prepared: Places,
-    /// Durable: the instances where a higher ballot is promised. They are in neither of the sets above.
+    /// Durable: the instances that have promised a higher ballot, in order of resource managers. They are in none of
+    /// the sets above.
     #[allow(clippy::box_collection, reason = "hardly any acceptor has one, and each open transaction has room for it")]
     higher: Option<Box<Vec<HigherInstance>>>,
-    /// Volatile: the transaction manager that the latest vote named.
+    /// Volatile: the transaction manager to turn to. The latest vote named it; each inquiry moves on to the next.
     manager: NodeId,
-    /// Volatile: how often it has inquired.
+    /// Volatile: how many inquiries were sent.
     inquiries: u32,
 }
 
@@ -47,7 +48,7 @@ impl Acceptor {
         }
     }
 
-    /// The acceptor that wrote `record`. An error if no acceptor can have written it.
+    /// Rebuilds the acceptor that wrote `record`. Fails if no acceptor can have written it.
     pub(crate) fn restore(cluster: &Cluster, record: &AcceptorRecord) -> Result<Self, RestoreError> {
         let AcceptorRecord { transaction, votes, higher } = record;
         let (tx, participants) = (transaction.id(), transaction.participants());
@@ -77,18 +78,18 @@ impl Acceptor {
         Ok(Self { accepted, prepared, higher, ..Self::new(cluster) })
     }
 
-    /// All that it must not forget.
+    /// Everything that must survive a crash.
     pub(crate) fn record(&self, transaction: &Transaction) -> AcceptorRecord {
         let higher = self.higher.as_deref().map_or_else(Box::default, |higher| higher.as_slice().into());
         AcceptorRecord { transaction: transaction.clone(), votes: self.votes(), higher }
     }
 
-    /// Whether it has anything that it must not forget.
+    /// Whether there is anything that must survive a crash.
     pub(crate) fn has_record(&self) -> bool {
         !self.accepted.is_empty() || self.higher.is_some()
     }
 
-    /// What it waits for.
+    /// What the acceptor waits for.
     #[inline]
     pub(crate) fn wait(&self) -> Wait {
         if self.gathered.is_empty() { Wait::Inquire(self.inquiries) } else { Wait::Flush }
@@ -122,7 +123,7 @@ impl Acceptor {
         }
         self.manager = manager;
         if is_accepted {
-            // The sender, or its transaction manager, has not heard the answer.
+            // The vote is a repeat: the sender, or its transaction manager, may have missed the answer.
             match cx.cluster.learning() {
                 Learning::Leader => self.send_bundle(cx, manager),
                 Learning::Everyone => self.send_bundle(cx, from),
@@ -171,7 +172,7 @@ impl Acceptor {
         if instances.is_empty() || !instances.is_within(cx.transaction.participants().len()) {
             return Err(Refusal::MalformedBundle);
         }
-        // Votes of initial ballots come as votes, from their owners.
+        // At initial ballots only the owners propose, by `What::Vote`.
         if ballot.is_initial() || ballot.node != from {
             return Err(Refusal::NotYourBallot);
         }
@@ -195,7 +196,7 @@ impl Acceptor {
             return Err(if stale { Refusal::StaleBallot } else { refused.unwrap_or(Refusal::MalformedBundle) });
         }
         if let Some(refusal) = refused {
-            // What else the message asks for is granted all the same.
+            // The rest of the message is still granted.
             cx.metrics.refuse(refusal);
         }
         let before = self.record(cx.transaction);
@@ -217,13 +218,13 @@ impl Acceptor {
         Ok(())
     }
 
-    /// It has waited long enough: writes the bundle as far as it is complete, and sends it; or, with nothing to write,
-    /// asks what has become of the transaction.
+    /// Ends the wait: writes and sends an incomplete bundle or, if no votes are gathered, inquires about the
+    /// transaction.
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
         if self.gathered.is_empty() { self.inquire(cx) } else { self.flush(cx) }
     }
 
-    /// Asks a transaction manager, another one each time.
+    /// Asks a transaction manager to finish the transaction, the next one each time.
     pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
         cx.send(self.manager, What::Inquire);
         self.manager = cx.cluster.manager_after(self.manager);
@@ -240,14 +241,15 @@ impl Acceptor {
         self.tell(cx);
     }
 
-    /// They were checked when they came, and no higher ballot was promised since: that would have accepted them.
+    /// Gathered votes need no second check: they were checked on arrival, and granting a higher ballot accepts them
+    /// first.
     #[inline]
     fn accept_gathered(&mut self) {
         self.accepted = self.accepted.union(&self.gathered);
         self.gathered = Places::default();
     }
 
-    /// Sends the bundle to those who learn from it.
+    /// Sends the bundle to its learners.
     #[inline]
     fn tell(&self, cx: &mut Context<'_, impl Sink>) {
         match cx.cluster.learning() {
@@ -274,7 +276,7 @@ impl Acceptor {
         cx.send(to, What::Phase2b { votes, higher });
     }
 
-    /// The votes that are accepted at initial ballots where nothing higher is promised.
+    /// The votes accepted at initial ballots, in instances that have promised no higher one.
     #[inline]
     fn votes(&self) -> Votes {
         Votes::of(self.accepted.clone(), &self.prepared)
@@ -291,15 +293,15 @@ impl Acceptor {
         cast == Places::first(transaction.participants().len())
     }
 
-    /// The state of the instance at `place`, if a ballot above the initial one is promised there.
+    /// The state of the instance at `place`, if it has promised a ballot above the initial one.
     #[inline]
     fn at(&self, transaction: &Transaction, place: usize) -> Option<&HigherInstance> {
         let (higher, rm) = (self.higher.as_deref()?, transaction.participants().get(place)?);
         higher.iter().find(|instance| instance.rm == *rm)
     }
 
-    /// What the paxos acceptor of an instance knows. What is gathered counts as accepted: it will be, before anything
-    /// higher is granted.
+    /// The state of an instance's Paxos acceptor. A gathered vote counts as accepted: it will be before anything higher
+    /// is granted.
     fn instance(&self, transaction: &Transaction, place: usize, rm: NodeId) -> paxos::AcceptorRecord<Vote> {
         if let Some(instance) = self.at(transaction, place) {
             return instance.state;
@@ -310,7 +312,7 @@ impl Acceptor {
         paxos::AcceptorRecord { promised: Some(initial), accepted: voted.then_some((initial, vote)) }
     }
 
-    /// Takes over the state of an instance's paxos acceptor, which has promised a higher ballot.
+    /// Stores the state of an instance's Paxos acceptor, which has promised a higher ballot.
     fn raise(&mut self, transaction: &Transaction, instance: HigherInstance) {
         if let Some(place) = transaction.place(instance.rm) {
             let place = Places::from_iter([place]);
@@ -325,7 +327,7 @@ impl Acceptor {
     }
 }
 
-/// The answers to requests in several instances, one message for each kind.
+/// The answers to requests in several instances, merged into one message per kind.
 #[derive(Default)]
 struct Replies {
     /// Whether any request was granted.

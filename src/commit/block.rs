@@ -1,27 +1,27 @@
-//! Numbers that are never used twice, whatever crashes.
+//! Numbers that are never used twice, even after a crash.
 
 use crate::Scope;
 
 /// How many numbers one write reserves.
 const BLOCK: u64 = 1024;
 
-/// Hands out numbers, of which a block is reserved durably before its first number is used.
+/// Hands out numbers. A block of them is durably reserved before the first is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockAllocator {
     next: u64,
     /// Durable: the first number that is not reserved.
     reserved: u64,
-    /// What an effect that shows a number to the world has to wait for.
+    /// What an effect that reveals a number must wait for.
     pub(crate) scope: Scope,
 }
 
 impl BlockAllocator {
-    /// No number is used yet. The first one is 1.
+    /// No number is used yet; the first is 1.
     pub(crate) const UNUSED: Self = Self { next: 1, reserved: 1, scope: Scope::NOTHING };
 
-    /// The allocator that reserved all numbers below `reserved`: any of them may have been used.
+    /// Restores an allocator that reserved all numbers below `reserved`. Any of them may have been used.
     pub(crate) fn restore(reserved: u64) -> Self {
-        // No number is below the first one, whatever a record says.
+        // Numbering starts at 1, whatever a record says.
         let reserved = reserved.max(Self::UNUSED.reserved);
         Self { next: reserved, reserved, scope: Scope::NOTHING }
     }
@@ -36,10 +36,10 @@ impl BlockAllocator {
         self.reserved > Self::UNUSED.reserved
     }
 
-    /// The number that [`take`](Self::take) would hand out. `None` when the numbers are used up.
+    /// The number that [`take`](Self::take) would hand out. `None` when no number is left.
     pub(crate) fn peek(self, least: u64) -> Option<u64> {
         let number = self.next.max(least);
-        // The last number of all stays unused, so that there is always one above.
+        // The largest number stays unused, so that every number has a successor.
         (number < u64::MAX).then_some(number)
     }
 
@@ -50,9 +50,9 @@ impl BlockAllocator {
         Some(number)
     }
 
-    /// Sees to it that neither `number` nor a lower one is handed out from now on. `reserve` must write down the new end of
-    /// the reservation, if that has to move, and return the scope of that record. `None`, and nothing changes, for the last
-    /// number of all.
+    /// Ensures that neither `number` nor a lower one is handed out from now on. If the reservation must grow, `reserve`
+    /// must write its new end and return the scope of that record. Returns `None`, and changes nothing, for the largest
+    /// number.
     pub(crate) fn reserve(&mut self, number: u64, reserve: impl FnOnce(u64) -> Scope) -> Option<()> {
         let next = number.checked_add(1)?;
         self.next = self.next.max(next);

@@ -1,10 +1,10 @@
-//! What several instances of a transaction say in one message: its form, and how it is learned from.
+//! Messages about several instances of a transaction: how they are checked, and how their votes are learned.
 
 use super::{Acceptance, Places, Sink, Vote, Votes, context::Context};
 use crate::{Ballot, NodeId, Refusal, paxos::Lesson, quorum::Voice};
 
-/// The voice of acceptor `from`, or why its message about these instances is refused: it must name at least one, all of
-/// them instances of the transaction; and those that it names one by one must come in order.
+/// The voice of acceptor `from`, or why its message is refused. A message must name at least one instance, and only
+/// instances of the transaction; those named by resource manager must be in ascending order.
 #[inline]
 pub(crate) fn check(
     cx: &Context<'_, impl Sink>,
@@ -13,15 +13,14 @@ pub(crate) fn check(
     mut rms: impl ExactSizeIterator<Item = NodeId>,
 ) -> Result<Voice, Refusal> {
     let voice = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
-    // Participants are in order, too: each that is named must be found among those that are left.
+    // Participants are sorted, so each name must be found among those after the previous one.
     let participants = cx.transaction.participants();
     let (named, mut left) = (rms.len(), participants.iter());
     let known = places.is_within(participants.len()) && rms.all(|rm| left.any(|known| *known == rm));
     if known && (named > 0 || !places.is_empty()) { Ok(voice) } else { Err(Refusal::MalformedBundle) }
 }
 
-/// Learns from a phase 2b that `acceptor` sent. `Ok` if anything of it was taken; otherwise why the first part of it was
-/// refused.
+/// Learns from a phase 2b that `acceptor` sent. `Ok` if any part was taken; otherwise the first refusal.
 #[inline]
 pub(crate) fn learn<I>(
     cx: &Context<'_, impl Sink>,
@@ -46,7 +45,7 @@ pub(crate) fn learn<I>(
     all.result()
 }
 
-/// What became of the parts of a message.
+/// Combines the results of the parts of a message.
 #[derive(Default)]
 pub(crate) struct AnyOf {
     taken: bool,
@@ -62,7 +61,7 @@ impl AnyOf {
         }
     }
 
-    /// `Ok` if any part was taken; otherwise why the first one was refused.
+    /// `Ok` if any part was taken; otherwise the first refusal.
     #[inline]
     pub(crate) fn result(self) -> Result<(), Refusal> {
         if self.taken { Ok(()) } else { Err(self.refused.unwrap_or(Refusal::MalformedBundle)) }

@@ -1,38 +1,38 @@
-//! The node's own clock, and all its time-outs in one structure.
+//! The node's own clock, and all its time-outs in one heap.
 //!
-//! Every waiter has one place in a heap, ordered by the moment at which the node looks at it. To put a time-out off is
-//! one store: the place stays where it is, and moves when its old moment comes up. Only to bring a time-out forward
-//! moves the place at once.
+//! Every waiter has one place in the heap, ordered by when the node next looks at it. Postponing a time-out is one
+//! store: the place stays where it is, and moves only once it is at the front. Bringing a time-out forward moves the
+//! place at once.
 //!
 //! Invariants:
 //! 1. a place is never later than the time-out that it stands for;
-//! 2. the first place is exactly as late as its time-out: [`Clock::deadline`] is exact;
+//! 2. the first place is exactly at its time-out, so [`Clock::deadline`] is exact;
 //! 3. the node's own clock never runs back, nor ahead of the caller's.
 
 use alloc::vec::Vec;
 
 use super::Time;
 
-/// Who waits: the handle of an open transaction, or the node itself.
+/// A waiter: 0 is the node itself, any other is an open transaction's slot plus one.
 pub(crate) type Waiter = u32;
 
-/// The waiter of what the node itself has to say again.
+/// The node itself, which waits to repeat its announcements.
 pub(crate) const NODE: Waiter = 0;
 
-/// Not a time-out that comes.
+/// The due time of a waiter that waits for nothing.
 pub(crate) const NEVER: Time = Time(u64::MAX);
 
 const NOWHERE: u32 = u32::MAX;
 
-/// The time of a node, and what it waits for. All moments here are on the node's own clock.
+/// A node's clock and its waiters. All times are on the node's own clock unless noted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
     now: Time,
-    /// How far the caller's clock is ahead of the node's own: the sum of all standstills.
+    /// How far the caller's clock is ahead of the node's own: the time of the first tick, plus all standstills.
     offset: u64,
-    /// What the last tick said, on the caller's clock.
+    /// The time of the last tick, on the caller's clock.
     last: Option<Time>,
-    /// A binary heap: no place is earlier than its parent, at half its index.
+    /// A binary min-heap: no place is earlier than its parent.
     heap: Vec<Place>,
     waiters: Vec<Waiting>,
 }
@@ -46,7 +46,7 @@ struct Place {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     due: Time,
-    /// Where in the heap its place is.
+    /// The index of its place in the heap.
     index: u32,
 }
 
@@ -59,18 +59,18 @@ impl Clock {
         self.now
     }
 
-    /// What the last tick said, on the caller's clock.
+    /// The time of the last tick, on the caller's clock.
     pub(crate) fn last_tick(&self) -> Option<Time> {
         self.last
     }
 
-    /// It is `now` on the caller's clock. A tick that comes later than [`deadline`](Self::deadline) by more than
-    /// `patience` was a standstill: the node's own clock leaves out the excess, so that waits which nobody could have
-    /// ended do not all end at once.
+    /// Advances to `now`, on the caller's clock. A tick later than [`deadline`](Self::deadline) by more than `patience`
+    /// means a standstill: the node's own clock leaves out the excess, so that waits which nobody could have ended do
+    /// not all end at once.
     pub(crate) fn tick(&mut self, now: Time, patience: u64) {
         let running = Time(now.0.saturating_sub(self.offset));
         let latest = match (self.last, self.heap.first()) {
-            // Waits that were set before the first tick start at it.
+            // Waits that were set before the first tick start with it.
             (None, _) => self.now,
             (Some(_), Some(first)) => Time(first.at.0.saturating_add(patience)),
             (Some(_), None) => running,
@@ -80,13 +80,14 @@ impl Clock {
         self.last = Some(now);
     }
 
-    /// When the next tick matters, on the caller's clock. `None` if nothing is waited for, or its end is beyond all time.
+    /// When the next tick is due, on the caller's clock. `None` if nothing is waited for, or the time does not fit in
+    /// 64 bits.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let due = self.heap.first()?.at;
         if self.last.is_none() { Some(Time(0)) } else { due.0.checked_add(self.offset).map(Time) }
     }
 
-    /// Lets `waiter` wait until `due`, and for nothing else; [`NEVER`] ends its wait.
+    /// Makes `waiter` wait until `due`, instead of anything it waited for; [`NEVER`] ends its wait.
     #[inline]
     pub(crate) fn set(&mut self, waiter: Waiter, due: Time) {
         let Some(waiting) = self.waiters.get_mut(waiter as usize) else { return self.add(waiter, due) };
@@ -106,7 +107,7 @@ impl Clock {
         }
     }
 
-    /// Gives `waiter`, which has no place in the heap, one.
+    /// Gives a place to `waiter`, which has none in the heap.
     fn add(&mut self, waiter: Waiter, due: Time) {
         if due == NEVER {
             return;
@@ -122,7 +123,7 @@ impl Clock {
         self.rise(index);
     }
 
-    /// The waiter whose time-out ended first, if one has. Its wait is over.
+    /// The waiter whose time-out ended first, if any has ended. Ends its wait.
     pub(crate) fn next_due(&mut self) -> Option<Waiter> {
         let first = *self.heap.first().filter(|first| first.at <= self.now)?;
         if let Some(waiting) = self.waiters.get_mut(first.waiter as usize) {
@@ -132,7 +133,7 @@ impl Clock {
         Some(first.waiter)
     }
 
-    /// Brings the first place in line with its time-out, for as long as it is earlier.
+    /// Restores invariant 2: moves or drops first places until the first one is at its time-out.
     #[inline]
     fn settle(&mut self) {
         while let Some(first) = self.heap.first_mut() {
@@ -161,7 +162,7 @@ impl Clock {
         self.sink(0);
     }
 
-    /// Moves the place at `index` towards the front, as far as it is earlier.
+    /// Moves the place at `index` towards the front while it is earlier than its parent.
     fn rise(&mut self, mut index: usize) {
         while index > 0 {
             let parent = index.saturating_sub(1) / 2;
@@ -173,7 +174,7 @@ impl Clock {
         }
     }
 
-    /// Moves the place at `index` towards the back, as far as it is later.
+    /// Moves the place at `index` towards the back while it is later than a child.
     fn sink(&mut self, mut index: usize) {
         loop {
             let left = index.saturating_mul(2).saturating_add(1);
@@ -187,7 +188,7 @@ impl Clock {
         }
     }
 
-    /// When the place at `index` comes up; [`NEVER`] if there is none.
+    /// The time of the place at `index`; [`NEVER`] if there is none.
     fn at(&self, index: usize) -> Time {
         self.heap.get(index).map_or(NEVER, |place| place.at)
     }
@@ -198,7 +199,7 @@ impl Clock {
         self.note(other);
     }
 
-    /// Tells the waiter whose place is at `index` so.
+    /// Updates the waiter's back-pointer to `index`.
     fn note(&mut self, index: usize) {
         if let Some(place) = self.heap.get(index)
             && let Some(waiting) = self.waiters.get_mut(place.waiter as usize)

@@ -1,4 +1,4 @@
-//! The configuration: what all nodes of a cluster share, and what is one node's own.
+//! The configuration: of a cluster, which all its nodes share, and of one node.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::borrow::Borrow;
@@ -7,20 +7,20 @@ use crate::{NodeId, Quorums};
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
-/// Its acceptors and their quorums never change under one name: a quorum of other acceptors could miss what an earlier one
-/// has chosen.
+/// The acceptors and their quorums must never change under one name: a quorum of new acceptors could miss what the old
+/// ones have chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ClusterId(pub [u8; 16]);
 
-/// A moment on the caller's own monotonic clock, in the caller's own unit. Durations in [`Timeouts`] are in the same.
+/// A time on the caller's monotonic clock, in the caller's unit. Durations in [`Timeouts`] use the same unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Time(pub u64);
 
-/// Who learns from the acceptors.
+/// Who learns the chosen votes from the acceptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -28,87 +28,88 @@ pub enum Learning {
     /// The transaction manager, which then tells the resource managers: *Paxos Commit*.
     #[default]
     Leader,
-    /// Every resource manager: *Faster Paxos Commit*. One delay less, more messages.
+    /// Every resource manager: *Faster Paxos Commit*. One message delay less, but more messages.
     Everyone,
 }
 
-/// Which acceptors a resource manager sends its vote to at first. After a timeout it is always all of them.
+/// Which acceptors a resource manager first sends its vote to. A repeated vote goes to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Targets {
-    /// All of them: a dead acceptor delays nothing.
+    /// All of them, so that a dead acceptor delays nothing.
     #[default]
     All,
-    /// One phase-2 quorum, as the paper counts its messages.
+    /// One phase-2 quorum, as in the paper's message counts.
     Quorum,
 }
 
-/// How long to wait, in the caller's unit. Each wait doubles when it is repeated, up to `ceiling`, and is only then
-/// drawn out by up to a half, at random (by the node's seed).
+/// How long to wait, in the caller's unit. Each repetition doubles the wait, up to `ceiling`. A random stretch of up to
+/// half, derived from the node's seed, is added last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Timeouts {
-    /// An acceptor writes and sends an unfinished bundle.
+    /// How long an acceptor gathers votes before it writes and sends an incomplete bundle.
     pub flush: u64,
-    /// A transaction manager without an outcome tries a ballot of its own.
+    /// How long a transaction manager waits for an outcome before it tries a ballot of its own.
     pub recover: u64,
-    /// A prepared resource manager, or an acceptor, asks a transaction manager what has become of a transaction.
+    /// How long an acceptor, or a resource manager that is prepared or was never asked to vote, waits before it
+    /// inquires.
     pub inquire: u64,
-    /// What has not been acknowledged is said again.
+    /// How long to wait for an acknowledgement, or for the local resource, before repeating a message.
     pub repeat: u64,
-    /// No wait grows above this, before it is drawn out.
+    /// The longest wait, before the random stretch.
     pub ceiling: u64,
 }
 
-/// How much a node takes on. Over a limit new work is refused; old work is never lost.
+/// How much work a node accepts. Above a limit it refuses new work; it never drops old work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Limits {
-    /// Open transactions for which new work is still taken. What brings old work to its end is taken far beyond that,
-    /// up to sixty-four times as many.
+    /// The number of open transactions at which new work is refused. Messages that bring other nodes' transactions to
+    /// their end are accepted up to sixty-four times that number.
     pub open: usize,
-    /// Participants of one new transaction.
+    /// The most participants of a new transaction.
     pub participants: usize,
-    /// Bytes of a new transaction's `meta`.
+    /// The most bytes in a new transaction's `meta`.
     pub meta: usize,
 }
 
-/// What all nodes of a cluster share; validated on construction. A clone shares its memory.
+/// The configuration that all nodes of a cluster share, validated on construction. Clones share memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "ClusterSpec", into = "ClusterSpec"))]
 pub struct Cluster(Arc<Valid>);
 
-/// A specification that was validated.
+/// A validated specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Valid {
     spec: ClusterSpec,
     first_manager: NodeId,
 }
 
-/// A cluster in plain data, not yet validated. It becomes a [`Cluster`] by `try_into`.
+/// A cluster as plain data, not yet validated; `try_into` makes it a [`Cluster`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ClusterSpec {
     /// The cluster's name.
     pub id: ClusterId,
-    /// The acceptors and their quorums: 2F+1 of them outlive F failures; one of them makes this two-phase commit.
+    /// The acceptors and their quorums: 2F+1 acceptors survive F failures; a single one makes this two-phase commit.
     pub acceptors: Quorums,
-    /// The transaction managers, in the order in which they are turned to. Any of them can finish any transaction.
-    /// They stay for the life of the cluster: acceptors may have promised one a ballot, which nobody goes beyond once
-    /// it is no manager any more.
+    /// The transaction managers, in the order in which nodes turn to them. Any of them can finish any transaction. None
+    /// may ever be removed: the others ignore rejections that name a node outside this list, so they could never go
+    /// beyond a ballot that acceptors promised to a removed one.
     pub managers: Vec<NodeId>,
-    /// Who learns from the acceptors.
+    /// Who learns the chosen votes from the acceptors.
     pub learning: Learning,
-    /// Which acceptors get a first vote.
+    /// Which acceptors a vote is first sent to.
     pub targets: Targets,
     /// How long to wait.
     pub timeouts: Timeouts,
-    /// How much to take on.
+    /// How much work to accept.
     pub limits: Limits,
 }
 
@@ -128,7 +129,7 @@ pub enum ConfigError {
     /// The ceiling is below some timeout.
     #[error("the ceiling of timeouts is below one of them")]
     LowCeiling,
-    /// A limit allows nothing at all.
+    /// A limit is zero, which allows no transaction at all.
     #[error("a limit leaves no room for any transaction")]
     NoRoom,
 }
@@ -138,23 +139,23 @@ pub enum ConfigError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Config {
-    /// What it shares with the others.
+    /// The configuration that all nodes of its cluster share.
     pub cluster: Cluster,
-    /// Its own name.
+    /// The node's own name.
     pub id: NodeId,
-    /// The seed of its jitter and of its hashing. Best different on every node, and not known to outsiders.
+    /// The seed of its jitter and its hashing. It should differ from node to node, and be unknown to outsiders.
     pub seed: u64,
 }
 
 impl Default for Timeouts {
-    /// Sensible for a local network when the unit is the millisecond.
+    /// Suits a local network, in milliseconds.
     fn default() -> Self {
         Self { flush: 200, recover: 1_000, inquire: 2_000, repeat: 500, ceiling: 30_000 }
     }
 }
 
 impl Timeouts {
-    /// The shortest of them.
+    /// The shortest time-out; `ceiling` is not one.
     pub(crate) fn shortest(&self) -> u64 {
         self.flush.min(self.recover).min(self.inquire).min(self.repeat)
     }
@@ -167,7 +168,7 @@ impl Default for Limits {
 }
 
 impl Cluster {
-    /// A cluster with defaults for all that can have one.
+    /// A cluster with defaults for everything else.
     pub fn new(
         id: ClusterId,
         acceptors: Quorums,
@@ -185,14 +186,14 @@ impl Cluster {
         })
     }
 
-    /// This cluster, with other learners.
+    /// This cluster, with another learning mode.
     #[must_use]
     pub fn with_learning(self, learning: Learning) -> Self {
         let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
         Self(Arc::new(Valid { spec: ClusterSpec { learning, ..spec }, first_manager }))
     }
 
-    /// This cluster, with other targets of first votes.
+    /// This cluster, with other targets for first votes.
     #[must_use]
     pub fn with_targets(self, targets: Targets) -> Self {
         let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
@@ -225,7 +226,7 @@ impl Cluster {
         &self.0.spec.managers
     }
 
-    /// Who learns from the acceptors.
+    /// Who learns the chosen votes from the acceptors.
     pub fn learning(&self) -> Learning {
         self.0.spec.learning
     }
@@ -251,7 +252,7 @@ impl Cluster {
         self.0.spec.managers.contains(&node)
     }
 
-    /// Whether `node` must hear of every transaction that is over: acceptors and transaction managers.
+    /// Whether `node` must learn of every retirement: acceptors and transaction managers must.
     pub(crate) fn keeps_retired(&self, node: NodeId) -> bool {
         self.acceptors().contains(node) || self.is_manager(node)
     }
@@ -261,7 +262,7 @@ impl Cluster {
         self.0.first_manager
     }
 
-    /// The transaction manager to turn to after `node`: the first one if `node` is the last, or not a manager.
+    /// The transaction manager to turn to after `node`: the first one if `node` is the last, or is not a manager.
     pub fn manager_after(&self, node: NodeId) -> NodeId {
         let next = self.0.spec.managers.iter().skip_while(|manager| **manager != node).nth(1);
         next.copied().unwrap_or_else(|| self.first_manager())

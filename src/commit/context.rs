@@ -1,36 +1,36 @@
-//! What the roles of one node share while they take an input about one transaction.
+//! What the roles of one node share while they handle an input about one transaction.
 
 use alloc::collections::VecDeque;
 
 use super::{Cluster, Decision, Message, Metrics, Record, Sink, Transaction, What};
 use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 
-/// What a role works with, lent to it for one call: nothing of it is the role's own.
+/// Everything that a role borrows for one call. The role owns none of it.
 pub(crate) struct Context<'a, S> {
     pub(crate) cluster: &'a Cluster,
     /// The node that plays the role.
     pub(crate) id: NodeId,
     pub(crate) transaction: &'a Transaction,
-    /// What the effects about this transaction rest on.
+    /// What effects about this transaction rest on.
     pub(crate) scope: &'a mut Scope,
-    /// What a ballot of this node's own rests on, besides.
+    /// What effects that reveal a ballot of this node rest on, in addition.
     pub(crate) rounds: Scope,
-    /// Where a broken invariant is noted: it silences the transaction.
+    /// The invariant that broke, if any: the node is then silent about the transaction.
     pub(crate) fence: &'a mut Option<Fence>,
-    /// What the roles here say to each other; `None` for a role that is driven alone.
+    /// Messages between the roles of this node; `None` for a role that is driven alone.
     pub(crate) local: Option<&'a mut VecDeque<What>>,
     pub(crate) metrics: &'a mut Metrics,
     pub(crate) effects: &'a mut S,
 }
 
 impl<S: Sink> Context<'_, S> {
-    /// Says `what` to node `to`, once all that it rests on is durable.
+    /// Sends `what` to node `to` once everything it rests on is durable; to a role of this node, at once.
     #[inline]
     pub(crate) fn send(&mut self, to: NodeId, what: What) {
         self.send_after(to, what, *self.scope);
     }
 
-    /// Says `what`, which shows a ballot of this node's own.
+    /// Sends `what`, which reveals a ballot of this node and so also rests on the reserved rounds.
     pub(crate) fn send_ballot(&mut self, to: NodeId, what: What) {
         self.send_after(to, what, self.scope.and(self.rounds));
     }
@@ -46,21 +46,21 @@ impl<S: Sink> Context<'_, S> {
         }
     }
 
-    /// Writes a record of this transaction.
+    /// Writes a record of this transaction. Later effects rest on it.
     #[inline]
     pub(crate) fn persist(&mut self, record: Record, urgency: Urgency) {
         self.metrics.count_write();
         *self.scope = self.scope.and(self.effects.persist(record, urgency));
     }
 
-    /// Hands a decision to the caller, once all that it rests on is durable.
+    /// Hands a decision to the caller, once everything it rests on is durable.
     #[inline]
     pub(crate) fn decide(&mut self, decision: Decision) {
         self.metrics.count_decision();
         self.effects.decide(decision, *self.scope);
     }
 
-    /// An invariant is broken: from now on this node is silent about the transaction.
+    /// Records that an invariant is broken: from now on this node is silent about the transaction.
     #[cold]
     pub(crate) fn fence(&mut self, fence: Fence) -> Refusal {
         self.fence.get_or_insert(fence);

@@ -1,4 +1,4 @@
-//! Short lists in place, long ones shared: most lists here are short, and none should cost an allocation to copy.
+//! Immutable lists: short ones are stored in place, long ones are shared, so that copying never allocates.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::{
@@ -7,7 +7,7 @@ use core::{
     ops::Deref,
 };
 
-/// A list that never changes. Up to `N` items are kept in place; longer lists are shared by their clones.
+/// An immutable list. Up to `N` items are stored in place; longer lists are shared by their clones.
 #[derive(Clone)]
 pub(crate) enum InlineList<T, const N: usize> {
     InPlace(u8, [T; N]),
@@ -44,7 +44,7 @@ impl<T: Copy + Default, const N: usize> FromIterator<T> for InlineList<T, N> {
 }
 
 impl<T: PartialEq, const N: usize> InlineList<T, N> {
-    /// Where `item` is, if it is among the items that are in place. `None` says nothing about a longer list.
+    /// The index of `item`, if the list is stored in place. `None` says nothing about a longer list.
     #[inline]
     pub(crate) fn position_in_place(&self, item: &T) -> Option<usize> {
         match self {
@@ -78,7 +78,7 @@ impl<T: PartialEq, const N: usize> PartialEq for InlineList<T, N> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            // Room that is not used holds defaults, and no list is in place here and shared there.
+            // Unused slots hold defaults, and two lists of equal length are stored the same way.
             (Self::InPlace(len, items), Self::InPlace(others, other)) => len == others && items == other,
             _ => **self == **other,
         }

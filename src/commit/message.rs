@@ -1,4 +1,4 @@
-//! What nodes say to each other, what goes into a node, and what comes out of it.
+//! Messages between nodes, and the inputs and decisions of a node.
 
 use alloc::boxed::Box;
 
@@ -13,21 +13,21 @@ use crate::{Ballot, NodeId, TxId};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Message {
-    /// About one transaction. It carries the whole [`Transaction`], because the receiver may hear of it for the first
-    /// time.
+    /// A message about one transaction. It carries the whole [`Transaction`], because the receiver may not know of it
+    /// yet.
     About {
         /// The transaction.
         transaction: Transaction,
-        /// What is said about it.
+        /// What the message says.
         what: What,
     },
-    /// To anyone: all resource managers have finished these transactions; drop what is left of them. Also the answer to
-    /// a message that comes after that.
+    /// To anyone: all resource managers have finished these transactions; drop them. Also the answer to a message about
+    /// a retired transaction.
     Retired {
         /// The transactions.
         range: TxRange,
     },
-    /// Acceptor or transaction manager to transaction manager: that these are retired is durable here.
+    /// Acceptor or transaction manager to transaction manager: the sender has durably noted that these are retired.
     RetiredNoted {
         /// The transactions.
         range: TxRange,
@@ -39,14 +39,14 @@ pub enum Message {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum What {
-    /// Resource manager to transaction manager: the sender has voted; ask the others. Sent again, it asks for the
-    /// outcome, more patiently than an inquiry. (The paper's *BeginCommit*.)
+    /// Resource manager to transaction manager: the sender has voted; ask the others. A repeat asks for the outcome
+    /// but, unlike an inquiry, does not start a recovery at once. (The paper's *BeginCommit*.)
     Begin {
         /// What the transaction is about.
         meta: Meta,
     },
-    /// Transaction manager to resource manager: vote, and name the sender to the acceptors. (The paper's *Prepare*; not
-    /// the one of Paxos.)
+    /// Transaction manager to resource manager: vote, and name the sender to the acceptors. (The paper's *Prepare*, not
+    /// that of Paxos.)
     Prepare {
         /// What the transaction is about.
         meta: Meta,
@@ -55,7 +55,7 @@ pub enum What {
     Vote {
         /// The vote.
         vote: Vote,
-        /// The transaction manager that the acceptor tells.
+        /// The transaction manager that the acceptor answers.
         manager: NodeId,
     },
     /// Transaction manager to acceptor: phase 1a in several instances.
@@ -66,7 +66,7 @@ pub enum What {
         instances: Places,
     },
     /// Acceptor to transaction manager: phase 1b in several instances. The sender promises to take no lower ballot, and
-    /// tells what it has accepted.
+    /// reports what it has accepted.
     Phase1b {
         /// The promised ballot.
         ballot: Ballot,
@@ -88,18 +88,18 @@ pub enum What {
         /// The votes that are accepted at higher ballots, in ascending order of resource managers.
         higher: Box<[Acceptance]>,
     },
-    /// Acceptor to transaction manager: the ballot came too late in these instances. A hint, on which no safety rests.
+    /// Acceptor to transaction manager: these instances have promised a higher ballot. A hint: no safety rests on it.
     Reject {
         /// The refused ballot.
         ballot: Ballot,
-        /// What stands in its way, in ascending order of resource managers.
+        /// The higher ballots, in ascending order of resource managers.
         promised: Box<[Obstacle]>,
     },
-    /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
+    /// Resource manager or acceptor to transaction manager: bring this transaction to its outcome.
     Inquire,
-    /// Transaction manager to resource manager or transaction manager: this is how it ended.
+    /// Transaction manager to resource manager or transaction manager: the outcome of the transaction.
     Outcome(Outcome),
-    /// Resource manager to transaction manager: the sender has carried this outcome out, durably.
+    /// Resource manager to transaction manager: the sender has durably carried out this outcome.
     Finished(Outcome),
 }
 
@@ -108,15 +108,15 @@ pub enum What {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Promises {
-    /// The instances in which the ballot is promised.
+    /// The instances that promise the ballot.
     pub instances: Places,
-    /// Those of their votes that are accepted at initial ballots.
+    /// The votes that they have accepted at initial ballots.
     pub votes: Votes,
-    /// Those of their votes that are accepted at higher ballots, in ascending order of resource managers.
+    /// The votes that they have accepted at higher ballots, in ascending order of resource managers.
     pub higher: Box<[Acceptance]>,
 }
 
-/// One instance's accepted vote, at a ballot above the initial one.
+/// A vote that one instance has accepted at a ballot above the initial one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -129,40 +129,40 @@ pub struct Acceptance {
     pub vote: Vote,
 }
 
-/// What stands in the way of a ballot in one instance.
+/// A higher promise that stops a ballot in one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Obstacle {
     /// The resource manager whose vote the instance chooses.
     pub rm: NodeId,
-    /// The ballot that is promised there.
+    /// The ballot promised there.
     pub promised: Ballot,
 }
 
-/// What goes into a node.
+/// An input of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Input {
-    /// Begin a new transaction, at a transaction manager or at a participant. The node names it, and says so by
+    /// Begin a new transaction, at a transaction manager or a participant. The node names it, and reports the name with
     /// [`Decision::Begun`]. A refused begin uses no name.
     Begin {
         /// The resource managers that take part.
         participants: Participants,
-        /// What it is about.
+        /// What the transaction is about.
         meta: Meta,
     },
-    /// Begin this transaction, whose name the caller guarantees to use once. Saying so again, here or at another
-    /// transaction manager, does no harm and drives the transaction on.
+    /// Begin this transaction. The caller guarantees that its name is used only once. Repeating this, here or at
+    /// another transaction manager, is harmless and drives the transaction on.
     ///
-    /// A caller that numbers by itself does so under a node id of its own, or begins the transaction at the node whose
-    /// name it uses before it says so anywhere else: a node takes part in nothing that is named after it, above the
-    /// numbers that it has reserved.
+    /// A caller that numbers transactions itself does so under a node id of its own, or begins each transaction first
+    /// at the node whose id it uses: a node takes no part in a transaction that is named after it and whose number it
+    /// has not reserved.
     BeginAs {
         /// The transaction.
         transaction: Transaction,
-        /// What it is about.
+        /// What the transaction is about.
         meta: Meta,
     },
     /// The local resource's answer to [`Decision::Vote`].
@@ -172,27 +172,27 @@ pub enum Input {
         /// The vote.
         vote: Vote,
     },
-    /// The local resource has carried out [`Decision::Commit`] or [`Decision::Abort`], durably.
+    /// The local resource has durably carried out [`Decision::Commit`] or [`Decision::Abort`].
     Finished(TxId),
-    /// Drive this transaction to its outcome now, without waiting for a time-out: to abort, where a vote is missing.
+    /// Bring this transaction to its outcome now, without waiting for a time-out. A missing vote makes it abort.
     Inquire(TxId),
-    /// A message has come.
+    /// A message has arrived.
     Receive {
-        /// The node that sent it, as the transport guarantees.
+        /// The node that sent it, authenticated by the transport.
         from: NodeId,
         /// The message.
         message: Message,
     },
-    /// It is this late.
+    /// The time on the caller's clock.
     Tick(Time),
 }
 
-/// What a node decides, for its caller.
+/// A decision of a node, for its caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Decision {
-    /// To the caller: the [`Input::Begin`] of this step got this name.
+    /// To the caller: the name given to the [`Input::Begin`] of this step.
     Begun(TxId),
     /// To the local resource: vote on this transaction, by [`Input::Vote`].
     Vote {
@@ -201,38 +201,38 @@ pub enum Decision {
         /// What it is about.
         meta: Meta,
     },
-    /// To the local resource: commit, then say [`Input::Finished`]. It comes at least once; committing twice must do no
-    /// harm.
+    /// To the local resource: commit, then send [`Input::Finished`]. It comes at least once: committing again must be
+    /// harmless.
     Commit {
         /// The transaction.
         transaction: Transaction,
         /// What it is about.
         meta: Meta,
     },
-    /// To the local resource: abort, then say [`Input::Finished`]. It comes at least once, perhaps for a transaction on
-    /// which the resource was never asked to vote.
+    /// To the local resource: abort, then send [`Input::Finished`]. It comes at least once, perhaps for a transaction
+    /// on which the resource was never asked to vote.
     Abort {
         /// The transaction.
         transaction: Transaction,
-        /// What it is about, if this node was ever told.
+        /// What it is about, if this node was told.
         meta: Option<Meta>,
     },
-    /// At a transaction manager: the outcome is known. No failure can change it any more.
+    /// At a transaction manager: the outcome is known, and final.
     ///
-    /// A transaction manager that another one stood in for may hear that a transaction is over, and not how it ended:
-    /// then this never comes, and [`Node::status`](super::Node::status) says that it is retired.
+    /// If another transaction manager took over, this one may learn that a transaction is over, but not its outcome.
+    /// Then this never comes, and [`Node::status`](super::Node::status) reports the transaction as retired.
     Decided {
         /// The transaction.
         tx: TxId,
         /// How it ended.
         outcome: Outcome,
     },
-    /// At a transaction manager: every resource manager has carried the outcome out.
+    /// At a transaction manager: every resource manager has carried out the outcome.
     ///
-    /// It comes before the record that the transaction is over, so a caller who carries out one effect after the other
-    /// hears it at least once. Where that record is written in one batch with earlier ones, ahead of the batch's
-    /// decisions, a crash after the write leaves it out; so does news from others that all is over. Then
-    /// [`Node::status`](super::Node::status) says that the transaction is retired.
+    /// It precedes the record that retires the transaction, so a caller that carries out effects one by one receives it
+    /// at least once. If a batch with that record is written before the batch's decisions are carried out, a crash in
+    /// between loses it. Nor does it come if this node hears of the retirement from others, before it knows the
+    /// outcome. In both cases [`Node::status`](super::Node::status) reports the transaction as retired.
     Completed {
         /// The transaction.
         tx: TxId,
@@ -241,10 +241,10 @@ pub enum Decision {
     },
 }
 
-/// An effect of a node, and of each commit role.
+/// An effect of a node or of a commit role.
 pub type Effect = crate::Effect<Record, Message, Decision>;
 
-/// Where effects of a node, and of each commit role, go.
+/// Where a node or a commit role puts its effects.
 pub trait Sink: crate::EffectSink<Record, Message, Decision> {}
 
 impl<T: crate::EffectSink<Record, Message, Decision>> Sink for T {}
@@ -255,7 +255,7 @@ impl Message {
         Self::About { transaction: transaction.clone(), what }
     }
 
-    /// The transaction that this message is about, if it is about just one.
+    /// The transaction that this message is about; `None` for a message about a range.
     #[inline]
     pub fn transaction(&self) -> Option<&Transaction> {
         match self {

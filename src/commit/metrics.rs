@@ -1,32 +1,32 @@
-//! What a node counts.
+//! The counters of a node.
 
 use crate::Refusal;
 
-/// Counters of a node, since it was created or restored, and gauges of its present state.
+/// Counters since the node was created or restored, and gauges of its present state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Inputs taken, refused ones among them, but without ticks: a driver tells the time as often as it likes.
+    /// Inputs handled, including refused ones. Ticks do not count: their number is up to the driver.
     pub steps: u64,
     /// Messages sent to other nodes.
     pub sends: u64,
-    /// Records to be written, tombstones among them.
+    /// Records to write, including tombstones.
     pub writes: u64,
     /// Decisions handed to the caller.
     pub decisions: u64,
-    /// Ballots above round 0 that this node started: attempts to recover a transaction.
+    /// Ballots above round 0 that this node started, to recover a transaction.
     pub recoveries: u64,
-    /// Transactions that were over before a transaction manager here, that had them open, learned their outcome.
+    /// Transactions that were retired while the transaction manager here still did not know their outcome.
     pub missed_outcomes: u64,
     /// Open transactions (gauge).
     pub open: usize,
-    /// Open transactions about which the node is silent, because an invariant broke (gauge).
+    /// Open transactions that the node is silent about, because an invariant broke (gauge).
     pub fenced: usize,
     /// Ranges of retired transactions (gauge).
     pub retired_ranges: usize,
-    /// Ranges of retired transactions that another acceptor or transaction manager has not acknowledged, summed over
-    /// those (gauge).
+    /// Ranges of retired transactions that other acceptors and transaction managers have not acknowledged, summed over
+    /// those nodes (gauge).
     pub unacknowledged_ranges: usize,
     #[cfg_attr(feature = "serde", serde(with = "counts"))]
     refused: [u64; Refusal::ALL.len()],
@@ -56,12 +56,12 @@ impl Metrics {
         self.refused.get(refusal as usize).copied().unwrap_or(0)
     }
 
-    /// Every reason for which inputs were refused, and how many.
+    /// Every reason for which inputs were refused, with its count.
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
         Refusal::ALL.iter().map(|refusal| (*refusal, self.refused(*refusal))).filter(|(_, count)| *count > 0)
     }
 
-    /// How many refused inputs show that someone broke the protocol or lost its storage.
+    /// How many refused inputs show that a node broke the protocol or lost its storage.
     pub fn violations(&self) -> u64 {
         self.refusals().filter(|(refusal, _)| refusal.is_violation()).map(|(_, count)| count).sum()
     }
@@ -94,7 +94,7 @@ impl Metrics {
         self.missed_outcomes = self.missed_outcomes.saturating_add(1);
     }
 
-    /// Everything that was said, written and decided.
+    /// The number of effects: sends, writes and decisions.
     pub(crate) fn effects(&self) -> u64 {
         self.sends.saturating_add(self.writes).saturating_add(self.decisions)
     }
@@ -106,7 +106,7 @@ impl Metrics {
     }
 }
 
-/// The counts of refusals, as pairs of a reason and a number.
+/// Serializes the counts of refusals as pairs of a reason and a number.
 #[cfg(feature = "serde")]
 mod counts {
     use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! Paxos Commit: atomic commit among several resource managers, which no crash can block.
+//! Paxos Commit: non-blocking atomic commit among several resource managers.
 //!
 //! Gray and Lamport, *Consensus on Transaction Commit* (2006), section 4. Each resource manager's vote is one instance
 //! of Paxos over the same acceptors; the transaction commits if and only if every instance chooses

@@ -1,11 +1,11 @@
 //! A node: every role of one process, in many transactions at once, behind one `step`.
 //!
-//! It finds the transaction that an input is about, lets its roles take it, passes what they say to each other on
-//! without a packet, keeps their time, and drops transactions that are over. It must never answer for a transaction
-//! that it has dropped as if it were new.
+//! It finds the transaction that an input is about, passes the input to its roles, delivers messages between the
+//! roles of this node, keeps their time-outs, and drops transactions that are over. It must never treat a transaction
+//! that it has dropped as new.
 //!
 //! Invariants:
-//! 1. the first record that it ever writes says whose storage this is, and without it nothing is restored;
+//! 1. its first record says whose storage this is, and without that record nothing is restored;
 //! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
 //! 3. nothing depends on the order of the table of open transactions.
 
@@ -29,22 +29,22 @@ use super::{
 };
 use crate::{Machine, NodeId, Refusal, Scope, TxId, Urgency, effect::EffectSink};
 
-/// How many times as many transactions may be open to bring old work to its end as there may be for new work: enough
-/// that overloaded nodes never keep each other's transactions from ending, and still a bound.
+/// Old work is admitted up to this multiple of the limit on open transactions: enough that overloaded nodes never keep
+/// each other's transactions from ending, and still a bound.
 const ROOM_FOR_OLD_WORK: usize = 64;
 
-/// How many messages are looked at together, so that the memory that they need is fetched together.
+/// How many messages are looked up together, so that their memory accesses overlap.
 const AHEAD: usize = 8;
 
-/// After this many effects and ended time-outs, together, a tick leaves what else is due to the next one.
+/// After this many effects and woken waiters, together, a tick leaves all other due time-outs to the next one.
 const WORK_PER_TICK: u64 = 4096;
 
-/// All roles of one process: those that the configuration and each transaction give it.
+/// All roles of one process, as the configuration and each transaction assign them.
 ///
-/// It takes an [`Input`] and yields [`Effect`]s, to be carried out in order; [`Outbox`](crate::Outbox) sees to that. It
-/// never fails: a step returns why it refused an input, and [`metrics`](Self::metrics) count refusals by reason. The
-/// time is what [`Input::Tick`] says, and [`deadline`](Self::deadline) says when the next tick matters. A time-out starts
-/// when it is set, so tell the node the time before anything else that has happened.
+/// It takes an [`Input`] and yields [`Effect`]s, to be carried out in order; an [`Outbox`](crate::Outbox) ensures that.
+/// It never fails: a step returns why it refused an input, and [`metrics`](Self::metrics) count refusals by reason.
+/// Time is what [`Input::Tick`] says, and [`deadline`](Self::deadline) says when the next tick is due. A time-out
+/// starts at the last tick, so tell the node the time before any other input.
 #[derive(Clone, Debug)]
 pub struct Node {
     shared: Shared,
@@ -53,27 +53,27 @@ pub struct Node {
     retired: Retired,
     /// What messages about retired transactions rest on.
     retired_scope: Scope,
-    /// What the other acceptors and transaction managers have not acknowledged of what was retired here.
+    /// The ranges retired here that other acceptors and transaction managers have not acknowledged.
     announced: BTreeMap<NodeId, Retired>,
     announcement: Announcement,
-    /// Durable, as `reserved`.
+    /// Only `reserved` is durable.
     sequence: BlockAllocator,
-    /// Records that the next step has to begin with.
+    /// Records that the next step must write first.
     owed: Vec<Record>,
     lists: Lists,
 }
 
-/// What a transaction would be opened for.
+/// Whether a transaction would be opened for new or for old work.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Admission {
-    /// It begins, or comes here for the first time.
+    /// A begin, a prepare or a vote: the transaction may be new.
     New,
-    /// It was admitted elsewhere, and is on its way to its end.
+    /// Anything else: the transaction was admitted elsewhere, and is on its way to its end.
     Old,
 }
 
 impl Node {
-    /// A new node, of an id that was never used before in its cluster, and its first effect: the record of its identity.
+    /// A new node, whose id was never used in its cluster, and its first effect: the record of its identity.
     pub fn create(config: Config) -> (Self, Vec<Effect>) {
         let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
         (Self::blank(config), alloc::vec![Effect::Persist(identity)])
@@ -98,19 +98,19 @@ impl Node {
         &self.shared.config
     }
 
-    /// When the next [`Input::Tick`] matters, on the caller's clock. `None` if nothing is waited for.
+    /// When the next [`Input::Tick`] is due, on the caller's clock. `None` if nothing is waited for.
     pub fn deadline(&self) -> Option<Time> {
         self.shared.clock.deadline()
     }
 
-    /// Takes messages that `from` sent, in order: the same as one [`Input::Receive`] for each, and quicker. What is
-    /// refused is counted.
+    /// Handles messages that `from` sent, in order: the same as one [`Input::Receive`] for each, but faster. Refusals
+    /// are counted.
     ///
-    /// With a great many transactions open, a step waits for memory in several places, one after the other. Here those of
-    /// the next few messages are fetched together.
+    /// With very many open transactions, each lookup waits for memory. This looks up the next few messages together, so
+    /// that those waits overlap.
     pub fn receive(&mut self, from: NodeId, messages: &[Message], effects: &mut impl Sink) {
         if let [message] = messages {
-            // A refusal is counted.
+            // `hear` counts refusals.
             let _ = self.hear(from, message, None, effects);
             return;
         }
@@ -120,13 +120,13 @@ impl Node {
                 *found = message.transaction().and_then(|transaction| self.look_up(transaction.id()).1);
             }
             for (found, message) in found.into_iter().zip(messages) {
-                // A refusal is counted, and the messages after it are taken all the same.
+                // `hear` counts refusals, and the next messages are handled all the same.
                 let _ = self.hear(from, message, found, effects);
             }
         }
     }
 
-    /// One step with a message; `found` is where its transaction was when the messages were looked at.
+    /// One step with a message. `found` is the handle of its transaction, if an earlier lookup found one.
     #[inline]
     fn hear(
         &mut self,
@@ -153,7 +153,7 @@ impl Node {
         }
     }
 
-    /// Writes what restoring has left to be written.
+    /// Writes the records that a restore left to be written.
     #[cold]
     fn pay(&mut self, effects: &mut impl Sink) {
         for record in core::mem::take(&mut self.owed) {
@@ -182,14 +182,14 @@ impl Node {
         effects.send(to, message, after);
     }
 
-    /// The hash of a name, and where its transaction is, if that is open.
+    /// The hash of a name, and the handle of its transaction, if that is open.
     #[inline]
     fn look_up(&self, tx: TxId) -> (u64, Option<Handle>) {
         let hash = self.open.hash(tx);
         (hash, self.open.find(tx, hash))
     }
 
-    /// Lets the roles act that are open here in `tx`.
+    /// Lets the roles of the open transaction `tx` act.
     #[inline]
     fn work_on<S: Sink>(
         &mut self,
@@ -201,7 +201,7 @@ impl Node {
         self.work(handle, effects, act)
     }
 
-    /// The open transaction `tx`, or why there is none. It is worked on next.
+    /// The handle of `tx`, or why it is not open. Makes `tx` the current transaction.
     #[inline]
     fn known(&mut self, tx: TxId) -> Result<Handle, Refusal> {
         let (hash, found) = self.look_up(tx);
@@ -209,7 +209,7 @@ impl Node {
         found.ok_or_else(|| if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction })
     }
 
-    /// What is said about one transaction.
+    /// Handles a message about one transaction.
     #[inline]
     fn receive_about(
         &mut self,
@@ -233,7 +233,7 @@ impl Node {
         })
     }
 
-    /// A message about a transaction that is not open here.
+    /// Handles a message about a transaction that is not open here.
     fn receive_first(
         &mut self,
         from: NodeId,
@@ -262,7 +262,7 @@ impl Node {
         let mut open = self.new_open(transaction.clone());
         let result = open.receive(&mut self.shared, effects, from, what);
         if result.is_err() {
-            // Nothing was allocated for it but roles, whose memory is kept.
+            // Only roles were allocated for it, and their memory is reused.
             self.shared.recycle(open);
             return result;
         }
@@ -270,7 +270,7 @@ impl Node {
         self.work(handle, effects, |_, _, _| result)
     }
 
-    /// Begins a transaction that gets its name here.
+    /// Begins a transaction that is named here.
     fn begin(&mut self, participants: Participants, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
         let origin = self.shared.config.id;
         self.check_begin(participants.nodes())?;
@@ -284,7 +284,7 @@ impl Node {
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
-    /// Sees to it that `seq`, a number of this node's own, is not given again.
+    /// Ensures that `seq`, a number of this node's own, is never handed out again.
     fn reserve(&mut self, seq: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
         let metrics = &mut self.shared.metrics;
         let reserve = |reserved| {
@@ -294,7 +294,7 @@ impl Node {
         self.sequence.reserve(seq, reserve).ok_or(Refusal::NumbersUsedUp)
     }
 
-    /// The next number of this node's that names no transaction yet: somebody may have used one under its name.
+    /// This node's next unused number. Skips those of open and retired transactions, which callers may have named.
     fn next_number(&self) -> Option<u64> {
         let (origin, mut least) = (self.shared.config.id, 0);
         loop {
@@ -308,7 +308,7 @@ impl Node {
         }
     }
 
-    /// Begins a transaction whose name the caller has seen to.
+    /// Begins a transaction that its caller has named.
     fn begin_as(&mut self, transaction: Transaction, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
         self.check_begin(transaction.participants())?;
         if !transaction.is_about(meta) {
@@ -325,7 +325,7 @@ impl Node {
             None => {
                 self.check_room(transaction.participants(), Some(meta), Admission::New)?;
                 if transaction.id().origin == self.shared.config.id {
-                    // The caller numbers under this node's name: its numbers are reserved, too.
+                    // The caller used this node's id in the name, so this node must not hand out the number, either.
                     self.reserve(transaction.id().seq, effects)?;
                 }
                 self.insert(self.new_open(transaction))?
@@ -343,7 +343,7 @@ impl Node {
         }
     }
 
-    /// Why no transaction of these participants can be opened now.
+    /// Refuses to open a transaction that exceeds a limit.
     #[inline]
     fn check_room(&self, participants: &[NodeId], meta: Option<&Meta>, admission: Admission) -> Result<(), Refusal> {
         let limits = self.shared.config.cluster.limits();
@@ -358,7 +358,7 @@ impl Node {
         if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
-    /// A transaction that is to be opened.
+    /// A transaction to be opened. If it is named after this node, it rests on the reserved numbers.
     #[inline]
     fn new_open(&self, transaction: Transaction) -> Open {
         let own = transaction.id().origin == self.shared.config.id;
@@ -366,13 +366,14 @@ impl Node {
         Open::new(transaction, scope, self.shared.clock.now())
     }
 
-    /// Adds the transaction that is worked on.
+    /// Adds the current transaction to the table.
     #[inline]
     fn insert(&mut self, open: Open) -> Result<Handle, Refusal> {
         self.open.insert(open, self.shared.hash).ok_or(Refusal::TooManyOpen)
     }
 
-    /// Lets the roles of an open transaction act, hear each other, and set their time-outs; ends it if it is completed.
+    /// Lets the roles of an open transaction act and answer each other, sets its time-out, and retires it if it is
+    /// completed.
     #[inline]
     fn work<S: Sink>(
         &mut self,
@@ -407,7 +408,7 @@ impl Node {
         }
         self.shared.clock.tick(now, self.shared.config.cluster.timeouts().shortest());
         let before = self.shared.metrics.effects();
-        // What a role says to another of this node is no effect: who was woken counts, too.
+        // Messages between roles of this node are not effects, so woken waiters count, too.
         let mut woken: u64 = 0;
         while self.shared.metrics.effects().saturating_sub(before).saturating_add(woken) < WORK_PER_TICK {
             let Some(waiter) = self.shared.clock.next_due() else { break };
@@ -419,7 +420,7 @@ impl Node {
             {
                 let tx = open.transaction.id();
                 (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
-                // A time-out is refused only when an invariant breaks, and that is noted there.
+                // A time-out is refused only when an invariant breaks, and the fence records that.
                 let _ = self.work(handle, effects, |open, shared, effects| open.timeout(shared, effects));
                 if let Some(open) = self.open.at(handle) {
                     self.shared.clock.set(waiter, open.due());

@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{Fence, NodeId, Refusal, Scope, TxId, Urgency};
 
-/// How much the roles of one node may say to each other within a step. The longest exchange has seven turns, of a few
-/// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and that it is carried out.
+/// How many messages the roles of one node may exchange within a step. The longest exchange has seven turns, of a few
+/// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and the report that it is
+/// carried out.
 const LONGEST_EXCHANGE: usize = 64;
 
-/// How many roles that are over are kept for their memory.
+/// How many unused roles are kept, so that their memory is reused.
 const SPARES: usize = 1024;
 
 /// A transaction that is not over, as one node sees it.
@@ -29,19 +30,19 @@ pub(crate) struct Open {
     pub(crate) scope: Scope,
     /// When the node first saw it, on its own clock.
     pub(crate) since: Time,
-    /// Why the node is silent about it, if it is.
+    /// The broken invariant that makes the node silent about it, if any.
     pub(crate) fence: Option<Fence>,
     pub(crate) acceptor: Option<Playing<Acceptor>>,
     pub(crate) rm: Option<Box<Playing<ResourceManager>>>,
     pub(crate) tm: Option<Box<Playing<TransactionManager>>>,
 }
 
-/// A role, and the one time-out that it waits for.
+/// A role, and its one time-out.
 #[derive(Clone, Debug)]
 pub(crate) struct Playing<R> {
     pub(crate) role: R,
     wait: Option<Wait>,
-    /// On the node's own clock.
+    /// When the wait ends, on the node's own clock.
     due: Time,
 }
 
@@ -49,18 +50,18 @@ pub(crate) struct Playing<R> {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// Whether this node is one of the acceptors, and one of the transaction managers.
+    /// Whether this node is an acceptor, and whether it is a transaction manager.
     is_acceptor: bool,
     pub(crate) is_manager: bool,
-    /// Durable.
+    /// Only `reserved` is durable.
     pub(crate) rounds: BlockAllocator,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
-    /// What the roles here say to each other. Empty between steps.
+    /// Messages between the roles of this node. Empty between steps.
     pub(crate) local: VecDeque<What>,
-    /// The transaction that is worked on.
+    /// The transaction that the current step is about.
     pub(crate) tx: TxId,
-    /// The hash of its name. It may differ between platforms: nothing but the order in the table may depend on it.
+    /// The hash of its name. It may differ between platforms, so only the order of the table may depend on it.
     pub(crate) hash: u64,
     /// Whether a time-out of that transaction has changed.
     pub(crate) moved: bool,
@@ -68,7 +69,7 @@ pub(crate) struct Shared {
     spare_tms: Vec<Spare<TransactionManager>>,
 }
 
-/// The memory of a role whose transaction is over.
+/// An unused role, kept for its memory.
 type Spare<R> = Box<Playing<R>>;
 
 impl Shared {
@@ -90,7 +91,7 @@ impl Shared {
         }
     }
 
-    /// When a wait ends that starts now.
+    /// When a wait that starts now will end.
     fn due(&self, wait: Wait) -> Time {
         let words = [self.tx.origin.0, self.tx.seq, wait.salt()];
         let jitter = words.into_iter().fold(self.config.seed, |state, word| mix(state ^ word));
@@ -120,7 +121,7 @@ impl Shared {
         }
     }
 
-    /// Keeps the memory of the roles of a transaction that is over.
+    /// Keeps the roles of a dropped transaction for reuse.
     pub(crate) fn recycle(&mut self, open: Open) {
         self.recycle_rm(open.rm);
         self.recycle_tm(open.tm);
@@ -144,18 +145,18 @@ impl Shared {
 }
 
 impl Open {
-    /// A transaction that the node sees for the first time; it rests on what `scope` says.
+    /// A transaction that the node sees for the first time. Its effects rest on `scope`.
     pub(crate) fn new(transaction: Transaction, scope: Scope, since: Time) -> Self {
         Self { transaction, scope, since, fence: None, acceptor: None, rm: None, tm: None }
     }
 
-    /// Whether all resource managers have finished it, as the transaction manager here knows.
+    /// Whether the transaction manager here knows that all resource managers have finished.
     #[inline]
     pub(crate) fn is_completed(&self) -> bool {
         self.tm.as_ref().is_some_and(|tm| tm.role.is_completed())
     }
 
-    /// Gives a message to the role that it is for, a new one if need be.
+    /// Gives a message to the role that it is for, which is created if need be.
     #[inline]
     pub(crate) fn receive<S: Sink>(
         &mut self,
@@ -184,7 +185,7 @@ impl Open {
             What::Reject { ballot, promised } => {
                 self.give_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
             }
-            // A transaction manager that is at work overhears what the resource manager of its node learns.
+            // A transaction manager that is at work also hears what is sent to the resource manager of its node.
             What::Outcome(outcome) => {
                 if !self.transaction.has(shared.config.id) {
                     return match self.tm.is_some() {
@@ -213,7 +214,7 @@ impl Open {
         }
     }
 
-    /// Lets the acceptor act, a new one if need be. One that refuses what is the first it hears leaves nothing behind.
+    /// Lets the acceptor act, and creates it if need be. A new one that refuses its first input is dropped again.
     #[inline]
     fn give_acceptor<S: Sink>(
         &mut self,
@@ -279,7 +280,8 @@ impl Open {
         result
     }
 
-    /// The transaction begins here. A node that is both starts as the transaction manager, and asks itself for its vote.
+    /// Begins the transaction here. A transaction manager that is also a participant starts as the manager, and asks
+    /// itself to vote.
     pub(crate) fn begin<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, meta: &Meta) -> Result<(), Refusal> {
         if shared.is_manager {
             self.give_tm(shared, effects, |tm, cx| {
@@ -305,12 +307,12 @@ impl Open {
         self.as_rm(shared, effects, |rm, cx| rm.hear_vote(cx, vote))
     }
 
-    /// The local resource has carried the outcome out.
+    /// The local resource has carried out the outcome.
     pub(crate) fn finish<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.finish(cx))
     }
 
-    /// Drives the transaction to its outcome, by every role that is played here.
+    /// Drives the transaction to its outcome, through every role that is played here.
     pub(crate) fn inquire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         if self.rm.is_some() {
             self.as_rm(shared, effects, |rm, cx| {
@@ -333,7 +335,7 @@ impl Open {
         Ok(())
     }
 
-    /// Lets every role go on whose time-out has ended.
+    /// Lets every role act whose time-out has ended.
     pub(crate) fn timeout<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         let now = shared.clock.now();
         if self.acceptor.as_mut().is_some_and(|acceptor| acceptor.ends(now)) {
@@ -357,10 +359,10 @@ impl Open {
         Ok(())
     }
 
-    /// The transaction is over: lets the resource manager here have that as news.
+    /// Tells the local resource manager that the transaction is over.
     pub(crate) fn retire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
         if self.rm.is_some() {
-            // One that would refuse is asked before.
+            // This cannot fail: there is a resource manager, and `retire` refuses nothing.
             let _ = self.as_rm(shared, effects, |rm, cx| {
                 rm.retire(cx);
                 Ok(())
@@ -368,12 +370,12 @@ impl Open {
         }
     }
 
-    /// Whether the transaction cannot be over, whatever anyone says.
+    /// Whether the transaction must stay open, whatever other nodes say.
     pub(crate) fn stays(&self) -> bool {
         self.fence.is_some() || self.rm.as_ref().is_some_and(|rm| rm.role.owes())
     }
 
-    /// Lets the roles here have what they said to each other, until they have nothing more to say.
+    /// Delivers messages between the roles here until none is left.
     pub(crate) fn exchange<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
         let mut left = LONGEST_EXCHANGE;
         while let Some(what) = shared.local.pop_front() {
@@ -394,7 +396,7 @@ impl Open {
         }
     }
 
-    /// Starts the time-outs of what was restored.
+    /// Starts the time-outs of restored roles.
     pub(crate) fn start_waiting(&mut self, shared: &mut Shared) {
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.keep(Some(acceptor.role.wait()), shared);
@@ -404,7 +406,7 @@ impl Open {
         }
     }
 
-    /// When the first time-out ends.
+    /// When the earliest time-out ends.
     pub(crate) fn due(&self) -> Time {
         if self.fence.is_some() {
             return NEVER;
@@ -443,7 +445,7 @@ impl Open {
         Ok(())
     }
 
-    /// Lets the transaction manager act, and gives it the round that it may ask for then.
+    /// Lets the transaction manager act, and starts a recovery if it then asks for a round.
     #[inline]
     fn as_tm<S: Sink>(
         &mut self,
@@ -461,7 +463,7 @@ impl Open {
         }
     }
 
-    /// Gives the transaction manager a round above `above`. That the round is reserved is written first.
+    /// Starts a recovery in a round above `above`, and writes first that the round is reserved.
     #[cold]
     fn recover<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, above: u64) -> Result<(), Refusal> {
         let metrics = &mut shared.metrics;
@@ -470,7 +472,7 @@ impl Open {
             effects.persist(Record::Rounds { reserved }, Urgency::Urgent)
         });
         let Some(round) = round else {
-            // It goes on waiting: a ballot of another manager may still succeed.
+            // The transaction manager goes on waiting: a ballot of another one may still succeed.
             shared.metrics.refuse(Refusal::RoundsUsedUp);
             return Ok(());
         };
@@ -479,7 +481,7 @@ impl Open {
         roles.tm.as_mut().map_or(Ok(()), |tm| tm.role.recover(&mut cx, round))
     }
 
-    /// The roles, and what they work with.
+    /// The roles, and the context that they work in.
     #[inline]
     fn split<'r: 'c, 'c, S>(&'r mut self, shared: &'c mut Shared, effects: &'c mut S) -> (Roles<'r>, Context<'c, S>) {
         let Self { transaction, scope, fence, acceptor, rm, tm, .. } = self;
@@ -505,7 +507,7 @@ struct Roles<'a> {
 }
 
 impl<R> Playing<R> {
-    /// Starts the time-out over, if the role waits for something else now.
+    /// Restarts the time-out if the role now waits for something else.
     #[inline]
     fn keep(&mut self, wait: Option<Wait>, shared: &mut Shared) {
         if wait != self.wait {
@@ -515,7 +517,7 @@ impl<R> Playing<R> {
         }
     }
 
-    /// Whether the time-out ends by `now`. Then it is over: what the role waits for after this, it waits for anew.
+    /// Whether the time-out has ended by `now`. If so, clears it, so that the next wait starts afresh.
     fn ends(&mut self, now: Time) -> bool {
         let ends = self.due <= now;
         if ends {

@@ -1,4 +1,4 @@
-//! Sets of participants, and what those participants voted, as bits.
+//! Sets of participants, and their votes, as bits.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -14,7 +14,7 @@ const BITS: usize = u64::BITS as usize;
 pub struct Places {
     /// The first 64 places, as bits.
     low: u64,
-    /// The places above. Invariant: if there are any, the last word is not zero.
+    /// The places from 64 on. Invariant: the last word is not zero.
     high: Option<Arc<Vec<u64>>>,
 }
 
@@ -82,7 +82,7 @@ impl Places {
                 first = first.saturating_add(BITS);
             }
             let bit = word.trailing_zeros() as usize;
-            // Without its lowest bit.
+            // Clears its lowest bit.
             word &= word.wrapping_sub(1);
             Some(first.saturating_add(bit))
         })
@@ -145,8 +145,8 @@ impl Places {
         Self::from_words(merged.collect())
     }
 
-    /// The set as words of 64 places each: the first word holds the lowest places. There is at least one word, and only
-    /// the first one may be zero at the end.
+    /// The set as words of 64 places each, lowest places first. There is at least one word; the last is not zero,
+    /// unless it is the only one.
     #[inline]
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
         core::iter::once(self.low).chain(self.high().iter().copied())
@@ -157,7 +157,7 @@ impl Places {
         self.high.as_ref().map_or(&[], |high| high.as_slice())
     }
 
-    /// The set that consists of these words; trailing words of zero add nothing.
+    /// The set that these words represent. Trailing zero words are ignored.
     pub fn from_words(mut words: Vec<u64>) -> Self {
         while words.last() == Some(&0) {
             words.pop();
@@ -184,26 +184,26 @@ impl FromIterator<usize> for Places {
 }
 
 impl Votes {
-    /// The votes of `cast`, of which those in `prepared` are to commit and the others to abort. `None` if someone is
-    /// prepared without having voted.
+    /// The votes of `cast`: those in `prepared` are to commit, the others to abort. `None` if `prepared` is not a
+    /// subset of `cast`.
     #[inline]
     pub fn new(cast: Places, prepared: Places) -> Option<Self> {
         prepared.is_subset(&cast).then_some(Self { cast, prepared })
     }
 
-    /// The votes of `cast`; those of them who are in `prepared` are to commit, the others to abort.
+    /// The votes of `cast`: those in `prepared` are to commit, the others to abort.
     #[inline]
     pub(crate) fn of(cast: Places, prepared: &Places) -> Self {
         Self { prepared: prepared.intersection(&cast), cast }
     }
 
-    /// Whose votes these are.
+    /// The participants whose votes these are.
     #[inline]
     pub fn cast(&self) -> &Places {
         &self.cast
     }
 
-    /// Who voted to commit.
+    /// The participants that voted to commit.
     #[inline]
     pub fn prepared(&self) -> &Places {
         &self.prepared
@@ -215,13 +215,13 @@ impl Votes {
         self.cast.is_empty()
     }
 
-    /// The vote of the participant at `place`, if it is here.
+    /// The vote of the participant at `place`, if it is present.
     #[inline]
     pub fn get(&self, place: usize) -> Option<Vote> {
         self.cast.has(place).then(|| if self.prepared.has(place) { Vote::Prepared } else { Vote::Aborted })
     }
 
-    /// Adds the vote of the participant at `place`. A vote that is here already stays.
+    /// Adds the vote of the participant at `place`, unless one is present.
     #[inline]
     pub fn insert(&mut self, place: usize, vote: Vote) {
         if !self.cast.has(place) {

@@ -5,13 +5,13 @@ use alloc::boxed::Box;
 use super::{ClusterId, Meta, Outcome, Transaction, Vote, Votes};
 use crate::{Ballot, NodeId, TxId, paxos};
 
-/// A durable record. Records are whole, never deltas: the last record of a [`Key`] is the truth, so that a key-value
+/// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
 /// store and an append-only log serve equally.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Record {
-    /// Whose storage this is. The first record of every node; without it, a node does not vote.
+    /// Whose storage this is. Every node writes it first, and cannot be restored without it.
     Identity {
         /// The cluster that the node belongs to.
         cluster: ClusterId,
@@ -20,39 +20,39 @@ pub enum Record {
     },
     /// Transaction numbers below this one may have been handed out.
     Sequence {
-        /// The first number that was not reserved yet.
+        /// The first number that is not reserved.
         reserved: u64,
     },
-    /// Rounds below this one may have been used by this node in ballots of its own.
+    /// This node may have used rounds below this one in ballots of its own.
     Rounds {
-        /// The first round that was not reserved yet.
+        /// The first round that is not reserved.
         reserved: u64,
     },
     /// All that an acceptor knows of one transaction.
     Acceptor(AcceptorRecord),
-    /// All that a resource manager must know of one transaction.
+    /// Everything that a resource manager must remember of one transaction.
     ResourceManager(ResourceManagerRecord),
-    /// These transactions are over. What else is recorded of them is void.
+    /// These transactions are over. All other records of them are void.
     Retired(TxRange),
-    /// The record of this key is gone.
+    /// The record of this key is deleted.
     Erased(Key),
 }
 
 /// All that an acceptor knows of one transaction.
 ///
-/// An instance that is in neither list is at its initial ballot, and no vote is accepted in it.
+/// An instance that is in neither list is at its initial ballot, and has accepted no vote.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AcceptorRecord {
     /// The transaction.
     pub transaction: Transaction,
-    /// The votes that are accepted at initial ballots, in instances where no higher ballot is promised.
+    /// The votes accepted at initial ballots, in instances that have promised no higher ballot.
     pub votes: Votes,
-    /// The instances where a higher ballot is promised, in ascending order of resource managers.
+    /// The instances that have promised a higher ballot, in ascending order of resource managers.
     pub higher: Box<[HigherInstance]>,
 }
 
-/// The state of one instance in which a ballot above the initial one is promised.
+/// The state of one instance that has promised a ballot above the initial one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -63,23 +63,23 @@ pub struct HigherInstance {
     pub state: paxos::AcceptorRecord<Vote>,
 }
 
-/// All that a resource manager must know of one transaction.
+/// Everything that a resource manager must remember of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ResourceManagerRecord {
     /// The transaction.
     pub transaction: Transaction,
-    /// What it is about; `None` only if the resource manager aborted without having been told.
+    /// What the transaction is about; `None` only if the resource manager aborted before it was told.
     pub meta: Option<Meta>,
-    /// What it voted; `None` if it was told to abort before it did.
+    /// Its vote; `None` if it learned of the abort before it voted.
     pub vote: Option<Vote>,
     /// The outcome, once it is carried out.
     pub finished: Option<Outcome>,
 }
 
 impl AcceptorRecord {
-    /// What this says of the instance of the participant at `place`.
+    /// The state of the instance of the participant at `place`.
     pub fn instance(&self, place: usize) -> Option<paxos::AcceptorRecord<Vote>> {
         let rm = *self.transaction.participants().get(place)?;
         if let Ok(at) = self.higher.binary_search_by_key(&rm, |higher| higher.rm) {
@@ -97,8 +97,8 @@ impl AcceptorRecord {
         self.votes.is_empty() && self.higher.is_empty()
     }
 
-    /// Whether an acceptor whose record was `before` may write this one: both ballots only grow, and no ballot has two
-    /// values.
+    /// Whether an acceptor whose record was `before` may write this one: in every instance, the promised and the
+    /// accepted ballot only grow, and no ballot has two values.
     pub fn may_follow(&self, before: &Self) -> bool {
         let places = 0..self.transaction.participants().len();
         self.transaction == before.transaction
@@ -110,8 +110,8 @@ impl AcceptorRecord {
 }
 
 impl ResourceManagerRecord {
-    /// Whether a resource manager whose record was `before` may write this one: a vote and an outcome never change, and
-    /// no vote comes after an abort.
+    /// Whether a resource manager whose record was `before` may write this one: its vote and its outcome never change,
+    /// and no vote follows an abort.
     pub fn may_follow(&self, before: &Self) -> bool {
         self.transaction == before.transaction
             && self.vote == before.vote
@@ -168,7 +168,7 @@ impl Record {
         }
     }
 
-    /// Whether this record only says that its key has none any more.
+    /// Whether this record only deletes that of its key.
     pub fn is_tombstone(&self) -> bool {
         matches!(self, Self::Erased(_))
     }
@@ -211,7 +211,7 @@ impl TxRange {
         tx.origin == self.origin && self.first <= tx.seq && tx.seq <= self.last
     }
 
-    /// What is left of it on either side of `other`, which must have something of it.
+    /// The parts of this range on either side of `other`, which must overlap it.
     #[inline]
     pub(crate) fn without(self, other: Self) -> [Option<Self>; 2] {
         let left = other.first.checked_sub(1).and_then(|last| Self::new(self.origin, self.first, last).ok());
@@ -219,7 +219,7 @@ impl TxRange {
         [left, right]
     }
 
-    /// What is left of it without `others`, which must come in order, and each have something of it.
+    /// The parts of this range outside `others`, which must be in order and each overlap it.
     #[inline]
     pub(crate) fn without_all(self, others: impl IntoIterator<Item = Self>) -> impl Iterator<Item = Self> {
         let (mut rest, mut others) = (Some(self), others.into_iter());

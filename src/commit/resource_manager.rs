@@ -1,14 +1,15 @@
 //! The resource manager: speaks for the local resource in one transaction.
 //!
-//! It asks the resource for its vote, writes the vote, proposes it to the acceptors, and hands the outcome over until
-//! the resource has carried it out. It must never vote twice, nor abort on its own once it is prepared, nor forget a
+//! It asks the resource for its vote, writes the vote, proposes it to the acceptors, and hands the outcome to the
+//! resource until it is carried out. It must never vote twice, abort on its own once it is prepared, or forget a
 //! transaction that it is prepared in.
 //!
 //! Invariants:
-//! 1. its vote is durable before it leaves, and never changes: the initial ballot of its instance has one value, ever;
+//! 1. its vote is durable before it is sent, and never changes: the initial ballot of its instance only ever has one
+//!    value;
 //! 2. it commits only if it is prepared;
 //! 3. its outcome never changes;
-//! 4. that it has finished is durable before anyone is told.
+//! 4. that it has finished is durable before it tells anyone.
 
 use alloc::vec::Vec;
 
@@ -21,39 +22,39 @@ use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 /// A resource manager's part in one transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct ResourceManager {
-    /// Durable but for what is noted at each.
+    /// Durable, except as noted at each variant.
     phase: Phase,
-    /// Durable with the vote: what the transaction is about, once this node was told.
+    /// What the transaction is about, once this node was told. Durable with the vote.
     meta: Option<Meta>,
-    /// Volatile: whether the transaction began here, so that the others may not have heard of it.
+    /// Volatile: whether the transaction began here, so that the others may not know of it.
     began: bool,
     /// Volatile: the transaction manager to turn to.
     manager: NodeId,
-    /// Volatile: how often the present wait was in vain.
+    /// Volatile: how often the present wait has timed out.
     repetitions: u32,
-    /// Volatile, and only in Faster mode: one per participant, in their order.
+    /// Volatile, and used only in Faster mode: one per participant, in their order.
     lessons: Vec<Lesson<Vote>>,
 }
 
-/// How far a resource manager is. *TLA+*: `rmState[rm]`.
+/// The progress of a resource manager. *TLA+*: `rmState[rm]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It has not voted. `asked`, which is volatile, says whether the resource was asked to.
+    /// It has not voted. `asked` is volatile: whether the resource was asked to vote.
     Working { asked: bool },
-    /// It has voted to commit and does not know the outcome.
+    /// It has voted to commit, and does not know the outcome.
     Prepared,
-    /// It knows the outcome. Until that is carried out, it is durable only as far as the vote is, and can be learned again.
+    /// It knows the outcome. Until that is carried out, only the vote is durable; the outcome can be learned again.
     Settled(End),
     /// The outcome is carried out.
     Finished(End),
 }
 
-/// An outcome, and the vote that goes with it.
+/// An outcome, with the vote that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It was prepared.
+    /// The vote was [`Vote::Prepared`].
     Committed,
-    /// Any vote, or none.
+    /// There may have been any vote, or none.
     Aborted { vote: Option<Vote> },
 }
 
@@ -70,14 +71,14 @@ impl ResourceManager {
         }
     }
 
-    /// Starts over with another transaction, in the memory that this one has.
+    /// Starts over for another transaction, in the same memory.
     pub(crate) fn reset(&mut self, cluster: &Cluster) {
         let mut lessons = core::mem::take(&mut self.lessons);
         lessons.clear();
         *self = Self { lessons, ..Self::new(cluster) };
     }
 
-    /// The resource manager of node `id` that wrote `record`. An error if none can have written it.
+    /// Rebuilds the resource manager of node `id` that wrote `record`. Fails if none can have written it.
     pub(crate) fn restore(cluster: &Cluster, id: NodeId, record: ResourceManagerRecord) -> Result<Self, RestoreError> {
         let ResourceManagerRecord { transaction, meta, vote, finished } = record;
         let tx = transaction.id();
@@ -102,13 +103,13 @@ impl ResourceManager {
         Ok(Self { phase, meta, ..Self::new(cluster) })
     }
 
-    /// All that it must not forget.
+    /// Everything that must survive a crash.
     pub(crate) fn record(&self, transaction: &Transaction) -> ResourceManagerRecord {
         let finished = self.outcome().filter(|_| self.is_finished());
         ResourceManagerRecord { transaction: transaction.clone(), meta: self.meta.clone(), vote: self.vote(), finished }
     }
 
-    /// Whether it has anything that it must not forget.
+    /// Whether there is anything that must survive a crash.
     pub(crate) fn has_record(&self) -> bool {
         self.vote().is_some() || self.is_finished()
     }
@@ -141,9 +142,9 @@ impl ResourceManager {
         self.phase == Phase::Prepared
     }
 
-    /// What it waits for; nothing once the resource is asked, for then the resource must answer first. Until it is asked, a
-    /// resource manager that has heard of the transaction waits as one that is prepared: the one that would have it asked may be
-    /// dead, and nobody else may know of the transaction.
+    /// What it waits for. Nothing while the resource considers its vote. Before the resource is asked, the wait is that
+    /// of a prepared resource manager: the node that should ask for the vote may be dead, and no other may know of the
+    /// transaction.
     #[inline]
     pub(crate) fn wait(&self) -> Option<Wait> {
         match self.phase {
@@ -161,7 +162,7 @@ impl ResourceManager {
         }
     }
 
-    /// A transaction manager asks for the vote. A vote that was given is said again, and names this manager.
+    /// A transaction manager asks for the vote. A vote already given is repeated, and names this manager.
     #[inline]
     pub(crate) fn prepare(
         &mut self,
@@ -184,7 +185,7 @@ impl ResourceManager {
         Ok(())
     }
 
-    /// Phase 2b, in Faster mode. *TLA+*: `Decide`, done here.
+    /// Phase 2b, in Faster mode. *TLA+*: `Decide`, by the resource manager itself.
     pub(crate) fn phase2b(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
@@ -200,13 +201,13 @@ impl ResourceManager {
         bundle::learn(cx, &mut self.lessons, |lesson| lesson, voice, votes, higher)?;
         let chosen = Outcome::of(self.lessons.iter().map(|lesson| lesson.chosen().copied()));
         if let Some(Err(refusal)) = chosen.map(|outcome| self.settle(cx, outcome)) {
-            // The message was taken: what it proves is that somebody lost a disk.
+            // The message is valid, so this is only counted: it proves that some node lost its storage.
             cx.metrics.refuse(refusal);
         }
         Ok(())
     }
 
-    /// A transaction manager tells the outcome.
+    /// A transaction manager reports the outcome.
     #[inline]
     pub(crate) fn hear_outcome(
         &mut self,
@@ -226,7 +227,7 @@ impl ResourceManager {
         self.settle(cx, outcome)
     }
 
-    /// The transaction begins here: the resource votes first, and the transaction manager hears of it with the vote.
+    /// Begins the transaction here: the resource votes first, then the transaction manager hears of the transaction.
     pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         self.began = true;
         self.ask(cx, meta);
@@ -235,7 +236,7 @@ impl ResourceManager {
         }
     }
 
-    /// Asks the resource to vote: once, and only while that matters.
+    /// Asks the resource to vote, unless that was done or no longer matters.
     #[inline]
     fn ask(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         if self.phase == (Phase::Working { asked: false }) {
@@ -259,7 +260,7 @@ impl ResourceManager {
         }
         let next = match vote {
             Vote::Prepared => Phase::Prepared,
-            // No ballot can choose anything else for this instance now.
+            // Its instance can choose nothing else now.
             Vote::Aborted => Phase::Settled(End::Aborted { vote: Some(vote) }),
         };
         self.go_on(cx, next)?;
@@ -273,7 +274,7 @@ impl ResourceManager {
         Ok(())
     }
 
-    /// The only way from one phase to the next: a step that no resource manager may take breaks an invariant.
+    /// Moves to the next phase. A transition that no resource manager may make breaks an invariant.
     #[inline]
     fn go_on(&mut self, cx: &mut Context<'_, impl Sink>, next: Phase) -> Result<(), Refusal> {
         if !self.phase.may_become(next) {
@@ -283,7 +284,7 @@ impl ResourceManager {
         Ok(())
     }
 
-    /// Why `outcome` cannot be the outcome.
+    /// Refuses an outcome that this resource manager rules out.
     fn check_outcome(&self, outcome: Outcome) -> Result<(), Refusal> {
         let possible = match self.phase {
             // An instance that never had a vote to commit cannot have chosen one.
@@ -294,7 +295,7 @@ impl ResourceManager {
         if possible { Ok(()) } else { Err(Refusal::ContradictoryOutcome) }
     }
 
-    /// The outcome is known: hands it over, the first time. *TLA+*: `RMRcvCommitMsg`, `RMRcvAbortMsg`.
+    /// Hands the outcome over, the first time that it is known. *TLA+*: `RMRcvCommitMsg`, `RMRcvAbortMsg`.
     fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
         self.check_outcome(outcome)?;
         if self.outcome().is_none() {
@@ -314,7 +315,7 @@ impl ResourceManager {
         let (transaction, meta) = (cx.transaction.clone(), self.meta.clone());
         cx.decide(match (outcome, meta) {
             (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
-            // A vote to commit has its meta: a commit without it cannot be.
+            // A vote to commit has its meta, so this breaks an invariant.
             (Outcome::Committed, None) => {
                 cx.fence(Fence::MetaLost);
                 return;
@@ -323,7 +324,7 @@ impl ResourceManager {
         });
     }
 
-    /// The resource has carried the outcome out.
+    /// The resource has carried out the outcome.
     pub(crate) fn finish(&mut self, cx: &mut Context<'_, impl Sink>) -> Result<(), Refusal> {
         match self.phase {
             Phase::Working { .. } | Phase::Prepared => return Err(Refusal::NoOutcome),
@@ -343,7 +344,7 @@ impl ResourceManager {
         Ok(())
     }
 
-    /// Whether the transaction cannot be over, whatever anyone says.
+    /// Whether it is prepared but not finished: then the transaction cannot be over, whatever other nodes say.
     pub(crate) fn owes(&self) -> bool {
         match self.phase {
             Phase::Prepared => true,
@@ -352,10 +353,10 @@ impl ResourceManager {
         }
     }
 
-    /// The transaction is over everywhere, and may be: without an outcome here, it was aborted.
+    /// The transaction is retired. A resource manager that never voted treats it as aborted.
     pub(crate) fn retire(&mut self, cx: &mut Context<'_, impl Sink>) {
         if let Phase::Working { .. } = self.phase {
-            // It may abort while it is working.
+            // This is never refused: without a vote, it may abort.
             let _ = self.settle(cx, Outcome::Aborted);
         }
     }
@@ -366,7 +367,7 @@ impl ResourceManager {
             Phase::Prepared => self.bring_on(cx),
             Phase::Settled(end) => self.hand_over(cx, end.outcome()),
             Phase::Finished(_) => {
-                // The same transaction manager gets a second chance before the next one is asked.
+                // The same transaction manager gets a second chance before the next one.
                 if self.repetitions > 0 {
                     self.manager = cx.cluster.manager_after(self.manager);
                 }
@@ -376,10 +377,11 @@ impl ResourceManager {
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
-    /// Prepared: begins again where it began, or asks for the outcome.
+    /// Prepared: repeats the begin where the transaction began, and otherwise asks for the outcome.
     fn bring_on(&mut self, cx: &mut Context<'_, impl Sink>) {
-        // Nobody else may have been asked to vote yet, and to inquire would be to abort. But when every transaction manager
-        // was turned to twice, they may all be full: then none has room for what begins, and each for what is to end.
+        // The others may not have been asked to vote yet, and then an inquiry would abort the transaction. After two
+        // begins to every transaction manager, inquire all the same: if all are full, they refuse new transactions, but
+        // not an inquiry.
         let patience = cx.cluster.managers().len().saturating_mul(2);
         if self.began && (self.repetitions as usize) < patience {
             self.turn_to_next(cx);
@@ -389,7 +391,7 @@ impl ResourceManager {
         }
     }
 
-    /// Has a transaction manager find the outcome out, whoever else was asked to vote.
+    /// Has a transaction manager find the outcome, even if the others were never asked to vote.
     pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
         match self.phase {
             Phase::Settled(_) | Phase::Finished(_) => {}
@@ -404,7 +406,7 @@ impl ResourceManager {
         }
     }
 
-    /// Prepared: turns to the next transaction manager, and lets all acceptors know that it still waits.
+    /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors.
     fn turn_to_next(&mut self, cx: &mut Context<'_, impl Sink>) {
         self.manager = cx.cluster.manager_after(self.manager);
         self.send_vote(cx, Vote::Prepared, Targets::All);
@@ -412,7 +414,7 @@ impl ResourceManager {
 
     fn send_begin(&self, cx: &mut Context<'_, impl Sink>) {
         let Some(meta) = self.meta.clone() else {
-            // Where a transaction begins, it is known what it is about.
+            // The node where a transaction begins knows what it is about.
             cx.fence(Fence::MetaLost);
             return;
         };
@@ -439,7 +441,7 @@ impl ResourceManager {
 }
 
 impl Phase {
-    /// Whether a resource manager may go on from here to `next`: it votes once, and learns one outcome, once.
+    /// Whether a resource manager may go from here to `next`: it votes once, and learns one outcome, once.
     #[inline]
     fn may_become(self, next: Self) -> bool {
         match (self, next) {
@@ -453,7 +455,7 @@ impl Phase {
 }
 
 impl End {
-    /// Whether who ends so was prepared.
+    /// Whether it follows a vote to commit.
     fn is_of_prepared(self) -> bool {
         matches!(self, Self::Committed | Self::Aborted { vote: Some(Vote::Prepared) })
     }
@@ -496,7 +498,7 @@ mod tests {
         }
     }
 
-    /// A resource manager in `phase`, and what `act` does to it: its answer, the fence, and how many effects.
+    /// Applies `act` to `rm`. Returns the result, the fence, the number of effects, and the phase after it.
     fn tried(
         mut rm: ResourceManager,
         act: impl FnOnce(&mut ResourceManager, &mut Context<'_, Vec<super::super::Effect>>) -> Result<(), Refusal>,

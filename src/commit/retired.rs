@@ -1,4 +1,4 @@
-//! The memory of finished transactions: ranges of them, so that it grows with the gaps and not with history.
+//! The memory of finished transactions, as ranges: it grows with the gaps between them, not with history.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
@@ -10,18 +10,18 @@ use crate::{NodeId, TxId};
 /// written before those that it swallows are erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Retired {
-    /// In order of origin. There are as many as nodes that begin transactions, and few of them are ever added.
+    /// Sorted by node. There is one for each node that begins transactions, so additions are rare.
     origins: Vec<Origin>,
     len: usize,
 }
 
-/// What is over of one origin: never nothing. Ranges neither overlap nor touch.
+/// The retired transactions of one origin, at least one. Ranges neither overlap nor touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
     node: NodeId,
-    /// The first and the last number of the highest range: most of what is asked is about it or what comes after it.
+    /// The first and the last number of the highest range. Most lookups are about it, or about what follows it.
     top: (u64, u64),
-    /// The ranges below: from the first number of each to the last.
+    /// The lower ranges, from the first number of each to its last.
     below: BTreeMap<u64, u64>,
 }
 
@@ -31,20 +31,20 @@ impl Retired {
         self.around(tx).is_some()
     }
 
-    /// The range that `tx` is in.
+    /// The range that contains `tx`.
     #[inline]
     pub(crate) fn around(&self, tx: TxId) -> Option<TxRange> {
         let (first, last) = self.origin(tx.origin)?.around(tx.seq)?;
         TxRange::new(tx.origin, first, last).ok()
     }
 
-    /// What of `range` is not in the set.
+    /// The parts of `range` that are not in the set.
     #[inline]
     pub(crate) fn missing(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
         range.without_all(self.touching(range))
     }
 
-    /// How many ranges there are.
+    /// The number of ranges.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -70,7 +70,7 @@ impl Retired {
         self.iter().take_while(move |range| range.first() < next)
     }
 
-    /// Adds `range`. Returns the range that it is part of now, and the keys of those that this one swallowed; `None`
+    /// Adds `range`. Returns the range that now contains it, and the keys of the ranges that this one swallowed; `None`
     /// if nothing is new.
     #[inline]
     pub(crate) fn add(&mut self, range: TxRange) -> Option<(TxRange, Vec<TxId>)> {
@@ -91,7 +91,7 @@ impl Retired {
         Some((TxRange::new(node, top_first, last).ok()?, Vec::new()))
     }
 
-    /// Adds a range of an origin of which nothing is over yet.
+    /// Adds the first range of an origin.
     fn add_origin(&mut self, range: TxRange) {
         let (node, first, last) = range.into();
         if let Err(at) = self.place(node) {
@@ -100,7 +100,7 @@ impl Retired {
         }
     }
 
-    /// Adds a range that does not just draw out the highest one.
+    /// Adds a range that does not simply extend the highest one.
     #[cold]
     fn add_apart(&mut self, at: usize, range: TxRange) -> Option<(TxRange, Vec<TxId>)> {
         let (node, first, last) = range.into();
@@ -109,7 +109,7 @@ impl Retired {
         Some((range, swallowed.into_iter().map(|seq| TxId { origin: node, seq }).collect()))
     }
 
-    /// Takes `range` out.
+    /// Removes `range`.
     #[inline]
     pub(crate) fn remove(&mut self, range: TxRange) {
         let (node, first, last) = range.into();
@@ -123,13 +123,13 @@ impl Retired {
         }
     }
 
-    /// Takes out what is not all there is of its origin.
+    /// Removes a range that need not cover all of its origin.
     #[cold]
     fn remove_apart(&mut self, at: usize, first: u64, last: u64) {
         self.change(at, |ranges| remove(ranges, first, last));
     }
 
-    /// Changes the ranges of the origin at `at`.
+    /// Changes the ranges of the origin at `at`, and drops an origin that has none left.
     fn change<T>(&mut self, at: usize, change: impl FnOnce(&mut BTreeMap<u64, u64>) -> T) -> Option<T> {
         let origin = self.origins.get_mut(at)?;
         let before = origin.below.len().saturating_add(1);
@@ -145,7 +145,7 @@ impl Retired {
         Some(result)
     }
 
-    /// The ranges that have something of `range`, in order.
+    /// The ranges that overlap `range`, in order.
     #[inline]
     pub(crate) fn touching(&self, range: TxRange) -> impl Iterator<Item = TxRange> {
         let (node, first, last) = range.into();
@@ -163,7 +163,7 @@ impl Retired {
         self.origins.get(self.place(node).ok()?)
     }
 
-    /// Where `node` is among the origins, or would have to be.
+    /// The index of `node` among the origins, or where it would be inserted.
     #[inline]
     fn place(&self, node: NodeId) -> Result<usize, usize> {
         self.origins.binary_search_by_key(&node, |origin| origin.node)
@@ -171,7 +171,7 @@ impl Retired {
 }
 
 impl Origin {
-    /// The range that number `seq` is in.
+    /// The range that contains number `seq`.
     #[inline]
     fn around(&self, seq: u64) -> Option<(u64, u64)> {
         if seq < self.top.0 { self.around_below(seq) } else { Some(self.top).filter(|top| seq <= top.1) }
@@ -194,14 +194,14 @@ impl Origin {
     }
 }
 
-/// The range that number `seq` is in.
+/// The range that contains number `seq`.
 fn around(ranges: &BTreeMap<u64, u64>, seq: u64) -> Option<(u64, u64)> {
     let (first, last) = ranges.range(..=seq).next_back()?;
     (seq <= *last).then_some((*first, *last))
 }
 
-/// Adds a range. Returns the range that it is part of now, and the first numbers of those that this one swallowed; `None`
-/// if nothing is new.
+/// Adds a range. Returns the range that now contains it, and the first numbers of the ranges that this one swallowed;
+/// `None` if nothing is new.
 fn add(ranges: &mut BTreeMap<u64, u64>, mut first: u64, mut last: u64) -> Option<((u64, u64), Vec<u64>)> {
     if around(ranges, first).is_some_and(|known| last <= known.1) {
         return None;
@@ -218,9 +218,9 @@ fn add(ranges: &mut BTreeMap<u64, u64>, mut first: u64, mut last: u64) -> Option
     Some(((first, last), swallowed))
 }
 
-/// Takes a range out.
+/// Removes a range.
 fn remove(ranges: &mut BTreeMap<u64, u64>, first: u64, last: u64) {
-    // Each turn leaves one range less that has something of it.
+    // Each iteration removes the overlap with the last range that has any.
     while let Some((known_first, known_last)) = ranges.range(..=last).next_back().map(|(first, last)| (*first, *last)) {
         if known_last < first {
             return;
@@ -256,7 +256,7 @@ mod tests {
         (range.first().seq..=range.last().seq).map(move |seq| TxId { origin: range.origin(), seq })
     }
 
-    /// The fewest ranges that hold these.
+    /// The fewest ranges that contain exactly these names.
     fn ranges(names: &BTreeSet<TxId>) -> Vec<TxRange> {
         let mut ranges: Vec<TxRange> = Vec::new();
         for tx in names {

@@ -1,9 +1,9 @@
-//! The roles of one transaction, each as a machine of its own: for an event loop per transaction, and for checks that
-//! look at one role at a time.
+//! The roles of one transaction, each as a machine of its own: for an event loop per transaction, and for checks of a
+//! single role.
 //!
-//! A [`Node`](super::Node) drives the same roles, for many transactions at once. A role knows no time: its driver gives
-//! it a time-out when it has waited long enough for what `wait` says, and starts over whenever that has changed. A role
-//! counts nothing either: its driver sees all that goes in and comes out.
+//! A [`Node`](super::Node) drives the same roles, for many transactions at once. A role does not know the time: its
+//! driver sends it a time-out when it has waited long enough for what `wait` returns, and restarts the wait when that
+//! changes. A role counts nothing either: its driver sees all inputs and effects.
 
 use super::{
     AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
@@ -42,65 +42,65 @@ struct Alone {
     fence: Option<Fence>,
 }
 
-/// What goes into an acceptor of a transaction.
+/// An input of an acceptor of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AcceptorInput {
-    /// A message has come.
+    /// A message has arrived.
     Receive {
         /// The node that sent it.
         from: NodeId,
         /// The message.
         message: Message,
     },
-    /// It has waited long enough for what [`Acceptor::wait`] says.
+    /// The role has waited long enough for what [`Acceptor::wait`] returns.
     Timeout,
 }
 
-/// What goes into a resource manager.
+/// An input of a resource manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ResourceManagerInput {
-    /// From the caller: begin the transaction here. It is about these bytes.
+    /// From the caller: begin the transaction here, which is about these bytes.
     Begin(Meta),
     /// From the resource: its vote.
     Vote(Vote),
-    /// From the resource: the outcome is carried out, durably.
+    /// From the resource: it has durably carried out the outcome.
     Finished,
-    /// From the caller: get to the outcome now.
+    /// From the caller: bring the transaction to its outcome now.
     Inquire,
-    /// A message has come.
+    /// A message has arrived.
     Receive {
         /// The node that sent it.
         from: NodeId,
         /// The message.
         message: Message,
     },
-    /// It has waited long enough for what [`ResourceManager::wait`] says.
+    /// The role has waited long enough for what [`ResourceManager::wait`] returns.
     Timeout,
 }
 
-/// What goes into a transaction manager.
+/// An input of a transaction manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TransactionManagerInput {
-    /// From a client: commit this transaction. It is about these bytes.
+    /// From a client: commit this transaction, which is about these bytes.
     Begin(Meta),
-    /// From the caller: get to the outcome now.
+    /// From the caller: bring the transaction to its outcome now.
     Inquire,
-    /// From its driver: the round that [`TransactionManager::wants_round`] asked for.
+    /// From the driver: the round that [`TransactionManager::wants_round`] asked for.
     Recover {
-        /// A round that this node has not used for this transaction, and never will again.
+        /// A round that this node has not used for this transaction, and will never use again.
         round: u64,
     },
-    /// A message has come.
+    /// A message has arrived.
     Receive {
         /// The node that sent it.
         from: NodeId,
         /// The message.
         message: Message,
     },
-    /// It has waited long enough for what [`TransactionManager::wait`] says.
+    /// The role has waited long enough for what [`TransactionManager::wait`] returns.
     Timeout,
 }
 
@@ -112,9 +112,9 @@ pub enum ResourceManagerState {
     Working,
     /// It has voted to commit, and does not know the outcome: it is *in doubt*.
     Prepared,
-    /// It is to commit.
+    /// Its outcome is to commit.
     Committed,
-    /// It is to abort.
+    /// Its outcome is to abort.
     Aborted,
 }
 
@@ -123,7 +123,7 @@ impl Alone {
         Self { cluster, id, transaction, scope: Scope::NOTHING, fence: None }
     }
 
-    /// What is said about this transaction.
+    /// What `message` says about this transaction.
     fn about<'a>(&self, message: &'a Message) -> Result<&'a What, Refusal> {
         match message {
             Message::About { transaction, what } if *transaction == self.transaction => Ok(what),
@@ -132,7 +132,7 @@ impl Alone {
         }
     }
 
-    /// `metrics` is what the role counts in, and nobody reads.
+    /// The role counts in `metrics`, which nobody reads.
     fn context<'a, S: Sink>(
         &'a mut self,
         metrics: &'a mut Metrics,
@@ -146,7 +146,7 @@ impl Alone {
             id: self.id,
             transaction: &self.transaction,
             scope: &mut self.scope,
-            // A role alone has its rounds from a driver that has reserved them.
+            // The driver reserves the rounds, in records that this role does not know: wait for all of them.
             rounds: Scope::EVERYTHING,
             fence: &mut self.fence,
             local: None,
@@ -163,7 +163,7 @@ impl Acceptor {
         Self { alone: Alone::new(cluster, NodeId::default(), transaction), role }
     }
 
-    /// The acceptor that wrote `record`. An error if no acceptor can have written it.
+    /// Rebuilds the acceptor that wrote `record`. Fails if no acceptor can have written it.
     pub fn restore(cluster: Cluster, record: AcceptorRecord) -> Result<Self, RestoreError> {
         let role = acceptor::Acceptor::restore(&cluster, &record)?;
         Ok(Self { alone: Alone::new(cluster, NodeId::default(), record.transaction), role })
@@ -174,12 +174,12 @@ impl Acceptor {
         &self.alone.transaction
     }
 
-    /// All that it must not forget.
+    /// Everything that must survive a crash.
     pub fn record(&self) -> AcceptorRecord {
         self.role.record(&self.alone.transaction)
     }
 
-    /// Whether it has anything that it must not forget.
+    /// Whether there is anything that must survive a crash.
     pub fn has_record(&self) -> bool {
         self.role.has_record()
     }
@@ -191,7 +191,7 @@ impl Acceptor {
 }
 
 impl ResourceManager {
-    /// The resource manager of node `id` in `transaction`, which has never heard of it. An error if it has no part in it.
+    /// The resource manager of node `id`, which has never heard of `transaction`. Fails if `id` is not a participant.
     pub fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Result<Self, Refusal> {
         if !transaction.has(id) {
             return Err(Refusal::NotAParticipant);
@@ -200,7 +200,7 @@ impl ResourceManager {
         Ok(Self { alone: Alone::new(cluster, id, transaction), role })
     }
 
-    /// The resource manager of node `id` that wrote `record`. An error if none can have written it.
+    /// Rebuilds the resource manager of node `id` that wrote `record`. Fails if none can have written it.
     pub fn restore(cluster: Cluster, id: NodeId, record: ResourceManagerRecord) -> Result<Self, RestoreError> {
         let transaction = record.transaction.clone();
         let role = resource_manager::ResourceManager::restore(&cluster, id, record)?;
@@ -217,12 +217,12 @@ impl ResourceManager {
         InstanceId { tx: self.alone.transaction.id(), rm: self.alone.id }
     }
 
-    /// All that it must not forget.
+    /// Everything that must survive a crash.
     pub fn record(&self) -> ResourceManagerRecord {
         self.role.record(&self.alone.transaction)
     }
 
-    /// Whether it has anything that it must not forget.
+    /// Whether there is anything that must survive a crash.
     pub fn has_record(&self) -> bool {
         self.role.has_record()
     }
@@ -247,7 +247,7 @@ impl ResourceManager {
         self.role.is_in_doubt()
     }
 
-    /// What it waits for; nothing while the resource considers its vote.
+    /// What it waits for. Nothing while the resource considers its vote.
     pub fn wait(&self) -> Option<Wait> {
         self.role.wait()
     }
@@ -270,12 +270,12 @@ impl TransactionManager {
         self.role.outcome()
     }
 
-    /// Whether all resource managers have carried the outcome out.
+    /// Whether all resource managers have carried out the outcome.
     pub fn is_completed(&self) -> bool {
         self.role.is_completed()
     }
 
-    /// Asks for a round above the one given, to try a ballot of its own.
+    /// If it needs a round, to try a ballot of its own: the number that the round must be above.
     pub fn wants_round(&self) -> Option<u64> {
         self.role.wants_round()
     }

@@ -1,7 +1,7 @@
-//! The open transactions of a node: a slab, and one hashed lookup that finds a transaction in it.
+//! The open transactions of a node: a slab, and a hash index that finds a transaction in it.
 //!
-//! The slab grows by chunks, so that nothing is moved when it does. A handle knows the generation of its slot, so that
-//! one which was kept while its transaction ended finds nothing.
+//! The slab grows by chunks, so that growing moves nothing. A handle knows the generation of its slot, so that a handle
+//! kept beyond the end of its transaction finds nothing.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -23,7 +23,7 @@ pub(crate) struct Table {
     slab: Slab,
 }
 
-/// Where an open transaction is, for as long as it is open.
+/// Identifies an open transaction, for as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handle {
     slot: u32,
@@ -44,7 +44,7 @@ struct Slot {
 }
 
 impl Table {
-    /// No transactions. `seed` keeps outsiders from choosing names that collide.
+    /// An empty table. `seed` keeps outsiders from choosing names that collide.
     pub(crate) fn new(seed: u64) -> Self {
         Self { index: HashTable::new(), hasher: FixedState::with_seed(mix(seed)), slab: Slab::default() }
     }
@@ -53,13 +53,13 @@ impl Table {
         self.index.len()
     }
 
-    /// The hash of a name. It may differ between platforms, so nothing but the order in the table depends on it.
+    /// The hash of a name. It may differ between platforms, so only the order of the table may depend on it.
     #[inline]
     pub(crate) fn hash(&self, tx: TxId) -> u64 {
         self.hasher.hash_one(tx)
     }
 
-    /// Where `tx` is, if it is open; `hash` is that of its name.
+    /// The handle of `tx`, if it is open. `hash` is the hash of its name.
     #[inline]
     pub(crate) fn find(&self, tx: TxId, hash: u64) -> Option<Handle> {
         let slot = *self.index.find(hash, |slot| self.slab.name(*slot) == Some(tx))?;
@@ -84,7 +84,7 @@ impl Table {
         slot.open.as_mut()
     }
 
-    /// Adds a transaction that is not in the table. `None` if there are as many as can be counted.
+    /// Adds a transaction that is not in the table. `None` if no slot number is left.
     pub(crate) fn insert(&mut self, open: Open, hash: u64) -> Option<Handle> {
         let (slab, hasher) = (&mut self.slab, &self.hasher);
         let handle = slab.insert(open)?;
@@ -92,7 +92,7 @@ impl Table {
         Some(handle)
     }
 
-    /// Takes the transaction at `handle` out.
+    /// Removes the transaction at `handle`.
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Open> {
         let tx = self.at(handle)?.transaction.id();
         let hash = self.hash(tx);
@@ -102,23 +102,23 @@ impl Table {
         self.slab.remove(handle.slot)
     }
 
-    /// The names of all, in no order: nothing may depend on it.
+    /// The names of all open transactions, in no particular order: nothing may depend on it.
     pub(crate) fn names(&self) -> impl Iterator<Item = TxId> {
         self.slab.iter().map(|open| open.transaction.id())
     }
 }
 
 impl Handle {
-    /// As whom the transaction waits.
+    /// The waiter that stands for this transaction.
     #[inline]
     pub(crate) fn waiter(self) -> Waiter {
-        // The first one is the node itself.
+        // Waiter 0 is the node itself.
         self.slot.saturating_add(1)
     }
 }
 
 impl Table {
-    /// The transaction that waits as `waiter`.
+    /// The transaction that `waiter` stands for.
     pub(crate) fn waiting(&self, waiter: Waiter) -> Option<Handle> {
         let slot = waiter.checked_sub(1)?;
         let generation = self.slab.slot(slot)?.generation;

@@ -6,10 +6,10 @@ use core::{borrow::Borrow, cmp::Ordering};
 use super::inline::InlineList;
 use crate::{NodeId, TxId};
 
-/// A distributed transaction: its name, its participants, and a digest of what it is about.
+/// A distributed transaction: its name, its participants, and a digest of its content.
 ///
-/// What it is about, the caller's own bytes, is its [`Meta`]: that goes only where it is read, so most messages do
-/// without. Two transactions with the same name and different content are different transactions.
+/// The content, the caller's own bytes, is its [`Meta`]. It travels only where it is read, so most messages do without.
+/// Two transactions with the same name and different content are different transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "TransactionSpec", into = "TransactionSpec"))]
@@ -20,19 +20,19 @@ pub struct Transaction {
     participants: Participants,
 }
 
-/// The resource managers that take part in a transaction: sorted, each once, and at least one.
+/// The resource managers that take part in a transaction: at least one, sorted, without repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<NodeId>", into = "Vec<NodeId>"))]
 pub struct Participants(InlineList<NodeId, 3>);
 
-/// What a transaction is about: the caller's own bytes, which nothing here reads. A clone is cheap.
+/// What a transaction is about: the caller's own bytes, which this crate never interprets. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Vec<u8>", into = "Vec<u8>"))]
 pub struct Meta(InlineList<u8, 22>);
 
-/// A transaction in plain data, not yet validated. It becomes a [`Transaction`] by `try_into`, if its participants are
+/// A transaction as plain data, not yet validated; `try_into` makes it a [`Transaction`], if its participants are
 /// sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -40,11 +40,11 @@ pub struct Meta(InlineList<u8, 22>);
 pub struct TransactionSpec {
     /// Its name.
     pub id: TxId,
-    /// The epoch in which it was named: 0.
+    /// The epoch in which it was named: 0, since membership does not change yet.
     pub epoch: u64,
     /// The resource managers that take part.
     pub participants: Vec<NodeId>,
-    /// The digest of what it is about: [`Meta::digest`].
+    /// The digest of its content: [`Meta::digest`].
     pub content: u64,
 }
 
@@ -53,7 +53,7 @@ pub struct TransactionSpec {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum TransactionError {
-    /// Nobody takes part. (No votes at all must not commit.)
+    /// There is no participant. (An empty set of votes must not commit.)
     #[error("a transaction needs at least one participant")]
     NoParticipants,
     /// A participant is named twice.
@@ -69,7 +69,7 @@ pub enum TransactionError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Vote {
-    /// It can commit, and no longer aborts on its own.
+    /// It can commit, and will no longer abort on its own.
     Prepared,
     /// It cannot commit.
     Aborted,
@@ -87,8 +87,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome that the chosen votes of all participants make, if they settle it: one vote to abort is enough, and
-    /// a commit needs all. No votes at all settle nothing.
+    /// The outcome that the chosen votes of all participants determine, if any: one vote to abort is enough, a commit
+    /// needs all of them. No votes at all determine nothing.
     pub fn of(votes: impl IntoIterator<Item = Option<Vote>>) -> Option<Self> {
         let mut commit = None;
         for vote in votes {
@@ -103,7 +103,7 @@ impl Outcome {
 }
 
 impl Transaction {
-    /// The transaction `id` among `participants`, in any order, which is about `meta`.
+    /// The transaction `id` about `meta`, among `participants` in any order.
     pub fn new(
         id: TxId,
         participants: impl IntoIterator<Item = impl Borrow<NodeId>>,
@@ -112,12 +112,12 @@ impl Transaction {
         Ok(Self::of(id, Participants::new(participants)?, &meta.into()))
     }
 
-    /// The transaction `id` among `participants`, which is about `meta`.
+    /// The transaction `id` about `meta`, among `participants`.
     pub fn of(id: TxId, participants: Participants, meta: &Meta) -> Self {
         Self { id, epoch: 0, content: meta.digest(), participants }
     }
 
-    /// The transaction that consists of these.
+    /// The transaction made of these parts.
     #[cfg(feature = "codec")]
     pub(crate) fn from_parts(id: TxId, epoch: u64, participants: Participants, content: u64) -> Self {
         Self { id, epoch, content, participants }
@@ -129,17 +129,17 @@ impl Transaction {
         self.id
     }
 
-    /// The epoch in which it was named: 0, for membership does not change yet.
+    /// The epoch in which it was named: 0, since membership does not change yet.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The digest of what it is about.
+    /// The digest of its content.
     pub fn content(&self) -> u64 {
         self.content
     }
 
-    /// Whether it is about `meta`, as far as digests tell.
+    /// Whether it is about `meta`, judged by the digest.
     pub fn is_about(&self, meta: &Meta) -> bool {
         self.content == meta.digest()
     }
@@ -164,7 +164,7 @@ impl Transaction {
 }
 
 impl Participants {
-    /// These nodes, in any order. An error if there are none, or one is named twice.
+    /// These nodes, in any order. Fails if there are none, or if one is named twice.
     pub fn new(nodes: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Result<Self, TransactionError> {
         let mut nodes: Vec<NodeId> = nodes.into_iter().map(|node| *node.borrow()).collect();
         nodes.sort_unstable();

@@ -1,16 +1,16 @@
-//! The transaction manager: finds out the outcome of one transaction, and sees it through.
+//! The transaction manager: learns the outcome of one transaction, and sees it through.
 //!
 //! It asks for votes, learns what the instances chose, tells the resource managers, and waits until all of them have
-//! finished. When it has waited too long it takes part itself, as the proposer of a higher ballot: with what was
-//! accepted, or to abort where nothing was. Any transaction manager may do so at any time. It must never decide what
-//! the acceptors have not chosen, nor call a transaction completed while a resource manager has not finished it.
+//! finished. When it has waited too long, it becomes the proposer of a higher ballot: it proposes what was accepted, or
+//! abort where nothing was. Any transaction manager may do so at any time. It must never decide what the acceptors have
+//! not chosen, nor call a transaction completed before every resource manager has finished it.
 //!
 //! Invariants:
-//! 1. its outcome is what the instances chose, or what a resource manager says that it has carried out;
+//! 1. its outcome is what the instances chose, or what another transaction manager or a resource manager reports;
 //! 2. its outcome never changes;
-//! 3. it uses a round once: its node hands each round out after it is durably reserved.
+//! 3. it uses a round once: its node reserves each round durably before a message shows it.
 //!
-//! It writes nothing: a transaction manager that forgets learns again.
+//! It writes nothing: after a crash, a transaction manager learns the outcome again.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -31,37 +31,37 @@ pub(crate) struct TransactionManager {
     phase: Phase,
     /// One per participant, in their order.
     instances: Vec<Instance>,
-    /// What the transaction is about, if it began here.
+    /// What the transaction is about, if a client or a resource manager began it here.
     meta: Option<Meta>,
-    /// Whether anything came in yet.
+    /// Whether it has taken any input.
     heard: bool,
     /// Whether it needs a round, to try a ballot of its own.
     wants_round: bool,
     /// Whether it ever tried one.
     recovered: bool,
-    /// The highest round that it used or that stood in its way.
+    /// The highest round that it used, or that a rejection named.
     highest_round: u64,
-    /// How often the present wait was in vain.
+    /// How often the present wait has timed out.
     repetitions: u32,
 }
 
-/// How far a transaction manager is.
+/// The progress of a transaction manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// It does not know the outcome.
     Learning,
-    /// It knows the outcome, and waits until all resource managers have carried it out.
+    /// It knows the outcome, and waits for all resource managers to carry it out.
     Decided(Outcome),
-    /// All of them have.
+    /// All resource managers have carried out the outcome.
     Completed(Outcome),
 }
 
 #[derive(Clone, Debug)]
 struct Instance {
     lesson: Lesson<Vote>,
-    /// The ballot of its own that it is trying.
+    /// The ballot of its own that it last tried.
     attempt: Option<Box<Attempt<Vote>>>,
-    /// Whether the resource manager has carried the outcome out.
+    /// Whether the resource manager has carried out the outcome.
     finished: bool,
 }
 
@@ -82,7 +82,7 @@ impl TransactionManager {
         fresh
     }
 
-    /// Starts over with `transaction`, in the memory that this one has.
+    /// Starts over for `transaction`, in the same memory.
     pub(crate) fn reset(&mut self, transaction: &Transaction) {
         let mut instances = core::mem::take(&mut self.instances);
         instances.clear();
@@ -113,13 +113,13 @@ impl TransactionManager {
         }
     }
 
-    /// Whether all resource managers have carried the outcome out.
+    /// Whether all resource managers have carried out the outcome.
     #[inline]
     pub(crate) fn is_completed(&self) -> bool {
         matches!(self.phase, Phase::Completed(_))
     }
 
-    /// Asks for a round above the one given, to try a ballot of its own.
+    /// If it needs a round, to try a ballot of its own: the number that the round must be above.
     #[inline]
     pub(crate) fn wants_round(&self) -> Option<u64> {
         self.wants_round.then_some(self.highest_round)
@@ -135,7 +135,7 @@ impl TransactionManager {
         }
     }
 
-    /// A client begins the transaction here, or says so again.
+    /// A client begins the transaction here, or repeats that.
     pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
         self.heard = true;
         self.meta.get_or_insert_with(|| meta.clone());
@@ -145,7 +145,7 @@ impl TransactionManager {
         }
     }
 
-    /// A resource manager has voted, and asks to have the others asked.
+    /// A resource manager has voted, and wants the others to be asked.
     #[inline]
     pub(crate) fn hear_begin(
         &mut self,
@@ -177,16 +177,16 @@ impl TransactionManager {
         }
         let heard = core::mem::replace(&mut self.heard, true);
         if self.outcome().is_none() {
-            // One that has heard nothing yet knows nothing that it could wait for.
+            // Without any news there is nothing to wait for: recover at once.
             self.wants_round |= !heard;
         } else if takes_part {
-            // An acceptor has no use for the outcome; it waits for the end.
+            // An acceptor has no use for the outcome: it waits for the retirement.
             self.tell(cx, from);
         }
         Ok(())
     }
 
-    /// Another transaction manager tells the outcome.
+    /// Another transaction manager reports the outcome.
     pub(crate) fn hear_outcome(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
@@ -201,7 +201,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Asks for the votes that are not known yet. The participant that began has voted, or is about to.
+    /// Asks for the votes that are not known yet, except that of the participant that began: it has voted.
     #[inline]
     fn ask(&self, cx: &mut Context<'_, impl Sink>, began: Option<NodeId>, meta: &Meta) {
         for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
@@ -211,7 +211,7 @@ impl TransactionManager {
         }
     }
 
-    /// Tries a ballot of its own in every instance that is undecided. *TLA+*: `Phase1a`, once per instance.
+    /// Tries a ballot of its own in every undecided instance. *TLA+*: `Phase1a`, once per instance.
     pub(crate) fn recover(&mut self, cx: &mut Context<'_, impl Sink>, round: u64) -> Result<(), Refusal> {
         if self.outcome().is_some() {
             return Err(Refusal::AlreadyDecided);
@@ -254,7 +254,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Phase 1b: where it completes a quorum, phase 2a follows. *TLA+*: `Phase2a`, once per instance.
+    /// Phase 1b. Each instance where it completes a quorum goes on to phase 2a. *TLA+*: `Phase2a`, once per instance.
     pub(crate) fn phase1b(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
@@ -282,7 +282,7 @@ impl TransactionManager {
                 all.add(Err(Refusal::OtherBallot));
                 continue;
             };
-            // Where nobody has accepted a vote, none can have been chosen, and aborting is safe.
+            // If no acceptor of a quorum has accepted a vote, no lower ballot can have chosen one: aborting is safe.
             let promised = attempt.promise(acceptors, acceptor, ballot, accepted, Some(&Vote::Aborted));
             all.add(promised.map(|value| {
                 if let Some(vote) = value {
@@ -300,7 +300,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// A ballot of its own came too late in some instances.
+    /// Acceptors rejected our ballot in some instances: remember the higher round.
     pub(crate) fn reject(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
@@ -334,7 +334,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// A resource manager has carried the outcome out.
+    /// A resource manager has carried out the outcome.
     pub(crate) fn finished(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
@@ -357,7 +357,7 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Why `outcome` cannot be the outcome.
+    /// Refuses an outcome that contradicts the known one.
     fn check_outcome(&self, outcome: Outcome) -> Result<(), Refusal> {
         match self.outcome() {
             Some(known) if known != outcome => Err(Refusal::ContradictoryOutcome),
@@ -365,8 +365,8 @@ impl TransactionManager {
         }
     }
 
-    /// The outcome is known. In Faster mode the resource managers learn it by themselves, unless it took a ballot of
-    /// this transaction manager to get it.
+    /// Records the outcome and spreads it. In Faster mode the resource managers learn it by themselves, unless this
+    /// transaction manager tried a ballot: it alone hears the acceptors' answers to that.
     fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
         self.check_outcome(outcome)?;
         if self.outcome().is_some() {
@@ -383,8 +383,8 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Tells the other transaction managers, if this one has taken over from one of them: there, a client may be
-    /// waiting.
+    /// Tells the other transaction managers, if this one may have taken over from one of them: a client may be waiting
+    /// there.
     fn tell_managers(&self, cx: &mut Context<'_, impl Sink>) {
         if self.recovered || self.meta.is_none() {
             for manager in cx.cluster.managers() {
@@ -400,7 +400,8 @@ impl TransactionManager {
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
-    /// Without an outcome, asks for a round to get it; with one, says it again to those who have not finished.
+    /// Asks for a round if the outcome is unknown; otherwise repeats it to the resource managers that have not
+    /// finished.
     pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
         self.heard = true;
         match self.outcome() {

@@ -2,25 +2,25 @@
 
 use super::Timeouts;
 
-/// What a role of a transaction waits for before it takes the next step by itself. The number counts the repetitions.
+/// What a role waits for before it acts by itself. The number counts the repetitions.
 ///
-/// Roles know no time: their driver gives a role a time-out when it has waited long enough, and starts over whenever what
-/// the role waits for has changed.
+/// Roles do not know the time: the driver sends a role a time-out when it has waited long enough, and restarts the wait
+/// when what the role waits for changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wait {
-    /// An acceptor, for the votes that would complete its bundle.
+    /// An acceptor waits for the votes that would complete its bundle.
     Flush,
-    /// A transaction manager, for an outcome, before it tries a ballot of its own.
+    /// A transaction manager waits for an outcome before it tries a ballot of its own.
     Recover(u32),
-    /// A resource manager or an acceptor, for news, before it asks.
+    /// A resource manager or an acceptor waits for news before it inquires.
     Inquire(u32),
-    /// Anyone, for an acknowledgement, before it says the same again.
+    /// Any role waits for an acknowledgement before it repeats itself.
     Repeat(u32),
 }
 
 impl Wait {
-    /// How often this was waited for in vain.
+    /// How often this wait was repeated.
     pub(crate) fn repetition(self) -> u32 {
         match self {
             Self::Flush => 0,
@@ -28,7 +28,7 @@ impl Wait {
         }
     }
 
-    /// A number that tells this wait from others.
+    /// A number that distinguishes this wait from others.
     pub(crate) fn salt(self) -> u64 {
         let kind = match self {
             Self::Flush => 0,
@@ -39,8 +39,8 @@ impl Wait {
         u64::from(self.repetition()) << 2 | kind
     }
 
-    /// How long: doubled for each repetition up to the ceiling, then drawn out by up to a half, as `jitter`, which should
-    /// be any number at random, says.
+    /// The duration: doubled for each repetition up to the ceiling, then stretched by up to half. `jitter`, which
+    /// should be random, determines the stretch.
     pub fn duration(self, timeouts: &Timeouts, jitter: u64) -> u64 {
         let base = match self {
             Self::Flush => timeouts.flush,
@@ -49,14 +49,14 @@ impl Wait {
             Self::Repeat(_) => timeouts.repeat,
         };
         let wait = match self.repetition() {
-            // No wait is above the ceiling.
+            // No base is above the ceiling.
             0 => base,
             repetition => {
                 let factor = 1_u64.checked_shl(repetition).unwrap_or(u64::MAX);
                 base.saturating_mul(factor).min(timeouts.ceiling)
             }
         };
-        // The high half of a product with a random number is below the other factor, and evenly spread.
+        // The high half of a random number times `n` is evenly spread below `n`.
         let stretch = (u128::from(jitter).wrapping_mul(u128::from(wait / 2).wrapping_add(1)) >> 64) as u64;
         wait.saturating_add(stretch)
     }

@@ -1,13 +1,13 @@
 //! The acceptor: the memory of one decree.
 //!
-//! It promises ballots and accepts values, and writes down each before it says so. It must never go back on a
-//! promise, and never accept two values in one ballot.
+//! It promises ballots and accepts values, and writes each down before it answers. It must never break a promise, nor
+//! accept two values in one ballot.
 //!
 //! Invariants, in every state and across every step:
-//! 1. what it has accepted is in no higher ballot than it has promised;
-//! 2. both ballots only grow;
+//! 1. it has accepted nothing above the ballot that it has promised;
+//! 2. the promised and the accepted ballot only grow;
 //! 3. it accepts one value per ballot;
-//! 4. nothing is answered that is not durable first.
+//! 4. it answers only once what it says is durable.
 
 use core::convert::Infallible;
 
@@ -22,21 +22,21 @@ pub struct Acceptor<V> {
     state: AcceptorRecord<V>,
 }
 
-/// All that an acceptor knows, as one durable record.
+/// Everything that an acceptor knows, as one durable record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct AcceptorRecord<V> {
-    /// The acceptor takes no ballot below this one. At first it is the owner's initial ballot, or `None` if the decree
-    /// has no owner.
+    /// The acceptor takes no ballot below this one. Initially the owner's initial ballot, or `None` if the decree has
+    /// no owner.
     pub promised: Option<Ballot>,
     /// The highest accepted ballot, and its value.
     pub accepted: Option<(Ballot, V)>,
 }
 
 impl<V: PartialEq> AcceptorRecord<V> {
-    /// Whether an acceptor whose record was `before` may write this one: both ballots only grow, nothing is accepted above
-    /// the promise, and no ballot has two values.
+    /// Whether an acceptor whose record was `before` may write this one: the promised and the accepted ballot only
+    /// grow, nothing is accepted above the promise, and no ballot has two values.
     pub fn may_follow(&self, before: &Self) -> bool {
         let accepted_grows = match (&before.accepted, &self.accepted) {
             (Some((old, before)), Some((new, now))) => old < new || (old == new && before == now),
@@ -48,7 +48,7 @@ impl<V: PartialEq> AcceptorRecord<V> {
     }
 }
 
-/// What an acceptor makes of a request.
+/// An acceptor's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer<V> {
     /// Whether the state changed and must be written before the reply leaves.
@@ -58,16 +58,16 @@ pub(crate) struct Answer<V> {
 }
 
 impl<V: Clone + PartialEq> Acceptor<V> {
-    /// An acceptor that has never heard of its decree. `owner`, if any, may start at the initial ballot.
+    /// An acceptor that has never heard of its decree. Only `owner`, if any, may start at the initial ballot.
     pub fn new(owner: Option<NodeId>) -> Self {
         Self { state: AcceptorRecord { promised: owner.map(Ballot::initial), accepted: None } }
     }
 
-    /// The acceptor that wrote `record`. An error if no acceptor can have written it.
+    /// Rebuilds the acceptor that wrote `record`. Fails if no acceptor can have written it.
     pub fn restore(record: AcceptorRecord<V>) -> Result<Self, RestoreError> {
         match (record.promised, &record.accepted) {
             (promised, Some((at, _))) if promised < Some(*at) => Err(RestoreError::AcceptedAbovePromise),
-            // Only the owner gets a value accepted at the initial ballot, which a new acceptor has promised to it.
+            // A new acceptor has promised the initial ballot to the owner, so it accepts no other node's value there.
             (Some(promised), Some((at, _))) if promised.is_initial() && promised != *at => {
                 Err(RestoreError::NotTheOwner)
             }
@@ -75,12 +75,12 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         }
     }
 
-    /// The acceptor that wrote `record`. The caller knows that an acceptor did.
+    /// Rebuilds the acceptor that wrote `record`, unchecked: the caller guarantees that an acceptor did.
     pub(crate) fn resume(record: AcceptorRecord<V>) -> Self {
         Self { state: record }
     }
 
-    /// All that it knows.
+    /// Its durable state.
     pub fn record(&self) -> &AcceptorRecord<V> {
         &self.state
     }
@@ -95,8 +95,8 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         self.state.accepted.as_ref()
     }
 
-    /// Takes a request, and returns what to write and to reply. A request that is refused, by an error or by a rejection,
-    /// changes nothing.
+    /// Handles a request, and returns what to write and what to reply. A request that is refused, by an error or by a
+    /// rejection, changes nothing.
     #[inline]
     pub(crate) fn receive(&mut self, from: NodeId, message: Message<V>) -> Result<Answer<V>, Refusal> {
         match message {
@@ -112,7 +112,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         }
     }
 
-    /// A proposer whose ballot is too low is told so. Other refusals get no reply.
+    /// Answers a ballot that is too low with a rejection. Other refusals get no reply.
     fn refuse(&self, ballot: Ballot, refusal: Refusal) -> Result<Answer<V>, Refusal> {
         match self.state.promised {
             Some(promised) if refusal == Refusal::StaleBallot => {
@@ -122,7 +122,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         }
     }
 
-    /// When phase 1a is refused.
+    /// Checks phase 1a.
     #[inline]
     fn check_prepare(&self, from: NodeId, ballot: Ballot) -> Result<(), Refusal> {
         // The owner uses the initial ballot without phase 1.
@@ -132,7 +132,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
         self.check_stale(ballot)
     }
 
-    /// When phase 2a is refused.
+    /// Checks phase 2a.
     #[inline]
     fn check_accept(&self, from: NodeId, ballot: Ballot, value: &V) -> Result<(), Refusal> {
         let promised = self.state.promised;
@@ -158,7 +158,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
     #[inline]
     fn prepare(&mut self, ballot: Ballot) -> Answer<V> {
         match &self.state.accepted {
-            // A second promise now would differ from the first; the acceptance tells what it would tell.
+            // A second promise would differ from the first. Repeat the acceptance instead: it says the same.
             Some((at, value)) if *at == ballot => {
                 Answer { changed: false, reply: Message::Accepted { ballot, value: value.clone() } }
             }
@@ -184,7 +184,7 @@ impl<V: Clone + PartialEq> Acceptor<V> {
 }
 
 impl<V> Answer<V> {
-    /// Whether the request was granted. A rejection is the one answer that refuses it.
+    /// Whether the request was granted. A rejection is the only reply that refuses it.
     #[inline]
     pub(crate) fn verdict(&self) -> Result<(), Refusal> {
         match self.reply {

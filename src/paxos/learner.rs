@@ -1,12 +1,12 @@
 //! The learner: finds out which value was chosen.
 //!
-//! It counts acceptances, ballot by ballot. It must never add up acceptances of different ballots, nor count an
-//! acceptor twice, nor change its mind.
+//! It counts acceptances, ballot by ballot. It must never add up acceptances of different ballots, count an acceptor
+//! twice, or change its decision.
 //!
 //! Invariants:
 //! 1. it decides only when a phase-2 quorum of distinct acceptors has accepted one ballot;
 //! 2. its decision never changes;
-//! 3. it holds at most one count per acceptor and one more, whatever it is sent.
+//! 3. it holds at most one count more than there are acceptors, whatever it receives.
 
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -30,13 +30,13 @@ pub struct Learner<V> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lesson<V> {
     chosen: Option<V>,
-    /// The ballot that came first; the only one, when nothing goes wrong.
+    /// The count of the ballot that came first; normally the only one.
     first: Option<Count<V>>,
     /// Further ballots, unordered.
     more: Vec<Count<V>>,
 }
 
-/// Who has accepted one ballot.
+/// The acceptors that have accepted one ballot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Count<V> {
     ballot: Ballot,
@@ -63,8 +63,8 @@ impl<V: Clone + PartialEq> Lesson<V> {
         self.chosen.as_ref()
     }
 
-    /// Counts that an acceptor has accepted `value` in `ballot`. Returns the chosen value if this decided it. An error
-    /// changes nothing.
+    /// Counts that an acceptor has accepted `value` in `ballot`. Returns the chosen value if this acceptance decided
+    /// it. An error changes nothing.
     #[inline]
     pub(crate) fn learn(
         &mut self,
@@ -99,8 +99,8 @@ impl<V: Clone + PartialEq> Lesson<V> {
     }
 }
 
-/// The count of the ballot of `new`, which is added if need be. When there are more than acceptors could have open, the
-/// lowest ballot makes room, or is the one that gets none.
+/// The count for the ballot of `new`, added if need be. If there are then more counts than acceptors, the one of the
+/// lowest ballot is dropped, which may be the new one.
 #[cold]
 fn further<V>(more: &mut Vec<Count<V>>, new: Count<V>, acceptors: usize) -> Option<&mut Count<V>> {
     let ballot = new.ballot;
@@ -126,7 +126,7 @@ impl<V: Clone + PartialEq> Machine for Learner<V> {
     type Message = Infallible;
     type Decision = V;
 
-    /// Acceptances that come after the decision are not refused: they tell nothing new.
+    /// Acceptances that come after the decision are not refused: they change nothing.
     fn step_into(
         &mut self,
         input: Input<V>,

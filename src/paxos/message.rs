@@ -1,4 +1,4 @@
-//! What the roles of one decree say to each other, and what goes into them.
+//! Messages between the roles of one decree, and the inputs of those roles.
 
 use crate::{Ballot, NodeId};
 
@@ -9,10 +9,10 @@ use crate::{Ballot, NodeId};
 pub enum Message<V> {
     /// Phase 1a, proposer to acceptor: asks for a promise to take no lower ballot.
     Prepare {
-        /// The ballot to be promised.
+        /// The ballot to promise.
         ballot: Ballot,
     },
-    /// Phase 1b, acceptor to proposer: promises, and tells what it has accepted.
+    /// Phase 1b, acceptor to proposer: promises the ballot, and reports what the sender has accepted.
     Promise {
         /// The promised ballot.
         ballot: Ballot,
@@ -26,18 +26,18 @@ pub enum Message<V> {
         /// The one value of that ballot.
         value: V,
     },
-    /// Phase 2b, acceptor to proposers and learners: has accepted a value.
+    /// Phase 2b, acceptor to proposers and learners: the sender has accepted a value.
     Accepted {
         /// The ballot.
         ballot: Ballot,
         /// The one value of that ballot.
         value: V,
     },
-    /// Acceptor to proposer: a ballot came too late. A hint, on which no safety rests.
+    /// Acceptor to proposer: the ballot is too low. A hint: no safety rests on it.
     Reject {
         /// The refused ballot.
         ballot: Ballot,
-        /// The promised ballot that stands in its way.
+        /// The higher ballot that the sender has promised.
         promised: Ballot,
     },
 }
@@ -54,26 +54,26 @@ impl<V> Message<V> {
         }
     }
 
-    /// Whether this goes to an acceptor (phases 1a and 2a), and not to a proposer or learner.
+    /// Whether this goes to an acceptor (phases 1a and 2a) rather than to a proposer or a learner.
     pub fn is_request(&self) -> bool {
         matches!(self, Self::Prepare { .. } | Self::Accept { .. })
     }
 }
 
-/// What goes into a role of one decree. A role refuses what is not for it.
+/// An input of a role of one decree. A role refuses inputs that are for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Input<V> {
-    /// To a proposer, from its caller: get this value chosen, or learn which other one was.
+    /// To a proposer, from its caller: get this value chosen, or learn which other value was.
     Propose(V),
-    /// To any role: a message has come.
+    /// To any role: a message has arrived.
     Receive {
         /// The node that sent it.
         from: NodeId,
-        /// What it says.
+        /// The message.
         message: Message<V>,
     },
-    /// To a proposer, from its caller: it has taken long enough; try a higher ballot.
+    /// To a proposer, from its caller: the ballot has taken too long; try a higher one.
     Timeout,
 }

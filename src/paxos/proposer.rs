@@ -1,13 +1,13 @@
 //! The proposer: gets one value chosen, its own or one that may have been chosen before.
 //!
-//! It picks a ballot that no one else has, asks a phase-1 quorum what it has accepted, and proposes the value of the
-//! highest accepted ballot, or its own where there is none. It must never use a ballot twice, never count an answer to
-//! another ballot, and never take a rejection for a promise.
+//! It picks a ballot of its own, asks a phase-1 quorum what it has accepted, and proposes the value of the highest
+//! accepted ballot, or its own value if there is none. It must never use a ballot twice, count an answer to another
+//! ballot, or take a rejection for a promise.
 //!
 //! Invariants:
-//! 1. the highest round that it used is durable before a message of that round leaves;
-//! 2. it sends one value per ballot, and only after a phase-1 quorum promised that ballot; an owner's initial ballot
-//!    needs no promise and is used for one value, ever;
+//! 1. the highest round that it used is durable before a message of that round is sent;
+//! 2. it sends one value per ballot, and only after a phase-1 quorum has promised that ballot; an owner's initial
+//!    ballot needs no promise, and only ever has one value;
 //! 3. its decision never changes.
 
 use alloc::{sync::Arc, vec::Vec};
@@ -18,11 +18,11 @@ use crate::{
     quorum::{Voice, Voices},
 };
 
-/// How far above a ballot the round may be that rejects it: to believe in one that nobody can have reached would be to
-/// use up all rounds. (A transaction manager's are shared by all of its transactions.)
+/// How far a rejection's round may be above the rejected ballot. Believing a round that nobody can have reached would
+/// use up all rounds. (All transactions of a transaction manager share its rounds.)
 const FARTHEST_ROUND: u64 = 1 << 32;
 
-/// What a proposer must know of its decree and of itself.
+/// What a proposer must know about itself and its decree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -31,12 +31,12 @@ pub struct ProposerConfig {
     pub id: NodeId,
     /// The acceptors.
     pub acceptors: Quorums,
-    /// All who may propose; a rejection in any other name is refused.
+    /// All nodes that may propose. A rejection that names any other node is refused.
     pub proposers: Vec<NodeId>,
-    /// Who may start at the initial ballot, if anyone.
+    /// The node that may start at the initial ballot, if any.
     pub owner: Option<NodeId>,
-    /// Whether to answer a rejection with a higher ballot at once, or to wait for the next timeout. Two proposers that
-    /// both do not wait can keep each other from ever finishing.
+    /// Whether to answer a rejection with a higher ballot at once, instead of at the next time-out. Two eager proposers
+    /// can keep each other from ever finishing.
     pub eager: bool,
 }
 
@@ -48,9 +48,9 @@ pub struct Proposer<V> {
     config: Arc<ProposerConfig>,
     /// Durable.
     record: ProposerRecord<V>,
-    /// Volatile: the value to propose where no acceptor has accepted any.
+    /// Volatile: the value to propose if no acceptor has accepted one.
     own: Option<V>,
-    /// Volatile: the highest round that stands in the way of the current ballot, if any does.
+    /// Volatile: the highest round that a rejection named, or 0.
     seen: u64,
     /// Volatile.
     stage: Stage<V>,
@@ -63,17 +63,17 @@ pub struct Proposer<V> {
 pub struct ProposerRecord<V> {
     /// The highest round that it used.
     pub round: u64,
-    /// What it proposed at its initial ballot, if it ever did.
+    /// What it proposed at its initial ballot, if anything.
     pub initial: Option<V>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage<V> {
-    /// Nothing is under way.
+    /// No ballot is under way.
     Idle,
-    /// A ballot is.
+    /// A ballot is under way.
     Trying(Attempt<V>),
-    /// A phase-2 quorum accepted this value.
+    /// A phase-2 quorum has accepted this value.
     Decided(V),
 }
 
@@ -81,14 +81,14 @@ enum Stage<V> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt<V> {
     ballot: Ballot,
-    /// Who has promised in phase 1, or accepted in phase 2.
+    /// The acceptors that have promised in phase 1, or accepted in phase 2.
     granted: Voices,
     phase: AttemptPhase<V>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum AttemptPhase<V> {
-    /// Gathering promises; the highest acceptance that they told of.
+    /// Gathering promises; holds the highest acceptance that they reported.
     Prepare(Option<(Ballot, V)>),
     /// Gathering acceptances of this value.
     Accept(V),
@@ -101,8 +101,8 @@ impl<V: Clone + PartialEq> Proposer<V> {
         Self { config: config.into(), record, own: None, seen: 0, stage: Stage::Idle }
     }
 
-    /// The proposer that wrote `record`. It will not use any round of that record again; what it proposed at its initial
-    /// ballot it goes on proposing. An error if that ballot was not this node's to use.
+    /// Rebuilds the proposer that wrote `record`. It never uses a round of that record again, and keeps proposing what
+    /// it proposed at its initial ballot. Fails if that ballot was not this node's to use.
     pub fn restore(config: impl Into<Arc<ProposerConfig>>, record: ProposerRecord<V>) -> Result<Self, RestoreError> {
         let config = config.into();
         if record.initial.is_some() && config.owner != Some(config.id) {
@@ -112,7 +112,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
         Ok(Self { config, record, own, seen: 0, stage: Stage::Idle })
     }
 
-    /// All that must outlive a crash.
+    /// Everything that must survive a crash.
     pub fn record(&self) -> &ProposerRecord<V> {
         &self.record
     }
@@ -133,8 +133,8 @@ impl<V: Clone + PartialEq> Proposer<V> {
         }
     }
 
-    /// Whether no higher ballot is left, should it need one: the rounds are used up, and nothing wraps. The ballot that is
-    /// under way, if any, may still succeed.
+    /// Whether no higher ballot is left, should it need one: rounds never wrap. The ballot under way, if any, may still
+    /// succeed.
     pub fn is_stalled(&self) -> bool {
         self.next_ballot().is_none() && self.chosen().is_none()
     }
@@ -183,7 +183,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
                 }
                 self.seen = self.seen.max(promised.round);
                 if self.config.eager {
-                    // The rejection counts even if it leaves no round to go on with.
+                    // The rejection counts even if no round is left.
                     let _ = self.start(effects);
                 }
             }
@@ -192,7 +192,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
         Ok(())
     }
 
-    /// Starts with phase 1 at a ballot above all that it used or that stood in its way.
+    /// Starts phase 1 at a ballot above every round that it used or that a rejection named.
     fn start(&mut self, effects: &mut impl Effects<V>) -> Result<(), Refusal> {
         let ballot = self.next_ballot().ok_or(Refusal::RoundsUsedUp)?;
         self.record.round = ballot.round;
@@ -202,7 +202,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
         Ok(())
     }
 
-    /// Starts with phase 2 at the initial ballot.
+    /// Starts phase 2 at the initial ballot.
     fn open(&mut self, value: &V, effects: &mut impl Effects<V>) {
         let ballot = Ballot::initial(self.config.id);
         self.record.initial = Some(value.clone());
@@ -211,7 +211,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
         self.send(|| Message::Accept { ballot, value: value.clone() }, effects);
     }
 
-    /// Whether the initial ballot is this proposer's and still unused.
+    /// Whether this proposer owns the initial ballot, and has used no ballot yet.
     fn may_open(&self) -> bool {
         self.config.owner == Some(self.config.id) && self.record.round == 0 && self.record.initial.is_none()
     }
@@ -235,7 +235,7 @@ impl<V: Clone + PartialEq> Proposer<V> {
     }
 }
 
-/// Where the effects of a proposer go.
+/// Where a proposer puts its effects.
 trait Effects<V>: EffectSink<ProposerRecord<V>, Message<V>, V> {}
 
 impl<V, S: EffectSink<ProposerRecord<V>, Message<V>, V>> Effects<V> for S {}
@@ -277,14 +277,14 @@ impl<V: Clone + PartialEq> Attempt<V> {
         self.ballot
     }
 
-    /// Every answer must be about the ballot of this attempt.
+    /// Checks that an answer is about the ballot of this attempt.
     #[inline]
     fn check_ballot(&self, ballot: Ballot) -> Result<(), Refusal> {
         if ballot == self.ballot { Ok(()) } else { Err(Refusal::OtherBallot) }
     }
 
     /// Counts a promise. Returns the value to send in phase 2a if this promise completed a quorum: the value of the
-    /// highest accepted ballot, or `own`. An error changes nothing.
+    /// highest accepted ballot, or `own` if there is none. An error changes nothing.
     #[inline]
     pub(crate) fn promise(
         &mut self,
@@ -342,7 +342,8 @@ impl<V: Clone + PartialEq> Attempt<V> {
         }
     }
 
-    /// A rejection must name a higher ballot. It never ends the attempt: other acceptors may still make a quorum.
+    /// Checks that a rejection names a higher ballot that can exist. It never ends the attempt: other acceptors may
+    /// still make a quorum.
     #[inline]
     pub(crate) fn check_rejection(&self, ballot: Ballot, promised: Ballot) -> Result<(), Refusal> {
         self.check_ballot(ballot)?;

@@ -6,21 +6,22 @@ use crate::{
     commit::{Config, Decision, Input, Message, Node, Record},
 };
 
-/// A node's records that are to be written as one, and behind them what waits for that.
+/// A node's records to be written together, and the messages and decisions that wait for them.
 pub type Batch = Pending<Record, Message, Decision>;
 
-/// A node, and what is yet to be carried out of what it asked for.
+/// A node, and its effects that are not carried out yet.
 ///
-/// [`push`](Driver::push) steps the node at once and keeps what follows; [`flush`](Driver::flush) carries it out, with one
-/// write at most. What a [`Resource`] answers is stepped in turn and waits for the next flush.
+/// [`push`](Driver::push) steps the node at once and keeps its effects; [`flush`](Driver::flush) carries them out, with
+/// one write at most. What a [`Resource`] answers is stepped in turn, and its effects wait for the next flush.
 ///
-/// A loop around it does four things, in this order, whenever something has come or [`deadline`](Node::deadline) is there:
-/// it pushes [`Input::Tick`], because time-outs start at the time that the node was told last; it pushes what has come;
-/// it carries out what waits for no write ([`release`](Driver::release)); and it flushes. It may put the flush off while
-/// nothing is [urgent](Driver::is_urgent), for a few milliseconds at most: those records ride along with the next write.
+/// The loop around a driver does four things, in this order, whenever an input has arrived or
+/// [`deadline`](Node::deadline) is reached: it pushes [`Input::Tick`], because time-outs start at the last tick; it
+/// pushes what has arrived; it carries out what waits for no write ([`release`](Driver::release)); and it flushes.
+/// While nothing is [urgent](Driver::is_urgent), it may put off the flush for a few milliseconds at most, so that those
+/// records ride along with the next write.
 ///
 /// A flush has two halves, [`begin`](Driver::begin) and [`finish`](Driver::finish). With the write between them on
-/// another thread, the node goes on stepping meanwhile, and all that gathers is the next batch:
+/// another thread, the node keeps stepping meanwhile, and what gathers becomes the next batch:
 ///
 /// ```
 /// # use synod::{NodeId, Quorums, TxId, commit::*, perform::{memory::MemoryStorage, NoResource}};
@@ -70,16 +71,16 @@ pub struct Driver {
     outbox: Outbox<Record, Message, Decision>,
 }
 
-/// What a node starts from. Only its operator can know: a disk that was lost looks like one that is new.
+/// What a node starts from. Only its operator can know: a lost disk looks like a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Start {
-    /// Nothing: its id was never used in this cluster. An error if the storage is not blank. This is how a node starts for
-    /// the first time, and how a new one takes over the work of one whose disk was lost.
+    /// Nothing: its id was never used in this cluster. Fails if the storage is not blank. Use this when a node starts
+    /// for the first time, and for a new node that takes over the work of one whose disk was lost.
     Create,
-    /// What its storage holds: it was a member before. An error if the storage is blank, or another's. A member that came
-    /// back with a blank disk would forget what it has promised, and vote again (Alagappan and others, *Protocol-Aware
-    /// Recovery for Consensus-Based Storage*, 2018).
+    /// Its storage: it was a member before. Fails if the storage is blank, or another node's. A member that came back
+    /// with a blank disk would forget its promises and vote again (Alagappan and others, *Protocol-Aware Recovery for
+    /// Consensus-Based Storage*, 2018).
     Restore,
 }
 
@@ -89,13 +90,13 @@ pub enum DriverError<E: core::error::Error + 'static> {
     /// The records could not be read.
     #[error("the records could not be read")]
     Load(#[source] E),
-    /// There are records already: the node was created before and must be restored.
+    /// The storage holds records: the node was created before, and must be restored.
     #[error("the storage is in use: a node that was a member before must be restored, not created")]
     InUse,
-    /// The records do not make a node.
+    /// No node can be restored from the records.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// A write failed. The node in memory is ahead of its storage now: drop it and restore it.
+    /// A write failed. The node in memory is now ahead of its storage: drop it and restore it.
     #[error("a write failed; the node must be restored from its storage")]
     Write(#[source] E),
     /// An earlier write failed. Drop the driver and restore it.
@@ -104,7 +105,8 @@ pub enum DriverError<E: core::error::Error + 'static> {
 }
 
 impl Driver {
-    /// The node of `config`, new or restored, as `start` says. A storage that does not fit is an error, and left as it is.
+    /// Creates or restores the node of `config`, as `start` says. A storage that does not fit is an error, and is left
+    /// unchanged.
     pub fn open<S: Storage>(config: Config, start: Start, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         match start {
             Start::Create => Self::create(config, storage),
@@ -112,7 +114,7 @@ impl Driver {
         }
     }
 
-    /// A node whose id was never used, on blank storage. Its identity is durable when this returns.
+    /// Creates a node whose id was never used, on blank storage. Its identity is durable when this returns.
     pub fn create<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         if !storage.load().map_err(DriverError::Load)?.is_empty() {
             return Err(DriverError::InUse);
@@ -122,78 +124,76 @@ impl Driver {
         driver.outbox.extend(effects);
         if let Some(batch) = driver.outbox.take() {
             storage.persist(batch.records()).map_err(DriverError::Write)?;
-            // It has said and decided nothing yet.
+            // The batch holds no sends and no decisions.
             let _ = batch.persisted();
         }
         Ok(driver)
     }
 
-    /// The node that `storage` holds.
+    /// Restores the node that `storage` holds.
     pub fn restore<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         let records = storage.load().map_err(DriverError::Load)?;
         Ok(Self { node: Node::restore(config, records)?, outbox: Outbox::new() })
     }
 
-    /// A node that a test has made.
+    /// A driver of a node that a test has made.
     #[cfg(test)]
     pub(crate) fn of(node: Node) -> Self {
         Self { node, outbox: Outbox::new() }
     }
 
-    /// The node, to be looked at.
+    /// The node, for inspection.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// Steps the node. What follows waits for the next flush. An error says why the node refused the input;
-    /// [`Refusal::Fenced`] that a write has failed, after which the node is not stepped any more.
+    /// Steps the node. Its effects wait for the next flush. An error says why the node refused the input;
+    /// [`Refusal::Fenced`] says that a write has failed, after which the node is not stepped any more.
     pub fn push(&mut self, input: Input) -> Result<(), Refusal> {
         self.outbox.step(&mut self.node, input)
     }
 
-    /// Steps the node with each message of a packet, in order. What it refuses is counted in its
-    /// [`metrics`](Node::metrics).
+    /// Steps the node with each message of a packet, in order. Refusals are counted in its [`metrics`](Node::metrics).
     pub fn receive(&mut self, from: NodeId, messages: &[Message]) {
         if !self.is_fenced() {
             self.node.receive(from, messages, &mut self.outbox);
         }
     }
 
-    /// Whether there is nothing to carry out, but for what a batch holds that is out.
+    /// Whether nothing waits to be carried out, apart from what a batch holds that is out.
     pub fn is_idle(&self) -> bool {
         self.outbox.is_empty()
     }
 
-    /// Whether a write has failed, so that this driver will do nothing more.
+    /// Whether a write has failed. This driver then does nothing more.
     pub fn is_fenced(&self) -> bool {
         self.outbox.is_fenced()
     }
 
-    /// Whether progress waits for a write. Otherwise the records that wait, if any, may ride along with a later one.
+    /// Whether progress waits for a write. Otherwise waiting records, if any, may ride along with a later one.
     pub fn is_urgent(&self) -> bool {
         self.outbox.is_urgent()
     }
 
-    /// Whether any record waits for a write to begin. Such records may wait a few milliseconds unless they are
-    /// [urgent](Driver::is_urgent).
+    /// Whether any record waits to be written. It may wait a few milliseconds unless it is [urgent](Driver::is_urgent).
     pub fn has_records(&self) -> bool {
         self.outbox.has_records()
     }
 
-    /// Whether all that `scope` stands for is durable. With the [scope](Node::scope) of a transaction: whether no crash
-    /// could make an answer about it untrue.
+    /// Whether everything that `scope` stands for is durable. With the [scope](Node::scope) of a transaction: whether
+    /// no crash could make an answer about it untrue.
     pub fn is_durable(&self, scope: Scope) -> bool {
         self.outbox.is_durable(scope)
     }
 
-    /// How many effects wait to be carried out, but for what a batch holds that is out.
+    /// How many effects wait to be carried out, apart from those in a batch that is out.
     pub fn waiting(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Carries out what waits, with one write at most. What follows from the resource's answers waits for the next
-    /// flush: until then the driver is not [idle](Driver::is_idle). While a batch is out, it does no more than
-    /// [`release`](Driver::release).
+    /// Carries out what waits, with one write at most. If the resource answers after that write, the effects of its
+    /// answer wait for the next flush: until then the driver is not [idle](Driver::is_idle). While a batch is out, this
+    /// does no more than [`release`](Driver::release).
     pub fn flush<H: Storage + Transport + Resource>(&mut self, handlers: &mut H) -> Result<(), DriverError<H::Error>> {
         if self.is_fenced() {
             return Err(DriverError::Fenced);
@@ -206,26 +206,26 @@ impl Driver {
         Ok(())
     }
 
-    /// Carries out what rests on no write that is still to come, and what follows from that in turn.
+    /// Carries out everything that rests on no unwritten record, and everything that follows from it in turn.
     pub fn release<H: Transport + Resource>(&mut self, handlers: &mut H) {
         while let Some(released) = self.outbox.take_free() {
             self.carry_out(released, handlers);
         }
     }
 
-    /// Carries out what waits for no write, and gives out the rest to be written. `None` if that is nothing, while a batch
-    /// is out, and for good once a write has failed.
+    /// Carries out what waits for no write, and returns the rest to be written. `None` if there is no rest, while a
+    /// batch is out, and forever once a write has failed.
     ///
-    /// Once all its records are durable, the batch comes back to [`finish`](Driver::finish). Otherwise, drop it: nothing
-    /// of what waits for them may happen, and the driver does nothing more.
+    /// Once all its records are durable, give the batch to [`finish`](Driver::finish). If they are not, drop it:
+    /// nothing that waits for them may happen, and the driver does nothing more.
     pub fn begin<H: Transport + Resource>(&mut self, handlers: &mut H) -> Option<Batch> {
-        // A vote that this asks for can then be part of this very write.
+        // The votes that this asks for can still be part of this write.
         self.release(handlers);
         self.outbox.take()
     }
 
-    /// Carries out what waited for `batch`, all of whose records are durable now. An error if it is another driver's: then
-    /// it comes back as it was.
+    /// Carries out what waited for `batch`, all of whose records are durable now. Returns the batch, unchanged, if it
+    /// belongs to another driver.
     pub fn finish<H: Transport + Resource>(&mut self, batch: Batch, handlers: &mut H) -> Result<(), Batch> {
         if !self.outbox.owns(&batch) {
             return Err(batch);
@@ -248,7 +248,7 @@ impl Driver {
     }
 }
 
-/// Hands a decision to the resource, and gets its answer for the node.
+/// Hands a decision to the resource, and returns its answer for the node.
 fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
     let finished = |tx, progress| (progress == Progress::Finished).then_some(Input::Finished(tx));
     match decision {

@@ -1,4 +1,4 @@
-//! Handlers that live in memory: for tests, and to start with.
+//! Handlers in memory, for tests and first steps.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -13,7 +13,7 @@ use crate::{
     commit::{Key, Message, Record},
 };
 
-/// A storage in memory. A clone is another handle to the same records, so that a node can be dropped and restored.
+/// A storage in memory. Clones share its records, so that a node can be dropped and restored.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStorage(Rc<RefCell<Disk>>);
 
@@ -21,11 +21,11 @@ pub struct MemoryStorage(Rc<RefCell<Disk>>);
 struct Disk {
     records: BTreeMap<Key, Record>,
     writes: u64,
-    /// How many records are still written before a write fails.
+    /// How many more records are written before a write fails.
     until_failure: Option<usize>,
 }
 
-/// A write that was told to fail did.
+/// A write failed, as [`MemoryStorage::fail_after`] had ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the write failed after {written} records")]
 pub struct WriteFailed {
@@ -46,13 +46,13 @@ impl MemoryStorage {
         storage
     }
 
-    /// Lets `records` more records be written. The write that wants to go beyond that fails, with a prefix of its batch
-    /// durable: a crash in the middle of a log. Then all goes well again.
+    /// Allows `records` more records to be written. The write that exceeds this fails, with a prefix of its batch
+    /// durable, like a crash in the middle of a log. Later writes succeed again.
     pub fn fail_after(&self, records: usize) {
         self.0.borrow_mut().until_failure = Some(records);
     }
 
-    /// Forgets everything: a new, blank disk.
+    /// Deletes all records, like a new, blank disk.
     pub fn wipe(&self) {
         self.0.borrow_mut().records.clear();
     }
@@ -62,7 +62,7 @@ impl MemoryStorage {
         self.0.borrow().records.values().cloned().collect()
     }
 
-    /// How many keys have a record.
+    /// The number of keys that have a record.
     pub fn len(&self) -> usize {
         self.0.borrow().records.len()
     }
@@ -72,7 +72,7 @@ impl MemoryStorage {
         self.len() == 0
     }
 
-    /// How many batches were written. Each would be one sync of a disk.
+    /// The number of batches given to be written. Each would be one sync of a disk.
     pub fn writes(&self) -> u64 {
         self.0.borrow().writes
     }
@@ -115,7 +115,7 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// A network inside one process: a queue per node. A clone is another handle to the same network.
+/// A network inside one process: one queue per node. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Network(Rc<RefCell<Wires>>);
 
@@ -126,7 +126,7 @@ struct Wires {
     packets: u64,
 }
 
-/// One node's way to the others.
+/// One node's access to the network.
 #[derive(Clone, Debug)]
 pub struct Port {
     node: NodeId,
@@ -134,43 +134,43 @@ pub struct Port {
 }
 
 impl Network {
-    /// A network with nothing under way.
+    /// A network with no packets in flight.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The way from `node` to the others.
+    /// The access of `node` to the network.
     pub fn port(&self, node: NodeId) -> Port {
         Port { node, network: self.clone() }
     }
 
-    /// The next packet for `node`, and who sent it.
+    /// The next packet for `node`, and its sender.
     pub fn receive(&self, node: NodeId) -> Option<(NodeId, Vec<Message>)> {
         self.0.borrow_mut().queues.get_mut(&node)?.pop_front()
     }
 
-    /// Loses all packets under way to `node`, and says how many.
+    /// Drops all packets in flight to `node`, and returns how many.
     pub fn lose(&self, node: NodeId) -> usize {
         self.0.borrow_mut().queues.remove(&node).map_or(0, |queue| queue.len())
     }
 
-    /// From now on loses all packets from and to `node`.
+    /// Drops all packets in flight to `node`, and from now on all packets from and to it.
     pub fn cut_off(&self, node: NodeId) {
         self.lose(node);
         self.0.borrow_mut().cut_off.insert(node);
     }
 
-    /// Connects `node` again.
+    /// Reconnects `node`.
     pub fn reconnect(&self, node: NodeId) {
         self.0.borrow_mut().cut_off.remove(&node);
     }
 
-    /// How many packets are under way.
+    /// The number of packets in flight.
     pub fn in_flight(&self) -> usize {
         self.0.borrow().queues.values().map(VecDeque::len).sum()
     }
 
-    /// How many packets were sent, ever.
+    /// The number of packets ever sent, including lost ones.
     pub fn packets(&self) -> u64 {
         self.0.borrow().packets
     }

@@ -1,9 +1,9 @@
 //! Carrying effects out: the handlers that a caller supplies, and the [`Driver`] that runs a node with them.
 //!
-//! A caller's event loop gathers inputs with [`Driver::push`] and [`Driver::receive`], then calls [`Driver::flush`]: all
-//! that was gathered becomes durable in *one* write (group commit), and only then are its messages sent and its
-//! decisions carried out. The driver has no thread, no clock and no queue of its own; it fits into any loop, and its node
-//! can go on while another thread writes ([`Driver::begin`]).
+//! A caller's event loop gathers inputs with [`Driver::push`] and [`Driver::receive`], then calls [`Driver::flush`]:
+//! everything gathered becomes durable in *one* write (group commit), and only then are the messages and decisions that
+//! rest on it carried out. The driver has no thread, no clock and no queue of its own. It fits into any loop, and its
+//! node can keep stepping while another thread writes ([`Driver::begin`]).
 //!
 //! ```
 //! use synod::{NodeId, Quorums, commit::*, perform::{Driver, Handlers, memory::{MemoryStorage, Network}}};
@@ -64,96 +64,96 @@ use crate::{
     commit::{Message, Meta, Outcome, Record, Transaction, Vote},
 };
 
-/// Where records are made durable. Whether one of your own does all this is for the `conformance` suites to say.
+/// Makes records durable. The `conformance` suites check that an implementation does all this.
 pub trait Storage {
     /// Why a write or a read failed.
     type Error: core::error::Error + 'static;
 
-    /// All records that are durable: the last one of each key, in any order. Tombstones need not be among them.
+    /// All durable records: the last one of each key, in any order. Tombstones may be left out.
     fn load(&mut self) -> Result<Vec<Record>, Self::Error>;
 
-    /// Makes `records` durable, as a whole and in this order. When this returns `Ok`, no crash can undo it; when it
-    /// returns an error, or a crash interrupts it, any number of the first of them may be durable. After an error the node
-    /// is fenced.
+    /// Makes `records` durable, all of them and in this order. When this returns `Ok`, no crash can undo it. When it
+    /// returns an error, or a crash interrupts it, any prefix of them may be durable. After an error the node is
+    /// fenced.
     fn persist(&mut self, records: &[Record]) -> Result<(), Self::Error>;
 }
 
-/// What takes messages to other nodes.
+/// Takes messages to other nodes.
 pub trait Transport {
-    /// Sends a packet. It may be lost, repeated, delayed and reordered, but its sender must reach the receiver
-    /// unforged, as the `from` of [`Input::Receive`](crate::commit::Input::Receive).
+    /// Sends a packet. It may be lost, repeated, delayed and reordered, but the receiver must learn the true sender, as
+    /// the `from` of [`Input::Receive`](crate::commit::Input::Receive).
     fn send(&mut self, packet: Packet<Message>);
 }
 
-/// The local data of a resource manager; and, at a transaction manager, the callers that wait for outcomes. All methods
-/// have defaults, those of a node that manages no resource: it votes to abort.
+/// The local data of a resource manager and, at a transaction manager, the callers that wait for outcomes. The default
+/// methods are those of a node that manages no resource: it votes to abort.
 pub trait Resource {
-    /// Votes on `transaction`, which is about `meta`, or says by `None` that
-    /// [`Input::Vote`](crate::commit::Input::Vote) will come later.
+    /// Votes on `transaction`, which is about `meta`. `None` says that [`Input::Vote`](crate::commit::Input::Vote) will
+    /// come later.
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         let _ = (transaction, meta);
         Some(Vote::Aborted)
     }
 
-    /// Commits `transaction`. It may be asked again, and must then change nothing.
+    /// Commits `transaction`. May be called again, and must then change nothing.
     ///
-    /// What it answers is written with the next batch, so that a resource that shares the node's storage can have its
-    /// own change in the same write.
+    /// The answer is written with the next batch, so a resource that shares the node's storage can put its own change
+    /// into the same write.
     fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
         let _ = (transaction, meta);
         Progress::Finished
     }
 
-    /// Aborts `transaction`. It may be asked again, and for a transaction that it never voted on: then `meta` may be
+    /// Aborts `transaction`. May be called again, and for a transaction that was never voted on; `meta` may then be
     /// missing.
     fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
         let _ = (transaction, meta);
         Progress::Finished
     }
 
-    /// The [`Input::Begin`](crate::commit::Input::Begin) that was pushed first, of those that were accepted and not
-    /// answered yet, got this name. It is durably taken.
+    /// Reports the name of the oldest [`Input::Begin`](crate::commit::Input::Begin) that was accepted and not answered
+    /// yet. The name is durably reserved.
     fn begun(&mut self, tx: TxId) {
         let _ = tx;
     }
 
-    /// At a transaction manager: the outcome of `tx` is known, for good.
+    /// At a transaction manager: the outcome of `tx` is known, and final.
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
     }
 
-    /// At a transaction manager: every resource manager has carried the outcome of `tx` out.
+    /// At a transaction manager: every resource manager has carried out the outcome of `tx`.
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
     }
 }
 
-/// How far a resource is with an outcome.
+/// A resource's progress with an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 pub enum Progress {
-    /// It is carried out, and durable now or with the next write of the node's storage.
+    /// The outcome is carried out, and is durable now or with the next write of the node's storage.
     Finished,
     /// [`Input::Finished`](crate::commit::Input::Finished) will come later.
     Later,
 }
 
-/// The resource of a node that manages none, such as an acceptor.
+/// The resource of a node that manages none, such as a pure acceptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoResource;
 
 impl Resource for NoResource {}
 
-/// Three handlers as the one that a [`Driver`] takes. A type that is all three at once, such as a database that holds
-/// both records and data, is one by itself.
+/// Combines three handlers into the one that a [`Driver`] takes. A type that implements all three, such as a database
+/// that holds both records and data, needs no such wrapper.
 #[derive(Clone, Debug, Default)]
 pub struct Handlers<S, T, R> {
-    /// Where records are made durable.
+    /// Makes records durable.
     pub storage: S,
-    /// What takes messages to other nodes.
+    /// Takes messages to other nodes.
     pub transport: T,
-    /// What the transactions are about.
+    /// Votes on transactions, and carries out their outcomes.
     pub resource: R,
 }
 
@@ -201,7 +201,7 @@ impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
     }
 }
 
-/// Packets are gathered in order, for the caller to send.
+/// Gathers packets in order, for the caller to send.
 impl Transport for Vec<Packet<Message>> {
     fn send(&mut self, packet: Packet<Message>) {
         self.push(packet);

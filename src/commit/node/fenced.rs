@@ -1,4 +1,4 @@
-//! What a broken invariant does to a node: a test from inside, for nothing from outside can break one.
+//! What a broken invariant does to a node. These tests are inside the crate, since no input from outside can break one.
 
 #![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
 
@@ -24,7 +24,7 @@ fn vote(seq: u64) -> Input {
     Input::Receive { from: NodeId(3), message: message(seq) }
 }
 
-/// A node whose roles have too much to say to each other when they hear of a transaction next.
+/// A node whose roles will exchange too many messages when they next hear of a transaction.
 pub(crate) fn about_to_be_fenced() -> Node {
     let cluster = Cluster::new(ClusterId([1; 16]), Quorums::majority(ALL).expect("three"), ALL).expect("a cluster");
     let mut node = Node::create(Config::new(cluster, NodeId(2), 7)).0;
@@ -33,7 +33,7 @@ pub(crate) fn about_to_be_fenced() -> Node {
     node
 }
 
-/// A node with two open transactions, of which the first is fenced.
+/// A node with two open transactions, the first of which is fenced.
 fn fenced() -> Node {
     let mut node = about_to_be_fenced();
     node.step(vote(1));

@@ -1,4 +1,4 @@
-//! From records to a node, and back.
+//! Restoring a node from its records, and taking a snapshot of them.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
@@ -13,10 +13,10 @@ use super::{
 use crate::{Ballot, RestoreError, Scope, TxId};
 
 impl Node {
-    /// The node that wrote `records`, in the order of writing. Of each key the last one counts.
+    /// Rebuilds the node that wrote `records`, in the order of writing. The last record of each key counts.
     ///
-    /// An error if the identity record is missing or another's: a blank disk does not vote. And an error if no node can
-    /// have written these records: all that one of them proves about another is checked.
+    /// Fails if the identity record is missing or another node's: a node with a blank disk must not vote. Fails, too,
+    /// if no node can have written these records: everything that one of them proves about another is checked.
     pub fn restore(config: Config, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
         let latest = latest(records)?;
         match latest.get(&Key::Identity) {
@@ -60,8 +60,8 @@ impl Node {
         Ok(node)
     }
 
-    /// Restores the retired ranges. A write that was torn may have left ranges that overlap, or touch: the next step
-    /// mends that on the disk, too.
+    /// Restores the retired ranges. A torn write may have left ranges that overlap or touch: the next step repairs that
+    /// in the storage, too.
     fn restore_retired(&mut self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
         let recorded = latest.values().filter_map(|record| match record {
             Record::Retired(range) => Some(*range),
@@ -81,18 +81,18 @@ impl Node {
         Ok(())
     }
 
-    /// Of a write that was torn, what is retired may have been left behind: the next step erases it.
+    /// Has the next step erase a record that should be gone, such as one that a torn write left behind.
     fn owe_erasure(&mut self, key: Key) {
         self.owed.push(Record::Erased(key));
     }
 
-    /// A number of this node's own must be reserved, or it would be given again.
+    /// A number of this node must be reserved, or it would be handed out again.
     fn check_number(&self, tx: TxId) -> Result<(), RestoreError> {
         let is_own = tx.origin == self.config().id;
         if is_own && tx.seq >= self.sequence.reserved() { Err(RestoreError::UnreservedNumber(tx)) } else { Ok(()) }
     }
 
-    /// A round of this node's own must be reserved, or it would be used again.
+    /// A round of this node must be reserved, or it would be used again.
     fn check_round(&self, ballot: Ballot) -> Result<(), RestoreError> {
         let is_own = ballot.node == self.config().id && !ballot.is_initial();
         if is_own && ballot.round >= self.shared.rounds.reserved() {
@@ -135,7 +135,7 @@ impl Node {
                 .try_for_each(|ballot| self.check_round(ballot))?;
         }
         if !acceptor.has_record() {
-            // It says no more than that there was an acceptor. No node writes that, and none needs it.
+            // The record holds nothing. No node writes such a record, and none needs it.
             self.owe_erasure(Key::Acceptor(tx));
             return Ok(());
         }
@@ -163,8 +163,9 @@ impl Node {
         Ok(())
     }
 
-    /// What its own acceptor has accepted proves what this node voted: a vote of its own, and a vote to commit in any
-    /// ballot, was durable here before. It must be there, and the same. (Any transaction manager may propose to abort.)
+    /// What the node's own acceptor has accepted proves what this node voted: a vote at its initial ballot, or a vote
+    /// to commit at any ballot, was durable here first. So the vote must be recorded, and be the same. (An abort
+    /// above the initial ballot proves nothing: any transaction manager may propose it.)
     fn check_own_votes(&self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
         for record in latest.values() {
             let Record::Acceptor(record) = record else { continue };
@@ -183,8 +184,8 @@ impl Node {
         Ok(())
     }
 
-    /// The least set of records that would rebuild this node, so that a log can be cut. What it leaves out is volatile.
-    /// Take it when nothing waits to be written, or an older record would be written after it.
+    /// The smallest set of records that rebuilds this node, for cutting a log. It omits volatile state. Take it when
+    /// nothing waits to be written: otherwise an older record would be written after it.
     pub fn snapshot(&self) -> Vec<Record> {
         let config = self.config();
         let mut records = alloc::vec![Record::Identity { cluster: config.cluster.id(), node: config.id }];
@@ -206,7 +207,7 @@ impl Node {
     }
 }
 
-/// The last record of each key, of records in the order of writing. An error if one of them takes back what an earlier
+/// The last record of each key, given all records in the order of writing. Fails if a record takes back what an earlier
 /// one says.
 fn latest(records: impl IntoIterator<Item = Record>) -> Result<BTreeMap<Key, Record>, RestoreError> {
     let (mut latest, mut over) = (BTreeMap::new(), Retired::default());
@@ -222,7 +223,7 @@ fn latest(records: impl IntoIterator<Item = Record>) -> Result<BTreeMap<Key, Rec
     Ok(latest)
 }
 
-/// Whether `now` may come behind `before`, which has the same key; `over` is what was retired by then.
+/// Whether `now` may follow `before`, which has the same key. `over` holds what was retired by then.
 fn check_follows(
     before: &Record,
     now: &Record,
@@ -247,7 +248,7 @@ fn check_follows(
         (Record::Retired(before), Record::Retired(now)) if now.last() < before.last() => {
             Err(RestoreError::RetirementWentBack(before.first()))
         }
-        // Range first, tombstone after: what is erased is covered by what was written before.
+        // Range first, tombstone after: a range that covers the erased record must have been written before.
         (Record::Acceptor(before), Record::Erased(_)) if !before.is_blank() => {
             let tx = before.transaction.id();
             if over.contains(tx) { Ok(()) } else { Err(RestoreError::AcceptorWentBack(tx)) }

@@ -1,4 +1,4 @@
-//! The end of a transaction at a node: when it may be forgotten, and who must hear of it.
+//! The end of a transaction at a node: when it may be forgotten, and which nodes must hear of it.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::mem;
@@ -15,19 +15,19 @@ use super::{
 };
 use crate::{NodeId, Refusal, TxId};
 
-/// How many unacknowledged ranges a node is sent again at a time.
+/// The most unacknowledged ranges that are repeated to a node at a time.
 const RANGES_AT_ONCE: usize = 64;
 
-/// How many open transactions, and how many known ranges, one message about a range is taken for at most. What is left
-/// of the range is not acknowledged, so it comes again.
+/// The most open transactions, and the most known ranges, that one message about a range is handled for. The rest of
+/// the range is not acknowledged, so it is sent again.
 const WIDEST: usize = 1024;
 
-/// What a message about a range is about here. Empty between steps; kept for their room.
+/// The open transactions in the range of a message. Empty between steps; kept for their memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists {
     /// The open transactions, in order of name.
     open: Vec<(TxId, Handle)>,
-    /// Those of them that cannot be over, whatever anyone says.
+    /// Those that must stay open, whatever other nodes say.
     staying: Vec<TxRange>,
 }
 
@@ -38,23 +38,25 @@ impl Lists {
     }
 }
 
-/// When unacknowledged ranges are sent again.
+/// The repetition of unacknowledged ranges.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Announcement {
-    /// How often the present wait was in vain.
+    /// How often the present wait has timed out.
     repetitions: u32,
     is_waiting: bool,
-    /// Where the next one begins, for each who has not acknowledged everything.
+    /// Where the next repetition starts, for each node that has not acknowledged everything.
     next: BTreeMap<NodeId, TxId>,
 }
 
 impl Node {
-    /// All resource managers have finished: writes that, then tells everyone who may still hold the transaction.
+    /// Retires a transaction that all resource managers have finished: writes that, then tells all nodes that may still
+    /// hold it.
     pub(super) fn complete(&mut self, handle: Handle, effects: &mut impl Sink) {
         let Some(tx) = self.open.at(handle).map(|open| open.transaction.id()) else { return };
         self.add_retired(TxRange::only(tx), effects);
         let Some(open) = self.drop_transaction(handle, effects) else { return };
-        // All that is over around it goes along, or what a dead node never acknowledges would grow with history.
+        // Announce the whole retired range around it: otherwise the ranges kept for a dead node would grow with
+        // history.
         let range = self.retired.around(tx).unwrap_or(TxRange::only(tx));
         let config = self.shared.config.clone();
         for keeper in other_keepers(&config) {
@@ -70,7 +72,7 @@ impl Node {
         self.await_acknowledgements();
     }
 
-    /// Writes that `range` is over.
+    /// Writes that `range` is retired.
     fn add_retired(&mut self, range: TxRange, effects: &mut impl Sink) {
         if let Some((merged, swallowed)) = self.retired.add(range) {
             self.retired_scope = self.persist(Record::Retired(merged), effects);
@@ -80,7 +82,7 @@ impl Node {
         }
     }
 
-    /// Drops a transaction that is retired: range first, tombstones after.
+    /// Drops a retired transaction, and erases its records: range first, tombstones after.
     fn drop_transaction(&mut self, handle: Handle, effects: &mut impl Sink) -> Option<Open> {
         let open = self.open.remove(handle)?;
         self.shared.clock.set(handle.waiter(), NEVER);
@@ -94,15 +96,16 @@ impl Node {
         Some(open)
     }
 
-    /// Says that `tx`, which is retired here, is over. A transaction manager tells all that is over around it: others
-    /// take part in a few transactions each, and the gaps in what they know would grow with history.
+    /// The answer that `tx`, which is retired here, is over. A transaction manager names the whole retired range around
+    /// it: other nodes take part in few transactions each, and the gaps in what they know would grow with history.
     pub(super) fn retired_reply(&self, tx: TxId) -> Message {
         let cluster = &self.shared.config.cluster;
         let around = self.retired.around(tx).filter(|_| cluster.is_manager(self.shared.config.id));
         Message::Retired { range: around.unwrap_or(TxRange::only(tx)) }
     }
 
-    /// A node says that transactions are over. Those that cannot be stay, and are counted; it is refused if all do.
+    /// A node says that `range` is over. If a part of it must stay open, a refusal is counted; if all must, this is
+    /// refused.
     pub(super) fn receive_retired(
         &mut self,
         from: NodeId,
@@ -118,7 +121,7 @@ impl Node {
         result
     }
 
-    /// Drops what is open in `range`, but for what has to stay.
+    /// Retires `range`, except the transactions that must stay open.
     fn retire(&mut self, from: NodeId, range: TxRange, lists: &Lists, effects: &mut impl Sink) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
         let answers = cluster.is_manager(from) && cluster.keeps_retired(self.shared.config.id);
@@ -143,7 +146,7 @@ impl Node {
         verdict
     }
 
-    /// Why a node may not say that `range` is over.
+    /// Refuses a retirement of `range` that `from` may not announce.
     fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
         if range.origin() == self.shared.config.id && range.last().seq >= self.sequence.reserved() {
@@ -163,7 +166,7 @@ impl Node {
         if takes_part || cluster.acceptors().contains(from) { Ok(()) } else { Err(Refusal::NotAParticipant) }
     }
 
-    /// Lets the roles of an open transaction have the news that it is over: every resource manager has finished it.
+    /// Tells the roles of an open transaction that it is over: every resource manager has finished it.
     fn hear_over(&mut self, handle: Handle, effects: &mut impl Sink) {
         let Some(open) = self.open.at_mut(handle) else { return };
         open.retire(&mut self.shared, effects);
@@ -180,8 +183,8 @@ impl Node {
         }
     }
 
-    /// Puts the open transactions in `range` into `lists`, in order of name, and those of them that have to stay. Returns
-    /// `range` up to where one step can take it.
+    /// Puts the open transactions in `range`, and those of them that must stay open, into `lists`, in order of name.
+    /// Returns the first part of `range`, as much as one step can handle.
     fn within_bounds(&self, range: TxRange, lists: &mut Lists) -> TxRange {
         let up_to = |range: TxRange, beyond: TxId| {
             let last = beyond.seq.saturating_sub(1);
@@ -197,11 +200,11 @@ impl Node {
         range
     }
 
-    /// Puts the first open transactions in `range` into `found`, in order, and one more than a step can take; by the
-    /// shorter of two ways.
+    /// Puts the first open transactions in `range` into `found`, in order, up to one more than a step can handle. Goes
+    /// through either the numbers or the table, whichever are fewer.
     fn open_in(&self, range: TxRange, found: &mut Vec<(TxId, Handle)>) {
         let most = WIDEST.saturating_add(1);
-        // What is known to be over is not open.
+        // A number that is known to be retired is not open.
         let mut numbers = self
             .retired
             .missing(range)
@@ -219,7 +222,7 @@ impl Node {
         }
     }
 
-    /// A node says that it has noted, durably, what is over.
+    /// A node says that it has durably noted `range` as retired.
     pub(super) fn acknowledged(&mut self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
         if !self.shared.config.cluster.keeps_retired(from) {
             return Err(Refusal::NotAnAcceptor);
@@ -236,12 +239,12 @@ impl Node {
         Ok(())
     }
 
-    /// Whether anything is not acknowledged yet.
+    /// Whether any range is unacknowledged.
     fn is_announcing(&self) -> bool {
         self.announced.values().any(|ranges| !ranges.is_empty())
     }
 
-    /// Waits for acknowledgements, unless it does so already.
+    /// Starts to wait for missing acknowledgements, unless it waits already.
     pub(super) fn await_acknowledgements(&mut self) {
         if !self.announcement.is_waiting && self.is_announcing() {
             self.announcement.is_waiting = true;
@@ -253,11 +256,11 @@ impl Node {
         }
     }
 
-    /// Sends again what was not acknowledged.
+    /// Repeats unacknowledged ranges.
     pub(super) fn announce(&mut self, effects: &mut impl Sink) {
         let mut due = Vec::new();
         for (keeper, ranges) in &self.announced {
-            // On from where the last announcement ended: some ranges may never be acknowledged.
+            // Continue where the last repetition ended: some ranges may never be acknowledged.
             let next = self.announcement.next.entry(*keeper).or_default();
             let (before, behind) = (ranges.iter_to(*next), ranges.iter_from(*next));
             due.extend(behind.chain(before).take(RANGES_AT_ONCE).map(|range| (*keeper, range)));
@@ -274,7 +277,7 @@ impl Node {
     }
 }
 
-/// The other nodes that hear of every transaction that is over: acceptors and transaction managers.
+/// The other nodes that must learn of every retirement: acceptors and transaction managers.
 pub(super) fn other_keepers(config: &Config) -> impl Iterator<Item = NodeId> + Clone {
     let cluster = &config.cluster;
     let managers = cluster.managers().iter().copied().filter(|manager| !cluster.acceptors().contains(*manager));

@@ -1,4 +1,4 @@
-//! What a node shows of itself.
+//! What a node reports about itself.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use crate::{Fence, NodeId, Scope, TxId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Status {
-    /// Nothing. It may have never begun, or not reached this node.
+    /// Nothing. It may never have begun, or may not have reached this node.
     Unknown,
     /// It is open.
     Open {
@@ -23,11 +23,11 @@ pub enum Status {
     },
     /// It is over: every resource manager has finished it.
     Retired,
-    /// It is open, and an invariant of this node is broken: the node is silent about it, and never lets it be retired.
+    /// It is open, but an invariant of this node is broken: the node is silent about it, and never lets it be retired.
     Fenced(Fence),
 }
 
-/// A transaction that the resource manager here is prepared in, without knowing the outcome.
+/// A transaction in which the resource manager here is prepared, without knowing the outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct InDoubt {
@@ -35,7 +35,7 @@ pub struct InDoubt {
     pub transaction: Transaction,
     /// The state of the resource manager here.
     pub state: ResourceManagerState,
-    /// For how long the node has had it open, in the caller's unit, without standstills.
+    /// How long ago the node opened or restored it, in the caller's unit, without standstills.
     pub age: u64,
 }
 
@@ -61,13 +61,13 @@ impl Node {
     }
 
     /// What an answer about `tx` rests on: what this node says of it may be ahead of what is durable. An
-    /// [`Outbox`](crate::Outbox) knows whether that is durable.
+    /// [`Outbox`](crate::Outbox) knows whether a scope is durable.
     pub fn scope(&self, tx: TxId) -> Scope {
         self.open.get(tx).map_or(self.retired_scope, |open| open.scope)
     }
 
-    /// The transactions that the resource manager here is prepared in without knowing the outcome, in order of name.
-    /// [`Input::Inquire`](crate::commit::Input::Inquire) drives one to its outcome; there is no guessing.
+    /// The transactions in which the resource manager here is prepared without knowing the outcome, in order of name.
+    /// [`Input::Inquire`](crate::commit::Input::Inquire) drives one to its outcome; never guess it.
     pub fn in_doubt(&self) -> Vec<InDoubt> {
         let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
         open.filter_map(|open| {
@@ -85,13 +85,13 @@ impl Node {
         open
     }
 
-    /// How many ranges of retired transactions the acceptor or transaction manager `keeper` has not acknowledged to this
-    /// node: while it is dead, that is what this node keeps for it.
+    /// How many ranges of retired transactions the acceptor or transaction manager `keeper` has not acknowledged to
+    /// this node, which keeps them until it does.
     pub fn unacknowledged_by(&self, keeper: NodeId) -> usize {
         self.announced.get(&keeper).map_or(0, Retired::len)
     }
 
-    /// The counters.
+    /// The counters and gauges.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.shared.metrics;
         metrics.open = self.open.len();
