@@ -65,6 +65,7 @@ impl Scene {
         assert!(output.status.success(), "{run:?}");
         assert_eq!(run.number("money before"), run.number("money after"), "{run:?}");
         assert_eq!(run.number("committed") + run.aborted(), run.number("transfers in the file"), "{run:?}");
+        assert!(run.table.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{}", run.table);
         run
     }
 
