@@ -3,6 +3,9 @@
 //! n4 wants tea and gets it while n3 is asleep: two of three are a majority. Then n1 falls asleep, n3 wakes up, and n5
 //! wants coffee. Any two majorities share an acceptor. Here that is n2, who tells of the tea; so n5 gets tea as well.
 
+#[path = "support/say.rs"]
+mod say;
+
 use std::collections::VecDeque;
 
 use synod::{
@@ -32,7 +35,7 @@ fn propose(
     asleep: NodeId,
     all: &mut [Acceptor<Value>],
 ) -> Result<Option<Value>, QuorumError> {
-    println!("{id} proposes {value} while {asleep} is asleep:");
+    say::out!("{id} proposes {value} while {asleep} is asleep:");
     let acceptors = Quorums::majority(ACCEPTORS)?;
     let mut proposer =
         Proposer::new(ProposerConfig { id, acceptors, proposers: PROPOSERS.into(), owner: None, eager: false });
@@ -55,10 +58,10 @@ fn carry_out<R, D: std::fmt::Display>(at: NodeId, effects: Vec<Effect<R, Message
     for effect in effects {
         match effect {
             // The one rule: this record must be safe on a disk before anything that comes after it is done.
-            Effect::Persist(_record) => println!("  {at} writes it down"),
-            Effect::Decide(value) => println!("  {at} knows that {value} is chosen"),
+            Effect::Persist(_record) => say::out!("  {at} writes it down"),
+            Effect::Decide(value) => say::out!("  {at} knows that {value} is chosen"),
             Effect::Send { to, message } => {
-                println!("  {at} to {to}: {}", in_words(&message));
+                say::out!("  {at} to {to}: {}", in_words(&message));
                 network.push_back((at, to, message));
             }
         }

@@ -5,6 +5,9 @@
 //! cargo run --release --features sim --example simulate -- --replay seed-7.json
 //! ```
 
+#[path = "support/say.rs"]
+mod say;
+
 use std::{
     error::Error,
     fs,
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
+            say::err!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -93,10 +96,10 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         }
     });
     bar.finish_and_clear();
-    println!("{}", total.into_inner().map_err(|_| "a thread panicked")?);
+    say::out!("{}", total.into_inner().map_err(|_| "a thread panicked")?);
     match failed.into_inner().map_err(|_| "a thread panicked")? {
         None => {
-            println!("{count} seeds passed");
+            say::out!("{count} seeds passed");
             Ok(true)
         }
         Some((seed, run)) => {
@@ -119,14 +122,14 @@ fn report(seed: u64, run: &Run, out: &Path) -> Result<(), Box<dyn Error>> {
     let small = sim::shrink::<Node>(run);
     let violation = small.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let about = format!("Seed {seed} breaks {violation}");
-    println!("{about}");
+    say::out!("{about}");
     let events = small.events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
     let (about, setup) = (serde_json::to_string(&about)?, serde_json::to_string(&small.setup)?);
     let file = out.join(format!("seed-{seed}.json"));
     let story = format!("{{\n\"about\": {about},\n\"setup\": {setup},\n\"events\": [\n{}\n]\n}}\n", events.join(",\n"));
     fs::write(&file, story)?;
-    println!("{} events, shrunk to {}. To see what each does:", run.events.len(), small.events.len());
-    println!("cargo run --release --features sim --example simulate -- --replay {}", file.display());
+    say::out!("{} events, shrunk to {}. To see what each does:", run.events.len(), small.events.len());
+    say::out!("cargo run --release --features sim --example simulate -- --replay {}", file.display());
     Ok(())
 }
 
@@ -134,25 +137,25 @@ fn replay(file: &Path) -> Result<bool, Box<dyn Error>> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let Story { about, setup, events } =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-    println!("{about}");
+    say::out!("{about}");
     let mut world = World::<Node>::new(setup);
     for (number, event) in events.iter().enumerate() {
-        println!("{number:4}  {event:?}");
+        say::out!("{number:4}  {event:?}");
         match world.apply(event) {
-            Ok(effects) => effects.iter().for_each(|effect| println!("        -> {effect:?}")),
+            Ok(effects) => effects.iter().for_each(|effect| say::out!("        -> {effect:?}")),
             Err(violation) => {
-                println!("breaks {violation}");
+                say::out!("breaks {violation}");
                 return Ok(false);
             }
         }
     }
     match world.heal() {
         Ok(()) => {
-            println!("every property holds, and the healed world comes to rest");
+            say::out!("every property holds, and the healed world comes to rest");
             Ok(true)
         }
         Err(violation) => {
-            println!("once healed, breaks {violation}");
+            say::out!("once healed, breaks {violation}");
             Ok(false)
         }
     }

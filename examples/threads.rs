@@ -6,6 +6,9 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real threads, real time")]
 
+#[path = "support/say.rs"]
+mod say;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
@@ -101,7 +104,7 @@ impl Transport for Seat<'_> {
             }
             rest = &rest[count..];
             if datagram.len() > DATAGRAM {
-                eprintln!("{from} can never send this message of {} bytes, however often it tries", datagram.len());
+                say::err!("{from} can never send this message of {} bytes, however often it tries", datagram.len());
             } else {
                 // If this fails the datagram is lost, as it could have been anywhere on its way.
                 let _ = world.nodes[&from].socket.send_to(&datagram, to.address);
@@ -242,8 +245,6 @@ fn main() -> Result<()> {
     assert!(committed.clone().all(|tx| !is_refused(&tx)), "{done:?}");
     let (committed, refused) = (committed.count() as u64, done.keys().filter(is_refused).count() as u64);
     let late = TRANSACTIONS - committed - refused;
-    println!(
-        "{TRANSACTIONS} transactions: {committed} committed, {refused} refused, {late} aborted for want of a vote"
-    );
+    say::out!("{TRANSACTIONS} transactions: {committed} committed, {refused} refused, {late} aborted for a late vote");
     Ok(())
 }

@@ -14,6 +14,9 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real time, real files")]
 
+#[path = "support/say.rs"]
+mod say;
+
 use std::{collections::BTreeMap, env, error::Error, path::Path, process, thread, time};
 
 use fjall::{Keyspace, KeyspaceCreateOptions};
@@ -102,7 +105,7 @@ impl Resource for Site {
 
     fn commit(&mut self, transaction: &Transaction, _: &Meta) -> Progress {
         if self.crash {
-            println!("both have promised, and the process dies");
+            say::out!("both have promised, and the process dies");
             process::abort();
         }
         if let Some((row, delta)) = self.promised.remove(&transaction.id()) {
@@ -194,7 +197,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         nodes.iter().all(|(_, driver, _)| driver.is_idle() && driver.node().open_transactions().is_empty())
     };
     for (_, driver, _) in &nodes {
-        driver.node().in_doubt().iter().for_each(|doubt| println!("{} was left in doubt", doubt.transaction.id()));
+        driver.node().in_doubt().iter().for_each(|doubt| say::out!("{} was left in doubt", doubt.transaction.id()));
     }
     work(&mut nodes, &network, start, is_over)?;
 
@@ -203,8 +206,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     nodes[0].1.push(purchase)?;
     work(&mut nodes, &network, start, |nodes| nodes[0].2.outcome.is_some() && is_over(nodes))?;
     if let Some((tx, outcome)) = nodes[0].2.outcome {
-        println!("{tx} {outcome:?}");
+        say::out!("{tx} {outcome:?}");
     }
-    println!("ann has {} left, and {} orders", nodes[0].2.row("ann"), nodes[1].2.row("ann"));
+    say::out!("ann has {} left, and {} orders", nodes[0].2.row("ann"), nodes[1].2.row("ann"));
     Ok(())
 }

@@ -65,6 +65,7 @@ impl Scene {
         assert!(output.status.success(), "{run:?}");
         assert_eq!(run.number("money before"), run.number("money after"), "{run:?}");
         assert_eq!(run.number("committed") + run.aborted(), run.number("transfers in the file"), "{run:?}");
+        assert!(run.table.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{}", run.table);
         run
     }
 
@@ -188,7 +189,7 @@ fn every_layout_of_the_bank_conserves_money_for_hardly_more_writes_than_the_pape
         (&["--faster"], 5),
         (&["--acceptors", "1"], 5),
         (&["--acceptors", "5", "--branches", "3"], 3),
-        (&["--acceptors", "2", "--branches", "1"], 1),
+        (&["--acceptors", "7", "--branches", "1"], 1),
         (&["--branches", "9", "--in-flight", "1000"], 9),
     ];
     for (flags, branches) in layouts {
@@ -261,6 +262,53 @@ fn a_crash_of_nobody_and_a_folder_of_another_bank_are_errors() {
     assert!(scene.fail(&["--acceptors", "5"]).contains("the folder was made for 3 acceptors, not for 5"));
     fs::remove_dir_all(scene.data().join("databases").join("acceptor-2")).unwrap();
     assert!(scene.fail(&[]).contains("the database of acceptor-2 is gone"));
+}
+
+#[test]
+fn an_even_number_of_acceptors_is_refused_with_the_numbers_to_use_instead() {
+    let scene = Scene::with("id,purpose,legs\n1,gift,1 -10.00; 2 +10.00\n");
+    assert!(scene.fail(&["--acceptors", "2"]).contains("use 1, or 3 to outlive 1 failure\n"));
+    assert!(scene.fail(&["--acceptors", "6"]).contains("use 5, or 7 to outlive 3 failures\n"));
+    assert!(!scene.data().exists());
+}
+
+#[test]
+fn a_folder_that_another_process_uses_is_named_in_the_error() {
+    let scene = Scene::with("id,purpose,legs\n1,gift,1 -10.00; 2 +10.00\n");
+    scene.run(&[]);
+    let teller = scene.data().join("databases").join("teller");
+    let used = Database::builder(&teller).open().unwrap();
+    let error = scene.fail(&[]);
+    assert!(error.contains(&format!("the folder {} is in use by another process", teller.display())), "{error}");
+    drop(used);
+    scene.run(&[]);
+}
+
+#[test]
+fn the_bank_runs_in_any_folder_on_the_transfers_that_are_shipped_inside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bank = Command::new(&*BANK);
+    bank.args(["--in-flight", "1000"]).current_dir(&folder).env_remove("CARGO_MANIFEST_DIR");
+    let output = bank.output().unwrap();
+    let run = Run::of(&output);
+    assert!(output.status.success(), "{run:?}");
+    assert_eq!(run.number("transfers in the file"), 10_000);
+    assert!(folder.path().join("bank-data").exists());
+}
+
+#[test]
+fn a_bank_whose_output_nobody_reads_does_all_the_same() {
+    let scene = Scene::new(20);
+    // It is told that there are not so many transfers.
+    let mut bank = scene.bank(&["--crash", "tm-0@1000"]);
+    let output = example::unread(&mut bank);
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && complaints.starts_with("bank: tm-0 did not crash"), "{complaints}");
+    assert_eq!(complaints.lines().count(), 1, "{complaints}");
+    assert_eq!(scene.run(&[]).number("done in this run"), 0);
+
+    let output = example::unread(Command::new(&*BANK).args(["--generate", "1000"]));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -141,6 +141,37 @@ fn a_database_that_was_left_half_made_is_made_anew() {
     assert!(!unfinished.exists());
 }
 
+#[test]
+fn an_error_of_a_database_names_its_folder() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = FjallStorage::open(file.path()).unwrap_err();
+    assert!(matches!(&error, FjallError::Database { path: Some(path), .. } if path == file.path()), "{error:?}");
+    assert_eq!(error.to_string(), format!("the database in the folder {} failed", file.path().display()));
+}
+
+#[test]
+fn a_folder_that_is_in_use_can_be_opened_again_only_when_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("node");
+    let is_in_use = || {
+        let error = FjallStorage::open(&folder).unwrap_err();
+        assert!(matches!(&error, FjallError::Locked { path } if *path == folder), "{error:?}");
+        let told = format!("the folder {} is in use by another process", folder.display());
+        assert!(error.to_string().starts_with(&told), "{error}");
+    };
+    let mut writer = writer(&folder);
+    let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
+    lines.by_ref().find(|line| line.contains("persisted")).expect("the writer has the database open");
+    is_in_use();
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+
+    let storage = FjallStorage::open(&folder).unwrap();
+    is_in_use();
+    drop(storage);
+    FjallStorage::open(&folder).unwrap();
+}
+
 /// A storage with a memory so small that it is written out, and compacted, while the process is being killed.
 fn open_small(path: &Path) -> FjallStorage {
     let small = || KeyspaceCreateOptions::default().max_memtable_size(16 * 1024);
@@ -167,14 +198,19 @@ fn writes_until_it_is_killed() {
     }
 }
 
-/// Lets another process write to `folder`, kills it after `patience`, and returns the last batch that it reported.
-fn write_and_kill(folder: &Path, patience: Duration) -> Option<u64> {
-    let mut child = Command::new(env::current_exe().unwrap())
+/// Another process that writes to `folder` until it is killed.
+fn writer(folder: &Path) -> Child {
+    Command::new(env::current_exe().unwrap())
         .args(["--exact", "writes_until_it_is_killed", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Lets another process write to `folder`, kills it after `patience`, and returns the last batch that it reported.
+fn write_and_kill(folder: &Path, patience: Duration) -> Option<u64> {
+    let mut child = writer(folder);
     let output = BufReader::new(child.stdout.take().unwrap());
     let reports = thread::spawn(move || {
         let number = |line: String| line.split_once("persisted ")?.1.parse().ok();

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Parser, value_parser};
+use clap::{Parser, builder::TypedValueParser, value_parser};
 
 use crate::cast::{Name, NoName};
 
@@ -11,16 +11,16 @@ use crate::cast::{Name, NoName};
 #[derive(Debug, Parser)]
 #[command(name = "bank", version, max_term_width = 110)]
 pub(crate) struct Args {
-    /// The transfers, a CSV file [default: the shipped examples/bank/transfers.csv]
+    /// The transfers, a CSV file such as examples/bank/transfers.csv [default: that one, from inside the program]
     #[arg(long, value_name = "FILE")]
-    transfers: Option<PathBuf>,
+    pub(crate) transfers: Option<PathBuf>,
 
     /// How many branches there are; an account's home is its number modulo this
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..=64))]
     pub(crate) branches: u64,
 
-    /// How many acceptors there are: 2F+1 outlive F failures, 1 is two-phase commit
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u64).range(1..=128))]
+    /// How many acceptors there are, an odd number: 2F+1 outlive F failures, 1 is two-phase commit
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u64).range(1..=127).try_map(odd))]
     pub(crate) acceptors: u64,
 
     /// Faster Paxos Commit: acceptors tell the branches directly, one message delay less
@@ -63,15 +63,16 @@ pub(crate) enum NoCrash {
     Name(#[from] NoName),
 }
 
-impl Args {
-    /// Where the transfers are. The shipped file is found from wherever cargo runs the example.
-    pub(crate) fn transfers(&self) -> PathBuf {
-        let shipped = || {
-            let repository = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
-            repository.join("examples").join("bank").join("transfers.csv")
-        };
-        self.transfers.clone().unwrap_or_else(shipped)
+/// An even number of acceptors has one more member than the odd number below it, and outlives no more of their failures.
+fn odd(acceptors: u64) -> Result<u64, String> {
+    if acceptors % 2 == 1 {
+        return Ok(acceptors);
     }
+    let (fewer, more, outlived) = (acceptors - 1, acceptors + 1, acceptors / 2);
+    let failures = if outlived == 1 { "failure" } else { "failures" };
+    Err(format!(
+        "an even number outlives no more failures than {fewer}: use {fewer}, or {more} to outlive {outlived} {failures}"
+    ))
 }
 
 impl FromStr for Crash {

@@ -7,6 +7,8 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -60,9 +62,15 @@ pub(crate) enum Reason {
 
 /// The transfers in `file`, in order.
 pub(crate) fn read(file: &Path) -> Result<Vec<Transfer>, FileError> {
+    let unreadable = |source: io::Error| FileError::Unreadable { file: file.into(), source: source.into() };
+    parse(file, File::open(file).map_err(unreadable)?)
+}
+
+/// The transfers in `text`, in order; errors say that it is from `file`.
+pub(crate) fn parse(file: &Path, text: impl io::Read) -> Result<Vec<Transfer>, FileError> {
     let unreadable = |source| FileError::Unreadable { file: file.into(), source };
     let bad = |line, reason| FileError::BadLine { file: file.into(), line, reason };
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_path(file).map_err(unreadable)?;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
 
     let mut transfers = Vec::new();
     let mut lines = HashMap::new();

@@ -137,5 +137,5 @@ impl Folder {
 }
 
 fn open(path: &Path) -> Result<Database, FjallError> {
-    Ok(Database::builder(path).worker_threads(1).open()?)
+    Database::builder(path).worker_threads(1).open().map_err(|source| FjallError::at(path, source))
 }

@@ -23,6 +23,8 @@ mod ledger;
 mod meter;
 mod money;
 mod report;
+#[path = "../support/say.rs"]
+mod say;
 mod site;
 mod teller;
 mod transfer;
@@ -31,6 +33,7 @@ mod watch;
 use std::{
     collections::BTreeSet,
     io,
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -55,23 +58,31 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("bank: {error:#}");
+            say::err!("bank: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// What is transferred when no file is named: the program needs none, and runs in any folder.
+const SHIPPED: &[u8] = include_bytes!("transfers.csv");
+
 /// Runs the bank, and returns whether all is well with it.
 fn run(args: &Args) -> anyhow::Result<bool> {
     if let Some(count) = args.generate {
-        generate::generate(count, args.seed, io::stdout().lock())?;
-        return Ok(true);
+        return match generate::generate(count, args.seed, io::stdout().lock()) {
+            Err(error) if is_closed_pipe(&error) => Ok(true),
+            made => Ok(made.map(|()| true)?),
+        };
     }
     let cast = Cast { branches: args.branches, acceptors: args.acceptors };
     if let Some(crash) = args.crash.iter().find(|crash| !cast.has(crash.name)) {
         bail!("there is no {} to crash", crash.name);
     }
-    let transfers = file::read(&args.transfers())?;
+    let transfers = match &args.transfers {
+        Some(file) => file::read(file)?,
+        None => file::parse(Path::new("the shipped transfers"), SHIPPED)?,
+    };
     let accounts: BTreeSet<Account> =
         transfers.iter().flat_map(|transfer| &transfer.legs).map(|leg| leg.account).collect();
     let accounts: Vec<Account> = accounts.into_iter().collect();
@@ -84,7 +95,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     settle(&mut bank, &mut teller)?;
     let took = work(&mut bank, &mut teller)?;
     for crash in bank.crashes_left() {
-        eprintln!("bank: {} did not crash, for there were not {} transfers to be done", crash.name, crash.after);
+        say::err!("bank: {} did not crash, for there were not {} transfers to be done", crash.name, crash.after);
     }
 
     // The nodes are gone now, and the databases must tell the whole story.
@@ -92,25 +103,30 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     let audit = audit::audit(&folder, &cast, teller.transfers(), teller.results())?;
     let (transfers, meter) = ("transfers in the file", &tally.meter);
     let report = Report { cast, faster: args.faster, transfers, meter, teller: &teller, audit: &audit, took };
-    println!("{}", report.table());
-    println!("{}", report.note());
+    say::out!("{}", report.table());
+    say::out!("{}", report.note());
     for fault in &audit.faults {
-        eprintln!("bank: {fault}");
+        say::err!("bank: {fault}");
     }
     for tx in teller.contradictions() {
-        eprintln!("bank: transaction {tx} was reported both committed and aborted");
+        say::err!("bank: transaction {tx} was reported both committed and aborted");
     }
     if tally.violations > 0 {
-        eprintln!("bank: {} inputs broke the protocol", tally.violations);
+        say::err!("bank: {} inputs broke the protocol", tally.violations);
     }
     Ok(audit.faults.is_empty() && teller.contradictions().is_empty() && tally.violations == 0)
+}
+
+/// Whether nobody reads the rest, as under `| head`.
+fn is_closed_pipe(error: &csv::Error) -> bool {
+    matches!(error.kind(), csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Brings what an earlier run has left open to its end.
 fn settle(bank: &mut Bank, teller: &mut Teller) -> anyhow::Result<()> {
     let open = bank.open();
     if open > 0 {
-        eprintln!("bank: an earlier run has left something open; {open} parts of transactions are settled first");
+        say::err!("bank: an earlier run has left something open; {open} parts of transactions are settled first");
     }
     bank.inquire();
     let mut watch = Watch::new();

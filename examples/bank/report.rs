@@ -1,4 +1,4 @@
-//! The final table.
+//! The final table, for a terminal of 80 columns.
 
 use std::time::Duration;
 
@@ -60,8 +60,8 @@ impl Report<'_> {
             row("  stable writes per commit", figure(here.0), figure(paper.0));
             row("  messages per commit", figure(here.1), figure(paper.1));
             let each = |all: u64| figure(all as f64 / now as f64);
-            row("  packets per transfer, messages sharing them", each(self.meter.packets), none());
-            row("  disk syncs per transfer, writes sharing them", each(self.meter.syncs), none());
+            row("  packets per transfer", each(self.meter.packets), none());
+            row("  disk syncs per transfer", each(self.meter.syncs), none());
         }
         row("recovered at a ballot above 0", count(self.meter.recovered()), none());
         row("money before", self.audit.before.to_string(), none());
@@ -73,8 +73,10 @@ impl Report<'_> {
     pub(crate) fn note(&self) -> String {
         let (messages, more) = if self.faster { ("2NF+3N-1", "one more") } else { ("NF+F+3N-1", "two more") };
         format!(
-            "N branches and F+1={} acceptors: the paper counts N+F+1 writes and {messages} messages, where a branch\n\
-             begins and the transaction manager is an acceptor too. Here a client begins, and every node is apart: {more}.",
+            "N branches and F+1={} acceptors: the paper counts N+F+1 writes and {messages}\n\
+             messages, where a branch begins and the transaction manager is an acceptor too.\n\
+             Here a client begins, and every node is apart: {more}. Messages share packets,\n\
+             and writes share disk syncs.",
             self.cast.quorum(),
         )
     }

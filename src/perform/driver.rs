@@ -137,7 +137,7 @@ impl Driver {
     }
 
     /// A driver of a node that a test has made.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "tokio"))]
     pub(crate) fn of(node: Node) -> Self {
         Self { node, outbox: Outbox::new() }
     }

@@ -31,10 +31,25 @@ pub struct FjallStorage {
 
 /// Why a fjall storage failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FjallError {
     /// The database failed.
-    #[error("the database failed")]
-    Database(#[from] ::fjall::Error),
+    #[error("the database{} failed", in_folder(.path.as_deref()))]
+    Database {
+        /// The folder of the database, or of the keyspace in it. `From<fjall::Error>` does not know it.
+        path: Option<PathBuf>,
+        /// What fjall reported.
+        source: ::fjall::Error,
+    },
+    /// The database is open already. Only one process at a time can open a database, and only once.
+    #[error(
+        "the folder {path} is in use by another process, or this process has opened it already: stop that process, or \
+         give this one a folder of its own"
+    )]
+    Locked {
+        /// The folder of the database.
+        path: PathBuf,
+    },
     /// The folder of a new database could not be made.
     #[error("the folder {path} could not be made")]
     Folder {
@@ -51,22 +66,52 @@ pub enum FjallError {
     Misfiled(Box<Record>),
 }
 
+impl FjallError {
+    /// What an error of the database in the folder `path` is: [`Locked`](Self::Locked) if the folder is in use, else
+    /// [`Database`](Self::Database).
+    pub fn at(path: impl Into<PathBuf>, source: ::fjall::Error) -> Self {
+        match source {
+            ::fjall::Error::Locked => Self::Locked { path: path.into() },
+            source => Self::Database { path: Some(path.into()), source },
+        }
+    }
+}
+
+/// The folder is not known: [`FjallError::at`] takes it.
+impl From<::fjall::Error> for FjallError {
+    fn from(source: ::fjall::Error) -> Self {
+        Self::Database { path: None, source }
+    }
+}
+
+fn in_folder(path: Option<&Path>) -> String {
+    path.map(|path| format!(" in the folder {}", path.display())).unwrap_or_default()
+}
+
 impl FjallStorage {
     /// The storage in the database at `path`. If there is nothing or an empty folder, a database is made there, as a whole
     /// or not at all.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FjallError> {
         let path = path.as_ref();
+        let open = |path: &Path| {
+            let database = Database::builder(path).worker_threads(1).open();
+            database
+                .and_then(|database| Self::keyspace(database, KEYSPACE))
+                .map_err(|source| FjallError::at(path, source))
+        };
         if is_blank(path) {
-            create_whole(path, |fresh| {
-                Self::within(Database::builder(fresh).worker_threads(1).open()?, KEYSPACE).map(drop)
-            })?;
+            create_whole(path, |fresh| open(fresh).map(drop))?;
         }
-        Self::within(Database::builder(path).worker_threads(1).open()?, KEYSPACE)
+        open(path)
     }
 
     /// The storage in one keyspace of the caller's own database, which is made if there is none of that name. Nothing
     /// else may write to that keyspace.
     pub fn within(database: Database, keyspace: &str) -> Result<Self, FjallError> {
+        Ok(Self::keyspace(database, keyspace)?)
+    }
+
+    fn keyspace(database: Database, keyspace: &str) -> ::fjall::Result<Self> {
         let records = database.keyspace(keyspace, KeyspaceCreateOptions::default)?;
         Ok(Self { database, records, mode: PersistMode::SyncAll })
     }
@@ -106,7 +151,11 @@ impl FjallStorage {
             }
         }
         add(&mut batch);
-        Ok(batch.commit()?)
+        batch.commit().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: ::fjall::Error) -> FjallError {
+        FjallError::at(self.records.path(), source)
     }
 }
 
@@ -116,7 +165,7 @@ impl Storage for FjallStorage {
     fn load(&mut self) -> Result<Vec<Record>, FjallError> {
         let mut records = Vec::new();
         for entry in self.records.iter() {
-            let (key, value) = entry.into_inner()?;
+            let (key, value) = entry.into_inner().map_err(|source| self.failed(source))?;
             let record = codec::decode_record(&value)?;
             if codec::encode_key(&record.key()) != *key {
                 return Err(FjallError::Misfiled(Box::new(record)));

@@ -1,9 +1,9 @@
 //! Examples, run as their users run them.
 
 use std::{
-    env,
+    env, io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
 };
 
 /// The program of an example, built for this very test.
@@ -16,4 +16,11 @@ pub(crate) fn build(name: &str) -> PathBuf {
     build.args(["build", "--quiet", "--example", name, "--profile", profile]);
     assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
     folder.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
+/// What comes of a program whose output nobody reads: the pipe is closed before it begins, as `| head` closes it soon.
+pub(crate) fn unread(program: &mut Command) -> Output {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    program.stdout(writer).stderr(Stdio::piped()).output().unwrap()
 }
