@@ -36,16 +36,14 @@ impl BlockAllocator {
         self.reserved > Self::UNUSED.reserved
     }
 
-    /// The number that [`take`](Self::take) would hand out. `None` when no number is left.
-    pub(crate) fn peek(self, least: u64) -> Option<u64> {
-        let number = self.next.max(least);
-        // The largest number stays unused, so that every number has a successor.
-        (number < u64::MAX).then_some(number)
+    /// The number that [`take`](Self::take) would hand out, if any is left.
+    pub(crate) fn peek(self, least: u64) -> u64 {
+        self.next.max(least)
     }
 
     /// Hands out the next number that is at least `least`; see [`reserve`](Self::reserve).
     pub(crate) fn take(&mut self, least: u64, reserve: impl FnOnce(u64) -> Scope) -> Option<u64> {
-        let number = self.peek(least)?;
+        let number = self.peek(least);
         self.reserve(number, reserve)?;
         Some(number)
     }
@@ -54,6 +52,7 @@ impl BlockAllocator {
     /// must write its new end and return the scope of that record. Returns `None`, and changes nothing, for the largest
     /// number.
     pub(crate) fn reserve(&mut self, number: u64, reserve: impl FnOnce(u64) -> Scope) -> Option<()> {
+        // The largest number stays unused, so that every number has a successor.
         let next = number.checked_add(1)?;
         self.next = self.next.max(next);
         if number >= self.reserved {

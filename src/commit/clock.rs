@@ -142,8 +142,11 @@ impl Clock {
                 return;
             }
             if due == NEVER {
+                let places = self.heap.len();
                 self.drop_first();
+                debug_assert!(self.heap.len() < places, "each turn gets closer to the end");
             } else {
+                debug_assert!(first.at < due, "a place is never behind its time-out");
                 first.at = due;
                 self.sink(0);
             }
@@ -164,7 +167,8 @@ impl Clock {
 
     /// Moves the place at `index` towards the front while it is earlier than its parent.
     fn rise(&mut self, mut index: usize) {
-        while index > 0 {
+        loop {
+            // The first place is its own parent.
             let parent = index.saturating_sub(1) / 2;
             if self.at(parent) <= self.at(index) {
                 return;
@@ -178,8 +182,7 @@ impl Clock {
     fn sink(&mut self, mut index: usize) {
         loop {
             let left = index.saturating_mul(2).saturating_add(1);
-            let right = left.saturating_add(1);
-            let least = if self.at(right) < self.at(left) { right } else { left };
+            let least = [left, left.saturating_add(1)].into_iter().min_by_key(|child| self.at(*child)).unwrap_or(left);
             if self.at(least) >= self.at(index) {
                 return;
             }

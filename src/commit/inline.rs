@@ -92,3 +92,41 @@ impl<T: Hash, const N: usize> Hash for InlineList<T, N> {
         (**self).hash(state);
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may panic")]
+mod tests {
+    use alloc::{format, vec::Vec};
+    use core::hash::BuildHasher;
+
+    use proptest::prelude::*;
+
+    use super::InlineList;
+
+    const ROOM: usize = 3;
+
+    type List = InlineList<u8, ROOM>;
+
+    fn items() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(0..3_u8, 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_what_it_was_made_of_however_it_is_stored(one in items(), other in items()) {
+            let (list, collected): (List, List) = (one.as_slice().into(), one.iter().copied().collect());
+            for list in [&list, &collected] {
+                prop_assert_eq!(&**list, one.as_slice());
+                prop_assert_eq!(matches!(list, List::InPlace(..)), one.len() <= ROOM);
+                prop_assert_eq!(format!("{list:?}"), format!("{one:?}"));
+                let hasher = foldhash::fast::FixedState::default();
+                prop_assert_eq!(hasher.hash_one(list), hasher.hash_one(&one));
+                prop_assert_eq!(*list == List::from(other.as_slice()), one == other);
+                for item in 0..4 {
+                    let place = one.iter().position(|known| *known == item).filter(|_| one.len() <= ROOM);
+                    prop_assert_eq!(list.position_in_place(&item), place);
+                }
+            }
+        }
+    }
+}

@@ -123,24 +123,17 @@ impl Shared {
 
     /// Keeps the roles of a dropped transaction for reuse.
     pub(crate) fn recycle(&mut self, open: Open) {
-        self.recycle_rm(open.rm);
-        self.recycle_tm(open.tm);
+        keep(&mut self.spare_rms, open.rm);
+        keep(&mut self.spare_tms, open.tm);
     }
+}
 
-    fn recycle_rm(&mut self, rm: Option<Spare<ResourceManager>>) {
-        if let Some(rm) = rm
-            && self.spare_rms.len() < SPARES
-        {
-            self.spare_rms.push(rm);
-        }
-    }
-
-    fn recycle_tm(&mut self, tm: Option<Spare<TransactionManager>>) {
-        if let Some(tm) = tm
-            && self.spare_tms.len() < SPARES
-        {
-            self.spare_tms.push(tm);
-        }
+/// Keeps `role` for its memory, unless enough are kept.
+fn keep<R>(spares: &mut Vec<Spare<R>>, role: Option<Spare<R>>) {
+    if let Some(role) = role
+        && spares.len() < SPARES
+    {
+        spares.push(role);
     }
 }
 
@@ -253,7 +246,7 @@ impl Open {
         }
         let result = self.as_rm(shared, effects, act);
         if is_new && result.is_err() {
-            shared.recycle_rm(self.rm.take());
+            keep(&mut shared.spare_rms, self.rm.take());
         }
         result
     }
@@ -275,7 +268,7 @@ impl Open {
         }
         let result = self.as_tm(shared, effects, act);
         if is_new && result.is_err() {
-            shared.recycle_tm(self.tm.take());
+            keep(&mut shared.spare_tms, self.tm.take());
         }
         result
     }
@@ -530,5 +523,23 @@ impl<R> Playing<R> {
 impl<R> From<R> for Playing<R> {
     fn from(role: R) -> Self {
         Self { role, wait: None, due: NEVER }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{boxed::Box, vec::Vec};
+
+    use super::{SPARES, keep};
+
+    #[test]
+    fn no_more_roles_are_kept_for_their_memory_than_are_worth_it() {
+        let mut spares = Vec::new();
+        keep::<u8>(&mut spares, None);
+        assert_eq!(spares.len(), 0);
+        for kept in 1..SPARES + 3 {
+            keep(&mut spares, Some(Box::new(7_u8.into())));
+            assert_eq!(spares.len(), kept.min(SPARES));
+        }
     }
 }

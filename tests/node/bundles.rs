@@ -172,3 +172,19 @@ fn one_request_in_three_instances_may_have_three_answers() {
     let reject = say::paxos(&one, &RMS[2..], Reject { ballot, promised: higher });
     assert_eq!(say::sends(&effects), [(me, &promise), (me, &accepted), (me, &reject)]);
 }
+
+#[test]
+fn a_promise_tells_what_was_accepted_at_an_initial_ballot_as_a_vote() {
+    let mut acceptor = Acceptor::new(shared(), transaction(1));
+    let mut receive = |from, message| acceptor.step(AcceptorInput::Receive { from, message });
+    let one = transaction(1);
+    receive(RMS[2], say::vote(&one, Vote::Prepared, RMS[0]));
+    let effects = receive(RMS[0], say::paxos(&one, &RMS[2..], Prepare { ballot: Ballot::new(2, RMS[0]) }));
+    let promises = effects.iter().find_map(|effect| match effect {
+        Effect::Send { message: Message::About { what: What::Phase1b { promises, .. }, .. }, .. } => Some(promises),
+        _ => None,
+    });
+    let promises = promises.unwrap();
+    assert_eq!(promises.votes.iter().collect::<Vec<_>>(), [(2, Vote::Prepared)]);
+    assert!(promises.higher.is_empty());
+}
