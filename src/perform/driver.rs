@@ -135,7 +135,7 @@ impl Driver {
     }
 
     /// A node that a test has made.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "tokio"))]
     pub(crate) fn of(node: Node) -> Self {
         Self { node, outbox: Outbox::new() }
     }
