@@ -84,7 +84,9 @@
 //! | `conformance` | checks of storages and transports of your own |
 //! | `fjall` | a durable storage |
 //! | `tokio` | the ready driver, a task of a tokio runtime |
-//! | `grpc` | nodes and clients over gRPC with mutual TLS |
+//!
+//! The protocol is here; a network is not. That of the package `synod-grpc` is gRPC with mutual TLS, by way of
+//! [`perform::Transport`] and the driver for tokio.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

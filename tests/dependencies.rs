@@ -1,4 +1,5 @@
-//! Without features the crate depends on `thiserror`, `hashbrown`, `foldhash`, and nothing else.
+//! Without features the crate depends on `thiserror`, `hashbrown`, `foldhash`, and nothing else. The network is not here,
+//! under any feature.
 
 #![allow(clippy::disallowed_methods, reason = "runs cargo")]
 
@@ -33,6 +34,11 @@ fn tree(flags: &[&str]) -> String {
     text.lines().map(|text| line(text).unwrap_or_else(|| panic!("{text}"))).collect()
 }
 
+/// The crates of a tree, without their features.
+fn names(tree: &str) -> Vec<&str> {
+    tree.lines().map(|line| line.split(" with ").next().unwrap_or_default()).collect()
+}
+
 #[test]
 fn the_tree_without_features_is_the_one_that_was_agreed_on() {
     assert_eq!(tree(&["--no-default-features"]), include_str!("dependencies.txt"));
@@ -40,8 +46,15 @@ fn the_tree_without_features_is_the_one_that_was_agreed_on() {
 
 #[test]
 fn the_default_features_add_no_crate() {
-    let names = |tree: String| -> Vec<String> {
-        tree.lines().map(|line| line.split(" with ").next().unwrap_or_default().to_owned()).collect()
-    };
-    assert_eq!(names(tree(&[])), names(tree(&["--no-default-features"])));
+    assert_eq!(names(&tree(&[])), names(&tree(&["--no-default-features"])));
+}
+
+#[test]
+fn no_feature_brings_the_network() {
+    let tree = tree(&["--all-features"]);
+    let names: Vec<&str> = names(&tree).into_iter().map(str::trim_start).collect();
+    assert!(names.contains(&"tokio"));
+    for network in ["tonic", "tonic-prost", "prost", "rustls", "tokio-rustls", "rustls-webpki", "hyper", "socket2"] {
+        assert!(!names.contains(&network), "{network}");
+    }
 }

@@ -46,5 +46,5 @@ pub use roles::{
 };
 pub use transaction::{Meta, Outcome, Participants, Transaction, TransactionError, TransactionSpec, Vote};
 pub use wait::Wait;
-#[cfg(any(feature = "sim", feature = "conformance", feature = "grpc"))]
+#[cfg(any(feature = "sim", feature = "conformance"))]
 pub(crate) use wait::mix;

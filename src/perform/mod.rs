@@ -49,8 +49,6 @@ pub mod conformance;
 mod driver;
 #[cfg(feature = "fjall")]
 pub mod fjall;
-#[cfg(feature = "grpc")]
-pub mod grpc;
 pub mod memory;
 #[cfg(feature = "tokio")]
 pub mod tokio;

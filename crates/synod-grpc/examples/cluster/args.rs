@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, value_parser};
+use synod::{NodeId, TxId};
+
+use crate::cast::{Name, Style};
+
+/// A cluster of processes on this machine: three acceptors that are transaction managers, and four branches of a bank.
+#[derive(Debug, Parser)]
+#[command(name = "cluster", version, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the cluster, make all transfers of a file, and end with the bank's summary
+    Up(Up),
+    /// The same with made-up transfers, while random processes are killed, stopped and restarted
+    Chaos(Chaos),
+    /// What the nodes of a running cluster know of a transaction, or whether they answer at all
+    Status {
+        #[command(flatten)]
+        place: Place,
+        /// A transaction, such as n0#17
+        #[arg(value_parser = tx)]
+        tx: Option<TxId>,
+    },
+    /// What is in doubt at the nodes of a running cluster
+    InDoubt {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Have a running cluster drive a transaction to its outcome now
+    Inquire {
+        #[command(flatten)]
+        place: Place,
+        /// A transaction, such as n0#17
+        #[arg(value_parser = tx)]
+        tx: TxId,
+    },
+    /// Be one of the processes. It ends when its input does
+    #[command(hide = true)]
+    Node {
+        #[command(flatten)]
+        place: Place,
+        #[arg(long)]
+        name: Name,
+        #[command(flatten)]
+        style: Style,
+        #[arg(long)]
+        seed: u64,
+    },
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Place {
+    /// The folder of all databases, certificates and addresses; a second run on it goes on from what is there
+    #[arg(long, value_name = "DIR", default_value = "cluster-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Work {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// How many transfers are under way at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = value_parser!(u64).range(1..=200))]
+    pub(crate) in_flight: u64,
+
+    #[command(flatten)]
+    pub(crate) style: Style,
+
+    /// The seed of the nodes' jitter, of made-up transfers and of chaos
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) work: Work,
+
+    /// The transfers, a CSV file [default: the shipped examples/bank/transfers.csv]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transfers: Option<PathBuf>,
+
+    /// Leave the cluster up when all transfers are made, until Ctrl-C
+    #[arg(long)]
+    pub(crate) stay: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Chaos {
+    #[command(flatten)]
+    pub(crate) work: Work,
+
+    /// For how long processes are killed and stopped
+    #[arg(long, value_name = "MINUTES", default_value_t = 2.0, value_parser = minutes)]
+    pub(crate) minutes: f64,
+
+    /// For how many seconds they are left alone, before and after
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3_600))]
+    pub(crate) quiet: u64,
+}
+
+impl Up {
+    /// Where the transfers are. The shipped file is found from wherever cargo runs the example.
+    pub(crate) fn transfers(&self) -> PathBuf {
+        let shipped = || {
+            let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+            let repository = package.as_deref().and_then(|package| package.ancestors().nth(2)).unwrap_or(Path::new(""));
+            repository.join("examples").join("bank").join("transfers.csv")
+        };
+        self.transfers.clone().unwrap_or_else(shipped)
+    }
+}
+
+/// A name as nodes print it: n0#17. Without an origin it is a client's of the bank.
+fn tx(text: &str) -> Result<TxId, String> {
+    let wrong = || format!("{text:?} is no name of a transaction; names are like n0#17");
+    let (origin, seq) = text.rsplit_once('#').unwrap_or(("n0", text));
+    let origin = origin.strip_prefix('n').unwrap_or(origin).parse().map_err(|_| wrong())?;
+    Ok(TxId { origin: NodeId(origin), seq: seq.parse().map_err(|_| wrong())? })
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1_440.0).contains(&minutes) => Ok(minutes),
+        _ => Err("a number of minutes, up to a day".to_owned()),
+    }
+}

@@ -1,0 +1,129 @@
+//! The teller's way to the cluster: begins a transfer at a transaction manager, and asks until it knows how it ended.
+//!
+//! A transfer's name follows from its id, so it can be begun any number of times, anywhere, and goes through once. When a
+//! transaction manager does not answer, the next one is turned to, for any of them can finish any transfer.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use synod::{
+    NodeId, TxId,
+    commit::{Meta, Outcome, Status, Transaction},
+};
+use synod_grpc::{Client, Identity};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    cast::{CAST, CLUSTER, TELLER},
+    fleet::Look,
+    papers,
+    places::{Places, options},
+};
+
+/// After this long without an answer, the next transaction manager is turned to. It doubles each time.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// After this long at most.
+const CEILING: Duration = Duration::from_secs(12);
+/// How long to wait after an answer that was none.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Counter {
+    /// One for each transaction manager.
+    clients: Vec<Client>,
+    /// The transaction manager that is turned to first.
+    favourite: AtomicUsize,
+    looks: mpsc::UnboundedSender<Look>,
+}
+
+/// How a transfer went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errand {
+    pub(crate) tx: TxId,
+    pub(crate) outcome: Outcome,
+    /// From the first request until the outcome was known.
+    pub(crate) waited: Duration,
+    /// Whether it was over before it was begun: an earlier run has made it.
+    pub(crate) is_old: bool,
+}
+
+/// What one transaction manager has to say.
+enum Answer {
+    Ended(Outcome),
+    /// It is over, and how it ended is to be asked elsewhere.
+    Over {
+        at_once: bool,
+    },
+    /// Nothing.
+    None,
+}
+
+impl Counter {
+    pub(crate) fn open(data: &Path, places: &Places, looks: mpsc::UnboundedSender<Look>) -> anyhow::Result<Self> {
+        let security = papers::security(data, Identity::client(CLUSTER, TELLER))?;
+        let client = |name| {
+            let (node, address) = (CAST.node(name), places.of(name)?);
+            Ok::<_, anyhow::Error>(Client::new(CLUSTER, node, address, &security, &options())?)
+        };
+        let clients = CAST.managers().map(client).collect::<Result<_, _>>()?;
+        Ok(Self { clients, favourite: AtomicUsize::new(0), looks })
+    }
+
+    /// Has `transaction` made, however long that takes.
+    pub(crate) async fn run(&self, transaction: &Transaction, meta: &Meta) -> Errand {
+        let (begun, tx, mut is_first, mut patience) = (Instant::now(), transaction.id(), true, PATIENCE);
+        loop {
+            let manager = self.favourite.load(Ordering::Relaxed);
+            let asked = timeout(patience, Self::ask(&self.clients[manager], transaction, meta)).await;
+            let asked_in_vain = asked.is_err();
+            let (outcome, at_once) = match asked.unwrap_or(Answer::None) {
+                Answer::Ended(outcome) => (Some(outcome), false),
+                Answer::Over { at_once } => (self.look(transaction).await, at_once),
+                Answer::None => {
+                    self.turn_from(manager);
+                    (None, false)
+                }
+            };
+            if let Some(outcome) = outcome {
+                return Errand { tx, outcome, waited: begun.elapsed(), is_old: is_first && at_once };
+            }
+            if asked_in_vain {
+                patience = CEILING.min(patience * 2);
+            }
+            is_first = false;
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn ask(client: &Client, transaction: &Transaction, meta: &Meta) -> Answer {
+        let tx = transaction.id();
+        let is_begun = client.begin_as(transaction, meta.clone()).await.is_ok();
+        if is_begun && let Ok(outcome) = client.outcome(tx).await {
+            return Answer::Ended(outcome);
+        }
+        match client.status(tx).await {
+            Ok(Status::Retired) => Answer::Over { at_once: !is_begun },
+            _ => Answer::None,
+        }
+    }
+
+    /// The next one's turn, unless that was seen to already.
+    fn turn_from(&self, manager: usize) {
+        let next = (manager + 1) % self.clients.len();
+        let _ = self.favourite.compare_exchange(manager, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// How a transfer that is over everywhere has ended, from a branch's books; `None` while that branch is away.
+    async fn look(&self, transaction: &Transaction) -> Option<Outcome> {
+        let branch = CAST.name(*transaction.participants().first().unwrap_or(&NodeId(0)))?;
+        let (reply, answer) = oneshot::channel();
+        self.looks.send(Look { branch, transfer: transaction.id().seq, reply }).ok()?;
+        let applied = timeout(PATIENCE, answer).await.ok()?.ok()?;
+        Some(if applied { Outcome::Committed } else { Outcome::Aborted })
+    }
+}

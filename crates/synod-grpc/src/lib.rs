@@ -1,0 +1,103 @@
+//! The nodes of a [`synod`] cluster, and its clients, over gRPC with mutual TLS.
+//!
+//! The protocol is in `synod`, the network here: this package uses what any other transport can use.
+//!
+//! [`Peers`] is a node's [`Transport`](synod::perform::Transport): a bounded queue and a connection for each other node.
+//! [`Server`] is its door: what other nodes send goes to its [`Handle`](synod::perform::tokio::Handle), and clients begin
+//! transactions and ask about them. [`Client`] is such a client. One in another language is made from the `.proto` files
+//! in this package's `proto/`, which also say what each service is for.
+//!
+//! The certificate of a connection *is* the node: a message that says it is from another is refused and counted, and
+//! changes nothing. [`Identity`] says which name a certificate must have, and [`Tls`] takes the files. Without TLS, which
+//! takes [`Security::Plaintext`] by name, every claim is believed.
+//!
+//! Nothing here waits for another node: a full queue drops its oldest messages, a full inbox the newest packet, and both
+//! count; the protocol says again what matters. [`PeerStats`] and [`ServerStats`] have the counts, and so have metrics:
+//!
+//! | metric | labels | what it counts |
+//! |---|---|---|
+//! | `synod_grpc_messages_sent_total` | cluster, node, peer | messages handed to a connection |
+//! | `synod_grpc_packets_sent_total` | cluster, node, peer | packets, of one message or more |
+//! | `synod_grpc_messages_dropped_total` | cluster, node, peer, reason | messages that never left: `queue_full`, `too_large`, `no_address` |
+//! | `synod_grpc_connections_total` | cluster, node, peer | connections that came about |
+//! | `synod_grpc_connect_failures_total` | cluster, node, peer | attempts that came to nothing |
+//! | `synod_grpc_connected` | cluster, node, peer | 1 while connected (gauge) |
+//! | `synod_grpc_packets_received_total` | cluster, node | packets, and calls that carry a message |
+//! | `synod_grpc_messages_received_total` | cluster, node | messages in them |
+//! | `synod_grpc_faults_total` | cluster, node, fault | what a server refused, by [`Fault`] |
+//!
+//! Metrics go to the recorder that is installed when a transport or a server is made.
+//!
+//! ```no_run
+//! use std::fs;
+//! use synod::{NodeId, Quorums, commit::*};
+//! use synod::perform::{NoResource, fjall::FjallStorage, tokio::{self as driver, Start}};
+//! use synod_grpc::*;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let managers = [1, 2, 3].map(NodeId);
+//! let cluster = Cluster::new(ClusterId(*b"over the network"), Quorums::majority(managers)?, managers)?;
+//! let config = Config::new(cluster, NodeId(1), 42);
+//! let tls = Tls::from_pem(&fs::read("authority.pem")?, &fs::read("node-1.pem")?, &fs::read("node-1.key")?)?;
+//!
+//! let peers = Peers::new(&config, Security::Tls(tls.clone()), Options::default())?;
+//! peers.set(NodeId(2), "two.example:7000")?;
+//! peers.set(NodeId(3), "three.example:7000")?;
+//! let storage = FjallStorage::open("node-1")?;
+//! // The very first time it is `Start::Create`.
+//! let (handle, _task) =
+//!     driver::spawn(config, Start::Restore, storage, peers.clone(), NoResource, driver::Options::default()).await?;
+//! let listener = tokio::net::TcpListener::bind("0.0.0.0:7000").await?;
+//! let server = Server::start(listener, handle.clone(), Security::Tls(tls), Options::default())?;
+//!
+//! // And at the end, in this order:
+//! server.shutdown().await;
+//! handle.shutdown().await?;
+//! peers.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod error;
+mod identity;
+mod listener;
+mod options;
+mod peers;
+mod queue;
+mod roles;
+mod security;
+mod serve;
+mod server;
+mod stats;
+mod transactions;
+mod wire;
+
+/// Version 1 of the protocol buffers and services: for calls that nothing here makes, and for tests.
+///
+/// Made from the `.proto` files. Messages convert: `v1::Message::from(&message)`, and `Message::try_from(wire)` back,
+/// which is strict.
+#[allow(clippy::all, missing_docs, unreachable_pub, reason = "generated")]
+#[rustfmt::skip]
+#[path = "generated/synod.v1.rs"]
+pub mod v1;
+
+/// The versions that [`v1`] is made for.
+pub use {::prost, ::tonic};
+
+pub use self::{
+    client::Client,
+    error::{CallError, Error},
+    identity::{Identity, IdentityError, Role},
+    options::Options,
+    peers::Peers,
+    security::{Security, Tls, TlsError},
+    server::Server,
+    stats::{Fault, PeerStats, ServerStats},
+    wire::WireError,
+};
+
+/// The README's code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

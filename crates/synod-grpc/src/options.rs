@@ -1,0 +1,87 @@
+//! What can be chosen about connections.
+
+use std::time::Duration;
+
+use synod::commit::Limits;
+
+use crate::{Error, wire};
+
+/// Bounds of queues, sizes and waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The most bytes that one message takes on the wire, either way. All nodes of a cluster should have the same. It
+    /// must have room for a transaction as large as the cluster's limits allow. One that is made to take as much memory as
+    /// it can takes up to 128 times that, for a moment.
+    pub message: usize,
+    /// How many messages wait for one other node. One more pushes the oldest out, and that is counted.
+    pub queue: usize,
+    /// How many bytes wait for one other node, at most. More push the oldest messages out.
+    pub queue_bytes: usize,
+    /// How long a connection may take to come about, with all its handshakes.
+    pub connect: Duration,
+    /// How long a connection may be silent until it is asked for a sign of life.
+    pub keep_alive: Duration,
+    /// How long that sign may take.
+    pub keep_alive_timeout: Duration,
+    /// How long to wait before the first attempt to connect again. It doubles with every attempt, and is drawn at random
+    /// from its upper half.
+    pub backoff: Duration,
+    /// How long to wait at most.
+    pub backoff_ceiling: Duration,
+    /// How many connections a server has at once. One more is closed, and counted.
+    pub connections: usize,
+    /// How many calls one connection makes at once, waiting ones among them. More wait at the client.
+    pub calls: u32,
+    /// How long a shutdown waits for what is under way.
+    pub grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            message: 1 << 20,
+            queue: 1 << 16,
+            queue_bytes: 1 << 24,
+            connect: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(10),
+            backoff: Duration::from_millis(50),
+            backoff_ceiling: Duration::from_secs(5),
+            connections: 1_024,
+            calls: 256,
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what would leave no room, or no time, for anything.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Self { message, queue, queue_bytes, connections, calls, .. } = *self;
+        let counts = [
+            ("message", message),
+            ("queue", queue),
+            ("queue_bytes", queue_bytes),
+            ("connections", connections),
+            ("calls", calls as usize),
+        ];
+        let waits = [
+            ("connect", self.connect),
+            ("keep_alive", self.keep_alive),
+            ("keep_alive_timeout", self.keep_alive_timeout),
+            ("backoff", self.backoff),
+            ("backoff_ceiling", self.backoff_ceiling),
+        ];
+        let count = counts.iter().find(|(_, count)| *count == 0).map(|(name, _)| *name);
+        match count.or(waits.iter().find(|(_, wait)| wait.is_zero()).map(|(name, _)| *name)) {
+            Some(name) => Err(Error::ZeroOption(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses limits under which a transaction could begin whose messages would not fit.
+    pub(crate) fn check_room(&self, limits: &Limits) -> Result<(), Error> {
+        let needed = wire::largest(limits);
+        if needed <= self.message { Ok(()) } else { Err(Error::SmallMessages { needed, allowed: self.message }) }
+    }
+}

@@ -1,0 +1,268 @@
+//! The way to the other nodes: a queue and a task for each.
+//!
+//! A task dials when there is something to send, and keeps the connection. Nothing leaves the queue before the other side
+//! has proved who it is and has said so. What was under way when a connection broke is lost: the protocol repeats it.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use synod::{
+    NodeId, Packet,
+    commit::{ClusterId, Config, Message},
+    perform::Transport,
+};
+use tokio::{
+    runtime::Handle as Runtime,
+    select,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tonic::{Status, codegen::http::uri::Authority, transport::Endpoint};
+
+use crate::{
+    Error, Identity, Options, PeerStats, Security,
+    queue::Queue,
+    stats::{Counter, PeerCounters, without_address},
+    v1,
+};
+
+/// The transport of one node. A clone is another handle to the same one; when the last is dropped, its connections are.
+///
+/// [`send`](Transport::send) never waits: it puts messages into a bounded queue for the node that they are for, from
+/// which the oldest are dropped when there are too many. The address of a node may be given, and changed, at any time.
+#[derive(Clone)]
+pub struct Peers(Arc<Inner>);
+
+struct Inner {
+    cluster: ClusterId,
+    node: NodeId,
+    security: Security,
+    options: Options,
+    runtime: Runtime,
+    peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+    tasks: Mutex<JoinSet<()>>,
+    without_address: Counter,
+}
+
+/// One other node.
+struct Peer {
+    identity: Identity,
+    address: String,
+    endpoint: Endpoint,
+    route: v1::Route,
+    queue: Arc<Queue>,
+    counters: Arc<PeerCounters>,
+    options: Options,
+    jitter: u64,
+}
+
+impl Peers {
+    /// The transport of the node of `config`. Addresses are of the form `host:port`, and are given by
+    /// [`set`](Self::set).
+    ///
+    /// An error if the certificate is not this node's, if messages may be larger than allowed, and outside of a tokio
+    /// runtime.
+    pub fn new(config: &Config, security: Security, options: Options) -> Result<Self, Error> {
+        options.check()?;
+        options.check_room(config.cluster.limits())?;
+        let (cluster, node) = (config.cluster.id(), config.id);
+        security.check(Identity::node(cluster, node))?;
+        Ok(Self(Arc::new(Inner {
+            cluster,
+            node,
+            security,
+            options,
+            runtime: Runtime::try_current().map_err(|_| Error::NoRuntime)?,
+            peers: RwLock::default(),
+            tasks: Mutex::default(),
+            without_address: without_address(cluster, node),
+        })))
+    }
+
+    /// Says where `node` is, for the first time or again. What waits for it at an address that it has left is dropped.
+    pub fn set(&self, node: NodeId, address: &str) -> Result<(), Error> {
+        let inner = &*self.0;
+        let mut peers = inner.peers.write().unwrap_or_else(PoisonError::into_inner);
+        if peers.get(&node).is_some_and(|peer| peer.address == address) {
+            return Ok(());
+        }
+        let identity = Identity::node(inner.cluster, node);
+        let endpoint = endpoint(node, address, identity, &inner.security, &inner.options)?;
+        let counters = Arc::new(PeerCounters::new(inner.cluster, inner.node, node));
+        let peer = Arc::new(Peer {
+            identity,
+            address: address.to_owned(),
+            endpoint,
+            route: v1::Route { cluster: inner.cluster.0.to_vec(), from: inner.node.0, to: node.0 },
+            queue: Arc::new(Queue::new(&inner.options, Arc::clone(&counters))),
+            counters,
+            options: inner.options,
+            jitter: inner.node.0.rotate_left(32) ^ node.0,
+        });
+        let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(Arc::clone(&peer).run(), &inner.runtime);
+        if let Some(left) = peers.insert(node, peer) {
+            left.queue.clear();
+        }
+        Ok(())
+    }
+
+    /// How things are with `node`; `None` if it has no address here.
+    pub fn stats(&self, node: NodeId) -> Option<PeerStats> {
+        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.get(&node).map(|peer| peer.counters.read(peer.queue.len()))
+    }
+
+    /// How many messages were for nodes without an address here. They were dropped.
+    pub fn without_address(&self) -> u64 {
+        self.0.without_address.get()
+    }
+
+    /// Sends what waits, to nodes that can be reached and for as long as the options grant, and then closes all
+    /// connections. What is sent after that is dropped.
+    pub async fn shutdown(&self) {
+        let inner = &*self.0;
+        for peer in inner.peers.read().unwrap_or_else(PoisonError::into_inner).values() {
+            peer.queue.close();
+        }
+        let mut tasks = mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = timeout(inner.options.grace, async { while tasks.join_next().await.is_some() {} }).await;
+    }
+}
+
+impl Transport for Peers {
+    fn send(&mut self, packet: Packet<Message>) {
+        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
+        match peers.get(&packet.to) {
+            Some(peer) => peer.queue.push(packet.messages),
+            None => self.0.without_address.add(packet.messages.len() as u64),
+        }
+    }
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
+        let addresses: Vec<_> = peers.iter().map(|(node, peer)| (node, &peer.address)).collect();
+        f.debug_struct("Peers").field("node", &self.0.node).field("addresses", &addresses).finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    /// Connects whenever there is something to send, until the queue is closed and empty, or closed and out of reach.
+    async fn run(self: Arc<Self>) {
+        let mut attempt = 0;
+        while self.queue.wait().await {
+            let began = Instant::now();
+            let end = self.talk().await;
+            self.queue.detach();
+            self.counters.connected.set(false);
+            match &end {
+                Ok(()) => tracing::debug!(peer = %self.identity, "the connection has ended"),
+                Err(status) => tracing::warn!(peer = %self.identity, address = self.address, %status, "no connection"),
+            }
+            if self.queue.is_closed() {
+                return;
+            }
+            if began.elapsed() > self.options.backoff_ceiling {
+                attempt = 0;
+            }
+            select! {
+                () = sleep(self.backoff(attempt)) => attempt = attempt.saturating_add(1),
+                () = self.queue.closed() => {}
+            }
+        }
+    }
+
+    /// One connection, from dialling to its end.
+    async fn talk(&self) -> Result<(), Status> {
+        let welcomed = timeout(self.options.connect, self.dial()).await;
+        let mut answers = match welcomed.unwrap_or_else(|_| Err(Status::deadline_exceeded("connecting took too long")))
+        {
+            Ok(answers) => answers,
+            Err(status) => {
+                self.counters.failures.add(1);
+                return Err(status);
+            }
+        };
+        self.counters.connections.add(1);
+        self.counters.connected.set(true);
+        tracing::info!(peer = %self.identity, address = self.address, "connected");
+        self.queue.open();
+        // Nothing more comes but the end.
+        while answers.message().await?.is_some() {}
+        Ok(())
+    }
+
+    /// A stream to the other node, and its word that it is the one that was dialled.
+    async fn dial(&self) -> Result<tonic::Streaming<v1::Welcome>, Status> {
+        let channel = self.endpoint.connect().await.map_err(|error| Status::unavailable(chain(&error)))?;
+        let mut client = v1::peer_client::PeerClient::new(channel).max_decoding_message_size(WELCOME);
+        let mut answers = client.exchange(self.queue.attach(self.route.clone())).await?.into_inner();
+        let welcome = answers.message().await?.ok_or_else(|| Status::unavailable("the node said nothing"))?;
+        if welcome.cluster == self.route.cluster && welcome.node == self.route.to {
+            Ok(answers)
+        } else {
+            Err(Status::failed_precondition(format!("node {} of another cluster, or another node", welcome.node)))
+        }
+    }
+
+    /// How long to wait before the next attempt: each time twice as long, and up to a half less, at random.
+    fn backoff(&self, attempt: u32) -> Duration {
+        let doubled = self.options.backoff.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
+        let most = doubled.min(self.options.backoff_ceiling);
+        // By who calls whom for which time.
+        let random = mix(self.jitter ^ u64::from(attempt));
+        most.mul_f64(1.0 - (random >> 11) as f64 / (1_u64 << 54) as f64)
+    }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea and Flood 2014).
+fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// An error with all that is beneath it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        said += &format!(": {source}");
+        next = source.source();
+    }
+    said
+}
+
+/// More than a `Welcome` takes.
+const WELCOME: usize = 1 << 10;
+
+/// How `node` is connected to.
+pub(crate) fn endpoint(
+    node: NodeId,
+    address: &str,
+    identity: Identity,
+    security: &Security,
+    options: &Options,
+) -> Result<Endpoint, Error> {
+    let authority = address.parse::<Authority>().ok().filter(|authority| authority.port_u16().is_some());
+    let authority = authority.ok_or_else(|| Error::Address { node, address: address.to_owned() })?;
+    let scheme = if let Security::Tls(_) = security { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))?
+        .connect_timeout(options.connect)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(options.keep_alive)
+        .keep_alive_timeout(options.keep_alive_timeout)
+        .keep_alive_while_idle(true);
+    match security {
+        Security::Tls(tls) => Ok(endpoint.tls_config(tls.client(identity))?),
+        Security::Plaintext => Ok(endpoint),
+    }
+}

@@ -1,0 +1,167 @@
+//! A node's door: its services on a listener.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use synod::{
+    NodeId,
+    commit::{ClusterId, Config, Message},
+    perform::tokio::Handle,
+};
+use tokio::{
+    join,
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{
+        Server as Tonic,
+        server::{Router, TcpIncoming},
+    },
+};
+
+use crate::{
+    Error, Identity, Options, Security, ServerStats,
+    listener::{Links, Listener},
+    serve::{Guard, Inbox, Service, Stage, reached},
+    stats::ServerCounters,
+    transactions::Desk,
+    v1::{
+        acceptor_server::AcceptorServer, manager_server::ManagerServer, peer_server::PeerServer,
+        proposer_server::ProposerServer, resource_server::ResourceServer, transactions_server::TransactionsServer,
+    },
+};
+
+/// Bytes that may be under way on one call, and on one connection, before they are taken.
+const CALL_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 22;
+
+/// Bytes of a call's headers.
+const HEADERS: u32 = 1 << 14;
+
+/// Connections that are through their handshake and wait for their turn.
+const WAITING: usize = 16;
+
+/// All services of one node: `Peer` and the roles for other nodes, `Transactions` for clients.
+///
+/// Dropped, it ends, with all its connections; [`shutdown`](Self::shutdown) is kinder.
+pub struct Server {
+    address: SocketAddr,
+    stage: watch::Sender<Stage>,
+    serving: JoinHandle<()>,
+    counters: Arc<ServerCounters>,
+    options: Options,
+}
+
+impl Server {
+    /// Serves the node of `handle`, to other nodes and to clients, on `listener`.
+    ///
+    /// An error if the certificate is not this node's, and outside of a tokio runtime.
+    pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
+        let (cluster, node, inbox) = (handle.cluster(), handle.node(), handle.clone());
+        let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
+        Self::open(listener, (cluster, node), inbox, Some(handle), security, options)
+    }
+
+    /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
+    /// sent it. It must not wait; where there is no room, it drops the packet and says `false`.
+    ///
+    /// An error if the certificate is not this node's, and outside of a tokio runtime.
+    pub fn relay(
+        listener: TcpListener,
+        config: &Config,
+        inbox: impl Fn(NodeId, Vec<Message>) -> bool + Send + Sync + 'static,
+        security: Security,
+        options: Options,
+    ) -> Result<Self, Error> {
+        Self::open(listener, (config.cluster.id(), config.id), Arc::new(inbox), None, security, options)
+    }
+
+    fn open(
+        listener: TcpListener,
+        (cluster, node): (ClusterId, NodeId),
+        inbox: Inbox,
+        handle: Option<Handle>,
+        security: Security,
+        options: Options,
+    ) -> Result<Self, Error> {
+        options.check()?;
+        security.check(Identity::node(cluster, node))?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let address = listener.local_addr()?;
+        let counters = Arc::new(ServerCounters::new(cluster, node));
+        let (stage, at) = watch::channel(Stage::Open);
+        let (links, incoming) = mpsc::channel(WAITING);
+        let listener = Listener {
+            incoming: TcpIncoming::from(listener)
+                .with_nodelay(Some(true))
+                .with_keepalive(Some(options.keep_alive.saturating_add(options.keep_alive_timeout))),
+            cluster,
+            security,
+            options,
+            counters: Arc::clone(&counters),
+            links,
+            stage: at.clone(),
+        };
+        let service = Service { cluster, node, inbox, options, counters: Arc::clone(&counters), stage: at.clone() };
+        let serving =
+            router(service, handle).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
+        let serving = runtime.spawn(async move {
+            let ((), served) = join!(listener.run(), serving);
+            if let Err(error) = served {
+                tracing::error!(%error, "the server has ended");
+            }
+        });
+        tracing::info!(%node, %address, "serving");
+        Ok(Self { address, stage, serving, counters, options })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has taken and refused.
+    pub fn stats(&self) -> ServerStats {
+        self.counters.read()
+    }
+
+    /// Lets go of the listener, tells callers that wait for an outcome that it is closing, ends streams and connections, and
+    /// waits for that as long as the options grant. Then it cuts what is left. (A packet that was under way is lost.)
+    pub async fn shutdown(mut self) {
+        self.stage.send_replace(Stage::Closing);
+        if timeout(self.options.grace, &mut self.serving).await.is_err() {
+            self.stage.send_replace(Stage::Cut);
+            let _ = timeout(self.options.grace, &mut self.serving).await;
+        }
+    }
+}
+
+fn router(service: Service, handle: Option<Handle>) -> Router {
+    let (options, counters) = (service.options, Arc::clone(&service.counters));
+    let desk = handle.map(|handle| Arc::new(Desk { handle, service: service.clone() }));
+    let service = Arc::new(service);
+    macro_rules! guarded {
+        ($server:ty, $node:expr, nodes_only: $nodes_only:literal) => {
+            InterceptedService::new(
+                <$server>::from_arc(Arc::clone(&$node)).max_decoding_message_size(options.message),
+                Guard { counters: Arc::clone(&counters), nodes_only: $nodes_only },
+            )
+        };
+    }
+    Tonic::builder()
+        .initial_stream_window_size(CALL_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(options.calls)
+        .http2_max_header_list_size(HEADERS)
+        .http2_keepalive_interval(Some(options.keep_alive))
+        .http2_keepalive_timeout(Some(options.keep_alive_timeout))
+        .add_service(guarded!(PeerServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(AcceptorServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(ProposerServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(ManagerServer<Service>, service, nodes_only: true))
+        .add_service(guarded!(ResourceServer<Service>, service, nodes_only: true))
+        .add_optional_service(desk.map(|desk| guarded!(TransactionsServer<Desk>, desk, nodes_only: false)))
+}

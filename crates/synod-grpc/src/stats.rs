@@ -1,0 +1,225 @@
+//! What is counted, for the program and for the [`metrics`] facade. The module's documentation lists the names.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use synod::{NodeId, commit::ClusterId};
+
+/// What a transport has done about one other node since it was given the node's address, and how things are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// Whether there is a connection now, over which the node has said who it is.
+    pub connected: bool,
+    /// How many messages are waiting now.
+    pub queued: usize,
+    /// Messages handed to a connection.
+    pub messages: u64,
+    /// Packets handed to a connection.
+    pub packets: u64,
+    /// Messages that a full queue pushed out.
+    pub dropped: u64,
+    /// Messages that are larger than allowed, which were dropped.
+    pub oversized: u64,
+    /// Connections that came about.
+    pub connections: u64,
+    /// Attempts to connect that came to nothing.
+    pub failures: u64,
+}
+
+/// What a server has taken and refused since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Packets, and calls that carry a message.
+    pub packets: u64,
+    /// Messages in them that were delivered.
+    pub messages: u64,
+    faults: [u64; Fault::ALL.len()],
+}
+
+impl ServerStats {
+    /// How often this happened.
+    pub fn faults(&self, fault: Fault) -> u64 {
+        self.faults.get(fault as usize).copied().unwrap_or(0)
+    }
+}
+
+macro_rules! faults {
+    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+) => {
+        /// Why a server refused a connection, a call or a packet.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Fault {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Fault {
+            /// Every fault, in order.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Its name as a label of metrics.
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)+
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A connection over the limit was closed.
+    TooManyConnections = "too_many_connections",
+    /// A handshake failed or took too long: no certificate, or one of another authority, or plain text.
+    Handshake = "handshake",
+    /// The certificate is nobody's, or another cluster's.
+    Stranger = "stranger",
+    /// A client called what is for nodes alone.
+    NotANode = "not_a_node",
+    /// A message is not from whom the certificate names; or a client names a transaction by a number not its own.
+    Forged = "forged",
+    /// A message is for another cluster, or another node.
+    Misrouted = "misrouted",
+    /// A message makes no sense.
+    Malformed = "malformed",
+    /// A packet is larger than allowed.
+    TooLarge = "too_large",
+    /// The node had no room for a packet.
+    InboxFull = "inbox_full",
+}
+
+/// A counter, to be read here and to be seen by metrics.
+pub(crate) struct Counter {
+    count: AtomicU64,
+    metric: metrics::Counter,
+}
+
+impl Counter {
+    fn new(metric: metrics::Counter) -> Self {
+        Self { count: AtomicU64::new(0), metric }
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.count.fetch_add(count, Ordering::Relaxed);
+        self.metric.increment(count);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether there is a connection.
+pub(crate) struct Flag {
+    set: AtomicBool,
+    metric: metrics::Gauge,
+}
+
+impl Flag {
+    pub(crate) fn set(&self, to: bool) {
+        self.set.store(to, Ordering::Relaxed);
+        self.metric.set(if to { 1.0 } else { 0.0 });
+    }
+
+    pub(crate) fn get(&self) -> bool {
+        self.set.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one other node.
+pub(crate) struct PeerCounters {
+    pub(crate) connected: Flag,
+    pub(crate) messages: Counter,
+    pub(crate) packets: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) oversized: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) failures: Counter,
+}
+
+impl PeerCounters {
+    pub(crate) fn new(cluster: ClusterId, node: NodeId, peer: NodeId) -> Self {
+        let mut labels = labels(cluster, node);
+        labels.push(metrics::Label::new("peer", peer.0.to_string()));
+        let dropped = |reason| {
+            let mut labels = labels.clone();
+            labels.push(metrics::Label::new("reason", reason));
+            Counter::new(metrics::counter!("synod_grpc_messages_dropped_total", labels))
+        };
+        Self {
+            dropped: dropped("queue_full"),
+            oversized: dropped("too_large"),
+            connected: Flag {
+                set: AtomicBool::new(false),
+                metric: metrics::gauge!("synod_grpc_connected", labels.clone()),
+            },
+            messages: Counter::new(metrics::counter!("synod_grpc_messages_sent_total", labels.clone())),
+            packets: Counter::new(metrics::counter!("synod_grpc_packets_sent_total", labels.clone())),
+            connections: Counter::new(metrics::counter!("synod_grpc_connections_total", labels.clone())),
+            failures: Counter::new(metrics::counter!("synod_grpc_connect_failures_total", labels)),
+        }
+    }
+
+    pub(crate) fn read(&self, queued: usize) -> PeerStats {
+        PeerStats {
+            connected: self.connected.get(),
+            queued,
+            messages: self.messages.get(),
+            packets: self.packets.get(),
+            dropped: self.dropped.get(),
+            oversized: self.oversized.get(),
+            connections: self.connections.get(),
+            failures: self.failures.get(),
+        }
+    }
+}
+
+/// The counter of messages to nodes whose address is not known.
+pub(crate) fn without_address(cluster: ClusterId, node: NodeId) -> Counter {
+    let mut labels = labels(cluster, node);
+    labels.push(metrics::Label::new("reason", "no_address"));
+    Counter::new(metrics::counter!("synod_grpc_messages_dropped_total", labels))
+}
+
+/// The counters of a server.
+pub(crate) struct ServerCounters {
+    pub(crate) packets: Counter,
+    pub(crate) messages: Counter,
+    faults: [Counter; Fault::ALL.len()],
+}
+
+impl ServerCounters {
+    pub(crate) fn new(cluster: ClusterId, node: NodeId) -> Self {
+        let labels = labels(cluster, node);
+        let fault = |place: usize| {
+            let mut labels = labels.clone();
+            let name = Fault::ALL.get(place).map_or("", |fault| fault.label());
+            labels.push(metrics::Label::new("fault", name));
+            Counter::new(metrics::counter!("synod_grpc_faults_total", labels))
+        };
+        Self {
+            packets: Counter::new(metrics::counter!("synod_grpc_packets_received_total", labels.clone())),
+            messages: Counter::new(metrics::counter!("synod_grpc_messages_received_total", labels.clone())),
+            faults: std::array::from_fn(fault),
+        }
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        if let Some(counter) = self.faults.get(fault as usize) {
+            counter.add(1);
+        }
+    }
+
+    pub(crate) fn read(&self) -> ServerStats {
+        ServerStats {
+            packets: self.packets.get(),
+            messages: self.messages.get(),
+            faults: std::array::from_fn(|place| self.faults.get(place).map_or(0, Counter::get)),
+        }
+    }
+}
+
+fn labels(cluster: ClusterId, node: NodeId) -> Vec<metrics::Label> {
+    let cluster = format!("{:032x}", u128::from_be_bytes(cluster.0));
+    vec![metrics::Label::new("cluster", cluster), metrics::Label::new("node", node.0.to_string())]
+}

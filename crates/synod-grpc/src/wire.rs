@@ -1,0 +1,603 @@
+//! Between messages and protobuf.
+//!
+//! Every [`Message`] becomes a [`v1::Message`], and comes back as it was. The other way is strict: what is missing, is not
+//! known, or makes no transaction is an error that says so. Protobuf has several encodings of one value, so unlike with
+//! the codec, the bytes need not come back as they were.
+
+use synod::{
+    Ballot, Fence, NodeId, TxId,
+    commit::{
+        Acceptance, ClusterId, EmptyRange, InDoubt, Limits, Message, Meta, Obstacle, Outcome, Places, Promises,
+        ResourceManagerState, Status, Transaction, TransactionError, TransactionSpec, TxRange, Vote, Votes, What,
+    },
+};
+
+use crate::v1;
+
+/// Why protobuf was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// What must be there is not, or is of a kind that is not known here.
+    #[error("{0} is missing, or not known here")]
+    Missing(&'static str),
+    /// An enum has a value that is not known here.
+    #[error("{value} is no {kind}")]
+    UnknownValue {
+        /// The enum.
+        kind: &'static str,
+        /// Its value.
+        value: i32,
+    },
+    /// A cluster's id does not have 16 bytes.
+    #[error("a cluster's id has 16 bytes, and not {0}")]
+    ClusterLength(usize),
+    /// A participant is prepared without having voted.
+    #[error("a participant is in `prepared` and not in `cast`")]
+    UncastVote,
+    /// The last word of a set of places is zero, so that the set is shorter without it.
+    #[error("the last word of `{0}` is zero")]
+    IdleWord(&'static str),
+    /// A transaction was rejected.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// A range of transactions is empty.
+    #[error(transparent)]
+    EmptyRange(#[from] EmptyRange),
+}
+
+/// What must be there.
+pub(crate) trait Needed<T> {
+    /// The value, or an error that says `what` is missing.
+    fn needed(self, what: &'static str) -> Result<T, WireError>;
+}
+
+impl<T> Needed<T> for Option<T> {
+    fn needed(self, what: &'static str) -> Result<T, WireError> {
+        self.ok_or(WireError::Missing(what))
+    }
+}
+
+/// A bound on the bytes of a packet's own, without its messages.
+pub(crate) const PACKET_OVERHEAD: usize = 64;
+
+/// A bound on the bytes that `message` takes in a packet.
+pub(crate) fn size(message: &Message) -> usize {
+    let Message::About { transaction, what } = message else { return FIXED };
+    let sets = |sets: &[&Places]| sets.iter().map(|set| set.words().count() * WORD).sum::<usize>();
+    let said = match what {
+        What::Begin { meta } | What::Prepare { meta } => meta.bytes().len(),
+        What::Phase1a { instances, .. } => sets(&[instances]),
+        What::Phase1b { promises, .. } => {
+            let Promises { instances, votes, higher } = &**promises;
+            sets(&[instances, votes.cast(), votes.prepared()]) + higher.len() * PART
+        }
+        What::Phase2a { votes, .. } => sets(&[votes.cast(), votes.prepared()]),
+        What::Phase2b { votes, higher } => sets(&[votes.cast(), votes.prepared()]) + higher.len() * PART,
+        What::Reject { promised, .. } => promised.len() * PART,
+        What::Vote { .. } | What::Inquire | What::Outcome(_) | What::Finished(_) => 0,
+    };
+    bound(transaction.participants().len()) + FIXED + said
+}
+
+/// A bound on the bytes that `in_doubt` takes in a list. That of a transaction within limits is below that of the
+/// largest message.
+pub(crate) fn size_in_doubt(in_doubt: &InDoubt) -> usize {
+    bound(in_doubt.transaction.participants().len()) + FIXED
+}
+
+/// A bound on the bytes of the largest message about a transaction within `limits`, with a packet's own.
+pub(crate) fn largest(limits: &Limits) -> usize {
+    // Three sets of instances have less than a word for each participant, and some.
+    let parts = limits.participants.saturating_mul(PART + NUMBER + WORD);
+    parts.saturating_add(limits.meta).saturating_add(FIXED + FIXED + 3 * WORD + PACKET_OVERHEAD)
+}
+
+/// Enough for a number, a tag with it, or the tag and the length of what follows.
+const NUMBER: usize = 11;
+
+/// Enough for one word of a set.
+const WORD: usize = 8;
+
+/// Enough for one part: its own number, a ballot, a vote, and what surrounds them.
+const PART: usize = 6 * NUMBER;
+
+/// Enough for all that is neither a participant nor a part.
+const FIXED: usize = 12 * NUMBER;
+
+fn bound(participants: usize) -> usize {
+    FIXED + participants * NUMBER
+}
+
+impl From<TxId> for v1::TxId {
+    fn from(tx: TxId) -> Self {
+        Self { origin: tx.origin.0, seq: tx.seq }
+    }
+}
+
+impl From<v1::TxId> for TxId {
+    fn from(tx: v1::TxId) -> Self {
+        Self { origin: NodeId(tx.origin), seq: tx.seq }
+    }
+}
+
+impl From<Ballot> for v1::Ballot {
+    fn from(ballot: Ballot) -> Self {
+        Self { round: ballot.round, node: ballot.node.0 }
+    }
+}
+
+impl From<v1::Ballot> for Ballot {
+    fn from(ballot: v1::Ballot) -> Self {
+        Self { round: ballot.round, node: NodeId(ballot.node) }
+    }
+}
+
+impl From<TxRange> for v1::TxRange {
+    fn from(range: TxRange) -> Self {
+        Self { origin: range.origin().0, first: range.first().seq, last: range.last().seq }
+    }
+}
+
+impl TryFrom<v1::TxRange> for TxRange {
+    type Error = WireError;
+
+    fn try_from(range: v1::TxRange) -> Result<Self, WireError> {
+        Ok(Self::new(NodeId(range.origin), range.first, range.last)?)
+    }
+}
+
+impl From<&Transaction> for v1::Transaction {
+    fn from(transaction: &Transaction) -> Self {
+        Self {
+            id: Some(transaction.id().into()),
+            participants: transaction.participants().iter().map(|node| node.0).collect(),
+            content: transaction.content(),
+            epoch: transaction.epoch(),
+        }
+    }
+}
+
+impl TryFrom<v1::Transaction> for Transaction {
+    type Error = WireError;
+
+    fn try_from(transaction: v1::Transaction) -> Result<Self, WireError> {
+        let id = transaction.id.needed("the transaction's id")?.into();
+        let participants = transaction.participants.into_iter().map(NodeId).collect();
+        let (epoch, content) = (transaction.epoch, transaction.content);
+        Ok(Self::try_from(TransactionSpec { id, epoch, participants, content })?)
+    }
+}
+
+impl From<Vote> for v1::Vote {
+    fn from(vote: Vote) -> Self {
+        match vote {
+            Vote::Prepared => Self::Prepared,
+            Vote::Aborted => Self::Aborted,
+        }
+    }
+}
+
+fn vote(value: i32) -> Result<Vote, WireError> {
+    match v1::Vote::try_from(value) {
+        Ok(v1::Vote::Prepared) => Ok(Vote::Prepared),
+        Ok(v1::Vote::Aborted) => Ok(Vote::Aborted),
+        Ok(v1::Vote::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "vote", value }),
+    }
+}
+
+impl From<Outcome> for v1::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Committed => Self::Committed,
+            Outcome::Aborted => Self::Aborted,
+        }
+    }
+}
+
+pub(crate) fn outcome(value: i32) -> Result<Outcome, WireError> {
+    match v1::Outcome::try_from(value) {
+        Ok(v1::Outcome::Committed) => Ok(Outcome::Committed),
+        Ok(v1::Outcome::Aborted) => Ok(Outcome::Aborted),
+        Ok(v1::Outcome::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "outcome", value }),
+    }
+}
+
+/// A ballot that must be there.
+fn ballot(ballot: Option<v1::Ballot>, what: &'static str) -> Result<Ballot, WireError> {
+    ballot.map(Ballot::from).needed(what)
+}
+
+/// A transaction that must be there.
+fn transaction(transaction: Option<v1::Transaction>) -> Result<Transaction, WireError> {
+    transaction.needed("the transaction")?.try_into()
+}
+
+/// A range that must be there.
+pub(crate) fn range(range: Option<v1::TxRange>) -> Result<TxRange, WireError> {
+    range.needed("the range of transactions")?.try_into()
+}
+
+/// What is said about a transaction that must be there.
+pub(crate) fn about(of: Option<v1::Transaction>, what: Result<What, WireError>) -> Result<Message, WireError> {
+    Ok(Message::About { transaction: transaction(of)?, what: what? })
+}
+
+fn words(places: &Places) -> Vec<u64> {
+    if places.is_empty() { Vec::new() } else { places.words().collect() }
+}
+
+/// The set of places whose words are in `field`.
+fn places(words: Vec<u64>, field: &'static str) -> Result<Places, WireError> {
+    if words.last() == Some(&0) { Err(WireError::IdleWord(field)) } else { Ok(Places::from_words(words)) }
+}
+
+impl From<&Votes> for v1::Votes {
+    fn from(votes: &Votes) -> Self {
+        Self { cast: words(votes.cast()), prepared: words(votes.prepared()) }
+    }
+}
+
+/// Votes that must be there.
+fn votes(votes: Option<v1::Votes>) -> Result<Votes, WireError> {
+    let v1::Votes { cast, prepared } = votes.needed("the votes")?;
+    Votes::new(places(cast, "cast")?, places(prepared, "prepared")?).ok_or(WireError::UncastVote)
+}
+
+impl From<&Acceptance> for v1::Acceptance {
+    fn from(accepted: &Acceptance) -> Self {
+        Self { rm: accepted.rm.0, ballot: Some(accepted.ballot.into()), vote: v1::Vote::from(accepted.vote).into() }
+    }
+}
+
+fn acceptances(higher: Vec<v1::Acceptance>) -> Result<Box<[Acceptance]>, WireError> {
+    let acceptance = |of: v1::Acceptance| {
+        let ballot = ballot(of.ballot, "the ballot of an acceptance")?;
+        Ok(Acceptance { rm: NodeId(of.rm), ballot, vote: vote(of.vote)? })
+    };
+    higher.into_iter().map(acceptance).collect()
+}
+
+impl From<&Obstacle> for v1::Obstacle {
+    fn from(obstacle: &Obstacle) -> Self {
+        Self { rm: obstacle.rm.0, promised: Some(obstacle.promised.into()) }
+    }
+}
+
+impl From<&What> for v1::about::What {
+    fn from(what: &What) -> Self {
+        let all = |higher: &[Acceptance]| higher.iter().map(v1::Acceptance::from).collect();
+        match what {
+            What::Begin { meta } => Self::Begin(v1::Begin { meta: meta.bytes().to_vec() }),
+            What::Prepare { meta } => Self::Prepare(v1::Prepare { meta: meta.bytes().to_vec() }),
+            What::Vote { vote, manager } => {
+                Self::Vote(v1::InitialVote { vote: v1::Vote::from(*vote).into(), manager: manager.0 })
+            }
+            What::Phase1a { ballot, instances } => {
+                Self::Phase1a(v1::Phase1a { ballot: Some((*ballot).into()), instances: words(instances) })
+            }
+            What::Phase1b { ballot, promises } => Self::Phase1b(v1::Phase1b {
+                ballot: Some((*ballot).into()),
+                instances: words(&promises.instances),
+                votes: Some((&promises.votes).into()),
+                higher: all(&promises.higher),
+            }),
+            What::Phase2a { ballot, votes } => {
+                Self::Phase2a(v1::Phase2a { ballot: Some((*ballot).into()), votes: Some(votes.into()) })
+            }
+            What::Phase2b { votes, higher } => {
+                Self::Phase2b(v1::Phase2b { votes: Some(votes.into()), higher: all(higher) })
+            }
+            What::Reject { ballot, promised } => Self::Reject(v1::Reject {
+                ballot: Some((*ballot).into()),
+                promised: promised.iter().map(v1::Obstacle::from).collect(),
+            }),
+            What::Inquire => Self::Inquire(v1::Inquire {}),
+            What::Outcome(outcome) => Self::Outcome(v1::Outcome::from(*outcome).into()),
+            What::Finished(outcome) => Self::Finished(v1::Outcome::from(*outcome).into()),
+        }
+    }
+}
+
+impl TryFrom<v1::InitialVote> for What {
+    type Error = WireError;
+
+    fn try_from(initial: v1::InitialVote) -> Result<Self, WireError> {
+        Ok(Self::Vote { vote: vote(initial.vote)?, manager: NodeId(initial.manager) })
+    }
+}
+
+impl TryFrom<v1::Phase1a> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase1a) -> Result<Self, WireError> {
+        let ballot = ballot(phase.ballot, "the ballot")?;
+        Ok(Self::Phase1a { ballot, instances: places(phase.instances, "instances")? })
+    }
+}
+
+impl TryFrom<v1::Phase1b> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase1b) -> Result<Self, WireError> {
+        let ballot = ballot(phase.ballot, "the ballot")?;
+        let (instances, votes) = (places(phase.instances, "instances")?, votes(phase.votes)?);
+        let promises = Promises { instances, votes, higher: acceptances(phase.higher)? };
+        Ok(Self::Phase1b { ballot, promises: Box::new(promises) })
+    }
+}
+
+impl TryFrom<v1::Phase2a> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase2a) -> Result<Self, WireError> {
+        Ok(Self::Phase2a { ballot: ballot(phase.ballot, "the ballot")?, votes: votes(phase.votes)? })
+    }
+}
+
+impl TryFrom<v1::Phase2b> for What {
+    type Error = WireError;
+
+    fn try_from(phase: v1::Phase2b) -> Result<Self, WireError> {
+        Ok(Self::Phase2b { votes: votes(phase.votes)?, higher: acceptances(phase.higher)? })
+    }
+}
+
+impl TryFrom<v1::Reject> for What {
+    type Error = WireError;
+
+    fn try_from(reject: v1::Reject) -> Result<Self, WireError> {
+        let refused = ballot(reject.ballot, "the ballot")?;
+        let obstacle = |of: v1::Obstacle| {
+            Ok(Obstacle { rm: NodeId(of.rm), promised: ballot(of.promised, "the promised ballot")? })
+        };
+        let promised = reject.promised.into_iter().map(obstacle).collect::<Result<_, WireError>>()?;
+        Ok(Self::Reject { ballot: refused, promised })
+    }
+}
+
+impl TryFrom<v1::about::What> for What {
+    type Error = WireError;
+
+    fn try_from(what: v1::about::What) -> Result<Self, WireError> {
+        use v1::about::What as Wire;
+        match what {
+            Wire::Begin(begin) => Ok(Self::Begin { meta: Meta::from(begin.meta) }),
+            Wire::Prepare(prepare) => Ok(Self::Prepare { meta: Meta::from(prepare.meta) }),
+            Wire::Vote(vote) => vote.try_into(),
+            Wire::Phase1a(phase) => phase.try_into(),
+            Wire::Phase1b(phase) => phase.try_into(),
+            Wire::Phase2a(phase) => phase.try_into(),
+            Wire::Phase2b(phase) => phase.try_into(),
+            Wire::Reject(reject) => reject.try_into(),
+            Wire::Inquire(_) => Ok(Self::Inquire),
+            Wire::Outcome(ended) => outcome(ended).map(Self::Outcome),
+            Wire::Finished(ended) => outcome(ended).map(Self::Finished),
+        }
+    }
+}
+
+/// What a service's call says, which must be there.
+pub(crate) fn what<W>(what: Option<W>) -> Result<What, WireError>
+where
+    What: TryFrom<W, Error = WireError>,
+{
+    what.needed("what is said about the transaction")?.try_into()
+}
+
+impl From<&Message> for v1::Message {
+    fn from(message: &Message) -> Self {
+        use v1::message::Message as Wire;
+        Self {
+            message: Some(match message {
+                Message::About { transaction, what } => {
+                    let about = v1::About { transaction: Some(transaction.into()), what: Some(what.into()) };
+                    Wire::About(Box::new(about))
+                }
+                Message::Retired { range } => Wire::Retired((*range).into()),
+                Message::RetiredNoted { range } => Wire::RetiredNoted((*range).into()),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Message> for Message {
+    type Error = WireError;
+
+    fn try_from(message: v1::Message) -> Result<Self, WireError> {
+        use v1::message::Message as Wire;
+        match message.message.needed("what a message says")? {
+            Wire::About(said) => about(said.transaction, what(said.what)),
+            Wire::Retired(range) => Ok(Self::Retired { range: range.try_into()? }),
+            Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),
+        }
+    }
+}
+
+/// A cluster's id from its bytes.
+pub(crate) fn cluster(bytes: &[u8]) -> Result<ClusterId, WireError> {
+    bytes.try_into().map(ClusterId).map_err(|_| WireError::ClusterLength(bytes.len()))
+}
+
+impl From<Status> for v1::StatusReply {
+    fn from(status: Status) -> Self {
+        let (phase, state, outcome, fence) = match status {
+            Status::Unknown => (v1::Phase::Unknown, None, None, None),
+            Status::Open { state, outcome } => (v1::Phase::Open, state, outcome, None),
+            Status::Retired => (v1::Phase::Retired, None, None, None),
+            Status::Fenced(fence) => (v1::Phase::Fenced, None, None, Some(fence)),
+        };
+        let reason = fence.map_or(String::new(), |fence| fence.to_string());
+        let fence = fence.map_or(v1::Fence::Unspecified, v1::Fence::from);
+        let state = state.map_or(v1::ResourceState::Unspecified, v1::ResourceState::from);
+        let outcome = outcome.map_or(v1::Outcome::Unspecified, v1::Outcome::from);
+        Self { phase: phase.into(), state: state.into(), outcome: outcome.into(), fence: fence.into(), reason }
+    }
+}
+
+impl TryFrom<v1::StatusReply> for Status {
+    type Error = WireError;
+
+    fn try_from(reply: v1::StatusReply) -> Result<Self, WireError> {
+        match v1::Phase::try_from(reply.phase) {
+            Ok(v1::Phase::Unknown) => Ok(Self::Unknown),
+            Ok(v1::Phase::Retired) => Ok(Self::Retired),
+            Ok(v1::Phase::Fenced) => Ok(Self::Fenced(fence(reply.fence)?)),
+            Ok(v1::Phase::Open) => {
+                let known = reply.outcome != i32::from(v1::Outcome::Unspecified);
+                let outcome = known.then(|| outcome(reply.outcome)).transpose()?;
+                Ok(Self::Open { state: state(reply.state)?, outcome })
+            }
+            Ok(v1::Phase::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "phase", value: reply.phase }),
+        }
+    }
+}
+
+impl From<Fence> for v1::Fence {
+    fn from(fence: Fence) -> Self {
+        match fence {
+            Fence::AcceptorWentBack => Self::AcceptorWentBack,
+            Fence::ResourceManagerWentBack => Self::ResourceManagerWentBack,
+            Fence::MetaLost => Self::MetaLost,
+            Fence::EndlessExchange => Self::EndlessExchange,
+            // A reason that this version has no number for; the reply says it in words.
+            _ => Self::Unspecified,
+        }
+    }
+}
+
+fn fence(value: i32) -> Result<Fence, WireError> {
+    match v1::Fence::try_from(value) {
+        Ok(v1::Fence::AcceptorWentBack) => Ok(Fence::AcceptorWentBack),
+        Ok(v1::Fence::ResourceManagerWentBack) => Ok(Fence::ResourceManagerWentBack),
+        Ok(v1::Fence::MetaLost) => Ok(Fence::MetaLost),
+        Ok(v1::Fence::EndlessExchange) => Ok(Fence::EndlessExchange),
+        Ok(v1::Fence::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "fence", value }),
+    }
+}
+
+impl From<ResourceManagerState> for v1::ResourceState {
+    fn from(state: ResourceManagerState) -> Self {
+        match state {
+            ResourceManagerState::Working => Self::Working,
+            ResourceManagerState::Prepared => Self::Prepared,
+            ResourceManagerState::Committed => Self::Committed,
+            ResourceManagerState::Aborted => Self::Aborted,
+        }
+    }
+}
+
+fn state(value: i32) -> Result<Option<ResourceManagerState>, WireError> {
+    match v1::ResourceState::try_from(value) {
+        Ok(v1::ResourceState::Unspecified) => Ok(None),
+        Ok(v1::ResourceState::Working) => Ok(Some(ResourceManagerState::Working)),
+        Ok(v1::ResourceState::Prepared) => Ok(Some(ResourceManagerState::Prepared)),
+        Ok(v1::ResourceState::Committed) => Ok(Some(ResourceManagerState::Committed)),
+        Ok(v1::ResourceState::Aborted) => Ok(Some(ResourceManagerState::Aborted)),
+        Err(_) => Err(WireError::UnknownValue { kind: "state of a resource", value }),
+    }
+}
+
+impl From<&InDoubt> for v1::InDoubt {
+    fn from(in_doubt: &InDoubt) -> Self {
+        Self {
+            transaction: Some((&in_doubt.transaction).into()),
+            state: v1::ResourceState::from(in_doubt.state).into(),
+            age: in_doubt.age,
+        }
+    }
+}
+
+impl TryFrom<v1::InDoubt> for InDoubt {
+    type Error = WireError;
+
+    fn try_from(in_doubt: v1::InDoubt) -> Result<Self, WireError> {
+        let transaction = transaction(in_doubt.transaction)?;
+        Ok(Self { transaction, state: state(in_doubt.state)?.needed("the state")?, age: in_doubt.age })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use prost::Message as _;
+    use synod::strategies;
+
+    use super::*;
+
+    /// Any message, perhaps much longer than usual: of many participants, and with all that can be said of each.
+    fn long_message() -> impl Strategy<Value = Message> {
+        let long = (0..100_000_usize, 1..300_u64, strategies::any_message()).prop_map(|(meta, nodes, message)| {
+            let highest: Vec<NodeId> = (0..nodes).map(|less| NodeId(u64::MAX - less)).collect();
+            let places = || Places::first(highest.len());
+            let all = || Votes::new(places(), places()).unwrap_or_default();
+            let meta = Meta::from(vec![0; meta]);
+            let ballot = Ballot::new(u64::MAX, NodeId(u64::MAX));
+            let acceptance = |rm: &NodeId| Acceptance { rm: *rm, ballot, vote: Vote::Aborted };
+            let obstacle = |rm: &NodeId| Obstacle { rm: *rm, promised: ballot };
+            let id = TxId { origin: NodeId(u64::MAX), seq: u64::MAX };
+            let (Message::About { what, .. }, Ok(transaction)) =
+                (&message, Transaction::new(id, &highest, meta.clone()))
+            else {
+                return message;
+            };
+            let what = match what {
+                What::Begin { .. } => What::Begin { meta },
+                What::Prepare { .. } => What::Prepare { meta },
+                What::Phase1a { .. } => What::Phase1a { ballot, instances: places() },
+                What::Phase1b { .. } => {
+                    let higher = highest.iter().map(acceptance).collect();
+                    let promises = Promises { instances: places(), votes: all(), higher };
+                    What::Phase1b { ballot, promises: Box::new(promises) }
+                }
+                What::Phase2a { .. } => What::Phase2a { ballot, votes: all() },
+                What::Phase2b { .. } => {
+                    What::Phase2b { votes: all(), higher: highest.iter().map(acceptance).collect() }
+                }
+                What::Reject { .. } => What::Reject { ballot, promised: highest.iter().map(obstacle).collect() },
+                other => other.clone(),
+            };
+            Message::about(&transaction, what)
+        });
+        prop_oneof![strategies::any_message(), long]
+    }
+
+    proptest! {
+        #[test]
+        fn a_packet_is_no_larger_than_its_bound(messages in vec(long_message(), 0..4)) {
+            let route = v1::Route { cluster: vec![255; 16], from: u64::MAX, to: u64::MAX };
+            let bound = PACKET_OVERHEAD + messages.iter().map(size).sum::<usize>();
+            let packet = v1::Packet { route: Some(route), messages: messages.iter().map(v1::Message::from).collect() };
+            prop_assert!(packet.encoded_len() <= bound, "{} > {bound}", packet.encoded_len());
+        }
+
+        #[test]
+        fn no_message_within_limits_is_larger_than_the_largest(message in long_message()) {
+            let (mut participants, mut meta) = (0, 0);
+            if let Message::About { transaction, what } = &message {
+                participants = transaction.participants().len();
+                let named = match what {
+                    What::Begin { meta: bytes } | What::Prepare { meta: bytes } => {
+                        meta = bytes.bytes().len();
+                        0
+                    }
+                    What::Phase1b { promises, .. } => promises.higher.len(),
+                    What::Phase2b { higher, .. } => higher.len(),
+                    What::Reject { promised, .. } => promised.len(),
+                    _ => 0,
+                };
+                // A node says nothing of others than the participants.
+                prop_assume!(named <= participants);
+                let within = |places: &Places| places.words().count() <= participants.div_ceil(64).max(1);
+                prop_assume!(match what {
+                    What::Phase1a { instances, .. } => within(instances),
+                    What::Phase1b { promises, .. } => within(&promises.instances) && within(promises.votes.cast()),
+                    What::Phase2a { votes, .. } | What::Phase2b { votes, .. } => within(votes.cast()),
+                    _ => true,
+                });
+            }
+            let limits = Limits { open: 1, participants, meta };
+            prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(&limits));
+        }
+    }
+}

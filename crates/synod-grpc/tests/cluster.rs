@@ -1,0 +1,221 @@
+//! The cluster example, run as its users run it: processes, certificates, signals.
+//!
+//! What it says about itself is not believed: its databases are read here, too.
+
+#![cfg(unix)]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "runs processes against the clock")]
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use fjall::{Database, KeyspaceCreateOptions};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Whatever must happen happens within this time, on a slow machine too.
+const BOUND: Duration = Duration::from_secs(120);
+
+/// The program, as built for this very test.
+static CLUSTER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let profile = if folder.ends_with("release") { "release" } else { "test" };
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--example", "cluster", "--profile", profile]);
+    assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+    folder.join("examples").join("cluster")
+});
+
+/// One cluster at a time: eight processes are enough for most machines.
+static STAGE: Mutex<()> = Mutex::new(());
+
+struct Scene {
+    folder: TempDir,
+    _stage: MutexGuard<'static, ()>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        let scene = Self { folder: tempfile::tempdir().unwrap(), _stage: stage };
+        let transfers = "id,purpose,legs\n1,gift,1 -10.00; 2 +10.00\n2,gift,3 -2000.00; 4 +2000.00\n\
+                         3,bill,5 -4.00; 6 -5.00; 7 +9.00\n4,loan,8 -1.00; 12 +1.00\n";
+        fs::write(scene.folder.path().join("transfers.csv"), transfers).unwrap();
+        scene
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn cluster(&self, what: &[&str]) -> Command {
+        let mut cluster = Command::new(&*CLUSTER);
+        cluster.args(what).arg("--data").arg(self.data());
+        cluster
+    }
+
+    fn up(&self) -> Command {
+        let mut up = self.cluster(&["up"]);
+        up.arg("--transfers").arg(self.folder.path().join("transfers.csv"));
+        up
+    }
+
+    fn ask(&self, what: &[&str]) -> Output {
+        self.cluster(what).output().unwrap()
+    }
+
+    /// Starts a cluster that stays up, and waits until all of its nodes answer.
+    fn stay(&self) -> Running {
+        let mut up = self.up();
+        let running = Running(up.arg("--stay").stdout(Stdio::null()).spawn().unwrap());
+        until(|| text(&self.ask(&["status"]).stdout).matches("┆ up ").count() == 7);
+        running
+    }
+
+    /// Reads the books: whatever left one account came to another, and no account is overdrawn. Returns the transfers
+    /// that were applied.
+    fn applied(&self) -> Vec<u64> {
+        let (mut money, mut applied) = (0, BTreeMap::<u64, i64>::new());
+        for branch in 0..4 {
+            let path = self.data().join("databases").join(format!("rm-{branch}"));
+            let database = Database::builder(path).open().unwrap();
+            let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).unwrap();
+            let sum = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().unwrap());
+            for entry in keyspace("accounts").iter() {
+                let (_, value) = entry.into_inner().unwrap();
+                let (opened, balance) = (sum(&value[..8]), sum(&value[8..]));
+                assert!(balance >= 0, "an account is overdrawn");
+                money += balance - opened;
+            }
+            for entry in keyspace("applied").iter() {
+                let (id, legs) = entry.into_inner().unwrap();
+                let id = u64::from_be_bytes((*id).try_into().unwrap());
+                *applied.entry(id).or_default() += legs.chunks(12).map(|leg| sum(&leg[4..])).sum::<i64>();
+            }
+        }
+        assert_eq!(money, 0, "money came or went");
+        assert!(applied.values().all(|sum| *sum == 0), "a transfer was applied in part");
+        applied.into_keys().collect()
+    }
+}
+
+/// A cluster that is up for as long as a test runs, whatever becomes of the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn until(mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < BOUND, "it takes for ever");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The number before `word` in a line of `text`.
+fn number(text: &str, word: &str) -> u64 {
+    let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+    let place = words.iter().rposition(|each| *each == word).unwrap_or_else(|| panic!("no {word} in {text}"));
+    words[place - 1].replace(',', "").parse().unwrap()
+}
+
+#[test]
+fn money_is_conserved_while_processes_are_killed_and_stopped() {
+    let scene = Scene::new();
+    let output = scene.ask(&["chaos", "--minutes", "0.25", "--quiet", "1", "--in-flight", "16"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("money is conserved, and nothing is open or in doubt anywhere"), "{said}");
+    assert!(number(&said, "kills") >= 4 && number(&said, "stops") >= 2, "{said}");
+    assert!(said.contains("transfers/s: before ") && said.contains("the longest wait of any transfer: "), "{said}");
+    assert!(!scene.applied().is_empty());
+}
+
+#[test]
+fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
+    let scene = Scene::new();
+    let mut up = scene.stay();
+    // The third transfer is done when it is over everywhere.
+    until(|| text(&scene.ask(&["status", "n0#3"]).stdout).matches("it is over everywhere").count() >= 3);
+    let in_doubt = scene.ask(&["in-doubt"]);
+    assert!(in_doubt.status.success() && text(&in_doubt.stdout).ends_with("0 in doubt\n"), "{in_doubt:?}");
+    let over = scene.ask(&["inquire", "n0#3"]);
+    assert!(!over.status.success(), "{over:?}");
+    assert!(text(&over.stderr).contains("n0#3 is open nowhere"), "{over:?}");
+    let nonsense = scene.ask(&["status", "three"]);
+    assert!(text(&nonsense.stderr).contains("names are like n0#17"), "{nonsense:?}");
+
+    kill_process(Pid::from_child(&up.0), Signal::INT).unwrap();
+    assert!(up.0.wait().unwrap().success());
+    // The second one is more than there is on the account.
+    assert_eq!(scene.applied(), [1, 3, 4]);
+}
+
+#[test]
+fn a_run_goes_on_from_what_an_earlier_one_has_left() {
+    let scene = Scene::new();
+    for again in [false, true] {
+        let output = scene.up().output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let row = text(&output.stdout).lines().find(|line| line.contains("done in this run")).map(str::to_owned);
+        assert_eq!(row.unwrap().contains(" 0 "), again);
+        assert_eq!(scene.applied(), [1, 3, 4]);
+    }
+}
+
+#[test]
+fn without_a_cluster_there_is_nobody_to_ask() {
+    let scene = Scene::new();
+    let nobody = scene.ask(&["status"]);
+    assert!(!nobody.status.success());
+    assert!(text(&nobody.stderr).contains("is there a cluster?"), "{nobody:?}");
+}
+
+/// Processes whose command line names `folder`.
+#[cfg(target_os = "linux")]
+fn processes(folder: &Path) -> Vec<Pid> {
+    let folder = folder.as_os_str().as_encoded_bytes();
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let names = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.windows(folder.len()).any(|window| window == folder)
+    };
+    pids.filter(names).filter_map(Pid::from_raw).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn processes_end_when_the_one_that_started_them_is_killed() {
+    let scene = Scene::new();
+    let up = scene.stay();
+    let parent = Pid::from_child(&up.0);
+    let children: Vec<Pid> = processes(&scene.data()).into_iter().filter(|pid| *pid != parent).collect();
+    assert_eq!(children.len(), 7);
+    // One that stands still is woken for it.
+    kill_process(children[0], Signal::STOP).unwrap();
+    drop(up);
+    until(|| processes(&scene.data()).is_empty());
+
+    let output = scene.up().output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(scene.applied(), [1, 3, 4]);
+}

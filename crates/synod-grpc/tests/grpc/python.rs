@@ -1,0 +1,65 @@
+//! A client in another language, made from the `.proto` files.
+
+use std::{fs, path::Path, process::Command};
+
+use synod::{NodeId, TxId, commit::Outcome};
+use synod_grpc::Identity;
+use tempfile::TempDir;
+
+use super::{
+    soon, until,
+    world::{BRANCHES, CLUSTER, MANAGERS, World},
+};
+
+/// Where `.ci/run` installs what `tests/python/requirements.txt` names, from this package.
+const PYTHON: &str = "../../target/python/bin/python";
+
+/// To make it run, from the root of the repository: `python3 -m venv target/python`, and then
+/// `target/python/bin/pip install -r crates/synod-grpc/tests/python/requirements.txt`.
+#[ignore = "needs packages of Python"]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let world = World::new().await;
+    let folder = TempDir::new().unwrap();
+    let client = world.authority.issue(&[&Identity::client(CLUSTER, NodeId(9)).to_string()]);
+    for (name, content) in [
+        ("authority.pem", &world.authority.certificate),
+        ("client.pem", &client.certificate),
+        ("client.key", &client.key),
+    ] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let mut command = Command::new(root.join(PYTHON));
+    command.arg(root.join("tests/python/client.py")).arg(root.join("proto"));
+    command.arg(MANAGERS[0].0.to_string()).arg(format!("{:032x}", u128::from_be_bytes(CLUSTER.0)));
+    command.arg(world.address(MANAGERS[0]).to_string()).arg(folder.path());
+    command.args(BRANCHES.map(|node| node.0.to_string()));
+    let ran = soon("the client", tokio::task::spawn_blocking(move || command.output())).await.unwrap().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    print!("{said}");
+
+    let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split(' ').collect()).collect();
+    let [possible, impossible, own, rest @ ..] = &lines[..] else { panic!("{said}") };
+    let ends = [
+        (possible, "possible", MANAGERS[0], Outcome::Committed, "OUTCOME_COMMITTED"),
+        (impossible, "impossible", MANAGERS[0], Outcome::Aborted, "OUTCOME_ABORTED"),
+        (own, "own-name", NodeId(9), Outcome::Committed, "OUTCOME_COMMITTED"),
+    ];
+    for (line, name, origin, outcome, called) in ends {
+        let tx = TxId { origin, seq: line[2].parse().unwrap() };
+        assert_eq!(line[..], [name, &origin.0.to_string(), line[2], called]);
+        for branch in BRANCHES {
+            until("every branch agrees", || world.ledger(branch).read(tx) == Some(outcome)).await;
+        }
+    }
+    let expected = [
+        ["unknown", "PHASE_UNKNOWN"],
+        ["in-doubt", "0"],
+        ["nobody", "INVALID_ARGUMENT"],
+        ["forged", "PERMISSION_DENIED"],
+        ["not-a-node", "PERMISSION_DENIED"],
+    ];
+    assert_eq!(rest, expected);
+}

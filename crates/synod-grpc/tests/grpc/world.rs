@@ -1,0 +1,199 @@
+//! A cluster on loopback, each node with a storage of its own on disk.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use synod::{
+    NodeId, Quorums, TxId,
+    commit::{Cluster, ClusterId, Config, Limits, Meta, Outcome, Timeouts, Transaction, Vote},
+    perform::{
+        fjall::FjallStorage,
+        tokio::{self as driver, Handle, Resource, Start},
+    },
+};
+use synod_grpc::{Client, Identity, Options, Peers, Security, Server};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{authority::Authority, soon};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId(*b"grpc, on loopbac");
+
+/// The acceptors, who are the transaction managers too.
+pub(crate) const MANAGERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// Who has a resource, and nothing else.
+pub(crate) const BRANCHES: [NodeId; 2] = [NodeId(4), NodeId(5)];
+
+/// Votes to commit unless told otherwise, and remembers how transactions ended.
+#[derive(Clone, Default)]
+pub(crate) struct Ledger(Arc<Mutex<BTreeMap<TxId, Outcome>>>);
+
+/// What a transaction is about that no ledger commits.
+pub(crate) const IMPOSSIBLE: &[u8] = b"impossible";
+
+impl Ledger {
+    pub(crate) fn read(&self, tx: TxId) -> Option<Outcome> {
+        self.0.lock().unwrap().get(&tx).copied()
+    }
+
+    fn write(&self, tx: TxId, outcome: Outcome) {
+        let before = self.0.lock().unwrap().insert(tx, outcome);
+        assert!(before.is_none_or(|before| before == outcome), "{tx} ended twice");
+    }
+}
+
+impl Resource for Ledger {
+    async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
+        if meta.bytes() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
+    }
+
+    async fn commit(&self, transaction: &Transaction, _: &Meta) {
+        self.write(transaction.id(), Outcome::Committed);
+    }
+
+    async fn abort(&self, transaction: &Transaction, _: Option<&Meta>) {
+        self.write(transaction.id(), Outcome::Aborted);
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) cluster: Cluster,
+    pub(crate) options: Options,
+    plaintext: bool,
+    places: BTreeMap<NodeId, Place>,
+    members: BTreeMap<NodeId, Member>,
+}
+
+/// What is left of a node when it is down.
+struct Place {
+    folder: TempDir,
+    address: SocketAddr,
+    ledger: Ledger,
+}
+
+/// A node that is up.
+pub(crate) struct Member {
+    pub(crate) handle: Handle,
+    pub(crate) server: Server,
+    pub(crate) peers: Peers,
+    task: JoinHandle<Result<(), driver::Error>>,
+}
+
+/// How many transactions a node of a narrow world has open.
+pub(crate) const NARROW: usize = 200;
+
+/// Options of nodes that find each other quickly.
+pub(crate) fn options() -> Options {
+    Options { backoff: Duration::from_millis(5), backoff_ceiling: Duration::from_millis(100), ..Options::default() }
+}
+
+impl World {
+    /// All nodes, up. Nobody loses patience with anybody, however busy the machine.
+    pub(crate) async fn new() -> Self {
+        Self::with(60_000, false, Limits::default(), options()).await
+    }
+
+    pub(crate) async fn plaintext() -> Self {
+        Self::with(60_000, true, Limits::default(), options()).await
+    }
+
+    /// All nodes, up, who soon take a vote that does not come for one to abort.
+    pub(crate) async fn hasty() -> Self {
+        Self::with(200, false, Limits::default(), options()).await
+    }
+
+    /// As [`hasty`](Self::hasty), with little room: for few transactions, and for few bytes in a message.
+    pub(crate) async fn narrow() -> Self {
+        let limits = Limits { open: NARROW, participants: 4, meta: 100 };
+        Self::with(200, false, limits, Options { message: 4_096, ..options() }).await
+    }
+
+    async fn with(patience: u64, plaintext: bool, limits: Limits, options: Options) -> Self {
+        let timeouts =
+            Timeouts { flush: 50, recover: patience, inquire: patience, repeat: 100, ceiling: patience.max(1_000) };
+        let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
+        let cluster = cluster.with_timeouts(timeouts).unwrap().with_limits(limits).unwrap();
+        let (places, members) = (BTreeMap::new(), BTreeMap::new());
+        let authority = Authority::new();
+        let mut world = Self { authority, cluster, options, plaintext, places, members };
+        let mut listeners = Vec::new();
+        for node in MANAGERS.into_iter().chain(BRANCHES) {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (folder, address) = (TempDir::new().unwrap(), listener.local_addr().unwrap());
+            world.places.insert(node, Place { folder, address, ledger: Ledger::default() });
+            listeners.push((node, listener));
+        }
+        for (node, listener) in listeners {
+            world.start(node, Start::Create, listener).await;
+        }
+        world
+    }
+
+    pub(crate) fn config(&self, node: NodeId) -> Config {
+        Config::new(self.cluster.clone(), node, node.0)
+    }
+
+    pub(crate) fn security(&self, identity: Identity) -> Security {
+        if self.plaintext { Security::Plaintext } else { self.authority.security(identity) }
+    }
+
+    async fn start(&mut self, node: NodeId, start: Start, listener: TcpListener) {
+        let config = self.config(node);
+        let security = self.security(Identity::node(CLUSTER, node));
+        let peers = Peers::new(&config, security.clone(), self.options).unwrap();
+        for (other, place) in self.places.iter().filter(|(other, _)| **other != node) {
+            peers.set(*other, &place.address.to_string()).unwrap();
+        }
+        let place = &self.places[&node];
+        let storage = FjallStorage::open(place.folder.path().join("records")).unwrap();
+        let (handle, task) =
+            driver::spawn(config, start, storage, peers.clone(), place.ledger.clone(), driver::Options::default())
+                .await
+                .unwrap();
+        let server = Server::start(listener, handle.clone(), security, self.options).unwrap();
+        self.members.insert(node, Member { handle, server, peers, task });
+    }
+
+    /// Shuts `node` down, in order.
+    pub(crate) async fn stop(&mut self, node: NodeId) {
+        let member = self.members.remove(&node).unwrap();
+        soon("the server's shutdown", member.server.shutdown()).await;
+        soon("the node's shutdown", member.handle.shutdown()).await.unwrap();
+        soon("the transport's shutdown", member.peers.shutdown()).await;
+        member.task.await.unwrap().unwrap();
+    }
+
+    /// Starts a node that was stopped, from its storage and at its address.
+    pub(crate) async fn restart(&mut self, node: NodeId) {
+        let listener = TcpListener::bind(self.address(node)).await.unwrap();
+        self.start(node, Start::Restore, listener).await;
+    }
+
+    pub(crate) fn member(&self, node: NodeId) -> &Member {
+        &self.members[&node]
+    }
+
+    pub(crate) fn handle(&self, node: NodeId) -> &Handle {
+        &self.member(node).handle
+    }
+
+    pub(crate) fn address(&self, node: NodeId) -> SocketAddr {
+        self.places[&node].address
+    }
+
+    pub(crate) fn ledger(&self, node: NodeId) -> &Ledger {
+        &self.places[&node].ledger
+    }
+
+    /// A way to `node` with the certificate of `identity`.
+    pub(crate) fn client(&self, node: NodeId, identity: Identity) -> Client {
+        let security = self.security(identity);
+        Client::new(CLUSTER, node, &self.address(node).to_string(), &security, &self.options).unwrap()
+    }
+}
