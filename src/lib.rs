@@ -89,6 +89,19 @@
 
 extern crate alloc;
 
+/// The methods that set the public fields of a `#[non_exhaustive]` struct of options, which its users cannot write as a
+/// literal.
+macro_rules! with_methods {
+    ($($method:ident($field:ident: $type:ty);)+) => {$(
+        #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
+        #[must_use]
+        pub const fn $method(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    )+};
+}
+
 pub mod commit;
 pub mod paxos;
 pub mod perform;

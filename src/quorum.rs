@@ -40,6 +40,7 @@ pub struct QuorumSpec {
 /// Why a quorum system was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum QuorumError {
     /// There is no acceptor.
     #[error("a quorum system needs at least one acceptor")]

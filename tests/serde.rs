@@ -63,13 +63,7 @@ fn what_is_not_checked_at_birth_survives() {
         Decision::Decided { tx, outcome: Outcome::Committed },
         Decision::Completed { tx, outcome: Outcome::Aborted },
     ]);
-    survives(&paxos::ProposerConfig {
-        id: node,
-        acceptors: Quorums::majority([node]).unwrap(),
-        proposers: vec![node],
-        owner: None,
-        eager: true,
-    });
+    survives(&paxos::ProposerConfig::new(node, Quorums::majority([node]).unwrap(), [node]).with_eager(true));
 }
 
 proptest! {

@@ -46,9 +46,16 @@ pub enum Targets {
 
 /// How long to wait, in the caller's unit. Each wait doubles when it is repeated, up to `ceiling`, and is only then
 /// drawn out by up to a half, at random (by the node's seed).
+///
+/// ```
+/// # use synod::commit::Timeouts;
+/// let timeouts = Timeouts::default().with_inquire(200).with_recover(100);
+/// assert_eq!((timeouts.inquire, timeouts.flush), (200, Timeouts::default().flush));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct Timeouts {
     /// An acceptor writes and sends an unfinished bundle.
     pub flush: u64,
@@ -63,9 +70,16 @@ pub struct Timeouts {
 }
 
 /// How much a node takes on. Over a limit new work is refused; old work is never lost.
+///
+/// ```
+/// # use synod::commit::Limits;
+/// let limits = Limits::default().with_open(1_000);
+/// assert_eq!((limits.open, limits.meta), (1_000, Limits::default().meta));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct Limits {
     /// Open transactions for which new work is still taken. What brings old work to its end is taken far beyond that,
     /// up to sixty-four times as many.
@@ -89,10 +103,23 @@ struct Valid {
     first_manager: NodeId,
 }
 
-/// A cluster in plain data, not yet validated. It becomes a [`Cluster`] by `try_into`.
+/// A cluster in plain data, not yet validated, and the builder of a [`Cluster`]: [`build`](Self::build) validates it.
+///
+/// ```
+/// use synod::{NodeId, Quorums, commit::{ClusterId, ClusterSpec, Learning, Limits}};
+///
+/// let ids = [NodeId(1), NodeId(2), NodeId(3)];
+/// let spec = ClusterSpec::new(ClusterId(*b"a cluster of 3.."), Quorums::majority(ids)?, ids);
+/// let cluster = spec.with_learning(Learning::Everyone).with_limits(Limits::default().with_open(1_000)).build()?;
+/// // Another one that differs in one thing:
+/// let leader = cluster.spec().clone().with_learning(Learning::Leader).build()?;
+/// assert_eq!(leader.limits(), cluster.limits());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct ClusterSpec {
     /// The cluster's name.
     pub id: ClusterId,
@@ -115,6 +142,7 @@ pub struct ClusterSpec {
 /// Why a configuration was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum ConfigError {
     /// There is no transaction manager.
     #[error("a cluster needs at least one transaction manager")]
@@ -137,6 +165,7 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct Config {
     /// What it shares with the others.
     pub cluster: Cluster,
@@ -149,11 +178,24 @@ pub struct Config {
 impl Default for Timeouts {
     /// Sensible for a local network when the unit is the millisecond.
     fn default() -> Self {
-        Self { flush: 200, recover: 1_000, inquire: 2_000, repeat: 500, ceiling: 30_000 }
+        Self::new()
     }
 }
 
 impl Timeouts {
+    /// The defaults, as a constant: sensible for a local network when the unit is the millisecond.
+    pub const fn new() -> Self {
+        Self { flush: 200, recover: 1_000, inquire: 2_000, repeat: 500, ceiling: 30_000 }
+    }
+
+    with_methods! {
+        with_flush(flush: u64);
+        with_recover(recover: u64);
+        with_inquire(inquire: u64);
+        with_repeat(repeat: u64);
+        with_ceiling(ceiling: u64);
+    }
+
     /// The shortest of them.
     pub(crate) fn shortest(&self) -> u64 {
         self.flush.min(self.recover).min(self.inquire).min(self.repeat)
@@ -162,51 +204,63 @@ impl Timeouts {
 
 impl Default for Limits {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Limits {
+    /// The defaults, as a constant.
+    pub const fn new() -> Self {
         Self { open: 1 << 20, participants: 256, meta: 1 << 16 }
+    }
+
+    with_methods! {
+        with_open(open: usize);
+        with_participants(participants: usize);
+        with_meta(meta: usize);
+    }
+}
+
+impl ClusterSpec {
+    /// A specification with defaults for everything that can have one.
+    pub fn new(id: ClusterId, acceptors: Quorums, managers: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Self {
+        Self {
+            id,
+            acceptors,
+            managers: managers.into_iter().map(|node| *node.borrow()).collect(),
+            learning: Learning::default(),
+            targets: Targets::default(),
+            timeouts: Timeouts::new(),
+            limits: Limits::new(),
+        }
+    }
+
+    with_methods! {
+        with_learning(learning: Learning);
+        with_targets(targets: Targets);
+        with_timeouts(timeouts: Timeouts);
+        with_limits(limits: Limits);
+    }
+
+    /// Validates the specification.
+    pub fn build(self) -> Result<Cluster, ConfigError> {
+        self.try_into()
     }
 }
 
 impl Cluster {
-    /// A cluster with defaults for all that can have one.
+    /// A cluster with defaults for all that can have one. [`ClusterSpec`] chooses otherwise.
     pub fn new(
         id: ClusterId,
         acceptors: Quorums,
         managers: impl IntoIterator<Item = impl Borrow<NodeId>>,
     ) -> Result<Self, ConfigError> {
-        let managers = managers.into_iter().map(|node| *node.borrow()).collect();
-        Self::try_from(ClusterSpec {
-            id,
-            acceptors,
-            managers,
-            learning: Learning::default(),
-            targets: Targets::default(),
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-        })
+        ClusterSpec::new(id, acceptors, managers).build()
     }
 
-    /// This cluster, with other learners.
-    #[must_use]
-    pub fn with_learning(self, learning: Learning) -> Self {
-        let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
-        Self(Arc::new(Valid { spec: ClusterSpec { learning, ..spec }, first_manager }))
-    }
-
-    /// This cluster, with other targets of first votes.
-    #[must_use]
-    pub fn with_targets(self, targets: Targets) -> Self {
-        let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
-        Self(Arc::new(Valid { spec: ClusterSpec { targets, ..spec }, first_manager }))
-    }
-
-    /// This cluster, with other timeouts.
-    pub fn with_timeouts(self, timeouts: Timeouts) -> Result<Self, ConfigError> {
-        Self::try_from(ClusterSpec { timeouts, ..self.into() })
-    }
-
-    /// This cluster, with other limits.
-    pub fn with_limits(self, limits: Limits) -> Result<Self, ConfigError> {
-        Self::try_from(ClusterSpec { limits, ..self.into() })
+    /// What the cluster was built from. A clone of it builds a cluster that differs in one thing.
+    pub fn spec(&self) -> &ClusterSpec {
+        &self.0.spec
     }
 
     /// The cluster's name.

@@ -31,6 +31,7 @@ pub struct FjallStorage {
 
 /// Why a fjall storage failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FjallError {
     /// The database failed.
     #[error("the database failed")]
