@@ -125,7 +125,7 @@ mod quorum;
 pub use ballot::Ballot;
 pub use effect::{Effect, EffectOf, EffectSink, Machine, Scope, Urgency};
 pub use error::{Fence, Refusal, RestoreError};
-pub use id::{InstanceId, NodeId, TxId};
+pub use id::{InstanceId, NodeId, ParseIdError, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};
 pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};
 

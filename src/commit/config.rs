@@ -1,15 +1,22 @@
 //! The configuration: what all nodes of a cluster share, and what is one node's own.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::borrow::Borrow;
+use core::{borrow::Borrow, fmt, str::FromStr};
 
-use crate::{NodeId, Quorums};
+use crate::{NodeId, ParseIdError, Quorums};
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
 /// Its acceptors and their quorums never change under one name: a quorum of other acceptors could miss what an earlier one
 /// has chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// ```
+/// # use synod::commit::ClusterId;
+/// let id = ClusterId(*b"a cluster of 3..");
+/// assert_eq!(id.to_string(), "6120636c7573746572206f6620332e2e");
+/// assert_eq!("6120636c7573746572206f6620332e2e".parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ClusterId(pub [u8; 16]);
@@ -173,6 +180,31 @@ pub struct Config {
     pub id: NodeId,
     /// The seed of its jitter and of its hashing. Best different on every node, and not known to outsiders.
     pub seed: u64,
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterId({self})")
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = ParseIdError;
+
+    /// Takes 32 hexadecimal digits, in either case.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ParseIdError::NotHexadecimal);
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| ParseIdError::NotHexadecimal)?;
+        Ok(Self(number.to_be_bytes()))
+    }
 }
 
 impl Default for Timeouts {
