@@ -1,11 +1,9 @@
 //! Handlers that live in memory: for tests, and to start with.
 
-use alloc::{
+use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    rc::Rc,
-    vec::Vec,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use core::cell::RefCell;
 
 use super::{Storage, Transport};
 use crate::{
@@ -14,8 +12,10 @@ use crate::{
 };
 
 /// A storage in memory. A clone is another handle to the same records, so that a node can be dropped and restored.
+///
+/// See the [module of handlers](super) for an example.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStorage(Rc<RefCell<Disk>>);
+pub struct MemoryStorage(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -41,30 +41,30 @@ impl MemoryStorage {
 
     /// A storage that holds `records`.
     pub fn with_records(records: impl IntoIterator<Item = Record>) -> Self {
-        let storage = Self::new();
-        records.into_iter().for_each(|record| storage.0.borrow_mut().write(&record));
-        storage
+        let mut disk = Disk::default();
+        records.into_iter().for_each(|record| disk.write(&record));
+        Self(Arc::new(Mutex::new(disk)))
     }
 
     /// Lets `records` more records be written. The write that wants to go beyond that fails, with a prefix of its batch
     /// durable: a crash in the middle of a log. Then all goes well again.
     pub fn fail_after(&self, records: usize) {
-        self.0.borrow_mut().until_failure = Some(records);
+        self.disk().until_failure = Some(records);
     }
 
     /// Forgets everything: a new, blank disk.
     pub fn wipe(&self) {
-        self.0.borrow_mut().records.clear();
+        self.disk().records.clear();
     }
 
     /// The records that are durable, in the order of their keys.
     pub fn records(&self) -> Vec<Record> {
-        self.0.borrow().records.values().cloned().collect()
+        self.disk().records.values().cloned().collect()
     }
 
     /// How many keys have a record.
     pub fn len(&self) -> usize {
-        self.0.borrow().records.len()
+        self.disk().records.len()
     }
 
     /// Whether there is no record at all.
@@ -74,7 +74,12 @@ impl MemoryStorage {
 
     /// How many batches were written. Each would be one sync of a disk.
     pub fn writes(&self) -> u64 {
-        self.0.borrow().writes
+        self.disk().writes
+    }
+
+    /// A thread that panicked while it held the disk left it as it was between two records.
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +101,7 @@ impl Storage for MemoryStorage {
     }
 
     fn persist(&mut self, records: &[Record]) -> Result<(), WriteFailed> {
-        let mut disk = self.0.borrow_mut();
+        let mut disk = self.disk();
         if !records.is_empty() {
             disk.writes += 1;
         }
@@ -116,8 +121,10 @@ impl Storage for MemoryStorage {
 }
 
 /// A network inside one process: a queue per node. A clone is another handle to the same network.
+///
+/// See the [module of handlers](super) for an example.
 #[derive(Clone, Debug, Default)]
-pub struct Network(Rc<RefCell<Wires>>);
+pub struct Network(Arc<Mutex<Wires>>);
 
 #[derive(Debug, Default)]
 struct Wires {
@@ -126,7 +133,7 @@ struct Wires {
     packets: u64,
 }
 
-/// One node's way to the others.
+/// One node's way to the others. See [`Network::port`].
 #[derive(Clone, Debug)]
 pub struct Port {
     node: NodeId,
@@ -146,39 +153,43 @@ impl Network {
 
     /// The next packet for `node`, and who sent it.
     pub fn receive(&self, node: NodeId) -> Option<(NodeId, Vec<Message>)> {
-        self.0.borrow_mut().queues.get_mut(&node)?.pop_front()
+        self.wires().queues.get_mut(&node)?.pop_front()
     }
 
     /// Loses all packets under way to `node`, and says how many.
     pub fn lose(&self, node: NodeId) -> usize {
-        self.0.borrow_mut().queues.remove(&node).map_or(0, |queue| queue.len())
+        self.wires().queues.remove(&node).map_or(0, |queue| queue.len())
     }
 
     /// From now on loses all packets from and to `node`.
     pub fn cut_off(&self, node: NodeId) {
         self.lose(node);
-        self.0.borrow_mut().cut_off.insert(node);
+        self.wires().cut_off.insert(node);
     }
 
     /// Connects `node` again.
     pub fn reconnect(&self, node: NodeId) {
-        self.0.borrow_mut().cut_off.remove(&node);
+        self.wires().cut_off.remove(&node);
     }
 
     /// How many packets are under way.
     pub fn in_flight(&self) -> usize {
-        self.0.borrow().queues.values().map(VecDeque::len).sum()
+        self.wires().queues.values().map(VecDeque::len).sum()
     }
 
     /// How many packets were sent, ever.
     pub fn packets(&self) -> u64 {
-        self.0.borrow().packets
+        self.wires().packets
+    }
+
+    fn wires(&self) -> MutexGuard<'_, Wires> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Transport for Port {
     fn send(&mut self, packet: Packet<Message>) {
-        let mut wires = self.network.0.borrow_mut();
+        let mut wires = self.network.wires();
         wires.packets += 1;
         if !wires.cut_off.contains(&self.node) && !wires.cut_off.contains(&packet.to) {
             wires.queues.entry(packet.to).or_default().push_back((self.node, packet.messages));

@@ -51,6 +51,7 @@ mod driver;
 pub mod fjall;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "std")]
 pub mod memory;
 #[cfg(feature = "tokio")]
 pub mod tokio;
