@@ -52,7 +52,7 @@
 //! | module | what it holds | when to use it alone |
 //! |---|---|---|
 //! | [`commit`] | [`Node`](commit::Node): many transactions, every role of one process | almost always |
-//! | [`commit`] roles | [`Acceptor`](commit::Acceptor), [`ResourceManager`](commit::ResourceManager), [`TransactionManager`](commit::TransactionManager): one transaction each | with an event loop per transaction |
+//! | [`commit::roles`] | [`Acceptor`](commit::roles::Acceptor), [`ResourceManager`](commit::roles::ResourceManager), [`TransactionManager`](commit::roles::TransactionManager): one transaction each | with an event loop per transaction |
 //! | [`paxos`] | [`Acceptor`](paxos::Acceptor), [`Proposer`](paxos::Proposer), [`Learner`](paxos::Learner): one decree each | to agree on one value |
 //! | here | [`Ballot`], [`Quorums`], [`Effect`], [`Outbox`] | |
 //!

@@ -10,10 +10,10 @@ use synod::{
     Tally, TxId,
     codec::Frame,
     commit::{
-        AcceptorInput, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits,
-        Message, Meta, Node, Outcome, Participants, Places, Record, ResourceManagerInput, ResourceManagerRecord,
-        Status, Targets, Time, Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Votes,
-        Wait, What,
+        AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits, Message, Meta,
+        Node, Outcome, Participants, Places, Record, ResourceManagerRecord, Status, Targets, Time, Timeouts,
+        Transaction, TransactionSpec, TxRange, Vote, Votes, What,
+        roles::{AcceptorInput, ResourceManagerInput, TransactionManagerInput, Wait},
     },
     paxos, strategies,
 };

@@ -5,9 +5,10 @@
 //! it a time-out when it has waited long enough for what `wait` says, and starts over whenever that has changed. A role
 //! counts nothing either: its driver sees all that goes in and comes out.
 
+pub use super::wait::Wait;
 use super::{
     AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
-    Transaction, Vote, Wait, What, acceptor, context::Context, resource_manager, transaction_manager,
+    Transaction, Vote, What, acceptor, context::Context, resource_manager, transaction_manager,
 };
 use crate::{Fence, InstanceId, Machine, NodeId, Refusal, RestoreError, Scope, effect::EffectSink};
 

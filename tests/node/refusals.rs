@@ -6,8 +6,8 @@ use synod::{
     Ballot, Effect, Machine, Refusal, TxId,
     commit::{
         Acceptance, Input, Learning, Limits, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises,
-        Record, ResourceManager, ResourceManagerInput, Status, Time, Transaction, TransactionManager,
-        TransactionManagerInput, TxRange, Vote, Votes, What,
+        Record, Status, Time, Transaction, TxRange, Vote, Votes, What,
+        roles::{ResourceManager, ResourceManagerInput, TransactionManager, TransactionManagerInput},
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
 };

@@ -8,9 +8,11 @@ use std::{
 use synod::{
     Ballot, Effect, InstanceId, Machine, NodeId, Refusal,
     commit::{
-        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record,
-        ResourceManager, ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote,
-        Wait, What,
+        self, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record, ResourceManagerState, Vote, What,
+        roles::{
+            Acceptor, AcceptorInput, ResourceManager, ResourceManagerInput, TransactionManager,
+            TransactionManagerInput, Wait,
+        },
     },
     paxos::Message::{Accept, Prepare},
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use synod::{
     Effect, Machine, NodeId, Refusal, TxId,
-    commit::{Config, Decision, Input, Node, Outcome, Status, Time, Timeouts, Transaction, TxRange, Vote, Wait},
+    commit::{Config, Decision, Input, Node, Outcome, Status, Time, Timeouts, Transaction, TxRange, Vote, roles::Wait},
 };
 
 use super::{

@@ -14,9 +14,12 @@
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal, TxId,
     commit::{
-        self, Acceptor, AcceptorInput, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Decision, Learning, Message,
-        Meta, Outcome, Record, ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction,
-        TransactionManager, TransactionManagerInput, Vote, Wait, What,
+        self, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Decision, Learning, Message, Meta, Outcome, Record,
+        ResourceManagerState, Transaction, Vote, What,
+        roles::{
+            Acceptor, AcceptorInput, ResourceManager, ResourceManagerInput, TransactionManager,
+            TransactionManagerInput, Wait,
+        },
     },
 };
 
