@@ -127,7 +127,7 @@ pub use effect::{Effect, EffectOf, EffectSink, Machine, Scope, Urgency};
 pub use error::{Fence, Refusal, RestoreError};
 pub use id::{InstanceId, NodeId, ParseIdError, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};
-pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};
+pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums};
 
 /// The README's code runs as a test.
 #[cfg(doctest)]

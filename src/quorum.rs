@@ -3,7 +3,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::borrow::Borrow;
 
-use crate::{Ballot, NodeId};
+use crate::NodeId;
 
 /// The most acceptors that a quorum system may have.
 pub const MAX_ACCEPTORS: usize = 128;
@@ -86,19 +86,6 @@ pub enum Phase {
     Prepare,
     /// Phase 2: acceptances.
     Accept,
-}
-
-/// How a tally stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub enum Standing {
-    /// A quorum has granted.
-    Won,
-    /// So many have refused that no quorum is left.
-    Lost,
-    /// Neither yet.
-    Pending,
 }
 
 /// A set of acceptors, by their place in the configured order.
@@ -222,17 +209,6 @@ impl Quorums {
         weight >= self.threshold(phase)
     }
 
-    /// How a vote stands in which `granted` have granted and `refused` have refused.
-    pub fn standing(&self, phase: Phase, granted: Members, refused: Members) -> Standing {
-        if self.is_quorum(phase, granted) {
-            Standing::Won
-        } else if self.is_quorum(phase, refused.complement()) {
-            Standing::Pending
-        } else {
-            Standing::Lost
-        }
-    }
-
     /// The first phase-2 quorum in configured order; with `node` in it, where that is an acceptor.
     ///
     /// This is the one quorum that the paper's costs count on: F+1 acceptors of 2F+1.
@@ -324,10 +300,6 @@ impl Members {
     pub fn count(self) -> usize {
         self.0.count_ones() as usize
     }
-
-    fn complement(self) -> Self {
-        Self(!self.0)
-    }
 }
 
 fn bit(place: usize) -> u128 {
@@ -362,60 +334,5 @@ impl Voices {
             self.weight += weight;
         }
         new
-    }
-}
-
-/// A count of distinct acceptors who granted, and who refused, one exact ballot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Tally {
-    ballot: Ballot,
-    granted: Members,
-    refused: Members,
-}
-
-impl Tally {
-    /// An empty count for `ballot`.
-    pub fn new(ballot: Ballot) -> Self {
-        Self { ballot, granted: Members::default(), refused: Members::default() }
-    }
-
-    /// The ballot that is counted.
-    pub fn ballot(&self) -> Ballot {
-        self.ballot
-    }
-
-    /// Those who have granted.
-    pub fn granted(&self) -> Members {
-        self.granted
-    }
-
-    /// Counts that `from` granted `ballot`. Returns whether that was new: an acceptor counts once, and neither a
-    /// stranger nor another ballot counts at all.
-    pub fn grant(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
-        match quorums.position(from) {
-            Some(place) if ballot == self.ballot && !self.granted.has(place) => {
-                self.granted = self.granted.with(place);
-                self.refused = self.refused.without(place);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Counts that `from` refused `ballot`. Returns whether that was new. What was granted stays granted.
-    pub fn refuse(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
-        match quorums.position(from) {
-            Some(place) if ballot == self.ballot && !self.granted.has(place) && !self.refused.has(place) => {
-                self.refused = self.refused.with(place);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// How the count stands in `phase`.
-    pub fn standing(&self, quorums: &Quorums, phase: Phase) -> Standing {
-        quorums.standing(phase, self.granted, self.refused)
     }
 }
