@@ -12,6 +12,17 @@ pub const MAX_ACCEPTORS: usize = 128;
 ///
 /// Validated on construction: every phase-1 quorum meets every phase-2 quorum, which is all that Paxos asks of them
 /// (Howard, Malkhi and Spiegelman, *Flexible Paxos*, 2016). A clone shares its memory.
+///
+/// ```
+/// use synod::{NodeId, Phase, Quorums};
+///
+/// let quorums = Quorums::majority([NodeId(1), NodeId(2), NodeId(3)])?;
+/// assert!(quorums.is_quorum(Phase::Accept, quorums.members([NodeId(1), NodeId(3)])));
+/// // All promises, so that one acceptance is enough:
+/// let flexible = Quorums::flexible(quorums.nodes(), 3, 1)?;
+/// assert!(flexible.is_quorum(Phase::Accept, flexible.members([NodeId(2)])));
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "QuorumSpec", into = "QuorumSpec"))]
@@ -25,6 +36,13 @@ struct System {
 }
 
 /// A quorum system in plain data, not yet validated. It becomes a [`Quorums`] by `try_into`.
+///
+/// ```
+/// # use synod::{NodeId, QuorumSpec, Quorums};
+/// let spec = QuorumSpec { members: vec![(NodeId(1), 2), (NodeId(2), 1)], prepare: 2, accept: 2 };
+/// assert_eq!(Quorums::try_from(spec.clone())?, Quorums::weighted(spec.members, 2, 2)?);
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -38,6 +56,12 @@ pub struct QuorumSpec {
 }
 
 /// Why a quorum system was rejected.
+///
+/// ```
+/// # use synod::{NodeId, QuorumError, Quorums};
+/// let one_of_three = Quorums::flexible([NodeId(1), NodeId(2), NodeId(3)], 1, 1);
+/// assert_eq!(one_of_three, Err(QuorumError::NeedNotIntersect { prepare: 1, accept: 1, total: 3 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -78,6 +102,8 @@ pub enum QuorumError {
 }
 
 /// The two phases of Paxos; each has its own quorums.
+///
+/// See [`Quorums`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -89,6 +115,8 @@ pub enum Phase {
 }
 
 /// A set of acceptors, by their place in the configured order.
+///
+/// See [`Quorums`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

@@ -28,6 +28,8 @@ pub struct ClusterId(pub [u8; 16]);
 pub struct Time(pub u64);
 
 /// Who learns from the acceptors.
+///
+/// See [`ClusterSpec`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -40,6 +42,8 @@ pub enum Learning {
 }
 
 /// Which acceptors a resource manager sends its vote to at first. After a timeout it is always all of them.
+///
+/// See [`ClusterSpec`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -98,6 +102,8 @@ pub struct Limits {
 }
 
 /// What all nodes of a cluster share; validated on construction. A clone shares its memory.
+///
+/// See [`ClusterSpec`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "ClusterSpec", into = "ClusterSpec"))]
@@ -169,6 +175,8 @@ pub enum ConfigError {
 }
 
 /// One node's configuration.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

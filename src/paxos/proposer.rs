@@ -54,6 +54,20 @@ pub struct ProposerConfig {
 /// A proposer of one decree.
 ///
 /// *TLA+*: the leader of an instance; `Phase1a` and `Phase2a`.
+///
+/// ```
+/// use synod::{Ballot, Effect, Machine, NodeId, Quorums, paxos::{Input, Message, Proposer, ProposerConfig}};
+///
+/// let me = NodeId(1);
+/// let mut proposer = Proposer::new(ProposerConfig::new(me, Quorums::majority([me])?, [me]));
+/// // It writes that it uses round 1, then asks for promises.
+/// proposer.step(Input::Propose("a value"));
+/// let (ballot, receive) = (Ballot::new(1, me), |message| Input::Receive { from: me, message });
+/// proposer.step(receive(Message::Promise { ballot, accepted: None }));
+/// let effects = proposer.step(receive(Message::Accepted { ballot, value: "a value" }));
+/// assert_eq!(effects, [Effect::Decide("a value")]);
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposer<V> {
     config: Arc<ProposerConfig>,
@@ -68,6 +82,8 @@ pub struct Proposer<V> {
 }
 
 /// What a proposer must not forget.
+///
+/// See [`Proposer`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

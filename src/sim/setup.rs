@@ -9,6 +9,8 @@ use crate::{
 };
 
 /// What a world is made of.
+///
+/// See the [module](crate::sim) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// The configuration that all nodes share.
