@@ -37,8 +37,7 @@ fn propose(
 ) -> Result<Option<Value>, QuorumError> {
     say::out!("{id} proposes {value} while {asleep} is asleep:");
     let acceptors = Quorums::majority(ACCEPTORS)?;
-    let mut proposer =
-        Proposer::new(ProposerConfig { id, acceptors, proposers: PROPOSERS.into(), owner: None, eager: false });
+    let mut proposer = Proposer::new(ProposerConfig::new(id, acceptors, PROPOSERS));
     let mut network = Network::new();
 
     carry_out(id, proposer.step(Input::Propose(value)), &mut network);

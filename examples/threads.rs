@@ -24,7 +24,10 @@ use std::{
 
 use synod::{
     NodeId, Packet, Quorums, TxId, codec,
-    commit::{Cluster, ClusterId, Config, Input, Limits, Message, Meta, Outcome, Time, Timeouts, Transaction, Vote},
+    commit::{
+        Cluster, ClusterId, ClusterSpec, Config, Input, Limits, Message, Meta, Outcome, Time, Timeouts, Transaction,
+        Vote,
+    },
     perform::{Driver, Handlers, Progress, Resource, Start, Storage, Transport},
 };
 
@@ -37,7 +40,7 @@ const IN_FLIGHT: u64 = 32;
 /// What fits into one Ethernet frame: of a longer datagram, any lost fragment would lose all.
 const DATAGRAM: usize = 1_400;
 /// Within these no message is too long for a datagram.
-const LIMITS: Limits = Limits { open: 10_000, participants: 3, meta: 400 };
+const LIMITS: Limits = Limits::new().with_open(10_000).with_participants(3).with_meta(400);
 
 /// A file of JSON lines, synced once per batch. It only grows: `Node::snapshot` would be what to cut it down to.
 struct Log(File);
@@ -215,9 +218,10 @@ fn main() -> Result<()> {
         nodes.insert(id, Place { socket, address, to_begin, open, killed });
     }
     let world = World { nodes, done: Mutex::default() };
-    let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 50, ceiling: 1_000 };
-    let cluster =
-        Cluster::new(CLUSTER, Quorums::majority(NODES)?, NODES)?.with_timeouts(timeouts)?.with_limits(LIMITS)?;
+    let timeouts =
+        Timeouts::default().with_flush(20).with_recover(100).with_inquire(150).with_repeat(50).with_ceiling(1_000);
+    let spec = ClusterSpec::new(CLUSTER, Quorums::majority(NODES)?, NODES);
+    let cluster = spec.with_timeouts(timeouts).with_limits(LIMITS).build()?;
     let run = |id: NodeId, start| Seat(&world, id).run(&cluster, start, &folder.path().join(id.to_string()));
     let kill = |id, killed| world.nodes[&id].killed.store(killed, Relaxed);
     let is_refused = |(tx, _): &&(TxId, Outcome)| NODES.contains(&NodeId(tx.seq % 20));

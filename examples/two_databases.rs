@@ -23,8 +23,8 @@ use fjall::{Keyspace, KeyspaceCreateOptions};
 use synod::{
     NodeId, Packet, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, Config, Input, Message, Meta, Outcome, Participants, Record, Time, Timeouts, Transaction,
-        Vote,
+        ClusterId, ClusterSpec, Config, Input, Message, Meta, Outcome, Participants, Record, Time, Timeouts,
+        Transaction, Vote,
     },
     perform::{
         Driver, Progress, Resource, Start, Storage, Transport,
@@ -172,9 +172,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let crash = env::args().any(|arg| arg == "--crash");
     let ids = [ACCOUNTS, ORDERS, WITNESS];
     // Milliseconds, as the ticks above are. Who is in doubt asks soon.
-    let timeouts = Timeouts { inquire: 200, ..Timeouts::default() };
-    let cluster =
-        Cluster::new(ClusterId(*b"two databases..."), Quorums::majority(ids)?, ids)?.with_timeouts(timeouts)?;
+    let timeouts = Timeouts::default().with_inquire(200);
+    let spec = ClusterSpec::new(ClusterId(*b"two databases..."), Quorums::majority(ids)?, ids);
+    let cluster = spec.with_timeouts(timeouts).build()?;
     let (network, start) = (Network::new(), time::Instant::now());
     let mut nodes = Vec::new();
     for (id, name, change) in [

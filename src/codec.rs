@@ -14,6 +14,16 @@
 //! decoding never takes more memory than a small multiple of the input.
 //!
 //! The `bincode` crate does the numbers, and shows nowhere outside this file.
+//!
+//! ```
+//! use synod::{NodeId, codec::{decode_frame, encode_frame}, commit::{ClusterId, Message, TxRange}};
+//!
+//! let (cluster, from, to) = (ClusterId(*b"a cluster of 3.."), NodeId(1), NodeId(2));
+//! let messages = [Message::Retired { range: TxRange::new(from, 1, 9)? }];
+//! let bytes = encode_frame(cluster, from, to, &messages);
+//! assert_eq!(decode_frame(&bytes, cluster, to)?.messages, messages);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![deny(
     clippy::unwrap_used,
@@ -53,6 +63,8 @@ const FEW: usize = 8;
 const ONE_BYTE: u8 = 250;
 
 /// What one packet says.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -79,7 +91,7 @@ pub enum DecodeError {
     #[error("version {0} is not known here")]
     UnknownVersion(u8),
     /// The frame is another cluster's.
-    #[error("the frame belongs to another cluster")]
+    #[error("the frame belongs to cluster {0}")]
     OtherCluster(ClusterId),
     /// The frame is for another node.
     #[error("the frame is for node {0}")]

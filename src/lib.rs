@@ -53,7 +53,7 @@
 //! | module | what it holds | when to use it alone |
 //! |---|---|---|
 //! | [`commit`] | [`Node`](commit::Node): many transactions, every role of one process | almost always |
-//! | [`commit`] roles | [`Acceptor`](commit::Acceptor), [`ResourceManager`](commit::ResourceManager), [`TransactionManager`](commit::TransactionManager): one transaction each | with an event loop per transaction |
+//! | [`commit::roles`] | [`Acceptor`](commit::roles::Acceptor), [`ResourceManager`](commit::roles::ResourceManager), [`TransactionManager`](commit::roles::TransactionManager): one transaction each | with an event loop per transaction |
 //! | [`paxos`] | [`Acceptor`](paxos::Acceptor), [`Proposer`](paxos::Proposer), [`Learner`](paxos::Learner): one decree each | to agree on one value |
 //! | here | [`Ballot`], [`Quorums`], [`Effect`], [`Outbox`] | |
 //!
@@ -92,6 +92,19 @@
 
 extern crate alloc;
 
+/// The methods that set the public fields of a `#[non_exhaustive]` struct of options, which its users cannot write as a
+/// literal.
+macro_rules! with_methods {
+    ($($method:ident($field:ident: $type:ty);)+) => {$(
+        #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
+        #[must_use]
+        pub const fn $method(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    )+};
+}
+
 pub mod commit;
 pub mod paxos;
 pub mod perform;
@@ -115,9 +128,9 @@ mod quorum;
 pub use ballot::Ballot;
 pub use effect::{Effect, EffectOf, EffectSink, Machine, Scope, Urgency};
 pub use error::{Fence, Refusal, RestoreError};
-pub use id::{InstanceId, NodeId, TxId};
+pub use id::{InstanceId, NodeId, ParseIdError, TxId};
 pub use outbox::{Outbox, Packet, Pending, Released};
-pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};
+pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums};
 
 /// The code of the README runs as a test, as does that of the guide.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::borrow::Borrow;
 
-use crate::{Ballot, NodeId};
+use crate::NodeId;
 
 /// The most acceptors that a quorum system may have.
 pub const MAX_ACCEPTORS: usize = 128;
@@ -12,6 +12,17 @@ pub const MAX_ACCEPTORS: usize = 128;
 ///
 /// Validated on construction: every phase-1 quorum intersects every phase-2 quorum, which is all that Paxos requires
 /// (Howard, Malkhi and Spiegelman, *Flexible Paxos*, 2016). Clones share memory.
+///
+/// ```
+/// use synod::{NodeId, Phase, Quorums};
+///
+/// let quorums = Quorums::majority([NodeId(1), NodeId(2), NodeId(3)])?;
+/// assert!(quorums.is_quorum(Phase::Accept, quorums.members([NodeId(1), NodeId(3)])));
+/// // All promises, so that one acceptance is enough:
+/// let flexible = Quorums::flexible(quorums.nodes(), 3, 1)?;
+/// assert!(flexible.is_quorum(Phase::Accept, flexible.members([NodeId(2)])));
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "QuorumSpec", into = "QuorumSpec"))]
@@ -25,6 +36,13 @@ struct System {
 }
 
 /// A quorum system as plain data, not yet validated; `try_into` makes it a [`Quorums`].
+///
+/// ```
+/// # use synod::{NodeId, QuorumSpec, Quorums};
+/// let spec = QuorumSpec { members: vec![(NodeId(1), 2), (NodeId(2), 1)], prepare: 2, accept: 2 };
+/// assert_eq!(Quorums::try_from(spec.clone())?, Quorums::weighted(spec.members, 2, 2)?);
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -38,8 +56,15 @@ pub struct QuorumSpec {
 }
 
 /// Why a quorum system was rejected.
+///
+/// ```
+/// # use synod::{NodeId, QuorumError, Quorums};
+/// let one_of_three = Quorums::flexible([NodeId(1), NodeId(2), NodeId(3)], 1, 1);
+/// assert_eq!(one_of_three, Err(QuorumError::NeedNotIntersect { prepare: 1, accept: 1, total: 3 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum QuorumError {
     /// There is no acceptor.
     #[error("a quorum system needs at least one acceptor")]
@@ -77,6 +102,8 @@ pub enum QuorumError {
 }
 
 /// The two phases of Paxos; each has its own quorums.
+///
+/// See [`Quorums`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -87,20 +114,9 @@ pub enum Phase {
     Accept,
 }
 
-/// The state of a tally.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub enum Standing {
-    /// A quorum has granted.
-    Won,
-    /// So many have refused that no quorum can grant any more.
-    Lost,
-    /// Neither is certain yet.
-    Pending,
-}
-
 /// A set of acceptors, by place in the configured order.
+///
+/// See [`Quorums`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -221,17 +237,6 @@ impl Quorums {
         weight >= self.threshold(phase)
     }
 
-    /// The state of a vote that `granted` have granted and `refused` have refused.
-    pub fn standing(&self, phase: Phase, granted: Members, refused: Members) -> Standing {
-        if self.is_quorum(phase, granted) {
-            Standing::Won
-        } else if self.is_quorum(phase, refused.complement()) {
-            Standing::Pending
-        } else {
-            Standing::Lost
-        }
-    }
-
     /// The first phase-2 quorum in configured order; if `node` is an acceptor, the first that contains it.
     ///
     /// This is the one quorum that the paper's costs assume: F+1 of 2F+1 acceptors.
@@ -323,10 +328,6 @@ impl Members {
     pub fn count(self) -> usize {
         self.0.count_ones() as usize
     }
-
-    fn complement(self) -> Self {
-        Self(!self.0)
-    }
 }
 
 fn bit(place: usize) -> u128 {
@@ -361,60 +362,5 @@ impl Voices {
             self.weight += weight;
         }
         new
-    }
-}
-
-/// A tally of the distinct acceptors that granted, and that refused, one exact ballot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Tally {
-    ballot: Ballot,
-    granted: Members,
-    refused: Members,
-}
-
-impl Tally {
-    /// An empty tally for `ballot`.
-    pub fn new(ballot: Ballot) -> Self {
-        Self { ballot, granted: Members::default(), refused: Members::default() }
-    }
-
-    /// The ballot that is counted.
-    pub fn ballot(&self) -> Ballot {
-        self.ballot
-    }
-
-    /// The acceptors that have granted.
-    pub fn granted(&self) -> Members {
-        self.granted
-    }
-
-    /// Counts that `from` granted `ballot`. Returns whether that was new: an acceptor counts once, strangers and other
-    /// ballots never.
-    pub fn grant(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
-        match quorums.position(from) {
-            Some(place) if ballot == self.ballot && !self.granted.has(place) => {
-                self.granted = self.granted.with(place);
-                self.refused = self.refused.without(place);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Counts that `from` refused `ballot`. Returns whether that was new. A grant is never taken back.
-    pub fn refuse(&mut self, quorums: &Quorums, from: NodeId, ballot: Ballot) -> bool {
-        match quorums.position(from) {
-            Some(place) if ballot == self.ballot && !self.granted.has(place) && !self.refused.has(place) => {
-                self.refused = self.refused.with(place);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The state of the tally in `phase`.
-    pub fn standing(&self, quorums: &Quorums, phase: Phase) -> Standing {
-        quorums.standing(phase, self.granted, self.refused)
     }
 }

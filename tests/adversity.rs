@@ -8,13 +8,13 @@ use synod::{
     paxos,
 };
 
-use support::{ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, config, refuse, say, transaction, tx};
+use support::{ACCEPTORS, Group, RMS, TMS, cluster, config, refuse, say, spec_of, transaction, tx};
 
 #[test]
 fn nodes_that_are_full_do_not_keep_each_others_transactions_from_ending() {
     let all = [NodeId(1), NodeId(2), NodeId(3)];
-    let limits = Limits { open: 1, participants: 3, meta: 8 };
-    let mut group = Group::new(cluster_of(&all, &all).with_limits(limits).unwrap(), all);
+    let limits = Limits::default().with_open(1).with_participants(3).with_meta(8);
+    let mut group = Group::new(spec_of(&all, &all).with_limits(limits).build().unwrap(), all);
     for (at, seq) in all.into_iter().zip(1..) {
         group.begin(at, &transaction(seq));
     }
@@ -29,8 +29,8 @@ fn nodes_that_are_full_do_not_keep_each_others_transactions_from_ending() {
 #[test]
 fn a_prepared_participant_does_not_hang_because_what_waits_for_a_dead_one_takes_all_the_room() {
     let (tm, alive, dead) = (NodeId(1), NodeId(2), NodeId(3));
-    let limits = Limits { open: 1, participants: 3, meta: 8 };
-    let mut group = Group::new(cluster_of(&[tm], &[tm]).with_limits(limits).unwrap(), [tm, alive, dead]);
+    let limits = Limits::default().with_open(1).with_participants(3).with_meta(8);
+    let mut group = Group::new(spec_of(&[tm], &[tm]).with_limits(limits).build().unwrap(), [tm, alive, dead]);
     group.crash(dead);
     group.begin(tm, &Transaction::new(tx(1), [dead], []).unwrap());
     group.live(20);

@@ -6,7 +6,7 @@ use synod::{
     Ballot, Effect, Machine, NodeId, Quorums, TxId,
     codec::encode_frame,
     commit::{
-        self, Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Outcome, Participants,
+        self, ClusterId, ClusterSpec, Config, Decision, Input, Learning, Message, Meta, Node, Outcome, Participants,
         Targets, Transaction, Vote, What,
     },
     paxos,
@@ -55,13 +55,7 @@ fn an_acceptor_allocates_nothing() {
 #[test]
 fn a_proposer_allocates_nothing() {
     for count in [3, 5] {
-        let config = paxos::ProposerConfig {
-            id: ME,
-            acceptors: acceptors(count),
-            proposers: vec![ME, NodeId(101)],
-            owner: None,
-            eager: false,
-        };
+        let config = paxos::ProposerConfig::new(ME, acceptors(count), [ME, NodeId(101)]);
         let mut proposer = paxos::Proposer::<Value>::new(config);
         let mut effects = Vec::with_capacity(16);
         assert_eq!(allocations(&mut proposer, paxos::Input::Propose([7; 64]), &mut effects), 0);
@@ -119,8 +113,8 @@ const MANAGER: NodeId = NodeId(6);
 
 impl Group {
     fn new(learning: Learning) -> Self {
-        let cluster = Cluster::new(ClusterId::default(), Quorums::majority(ACCEPTORS).unwrap(), [MANAGER]).unwrap();
-        let cluster = cluster.with_learning(learning).with_targets(Targets::Quorum);
+        let spec = ClusterSpec::new(ClusterId::default(), Quorums::majority(ACCEPTORS).unwrap(), [MANAGER]);
+        let cluster = spec.with_learning(learning).with_targets(Targets::Quorum).build().unwrap();
         let node = |id| Node::create(Config::new(cluster.clone(), NodeId(id), id)).0;
         Self { nodes: (0..7).map(node).collect(), effects: Vec::with_capacity(64), allocated: vec![0; 7] }
     }

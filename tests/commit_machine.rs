@@ -9,8 +9,8 @@ use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::Te
 use synod::{
     NodeId, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, Decision, Effect, Learning, Node, Outcome, Record, ResourceManagerState as State, Targets,
-        Timeouts, Transaction, Vote,
+        ClusterId, ClusterSpec, Decision, Effect, Learning, Node, Outcome, Record, ResourceManagerState as State,
+        Targets, Timeouts, Transaction, Vote,
     },
     sim::{Event, Setup, World},
 };
@@ -59,11 +59,12 @@ fn setup() -> impl Strategy<Value = Setup> {
         let numbers = |from: u64, to: u64| Vec::from_iter((from..=to).map(NodeId));
         let acceptors = numbers(1, 3);
         let (managers, rms) = if apart { (numbers(21, 22), numbers(11, 13)) } else { (numbers(1, 2), numbers(1, 3)) };
-        let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-        let cluster = Cluster::new(ClusterId(*b"a proptest group"), Quorums::majority(&acceptors).unwrap(), &managers);
-        let cluster = cluster.unwrap().with_timeouts(timeouts).unwrap();
-        let cluster = cluster.with_learning(if faster { Learning::Everyone } else { Learning::Leader });
-        let cluster = cluster.with_targets(if quorum { Targets::Quorum } else { Targets::All });
+        let timeouts =
+            Timeouts::default().with_flush(20).with_recover(100).with_inquire(150).with_repeat(60).with_ceiling(1_000);
+        let spec = ClusterSpec::new(ClusterId(*b"a proptest group"), Quorums::majority(&acceptors).unwrap(), &managers);
+        let spec = spec.with_learning(if faster { Learning::Everyone } else { Learning::Leader });
+        let spec = spec.with_targets(if quorum { Targets::Quorum } else { Targets::All });
+        let cluster = spec.with_timeouts(timeouts).build().unwrap();
         let nodes = BTreeSet::from_iter([acceptors, managers, rms.clone()].concat());
         let nodes = nodes.into_iter().collect();
         Setup { cluster, nodes, resource_managers: rms, stay_dead: Vec::new(), in_order }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use synod::{
     NodeId, Outbox, Packet, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Record, Targets, Transaction, Vote,
-        What,
+        ClusterId, ClusterSpec, Config, Decision, Input, Learning, Message, Meta, Node, Record, Targets, Transaction,
+        Vote, What,
     },
 };
 
@@ -63,8 +63,8 @@ fn measure(n: u64, f: u64, placement: Placement, learning: Learning) -> Cost {
     let rms: Vec<NodeId> = (1..=n).map(NodeId).collect();
     let beside = if placement == Placement::Colocated { f + 1 } else { 0 };
     let acceptors: Vec<NodeId> = (0..2 * f + 1).map(|a| NodeId(if a < beside { 1 + a } else { 100 + a })).collect();
-    let cluster = Cluster::new(ClusterId::default(), Quorums::majority(&acceptors).unwrap(), [acceptors[0]]).unwrap();
-    let cluster = cluster.with_learning(learning).with_targets(Targets::Quorum);
+    let spec = ClusterSpec::new(ClusterId::default(), Quorums::majority(&acceptors).unwrap(), [acceptors[0]]);
+    let cluster = spec.with_learning(learning).with_targets(Targets::Quorum).build().unwrap();
     let ids: BTreeSet<NodeId> = rms.iter().chain(&acceptors).copied().collect();
     let process = |id| {
         let (node, _) = Node::create(Config::new(cluster.clone(), id, 0));

@@ -12,7 +12,8 @@ fn worlds_in_which_every_node_is_full_come_to_rest() {
     for seed in 0..1_000 {
         let (mut setup, mut schedule) = Schedule::new(seed);
         let open = 1 + seed as usize % 2;
-        setup.cluster = setup.cluster.with_limits(Limits { open, participants: 16, meta: 64 }).unwrap();
+        let limits = Limits::default().with_open(open).with_participants(16).with_meta(64);
+        setup.cluster = setup.cluster.spec().clone().with_limits(limits).build().unwrap();
         let mut world = World::<Node>::new(setup.clone());
         let mut rng = Rng::new(seed);
         while let Some(event) = schedule.next(&world) {

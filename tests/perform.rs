@@ -114,6 +114,14 @@ fn prepare(seq: u64) -> Message {
     Message::about(&transaction(seq), What::Prepare { meta: META.into() })
 }
 
+/// Handlers in memory go wherever a caller's threads go.
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<MemoryStorage>();
+    shared_between_threads::<Network>();
+    shared_between_threads::<Port>();
+};
+
 #[test]
 fn a_transaction_that_all_can_commit_is_committed_completed_and_forgotten() {
     let network = Network::new();

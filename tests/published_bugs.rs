@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use support::{
     ACCEPTORS, CLUSTER, Flat, Group, RMS, STRANGER, TMS, aborts, catalogue, cluster, commits, config, node, say,
-    say::Part, transaction, tx,
+    say::Part, spec, transaction, tx,
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, Outbox, Packet, Refusal, RestoreError,
@@ -105,7 +105,7 @@ fn a_restarted_transaction_manager_uses_a_higher_ballot_and_takes_no_answer_to_a
 fn when_every_message_comes_twice_every_node_writes_what_it_writes_when_it_comes_once() {
     for learning in [Learning::Leader, Learning::Everyone] {
         let play = |times: usize| {
-            let mut group = Group::apart(cluster().with_learning(learning));
+            let mut group = Group::apart(spec().with_learning(learning).build().unwrap());
             group.begin(RMS[0], &transaction(1));
             for _ in 0..1_000 {
                 group.answer_all();
@@ -274,7 +274,7 @@ fn what_is_meant_for_another_role_transaction_instance_or_ballot_changes_nothing
 #[test]
 fn whatever_comes_after_the_end_is_told_so_and_revives_nothing() {
     for learning in [Learning::Leader, Learning::Everyone] {
-        let mut group = Group::apart(cluster().with_learning(learning));
+        let mut group = Group::apart(spec().with_learning(learning).build().unwrap());
         group.complete(RMS[0], &transaction(1));
         let ballot = Ballot::new(9, TMS[1]);
         let late = [

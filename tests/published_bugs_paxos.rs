@@ -17,7 +17,7 @@ const OTHER: NodeId = NodeId(3);
 
 fn config() -> ProposerConfig {
     let acceptors = Quorums::majority([A, B, C]).unwrap();
-    ProposerConfig { id: ME, acceptors, proposers: vec![ME, OTHER], owner: None, eager: false }
+    ProposerConfig::new(ME, acceptors, [ME, OTHER])
 }
 
 fn proposing(value: char) -> Proposer<char> {
@@ -364,7 +364,7 @@ proptest! {
         owner in prop::option::of((1..4u64).prop_map(NodeId)),
         eager in any::<bool>(),
     ) {
-        let mut proposer = Proposer::new(ProposerConfig { owner, eager, ..config() });
+        let mut proposer = Proposer::new(config().with_owner(owner).with_eager(eager));
         let mut acceptor = Acceptor::new(owner);
         let mut learner = Learner::new(config().acceptors);
         for input in inputs {

@@ -1,9 +1,12 @@
-//! Quorum systems and tallies against a twin that tries every subset.
+//! Quorum systems, and the machines that count voices, against a twin that tries every subset.
 
 use std::collections::BTreeSet;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use synod::{Ballot, MAX_ACCEPTORS, Members, NodeId, Phase, QuorumError, QuorumSpec, Quorums, Standing, Tally};
+use synod::{
+    Ballot, Effect, MAX_ACCEPTORS, Machine, Members, NodeId, Phase, QuorumError, QuorumSpec, Quorums,
+    paxos::{Input, Learner, Message, Proposer, ProposerConfig},
+};
 
 const PHASES: [Phase; 2] = [Phase::Prepare, Phase::Accept];
 
@@ -51,15 +54,9 @@ impl Twin {
         quorums(Phase::Prepare).all(|one| quorums(Phase::Accept).all(|other| one & other != 0))
     }
 
-    /// Some quorum can still come about without those who refused; `granted` may be of it or not.
-    fn standing(&self, phase: Phase, granted: u32, refused: u32) -> Standing {
-        if self.is_quorum(phase, granted) {
-            Standing::Won
-        } else if self.subsets().any(|mask| mask & refused == 0 && self.is_quorum(phase, mask)) {
-            Standing::Pending
-        } else {
-            Standing::Lost
-        }
+    /// Whether some quorum can still come about without those who refused.
+    fn is_possible(&self, phase: Phase, refused: u32) -> bool {
+        self.subsets().any(|mask| mask & refused == 0 && self.is_quorum(phase, mask))
     }
 
     fn members(&self, quorums: &Quorums, mask: u32) -> Members {
@@ -127,14 +124,14 @@ proptest! {
     }
 
     #[test]
-    fn a_vote_stands_as_trying_every_subset_says(twin in sound_twins()) {
+    fn those_who_have_not_refused_are_a_quorum_as_long_as_trying_every_subset_finds_one(twin in sound_twins()) {
         let quorums = twin.real().unwrap();
-        for granted in twin.subsets() {
-            for refused in twin.subsets().filter(|refused| refused & granted == 0) {
-                let (yes, no) = (twin.members(&quorums, granted), twin.members(&quorums, refused));
-                for phase in PHASES {
-                    prop_assert_eq!(quorums.standing(phase, yes, no), twin.standing(phase, granted, refused));
-                }
+        let everyone = quorums.members(quorums.nodes());
+        for refused in twin.subsets() {
+            let gone = (0..quorums.len()).filter(|place| refused >> place & 1 == 1);
+            let others = gone.fold(everyone, Members::without);
+            for phase in PHASES {
+                prop_assert_eq!(quorums.is_quorum(phase, others), twin.is_possible(phase, refused));
             }
         }
     }
@@ -180,34 +177,72 @@ proptest! {
     }
 
     #[test]
-    fn a_tally_counts_each_acceptor_once_and_its_own_ballot_only(
+    fn a_learner_counts_each_acceptor_once_and_every_ballot_by_itself(
         twin in sound_twins(),
-        events in prop::collection::vec((any::<bool>(), 0..10usize, 0..4u8), 0..40),
+        events in prop::collection::vec((0..10usize, 0..3usize), 0..40),
     ) {
-        let quorums = twin.real().unwrap();
-        let ballot = Ballot::new(3, NodeId(1));
-        let mut tally = Tally::new(ballot);
-        let (mut granted, mut refused) = (0u32, 0u32);
-        for (grants, place, which) in events {
-            // Two in four are of the ballot that is counted.
-            let of = [ballot, ballot, Ballot::new(2, NodeId(1)), Ballot::new(3, NodeId(2))][usize::from(which)];
-            let bit = if of == ballot && place < twin.weights.len() { 1 << place } else { 0 };
-            let new = if grants { bit & !granted } else { bit & !granted & !refused };
-            let counted =
-                if grants { tally.grant(&quorums, node(place), of) } else { tally.refuse(&quorums, node(place), of) };
-            prop_assert_eq!(counted, new != 0);
-            if grants {
-                (granted, refused) = (granted | bit, refused & !bit);
-            } else {
-                refused |= new;
+        let mut learner = Learner::new(twin.real().unwrap());
+        let mut accepted = [0u32; 3];
+        let mut chosen = None;
+        for (place, which) in events {
+            let input = accepts(place, BALLOTS[which], which);
+            let mut effects = Vec::new();
+            let counted = learner.step_into(input, &mut effects);
+            prop_assert_eq!(counted.is_ok(), place < twin.weights.len());
+            if counted.is_ok() {
+                accepted[which] |= 1 << place;
             }
-            prop_assert_eq!(tally.granted(), twin.members(&quorums, granted));
-            for phase in PHASES {
-                prop_assert_eq!(tally.standing(&quorums, phase), twin.standing(phase, granted, refused));
+            let decides = chosen.is_none() && twin.is_quorum(Phase::Accept, accepted[which]);
+            prop_assert_eq!(effects, Vec::from_iter(decides.then_some(Effect::Decide(which))));
+            chosen = chosen.or(decides.then_some(which));
+            prop_assert_eq!(learner.chosen(), chosen.as_ref());
+        }
+    }
+
+    #[test]
+    fn a_proposer_counts_each_acceptor_once_in_either_phase_and_its_own_ballot_only(
+        twin in sound_twins(),
+        events in prop::collection::vec((any::<bool>(), 0..10usize, 0..4usize), 0..60),
+    ) {
+        let config = ProposerConfig::new(BALLOTS[0].node, twin.real().unwrap(), [BALLOTS[0].node]);
+        let mut proposer = Proposer::new(config);
+        proposer.step(Input::Propose(0));
+        prop_assert_eq!(proposer.ballot(), Some(BALLOTS[0]));
+        let (mut promised, mut accepted) = (0u32, 0u32);
+        for (promises, place, which) in events {
+            // Two in four are of the ballot that is counted.
+            let ballot = [BALLOTS[0], BALLOTS[0], BALLOTS[1], BALLOTS[2]][which];
+            let input = if promises { promises_nothing_accepted(place, ballot) } else { accepts(place, ballot, 0) };
+            let mut effects = Vec::new();
+            let counted = proposer.step_into(input, &mut effects);
+            let proposed = twin.is_quorum(Phase::Prepare, promised);
+            let bit = if ballot == BALLOTS[0] && place < twin.weights.len() { 1 << place } else { 0 };
+            prop_assert_eq!(counted.is_ok(), bit != 0 && promises != proposed);
+            if promises && !proposed {
+                promised |= bit;
+            } else if !promises && proposed {
+                accepted |= bit;
+            }
+            let proposes = effects.iter().any(|effect| matches!(effect, Effect::Send { message: Message::Accept { .. }, .. }));
+            prop_assert_eq!(proposes, !proposed && twin.is_quorum(Phase::Prepare, promised));
+            prop_assert_eq!(proposer.chosen().is_some(), twin.is_quorum(Phase::Accept, accepted));
+            if proposer.chosen().is_some() {
+                break;
             }
         }
-        prop_assert_eq!(tally.ballot(), ballot);
     }
+}
+
+/// The first one is the first that its node comes to.
+const BALLOTS: [Ballot; 3] =
+    [Ballot { round: 1, node: NodeId(1) }, Ballot { round: 2, node: NodeId(1) }, Ballot { round: 1, node: NodeId(2) }];
+
+fn accepts(place: usize, ballot: Ballot, value: usize) -> Input<usize> {
+    Input::Receive { from: node(place), message: Message::Accepted { ballot, value } }
+}
+
+fn promises_nothing_accepted(place: usize, ballot: Ballot) -> Input<usize> {
+    Input::Receive { from: node(place), message: Message::Promise { ballot, accepted: None } }
 }
 
 /// The rule of sums is sufficient, not necessary: with weights of 2, 2 and 2, quorums of 3 and 3 always meet.
@@ -285,7 +320,7 @@ fn the_heaviest_weights_that_fit_make_a_quorum_system() {
     let quorums = Quorums::weighted([(a, u64::MAX - 1), (b, 1)], u64::MAX, u64::MAX).unwrap();
     assert!(quorums.is_quorum(Phase::Prepare, quorums.members([a, b])));
     assert!(!quorums.is_quorum(Phase::Prepare, quorums.members([a])));
-    assert_eq!(quorums.standing(Phase::Accept, Members::default(), quorums.members([b])), Standing::Lost);
+    assert!(!quorums.is_quorum(Phase::Accept, quorums.members([a, b]).without(1)));
 }
 
 #[test]
@@ -302,9 +337,11 @@ fn the_last_of_128_acceptors_counts_like_the_first() {
     let last_half = quorums.members(nodes(128).into_iter().skip(63));
     assert!(quorums.is_quorum(Phase::Accept, last_half));
     assert!(!quorums.is_quorum(Phase::Accept, last_half.without(127)));
-    let mut tally = Tally::new(Ballot::initial(NodeId(1)));
-    assert!(tally.grant(&quorums, node(127), tally.ballot()));
-    assert!(!tally.grant(&quorums, node(127), tally.ballot()));
+    let mut learner = Learner::new(quorums.clone());
+    for place in [127, 127].into_iter().chain(64..127) {
+        assert_eq!(learner.step(accepts(place, BALLOTS[0], 0)), []);
+    }
+    assert_eq!(learner.step(accepts(63, BALLOTS[0], 0)), [Effect::Decide(0)]);
     assert_eq!(quorums.position(node(127)), Some(127));
 }
 

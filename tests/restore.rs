@@ -5,7 +5,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use support::{
-    ACCEPTORS, CLIENT, CLUSTER, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say,
+    ACCEPTORS, CLIENT, CLUSTER, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say, spec,
     transaction, tx,
 };
 use synod::{
@@ -58,7 +58,7 @@ const SCRIPTS: [Script; 10] = [
 ];
 
 fn faster() -> Cluster {
-    cluster().with_learning(Learning::Everyone).with_targets(Targets::Quorum)
+    spec().with_learning(Learning::Everyone).with_targets(Targets::Quorum).build().unwrap()
 }
 
 /// Everyone is everything, but that the last one is no transaction manager.

@@ -18,7 +18,7 @@ fn acceptor() -> Acceptor<char> {
 /// A proposer of `value` that has asked for promises at round 1.
 fn proposer(value: char) -> Proposer<char> {
     let acceptors = Quorums::majority(ACCEPTORS).unwrap();
-    let config = ProposerConfig { id: TM, acceptors, proposers: vec![TM], owner: Some(OWNER), eager: false };
+    let config = ProposerConfig::new(TM, acceptors, [TM]).with_owner(OWNER);
     let mut proposer = Proposer::new(config);
     proposer.step(Input::Propose(value));
     proposer
@@ -200,13 +200,7 @@ fn names_that_differ_in_any_bit_never_share_a_ballot() {
 /// Rounds had 16 bits, and a restart began at the first one again.
 #[test]
 fn a_restart_goes_on_above_the_highest_round_that_was_used() {
-    let config = ProposerConfig {
-        id: TM,
-        acceptors: Quorums::majority(ACCEPTORS).unwrap(),
-        proposers: vec![TM],
-        owner: None,
-        eager: false,
-    };
+    let config = ProposerConfig::new(TM, Quorums::majority(ACCEPTORS).unwrap(), [TM]);
     for round in [0xffff, 0x1_0000, 1 << 40] {
         let mut restored = Proposer::restore(config.clone(), ProposerRecord { round, initial: None }).unwrap();
         restored.step(Input::Propose('x'));

@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, commits, node, refuse, say, transaction, tx};
+use support::{
+    ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, commits, node, refuse, say, spec, transaction, tx,
+};
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
     codec::{DecodeError, decode_frame, encode_frame},
@@ -27,7 +29,7 @@ fn manager() -> Node {
 fn a_minority_of_dead_acceptors_delays_nothing() {
     for learning in [Learning::Leader, Learning::Everyone] {
         for dead in ACCEPTORS {
-            let mut group = Group::apart(cluster().with_learning(learning));
+            let mut group = Group::apart(spec().with_learning(learning).build().unwrap());
             group.crash(dead);
             group.begin(TMS[0], &transaction(1));
             // No time passes: nobody waited for a time-out.

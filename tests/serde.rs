@@ -6,14 +6,13 @@ use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use synod::{
-    Ballot, Effect, Fence, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, Standing,
-    Tally, TxId,
+    Ballot, Effect, Fence, InstanceId, Machine, Members, NodeId, Packet, Phase, QuorumSpec, Quorums, Refusal, TxId,
     codec::Frame,
     commit::{
-        AcceptorInput, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits,
-        Message, Meta, Node, Outcome, Participants, Places, Record, ResourceManagerInput, ResourceManagerRecord,
-        Status, Targets, Time, Timeouts, Transaction, TransactionManagerInput, TransactionSpec, TxRange, Vote, Votes,
-        Wait, What,
+        AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Key, Learning, Limits, Message, Meta,
+        Node, Outcome, Participants, Places, Record, ResourceManagerRecord, Status, Targets, Time, Timeouts,
+        Transaction, TransactionSpec, TxRange, Vote, Votes, What,
+        roles::{AcceptorInput, ResourceManagerInput, TransactionManagerInput, Wait},
     },
     paxos, strategies,
 };
@@ -41,7 +40,6 @@ fn what_is_not_checked_at_birth_survives() {
     survives(&InstanceId { tx, rm: node });
     survives(&Members::default().with(0).with(127));
     survives(&[Phase::Prepare, Phase::Accept]);
-    survives(&[Standing::Won, Standing::Lost, Standing::Pending]);
     survives(&Refusal::ALL.to_vec());
     survives(&[Vote::Prepared, Vote::Aborted]);
     survives(&[Outcome::Committed, Outcome::Aborted]);
@@ -63,13 +61,7 @@ fn what_is_not_checked_at_birth_survives() {
         Decision::Decided { tx, outcome: Outcome::Committed },
         Decision::Completed { tx, outcome: Outcome::Aborted },
     ]);
-    survives(&paxos::ProposerConfig {
-        id: node,
-        acceptors: Quorums::majority([node]).unwrap(),
-        proposers: vec![node],
-        owner: None,
-        eager: true,
-    });
+    survives(&paxos::ProposerConfig::new(node, Quorums::majority([node]).unwrap(), [node]).with_eager(true));
 }
 
 proptest! {
@@ -136,9 +128,6 @@ fn what_a_node_shows_of_itself_survives() {
     survives(&ResourceManagerInput::Begin(Meta::from(b"hi")));
     survives(&TransactionManagerInput::Begin(Meta::from(b"hi")));
     survives(&TransactionManagerInput::Recover { round: 1 });
-    let mut tally = Tally::new(Ballot::new(1, id));
-    tally.grant(&Quorums::majority(rms).unwrap(), id, tally.ballot());
-    survives(&tally);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
 };
 
+use proptest::prelude::*;
 use synod::{
-    Ballot, InstanceId, NodeId, Refusal, TxId,
-    commit::{EmptyRange, Transaction, TxRange},
+    Ballot, InstanceId, NodeId, ParseIdError, Refusal, TxId,
+    commit::{ClusterId, EmptyRange, Transaction, TxRange},
 };
 
 #[test]
@@ -17,6 +18,66 @@ fn names_are_printed_short_and_tell_all() {
     assert_eq!(tx.to_string(), "n7#42");
     assert_eq!(InstanceId { tx, rm: NodeId(3) }.to_string(), "n7#42/n3");
     assert_eq!(Ballot::new(5, NodeId(2)).to_string(), "5.n2");
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_of_a_name_is_read_as_the_name(
+        origin in any::<u64>(),
+        seq in any::<u64>(),
+        bytes in any::<[u8; 16]>(),
+    ) {
+        let (node, cluster) = (NodeId(origin), ClusterId(bytes));
+        let tx = TxId { origin: node, seq };
+        prop_assert_eq!(node.to_string().parse(), Ok(node));
+        prop_assert_eq!(origin.to_string().parse(), Ok(NodeId::from(origin)));
+        prop_assert_eq!(tx.to_string().parse(), Ok(tx));
+        prop_assert_eq!(format!("{origin}#{seq}").parse(), Ok(tx));
+        prop_assert_eq!(cluster.to_string().parse(), Ok(cluster));
+        prop_assert_eq!(cluster.to_string().to_uppercase().parse(), Ok(cluster));
+        prop_assert_eq!(format!("{cluster:?}"), format!("ClusterId({cluster})"));
+    }
+
+    #[test]
+    fn whatever_is_read_as_a_name_is_printed_as_itself(text in "[n0-9a-f#+]{0,8}|n?[0-9]{1,22}(#[0-9]{1,22})?") {
+        let plain = |text: &str| text.trim_start_matches('n').trim_start_matches('0').to_owned();
+        if let Ok(node) = text.parse::<NodeId>() {
+            prop_assert_eq!(plain(&node.to_string()), plain(&text));
+        }
+        if let Ok(tx) = text.parse::<TxId>() {
+            let (origin, seq) = text.split_once('#').unwrap();
+            prop_assert_eq!((Ok(tx.origin), tx.seq), (origin.parse(), seq.parse().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_name_is_refused_with_the_reason() {
+    use ParseIdError::*;
+    for (text, why) in
+        [("", NotANumber), ("n", NotANumber), ("nn1", NotANumber), ("+1", NotANumber), ("-1", NotANumber)]
+    {
+        assert_eq!(text.parse::<NodeId>(), Err(why), "{text}");
+    }
+    assert_eq!("n18446744073709551615".parse(), Ok(NodeId(u64::MAX)));
+    assert_eq!("n18446744073709551616".parse::<NodeId>(), Err(TooLarge));
+    for (text, why) in [
+        ("n1", NoSeparator),
+        ("n1#", NotANumber),
+        ("#1", NotANumber),
+        ("n1#n2", NotANumber),
+        ("n1#2#3", NotANumber),
+        ("n1#+2", NotANumber),
+        ("n1#18446744073709551616", TooLarge),
+    ] {
+        assert_eq!(text.parse::<TxId>(), Err(why), "{text}");
+    }
+    let digits = "0".repeat(32);
+    assert_eq!(digits.parse(), Ok(ClusterId::default()));
+    for text in ["", &digits[1..], &format!("{digits}0"), &format!("+{}", &digits[1..]), &format!("g{}", &digits[1..])]
+    {
+        assert_eq!(text.parse::<ClusterId>(), Err(NotHexadecimal), "{text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use synod::{
     NodeId, QuorumError, Quorums,
-    commit::{Cluster, ClusterId, ConfigError, Learning, Targets, Timeouts},
+    commit::{Cluster, ClusterId, ClusterSpec, ConfigError, Learning, Targets, Timeouts},
 };
 
 use crate::transfer::Account;
@@ -75,10 +75,18 @@ impl Cast {
         let acceptors = (0..self.acceptors).map(|number| self.node(Name::Acceptor(number)));
         let managers = (0..MANAGERS).map(|number| self.node(Name::Manager(number)));
         // First votes go to one quorum only, as the paper counts; when that is slow, to all.
-        let cluster = Cluster::new(ClusterId(*b"the synod's bank"), Quorums::majority(acceptors)?, managers)?
+        let cluster = ClusterSpec::new(ClusterId(*b"the synod's bank"), Quorums::majority(acceptors)?, managers)
             .with_learning(if faster { Learning::Everyone } else { Learning::Leader })
             .with_targets(Targets::Quorum)
-            .with_timeouts(Timeouts { flush: 100, recover: 500, inquire: 700, repeat: 300, ceiling: 5_000 })?;
+            .with_timeouts(
+                Timeouts::default()
+                    .with_flush(100)
+                    .with_recover(500)
+                    .with_inquire(700)
+                    .with_repeat(300)
+                    .with_ceiling(5_000),
+            )
+            .build()?;
         Ok(cluster)
     }
 }

@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use synod::{
     NodeId, Quorums,
-    commit::{Cluster, ClusterId, Learning, Node, Targets, Timeouts, Vote},
+    commit::{ClusterId, ClusterSpec, Learning, Node, Targets, Timeouts, Vote},
     sim::{Event, Setup, World},
 };
 
@@ -114,20 +114,16 @@ fn setup(run: &Run) -> Setup {
         if run.apart { (numbers(21, 22), numbers(11, 13)) } else { (numbers(1, 2), numbers(1, 3)) };
     let learning = if run.faster { Learning::Everyone } else { Learning::Leader };
     let targets = if run.quorum { Targets::Quorum } else { Targets::All };
-    let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-    let cluster = Quorums::majority(&acceptors).ok();
-    let cluster = cluster.and_then(|quorums| Cluster::new(ClusterId(*b"a fuzzed cluster"), quorums, &managers).ok());
-    let cluster = cluster.and_then(|cluster| cluster.with_timeouts(timeouts).ok()).expect("a valid cluster");
+    let timeouts =
+        Timeouts::default().with_flush(20).with_recover(100).with_inquire(150).with_repeat(60).with_ceiling(1_000);
+    let quorums = Quorums::majority(&acceptors).expect("a valid quorum system");
+    let spec = ClusterSpec::new(ClusterId(*b"a fuzzed cluster"), quorums, &managers);
+    let spec = spec.with_timeouts(timeouts).with_learning(learning).with_targets(targets);
+    let cluster = spec.build().expect("a valid cluster");
     let mut nodes = [acceptors, managers, resource_managers.clone()].concat();
     nodes.sort_unstable();
     nodes.dedup();
-    Setup {
-        cluster: cluster.with_learning(learning).with_targets(targets),
-        nodes,
-        resource_managers,
-        stay_dead: Vec::new(),
-        in_order: false,
-    }
+    Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false }
 }
 
 fn concrete(step: Step, world: &World<Node>) -> Vec<Event> {

@@ -88,7 +88,7 @@ impl Group {
 
     fn config(&self, id: NodeId) -> ProposerConfig {
         let (acceptors, proposers) = (quorums(), PROPOSERS.to_vec());
-        ProposerConfig { id, acceptors, proposers, owner: self.owner, eager: self.eager }
+        ProposerConfig::new(id, acceptors, proposers).with_owner(self.owner).with_eager(self.eager)
     }
 
     fn step(&mut self, step: Step) {

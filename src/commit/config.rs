@@ -1,15 +1,22 @@
 //! The configuration: of a cluster, which all its nodes share, and of one node.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::borrow::Borrow;
+use core::{borrow::Borrow, fmt, str::FromStr};
 
-use crate::{NodeId, Quorums};
+use crate::{NodeId, ParseIdError, Quorums};
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
 /// The acceptors and their quorums must never change under one name: a quorum of new acceptors could miss what the old
 /// ones have chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// ```
+/// # use synod::commit::ClusterId;
+/// let id = ClusterId(*b"a cluster of 3..");
+/// assert_eq!(id.to_string(), "6120636c7573746572206f6620332e2e");
+/// assert_eq!("6120636c7573746572206f6620332e2e".parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct ClusterId(pub [u8; 16]);
@@ -21,6 +28,8 @@ pub struct ClusterId(pub [u8; 16]);
 pub struct Time(pub u64);
 
 /// Who learns the chosen votes from the acceptors.
+///
+/// See [`ClusterSpec`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -33,6 +42,8 @@ pub enum Learning {
 }
 
 /// Which acceptors a resource manager first sends its vote to. A repeated vote goes to all of them.
+///
+/// See [`ClusterSpec`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -46,9 +57,16 @@ pub enum Targets {
 
 /// How long to wait, in the caller's unit. Each repetition doubles the wait, up to `ceiling`. A random stretch of up to
 /// half, derived from the node's seed, is added last.
+///
+/// ```
+/// # use synod::commit::Timeouts;
+/// let timeouts = Timeouts::default().with_inquire(200).with_recover(100);
+/// assert_eq!((timeouts.inquire, timeouts.flush), (200, Timeouts::default().flush));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct Timeouts {
     /// How long an acceptor gathers votes before it writes and sends an incomplete bundle.
     pub flush: u64,
@@ -64,9 +82,16 @@ pub struct Timeouts {
 }
 
 /// How much work a node accepts. Above a limit it refuses new work; it never drops old work.
+///
+/// ```
+/// # use synod::commit::Limits;
+/// let limits = Limits::default().with_open(1_000);
+/// assert_eq!((limits.open, limits.meta), (1_000, Limits::default().meta));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct Limits {
     /// The number of open transactions at which new work is refused. Messages that bring other nodes' transactions to
     /// their end are accepted up to sixty-four times that number.
@@ -78,6 +103,8 @@ pub struct Limits {
 }
 
 /// The configuration that all nodes of a cluster share, validated on construction. Clones share memory.
+///
+/// See [`ClusterSpec`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "ClusterSpec", into = "ClusterSpec"))]
@@ -90,10 +117,23 @@ struct Valid {
     first_manager: NodeId,
 }
 
-/// A cluster as plain data, not yet validated; `try_into` makes it a [`Cluster`].
+/// A cluster as plain data, not yet validated: the builder of a [`Cluster`]. [`build`](Self::build) validates it.
+///
+/// ```
+/// use synod::{NodeId, Quorums, commit::{ClusterId, ClusterSpec, Learning, Limits}};
+///
+/// let ids = [NodeId(1), NodeId(2), NodeId(3)];
+/// let spec = ClusterSpec::new(ClusterId(*b"a cluster of 3.."), Quorums::majority(ids)?, ids);
+/// let cluster = spec.with_learning(Learning::Everyone).with_limits(Limits::default().with_open(1_000)).build()?;
+/// // Another one that differs in one thing:
+/// let leader = cluster.spec().clone().with_learning(Learning::Leader).build()?;
+/// assert_eq!(leader.limits(), cluster.limits());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct ClusterSpec {
     /// The cluster's name.
     pub id: ClusterId,
@@ -116,6 +156,7 @@ pub struct ClusterSpec {
 /// Why a configuration was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum ConfigError {
     /// There is no transaction manager.
     #[error("a cluster needs at least one transaction manager")]
@@ -135,9 +176,12 @@ pub enum ConfigError {
 }
 
 /// One node's configuration.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct Config {
     /// The configuration that all nodes of its cluster share.
     pub cluster: Cluster,
@@ -147,14 +191,52 @@ pub struct Config {
     pub seed: u64,
 }
 
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterId({self})")
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = ParseIdError;
+
+    /// Takes 32 hexadecimal digits, in either case.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ParseIdError::NotHexadecimal);
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| ParseIdError::NotHexadecimal)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
 impl Default for Timeouts {
     /// Suits a local network, in milliseconds.
     fn default() -> Self {
-        Self { flush: 200, recover: 1_000, inquire: 2_000, repeat: 500, ceiling: 30_000 }
+        Self::new()
     }
 }
 
 impl Timeouts {
+    /// The defaults, as a constant: sensible for a local network when the unit is the millisecond.
+    pub const fn new() -> Self {
+        Self { flush: 200, recover: 1_000, inquire: 2_000, repeat: 500, ceiling: 30_000 }
+    }
+
+    with_methods! {
+        with_flush(flush: u64);
+        with_recover(recover: u64);
+        with_inquire(inquire: u64);
+        with_repeat(repeat: u64);
+        with_ceiling(ceiling: u64);
+    }
+
     /// The shortest time-out; `ceiling` is not one.
     pub(crate) fn shortest(&self) -> u64 {
         self.flush.min(self.recover).min(self.inquire).min(self.repeat)
@@ -163,51 +245,63 @@ impl Timeouts {
 
 impl Default for Limits {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Limits {
+    /// The defaults, as a constant.
+    pub const fn new() -> Self {
         Self { open: 1 << 20, participants: 256, meta: 1 << 16 }
+    }
+
+    with_methods! {
+        with_open(open: usize);
+        with_participants(participants: usize);
+        with_meta(meta: usize);
+    }
+}
+
+impl ClusterSpec {
+    /// A cluster with defaults for everything else.
+    pub fn new(id: ClusterId, acceptors: Quorums, managers: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Self {
+        Self {
+            id,
+            acceptors,
+            managers: managers.into_iter().map(|node| *node.borrow()).collect(),
+            learning: Learning::default(),
+            targets: Targets::default(),
+            timeouts: Timeouts::new(),
+            limits: Limits::new(),
+        }
+    }
+
+    with_methods! {
+        with_learning(learning: Learning);
+        with_targets(targets: Targets);
+        with_timeouts(timeouts: Timeouts);
+        with_limits(limits: Limits);
+    }
+
+    /// Validates the specification.
+    pub fn build(self) -> Result<Cluster, ConfigError> {
+        self.try_into()
     }
 }
 
 impl Cluster {
-    /// A cluster with defaults for everything else.
+    /// A cluster with defaults for all that can have one. [`ClusterSpec`] chooses otherwise.
     pub fn new(
         id: ClusterId,
         acceptors: Quorums,
         managers: impl IntoIterator<Item = impl Borrow<NodeId>>,
     ) -> Result<Self, ConfigError> {
-        let managers = managers.into_iter().map(|node| *node.borrow()).collect();
-        Self::try_from(ClusterSpec {
-            id,
-            acceptors,
-            managers,
-            learning: Learning::default(),
-            targets: Targets::default(),
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-        })
+        ClusterSpec::new(id, acceptors, managers).build()
     }
 
-    /// This cluster, with another learning mode.
-    #[must_use]
-    pub fn with_learning(self, learning: Learning) -> Self {
-        let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
-        Self(Arc::new(Valid { spec: ClusterSpec { learning, ..spec }, first_manager }))
-    }
-
-    /// This cluster, with other targets for first votes.
-    #[must_use]
-    pub fn with_targets(self, targets: Targets) -> Self {
-        let Valid { spec, first_manager } = Arc::unwrap_or_clone(self.0);
-        Self(Arc::new(Valid { spec: ClusterSpec { targets, ..spec }, first_manager }))
-    }
-
-    /// This cluster, with other timeouts.
-    pub fn with_timeouts(self, timeouts: Timeouts) -> Result<Self, ConfigError> {
-        Self::try_from(ClusterSpec { timeouts, ..self.into() })
-    }
-
-    /// This cluster, with other limits.
-    pub fn with_limits(self, limits: Limits) -> Result<Self, ConfigError> {
-        Self::try_from(ClusterSpec { limits, ..self.into() })
+    /// What the cluster was built from. A clone of it builds a cluster that differs in one thing.
+    pub fn spec(&self) -> &ClusterSpec {
+        &self.0.spec
     }
 
     /// The cluster's name.

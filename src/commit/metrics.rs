@@ -3,6 +3,8 @@
 use crate::Refusal;
 
 /// Counters since the node was created or restored, and gauges of its present state.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

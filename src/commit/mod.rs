@@ -28,7 +28,7 @@ mod places;
 mod record;
 mod resource_manager;
 mod retired;
-mod roles;
+pub mod roles;
 mod table;
 mod transaction;
 mod transaction_manager;
@@ -40,11 +40,8 @@ pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Status};
 pub use places::{Places, Votes};
 pub use record::{AcceptorRecord, EmptyRange, HigherInstance, Key, Record, ResourceManagerRecord, TxRange};
-pub use roles::{
-    Acceptor, AcceptorInput, ResourceManager, ResourceManagerInput, ResourceManagerState, TransactionManager,
-    TransactionManagerInput,
-};
+pub use roles::ResourceManagerState;
 pub use transaction::{Meta, Outcome, Participants, Transaction, TransactionError, TransactionSpec, Vote};
-pub use wait::Wait;
+use wait::Wait;
 #[cfg(any(feature = "sim", feature = "conformance"))]
 pub(crate) use wait::mix;

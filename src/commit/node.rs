@@ -45,6 +45,20 @@ const WORK_PER_TICK: u64 = 3 << 10;
 /// It never fails: a step returns why it refused an input, and [`metrics`](Self::metrics) count refusals by reason.
 /// Time is what [`Input::Tick`] says, and [`deadline`](Self::deadline) says when the next tick is due. A time-out
 /// starts at the last tick, so tell the node the time before any other input.
+///
+/// The [crate's documentation](crate) commits a transaction among three of them; this is the beginning of one alone:
+///
+/// ```
+/// use synod::{Effect, Machine, NodeId, Quorums, commit::*};
+///
+/// let me = NodeId(1);
+/// let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
+/// let (mut node, identity) = Node::create(Config::new(cluster, me, 7));
+/// assert!(matches!(identity[..], [Effect::Persist(Record::Identity { .. })]));
+/// let effects = node.step(Input::Begin { participants: Participants::new([me])?, meta: Meta::from(b"add 1") });
+/// assert!(effects.iter().any(|effect| matches!(effect, Effect::Decide(Decision::Vote { .. }))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Node {
     shared: Shared,

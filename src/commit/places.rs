@@ -10,6 +10,13 @@ const BITS: usize = u64::BITS as usize;
 /// A set of participants of a transaction, by their places in its sorted list.
 ///
 /// Two sets with the same places are equal, whatever the number of participants.
+///
+/// ```
+/// # use synod::commit::Places;
+/// let places: Places = [0, 65].into_iter().collect();
+/// assert!(places.has(65) && !places.has(1));
+/// assert_eq!(places.union(&Places::first(2)).len(), 3);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Places {
     /// The first 64 places, as bits.
@@ -19,6 +26,12 @@ pub struct Places {
 }
 
 /// Votes of some participants of a transaction, by their places in its sorted list.
+///
+/// ```
+/// # use synod::commit::{Vote, Votes};
+/// let votes: Votes = [(0, Vote::Prepared), (2, Vote::Aborted)].into_iter().collect();
+/// assert_eq!((votes.get(0), votes.get(1)), (Some(Vote::Prepared), None));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Votes {
     cast: Places,

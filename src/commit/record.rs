@@ -7,6 +7,8 @@ use crate::{Ballot, NodeId, TxId, paxos};
 
 /// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
 /// store and an append-only log serve equally.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -120,6 +122,13 @@ impl ResourceManagerRecord {
 }
 
 /// Consecutive transactions of one origin. Never empty.
+///
+/// ```
+/// # use synod::{NodeId, TxId, commit::TxRange};
+/// let range = TxRange::new(NodeId(1), 3, 5)?;
+/// assert!(range.contains(TxId { origin: NodeId(1), seq: 4 }));
+/// # Ok::<(), synod::commit::EmptyRange>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "(NodeId, u64, u64)", into = "(NodeId, u64, u64)"))]

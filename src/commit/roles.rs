@@ -4,14 +4,30 @@
 //! A [`Node`](super::Node) drives the same roles, for many transactions at once. A role does not know the time: its
 //! driver sends it a time-out when it has waited long enough for what `wait` returns, and restarts the wait when that
 //! changes. A role counts nothing either: its driver sees all inputs and effects.
+//!
+//! ```
+//! use synod::{Machine, NodeId, Quorums, TxId, commit::{Cluster, ClusterId, Meta, Transaction}};
+//! use synod::commit::roles::{TransactionManager, TransactionManagerInput, Wait};
+//!
+//! let me = NodeId(1);
+//! let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
+//! let transaction = Transaction::new(TxId { origin: me, seq: 1 }, [me], *b"add 1")?;
+//! let mut manager = TransactionManager::new(cluster, me, transaction);
+//! manager.step(TransactionManagerInput::Begin(Meta::from(b"add 1")));
+//! assert_eq!(manager.wait(), Some(Wait::Recover(0)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub use super::wait::Wait;
 use super::{
     AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
-    Transaction, Vote, Wait, What, acceptor, context::Context, resource_manager, transaction_manager,
+    Transaction, Vote, What, acceptor, context::Context, resource_manager, transaction_manager,
 };
 use crate::{Fence, InstanceId, Machine, NodeId, Refusal, RestoreError, Scope, effect::EffectSink};
 
 /// An acceptor's part in one transaction.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     alone: Alone,
@@ -19,6 +35,8 @@ pub struct Acceptor {
 }
 
 /// A resource manager's part in one transaction.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug)]
 pub struct ResourceManager {
     alone: Alone,
@@ -26,6 +44,8 @@ pub struct ResourceManager {
 }
 
 /// A transaction manager's part in one transaction. All of its state is volatile.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug)]
 pub struct TransactionManager {
     alone: Alone,

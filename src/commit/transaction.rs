@@ -10,6 +10,16 @@ use crate::{NodeId, TxId};
 ///
 /// The content, the caller's own bytes, is its [`Meta`]. It travels only where it is read, so most messages do without.
 /// Two transactions with the same name and different content are different transactions.
+///
+/// ```
+/// use synod::{NodeId, TxId, commit::{Meta, Transaction}};
+///
+/// let id = TxId { origin: NodeId(1), seq: 1 };
+/// let transaction = Transaction::new(id, [NodeId(3), NodeId(2)], *b"move 10")?;
+/// assert_eq!(transaction.participants(), [NodeId(2), NodeId(3)]);
+/// assert!(transaction.is_about(&Meta::from(b"move 10")));
+/// # Ok::<(), synod::commit::TransactionError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "TransactionSpec", into = "TransactionSpec"))]
@@ -21,12 +31,16 @@ pub struct Transaction {
 }
 
 /// The resource managers that take part in a transaction: at least one, sorted, without repeats.
+///
+/// See [`Transaction`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<NodeId>", into = "Vec<NodeId>"))]
 pub struct Participants(InlineList<NodeId, 3>);
 
 /// What a transaction is about: the caller's own bytes, which this crate never interprets. Cheap to clone.
+///
+/// See [`Transaction`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(from = "Vec<u8>", into = "Vec<u8>"))]
@@ -34,6 +48,8 @@ pub struct Meta(InlineList<u8, 22>);
 
 /// A transaction as plain data, not yet validated; `try_into` makes it a [`Transaction`], if its participants are
 /// sorted.
+///
+/// See [`Transaction`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

@@ -17,12 +17,24 @@ use crate::{Ballot, EffectSink, Machine, NodeId, Refusal, RestoreError, Scope, U
 /// An acceptor of one decree. All of its state is durable.
 ///
 /// *TLA+*: `aState[rm][acc]`, with `mbal` here `promised` and `bal`, `val` here `accepted`.
+///
+/// ```
+/// use synod::{Ballot, Effect, Machine, NodeId, paxos::{Acceptor, Input, Message}};
+///
+/// let (proposer, ballot) = (NodeId(1), Ballot::new(1, NodeId(1)));
+/// let mut acceptor = Acceptor::<&str>::new(None);
+/// let effects = acceptor.step(Input::Receive { from: proposer, message: Message::Prepare { ballot } });
+/// // The first effect persists the promise.
+/// assert_eq!(effects[1], Effect::Send { to: proposer, message: Message::Promise { ballot, accepted: None } });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acceptor<V> {
     state: AcceptorRecord<V>,
 }
 
 /// Everything that an acceptor knows, as one durable record.
+///
+/// See [`Acceptor`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

@@ -20,6 +20,18 @@ use crate::{
 /// A learner of one decree. All of its state is volatile: after a crash it learns the value from the acceptors again.
 ///
 /// *TLA+*: the condition of `Decide`.
+///
+/// ```
+/// use synod::{Ballot, Machine, NodeId, Quorums, paxos::{Input, Learner, Message}};
+///
+/// let (ids, ballot) = ([NodeId(1), NodeId(2), NodeId(3)], Ballot::new(1, NodeId(1)));
+/// let mut learner = Learner::new(Quorums::majority(ids)?);
+/// for from in [ids[0], ids[2]] {
+///     learner.step(Input::Receive { from, message: Message::Accepted { ballot, value: 7 } });
+/// }
+/// assert_eq!(learner.chosen(), Some(&7));
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learner<V> {
     quorums: Quorums,

@@ -3,6 +3,8 @@
 use crate::{Ballot, NodeId};
 
 /// A message of the Synod protocol (Lamport, *The Part-Time Parliament*; *Paxos Made Simple*, section 2.2).
+///
+/// See [`Proposer`](super::Proposer) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -61,6 +63,8 @@ impl<V> Message<V> {
 }
 
 /// An input of a role of one decree. A role refuses inputs that are for others.
+///
+/// See [`Proposer`](super::Proposer) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

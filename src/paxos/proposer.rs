@@ -11,6 +11,7 @@
 //! 3. its decision never changes.
 
 use alloc::{sync::Arc, vec::Vec};
+use core::borrow::Borrow;
 
 use super::{Input, Message};
 use crate::{
@@ -23,9 +24,19 @@ use crate::{
 const FARTHEST_ROUND: u64 = 1 << 32;
 
 /// What a proposer must know about itself and its decree.
+///
+/// ```
+/// # use synod::{NodeId, Quorums, paxos::ProposerConfig};
+/// let ids = [NodeId(1), NodeId(2), NodeId(3)];
+/// // The proposer on node 1, which may start at the initial ballot.
+/// let config = ProposerConfig::new(ids[0], Quorums::majority(ids)?, ids).with_owner(ids[0]);
+/// assert!(!config.eager);
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
 pub struct ProposerConfig {
     /// The proposer's own name.
     pub id: NodeId,
@@ -43,6 +54,20 @@ pub struct ProposerConfig {
 /// A proposer of one decree.
 ///
 /// *TLA+*: the leader of an instance; `Phase1a` and `Phase2a`.
+///
+/// ```
+/// use synod::{Ballot, Effect, Machine, NodeId, Quorums, paxos::{Input, Message, Proposer, ProposerConfig}};
+///
+/// let me = NodeId(1);
+/// let mut proposer = Proposer::new(ProposerConfig::new(me, Quorums::majority([me])?, [me]));
+/// // It writes that it uses round 1, then asks for promises.
+/// proposer.step(Input::Propose("a value"));
+/// let (ballot, receive) = (Ballot::new(1, me), |message| Input::Receive { from: me, message });
+/// proposer.step(receive(Message::Promise { ballot, accepted: None }));
+/// let effects = proposer.step(receive(Message::Accepted { ballot, value: "a value" }));
+/// assert_eq!(effects, [Effect::Decide("a value")]);
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposer<V> {
     config: Arc<ProposerConfig>,
@@ -57,6 +82,8 @@ pub struct Proposer<V> {
 }
 
 /// What a proposer must not forget.
+///
+/// See [`Proposer`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -92,6 +119,24 @@ enum AttemptPhase<V> {
     Prepare(Option<(Ballot, V)>),
     /// Gathering acceptances of this value.
     Accept(V),
+}
+
+impl ProposerConfig {
+    /// The configuration of proposer `id` of a decree that has no owner. It waits after a rejection.
+    pub fn new(id: NodeId, acceptors: Quorums, proposers: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Self {
+        let proposers = proposers.into_iter().map(|node| *node.borrow()).collect();
+        Self { id, acceptors, proposers, owner: None, eager: false }
+    }
+
+    /// Sets [`owner`](field@Self::owner).
+    #[must_use]
+    pub fn with_owner(self, owner: impl Into<Option<NodeId>>) -> Self {
+        Self { owner: owner.into(), ..self }
+    }
+
+    with_methods! {
+        with_eager(eager: bool);
+    }
 }
 
 impl<V: Clone + PartialEq> Proposer<V> {

@@ -86,6 +86,7 @@ pub enum Start {
 
 /// Why a driver stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DriverError<E: core::error::Error + 'static> {
     /// The records could not be read.
     #[error("the records could not be read")]

@@ -1,11 +1,9 @@
 //! Handlers in memory, for tests and first steps.
 
-use alloc::{
+use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    rc::Rc,
-    vec::Vec,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use core::cell::RefCell;
 
 use super::{Storage, Transport};
 use crate::{
@@ -14,8 +12,10 @@ use crate::{
 };
 
 /// A storage in memory. Clones share its records, so that a node can be dropped and restored.
+///
+/// See the [module of handlers](super) for an example.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStorage(Rc<RefCell<Disk>>);
+pub struct MemoryStorage(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -41,30 +41,30 @@ impl MemoryStorage {
 
     /// A storage that holds `records`.
     pub fn with_records(records: impl IntoIterator<Item = Record>) -> Self {
-        let storage = Self::new();
-        records.into_iter().for_each(|record| storage.0.borrow_mut().write(&record));
-        storage
+        let mut disk = Disk::default();
+        records.into_iter().for_each(|record| disk.write(&record));
+        Self(Arc::new(Mutex::new(disk)))
     }
 
     /// Allows `records` more records to be written. The write that exceeds this fails, with a prefix of its batch
     /// durable, like a crash in the middle of a log. Later writes succeed again.
     pub fn fail_after(&self, records: usize) {
-        self.0.borrow_mut().until_failure = Some(records);
+        self.disk().until_failure = Some(records);
     }
 
     /// Deletes all records, like a new, blank disk.
     pub fn wipe(&self) {
-        self.0.borrow_mut().records.clear();
+        self.disk().records.clear();
     }
 
     /// The records that are durable, in the order of their keys.
     pub fn records(&self) -> Vec<Record> {
-        self.0.borrow().records.values().cloned().collect()
+        self.disk().records.values().cloned().collect()
     }
 
     /// The number of keys that have a record.
     pub fn len(&self) -> usize {
-        self.0.borrow().records.len()
+        self.disk().records.len()
     }
 
     /// Whether there is no record at all.
@@ -74,7 +74,12 @@ impl MemoryStorage {
 
     /// The number of batches given to be written. Each would be one sync of a disk.
     pub fn writes(&self) -> u64 {
-        self.0.borrow().writes
+        self.disk().writes
+    }
+
+    /// A thread that panicked while it held the disk left it as it was between two records.
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +101,7 @@ impl Storage for MemoryStorage {
     }
 
     fn persist(&mut self, records: &[Record]) -> Result<(), WriteFailed> {
-        let mut disk = self.0.borrow_mut();
+        let mut disk = self.disk();
         if !records.is_empty() {
             disk.writes += 1;
         }
@@ -116,8 +121,10 @@ impl Storage for MemoryStorage {
 }
 
 /// A network inside one process: one queue per node. Clones share it.
+///
+/// See the [module of handlers](super) for an example.
 #[derive(Clone, Debug, Default)]
-pub struct Network(Rc<RefCell<Wires>>);
+pub struct Network(Arc<Mutex<Wires>>);
 
 #[derive(Debug, Default)]
 struct Wires {
@@ -126,7 +133,7 @@ struct Wires {
     packets: u64,
 }
 
-/// One node's access to the network.
+/// One node's access to the network. See [`Network::port`].
 #[derive(Clone, Debug)]
 pub struct Port {
     node: NodeId,
@@ -146,39 +153,43 @@ impl Network {
 
     /// The next packet for `node`, and its sender.
     pub fn receive(&self, node: NodeId) -> Option<(NodeId, Vec<Message>)> {
-        self.0.borrow_mut().queues.get_mut(&node)?.pop_front()
+        self.wires().queues.get_mut(&node)?.pop_front()
     }
 
     /// Drops all packets in flight to `node`, and returns how many.
     pub fn lose(&self, node: NodeId) -> usize {
-        self.0.borrow_mut().queues.remove(&node).map_or(0, |queue| queue.len())
+        self.wires().queues.remove(&node).map_or(0, |queue| queue.len())
     }
 
     /// Drops all packets in flight to `node`, and from now on all packets from and to it.
     pub fn cut_off(&self, node: NodeId) {
         self.lose(node);
-        self.0.borrow_mut().cut_off.insert(node);
+        self.wires().cut_off.insert(node);
     }
 
     /// Reconnects `node`.
     pub fn reconnect(&self, node: NodeId) {
-        self.0.borrow_mut().cut_off.remove(&node);
+        self.wires().cut_off.remove(&node);
     }
 
     /// The number of packets in flight.
     pub fn in_flight(&self) -> usize {
-        self.0.borrow().queues.values().map(VecDeque::len).sum()
+        self.wires().queues.values().map(VecDeque::len).sum()
     }
 
     /// The number of packets ever sent, including lost ones.
     pub fn packets(&self) -> u64 {
-        self.0.borrow().packets
+        self.wires().packets
+    }
+
+    fn wires(&self) -> MutexGuard<'_, Wires> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Transport for Port {
     fn send(&mut self, packet: Packet<Message>) {
-        let mut wires = self.network.0.borrow_mut();
+        let mut wires = self.network.wires();
         wires.packets += 1;
         if !wires.cut_off.contains(&self.node) && !wires.cut_off.contains(&packet.to) {
             wires.queues.entry(packet.to).or_default().push_back((self.node, packet.messages));

@@ -49,6 +49,7 @@ pub mod conformance;
 mod driver;
 #[cfg(feature = "fjall")]
 pub mod fjall;
+#[cfg(feature = "std")]
 pub mod memory;
 #[cfg(feature = "tokio")]
 pub mod tokio;

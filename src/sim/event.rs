@@ -6,6 +6,8 @@ use crate::{NodeId, commit::Vote};
 
 /// One thing that happens. What cannot happen (the node is down, the message is not there) changes nothing, so that
 /// any part of a list of events is a list of events.
+///
+/// See the [module](crate::sim) for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A client begins a new transaction.

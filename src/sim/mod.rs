@@ -6,6 +6,15 @@
 //! [shrunk](shrink): seeds find, events keep.
 //!
 //! A driver of one's own, or a node with something around it, is tested the same way: as an [`Actor`].
+//!
+//! ```
+//! use synod::{commit::Node, sim};
+//!
+//! let run = sim::run(7);
+//! assert!(run.result.is_ok());
+//! // The same events happen again, without the schedule that drew them.
+//! assert!(sim::replay::<Node>(&run.setup, &run.events).result.is_ok());
+//! ```
 
 mod actor;
 mod disk;

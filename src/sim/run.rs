@@ -4,6 +4,8 @@ use super::{Actor, Event, Schedule, Setup, Stats, Violation, World};
 use crate::commit::Node;
 
 /// A run: what it was made of, what happened, and how it ended.
+///
+/// See the [module](crate::sim) for an example.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// What the world was made of.

@@ -32,6 +32,8 @@ pub struct Weights {
 }
 
 /// Draws the events of one seed.
+///
+/// See the [module](crate::sim) for an example.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     rng: Rng,

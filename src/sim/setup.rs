@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::Rng;
 use crate::{
     NodeId, Phase, Quorums,
-    commit::{Cluster, ClusterId, Learning, Limits, Targets, Timeouts},
+    commit::{Cluster, ClusterId, ClusterSpec, Learning, Limits, Targets, Timeouts},
 };
 
 /// What a world is made of.
+///
+/// See the [module](crate::sim) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// The configuration that all nodes share.
@@ -49,9 +51,9 @@ impl Setup {
 
     /// In some worlds a node has room for one or two transactions, and refuses most.
     pub(super) fn draw_room(&mut self, rng: &mut Rng) {
-        let limits =
-            Limits { open: *rng.pick(&[1, 2, 1_000, 1_000, 1_000, 1_000]).unwrap_or(&1_000), ..*self.cluster.limits() };
-        if let Ok(cluster) = self.cluster.clone().with_limits(limits) {
+        let open = *rng.pick(&[1, 2, 1_000, 1_000, 1_000, 1_000]).unwrap_or(&1_000);
+        let limits = self.cluster.limits().with_open(open);
+        if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
             self.cluster = cluster;
         }
     }
@@ -99,10 +101,13 @@ fn draw_cluster(rng: &mut Rng, acceptors: &[NodeId], managers: &[NodeId]) -> Clu
     };
     let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
     let limits = Limits { open: 1_000, participants: 16, meta: 64 };
-    let cluster =
-        quorums.ok().and_then(|quorums| Cluster::new(ClusterId(*b"a simulated one."), quorums, managers).ok());
-    let cluster = cluster.and_then(|cluster| cluster.with_timeouts(timeouts).ok()?.with_limits(limits).ok());
     let learning = if rng.once_in(2) { Learning::Everyone } else { Learning::Leader };
     let targets = if rng.once_in(2) { Targets::Quorum } else { Targets::All };
-    cluster.expect("each of these is a valid configuration").with_learning(learning).with_targets(targets)
+    let spec = ClusterSpec::new(
+        ClusterId(*b"a simulated one."),
+        quorums.expect("each of these is a valid quorum system"),
+        managers,
+    );
+    let spec = spec.with_timeouts(timeouts).with_limits(limits).with_learning(learning).with_targets(targets);
+    spec.build().expect("each of these is a valid configuration")
 }

@@ -31,6 +31,8 @@ pub struct Violation {
 }
 
 /// Nodes, network, disks, clocks and clients, and the properties that watch them.
+///
+/// See the [module](crate::sim) for an example.
 pub struct World<A = Node> {
     pub(super) setup: Setup,
     pub(super) processes: BTreeMap<NodeId, Process<A>>,

@@ -24,7 +24,7 @@
 
 use synod::{
     NodeId, Quorums,
-    commit::{Cluster, ClusterId, Config, Learning, Metrics, Node, Targets, Timeouts, Transaction, Vote},
+    commit::{ClusterId, ClusterSpec, Config, Learning, Metrics, Node, Targets, Timeouts, Transaction, Vote},
     sim::{Event, Setup, World},
 };
 
@@ -53,9 +53,10 @@ impl Script {
             }
         }
         let [acceptors, managers, resource_managers] = lists;
-        let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-        let cluster = Cluster::new(ClusterId(*b"a golden script."), Quorums::majority(&acceptors).unwrap(), &managers);
-        let cluster = cluster.unwrap().with_timeouts(timeouts).unwrap().with_learning(learning).with_targets(targets);
+        let timeouts =
+            Timeouts::default().with_flush(20).with_recover(100).with_inquire(150).with_repeat(60).with_ceiling(1_000);
+        let spec = ClusterSpec::new(ClusterId(*b"a golden script."), Quorums::majority(&acceptors).unwrap(), &managers);
+        let cluster = spec.with_timeouts(timeouts).with_learning(learning).with_targets(targets).build().unwrap();
         let mut nodes: Vec<NodeId> =
             [&acceptors, &managers, &resource_managers].into_iter().flatten().copied().collect();
         nodes.sort_unstable();

@@ -10,7 +10,10 @@ use proptest::{
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
-    commit::{Acceptor, AcceptorInput, AcceptorRecord, Cluster, Effect as Carried, Message, Record, Vote, Wait, What},
+    commit::{
+        AcceptorRecord, Cluster, Effect as Carried, Message, Record, Vote, What,
+        roles::{Acceptor, AcceptorInput, Wait},
+    },
     paxos::Message::*,
 };
 

@@ -12,15 +12,15 @@ use synod::{
 use super::{
     addressees, decisions, prepared,
     support::{
-        ACCEPTORS, Group, RMS, TIMEOUTS, TMS, aborts_unknown, cluster, cluster_of, config, node, refuse, say,
-        say::Part, transaction, tx,
+        ACCEPTORS, Group, RMS, TIMEOUTS, TMS, aborts_unknown, cluster, config, node, refuse, say, say::Part, spec,
+        spec_of, transaction, tx,
     },
 };
 
 use Outcome::{Aborted, Committed};
 
 fn faster() -> Cluster {
-    cluster().with_learning(Learning::Everyone)
+    spec().with_learning(Learning::Everyone).build().unwrap()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn with_any_number_of_acceptors_one_quorum_of_them_is_enough() {
     for f in 0..=3 {
         let acceptors: Vec<NodeId> = (11..12 + 2 * f).map(NodeId).collect();
         for learning in [Learning::Leader, Learning::Everyone] {
-            let mut group = Group::apart(cluster_of(&acceptors, &TMS).with_learning(learning));
+            let mut group = Group::apart(spec_of(&acceptors, &TMS).with_learning(learning).build().unwrap());
             for dead in &acceptors[..f as usize] {
                 group.crash(*dead);
             }
@@ -44,7 +44,7 @@ fn with_any_number_of_acceptors_one_quorum_of_them_is_enough() {
 #[test]
 fn one_vote_to_abort_is_enough_and_others_need_not_vote() {
     for learning in [Learning::Leader, Learning::Everyone] {
-        let mut group = Group::apart(cluster().with_learning(learning));
+        let mut group = Group::apart(spec().with_learning(learning).build().unwrap());
         group.votes = [(RMS[1], Vote::Aborted)].into();
         group.begin(TMS[0], &transaction(1));
         group.run();
@@ -256,9 +256,9 @@ fn in_faster_mode_acceptors_tell_every_resource_manager_and_again_the_one_that_r
 
 #[test]
 fn with_targets_of_a_quorum_the_first_vote_goes_to_one_and_after_a_while_to_all() {
-    let beside = cluster_of(&ACCEPTORS, &ACCEPTORS[2..]).with_targets(Targets::Quorum);
+    let beside = spec_of(&ACCEPTORS, &ACCEPTORS[2..]).with_targets(Targets::Quorum).build().unwrap();
     for (cluster, tm, quorum) in [
-        (cluster().with_targets(Targets::Quorum), TMS[0], &ACCEPTORS[..2]),
+        (spec().with_targets(Targets::Quorum).build().unwrap(), TMS[0], &ACCEPTORS[..2]),
         // The acceptor of the transaction manager's own node is one of them.
         (beside, ACCEPTORS[2], &[ACCEPTORS[0], ACCEPTORS[2]]),
     ] {

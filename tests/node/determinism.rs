@@ -7,7 +7,7 @@ use synod::{
     sim::Rng,
 };
 
-use super::support::{CLUSTER, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx};
+use super::support::{CLUSTER, Group, RMS, TMS, catalogue, cluster, cluster_of, config, say, spec, transaction, tx};
 
 /// What each node took in, in a run with commits, aborts and recoveries.
 fn record(cluster: &Cluster) -> Vec<(NodeId, Vec<Input>)> {
@@ -30,7 +30,7 @@ fn record(cluster: &Cluster) -> Vec<(NodeId, Vec<Input>)> {
 }
 
 fn clusters() -> [Cluster; 3] {
-    [cluster(), cluster().with_learning(Learning::Everyone), cluster_of(&RMS, &RMS[..2])]
+    [cluster(), spec().with_learning(Learning::Everyone).build().unwrap(), cluster_of(&RMS, &RMS[..2])]
 }
 
 fn replay(cluster: &Cluster, at: NodeId, inputs: &[Input]) -> Vec<Vec<Effect>> {

@@ -5,23 +5,23 @@ use std::collections::BTreeSet;
 use synod::{
     Ballot, Effect, Machine, Outbox, Refusal, TxId,
     commit::{
-        Cluster, ConfigError, Decision, Input, Limits, Meta, Node, Outcome, Participants, Record, Status, Timeouts,
-        Transaction, Vote,
+        ConfigError, Decision, Input, Limits, Meta, Node, Outcome, Participants, Record, Status, Timeouts, Transaction,
+        Vote,
     },
     paxos::Message::Prepare,
 };
 
 use super::support::{
-    ACCEPTORS, RMS, STRANGER, TMS, begun, cluster, cluster_of, config, node, refuse, say, transaction, tx, verdict,
+    ACCEPTORS, RMS, STRANGER, TMS, begun, cluster, config, node, refuse, say, spec, spec_of, transaction, tx, verdict,
 };
 
-fn with_limits(cluster: Cluster, open: usize, participants: usize, meta: usize) -> Cluster {
-    cluster.with_limits(Limits { open, participants, meta }).unwrap()
+fn limits(open: usize, participants: usize, meta: usize) -> Limits {
+    Limits::default().with_open(open).with_participants(participants).with_meta(meta)
 }
 
 /// A node of every role, which takes on two transactions.
 fn busy() -> Node {
-    let mut node = Node::create(config(&with_limits(cluster_of(&RMS, &RMS), 2, 3, 4), RMS[0])).0;
+    let mut node = Node::create(config(&spec_of(&RMS, &RMS).with_limits(limits(2, 3, 4)).build().unwrap(), RMS[0])).0;
     for seq in [1, 2] {
         node.step(say::from(RMS[1], say::prepare(&transaction(seq))));
     }
@@ -100,7 +100,8 @@ fn what_is_open_or_over_is_not_measured_again_when_limits_shrink() {
     rm.step(say::from(TMS[0], say::outcome(&transaction(3), Outcome::Aborted)));
     rm.step(Input::Finished(tx(3)));
     rm.step(say::from(TMS[0], say::retired(tx(3))));
-    let mut rm = Node::restore(config(&with_limits(cluster(), 1, 1, 1), RMS[0]), rm.snapshot()).unwrap();
+    let mut rm =
+        Node::restore(config(&spec().with_limits(limits(1, 1, 1)).build().unwrap(), RMS[0]), rm.snapshot()).unwrap();
     assert_eq!(rm.metrics().open, 2);
     for seq in [1, 2] {
         rm.step(say::from(TMS[0], say::outcome(&transaction(seq), Outcome::Committed)));
@@ -191,12 +192,12 @@ fn names_end_and_never_wrap() {
 
 #[test]
 fn a_refused_begin_uses_no_number() {
-    let limits = with_limits(cluster(), 2, 3, 4);
+    let cluster = spec().with_limits(limits(2, 3, 4)).build().unwrap();
     let begin = |participants: &[_], meta: &[u8]| Input::Begin {
         participants: Participants::new(participants).unwrap(),
         meta: Meta::from(meta),
     };
-    let mut tm = Node::create(config(&limits, TMS[0])).0;
+    let mut tm = Node::create(config(&cluster, TMS[0])).0;
     assert_eq!(begun(&tm.step(new())), Some(TxId { origin: TMS[0], seq: 1 }));
     refuse(&mut tm, begin(&[RMS[0], RMS[1], RMS[2], STRANGER], b""), Refusal::TooManyParticipants);
     refuse(&mut tm, begin(&RMS, b"12345"), Refusal::MetaTooLong);
@@ -277,13 +278,14 @@ fn counters_count_what_a_node_does() {
 
 #[test]
 fn limits_and_time_outs_without_room_are_no_configuration() {
-    let limits = |open, participants| cluster().with_limits(Limits { open, participants, meta: 0 }).map(drop);
+    let limits = |open, participants| spec().with_limits(limits(open, participants, 0)).build().map(drop);
     assert_eq!(limits(1, 1), Ok(()));
     assert_eq!(limits(0, 1), Err(ConfigError::NoRoom));
     assert_eq!(limits(1, 0), Err(ConfigError::NoRoom));
     let waits = |waits: [u64; 4], ceiling| {
         let [flush, recover, inquire, repeat] = waits;
-        cluster().with_timeouts(Timeouts { flush, recover, inquire, repeat, ceiling }).map(drop)
+        let timeouts = Timeouts::default().with_flush(flush).with_recover(recover).with_inquire(inquire);
+        spec().with_timeouts(timeouts.with_repeat(repeat).with_ceiling(ceiling)).build().map(drop)
     };
     assert_eq!(waits([5; 4], 5), Ok(()));
     assert_eq!(waits([5; 4], 6), Ok(()));

@@ -9,7 +9,7 @@ use synod::{
 };
 
 use super::support::{
-    ACCEPTORS, CLUSTER, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say, transaction, tx,
+    ACCEPTORS, CLUSTER, Group, RMS, STRANGER, TMS, catalogue, cluster, config, say, spec_of, transaction, tx,
 };
 
 /// All that `effects` would put on a disk and on a wire, or tell the caller.
@@ -111,7 +111,7 @@ proptest! {
         together in any::<bool>(),
     ) {
         let cluster = match together {
-            true => cluster_of(&RMS, &RMS[..2]).with_learning(Learning::Everyone),
+            true => spec_of(&RMS, &RMS[..2]).with_learning(Learning::Everyone).build().unwrap(),
             false => cluster(),
         };
         let first = cluster.managers()[0];

@@ -6,8 +6,8 @@ use synod::{
     Ballot, Effect, Machine, Refusal, TxId,
     commit::{
         Acceptance, Input, Learning, Limits, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises,
-        Record, ResourceManager, ResourceManagerInput, Status, Time, Transaction, TransactionManager,
-        TransactionManagerInput, TxRange, Vote, Votes, What,
+        Record, Status, Time, Transaction, TxRange, Vote, Votes, What,
+        roles::{ResourceManager, ResourceManagerInput, TransactionManager, TransactionManagerInput},
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
 };
@@ -15,15 +15,15 @@ use synod::{
 use super::{
     completed, prepared,
     support::{
-        ACCEPTORS, CLIENT, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, say::Part, transaction,
-        tx, verdict,
+        ACCEPTORS, CLIENT, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, say::Part, spec,
+        transaction, tx, verdict,
     },
 };
 
 /// A node that limits allow one transaction of two participants and four bytes.
 fn limited() -> Node {
-    let limits = Limits { open: 1, participants: 2, meta: 4 };
-    let mut node = Node::create(config(&cluster().with_limits(limits).unwrap(), TMS[0])).0;
+    let limits = Limits::default().with_open(1).with_participants(2).with_meta(4);
+    let mut node = Node::create(config(&spec().with_limits(limits).build().unwrap(), TMS[0])).0;
     node.step(say::begins(&Transaction::new(tx(7), &RMS[..2], []).unwrap()));
     node
 }
@@ -63,7 +63,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
     decided.step(from(RMS[1], say::finished(&one, Outcome::Committed)));
     // Where a resource manager is a transaction manager as well, its vote comes as a vote all the same.
     let beside = Node::create(config(&cluster_of(&ACCEPTORS, &RMS[..1]), ACCEPTORS[0])).0;
-    let faster = Node::create(config(&cluster().with_learning(Learning::Everyone), RMS[0])).0;
+    let faster = Node::create(config(&spec().with_learning(Learning::Everyone).build().unwrap(), RMS[0])).0;
     let mut asked = node(RMS[0]);
     asked.step(say::from(TMS[0], say::prepare(&one)));
     let mut aborted = asked.clone();

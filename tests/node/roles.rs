@@ -8,14 +8,16 @@ use std::{
 use synod::{
     Ballot, Effect, InstanceId, Machine, NodeId, Refusal,
     commit::{
-        self, Acceptor, AcceptorInput, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record,
-        ResourceManager, ResourceManagerInput, ResourceManagerState, TransactionManager, TransactionManagerInput, Vote,
-        Wait, What,
+        self, Cluster, Decision, Input, Learning, Message, Meta, Outcome, Record, ResourceManagerState, Vote, What,
+        roles::{
+            Acceptor, AcceptorInput, ResourceManager, ResourceManagerInput, TransactionManager,
+            TransactionManagerInput, Wait,
+        },
     },
     paxos::Message::{Accept, Prepare},
 };
 
-use super::support::{ACCEPTORS, RMS, STRANGER, TMS, asked, catalogue, cluster, say, transaction, tx, verdict};
+use super::support::{ACCEPTORS, RMS, STRANGER, TMS, asked, catalogue, cluster, say, spec, transaction, tx, verdict};
 
 /// The roles of a transaction, and what is on its way between them.
 struct Roles {
@@ -78,7 +80,7 @@ impl Roles {
 #[test]
 fn they_commit_a_transaction_and_say_on_the_way_what_they_know_and_wait_for() {
     for learning in [Learning::Leader, Learning::Everyone] {
-        let mut roles = Roles::new(&cluster().with_learning(learning));
+        let mut roles = Roles::new(&spec().with_learning(learning).build().unwrap());
         assert_eq!(roles.tm.transaction(), &transaction(1));
         assert_eq!((roles.tm.outcome(), roles.tm.wait()), (None, Some(Wait::Recover(0))));
         assert_eq!(roles.rms[&RMS[0]].instance(), InstanceId { tx: tx(1), rm: RMS[0] });
@@ -235,7 +237,8 @@ fn an_acceptor_says_why_it_refuses_and_takes_nothing_of_another_transaction() {
 #[test]
 fn a_resource_manager_says_why_it_refuses() {
     let prepared = |learning, prepared: bool| {
-        let mut rm = ResourceManager::new(cluster().with_learning(learning), RMS[0], transaction(1)).unwrap();
+        let mut rm =
+            ResourceManager::new(spec().with_learning(learning).build().unwrap(), RMS[0], transaction(1)).unwrap();
         if prepared {
             rm.step(ResourceManagerInput::Receive { from: TMS[0], message: say::prepare(&transaction(1)) });
             rm.step(ResourceManagerInput::Vote(Vote::Prepared));

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use synod::{
     Effect, Machine, NodeId, Refusal, TxId,
-    commit::{Decision, Input, Node, Outcome, Status, Time, Timeouts, Transaction, TxRange, Vote, Wait},
+    commit::{Config, Decision, Input, Node, Outcome, Status, Time, Timeouts, Transaction, TxRange, Vote, roles::Wait},
 };
 
 use super::{
     completed, prepared,
     support::{
-        ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, cluster_of, config, node, refuse, say, transaction,
-        tx,
+        ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, spec, spec_of,
+        transaction, tx,
     },
 };
 
@@ -193,7 +193,7 @@ fn waits_double_up_to_the_ceiling_and_are_drawn_out_by_up_to_a_half() {
         assert!(!rm.step(Input::Tick(Time(now))).is_empty());
     }
     // Whatever the number of repetitions and the jitter.
-    let timeouts = Timeouts { ceiling: u64::MAX, ..TIMEOUTS };
+    let timeouts = TIMEOUTS.with_ceiling(u64::MAX);
     for repetition in [0, 1, 63, 64, u32::MAX] {
         for wait in [Wait::Flush, Wait::Recover(repetition), Wait::Inquire(repetition), Wait::Repeat(repetition)] {
             for jitter in [0, 1, u64::MAX] {
@@ -207,7 +207,7 @@ fn waits_double_up_to_the_ceiling_and_are_drawn_out_by_up_to_a_half() {
 #[test]
 fn nodes_with_other_seeds_do_not_wait_equally_long() {
     let due = |seed| {
-        let mut tm = Node::create(synod::commit::Config { seed, ..config(&cluster(), TMS[0]) }).0;
+        let mut tm = Node::create(Config::new(cluster(), TMS[0], seed)).0;
         tm.step(say::begins(&transaction(1)));
         tm.step(Input::Tick(Time(0)));
         tm.deadline()
@@ -222,9 +222,9 @@ fn nodes_with_other_seeds_do_not_wait_equally_long() {
 fn how_long_a_node_waits_is_the_same_on_every_platform() {
     let of = |seq| Transaction::new(TxId { origin: TMS[0], seq }, RMS, *b"meta").unwrap();
     let waits = |at: NodeId, seed: u64, seq: u64| {
-        let cluster =
-            cluster().with_timeouts(Timeouts { recover: 1 << 40, inquire: 1 << 40, ceiling: 1 << 41, ..TIMEOUTS });
-        let mut node = Node::create(synod::commit::Config { seed, ..config(&cluster.unwrap(), at) }).0;
+        let timeouts = TIMEOUTS.with_recover(1 << 40).with_inquire(1 << 40).with_ceiling(1 << 41);
+        let cluster = spec().with_timeouts(timeouts).build().unwrap();
+        let mut node = Node::create(Config::new(cluster, at, seed)).0;
         if at == TMS[0] {
             node.step(say::begins(&of(seq)));
         } else {
@@ -261,8 +261,8 @@ fn how_long_a_node_waits_is_the_same_on_every_platform() {
 #[test]
 fn how_long_a_node_waits_for_acknowledgements_is_the_same_on_every_platform() {
     let waits = |seed, now: u64| {
-        let cluster = cluster().with_timeouts(Timeouts { repeat: 1 << 40, ceiling: 1 << 41, ..TIMEOUTS }).unwrap();
-        let mut tm = Node::create(synod::commit::Config { seed, ..config(&cluster, TMS[0]) }).0;
+        let cluster = spec().with_timeouts(TIMEOUTS.with_repeat(1 << 40).with_ceiling(1 << 41)).build().unwrap();
+        let mut tm = Node::create(Config::new(cluster, TMS[0], seed)).0;
         // The node's own clock begins at the first tick.
         tm.step(Input::Tick(Time(5)));
         tm.step(Input::Tick(Time(5 + now)));
@@ -298,8 +298,8 @@ fn news_ends_a_wait_and_another_begins() {
 /// A resource manager that inquires after one unit of time and repeats itself after ten, prepared in this many
 /// transactions since the beginning.
 fn punctual(transactions: u64) -> Node {
-    let timeouts = Timeouts { flush: 1, recover: 1, inquire: 1, repeat: 10, ceiling: 10 };
-    let mut rm = Node::create(config(&cluster().with_timeouts(timeouts).unwrap(), RMS[0])).0;
+    let timeouts = Timeouts::default().with_flush(1).with_recover(1).with_inquire(1).with_repeat(10).with_ceiling(10);
+    let mut rm = Node::create(config(&spec().with_timeouts(timeouts).build().unwrap(), RMS[0])).0;
     for seq in 1..=transactions {
         rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
         rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
@@ -350,8 +350,8 @@ fn waits_that_are_over_are_cleared_away_and_the_others_end_when_they_were_to_end
 /// Where a transaction begins one wait after the other, too, only the last one stays.
 #[test]
 fn waits_that_gave_way_to_others_take_no_room() {
-    let timeouts = Timeouts { flush: 1, recover: 1, inquire: 100, repeat: 1, ceiling: 100 };
-    let mut acceptor = Node::create(config(&cluster().with_timeouts(timeouts).unwrap(), ACCEPTORS[0])).0;
+    let timeouts = Timeouts::default().with_flush(1).with_recover(1).with_inquire(100).with_repeat(1).with_ceiling(100);
+    let mut acceptor = Node::create(config(&spec().with_timeouts(timeouts).build().unwrap(), ACCEPTORS[0])).0;
     for seq in 1..=200 {
         acceptor.step(say::from(RMS[0], say::vote(&transaction(seq), Vote::Aborted, TMS[0])));
     }
@@ -469,8 +469,8 @@ fn a_tick_does_no_more_than_a_bounded_part_of_what_is_due_and_stays_due_until_al
 fn a_tick_is_bounded_where_what_is_due_is_for_another_role_of_the_node() {
     const MANY: u64 = 100_000;
     // Two-phase commit: the only acceptor is the only transaction manager, and asks itself.
-    let timeouts = Timeouts { recover: 1 << 30, repeat: 1 << 30, ceiling: 1 << 30, ..TIMEOUTS };
-    let cluster = cluster_of(&ACCEPTORS[..1], &ACCEPTORS[..1]).with_timeouts(timeouts).unwrap();
+    let timeouts = TIMEOUTS.with_recover(1 << 30).with_repeat(1 << 30).with_ceiling(1 << 30);
+    let cluster = spec_of(&ACCEPTORS[..1], &ACCEPTORS[..1]).with_timeouts(timeouts).build().unwrap();
     let mut node = Node::create(config(&cluster, ACCEPTORS[0])).0;
     node.step(Input::Tick(Time(0)));
     for seq in 1..=MANY {

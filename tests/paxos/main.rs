@@ -29,13 +29,7 @@ fn ballot(round: u64, node: NodeId) -> Ballot {
 }
 
 fn config(id: NodeId) -> ProposerConfig {
-    ProposerConfig {
-        id,
-        acceptors: Quorums::majority(ACCEPTORS).unwrap(),
-        proposers: PROPOSERS.to_vec(),
-        owner: Some(OWNER),
-        eager: false,
-    }
+    ProposerConfig::new(id, Quorums::majority(ACCEPTORS).unwrap(), PROPOSERS).with_owner(OWNER)
 }
 
 fn receive(from: NodeId, message: Message<Value>) -> Input<Value> {

@@ -118,7 +118,7 @@ fn an_owner_that_used_a_higher_round_does_not_go_back_to_its_initial_ballot() {
 #[test]
 fn where_nobody_owns_the_decree_everyone_begins_with_phase_1() {
     for id in PROPOSERS {
-        let mut proposer = Proposer::new(ProposerConfig { owner: None, ..config(id) });
+        let mut proposer = Proposer::new(config(id).with_owner(None));
         let effects = proposer.step(Input::Propose(7));
         assert_eq!(effects[1..], to_all(Message::Prepare { ballot: ballot(1, id) }));
     }
@@ -128,7 +128,7 @@ fn where_nobody_owns_the_decree_everyone_begins_with_phase_1() {
 fn an_initial_ballot_that_another_used_is_no_record_of_this_proposer() {
     let record = ProposerRecord { round: 0, initial: Some(7) };
     assert_eq!(Proposer::restore(config(ME), record), Err(RestoreError::NotTheOwner));
-    let ownerless = ProposerConfig { owner: None, ..config(OWNER) };
+    let ownerless = config(OWNER).with_owner(None);
     assert_eq!(Proposer::restore(ownerless, record), Err(RestoreError::NotTheOwner));
     assert!(Proposer::restore(config(OWNER), record).is_ok());
 }
@@ -224,7 +224,7 @@ fn a_second_proposal_is_refused() {
 #[test]
 fn after_a_rejection_the_next_ballot_is_above_all_that_were_seen() {
     for eager in [false, true] {
-        let mut proposer = Proposer::new(ProposerConfig { eager, ..config(ME) });
+        let mut proposer = Proposer::new(config(ME).with_eager(eager));
         proposer.step(Input::Propose(7));
         let at_once = proposer.step(reject(A, ballot(1, ME), ballot(5, OTHER)));
         if eager {
@@ -283,7 +283,7 @@ fn when_the_rounds_are_used_up_it_is_stalled_and_nothing_wraps() {
 fn a_rejection_by_the_last_round_stalls_and_does_not_wrap() {
     for eager in [false, true] {
         let near = ProposerRecord { round: u64::MAX - 2, initial: None };
-        let mut proposer = Proposer::restore(ProposerConfig { eager, ..config(ME) }, near).unwrap();
+        let mut proposer = Proposer::restore(config(ME).with_eager(eager), near).unwrap();
         proposer.step(Input::Propose(7));
         let mine = ballot(u64::MAX - 1, ME);
         assert_eq!(proposer.step(reject(A, mine, ballot(u64::MAX, OTHER))), []);
@@ -295,7 +295,7 @@ fn a_rejection_by_the_last_round_stalls_and_does_not_wrap() {
 
 #[test]
 fn a_rejection_by_a_round_that_nobody_can_have_reached_does_not_use_up_the_rounds() {
-    let mut proposer = Proposer::new(ProposerConfig { eager: true, ..config(ME) });
+    let mut proposer = Proposer::new(config(ME).with_eager(true));
     proposer.step(Input::Propose(7));
     let farthest = 1 + (1 << 32);
     for far in [farthest + 1, u64::MAX - 1, u64::MAX] {
@@ -307,7 +307,7 @@ fn a_rejection_by_a_round_that_nobody_can_have_reached_does_not_use_up_the_round
 #[test]
 fn phases_have_quorums_of_their_own() {
     let acceptors = Quorums::flexible(ACCEPTORS, 3, 1).unwrap();
-    let mut proposer = Proposer::new(ProposerConfig { acceptors, ..config(ME) });
+    let mut proposer = Proposer::new(ProposerConfig::new(ME, acceptors, PROPOSERS));
     proposer.step(Input::Propose(7));
     assert_eq!(proposer.step(promise(A, ballot(1, ME), None)), []);
     assert_eq!(proposer.step(promise(B, ballot(1, ME), None)), []);

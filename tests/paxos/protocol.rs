@@ -84,7 +84,7 @@ struct World {
 
 impl World {
     fn new(eager: bool) -> Self {
-        let configs = PROPOSERS.map(|id| (id, ProposerConfig { eager, ..config(id) }));
+        let configs = PROPOSERS.map(|id| (id, config(id).with_eager(eager)));
         let proposers = configs
             .clone()
             .map(|(id, config)| (id, Process::new(Proposer::new(config), ProposerRecord { round: 0, initial: None })));

@@ -113,7 +113,7 @@ proptest! {
         eager in any::<bool>(),
         late in any::<bool>(),
     ) {
-        let mut proposer = proposer(ProposerConfig { owner, eager, ..config(PROPOSERS[1]) }, late);
+        let mut proposer = proposer(config(PROPOSERS[1]).with_owner(owner).with_eager(eager), late);
         for (input, elsewhere) in inputs {
             let input = to_the_point(input, &proposer, elsewhere);
             refuses_without_a_trace(&mut proposer, input, |_, effects| effects.is_empty())?;
@@ -141,7 +141,7 @@ fn any_inputs_meet_every_refusal_of_a_decree() {
     let mut met = BTreeSet::new();
     for case in 0..2000u64 {
         let owner = [None, Some(PROPOSERS[1])][case as usize % 2];
-        let config = ProposerConfig { owner, eager: case % 3 == 0, ..config(PROPOSERS[1]) };
+        let config = config(PROPOSERS[1]).with_owner(owner).with_eager(case % 3 == 0);
         let mut proposer = proposer(config, case % 5 == 0);
         let mut acceptor = Acceptor::new(owner);
         let mut learner = Learner::new(Quorums::majority(ACCEPTORS).unwrap());

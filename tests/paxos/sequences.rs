@@ -67,11 +67,10 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn configs() -> impl Strategy<Value = ProposerConfig> {
     let owner = prop::sample::select(vec![None, Some(PROPOSERS[0]), Some(PROPOSERS[1])]);
-    (owner, any::<bool>(), 1..=3usize).prop_map(|(owner, eager, accept)| ProposerConfig {
-        acceptors: Quorums::flexible(ACCEPTORS, 4 - accept, accept).unwrap(),
-        owner,
-        eager,
-        ..config(PROPOSERS[1])
+    (owner, any::<bool>(), 1..=3usize).prop_map(|(owner, eager, accept)| {
+        ProposerConfig::new(PROPOSERS[1], Quorums::flexible(ACCEPTORS, 4 - accept, accept).unwrap(), PROPOSERS)
+            .with_owner(owner)
+            .with_eager(eager)
     })
 }
 

@@ -2,7 +2,10 @@
 
 use synod::{
     Effect, NodeId,
-    commit::{Acceptor, Decision, Learning, Message, Outcome, Places, Record, Vote, Votes, Wait, What},
+    commit::{
+        Decision, Learning, Message, Outcome, Places, Record, Vote, Votes, What,
+        roles::{Acceptor, Wait},
+    },
     paxos,
 };
 

@@ -46,8 +46,8 @@ impl Mapping {
 
     /// The configuration of a proposer `id` of the instance of `rm`.
     pub(crate) fn proposer(&self, rm: usize, id: NodeId) -> ProposerConfig {
-        let proposers = self.ballots.iter().map(|ballot| ballot.node).collect();
-        ProposerConfig { id, acceptors: self.acceptors.clone(), proposers, owner: Some(rm_node(rm)), eager: false }
+        let proposers = self.ballots.iter().map(|ballot| ballot.node);
+        ProposerConfig::new(id, self.acceptors.clone(), proposers).with_owner(rm_node(rm))
     }
 
     pub(crate) fn ballot(&self, rm: usize, bal: usize) -> Ballot {

@@ -14,9 +14,12 @@
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal, TxId,
     commit::{
-        self, Acceptor, AcceptorInput, AcceptorRecord, Cluster, ClusterId, Decision, Learning, Message, Meta, Outcome,
-        Record, ResourceManager, ResourceManagerInput, ResourceManagerState, Transaction, TransactionManager,
-        TransactionManagerInput, Vote, Wait, What,
+        self, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Decision, Learning, Message, Meta, Outcome, Record,
+        ResourceManagerState, Transaction, Vote, What,
+        roles::{
+            Acceptor, AcceptorInput, ResourceManager, ResourceManagerInput, TransactionManager,
+            TransactionManagerInput, Wait,
+        },
     },
 };
 
@@ -84,8 +87,8 @@ impl Processes {
         let ballots = (1..size.ballots).map(|bal| Ballot::new(bal as u64, manager_node(bal))).collect();
         let mapping = Mapping::new(layout, ballots);
         let managers = (1..size.ballots.max(2)).map(manager_node);
-        let cluster = Cluster::new(ClusterId(*b"of the spec only"), mapping.acceptors.clone(), managers);
-        let cluster = cluster.expect("there is a transaction manager").with_learning(learning);
+        let spec = ClusterSpec::new(ClusterId(*b"of the spec only"), mapping.acceptors.clone(), managers);
+        let cluster = spec.with_learning(learning).build().expect("there is a transaction manager");
         let id = TxId { origin: manager_node(1), seq: 0 };
         let transaction = Transaction::new(id, (0..size.rms).map(rm_node), META).expect("names are distinct");
         Self { mapping, cluster, transaction, flaw }

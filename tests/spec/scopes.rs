@@ -17,7 +17,8 @@ use std::{collections::HashSet, rc::Rc};
 use synod::{
     Effect, EffectSink, NodeId, Refusal, Scope, Urgency,
     commit::{
-        Acceptor, Decision, Learning, Message, Outcome, Record, ResourceManager, ResourceManagerRecord, Vote, What,
+        Decision, Learning, Message, Outcome, Record, ResourceManagerRecord, Vote, What,
+        roles::{Acceptor, ResourceManager},
     },
 };
 

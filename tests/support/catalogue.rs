@@ -11,7 +11,7 @@ use synod::{
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
 };
 
-use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, say, transaction, tx};
+use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, say, spec_of, transaction, tx};
 
 /// All that a node or a role knows, apart from its counters. What a node had in hand in its last step is no part of that,
 /// nor is the memory that it keeps of roles that are over.
@@ -34,9 +34,10 @@ pub fn memory(node: &impl Debug) -> String {
 /// Nodes of every role, in every state that they pass through in runs that commit, abort, recover and retire.
 pub fn states() -> Vec<Node> {
     let mut states = BTreeMap::new();
-    for mut group in
-        [Group::apart(cluster()), Group::new(cluster_of(&RMS, &RMS[..2]).with_learning(Learning::Everyone), RMS)]
-    {
+    for mut group in [
+        Group::apart(cluster()),
+        Group::new(spec_of(&RMS, &RMS[..2]).with_learning(Learning::Everyone).build().unwrap(), RMS),
+    ] {
         group.film = Some(Vec::new());
         let at = if group.nodes().contains(&TMS[0]) { TMS[0] } else { RMS[0] };
         // One commits, one is voted down, and the last one takes a third ballot.

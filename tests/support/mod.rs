@@ -18,7 +18,7 @@ pub mod say;
 
 use synod::{
     Effect, Machine, NodeId, Quorums, Refusal, TxId,
-    commit::{self, Cluster, ClusterId, Config, Decision, Input, Meta, Node, Timeouts, Transaction},
+    commit::{self, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Meta, Node, Timeouts, Transaction},
 };
 
 pub use flat::Flat;
@@ -39,7 +39,8 @@ pub const STRANGER: NodeId = NodeId(99);
 
 pub const CLUSTER: ClusterId = ClusterId(*b"0123456789abcdef");
 
-pub const TIMEOUTS: Timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
+pub const TIMEOUTS: Timeouts =
+    Timeouts::new().with_flush(20).with_recover(100).with_inquire(150).with_repeat(60).with_ceiling(1_000);
 
 /// A cluster in which every role is a process of its own.
 pub fn cluster() -> Cluster {
@@ -48,8 +49,17 @@ pub fn cluster() -> Cluster {
 
 /// A cluster of any acceptors and transaction managers.
 pub fn cluster_of(acceptors: &[NodeId], managers: &[NodeId]) -> Cluster {
-    let cluster = Cluster::new(CLUSTER, Quorums::majority(acceptors).unwrap(), managers).unwrap();
-    cluster.with_timeouts(TIMEOUTS).unwrap()
+    spec_of(acceptors, managers).build().unwrap()
+}
+
+/// The specification of [`cluster`].
+pub fn spec() -> ClusterSpec {
+    spec_of(&ACCEPTORS, &TMS)
+}
+
+/// The specification of [`cluster_of`].
+pub fn spec_of(acceptors: &[NodeId], managers: &[NodeId]) -> ClusterSpec {
+    ClusterSpec::new(CLUSTER, Quorums::majority(acceptors).unwrap(), managers).with_timeouts(TIMEOUTS)
 }
 
 pub fn tx(seq: u64) -> TxId {

@@ -3,7 +3,7 @@
 use synod::{
     Refusal, TxId,
     commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote, What},
-    perform::tokio::{Error, Handle, Options, Start},
+    perform::tokio::{Error, Handle, Start},
 };
 use tokio::task::JoinHandle;
 
@@ -137,7 +137,7 @@ async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_for
     // Node 3 is a transaction manager that was not needed, and takes part.
     let cluster = of([IDS[0]], [IDS[0], IDS[2]]);
     let mut member = Member::new(&cluster, IDS[2], &Wires::default(), Puppet::voting(Vote::Prepared));
-    member.options = Options { outcomes: 1, ..timeless() };
+    member.options = timeless().with_outcomes(1);
     let (handle, _task) = member.start(Start::Create).await;
     let [first, second] = [1, 2].map(|seq| transaction(seq, &IDS[1..]));
     let tx = first.id();

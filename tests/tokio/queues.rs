@@ -23,7 +23,7 @@ fn prepare(seq: u64) -> Vec<Message> {
 #[tokio::test]
 async fn a_full_inbox_drops_packets_and_counts_them() {
     // Little may wait behind a write, so that packets stay in the inbox.
-    let member = member(Options { inbox: 2, ahead: 1, ..Options::default() });
+    let member = member(Options::default().with_inbox(2).with_ahead(1));
     let (handle, _task) = member.start(Start::Create).await;
     member.disk.hold();
     assert!(handle.deliver(IDS[0], prepare(1)));
@@ -48,7 +48,7 @@ async fn a_full_inbox_drops_packets_and_counts_them() {
 
 #[tokio::test]
 async fn a_request_waits_while_too_much_is_behind_a_write() {
-    let member = member(Options { ahead: 1, requests: 1, ..Options::default() });
+    let member = member(Options::default().with_ahead(1).with_requests(1));
     let (handle, _task) = member.start(Start::Create).await;
     member.disk.hold();
     handle.deliver(IDS[0], prepare(1));
@@ -73,7 +73,7 @@ async fn a_request_waits_while_too_much_is_behind_a_write() {
 
 #[tokio::test]
 async fn answers_that_wait_for_a_write_are_bounded_and_so_are_those_of_callers_who_gave_up() {
-    let member = member(Options { ahead: 16, requests: 4, ..Options::default() });
+    let member = member(Options::default().with_ahead(16).with_requests(4));
     let (handle, _task) = member.start(Start::Create).await;
     member.disk.hold();
     handle.deliver(IDS[0], prepare(1));
@@ -95,7 +95,7 @@ async fn answers_that_wait_for_a_write_are_bounded_and_so_are_those_of_callers_w
 
 #[tokio::test]
 async fn durations_that_no_clock_can_count_are_as_good_as_a_day() {
-    let member = member(Options { linger: Duration::MAX, grace: Duration::MAX, ..Options::default() });
+    let member = member(Options::default().with_linger(Duration::MAX).with_grace(Duration::MAX));
     let (handle, task) = member.start(Start::Create).await;
     handle.deliver(IDS[0], prepare(1));
     until(async || handle.in_doubt().await.unwrap().len() == 1).await;
@@ -109,12 +109,12 @@ async fn durations_that_no_clock_can_count_are_as_good_as_a_day() {
 async fn options_of_zero_are_refused() {
     let good = Options::default();
     let bad = [
-        ("unit", Options { unit: Duration::ZERO, ..good }),
-        ("inbox", Options { inbox: 0, ..good }),
-        ("requests", Options { requests: 0, ..good }),
-        ("waiting", Options { waiting: 0, ..good }),
-        ("outcomes", Options { outcomes: 0, ..good }),
-        ("ahead", Options { ahead: 0, ..good }),
+        ("unit", good.with_unit(Duration::ZERO)),
+        ("inbox", good.with_inbox(0)),
+        ("requests", good.with_requests(0)),
+        ("waiting", good.with_waiting(0)),
+        ("outcomes", good.with_outcomes(0)),
+        ("ahead", good.with_ahead(0)),
     ];
     for (name, options) in bad {
         let error = member(options).try_start(Start::Create).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use synod::{
     NodeId, Packet, Refusal, TxId,
     commit::{Decision, Limits, Message, Outcome, Record, Status, Vote, What},
-    perform::tokio::{Error, Handle, Options, Start},
+    perform::tokio::{Error, Handle, Start},
 };
 
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ fn manager() -> Member {
 /// Node 2, which takes part in what node 1 manages, and whose records wait for ever for one to ride along with.
 fn participant() -> Member {
     let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[1], &Wires::default(), Puppet::voting(Vote::Prepared));
-    member.options = Options { linger: FOR_EVER, ..timeless() };
+    member.options = timeless().with_linger(FOR_EVER);
     member
 }
 

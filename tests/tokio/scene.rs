@@ -10,7 +10,8 @@ use std::{
 use synod::{
     NodeId, Packet, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, Config, Decision, Key, Message, Meta, Outcome, Record, Timeouts, Transaction, Vote, What,
+        Cluster, ClusterId, ClusterSpec, Config, Decision, Key, Message, Meta, Outcome, Record, Timeouts, Transaction,
+        Vote, What,
     },
     perform::{
         Storage, Transport,
@@ -50,8 +51,9 @@ pub(crate) fn cluster() -> Cluster {
 /// A cluster of `acceptors` and `managers`, which is quick to ask again.
 pub(crate) fn of<const A: usize, const M: usize>(acceptors: [NodeId; A], managers: [NodeId; M]) -> Cluster {
     let quorums = Quorums::majority(acceptors).unwrap();
-    let timeouts = Timeouts { flush: 10, recover: 200, inquire: 100, repeat: 50, ceiling: 500 };
-    Cluster::new(ClusterId([5; 16]), quorums, managers).unwrap().with_timeouts(timeouts).unwrap()
+    let timeouts =
+        Timeouts::default().with_flush(10).with_recover(200).with_inquire(100).with_repeat(50).with_ceiling(500);
+    ClusterSpec::new(ClusterId([5; 16]), quorums, managers).with_timeouts(timeouts).build().unwrap()
 }
 
 /// A disk that outlives its node. A clone is another handle to it.
@@ -341,7 +343,7 @@ pub(crate) async fn three(puppets: [Puppet; 3]) -> Vec<(Member, Handle, Task)> {
 
 /// Options by which no timer ever ends.
 pub(crate) fn timeless() -> Options {
-    Options { unit: Duration::from_secs(3_600), ..Options::default() }
+    Options::default().with_unit(Duration::from_secs(3_600))
 }
 
 pub(crate) async fn three_with(puppets: [Puppet; 3], options: Options) -> Vec<(Member, Handle, Task)> {

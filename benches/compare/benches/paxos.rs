@@ -26,8 +26,7 @@ fn acceptor(c: &mut Criterion) {
 }
 
 fn proposer(c: &mut Criterion) {
-    let config =
-        ProposerConfig { id: PROPOSER, acceptors: five(), proposers: vec![PROPOSER], owner: None, eager: false };
+    let config = ProposerConfig::new(PROPOSER, five(), [PROPOSER]);
     let propose = Input::Propose(value(1));
     let promise = |from| receive(NodeId(from), Message::Promise { ballot: BALLOT, accepted: None });
     let fresh = Proposer::new(config);

@@ -596,7 +596,7 @@ mod tests {
                     _ => true,
                 });
             }
-            let limits = Limits { open: 1, participants, meta };
+            let limits = Limits::default().with_participants(participants).with_meta(meta);
             prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(&limits));
         }
     }

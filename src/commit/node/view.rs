@@ -9,6 +9,8 @@ use super::{
 use crate::{Fence, NodeId, Scope, TxId};
 
 /// What a node knows of a transaction.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Status {
@@ -28,6 +30,8 @@ pub enum Status {
 }
 
 /// A transaction in which the resource manager here is prepared, without knowing the outcome.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct InDoubt {

@@ -5,7 +5,15 @@ use core::time::Duration;
 use super::Error;
 
 /// Bounds of a running node's queues, the unit of its clock, and how long a write may wait.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use synod::perform::tokio::Options;
+/// let options = Options::default().with_linger(Duration::ZERO).with_inbox(1_000);
+/// assert_eq!(options.unit, Duration::from_millis(1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// How long one unit of [`Time`](crate::commit::Time) is, the unit of the configuration's timeouts. A millisecond,
     /// unless said otherwise.
@@ -33,6 +41,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options {
+    /// The defaults, as a constant.
+    pub const fn new() -> Self {
         Self {
             unit: Duration::from_millis(1),
             inbox: 4_096,
@@ -43,6 +58,17 @@ impl Default for Options {
             linger: Duration::from_millis(5),
             grace: Duration::from_secs(5),
         }
+    }
+
+    with_methods! {
+        with_unit(unit: Duration);
+        with_inbox(inbox: usize);
+        with_requests(requests: usize);
+        with_waiting(waiting: usize);
+        with_outcomes(outcomes: usize);
+        with_ahead(ahead: usize);
+        with_linger(linger: Duration);
+        with_grace(grace: Duration);
     }
 }
 

@@ -82,8 +82,8 @@ pub fn measure(count: usize) -> At {
 }
 
 fn measure_once(count: usize) -> At {
-    let limits = Limits { open: count + 1, ..Limits::default() };
-    let cluster = cluster().with_limits(limits).expect("a plain cluster");
+    let limits = Limits::default().with_open(count + 1);
+    let cluster = cluster().spec().clone().with_limits(limits).build().expect("a plain cluster");
     let before = Allocated::now();
     let node = Node::create(Config::new(cluster, ACCEPTORS[1], 7)).0;
     let mut acceptor = Acceptor { node, effects: Vec::with_capacity(64) };

@@ -6,7 +6,8 @@ use std::{mem, slice};
 use synod::{
     EffectSink, Machine, NodeId, Quorums, Scope, TxId, Urgency,
     commit::{
-        Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Participants, Record, Targets, Vote,
+        ClusterId, ClusterSpec, Config, Decision, Input, Learning, Message, Meta, Node, Participants, Record, Targets,
+        Vote,
     },
 };
 
@@ -77,10 +78,10 @@ impl Synod {
         let rms: Vec<NodeId> = (0..n as u64).map(NodeId).collect();
         let acceptors: Vec<NodeId> = (n as u64..).take(2 * f + 1).map(NodeId).collect();
         let quorums = Quorums::majority(&acceptors).expect("a few acceptors");
-        let cluster = Cluster::new(ClusterId::default(), quorums, [acceptors[0]]).expect("a plain cluster");
+        let spec = ClusterSpec::new(ClusterId::default(), quorums, [acceptors[0]]);
         let learning = if faster { Learning::Everyone } else { Learning::Leader };
         // As the paper counts.
-        let cluster = cluster.with_learning(learning).with_targets(Targets::Quorum);
+        let cluster = spec.with_learning(learning).with_targets(Targets::Quorum).build().expect("a plain cluster");
         let ids = rms.iter().chain(&acceptors);
         Self {
             nodes: ids.map(|id| Node::create(Config::new(cluster.clone(), *id, id.0)).0).collect(),

@@ -36,13 +36,14 @@ pub struct Synod {
 impl Synod {
     /// With `in_flight` decrees at a time; through both phases, or through the second one alone.
     pub fn new(acceptors: u64, in_flight: usize, full: bool) -> Self {
-        let config = Arc::new(ProposerConfig {
-            id: PROPOSER,
-            acceptors: Quorums::majority((0..acceptors).map(NodeId)).expect("a few acceptors"),
-            proposers: vec![PROPOSER],
-            owner: (!full).then_some(PROPOSER),
-            eager: false,
-        });
+        let config = Arc::new(
+            ProposerConfig::new(
+                PROPOSER,
+                Quorums::majority((0..acceptors).map(NodeId)).expect("a few acceptors"),
+                [PROPOSER],
+            )
+            .with_owner((!full).then_some(PROPOSER)),
+        );
         let decree = || Decree {
             proposer: Proposer::new(config.clone()),
             acceptors: (0..acceptors).map(|_| Acceptor::new(config.owner)).collect(),

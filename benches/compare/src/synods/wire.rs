@@ -6,7 +6,8 @@ use synod::{
     EffectSink, Machine, NodeId, Quorums, Scope, TxId, Urgency,
     codec::{decode_frame, encode_frame_into},
     commit::{
-        Cluster, ClusterId, Config, Decision, Input, Learning, Message, Meta, Node, Participants, Record, Targets, Vote,
+        ClusterId, ClusterSpec, Config, Decision, Input, Learning, Message, Meta, Node, Participants, Record, Targets,
+        Vote,
     },
 };
 
@@ -60,9 +61,9 @@ impl Encoded {
         let rms: Vec<NodeId> = (0..n as u64).map(NodeId).collect();
         let acceptors: Vec<NodeId> = (n as u64..).take(2 * f + 1).map(NodeId).collect();
         let quorums = Quorums::majority(&acceptors).expect("a few acceptors");
-        let cluster = Cluster::new(CLUSTER, quorums, [acceptors[0]]).expect("a plain cluster");
+        let spec = ClusterSpec::new(CLUSTER, quorums, [acceptors[0]]);
         let learning = if faster { Learning::Everyone } else { Learning::Leader };
-        let cluster = cluster.with_learning(learning).with_targets(Targets::Quorum);
+        let cluster = spec.with_learning(learning).with_targets(Targets::Quorum).build().expect("a plain cluster");
         let (frames, spare, decisions) = Default::default();
         Self {
             nodes: rms

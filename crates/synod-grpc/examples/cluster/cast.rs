@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use synod::{
     NodeId, QuorumError, Quorums,
-    commit::{Cluster, ClusterId, ConfigError, Learning, Targets, Timeouts},
+    commit::{Cluster, ClusterId, ClusterSpec, ConfigError, Learning, Targets, Timeouts},
 };
 
 use crate::transfer::Account;
@@ -67,13 +67,12 @@ impl Style {
     /// The ceiling is far off: on a machine that is busy, everything takes long, and whoever is impatient makes more work.
     fn timeouts(&self) -> Timeouts {
         let recover = self.patience.unwrap_or(2_000);
-        Timeouts {
-            flush: recover / 4,
-            recover,
-            inquire: recover * 3 / 2,
-            repeat: recover * 3 / 4,
-            ceiling: recover * 20,
-        }
+        Timeouts::default()
+            .with_flush(recover / 4)
+            .with_recover(recover)
+            .with_inquire(recover * 3 / 2)
+            .with_repeat(recover * 3 / 4)
+            .with_ceiling(recover * 20)
     }
 
     /// The flags that say so.
@@ -134,10 +133,11 @@ impl Cast {
     /// The configuration that all nodes share. The unit of time is the millisecond.
     pub(crate) fn cluster(&self, style: Style) -> Result<Cluster, CastError> {
         let managers = || self.managers().map(|name| self.node(name));
-        let cluster = Cluster::new(CLUSTER, Quorums::majority(managers())?, managers())?
+        let cluster = ClusterSpec::new(CLUSTER, Quorums::majority(managers())?, managers())
             .with_learning(if style.faster { Learning::Everyone } else { Learning::Leader })
             .with_targets(if style.votes == Some(Votes::All) { Targets::All } else { Targets::Quorum })
-            .with_timeouts(style.timeouts())?;
+            .with_timeouts(style.timeouts())
+            .build()?;
         Ok(cluster)
     }
 }

@@ -87,9 +87,9 @@ async fn what_is_for_nobody_known_is_counted() {
 #[tokio::test]
 async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up() {
     let world = World::plaintext().await;
-    let limits = Limits { meta: 100, participants: 4, ..*world.cluster.limits() };
-    let cluster = world.cluster.clone().with_limits(limits).unwrap();
-    let config = Config { cluster, ..world.config(BRANCHES[0]) };
+    let limits = world.cluster.limits().with_meta(100).with_participants(4);
+    let cluster = world.cluster.spec().clone().with_limits(limits).build().unwrap();
+    let config = Config::new(cluster, BRANCHES[0], BRANCHES[0].0);
     let small = Options { message: 4_096, ..options() };
     let mut peers = Peers::new(&config, Security::Plaintext, small).unwrap();
     peers.set(TARGET, &world.address(TARGET).to_string()).unwrap();
@@ -102,11 +102,11 @@ async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up
 /// Those who take it look at a whole packet: one that is too large would come again and again, and nothing behind it.
 #[tokio::test]
 async fn what_has_gathered_for_a_node_that_takes_little_at_once_arrives_in_small_packets() {
-    let limits = Limits { meta: 100, participants: 4, ..Limits::default() };
+    let limits = Limits::default().with_meta(100).with_participants(4);
     let small = Options { message: 4_096, ..options() };
     let world = World::plaintext().await;
-    let cluster = world.cluster.clone().with_limits(limits).unwrap();
-    let config = |node| Config { cluster: cluster.clone(), ..world.config(node) };
+    let cluster = world.cluster.spec().clone().with_limits(limits).build().unwrap();
+    let config = |node| Config::new(cluster.clone(), node, node.0);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut peers = Peers::new(&config(BRANCHES[0]), Security::Plaintext, small).unwrap();
     peers.set(TARGET, &listener.local_addr().unwrap().to_string()).unwrap();

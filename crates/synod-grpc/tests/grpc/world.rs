@@ -9,7 +9,7 @@ use std::{
 
 use synod::{
     NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, Config, Limits, Meta, Outcome, Timeouts, Transaction, Vote},
+    commit::{Cluster, ClusterId, ClusterSpec, Config, Limits, Meta, Outcome, Timeouts, Transaction, Vote},
     perform::{
         fjall::FjallStorage,
         tokio::{self as driver, Handle, Resource, Start},
@@ -110,15 +110,19 @@ impl World {
 
     /// As [`hasty`](Self::hasty), with little room: for few transactions, and for few bytes in a message.
     pub(crate) async fn narrow() -> Self {
-        let limits = Limits { open: NARROW, participants: 4, meta: 100 };
+        let limits = Limits::default().with_open(NARROW).with_participants(4).with_meta(100);
         Self::with(200, false, limits, Options { message: 4_096, ..options() }).await
     }
 
     async fn with(patience: u64, plaintext: bool, limits: Limits, options: Options) -> Self {
-        let timeouts =
-            Timeouts { flush: 50, recover: patience, inquire: patience, repeat: 100, ceiling: patience.max(1_000) };
-        let cluster = Cluster::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS).unwrap();
-        let cluster = cluster.with_timeouts(timeouts).unwrap().with_limits(limits).unwrap();
+        let timeouts = Timeouts::default()
+            .with_flush(50)
+            .with_recover(patience)
+            .with_inquire(patience)
+            .with_repeat(100)
+            .with_ceiling(patience.max(1_000));
+        let spec = ClusterSpec::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS);
+        let cluster = spec.with_timeouts(timeouts).with_limits(limits).build().unwrap();
         let (places, members) = (BTreeMap::new(), BTreeMap::new());
         let authority = Authority::new();
         let mut world = Self { authority, cluster, options, plaintext, places, members };

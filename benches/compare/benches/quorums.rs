@@ -5,7 +5,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use synod::{Ballot, NodeId, Phase, Quorums, Standing, Tally};
+use synod::{
+    Ballot, Machine, NodeId, Phase, Quorums,
+    paxos::{Input, Learner, Message},
+};
 
 fn counting(c: &mut Criterion) {
     let nodes = || (0..5).map(NodeId);
@@ -22,14 +25,17 @@ fn counting(c: &mut Criterion) {
         c.bench_function(&format!("{name}, is a quorum"), |bencher| {
             bencher.iter(|| black_box(&quorums).is_quorum(Phase::Accept, black_box(members)));
         });
-        c.bench_function(&format!("{name}, a tally of five"), |bencher| {
+        let fresh = Learner::new(quorums);
+        let mut effects = Vec::with_capacity(1);
+        c.bench_function(&format!("{name}, a learner that hears five"), |bencher| {
             bencher.iter(|| {
-                let (quorums, mut tally) = (black_box(&quorums), Tally::new(ballot));
-                let won = |from| {
-                    tally.grant(quorums, from, ballot);
-                    tally.standing(quorums, Phase::Accept) == Standing::Won
-                };
-                nodes().map(won).filter(|won| *won).count()
+                let mut learner = black_box(&fresh).clone();
+                effects.clear();
+                for from in nodes() {
+                    let message = Message::Accepted { ballot, value: 7 };
+                    _ = learner.step_into(Input::Receive { from, message }, &mut effects);
+                }
+                effects.len()
             });
         });
     }
