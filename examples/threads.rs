@@ -24,10 +24,7 @@ use std::{
 
 use synod::{
     NodeId, Packet, Quorums, TxId, codec,
-    commit::{
-        Cluster, ClusterId, ClusterSpec, Config, Input, Limits, Message, Meta, Outcome, Time, Timeouts, Transaction,
-        Vote,
-    },
+    commit::*,
     perform::{Driver, Handlers, Progress, Resource, Start, Storage, Transport},
 };
 
@@ -218,10 +215,9 @@ fn main() -> Result<()> {
         nodes.insert(id, Place { socket, address, to_begin, open, killed });
     }
     let world = World { nodes, done: Mutex::default() };
-    let timeouts =
-        Timeouts::default().with_flush(20).with_recover(100).with_inquire(150).with_repeat(50).with_ceiling(1_000);
+    let waits = Timeouts::new().with_flush(20).with_recover(100).with_inquire(150).with_repeat(50).with_ceiling(1_000);
     let spec = ClusterSpec::new(CLUSTER, Quorums::majority(NODES)?, NODES);
-    let cluster = spec.with_timeouts(timeouts).with_limits(LIMITS).build()?;
+    let cluster = spec.with_timeouts(waits).with_limits(LIMITS).build()?;
     let run = |id: NodeId, start| Seat(&world, id).run(&cluster, start, &folder.path().join(id.to_string()));
     let kill = |id, killed| world.nodes[&id].killed.store(killed, Relaxed);
     let is_refused = |(tx, _): &&(TxId, Outcome)| NODES.contains(&NodeId(tx.seq % 20));

@@ -76,7 +76,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `std` (default) | nothing but `std::error::Error` where `core` would do |
+//! | `std` (default) | handlers in memory ([`perform::memory`]) |
 //! | `serde` | `Serialize` and `Deserialize` on every public data type |
 //! | `codec` | frames, records and keys as bytes |
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
