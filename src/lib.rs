@@ -89,6 +89,8 @@
 //! [`perform::Transport`] and the driver for tokio.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// docs.rs says of each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
