@@ -7,7 +7,14 @@ use synod::commit::Limits;
 use crate::{Error, wire};
 
 /// Bounds of queues, sizes and waits.
+///
+/// ```
+/// # use synod_grpc::Options;
+/// let options = Options::default().with_queue(1_000).with_connections(64);
+/// assert_eq!((options.queue, options.connections), (1_000, 64));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// The most bytes that one message takes on the wire, either way. All nodes of a cluster should have the same. It
     /// must have room for a transaction as large as the cluster's limits allow. One that is made to take as much memory as
@@ -54,7 +61,33 @@ impl Default for Options {
     }
 }
 
+/// The methods that set the public fields of a `#[non_exhaustive]` struct.
+macro_rules! with_methods {
+    ($($name:ident($field:ident: $type:ty);)+) => {$(
+        #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
+        #[must_use]
+        pub const fn $name(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    )+};
+}
+
 impl Options {
+    with_methods! {
+        with_message(message: usize);
+        with_queue(queue: usize);
+        with_queue_bytes(queue_bytes: usize);
+        with_connect(connect: Duration);
+        with_keep_alive(keep_alive: Duration);
+        with_keep_alive_timeout(keep_alive_timeout: Duration);
+        with_backoff(backoff: Duration);
+        with_backoff_ceiling(backoff_ceiling: Duration);
+        with_connections(connections: usize);
+        with_calls(calls: u32);
+        with_grace(grace: Duration);
+    }
+
     /// Refuses what would leave no room, or no time, for anything.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Self { message, queue, queue_bytes, connections, calls, .. } = *self;

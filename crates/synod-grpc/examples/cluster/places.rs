@@ -68,10 +68,8 @@ impl Places {
 /// Whoever is back is soon found. Whoever stands still is not given up soon: on a busy machine everyone does at times, and
 /// a handshake costs more than to wait.
 pub(crate) fn options() -> Options {
-    Options {
-        backoff: Duration::from_millis(20),
-        backoff_ceiling: Duration::from_millis(200),
-        grace: Duration::from_secs(1),
-        ..Options::default()
-    }
+    Options::default()
+        .with_backoff(Duration::from_millis(20))
+        .with_backoff_ceiling(Duration::from_millis(200))
+        .with_grace(Duration::from_secs(1))
 }

@@ -5,7 +5,7 @@ use synod::{
     commit::{Limits, Meta, TransactionSpec},
 };
 use synod_grpc::{
-    Fault, Identity, Options, Security, Server,
+    Fault, Identity, Security, Server,
     tonic::{Code, codegen::tokio_stream},
     v1::{self, manager_client::ManagerClient, peer_client::PeerClient, transactions_client::TransactionsClient},
 };
@@ -108,7 +108,7 @@ async fn what_makes_no_sense_is_refused_and_counted() {
 async fn a_connection_over_the_limit_is_closed_and_counted_and_its_place_is_free_when_another_ends() {
     let world = World::plaintext().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let two = Options { connections: 2, ..options() };
+    let two = options().with_connections(2);
     let server = Server::start(listener, world.handle(TARGET).clone(), Security::Plaintext, two).unwrap();
     let connect = || async { TcpStream::connect(server.address()).await.unwrap() };
     let (first, _second, mut third) = (connect().await, connect().await, connect().await);

@@ -5,7 +5,7 @@ use synod::{
     commit::{Outcome, ResourceManagerState, Status, Transaction},
 };
 use synod_grpc::{
-    CallError, Client, Error, Fault, Identity, Options, Security,
+    CallError, Client, Error, Fault, Identity, Security,
     prost::Message as _,
     tonic::Code,
     v1::{self, transactions_client::TransactionsClient},
@@ -196,7 +196,7 @@ async fn a_client_of_another_cluster_is_refused_at_the_start() {
     let address = world.address(MANAGERS[0]).to_string();
     let refused = Client::new(CLUSTER, MANAGERS[0], &address, &security, &options()).map(drop);
     assert!(matches!(refused, Err(Error::OtherIdentity { .. })));
-    let zero = Options { message: 0, ..options() };
+    let zero = options().with_message(0);
     let refused = Client::new(CLUSTER, MANAGERS[0], &address, &Security::Plaintext, &zero).map(drop);
     assert!(matches!(refused, Err(Error::ZeroOption("message"))));
 }

@@ -46,7 +46,7 @@ async fn nowhere() -> String {
 /// The runtime has one thread, and the test never lets go of it: to wait here would be to wait for ever.
 #[tokio::test]
 async fn a_dead_nodes_queue_drops_the_oldest_and_counts_and_nobody_waits() {
-    let mut peers = transport(Options { queue: 100, ..options() }, &nowhere().await).await;
+    let mut peers = transport(options().with_queue(100), &nowhere().await).await;
     for seq in 0..100_000 {
         peers.send(Packet { to: TARGET, messages: vec![retired(seq)] });
     }
@@ -67,7 +67,7 @@ async fn a_dead_nodes_queue_drops_the_oldest_and_counts_and_nobody_waits() {
 
 #[tokio::test]
 async fn bytes_are_bounded_too() {
-    let options = Options { queue_bytes: 1 << 20, ..options() };
+    let options = options().with_queue_bytes(1 << 20);
     let mut peers = transport(options, &nowhere().await).await;
     for seq in 0..100 {
         peers.send(Packet { to: TARGET, messages: vec![heavy(seq, 1 << 18)] });
@@ -90,7 +90,7 @@ async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up
     let limits = world.cluster.limits().with_meta(100).with_participants(4);
     let cluster = world.cluster.spec().clone().with_limits(limits).build().unwrap();
     let config = Config::new(cluster, BRANCHES[0], BRANCHES[0].0);
-    let small = Options { message: 4_096, ..options() };
+    let small = options().with_message(4_096);
     let mut peers = Peers::new(&config, Security::Plaintext, small).unwrap();
     peers.set(TARGET, &world.address(TARGET).to_string()).unwrap();
     peers.send(Packet { to: TARGET, messages: vec![retired(1), heavy(1, 4_096), retired(2)] });
@@ -103,7 +103,7 @@ async fn a_message_that_is_too_large_is_dropped_and_counted_and_holds_nothing_up
 #[tokio::test]
 async fn what_has_gathered_for_a_node_that_takes_little_at_once_arrives_in_small_packets() {
     let limits = Limits::default().with_meta(100).with_participants(4);
-    let small = Options { message: 4_096, ..options() };
+    let small = options().with_message(4_096);
     let world = World::plaintext().await;
     let cluster = world.cluster.spec().clone().with_limits(limits).build().unwrap();
     let config = |node| Config::new(cluster.clone(), node, node.0);
@@ -118,7 +118,7 @@ async fn what_has_gathered_for_a_node_that_takes_little_at_once_arrives_in_small
 #[tokio::test]
 async fn messages_too_small_for_the_clusters_limits_are_refused_at_the_start() {
     let world = World::plaintext().await;
-    let small = Options { message: 1 << 16, ..options() };
+    let small = options().with_message(1 << 16);
     let refused = Peers::new(&world.config(BRANCHES[0]), Security::Plaintext, small).map(drop);
     assert!(matches!(refused, Err(Error::SmallMessages { needed, allowed: 65_536 }) if needed > 1 << 16));
 }
@@ -128,10 +128,10 @@ async fn options_of_zero_and_addresses_that_are_none_are_refused() {
     let world = World::plaintext().await;
     let config = world.config(BRANCHES[0]);
     let zero = [
-        ("queue", Options { queue: 0, ..options() }),
-        ("calls", Options { calls: 0, ..options() }),
-        ("connect", Options { connect: Duration::ZERO, ..options() }),
-        ("backoff", Options { backoff: Duration::ZERO, ..options() }),
+        ("queue", options().with_queue(0)),
+        ("calls", options().with_calls(0)),
+        ("connect", options().with_connect(Duration::ZERO)),
+        ("backoff", options().with_backoff(Duration::ZERO)),
     ];
     for (name, options) in zero {
         let refused = Peers::new(&config, Security::Plaintext, options).map(drop);
@@ -161,7 +161,7 @@ async fn a_node_that_is_there_and_silent_is_given_up_and_dialled_again() {
             held.push(listener.accept().await.unwrap().0);
         }
     });
-    let patience = Options { connect: Duration::from_millis(20), queue: 10, ..options() };
+    let patience = options().with_connect(Duration::from_millis(20)).with_queue(10);
     let mut peers = transport(patience, &address).await;
     peers.send(Packet { to: TARGET, messages: (0..20).map(retired).collect() });
     until("it gives up several times", || peers.stats(TARGET).unwrap().failures >= 3).await;
@@ -228,13 +228,11 @@ async fn wire_to(address: SocketAddr, frozen: watch::Receiver<bool>) -> SocketAd
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_give_a_connection_up_that_has_fallen_silent() {
     let world = World::plaintext().await;
-    let wary = Options {
-        keep_alive: Duration::from_millis(500),
-        keep_alive_timeout: Duration::from_secs(1),
-        connections: 1,
-        queue: 1_000,
-        ..options()
-    };
+    let wary = options()
+        .with_keep_alive(Duration::from_millis(500))
+        .with_keep_alive_timeout(Duration::from_secs(1))
+        .with_connections(1)
+        .with_queue(1_000);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::start(listener, world.handle(TARGET).clone(), Security::Plaintext, wary).unwrap();
     let mut peers = Peers::new(&world.config(BRANCHES[0]), Security::Plaintext, wary).unwrap();
@@ -303,7 +301,7 @@ async fn a_shutdown_closes_what_nobody_ends() {
     let world = World::plaintext().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let hasty = Options { grace: Duration::from_millis(50), ..options() };
+    let hasty = options().with_grace(Duration::from_millis(50));
     let server = Server::start(listener, world.handle(TARGET).clone(), Security::Plaintext, hasty).unwrap();
     // It says nothing, not even the preface of HTTP/2, and does not hang up.
     let mut idle = TcpStream::connect(address).await.unwrap();

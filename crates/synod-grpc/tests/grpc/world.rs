@@ -90,7 +90,7 @@ pub(crate) const NARROW: usize = 200;
 
 /// Options of nodes that find each other quickly.
 pub(crate) fn options() -> Options {
-    Options { backoff: Duration::from_millis(5), backoff_ceiling: Duration::from_millis(100), ..Options::default() }
+    Options::default().with_backoff(Duration::from_millis(5)).with_backoff_ceiling(Duration::from_millis(100))
 }
 
 impl World {
@@ -111,7 +111,7 @@ impl World {
     /// As [`hasty`](Self::hasty), with little room: for few transactions, and for few bytes in a message.
     pub(crate) async fn narrow() -> Self {
         let limits = Limits::default().with_open(NARROW).with_participants(4).with_meta(100);
-        Self::with(200, false, limits, Options { message: 4_096, ..options() }).await
+        Self::with(200, false, limits, options().with_message(4_096)).await
     }
 
     async fn with(patience: u64, plaintext: bool, limits: Limits, options: Options) -> Self {
