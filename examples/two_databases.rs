@@ -93,6 +93,9 @@ impl Site {
 
 impl Resource for Site {
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        if self.promised.contains_key(&transaction.id()) {
+            return Some(Vote::Prepared);
+        }
         let (row, delta) = self.wanted(meta);
         let promised: i64 =
             self.promised.values().filter(|(name, _)| *name == row).map(|(_, delta)| delta.min(&0)).sum();

@@ -139,6 +139,6 @@ pub use quorum::{MAX_ACCEPTORS, Members, Phase, QuorumError, QuorumSpec, Quorums
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-#[cfg(all(doctest, feature = "sim", feature = "conformance", feature = "codec"))]
+#[cfg(all(doctest, feature = "sim", feature = "conformance", feature = "codec", feature = "fjall"))]
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
