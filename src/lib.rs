@@ -12,39 +12,54 @@
 //!
 //! # A vote, a decision
 //!
-//! Three nodes that play every role, and one transaction between them. The network is a queue:
+//! Three nodes that play every role, one transaction between them, and an [`Outbox`] for each, which releases a message only
+//! once the records that it rests on are written. The network is a queue, and each disk a list. (A
+//! [`Driver`](perform::Driver) is this loop, ready made.)
 //!
 //! ```
-//! use synod::{Effect, Machine, NodeId, Quorums};
-//! use synod::commit::{Cluster, ClusterId, Config, Decision, Input, Node, Outcome, Participants, Vote};
+//! use std::collections::VecDeque;
+//! use synod::{NodeId, Outbox, Quorums};
+//! use synod::commit::{Cluster, ClusterId, Config, Decision, Input, Node, Outcome, Participants, Record, Vote};
 //!
 //! let ids = [NodeId(1), NodeId(2), NodeId(3)];
 //! let cluster = Cluster::new(ClusterId(*b"the docs' little"), Quorums::majority(ids)?, ids)?;
-//! let mut nodes: Vec<Node> = ids.map(|id| Node::create(Config::new(cluster.clone(), id, id.0)).0).into();
+//! let mut nodes = Vec::new();
+//! for id in ids {
+//!     let (node, identity) = Node::create(Config::new(cluster.clone(), id, id.0));
+//!     let mut outbox = Outbox::new();
+//!     outbox.extend(identity);
+//!     nodes.push((node, outbox, Vec::<Record>::new()));
+//! }
 //!
 //! let begin = Input::Begin { participants: Participants::new(ids)?, meta: b"move 10 from 1 to 2".into() };
-//! let mut inputs = vec![(ids[0], begin)];
+//! let mut inputs = VecDeque::from([(ids[0], begin)]);
 //! let mut outcome = None;
-//! while let Some((at, input)) = inputs.pop() {
-//!     let node = &mut nodes[at.0 as usize - 1];
-//!     for effect in node.step(input) {
-//!         match effect {
-//!             // A real driver waits here until the record is durable: see `Outbox`.
-//!             Effect::Persist(_record) => {}
-//!             Effect::Send { to, message } => inputs.insert(0, (to, Input::Receive { from: at, message })),
-//!             Effect::Decide(Decision::Vote { transaction, .. }) => {
-//!                 inputs.push((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+//! while let Some((at, input)) = inputs.pop_front() {
+//!     let (node, outbox, disk) = &mut nodes[at.0 as usize - 1];
+//!     outbox.step(node, input)?;
+//!     while let Some(pending) = outbox.take() {
+//!         disk.extend_from_slice(pending.records()); // a real driver waits here until they are durable
+//!         let (packets, decisions) = pending.persisted().into_parts();
+//!         for packet in packets {
+//!             let receive = |message| (packet.to, Input::Receive { from: at, message });
+//!             inputs.extend(packet.messages.into_iter().map(receive));
+//!         }
+//!         for decision in decisions {
+//!             match decision {
+//!                 Decision::Vote { transaction, .. } => {
+//!                     inputs.push_back((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+//!                 }
+//!                 Decision::Commit { transaction, .. } | Decision::Abort { transaction, .. } => {
+//!                     inputs.push_back((at, Input::Finished(transaction.id())));
+//!                 }
+//!                 Decision::Decided { outcome: decided, .. } => outcome = Some(decided),
+//!                 Decision::Begun(_) | Decision::Completed { .. } => {}
 //!             }
-//!             Effect::Decide(Decision::Commit { transaction, .. } | Decision::Abort { transaction, .. }) => {
-//!                 inputs.push((at, Input::Finished(transaction.id())));
-//!             }
-//!             Effect::Decide(Decision::Decided { outcome: decided, .. }) => outcome = Some(decided),
-//!             Effect::Decide(Decision::Begun(_) | Decision::Completed { .. }) => {}
 //!         }
 //!     }
 //! }
 //! assert_eq!(outcome, Some(Outcome::Committed));
-//! assert!(nodes.iter().all(|node| node.metrics().open == 0));
+//! assert!(nodes.iter().all(|(node, ..)| node.metrics().open == 0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
