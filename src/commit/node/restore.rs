@@ -258,11 +258,12 @@ fn check_follows(
             if over.contains(tx) { Ok(()) } else { Err(RestoreError::VoteChanged(tx)) }
         }
         (Record::Retired(before), Record::Erased(_)) => {
-            let lower =
-                latest.range(Key::Retired(TxId { seq: 0, ..before.first() })..Key::Retired(before.first())).rev();
-            let covers = |record: &Record| matches!(record, Record::Retired(range) if range.contains(before.last()));
-            let is_covered = lower.map(|(_, record)| record).any(covers);
-            if is_covered { Ok(()) } else { Err(RestoreError::RetirementWentBack(before.first())) }
+            let merged =
+                over.around(before.first()).map(|merged| merged.first()).filter(|first| *first != before.first());
+            match merged.and_then(|first| latest.get(&Key::Retired(first))) {
+                Some(Record::Retired(range)) if range.contains(before.last()) => Ok(()),
+                _ => Err(RestoreError::RetirementWentBack(before.first())),
+            }
         }
         _ => Ok(()),
     }
