@@ -60,14 +60,18 @@ pub(crate) enum Reason {
     Unbalanced(Cents),
 }
 
-/// The transfers in `file`, in order.
-pub(crate) fn read(file: &Path) -> Result<Vec<Transfer>, FileError> {
+/// What is transferred when no file is named: a program that has it inside runs in any folder.
+const SHIPPED: &[u8] = include_bytes!("transfers.csv");
+
+/// The transfers in `file`, or the shipped ones, in order.
+pub(crate) fn read(file: Option<&Path>) -> Result<Vec<Transfer>, FileError> {
+    let Some(file) = file else { return parse(Path::new("the shipped transfers"), SHIPPED) };
     let unreadable = |source: io::Error| FileError::Unreadable { file: file.into(), source: source.into() };
     parse(file, File::open(file).map_err(unreadable)?)
 }
 
 /// The transfers in `text`, in order; errors say that it is from `file`.
-pub(crate) fn parse(file: &Path, text: impl io::Read) -> Result<Vec<Transfer>, FileError> {
+fn parse(file: &Path, text: impl io::Read) -> Result<Vec<Transfer>, FileError> {
     let unreadable = |source| FileError::Unreadable { file: file.into(), source };
     let bad = |line, reason| FileError::BadLine { file: file.into(), line, reason };
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);

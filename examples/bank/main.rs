@@ -33,7 +33,6 @@ mod watch;
 use std::{
     collections::BTreeSet,
     io,
-    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -64,9 +63,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is transferred when no file is named: the program needs none, and runs in any folder.
-const SHIPPED: &[u8] = include_bytes!("transfers.csv");
-
 /// Runs the bank, and returns whether all is well with it.
 fn run(args: &Args) -> anyhow::Result<bool> {
     if let Some(count) = args.generate {
@@ -79,10 +75,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     if let Some(crash) = args.crash.iter().find(|crash| !cast.has(crash.name)) {
         bail!("there is no {} to crash", crash.name);
     }
-    let transfers = match &args.transfers {
-        Some(file) => file::read(file)?,
-        None => file::parse(Path::new("the shipped transfers"), SHIPPED)?,
-    };
+    let transfers = file::read(args.transfers.as_deref())?;
     let accounts: BTreeSet<Account> =
         transfers.iter().flat_map(|transfer| &transfer.legs).map(|leg| leg.account).collect();
     let accounts: Vec<Account> = accounts.into_iter().collect();

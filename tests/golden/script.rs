@@ -224,6 +224,5 @@ fn stepping(event: &Event) -> NodeId {
 }
 
 fn node(name: &str) -> NodeId {
-    let number = name.strip_prefix('n').and_then(|number| number.parse().ok());
-    NodeId(number.unwrap_or_else(|| panic!("{name} is no node")))
+    name.parse().unwrap_or_else(|error| panic!("{name} is no node: {error}"))
 }

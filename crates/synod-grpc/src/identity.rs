@@ -88,7 +88,7 @@ impl fmt::Display for Identity {
             Role::Node(node) => ("node", node.0),
             Role::Client(client) => ("client", client.0),
         };
-        write!(f, "{kind}-{number}.{:032x}{SUFFIX}", u128::from_be_bytes(self.cluster.0))
+        write!(f, "{kind}-{number}.{}{SUFFIX}", self.cluster)
     }
 }
 
@@ -106,7 +106,7 @@ impl FromStr for Identity {
                 "client" => Role::Client(number),
                 _ => return None,
             };
-            let cluster = ClusterId(u128::from_str_radix(cluster, 16).ok()?.to_be_bytes());
+            let cluster = cluster.parse().ok()?;
             // A number has many spellings, and a name one.
             Some(Self { cluster, role }).filter(|identity| identity.to_string() == name)
         };

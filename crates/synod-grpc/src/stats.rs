@@ -220,6 +220,5 @@ impl ServerCounters {
 }
 
 fn labels(cluster: ClusterId, node: NodeId) -> Vec<metrics::Label> {
-    let cluster = format!("{:032x}", u128::from_be_bytes(cluster.0));
-    vec![metrics::Label::new("cluster", cluster), metrics::Label::new("node", node.0.to_string())]
+    vec![metrics::Label::new("cluster", cluster.to_string()), metrics::Label::new("node", node.0.to_string())]
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
@@ -163,6 +163,10 @@ fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
     until(|| text(&scene.ask(&["status", "n0#3"]).stdout).matches("it is over everywhere").count() >= 3);
     let in_doubt = scene.ask(&["in-doubt"]);
     assert!(in_doubt.status.success() && text(&in_doubt.stdout).ends_with("0 in doubt\n"), "{in_doubt:?}");
+    let (unread, output) = io::pipe().unwrap();
+    drop(unread);
+    let unread = scene.cluster(&["status"]).stdout(output).stderr(Stdio::piped()).output().unwrap();
+    assert!(unread.status.success() && unread.stderr.is_empty(), "as under `| head`: {unread:?}");
     let over = scene.ask(&["inquire", "n0#3"]);
     assert!(!over.status.success(), "{over:?}");
     assert!(text(&over.stderr).contains("n0#3 is open nowhere"), "{over:?}");
@@ -173,6 +177,14 @@ fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
     assert!(up.0.wait().unwrap().success());
     // The second one is more than there is on the account.
     assert_eq!(scene.applied(), [1, 3, 4]);
+}
+
+#[test]
+fn without_a_file_the_shipped_transfers_are_made_whatever_the_folder() {
+    let scene = Scene::new();
+    let output = scene.cluster(&["up"]).current_dir(&scene.folder).env_remove("CARGO_MANIFEST_DIR").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(scene.applied().len() > 9_000);
 }
 
 #[test]

@@ -11,10 +11,7 @@ use crate::{Scope, TxId, commit::Outcome};
 
 /// Answers on their way out, by what they rest on.
 #[derive(Default)]
-pub(super) struct Answers {
-    waiting: BTreeMap<Scope, Vec<Answer>>,
-    len: usize,
-}
+pub(super) struct Answers(BTreeMap<Scope, Vec<Answer>>);
 
 type Answer = Box<dyn FnOnce(&Outcomes) + Send>;
 
@@ -31,27 +28,24 @@ impl Answers {
     }
 
     fn add(&mut self, after: Scope, answer: impl FnOnce(&Outcomes) + Send + 'static) {
-        self.waiting.entry(after).or_default().push(Box::new(answer));
-        self.len += 1;
+        self.0.entry(after).or_default().push(Box::new(answer));
     }
 
     /// Gives those answers that rest on nothing more. What rests on the same must have been carried out.
     pub(super) fn give(&mut self, is_durable: impl Fn(Scope) -> bool, outcomes: &Outcomes) {
-        while let Some(first) = self.waiting.first_entry()
+        while let Some(first) = self.0.first_entry()
             && is_durable(*first.key())
         {
-            let answers = first.remove();
-            self.len -= answers.len();
-            answers.into_iter().for_each(|answer| answer(outcomes));
+            first.remove().into_iter().for_each(|answer| answer(outcomes));
         }
     }
 
-    /// How many wait.
+    /// How many wait: for a few batches at most, so there is little to add up.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.0.values().map(Vec::len).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.0.is_empty()
     }
 }

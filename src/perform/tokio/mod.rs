@@ -141,8 +141,9 @@ use crate::commit::Config;
 /// Starts a node on the current runtime, whose time must be enabled.
 ///
 /// The task ends when the node is [shut down](Handle::shutdown), when the last handle is dropped, or with an error when a
-/// write fails; its storage is dropped by then. To abort the task is to crash the node: nothing untrue was said, and it
-/// can be restored.
+/// write fails; its storage is dropped by then. To abort the task is to crash the node: nothing untrue was said. But a
+/// write that is under way goes on, on its own thread. Restore the node only after that, best in a new process: a write
+/// that lands after the restore could overwrite what the restored node has promised.
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
@@ -162,7 +163,7 @@ where
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
     let (handle, task) = start_task(driver, storage, transport, resource, options);
-    let span = info_span!("node", cluster = telemetry::name(cluster), id = id.0);
+    let span = info_span!("node", %cluster, id = id.0);
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }

@@ -1,10 +1,6 @@
 //! What is counted and measured, and under which names. The table is in the documentation of the module above.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
@@ -40,14 +36,9 @@ pub(super) struct Telemetry {
     outcome_seconds: Histogram,
 }
 
-/// A cluster's id in hexadecimal.
-pub(super) fn name(cluster: ClusterId) -> String {
-    format!("{:032x}", u128::from_be_bytes(cluster.0))
-}
-
 /// The labels of all that is said of a node.
 fn labels(cluster: ClusterId, node: NodeId) -> [Label; 2] {
-    [Label::new("cluster", name(cluster)), Label::new("node", node.0.to_string())]
+    [Label::new("cluster", cluster.to_string()), Label::new("node", node.0.to_string())]
 }
 
 fn and(labels: &[Label], one_more: Label) -> Vec<Label> {

@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, value_parser};
-use synod::{NodeId, TxId};
+use synod::TxId;
 
 use crate::cast::{Name, Style};
 
@@ -85,7 +85,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) work: Work,
 
-    /// The transfers, a CSV file [default: the shipped examples/bank/transfers.csv]
+    /// The transfers, a CSV file such as examples/bank/transfers.csv [default: that one, from inside the program]
     #[arg(long, value_name = "FILE")]
     pub(crate) transfers: Option<PathBuf>,
 
@@ -108,24 +108,10 @@ pub(crate) struct Chaos {
     pub(crate) quiet: u64,
 }
 
-impl Up {
-    /// Where the transfers are. The shipped file is found from wherever cargo runs the example.
-    pub(crate) fn transfers(&self) -> PathBuf {
-        let shipped = || {
-            let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-            let repository = package.as_deref().and_then(|package| package.ancestors().nth(2)).unwrap_or(Path::new(""));
-            repository.join("examples").join("bank").join("transfers.csv")
-        };
-        self.transfers.clone().unwrap_or_else(shipped)
-    }
-}
-
 /// A name as nodes print it: n0#17. Without an origin it is a client's of the bank.
 fn tx(text: &str) -> Result<TxId, String> {
-    let wrong = || format!("{text:?} is no name of a transaction; names are like n0#17");
-    let (origin, seq) = text.rsplit_once('#').unwrap_or(("n0", text));
-    let origin = origin.strip_prefix('n').unwrap_or(origin).parse().map_err(|_| wrong())?;
-    Ok(TxId { origin: NodeId(origin), seq: seq.parse().map_err(|_| wrong())? })
+    let name = if text.contains('#') { text } else { &format!("n0#{text}") };
+    name.parse().map_err(|error| format!("{text:?} is not the name of a transaction: {error}; names are like n0#17"))
 }
 
 fn minutes(text: &str) -> Result<f64, String> {

@@ -15,6 +15,7 @@ use crate::{
     cast::{CAST, CLUSTER, Name, OPERATOR},
     papers,
     places::{Places, options},
+    say,
 };
 
 /// Whoever takes longer than this is away.
@@ -48,7 +49,7 @@ pub(crate) async fn status(data: &Path, tx: Option<TxId>) -> anyhow::Result<bool
         }
         table.add_row(row);
     }
-    println!("{table}");
+    say::out!("{table}");
     Ok(answered > 0)
 }
 
@@ -68,11 +69,11 @@ pub(crate) async fn in_doubt(data: &Path) -> anyhow::Result<bool> {
                     table.add_row([name.to_string(), tx, among.join(", "), state, age.to_string()]);
                 }
             }
-            Err(away) => eprintln!("{name}: {away}"),
+            Err(away) => say::err!("{name}: {away}"),
         }
     }
-    println!("{table}");
-    println!("{listed} in doubt");
+    say::out!("{table}");
+    say::out!("{listed} in doubt");
     Ok(answered > 0)
 }
 
@@ -84,12 +85,12 @@ pub(crate) async fn inquire(data: &Path, tx: TxId) -> anyhow::Result<bool> {
             Ok(Status::Open { .. }) => match patiently(client.inquire(tx)).await {
                 Ok(()) => {
                     asked += 1;
-                    println!("{name}: asked");
+                    say::out!("{name}: asked");
                 }
-                Err(refused) => println!("{name}: {refused}"),
+                Err(refused) => say::out!("{name}: {refused}"),
             },
-            Ok(status) => println!("{name}: {}", words(status)),
-            Err(away) => println!("{name}: {away}"),
+            Ok(status) => say::out!("{name}: {}", words(status)),
+            Err(away) => say::out!("{name}: {away}"),
         }
     }
     if asked == 0 {
@@ -109,7 +110,7 @@ fn clients(data: &Path) -> anyhow::Result<Vec<(Name, String, Client)>> {
     CAST.names().map(client).collect()
 }
 
-/// The answer, or in words why there is none.
+/// The answer, or what went wrong, in words.
 async fn patiently<T>(asked: impl Future<Output = Result<T, CallError>>) -> Result<T, String> {
     match timeout(PATIENCE, asked).await {
         Ok(Ok(answer)) => Ok(answer),

@@ -64,7 +64,7 @@ pub(crate) enum Votes {
 }
 
 impl Style {
-    /// The ceiling is far off: on a machine that is busy, everything takes long, and whoever is impatient makes more work.
+    /// The ceiling is high: on a busy machine everything takes long, and repeating messages sooner makes more work.
     fn timeouts(&self) -> Timeouts {
         let recover = self.patience.unwrap_or(2_000);
         Timeouts::default()
@@ -84,7 +84,7 @@ impl Style {
     }
 }
 
-/// Why a cluster is none.
+/// Why the options do not make a cluster.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CastError {
     #[error("the acceptors have no quorums")]

@@ -34,6 +34,8 @@ mod money;
 #[allow(dead_code, reason = "the bank's own note does not fit this cluster")]
 #[path = "../../../../examples/bank/report.rs"]
 mod report;
+#[path = "../../../../examples/support/say.rs"]
+mod say;
 #[path = "../../../../examples/bank/transfer.rs"]
 mod transfer;
 #[path = "../../../../examples/bank/watch.rs"]
@@ -74,7 +76,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{who}: {error:#}");
+            say::err!("{who}: {error:#}");
             ExitCode::FAILURE
         }
     }

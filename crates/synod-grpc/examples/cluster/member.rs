@@ -10,7 +10,7 @@ use crate::line::{Ask, Figures};
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) state: State,
-    /// Which life this is. News of an earlier one is none.
+    /// Counts the starts of the process. Messages from an earlier life are ignored.
     pub(crate) life: u64,
     pub(crate) pid: Option<u32>,
     /// Its input, which ends when this is dropped.

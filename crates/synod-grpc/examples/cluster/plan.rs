@@ -52,7 +52,7 @@ impl Source {
     pub(crate) fn made_up(folder: &Folder, seed: u64) -> anyhow::Result<Self> {
         let (database, results) = folder.teller()?;
         let runs = results.get("runs")?.map_or(Ok(0), |runs| (*runs).try_into().map(u64::from_be_bytes));
-        let run = runs.context("the count of runs is none")? + 1;
+        let run = runs.context("the count of runs in the teller's database is missing or malformed")? + 1;
         let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
         batch.insert(&results, "runs", run.to_be_bytes());
         batch.commit()?;

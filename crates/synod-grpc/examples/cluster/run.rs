@@ -30,6 +30,7 @@ use crate::{
     places::Places,
     plan::{Phase, Schedule, Source},
     report::Report,
+    say,
     teller::Teller,
     transfer::Account,
     view::View,
@@ -41,7 +42,7 @@ const BEAT: Duration = Duration::from_millis(50);
 
 /// Makes the transfers of a file.
 pub(crate) async fn up(args: args::Up) -> anyhow::Result<bool> {
-    let source = Source::file(file::read(&args.transfers())?);
+    let source = Source::file(file::read(args.transfers.as_deref())?);
     let folder = open(&args.work)?;
     let mut run = Run::prepare(&args.work, folder, source, Vec::new(), Chaos::new(0))?;
     run.stay = args.stay;
@@ -139,7 +140,7 @@ impl Run {
     async fn finish(self, what: &str) -> anyhow::Result<bool> {
         let (folder, style) = (self.folder.clone(), self.style);
         let done = self.work().await?;
-        println!("all processes have shut down; reading their databases");
+        say::out!("all processes have shut down; reading their databases");
         // The processes are gone now, and the databases must tell the whole story.
         let audit = audit::audit(&folder, &CAST, done.teller.transfers(), done.teller.results())?;
         done.print(&audit, style, what);
@@ -270,9 +271,9 @@ impl Done {
             meter.forget_costs();
         }
         let (cast, faster, teller, took) = (CAST, style.faster, &self.teller, self.took);
-        println!("{}", Report { cast, faster, transfers, meter: &meter, teller, audit, took }.table());
+        say::out!("{}", Report { cast, faster, transfers, meter: &meter, teller, audit, took }.table());
         if self.kills == 0 {
-            println!("{}", note(style));
+            say::out!("{}", note(style));
         }
         let word = |phase| match phase {
             Phase::Before => "before",
@@ -281,18 +282,18 @@ impl Done {
         };
         let rates: Vec<String> = self.rates.iter().map(|(phase, rate)| format!("{} {rate:.0}", word(*phase))).collect();
         if rates.len() > 1 {
-            println!("transfers/s: {}", rates.join(", "));
+            say::out!("transfers/s: {}", rates.join(", "));
         }
-        println!("the longest wait of any transfer: {:.2} s", self.teller.longest().as_secs_f64());
-        println!("{} kills, {} stops, {} ballots above 0", self.kills, self.stops, self.recoveries);
+        say::out!("the longest wait of any transfer: {:.2} s", self.teller.longest().as_secs_f64());
+        say::out!("{} kills, {} stops, {} ballots above 0", self.kills, self.stops, self.recoveries);
         for fault in &audit.faults {
-            eprintln!("cluster: {fault}");
+            say::err!("cluster: {fault}");
         }
         if self.violations > 0 {
-            eprintln!("cluster: {} inputs broke the protocol", self.violations);
+            say::err!("cluster: {} inputs broke the protocol", self.violations);
         }
         if audit.faults.is_empty() {
-            println!("money is conserved, and nothing is open or in doubt anywhere");
+            say::out!("money is conserved, and nothing is open or in doubt anywhere");
         }
     }
 }

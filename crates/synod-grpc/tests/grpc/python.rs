@@ -32,7 +32,7 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     }
     let mut command = Command::new(root.join(PYTHON));
     command.arg(root.join("tests/python/client.py")).arg(root.join("proto"));
-    command.arg(MANAGERS[0].0.to_string()).arg(format!("{:032x}", u128::from_be_bytes(CLUSTER.0)));
+    command.arg(MANAGERS[0].0.to_string()).arg(CLUSTER.to_string());
     command.arg(world.address(MANAGERS[0]).to_string()).arg(folder.path());
     command.args(BRANCHES.map(|node| node.0.to_string()));
     let ran = soon("the client", tokio::task::spawn_blocking(move || command.output())).await.unwrap().unwrap();
