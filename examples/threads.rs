@@ -103,17 +103,17 @@ impl Transport for Seat<'_> {
                 datagram = codec::encode_frame(CLUSTER, from, packet.to, &rest[..count]);
             }
             rest = &rest[count..];
-            if datagram.len() > DATAGRAM {
-                say::err!("{from} can never send this message of {} bytes, however often it tries", datagram.len());
-            } else {
-                // If this fails the datagram is lost, as it could have been anywhere on its way.
-                let _ = world.nodes[&from].socket.send_to(&datagram, to.address);
-            }
+            // If this fails the datagram is lost, as it could have been anywhere on its way.
+            let _ = world.nodes[&from].socket.send_to(&datagram, to.address);
         }
     }
 }
 
 impl Resource for Seat<'_> {
+    fn recover(&mut self, _: &[Promised]) -> Result<()> {
+        Ok(())
+    }
+
     /// It refuses what its own name is written on.
     fn vote(&mut self, _: &Transaction, meta: &Meta) -> Option<Vote> {
         let refused = meta.bytes().first() == Some(&(self.1.0 as u8));

@@ -23,11 +23,11 @@ use fjall::{Keyspace, KeyspaceCreateOptions};
 use synod::{
     NodeId, Packet, Quorums, TxId,
     commit::{
-        ClusterId, ClusterSpec, Config, Input, Message, Meta, Outcome, Participants, Record, Time, Timeouts,
+        ClusterId, ClusterSpec, Config, Input, Message, Meta, Outcome, Participants, Promised, Record, Time, Timeouts,
         Transaction, Vote,
     },
     perform::{
-        Driver, Progress, Resource, Start, Storage, Transport,
+        Driver, Progress, RecoverError, Resource, Start, Storage, Transport,
         fjall::{FjallError, FjallStorage},
         memory::{Network, Port},
     },
@@ -55,9 +55,10 @@ struct Site {
 
 impl Site {
     fn open(path: &Path, change: fn(i64) -> i64, port: Port, crash: bool) -> Result<Self, FjallError> {
-        let mut storage = FjallStorage::open(path)?;
+        let storage = FjallStorage::open(path)?;
         let rows = storage.database().keyspace("rows", KeyspaceCreateOptions::default)?;
-        let mut site = Self {
+        Ok(Self {
+            storage,
             rows,
             port,
             change,
@@ -65,17 +66,7 @@ impl Site {
             staged: BTreeMap::new(),
             outcome: None,
             crash,
-            storage: storage.clone(),
-        };
-        // A promise outlives the process: its record tells what it was about.
-        for record in storage.load()? {
-            if let Record::ResourceManager(record) = record
-                && let (Some(Vote::Prepared), None, Some(meta)) = (record.vote, record.finished, record.meta)
-            {
-                site.promised.insert(record.transaction.id(), site.wanted(&meta));
-            }
-        }
-        Ok(site)
+        })
     }
 
     /// What a purchase, such as `ann 30`, wants to add to which row.
@@ -92,6 +83,13 @@ impl Site {
 }
 
 impl Resource for Site {
+    /// A promise outlives the process: its record tells what it was about.
+    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+        let kept = promised.iter().map(|kept| (kept.transaction.id(), self.wanted(&kept.meta)));
+        self.promised = kept.collect();
+        Ok(())
+    }
+
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         if self.promised.contains_key(&transaction.id()) {
             return Some(Vote::Prepared);

@@ -47,7 +47,7 @@
 //!         for decision in decisions {
 //!             match decision {
 //!                 Decision::Vote { transaction, .. } => {
-//!                     inputs.push_back((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+//!                     inputs.push_back((at, Input::Vote { transaction, vote: Vote::Prepared }));
 //!                 }
 //!                 Decision::Commit { transaction, .. } | Decision::Abort { transaction, .. } => {
 //!                     inputs.push_back((at, Input::Finished(transaction.id())));

@@ -293,8 +293,8 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
     prop_oneof![
         2 => begin,
         3 => known.clone().prop_map(begin_as),
-        1 => (known, meta()).prop_map(|(transaction, meta)| Input::BeginAs { transaction, meta }),
-        4 => (name.clone(), vote()).prop_map(|(tx, vote)| Input::Vote { tx, vote }),
+        1 => (known.clone(), meta()).prop_map(|(transaction, meta)| Input::BeginAs { transaction, meta }),
+        4 => (known, vote()).prop_map(|(transaction, vote)| Input::Vote { transaction, vote }),
         4 => name.clone().prop_map(Input::Finished),
         2 => name.prop_map(Input::Inquire),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),

@@ -142,7 +142,7 @@ impl Group {
                     Effect::Persist(_) | Effect::Decide(Decision::Begun(_) | Decision::Decided { .. }) => {}
                     Effect::Send { to, message } => inputs.insert(0, (to, Input::Receive { from: at, message })),
                     Effect::Decide(Decision::Vote { transaction, .. }) => {
-                        inputs.push((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+                        inputs.push((at, Input::Vote { transaction, vote: Vote::Prepared }));
                     }
                     Effect::Decide(Decision::Commit { transaction, .. }) => {
                         inputs.push((at, Input::Finished(transaction.id())));

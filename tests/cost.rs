@@ -48,7 +48,7 @@ struct Process {
 
 /// One transaction of `n` resource managers on its way to the outcome.
 struct Run {
-    tx: TxId,
+    transaction: Transaction,
     processes: BTreeMap<NodeId, Process>,
     /// What arrives one delay from now.
     network: Vec<InFlight>,
@@ -72,15 +72,14 @@ fn measure(n: u64, f: u64, placement: Placement, learning: Learning) -> Cost {
     };
     let mut run = Run {
         // The client's name: to reserve names of a node's own is no part of a commit.
-        tx: TxId { origin: NodeId(1_000), seq: 1 },
+        transaction: Transaction::new(TxId { origin: NodeId(1_000), seq: 1 }, &rms, []).unwrap(),
         processes: ids.into_iter().map(process).collect(),
         network: Vec::new(),
         asked: Vec::new(),
         committed: BTreeSet::new(),
         cost: Cost { delays: 0, packets: 0, writes: 0, write_delays: 0 },
     };
-    let transaction = Transaction::new(run.tx, &rms, []).unwrap();
-    run.step(NodeId(1), Input::BeginAs { transaction, meta: Meta::default() });
+    run.step(NodeId(1), Input::BeginAs { transaction: run.transaction.clone(), meta: Meta::default() });
     run.vote();
     while run.committed.len() < rms.len() {
         assert!(!run.network.is_empty(), "the transaction is stuck");
@@ -138,7 +137,7 @@ impl Process {
 impl Run {
     fn vote(&mut self) {
         for at in std::mem::take(&mut self.asked) {
-            self.step(at, Input::Vote { tx: self.tx, vote: Vote::Prepared });
+            self.step(at, Input::Vote { transaction: self.transaction.clone(), vote: Vote::Prepared });
         }
     }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use synod::{
     NodeId, Quorums, RestoreError, TxId,
-    commit::{Cluster, ClusterId, Config, Input, Message, Meta, Record, Transaction, What},
+    commit::{Cluster, ClusterId, Config, Input, Message, Meta, Promised, Record, Transaction, What},
     perform::{
-        Driver, DriverError, Handlers, Resource, Start, Storage,
+        Driver, DriverError, Handlers, RecoverError, Resource, Start, Storage,
         fjall::{FjallError, FjallStorage},
         memory::{Network, Port},
     },
@@ -20,6 +20,11 @@ const ALL: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 struct Yes;
 
 impl Resource for Yes {
+    /// It holds nothing before a vote is written.
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<synod::commit::Vote> {
         Some(synod::commit::Vote::Prepared)
     }
@@ -31,7 +36,8 @@ fn config(cluster: ClusterId, node: NodeId) -> Config {
 }
 
 fn open(path: &Path, cluster: ClusterId, node: NodeId, start: Start) -> Result<Driver, DriverError<FjallError>> {
-    Driver::open(config(cluster, node), start, &mut FjallStorage::open(path).unwrap())
+    let storage = FjallStorage::open(path).unwrap();
+    Driver::open(config(cluster, node), start, &mut Handlers { storage, transport: (), resource: Yes })
 }
 
 fn records(path: &Path) -> Vec<Record> {

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use synod::{
     NodeId, Quorums, Refusal, RestoreError, TxId,
     commit::{
-        Cluster, ClusterId, Config, Decision, Input, Key, Message, Meta, Outcome, Participants, Record,
+        Cluster, ClusterId, Config, Decision, Input, Key, Message, Meta, Outcome, Participants, Promised, Record,
         ResourceManagerState, Status, Transaction, Vote, What,
     },
     perform::{
-        Driver, DriverError, Handlers, Progress, Resource, Storage,
+        Driver, DriverError, Handlers, Progress, RecoverError, Resource, Storage,
         memory::{MemoryStorage, Network, Port, WriteFailed},
     },
 };
@@ -37,6 +37,10 @@ impl Puppet {
 }
 
 impl Resource for Puppet {
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         self.note(Decision::Vote { transaction: transaction.clone(), meta: meta.clone() });
         self.vote
@@ -158,7 +162,7 @@ fn votes_and_outcomes_may_be_answered_later() {
         other => panic!("{other:?}"),
     };
     assert_eq!(state(&members[1]), Some(ResourceManagerState::Prepared));
-    members[2].0.push(Input::Vote { tx, vote: Vote::Prepared }).unwrap();
+    members[2].0.push(Input::Vote { transaction: transaction(1), vote: Vote::Prepared }).unwrap();
     run(&network, &mut members);
     assert_eq!(members[2].1.resource.asked.borrow().last(), Some(&commit(1)));
     assert_ne!(members[2].0.node().status(tx), Status::Retired);

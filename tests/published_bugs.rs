@@ -370,7 +370,7 @@ fn an_outcome_stays_what_it_was_through_restarts_in_every_state() {
         let mut group = Group::apart(cluster());
         group.blocked.extend(TMS.map(|tm| (tm, RMS[0])));
         group.step(RMS[0], say::from(TMS[0], say::prepare(&transaction(1))));
-        group.step(RMS[0], Input::Vote { tx: tx(1), vote: Vote::Prepared });
+        group.step(RMS[0], Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
         for _ in 0..3 {
             group.restart(RMS[0]);
             assert_eq!(state(group.node(RMS[0])), ResourceManagerState::Prepared);

@@ -115,7 +115,7 @@ fn nothing_that_comes_after_a_commit_aborts_it() {
 
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(Input::Vote { tx: tx(1), vote: Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Prepared });
     let effects = rm.step(say::from(TMS[0], say::outcome(&transaction(1), Outcome::Committed)));
     assert_eq!(effects, [Effect::Decide(commits(&transaction(1)))]);
     for _ in 0..2 {
@@ -216,7 +216,7 @@ fn a_vote_is_durable_before_anyone_hears_of_it() {
     let mut rm = node(RMS[0]);
     let asked = rm.step(say::begins(&transaction(1)));
     assert_eq!(asked, [Effect::Decide(support::asked(&transaction(1)))], "nobody is told before the vote");
-    let effects = rm.step(Input::Vote { tx: tx(1), vote: Prepared });
+    let effects = rm.step(Input::Vote { transaction: transaction(1), vote: Prepared });
     assert!(matches!(&effects[0], Effect::Persist(Record::ResourceManager(record)) if record.vote == Some(Prepared)));
     let vote = say::vote(&transaction(1), Prepared, TMS[0]);
     let told = ACCEPTORS.iter().map(|acceptor| (*acceptor, vote.clone()));

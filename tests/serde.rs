@@ -113,8 +113,8 @@ fn what_a_node_shows_of_itself_survives() {
     let (mut node, _) = Node::create(Config::new(cluster, id, 0));
     let transaction = Transaction::new(TxId { origin: id, seq: 1 }, rms, []).unwrap();
     node.step(Input::BeginAs { transaction: transaction.clone(), meta: Meta::default() });
-    node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
-    node.step(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
+    node.step(Input::Vote { transaction: transaction.clone(), vote: Vote::Prepared });
+    node.step(Input::Vote { transaction: transaction.clone(), vote: Vote::Prepared });
     assert!(survives(&node.metrics()).contains(r#""refused":[["AlreadyVoted",1]]"#), "and no other reason");
     assert_eq!(node.in_doubt().len(), 1);
     survives(&node.in_doubt());

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use synod::{
     TxId,
-    commit::{Meta, Record, Transaction, Vote},
-    perform::{Progress, Resource},
+    commit::{Meta, Promised, Transaction, Vote},
+    perform::{Progress, RecoverError, Resource},
 };
 
 use crate::{
@@ -113,23 +113,11 @@ impl Books {
 }
 
 impl Ledger {
-    /// The branch as its database holds it: `records` tell what it is prepared for and in doubt about. What the books say
-    /// was applied is so no longer, even if the record of that is not written yet.
-    pub(crate) fn restore(books: Books, cast: Cast, name: Name, records: &[Record]) -> Result<Self, BookError> {
+    /// The branch as its database holds it. What it has promised comes back when it recovers.
+    pub(crate) fn open(books: Books, cast: Cast, name: Name) -> Result<Self, BookError> {
         let entries = books.entries()?;
         let (prepared, held, staged) = Default::default();
-        let mut ledger = Self { books, cast, name, entries, prepared, held, staged };
-        for record in records {
-            if let Record::ResourceManager(record) = record
-                && record.vote == Some(Vote::Prepared)
-                && record.finished.is_none()
-                && !ledger.books.has_applied(record.transaction.id().seq)?
-            {
-                let legs = record.meta.as_ref().map(|meta| ledger.legs(meta)).unwrap_or_default();
-                ledger.hold(record.transaction.id(), legs);
-            }
-        }
-        Ok(ledger)
+        Ok(Self { books, cast, name, entries, prepared, held, staged })
     }
 
     /// Opens those of `accounts` that are at home here and not open yet.
@@ -210,6 +198,18 @@ impl Ledger {
 }
 
 impl Resource for Ledger {
+    /// What was promised is held again, unless the books say that it was applied: the record of that may not be written
+    /// yet.
+    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+        for Promised { transaction, meta, .. } in promised {
+            if !self.books.has_applied(transaction.id().seq)? {
+                let legs = self.legs(meta);
+                self.hold(transaction.id(), legs);
+            }
+        }
+        Ok(())
+    }
+
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         if self.prepared.contains_key(&transaction.id()) {
             return Some(Vote::Prepared);

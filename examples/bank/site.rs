@@ -3,9 +3,9 @@
 use fjall::{Database, PersistMode};
 use synod::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Record, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Promised, Record, Transaction, Vote},
     perform::{
-        Progress, Resource, Storage, Transport,
+        Progress, RecoverError, Resource, Storage, Transport,
         fjall::{FjallError, FjallStorage, KEYSPACE},
     },
 };
@@ -40,11 +40,11 @@ pub(crate) enum SiteError {
 impl Site {
     /// The site whose database is `database`.
     pub(crate) fn restore(database: Database, cast: Cast, name: Name) -> Result<Self, SiteError> {
-        let mut storage = FjallStorage::within(database.clone(), KEYSPACE)?.with_mode(PersistMode::SyncData);
+        let storage = FjallStorage::within(database.clone(), KEYSPACE)?.with_mode(PersistMode::SyncData);
         let ledger = match name {
             Name::Branch(_) => {
                 let books = Books::open(&database).map_err(FjallError::from)?;
-                Some(Ledger::restore(books, cast, name, &storage.load()?)?)
+                Some(Ledger::open(books, cast, name)?)
             }
             _ => None,
         };
@@ -86,6 +86,10 @@ impl Transport for Site {
 }
 
 impl Resource for Site {
+    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+        self.ledger.as_mut().map_or(Ok(()), |ledger| ledger.recover(promised))
+    }
+
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         self.ledger.as_mut()?.vote(transaction, meta)
     }

@@ -115,7 +115,7 @@ fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
     let tx = transaction.id();
     match input {
         Input::BeginAs { .. } => Input::BeginAs { transaction, meta },
-        Input::Vote { vote, .. } => Input::Vote { tx, vote },
+        Input::Vote { vote, .. } => Input::Vote { transaction, vote },
         Input::Finished(_) => Input::Finished(tx),
         Input::Inquire(_) => Input::Inquire(tx),
         Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },

@@ -36,14 +36,14 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// An acceptor that has never heard of its transaction.
-    pub(crate) fn new(cluster: &Cluster) -> Self {
+    /// An acceptor that has never heard of its transaction, and turns to `manager`.
+    pub(crate) fn new(manager: NodeId) -> Self {
         Self {
             accepted: Places::default(),
             gathered: Places::default(),
             prepared: Places::default(),
             higher: None,
-            manager: cluster.first_manager(),
+            manager,
             inquiries: 0,
         }
     }
@@ -75,7 +75,7 @@ impl Acceptor {
         }
         let higher = (!higher.is_empty()).then(|| Box::new(higher.to_vec()));
         let (accepted, prepared) = (votes.cast().clone(), votes.prepared().clone());
-        Ok(Self { accepted, prepared, higher, ..Self::new(cluster) })
+        Ok(Self { accepted, prepared, higher, ..Self::new(cluster.manager_of(tx)) })
     }
 
     /// Everything that must survive a crash.
@@ -227,7 +227,7 @@ impl Acceptor {
     /// Asks a transaction manager to finish the transaction, the next one each time.
     pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
         cx.send(self.manager, What::Inquire);
-        self.manager = cx.cluster.manager_after(self.manager);
+        self.manager = cx.manager_after(self.manager);
         self.inquiries = self.inquiries.saturating_add(1);
     }
 

@@ -3,7 +3,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::{borrow::Borrow, fmt, str::FromStr};
 
-use crate::{NodeId, ParseIdError, Quorums};
+use crate::{NodeId, ParseIdError, Quorums, TxId};
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
@@ -139,7 +139,8 @@ pub struct ClusterSpec {
     pub id: ClusterId,
     /// The acceptors and their quorums: 2F+1 acceptors survive F failures; a single one makes this two-phase commit.
     pub acceptors: Quorums,
-    /// The transaction managers, in the order in which nodes turn to them. Any of them can finish any transaction. None
+    /// The transaction managers, in the order in which nodes turn to them, each transaction to another one first. Any of
+    /// them can finish any transaction. None
     /// may ever be removed: the others ignore rejections that name a node outside this list, so they could never go
     /// beyond a ballot that acceptors promised to a removed one.
     pub managers: Vec<NodeId>,
@@ -351,15 +352,18 @@ impl Cluster {
         self.acceptors().contains(node) || self.is_manager(node)
     }
 
-    /// The transaction manager to turn to first.
-    pub fn first_manager(&self) -> NodeId {
-        self.0.first_manager
+    /// The transaction manager to turn to first in the transaction `tx`: they take turns, by the number in its name.
+    pub fn manager_of(&self, tx: TxId) -> NodeId {
+        let managers = self.managers();
+        // Nodes number their transactions from 1.
+        let turn = tx.seq.wrapping_sub(1).checked_rem(managers.len() as u64).unwrap_or(0);
+        managers.get(turn as usize).copied().unwrap_or(self.0.first_manager)
     }
 
     /// The transaction manager to turn to after `node`: the first one if `node` is the last, or is not a manager.
     pub fn manager_after(&self, node: NodeId) -> NodeId {
-        let next = self.0.spec.managers.iter().skip_while(|manager| **manager != node).nth(1);
-        next.copied().unwrap_or_else(|| self.first_manager())
+        let next = self.managers().iter().skip_while(|manager| **manager != node).nth(1);
+        next.copied().unwrap_or(self.0.first_manager)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use super::{Cluster, Decision, Message, Metrics, Record, Sink, Transaction, What};
+use super::{Cluster, Decision, Message, Metrics, Record, Sink, Time, Transaction, What, peers::Peers};
 use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 
 /// Everything that a role borrows for one call. The role owns none of it.
@@ -19,11 +19,19 @@ pub(crate) struct Context<'a, S> {
     pub(crate) fence: &'a mut Option<Fence>,
     /// Messages between the roles of this node; `None` for a role that is driven alone.
     pub(crate) local: Option<&'a mut VecDeque<What>>,
+    /// Who does not answer.
+    pub(crate) peers: &'a Peers,
+    pub(crate) now: Time,
     pub(crate) metrics: &'a mut Metrics,
     pub(crate) effects: &'a mut S,
 }
 
 impl<S: Sink> Context<'_, S> {
+    /// The transaction manager to turn to after `node`.
+    pub(crate) fn manager_after(&self, node: NodeId) -> NodeId {
+        self.peers.manager_after(self.cluster, node, self.now)
+    }
+
     /// Sends `what` to node `to` once everything it rests on is durable; to a role of this node, at once.
     #[inline]
     pub(crate) fn send(&mut self, to: NodeId, what: What) {

@@ -172,9 +172,12 @@ pub enum Input {
         meta: Meta,
     },
     /// The local resource's answer to [`Decision::Vote`].
+    ///
+    /// A vote to commit that comes too late, or in what this node has never heard of, is answered with
+    /// [`Decision::Abort`]: nobody was told of it, so the resource may let go of what it holds, and must.
     Vote {
         /// The transaction voted on.
-        tx: TxId,
+        transaction: Transaction,
         /// The vote.
         vote: Vote,
     },
@@ -202,7 +205,9 @@ pub enum Input {
 pub enum Decision {
     /// To the caller: the name given to the [`Input::Begin`] of this step.
     Begun(TxId),
-    /// To the local resource: vote on this transaction, by [`Input::Vote`].
+    /// To the local resource: vote on this transaction, by [`Input::Vote`]. It comes again until there is a vote: the
+    /// resource may have crashed. A driver that delays decisions must drop those that come after the vote: the resource
+    /// may have carried out the outcome by then.
     Vote {
         /// The transaction.
         transaction: Transaction,
@@ -218,7 +223,8 @@ pub enum Decision {
         meta: Meta,
     },
     /// To the local resource: abort, then send [`Input::Finished`]. It comes at least once, perhaps for a transaction
-    /// on which the resource was never asked to vote.
+    /// on which the resource was never asked to vote. It may come again after that: then a vote to commit came too late,
+    /// or twice. What is committed stays committed.
     Abort {
         /// The transaction.
         transaction: Transaction,

@@ -18,9 +18,9 @@ mod view;
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use self::retirement::{Announcement, Lists};
-pub use self::view::{InDoubt, Status};
+pub use self::view::{InDoubt, Promised, Status};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, What,
+    Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, Vote, What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
     open::{Open, Shared},
@@ -150,6 +150,7 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         self.begin_step(effects);
+        self.shared.peers.hear(from, self.shared.clock.now());
         let result = match message {
             _ if from == self.shared.config.id => Err(Refusal::FromSelf),
             Message::About { transaction, what } => self.receive_about(from, transaction, what, found, effects),
@@ -350,6 +351,27 @@ impl Node {
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
+    /// The local resource votes.
+    fn hear_vote(&mut self, transaction: Transaction, vote: Vote, effects: &mut impl Sink) -> Result<(), Refusal> {
+        if !transaction.has(self.shared.config.id) {
+            return Err(Refusal::NotAParticipant);
+        }
+        match self.known(transaction.id()) {
+            Ok(handle) => self.work(handle, effects, |open, shared, effects| {
+                if open.transaction != transaction {
+                    return Err(Refusal::OtherTransaction);
+                }
+                open.hear_vote(shared, effects, vote)
+            }),
+            // This node has not voted to commit, or has finished. Nobody else must keep the resource from letting go.
+            Err(_) if vote == Vote::Prepared => {
+                self.decide(Decision::Abort { transaction, meta: None }, Scope::NOTHING, effects);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
         let id = self.shared.config.id;
         if self.shared.config.cluster.is_manager(id) || participants.contains(&id) {
@@ -470,9 +492,7 @@ impl Machine for Node {
             Input::Receive { .. } => Err(Refusal::NotForThisRole),
             Input::Begin { participants, meta } => self.begin(participants, &meta, effects),
             Input::BeginAs { transaction, meta } => self.begin_as(transaction, &meta, effects),
-            Input::Vote { tx, vote } => {
-                self.work_on(tx, effects, |open, shared, effects| open.hear_vote(shared, effects, vote))
-            }
+            Input::Vote { transaction, vote } => self.hear_vote(transaction, vote, effects),
             Input::Finished(tx) => self.work_on(tx, effects, |open, shared, effects| open.finish(shared, effects)),
             Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),

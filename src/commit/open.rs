@@ -8,6 +8,7 @@ use super::{
     block::BlockAllocator,
     clock::{Clock, NEVER},
     context::Context,
+    peers::Peers,
     resource_manager::ResourceManager,
     transaction_manager::TransactionManager,
     wait::mix,
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     /// Only `reserved` is durable.
     pub(crate) rounds: BlockAllocator,
     pub(crate) clock: Clock,
+    pub(crate) peers: Peers,
     pub(crate) metrics: Metrics,
     /// Messages between the roles of this node. Empty between steps.
     pub(crate) local: VecDeque<What>,
@@ -78,6 +80,7 @@ impl Shared {
         Self {
             is_acceptor: cluster.acceptors().contains(id),
             is_manager: cluster.is_manager(id),
+            peers: Peers::new(cluster),
             config,
             rounds: BlockAllocator::UNUSED,
             clock: Clock::default(),
@@ -100,14 +103,23 @@ impl Shared {
     }
 
     fn new_rm(&mut self) -> Box<Playing<ResourceManager>> {
+        let manager = self.peers.manager_of(&self.config.cluster, self.tx, self.clock.now());
         match self.spare_rms.pop() {
             Some(mut spare) => {
                 (spare.wait, spare.due) = (None, NEVER);
-                spare.role.reset(&self.config.cluster);
+                spare.role.reset(manager);
                 spare
             }
-            None => Box::new(ResourceManager::new(&self.config.cluster).into()),
+            None => Box::new(ResourceManager::new(manager).into()),
         }
+    }
+
+    /// Notes that `node`, from which something was expected, has let a whole wait pass.
+    fn miss(&mut self, node: NodeId, wait: Wait, due: Time) {
+        let now = self.clock.now();
+        let duration = self.due(wait).0.saturating_sub(now.0);
+        let until = now.0.saturating_add(self.config.cluster.timeouts().ceiling);
+        self.peers.miss(node, Time(due.0.saturating_sub(duration)), Time(until));
     }
 
     fn new_tm(&mut self, transaction: &Transaction) -> Box<Playing<TransactionManager>> {
@@ -220,7 +232,8 @@ impl Open {
         }
         let is_new = self.acceptor.is_none();
         if is_new {
-            self.acceptor = Some(Acceptor::new(&shared.config.cluster).into());
+            let manager = shared.config.cluster.manager_of(self.transaction.id());
+            self.acceptor = Some(Acceptor::new(manager).into());
         }
         let result = self.as_acceptor(shared, effects, act);
         if is_new && result.is_err() {
@@ -337,6 +350,11 @@ impl Open {
                 Ok(())
             })?;
         }
+        if let Some(rm) = self.rm.as_ref().filter(|rm| rm.due <= now)
+            && let (Some(manager), Some(wait)) = (rm.role.expects(), rm.wait)
+        {
+            shared.miss(manager, wait, rm.due);
+        }
         if self.rm.as_mut().is_some_and(|rm| rm.ends(now)) {
             self.as_rm(shared, effects, |rm, cx| {
                 rm.timeout(cx);
@@ -350,6 +368,19 @@ impl Open {
             })?;
         }
         Ok(())
+    }
+
+    /// To a participant that is neither an acceptor nor a transaction manager, the transaction is retired.
+    pub(crate) fn hear_retired_by<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        from: NodeId,
+    ) -> Result<(), Refusal> {
+        if !self.transaction.has(from) {
+            return Err(Refusal::NotAParticipant);
+        }
+        self.as_tm(shared, effects, |tm, cx| tm.hear_retired_by(cx, from))
     }
 
     /// Tells the local resource manager that the transaction is over.
@@ -395,7 +426,7 @@ impl Open {
             acceptor.keep(Some(acceptor.role.wait()), shared);
         }
         if let Some(rm) = &mut self.rm {
-            rm.keep(rm.role.wait(), shared);
+            rm.keep(Some(rm.role.wait()), shared);
         }
     }
 
@@ -434,7 +465,7 @@ impl Open {
         let (roles, mut cx) = self.split(shared, effects);
         let Some(rm) = roles.rm else { return Err(Refusal::UnknownTransaction) };
         act(&mut rm.role, &mut cx)?;
-        rm.keep(rm.role.wait(), shared);
+        rm.keep(Some(rm.role.wait()), shared);
         Ok(())
     }
 
@@ -486,6 +517,8 @@ impl Open {
             rounds: shared.rounds.scope,
             fence,
             local: Some(&mut shared.local),
+            peers: &shared.peers,
+            now: shared.clock.now(),
             metrics: &mut shared.metrics,
             effects,
         };

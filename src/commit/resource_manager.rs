@@ -59,23 +59,23 @@ enum End {
 }
 
 impl ResourceManager {
-    /// A resource manager that has never heard of its transaction.
-    pub(crate) fn new(cluster: &Cluster) -> Self {
+    /// A resource manager that has never heard of its transaction, and turns to `manager`.
+    pub(crate) fn new(manager: NodeId) -> Self {
         Self {
             phase: Phase::Working { asked: false },
             meta: None,
             began: false,
-            manager: cluster.first_manager(),
+            manager,
             repetitions: 0,
             lessons: Vec::new(),
         }
     }
 
     /// Starts over for another transaction, in the same memory.
-    pub(crate) fn reset(&mut self, cluster: &Cluster) {
+    pub(crate) fn reset(&mut self, manager: NodeId) {
         let mut lessons = core::mem::take(&mut self.lessons);
         lessons.clear();
-        *self = Self { lessons, ..Self::new(cluster) };
+        *self = Self { lessons, ..Self::new(manager) };
     }
 
     /// Rebuilds the resource manager of node `id` that wrote `record`. Fails if none can have written it.
@@ -100,7 +100,7 @@ impl ResourceManager {
                 return Err(RestoreError::ContradictoryOutcome(tx));
             }
         };
-        Ok(Self { phase, meta, ..Self::new(cluster) })
+        Ok(Self { phase, meta, ..Self::new(cluster.manager_of(tx)) })
     }
 
     /// Everything that must survive a crash.
@@ -112,6 +112,11 @@ impl ResourceManager {
     /// Whether there is anything that must survive a crash.
     pub(crate) fn has_record(&self) -> bool {
         self.vote().is_some() || self.is_finished()
+    }
+
+    /// What the transaction is about, once this node was told.
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        self.meta.as_ref()
     }
 
     /// Its state, in the specification's terms.
@@ -142,15 +147,23 @@ impl ResourceManager {
         self.phase == Phase::Prepared
     }
 
-    /// What it waits for. Nothing while the resource considers its vote. Before the resource is asked, the wait is that
-    /// of a prepared resource manager: the node that should ask for the vote may be dead, and no other may know of the
-    /// transaction.
+    /// What it waits for. Before the resource is asked, the wait is that of a prepared resource manager: the node that
+    /// should ask for the vote may be dead, and no other may know of the transaction. A resource that was asked is asked
+    /// again: it may have crashed, and hold what nobody else knows of.
     #[inline]
-    pub(crate) fn wait(&self) -> Option<Wait> {
+    pub(crate) fn wait(&self) -> Wait {
         match self.phase {
-            Phase::Working { asked: true } => None,
-            Phase::Working { asked: false } | Phase::Prepared => Some(Wait::Inquire(self.repetitions)),
-            Phase::Settled(_) | Phase::Finished(_) => Some(Wait::Repeat(self.repetitions)),
+            Phase::Working { asked: false } | Phase::Prepared => Wait::Inquire(self.repetitions),
+            Phase::Working { asked: true } | Phase::Settled(_) | Phase::Finished(_) => Wait::Repeat(self.repetitions),
+        }
+    }
+
+    /// The transaction manager that should have brought news by now, if this one waits for any: one that is at work on a
+    /// transaction tells the outcome sooner than a prepared resource manager asks.
+    pub(crate) fn expects(&self) -> Option<NodeId> {
+        match self.phase {
+            Phase::Working { asked: false } | Phase::Prepared => Some(self.manager),
+            Phase::Working { asked: true } | Phase::Settled(_) | Phase::Finished(_) => None,
         }
     }
 
@@ -243,8 +256,17 @@ impl ResourceManager {
             self.phase = Phase::Working { asked: true };
             self.repetitions = 0;
             self.meta = Some(meta.clone());
-            cx.decide(Decision::Vote { transaction: cx.transaction.clone(), meta: meta.clone() });
+            self.ask_again(cx);
         }
+    }
+
+    fn ask_again(&self, cx: &mut Context<'_, impl Sink>) {
+        let Some(meta) = self.meta.clone() else {
+            // Who asks says what about.
+            cx.fence(Fence::MetaLost);
+            return;
+        };
+        cx.decide(Decision::Vote { transaction: cx.transaction.clone(), meta });
     }
 
     /// The resource votes. *TLA+*: `RMPrepare`, `RMChooseToAbort`.
@@ -253,6 +275,13 @@ impl ResourceManager {
         match self.phase {
             Phase::Working { asked: true } => {}
             Phase::Working { asked: false } => return Err(Refusal::NotAsked),
+            // What is held for a vote that comes too late, or twice, must be let go.
+            Phase::Settled(end) | Phase::Finished(end)
+                if vote == Vote::Prepared && end.outcome() == Outcome::Aborted =>
+            {
+                self.hand_over(cx, Outcome::Aborted);
+                return Ok(());
+            }
             Phase::Settled(End::Aborted { vote: None }) | Phase::Finished(End::Aborted { vote: None }) => {
                 return Err(Refusal::AlreadyAborted);
             }
@@ -363,13 +392,14 @@ impl ResourceManager {
 
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
         match self.phase {
-            Phase::Working { .. } => self.inquire(cx),
+            Phase::Working { asked: false } => self.inquire(cx),
+            Phase::Working { asked: true } => self.ask_again(cx),
             Phase::Prepared => self.bring_on(cx),
             Phase::Settled(end) => self.hand_over(cx, end.outcome()),
             Phase::Finished(_) => {
                 // The same transaction manager gets a second chance before the next one.
                 if self.repetitions > 0 {
-                    self.manager = cx.cluster.manager_after(self.manager);
+                    self.manager = cx.manager_after(self.manager);
                 }
                 self.send_finished(cx);
             }
@@ -397,7 +427,7 @@ impl ResourceManager {
             Phase::Settled(_) | Phase::Finished(_) => {}
             Phase::Working { .. } => {
                 cx.send(self.manager, What::Inquire);
-                self.manager = cx.cluster.manager_after(self.manager);
+                self.manager = cx.manager_after(self.manager);
             }
             Phase::Prepared => {
                 self.turn_to_next(cx);
@@ -408,7 +438,7 @@ impl ResourceManager {
 
     /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors.
     fn turn_to_next(&mut self, cx: &mut Context<'_, impl Sink>) {
-        self.manager = cx.cluster.manager_after(self.manager);
+        self.manager = cx.manager_after(self.manager);
         self.send_vote(cx, Vote::Prepared, Targets::All);
     }
 
@@ -475,7 +505,10 @@ mod tests {
     use alloc::{vec, vec::Vec};
 
     use super::{super::ClusterId, *};
-    use crate::{Quorums, Scope, TxId, commit::Metrics};
+    use crate::{
+        Quorums, Scope, TxId,
+        commit::{Metrics, Time, peers::Peers},
+    };
 
     const ABORTED: [End; 3] = [
         End::Aborted { vote: None },
@@ -516,6 +549,8 @@ mod tests {
             rounds: Scope::EVERYTHING,
             fence: &mut fence,
             local: None,
+            peers: &Peers::new(&cluster),
+            now: Time(0),
             metrics: &mut metrics,
             effects: &mut effects,
         };

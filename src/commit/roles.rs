@@ -21,7 +21,7 @@
 pub use super::wait::Wait;
 use super::{
     AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
-    Transaction, Vote, What, acceptor, context::Context, resource_manager, transaction_manager,
+    Time, Transaction, Vote, What, acceptor, context::Context, peers::Peers, resource_manager, transaction_manager,
 };
 use crate::{Fence, InstanceId, Machine, NodeId, Refusal, RestoreError, Scope, effect::EffectSink};
 
@@ -60,6 +60,8 @@ struct Alone {
     transaction: Transaction,
     scope: Scope,
     fence: Option<Fence>,
+    /// It has heard of nobody, and suspects nobody.
+    peers: Peers,
 }
 
 /// An input of an acceptor of one transaction.
@@ -140,7 +142,8 @@ pub enum ResourceManagerState {
 
 impl Alone {
     fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
-        Self { cluster, id, transaction, scope: Scope::NOTHING, fence: None }
+        let peers = Peers::new(&cluster);
+        Self { cluster, id, transaction, scope: Scope::NOTHING, fence: None, peers }
     }
 
     /// What `message` says about this transaction.
@@ -170,6 +173,8 @@ impl Alone {
             rounds: Scope::EVERYTHING,
             fence: &mut self.fence,
             local: None,
+            peers: &self.peers,
+            now: Time(0),
             metrics,
             effects,
         })
@@ -179,7 +184,7 @@ impl Alone {
 impl Acceptor {
     /// An acceptor that has never heard of `transaction`.
     pub fn new(cluster: Cluster, transaction: Transaction) -> Self {
-        let role = acceptor::Acceptor::new(&cluster);
+        let role = acceptor::Acceptor::new(cluster.manager_of(transaction.id()));
         Self { alone: Alone::new(cluster, NodeId::default(), transaction), role }
     }
 
@@ -216,7 +221,7 @@ impl ResourceManager {
         if !transaction.has(id) {
             return Err(Refusal::NotAParticipant);
         }
-        let role = resource_manager::ResourceManager::new(&cluster);
+        let role = resource_manager::ResourceManager::new(cluster.manager_of(transaction.id()));
         Ok(Self { alone: Alone::new(cluster, id, transaction), role })
     }
 
@@ -267,8 +272,8 @@ impl ResourceManager {
         self.role.is_in_doubt()
     }
 
-    /// What it waits for. Nothing while the resource considers its vote.
-    pub fn wait(&self) -> Option<Wait> {
+    /// What it waits for.
+    pub fn wait(&self) -> Wait {
         self.role.wait()
     }
 }

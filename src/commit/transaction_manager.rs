@@ -6,7 +6,8 @@
 //! not chosen, nor call a transaction completed before every resource manager has finished it.
 //!
 //! Invariants:
-//! 1. its outcome is what the instances chose, or what another transaction manager or a resource manager reports;
+//! 1. its outcome is what the instances chose, what another transaction manager reports, or what all resource managers
+//!    have finished: one of them alone proves nothing about the others;
 //! 2. its outcome never changes;
 //! 3. it uses a round once: its node reserves each round durably before a message shows it.
 //!
@@ -61,8 +62,35 @@ struct Instance {
     lesson: Lesson<Vote>,
     /// The ballot of its own that it last tried.
     attempt: Option<Box<Attempt<Vote>>>,
-    /// Whether the resource manager has carried out the outcome.
-    finished: bool,
+    /// What the resource manager has said of its end: its word about itself, and about nobody else.
+    finished: Option<Finish>,
+}
+
+/// That a resource manager is done with the transaction, in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finish {
+    /// It has carried out this outcome.
+    CarriedOut(Outcome),
+    /// To it, the transaction is retired.
+    Retired,
+}
+
+impl Finish {
+    /// Whether the two name different outcomes.
+    fn contradicts(self, other: Self) -> bool {
+        matches!((self, other), (Self::CarriedOut(one), Self::CarriedOut(other)) if one != other)
+    }
+}
+
+/// What the resource managers' own words say of the outcome together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Agreed {
+    /// Some have not finished.
+    NotYet,
+    /// All have carried out this outcome.
+    Yes(Outcome),
+    /// Two contradict each other, or one does not say which outcome it was.
+    Never,
 }
 
 impl TransactionManager {
@@ -100,7 +128,7 @@ impl TransactionManager {
     }
 
     fn add_instances(&mut self, transaction: &Transaction) {
-        let blank = |_: &NodeId| Instance { lesson: Lesson::default(), attempt: None, finished: false };
+        let blank = |_: &NodeId| Instance { lesson: Lesson::default(), attempt: None, finished: None };
         self.instances.extend(transaction.participants().iter().map(blank));
     }
 
@@ -334,27 +362,72 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// A resource manager has carried out the outcome.
+    /// A resource manager has carried out an outcome. That proves nothing about the others: a commit or an abort that
+    /// only it has seen may be a lie, or a fault.
     pub(crate) fn finished(
         &mut self,
         cx: &mut Context<'_, impl Sink>,
         from: NodeId,
         outcome: Outcome,
     ) -> Result<(), Refusal> {
+        self.note_finish(cx, from, Finish::CarriedOut(outcome))
+    }
+
+    /// To a resource manager, the transaction is retired.
+    pub(crate) fn hear_retired_by(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId) -> Result<(), Refusal> {
+        self.note_finish(cx, from, Finish::Retired)
+    }
+
+    fn note_finish(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, finish: Finish) -> Result<(), Refusal> {
         let place = cx.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
-        self.check_outcome(outcome)?;
-        if let Some(instance) = self.instances.get_mut(place) {
-            instance.finished = true;
+        let Some(instance) = self.instances.get_mut(place) else { return Err(Refusal::NotAParticipant) };
+        let is_first = instance.finished.is_none();
+        let first = *instance.finished.get_or_insert(finish);
+        let heard = core::mem::replace(&mut self.heard, true);
+        if is_first && self.outcome().is_none() {
+            match self.agreed() {
+                Agreed::Yes(outcome) => self.settle(cx, outcome)?,
+                // The acceptors know.
+                Agreed::Never => self.wants_round = true,
+                // Who has not heard of the transaction before has nothing else to wait for.
+                Agreed::NotYet => self.wants_round |= !heard,
+            }
         }
-        self.heard = true;
-        self.settle(cx, outcome)?;
-        if !self.is_completed() && self.instances.iter().all(|instance| instance.finished) {
+        if first.contradicts(finish)
+            || self.outcome().is_some_and(|known| finish.contradicts(Finish::CarriedOut(known)))
+        {
+            // It is done all the same, and none of the others is to wait for it.
+            cx.metrics.refuse(Refusal::ContradictoryOutcome);
+        }
+        self.complete(cx);
+        Ok(())
+    }
+
+    /// What the resource managers' own words say together.
+    fn agreed(&self) -> Agreed {
+        let mut agreed = None;
+        let mut is_open = false;
+        for instance in &self.instances {
+            match instance.finished {
+                None => is_open = true,
+                Some(Finish::CarriedOut(outcome)) if agreed.is_none_or(|before| before == outcome) => {
+                    agreed = Some(outcome);
+                }
+                Some(Finish::CarriedOut(_) | Finish::Retired) => return Agreed::Never,
+            }
+        }
+        agreed.filter(|_| !is_open).map_or(Agreed::NotYet, Agreed::Yes)
+    }
+
+    /// Ends the transaction once its outcome is known, and every resource manager is done.
+    fn complete(&mut self, cx: &mut Context<'_, impl Sink>) {
+        let Phase::Decided(outcome) = self.phase else { return };
+        if self.instances.iter().all(|instance| instance.finished.is_some()) {
             self.phase = Phase::Completed(outcome);
             // Last chance to tell the other managers: after retirement nobody remembers the outcome.
             self.tell_managers(cx);
             cx.decide(Decision::Completed { tx: cx.transaction.id(), outcome });
         }
-        Ok(())
     }
 
     /// Refuses an outcome that contradicts the known one.
@@ -380,6 +453,7 @@ impl TransactionManager {
             self.tell_unfinished(cx);
         }
         self.tell_managers(cx);
+        self.complete(cx);
         Ok(())
     }
 
@@ -413,7 +487,7 @@ impl TransactionManager {
     #[inline]
     fn tell_unfinished(&self, cx: &mut Context<'_, impl Sink>) {
         for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
-            if !instance.finished {
+            if instance.finished.is_none() {
                 self.tell(cx, *rm);
             }
         }

@@ -1,9 +1,9 @@
 //! The loop around one node: inputs in, one write, then messages and decisions out.
 
-use super::{Progress, Resource, Storage, Transport};
+use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
     NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope,
-    commit::{Config, Decision, Input, Message, Node, Record},
+    commit::{Config, Decision, Input, Message, Node, Record, ResourceManagerState, Status},
 };
 
 /// A node's records to be written together, and the messages and decisions that wait for them.
@@ -100,6 +100,9 @@ pub enum DriverError<E: core::error::Error + 'static> {
     /// A write failed. The node in memory is now ahead of its storage: drop it and restore it.
     #[error("a write failed; the node must be restored from its storage")]
     Write(#[source] E),
+    /// The resource could not recover. Nothing has happened: restore the node again.
+    #[error("the resource could not recover")]
+    Recover(#[source] RecoverError),
     /// An earlier write failed. Drop the driver and restore it.
     #[error("an earlier write failed; the node must be restored from its storage")]
     Fenced,
@@ -108,10 +111,14 @@ pub enum DriverError<E: core::error::Error + 'static> {
 impl Driver {
     /// Creates or restores the node of `config`, as `start` says. A storage that does not fit is an error, and is left
     /// unchanged.
-    pub fn open<S: Storage>(config: Config, start: Start, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
+    pub fn open<H: Storage + Resource>(
+        config: Config,
+        start: Start,
+        handlers: &mut H,
+    ) -> Result<Self, DriverError<H::Error>> {
         match start {
-            Start::Create => Self::create(config, storage),
-            Start::Restore => Self::restore(config, storage),
+            Start::Create => Self::create(config, handlers),
+            Start::Restore => Self::restore(config, handlers),
         }
     }
 
@@ -131,8 +138,15 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Restores the node that `storage` holds.
-    pub fn restore<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
+    /// Restores the node that the storage holds, and has the resource [recover](Resource::recover).
+    pub fn restore<H: Storage + Resource>(config: Config, handlers: &mut H) -> Result<Self, DriverError<H::Error>> {
+        let driver = Self::load(config, handlers)?;
+        handlers.recover(&driver.node.promised()).map_err(DriverError::Recover)?;
+        Ok(driver)
+    }
+
+    /// Restores the node that `storage` holds. The resource must recover before anything else.
+    pub(crate) fn load<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         let records = storage.load().map_err(DriverError::Load)?;
         Ok(Self { node: Node::restore(config, records)?, outbox: Outbox::new() })
     }
@@ -235,13 +249,23 @@ impl Driver {
         Ok(())
     }
 
+    /// Whether the resource is asked for a vote that it has given meanwhile: it may have carried out the outcome, too, and
+    /// must not prepare once more.
+    fn is_stale(&self, decision: &Decision) -> bool {
+        let Decision::Vote { transaction, .. } = decision else { return false };
+        let status = self.node.status(transaction.id());
+        !matches!(status, Status::Open { state: Some(ResourceManagerState::Working), .. })
+    }
+
     fn carry_out<H: Transport + Resource>(&mut self, released: Released<Message, Decision>, handlers: &mut H) {
         let (packets, decisions) = released.into_parts();
         for packet in packets {
             handlers.send(packet);
         }
         for decision in decisions {
-            if let Some(answer) = decide(decision, handlers) {
+            if !self.is_stale(&decision)
+                && let Some(answer) = decide(decision, handlers)
+            {
                 // The node counts what it refuses.
                 let _ = self.push(answer);
             }
@@ -259,7 +283,7 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
         }
         Decision::Vote { transaction, meta } => {
             let vote = resource.vote(&transaction, &meta)?;
-            Some(Input::Vote { tx: transaction.id(), vote })
+            Some(Input::Vote { transaction, vote })
         }
         Decision::Commit { transaction, meta } => finished(transaction.id(), resource.commit(&transaction, &meta)),
         Decision::Abort { transaction, meta } => {

@@ -6,12 +6,16 @@
 //! node can keep stepping while another thread writes ([`Driver::begin`]).
 //!
 //! ```
-//! use synod::{NodeId, Quorums, commit::*, perform::{Driver, Handlers, memory::{MemoryStorage, Network}}};
+//! use synod::{NodeId, Quorums, commit::*, perform::{Driver, Handlers, RecoverError, memory::{MemoryStorage, Network}}};
 //!
 //! /// A resource that can always commit.
 //! struct Yes;
 //!
 //! impl synod::perform::Resource for Yes {
+//!     fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+//!         Ok(()) // it holds nothing
+//!     }
+//!
 //!     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
 //!         Some(Vote::Prepared)
 //!     }
@@ -54,13 +58,13 @@ pub mod memory;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 pub use driver::{Batch, Driver, DriverError, Start};
 
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Record, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Promised, Record, Transaction, Vote},
 };
 
 /// Makes records durable. The `conformance` suites check that an implementation does all this.
@@ -84,10 +88,24 @@ pub trait Transport {
     fn send(&mut self, packet: Packet<Message>);
 }
 
+/// Why a resource could not [recover](Resource::recover).
+pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
+
 /// The local data of a resource manager and, at a transaction manager, the callers that wait for outcomes. The default
 /// methods are those of a node that manages no resource: it votes to abort.
 pub trait Resource {
-    /// Votes on `transaction`, which is about `meta`. `None` says that [`Input::Vote`](crate::commit::Input::Vote) will
+    /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else. A
+    /// restored driver calls this before anything else.
+    ///
+    /// `promised` are the transactions whose vote to commit is durable here, and which are not carried out as far as
+    /// the node knows. What the resource holds for any other one was promised to nobody: the node crashed before its
+    /// vote was written, and nobody may ever ask for it again. A resource that keeps its promises only in memory gets
+    /// them back here. What it has neither kept nor carried out, and cannot hold again, is lost for good: report that
+    /// as an error, and the node will not start.
+    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError>;
+
+    /// Votes on `transaction`, which is about `meta`. It may be asked again, after a crash too, and must then vote the
+    /// same if the first vote was written. `None` says that [`Input::Vote`](crate::commit::Input::Vote) will
     /// come later.
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         let _ = (transaction, meta);
@@ -104,7 +122,8 @@ pub trait Resource {
     }
 
     /// Aborts `transaction`. May be called again, and for a transaction that was never voted on; `meta` may then be
-    /// missing.
+    /// missing. Once this is finished, the resource must not prepare that transaction any more. If it did so at the
+    /// same time, the vote is answered with another call of this.
     fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
         let _ = (transaction, meta);
         Progress::Finished
@@ -142,7 +161,12 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoResource;
 
-impl Resource for NoResource {}
+impl Resource for NoResource {
+    /// It holds nothing.
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+}
 
 /// Combines three handlers into the one that a [`Driver`] takes. A type that implements all three, such as a database
 /// that holds both records and data, needs no such wrapper.
@@ -175,6 +199,10 @@ impl<S, T: Transport, R> Transport for Handlers<S, T, R> {
 }
 
 impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
+    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+        self.resource.recover(promised)
+    }
+
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         self.resource.vote(transaction, meta)
     }

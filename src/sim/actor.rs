@@ -1,7 +1,9 @@
 //! What a world is peopled with.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    Machine, RestoreError,
+    Machine, RestoreError, TxId,
     commit::{Config, Decision, Effect, Input, Message, Node, Record},
 };
 
@@ -15,6 +17,13 @@ pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Deci
 
     /// The node within.
     fn node(&self) -> &Node;
+
+    /// What the resource lets go of, of all that it holds, once the node is restored: whatever is not
+    /// [promised](Node::promised).
+    fn lets_go(&self, held: &BTreeSet<TxId>) -> BTreeSet<TxId> {
+        let promised = self.node().promised().into_iter().map(|promised| promised.transaction.id()).collect();
+        held.difference(&promised).copied().collect()
+    }
 }
 
 impl Actor for Node {

@@ -4,6 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{NodeId, commit::Vote};
 
+/// What a faulty participant says about itself.
+///
+/// See the [module](crate::sim) for an example of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lie {
+    /// That it has committed.
+    Committed,
+    /// That it has aborted.
+    Aborted,
+    /// That to it the transaction is retired.
+    Retired,
+}
+
 /// One thing that happens. What cannot happen (the node is down, the message is not there) changes nothing, so that
 /// any part of a list of events is a list of events.
 ///
@@ -42,6 +55,13 @@ pub enum Event {
         /// How.
         vote: Vote,
     },
+    /// A resource prepares, and its answer is lost: it crashes.
+    LoseVote {
+        /// Where.
+        at: NodeId,
+        /// In which of the transactions that it is asked about.
+        index: usize,
+    },
     /// A resource has carried out an outcome.
     Finish {
         /// Where.
@@ -55,6 +75,17 @@ pub enum Event {
         at: NodeId,
         /// About which transaction, in the order of beginning.
         index: usize,
+    },
+    /// A faulty participant says about itself what need not be true.
+    Lie {
+        /// Which: one of [`Setup::liars`](super::Setup::liars).
+        at: NodeId,
+        /// To whom.
+        to: NodeId,
+        /// About which transaction, in the order of beginning.
+        index: usize,
+        /// What it says.
+        lie: Lie,
     },
     /// A message arrives.
     Deliver {

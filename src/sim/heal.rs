@@ -115,6 +115,8 @@ impl<A: Actor> World<A> {
     fn commit_one_more(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
         let living = |nodes: &[NodeId]| nodes.iter().copied().filter(|node| !dead.contains(node)).collect::<Vec<_>>();
         let mut participants = living(&self.setup.resource_managers);
+        // What a liar is left in doubt about may take all its room.
+        participants.retain(|node| !self.setup.liars.contains(node));
         participants.truncate(self.setup.cluster.limits().participants);
         let (false, Some(at)) = (participants.is_empty(), living(self.setup.cluster.managers()).first().copied())
         else {
@@ -151,6 +153,10 @@ impl<A: Actor> World<A> {
         let actors = self.processes.iter().filter_map(|(at, process)| Some((*at, process.actor.as_ref()?.node())));
         for (at, node) in actors {
             for tx in node.open_transactions() {
+                // A liar may be left in doubt by its own lie: the others have believed that it is done.
+                if self.has_lied(at, tx) {
+                    continue;
+                }
                 if !self.waits_for(tx, dead) {
                     return Some(format!("{at} has {tx} open ({:?})", node.status(tx)));
                 }
@@ -169,6 +175,7 @@ impl<A: Actor> World<A> {
                 Record::ResourceManager(record) if record.finished.is_none() => Some(record.transaction.id()),
                 _ => None,
             });
+            let unfinished = unfinished.filter(|tx| !self.has_lied(at, *tx));
             if let Some(tx) = unfinished {
                 return Some(format!("{at} has voted in {tx}, and not carried out how it ended"));
             }

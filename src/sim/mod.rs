@@ -32,7 +32,7 @@ mod stats;
 mod world;
 
 pub use actor::Actor;
-pub use event::Event;
+pub use event::{Event, Lie};
 pub use properties::{Observation, Property};
 pub use rng::Rng;
 pub use run::{Run, replay, run, run_seed};

@@ -1,9 +1,11 @@
 //! One node of a world, up or down, and what is around it: its disk, its clock, its resource.
 
+use std::collections::BTreeSet;
+
 use super::{Actor, disk::Disk};
 use crate::{
     EffectSink, NodeId, Outbox, Pending, Refusal, Released, Scope, TxId, Urgency,
-    commit::{Config, Decision, Effect, Input, Message, Record, Time},
+    commit::{Config, Decision, Effect, Input, Message, Record, ResourceManagerState, Status, Time, Transaction},
 };
 
 pub(super) struct Process<A> {
@@ -18,9 +20,13 @@ pub(super) struct Process<A> {
     /// What time the node was told last, since it started.
     told: Option<Time>,
     /// What the resource is asked to vote on.
-    pub(super) asked: Vec<TxId>,
+    pub(super) asked: Vec<Transaction>,
     /// What the resource was handed, and has not carried out.
     pub(super) handed: Vec<TxId>,
+    /// What the resource has prepared. It has a disk of its own, so this outlives everything.
+    pub(super) held: BTreeSet<TxId>,
+    /// What the resource has carried out the outcome of.
+    pub(super) ended: BTreeSet<TxId>,
 }
 
 impl<A: Actor> Process<A> {
@@ -36,6 +42,8 @@ impl<A: Actor> Process<A> {
             told: None,
             asked: Vec::new(),
             handed: Vec::new(),
+            held: BTreeSet::new(),
+            ended: BTreeSet::new(),
         };
         process.create(config);
         process
@@ -115,10 +123,17 @@ impl<A: Actor> Process<A> {
     /// What the resource is asked or told.
     pub(super) fn hand_over(&mut self, decision: &Decision) {
         match decision {
-            Decision::Vote { transaction, .. } => self.asked.push(transaction.id()),
+            Decision::Vote { transaction, .. } => {
+                // It may have voted by now, if effects are carried out in order.
+                let status = self.actor.as_ref().map(|actor| actor.node().status(transaction.id()));
+                let votes = matches!(status, Some(Status::Open { state: Some(ResourceManagerState::Working), .. }));
+                if votes && !self.asked.contains(transaction) {
+                    self.asked.push(transaction.clone());
+                }
+            }
             Decision::Commit { transaction, .. } | Decision::Abort { transaction, .. } => {
+                // A resource that still considers its vote may give it all the same.
                 let tx = transaction.id();
-                self.asked.retain(|asked| *asked != tx);
                 if !self.handed.contains(&tx) {
                     self.handed.push(tx);
                 }

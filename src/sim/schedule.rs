@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Actor, Event, Rng, Setup, World};
+use super::{Actor, Event, Lie, Rng, Setup, World};
 use crate::{NodeId, commit::Vote};
 
 /// How often each kind of event happens, as parts of their sum. Every seed draws its own (*swarm testing*; Groce and
@@ -27,8 +27,11 @@ pub struct Weights {
     pub compact: u64,
     pub tick: u64,
     pub cut: u64,
+    pub lie: u64,
     /// How many votes out of a hundred are to abort.
     pub abort_percent: u64,
+    /// How many votes out of a hundred are lost with the resource that gave them.
+    pub lost_votes_percent: u64,
 }
 
 /// Draws the events of one seed.
@@ -72,7 +75,9 @@ impl Weights {
             compact: sometimes(3),
             tick: 10 + sometimes(80),
             cut: sometimes(8),
+            lie: 20,
             abort_percent: sometimes(40),
+            lost_votes_percent: 0,
         }
     }
 }
@@ -82,7 +87,7 @@ impl Schedule {
     pub fn new(seed: u64) -> (Setup, Self) {
         let mut rng = Rng::new(seed);
         let mut setup = Setup::draw(&mut rng);
-        let weights = Weights::draw(&mut rng);
+        let mut weights = Weights::draw(&mut rng);
         let together = rng.once_in(2);
         let mut rate = || if together { 1 } else { [0, 1, 1, 2, 3, 8][rng.below(6) as usize] };
         let rates = setup.nodes.iter().map(|node| (*node, rate())).collect();
@@ -91,6 +96,8 @@ impl Schedule {
         setup.draw_room(&mut rng);
         setup.draw_dead(&mut rng);
         setup.draw_order(&mut rng);
+        setup.draw_liars(&mut rng);
+        weights.lost_votes_percent = if rng.once_in(2) { rng.between(1, 15) } else { 0 };
         (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
     }
 
@@ -124,6 +131,7 @@ impl Schedule {
             w.compact,
             w.tick,
             w.cut,
+            if world.setup().liars.is_empty() { 0 } else { w.lie },
         ];
         let at = *self.rng.pick(&world.setup().nodes)?;
         match self.choose(&kinds) {
@@ -131,6 +139,9 @@ impl Schedule {
             1 => Some(Event::Again { at, index: self.index(world.begun().len())? }),
             2 => {
                 let index = self.index(world.asked(at))?;
+                if self.rng.below(100) < w.lost_votes_percent {
+                    return Some(Event::LoseVote { at, index });
+                }
                 let abort = self.rng.below(100) < w.abort_percent;
                 Some(Event::Vote { at, index, vote: if abort { Vote::Aborted } else { Vote::Prepared } })
             }
@@ -154,7 +165,13 @@ impl Schedule {
                 let by = if self.rng.once_in(4) { self.rng.between(1, 150) } else { self.rng.between(1, 10) };
                 world.is_up(at).then_some(Event::Tick { at, by: rate * by })
             }
-            _ => self.hits(world, at).then(|| self.cut(world.setup(), at))?,
+            16 => self.hits(world, at).then(|| self.cut(world.setup(), at))?,
+            _ => {
+                let at = *self.rng.pick(&world.setup().liars)?;
+                let to = *self.rng.pick(&world.setup().nodes)?;
+                let lie = *self.rng.pick(&[Lie::Committed, Lie::Aborted, Lie::Retired])?;
+                Some(Event::Lie { at, to, index: self.index(world.begun().len())?, lie })
+            }
         }
     }
 

@@ -27,6 +27,9 @@ pub struct Setup {
     /// batch is being written.
     #[serde(default)]
     pub in_order: bool,
+    /// Resource managers that may say falsely that they are done. They are neither acceptors nor transaction managers.
+    #[serde(default)]
+    pub liars: Vec<NodeId>,
 }
 
 impl Setup {
@@ -46,7 +49,7 @@ impl Setup {
             acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false }
+        Self { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false, liars: Vec::new() }
     }
 
     /// In some worlds a node has room for one or two transactions, and refuses most.
@@ -61,6 +64,15 @@ impl Setup {
     /// In some worlds effects are carried out in order, and in most of them by their scopes.
     pub(super) fn draw_order(&mut self, rng: &mut Rng) {
         self.in_order = rng.once_in(3);
+    }
+
+    /// In some worlds a resource manager lies.
+    pub(super) fn draw_liars(&mut self, rng: &mut Rng) {
+        let is_keeper = |node: &NodeId| self.cluster.acceptors().contains(*node) || self.cluster.is_manager(*node);
+        let candidates: Vec<NodeId> = self.resource_managers.iter().copied().filter(|node| !is_keeper(node)).collect();
+        if rng.once_in(4) {
+            self.liars.extend(rng.pick(&candidates));
+        }
     }
 
     /// In some worlds nodes stay dead: as many acceptors as the quorums can do without, and all transaction managers but

@@ -91,7 +91,9 @@ fn simpler(event: &Event) -> Vec<Event> {
         Event::Again { index: number, .. }
         | Event::Vote { index: number, .. }
         | Event::Finish { index: number, .. }
+        | Event::LoseVote { index: number, .. }
         | Event::Inquire { index: number, .. }
+        | Event::Lie { index: number, .. }
         | Event::Deliver { index: number, .. }
         | Event::Duplicate { index: number, .. }
         | Event::Late { index: number, .. }

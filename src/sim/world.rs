@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Actor, Event, Observation, Property, Setup, Stats,
+    Actor, Event, Lie, Observation, Property, Setup, Stats,
     network::{Link, Network},
     process::Process,
     properties,
@@ -16,7 +16,7 @@ use crate::{
     Fence, NodeId, Refusal, Released, TxId,
     commit::{
         Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, Status, Transaction,
-        Vote, What,
+        TxRange, Vote, What,
     },
 };
 
@@ -46,6 +46,8 @@ pub struct World<A = Node> {
     /// Who has tried a ballot of its own in which transaction.
     recoverers: BTreeMap<TxId, BTreeSet<NodeId>>,
     outcomes: BTreeMap<TxId, Outcome>,
+    /// Who has lied about which transaction.
+    lied: BTreeSet<(NodeId, TxId)>,
     pub(super) stats: Stats,
 }
 
@@ -62,6 +64,7 @@ impl<A: Actor> World<A> {
             properties: properties::all(&setup.cluster),
             recoverers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            lied: BTreeSet::new(),
             stats: Stats { small_worlds: u64::from(setup.cluster.limits().open <= 2), ..Stats::default() },
             setup,
         }
@@ -140,19 +143,44 @@ impl<A: Actor> World<A> {
                 }
             }
             Event::Vote { at, index, vote } => {
-                if let Some(tx) = self.take_resource(*at, *index, |process| &mut process.asked) {
+                if let Some(transaction) = self.take_resource(*at, *index, |process| &mut process.asked) {
                     self.stats.votes_to_abort += u64::from(*vote == Vote::Aborted);
-                    return self.step(*at, Input::Vote { tx, vote: *vote });
+                    if *vote == Vote::Prepared {
+                        self.hold(*at, transaction.id())?;
+                    }
+                    return self.step(*at, Input::Vote { transaction, vote: *vote });
+                }
+            }
+            Event::LoseVote { at, index } => {
+                if let Some(transaction) = self.take_resource(*at, *index, |process| &mut process.asked) {
+                    // A resource that has aborted prepares no more. If it does, and its node hears of it, the node sees to it;
+                    // if nobody does, nobody can.
+                    let tx = transaction.id();
+                    if self.processes.get(at).is_some_and(|process| !process.ended.contains(&tx)) {
+                        self.stats.votes_lost += 1;
+                        self.hold(*at, tx)?;
+                    }
                 }
             }
             Event::Finish { at, index } => {
                 if let Some(tx) = self.take_resource(*at, *index, |process| &mut process.handed) {
+                    self.let_go(*at, tx)?;
+                    self.processes.get_mut(at).into_iter().for_each(|process| _ = process.ended.insert(tx));
                     return self.step(*at, Input::Finished(tx));
                 }
             }
             Event::Inquire { at, index } => {
                 if let Some(tx) = self.shown(*index).map(Transaction::id) {
                     return self.step(*at, Input::Inquire(tx));
+                }
+            }
+            Event::Lie { at, to, index, lie } => {
+                let about = self.shown(*index).filter(|about| self.setup.liars.contains(at) && about.has(*at));
+                // What all participants say is true by definition.
+                let shared = |about: &&Transaction| about.participants().len() > 1;
+                let about = about.filter(|about| self.is_known(about.id())).filter(shared).cloned();
+                if let Some(transaction) = about {
+                    self.lie(*at, *to, &transaction, *lie)?;
                 }
             }
             Event::Deliver { from, to, index } => {
@@ -213,14 +241,55 @@ impl<A: Actor> World<A> {
         Ok(Vec::new())
     }
 
-    fn take_resource(
+    /// A faulty participant says something about itself. Its node goes on as if it had not.
+    fn lie(&mut self, at: NodeId, to: NodeId, about: &Transaction, lie: Lie) -> Result<(), Violation> {
+        let message = match lie {
+            Lie::Committed => Message::about(about, What::Finished(Outcome::Committed)),
+            Lie::Aborted => Message::about(about, What::Finished(Outcome::Aborted)),
+            Lie::Retired => Message::Retired { range: TxRange::only(about.id()) },
+        };
+        self.stats.lies += 1;
+        self.lied.insert((at, about.id()));
+        self.network.send((at, to), message);
+        self.observe(&Observation::Lied { at, tx: about.id() })
+    }
+
+    /// Whether any node that is up has heard of a transaction.
+    fn is_known(&self, tx: TxId) -> bool {
+        let mut actors = self.processes.values().filter_map(|process| process.actor.as_ref());
+        actors.any(|actor| actor.node().status(tx) != Status::Unknown)
+    }
+
+    /// Whether a node may have the end of a transaction wrong by its own lie.
+    pub(super) fn has_lied(&self, at: NodeId, tx: TxId) -> bool {
+        self.lied.contains(&(at, tx))
+    }
+
+    fn take_resource<T>(
         &mut self,
         at: NodeId,
         index: usize,
-        list: impl FnOnce(&mut Process<A>) -> &mut Vec<TxId>,
-    ) -> Option<TxId> {
+        list: impl FnOnce(&mut Process<A>) -> &mut Vec<T>,
+    ) -> Option<T> {
         let list = self.processes.get_mut(&at).map(list)?;
         (index < list.len()).then(|| list.remove(index))
+    }
+
+    /// The resource prepares, durably.
+    fn hold(&mut self, at: NodeId, tx: TxId) -> Result<(), Violation> {
+        if let Some(process) = self.processes.get_mut(&at) {
+            process.held.insert(tx);
+        }
+        self.observe(&Observation::Held { at, tx })
+    }
+
+    /// The resource holds nothing for a transaction any more.
+    fn let_go(&mut self, at: NodeId, tx: TxId) -> Result<(), Violation> {
+        let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
+        match process.held.remove(&tx) {
+            true => self.observe(&Observation::LetGo { at, tx }),
+            false => Ok(()),
+        }
     }
 
     fn begin(&mut self, at: NodeId, participants: &[NodeId]) -> Result<Vec<Effect>, Violation> {
@@ -418,8 +487,12 @@ impl<A: Actor> World<A> {
             .map_err(|error| Violation { property: "restore", what: format!("{at} cannot be restored: {error}") })?;
         self.stats.restarts += 1;
         self.stats.restarts_in_doubt += u64::from(!actor.node().in_doubt().is_empty());
+        let orphans = actor.lets_go(&process.held);
         process.start(actor);
-        self.observe(&Observation::Started { at })
+        self.stats.orphans += orphans.len() as u64;
+        self.observe(&Observation::Started { at })?;
+        // The resource recovers.
+        orphans.into_iter().try_for_each(|tx| self.let_go(at, tx))
     }
 
     /// Cuts the disk down to a snapshot, when nothing is on its way to it.

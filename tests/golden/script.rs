@@ -61,7 +61,8 @@ impl Script {
             [&acceptors, &managers, &resource_managers].into_iter().flatten().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let setup = Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: true };
+        let setup =
+            Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: true, liars: Vec::new() };
         let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new() };
         script.sync("*");
         script
@@ -211,6 +212,8 @@ fn stepping(event: &Event) -> NodeId {
         | Event::BeginAs { at, .. }
         | Event::Again { at, .. }
         | Event::Vote { at, .. }
+        | Event::LoseVote { at, .. }
+        | Event::Lie { at, .. }
         | Event::Finish { at, .. }
         | Event::Inquire { at, .. }
         | Event::Write { at }

@@ -24,7 +24,7 @@ fn at_a_participant_its_own_vote_comes_first_and_the_begin_rides_with_it() {
     let mut rm = node(RMS[0]);
     let effects = rm.step(say::begins(&transaction(1)));
     assert_eq!(effects, [Effect::Decide(asked(&transaction(1)))]);
-    let effects = rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    let effects = rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     assert!(matches!(effects[0], Effect::Persist(Record::ResourceManager(_))));
     assert_eq!(addressees(&effects), [&ACCEPTORS[..], &TMS[..1]].concat());
 
@@ -75,7 +75,7 @@ fn a_resource_is_asked_once_however_often_its_node_is() {
 fn who_has_voted_says_so_again_to_whoever_asks_and_to_all_acceptors() {
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     let effects = rm.step(say::from(TMS[1], say::prepare(&transaction(1))));
     let vote = say::vote(&transaction(1), Vote::Prepared, TMS[1]);
     assert_eq!(say::sends(&effects), ACCEPTORS.map(|acceptor| (acceptor, &vote)));

@@ -59,7 +59,7 @@ fn who_is_told_to_abort_before_it_has_voted_votes_no_more() {
     let mut rm = node(RMS[0]);
     let effects = rm.step(say::from(TMS[0], say::outcome(&transaction(1), Aborted)));
     assert_eq!(effects, [Effect::Decide(aborts_unknown(&transaction(1)))], "it had never heard of it");
-    refuse(&mut rm, Input::Vote { tx: tx(1), vote: Vote::Prepared }, Refusal::AlreadyAborted);
+    refuse(&mut rm, Input::Vote { transaction: transaction(1), vote: Vote::Aborted }, Refusal::AlreadyAborted);
     assert_eq!(rm.step(say::from(TMS[0], say::prepare(&transaction(1)))), [], "nor is its resource asked");
     let effects = rm.step(Input::Finished(tx(1)));
     let Effect::Persist(Record::ResourceManager(record)) = &effects[0] else { panic!("{effects:?}") };
@@ -137,7 +137,8 @@ fn an_inquiry_about_what_a_transaction_manager_knows_nothing_of_makes_it_recover
 #[test]
 fn an_inquiry_about_a_known_outcome_is_answered_to_participants() {
     let mut tm = node(TMS[0]);
-    tm.step(say::from(RMS[0], say::finished(&transaction(1), Committed)));
+    tm.step(say::begins(&transaction(1)));
+    tm.step(say::from(TMS[1], say::outcome(&transaction(1), Committed)));
     let effects = tm.step(say::from(RMS[1], say::inquire(&transaction(1))));
     assert_eq!(say::sends(&effects), [(RMS[1], &say::outcome(&transaction(1), Committed))]);
     assert_eq!(tm.step(say::from(ACCEPTORS[0], say::inquire(&transaction(1)))), [], "an acceptor waits for the end");
@@ -160,7 +161,7 @@ fn in_doubt_a_resource_manager_tells_all_acceptors_and_asks_the_next_transaction
 fn who_began_says_so_again_because_to_inquire_would_be_to_abort() {
     let mut rm = node(RMS[0]);
     rm.step(say::begins(&transaction(1)));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     rm.step(Input::Tick(Time(0)));
     let effects = rm.step(Input::Tick(rm.deadline().unwrap()));
     assert_eq!(say::sends(&effects).last(), Some(&(TMS[1], &say::begin(&transaction(1)))));
@@ -173,7 +174,7 @@ fn an_operator_who_inquires_where_a_transaction_began_has_it_driven_to_its_end()
     let inquire = say::inquire(&transaction(1));
     let effects = rm.step(Input::Inquire(tx(1)));
     assert_eq!(say::sends(&effects), [(TMS[0], &inquire)], "without a vote, to abort");
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     let effects = rm.step(Input::Inquire(tx(1)));
     assert_eq!(say::sends(&effects).last(), Some(&(TMS[0], &inquire)));
 }
@@ -182,7 +183,7 @@ fn an_operator_who_inquires_where_a_transaction_began_has_it_driven_to_its_end()
 fn who_began_inquires_when_every_transaction_manager_was_turned_to_twice() {
     let mut rm = node(RMS[0]);
     rm.step(say::begins(&transaction(1)));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     rm.step(Input::Tick(Time(0)));
     let (begin, inquire) = (say::begin(&transaction(1)), say::inquire(&transaction(1)));
     for (tm, said) in
@@ -199,7 +200,7 @@ fn in_doubt_is_what_is_prepared_without_an_outcome_with_its_age_since_it_was_ope
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
     rm.step(Input::Tick(Time(1_000)));
     assert_eq!(rm.in_doubt(), []);
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     let age = |rm: &Node| rm.in_doubt().into_iter().map(|doubt| (doubt.state, doubt.age)).collect::<Vec<_>>();
     assert_eq!(age(&rm), [(ResourceManagerState::Prepared, 0)]);
     rm.step(Input::Tick(Time(1_070)));
@@ -228,8 +229,16 @@ fn in_faster_mode_the_transaction_manager_keeps_silent_until_it_is_asked() {
     let mut tm = Node::create(config(&faster(), TMS[0])).0;
     tm.step(say::begins(&transaction(1)));
     tm.step(Input::Tick(Time(0)));
-    let effects = tm.step(say::from(RMS[0], say::finished(&transaction(1), Committed)));
-    assert_eq!(effects, [Effect::Decide(Decision::Decided { tx: tx(1), outcome: Committed })]);
+    assert_eq!(tm.step(say::from(RMS[0], say::finished(&transaction(1), Committed))), [], "that is its own end");
+    let mut all = tm.clone();
+    assert_eq!(all.step(say::from(RMS[1], say::finished(&transaction(1), Committed))), []);
+    let [decided, completed] =
+        [Decision::Decided { tx: tx(1), outcome: Committed }, Decision::Completed { tx: tx(1), outcome: Committed }];
+    let effects = all.step(say::from(RMS[2], say::finished(&transaction(1), Committed)));
+    assert_eq!(decisions(&effects), [decided.clone(), completed]);
+    // It is told by another one.
+    let effects = tm.step(say::from(TMS[1], say::outcome(&transaction(1), Committed)));
+    assert_eq!(effects, [Effect::Decide(decided)]);
     assert_eq!(addressees(&tm.step(say::from(RMS[1], say::inquire(&transaction(1))))), RMS[1..2]);
     // When its timer runs out it tells those that have not finished.
     tm.step(Input::Tick(Time(0)));
@@ -264,7 +273,7 @@ fn with_targets_of_a_quorum_the_first_vote_goes_to_one_and_after_a_while_to_all(
     ] {
         let mut rm = Node::create(config(&cluster, RMS[0])).0;
         rm.step(say::from(tm, say::prepare(&transaction(1))));
-        assert_eq!(addressees(&rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared })), quorum);
+        assert_eq!(addressees(&rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared })), quorum);
         rm.step(Input::Tick(Time(0)));
         let effects = rm.step(Input::Tick(rm.deadline().unwrap()));
         assert_eq!(addressees(&effects)[..3], ACCEPTORS);

@@ -8,7 +8,7 @@ use synod::{
 };
 
 use super::{
-    addressees, completed, decisions, prepared,
+    addressees, completed, prepared,
     support::{
         ACCEPTORS, CLIENT, Group, KEEPERS, RMS, TMS, aborts, cluster, cluster_of, commits, config, node, say,
         transaction, tx,
@@ -66,23 +66,6 @@ fn a_transaction_is_completed_when_the_last_resource_manager_has_finished_and_th
 }
 
 #[test]
-fn a_transaction_manager_that_knows_nothing_takes_the_outcome_from_who_has_finished_and_ends_the_work() {
-    let mut tm = node(TMS[1]);
-    let effects = tm.step(say::from(RMS[2], say::finished(&transaction(1), Aborted)));
-    assert_eq!(decisions(&effects), [Decision::Decided { tx: tx(1), outcome: Aborted }]);
-    assert_eq!(
-        addressees(&effects),
-        [RMS[0], RMS[1], TMS[0]],
-        "those that have not finished are told, and for whom it stands in"
-    );
-    // It says so again until they have.
-    tm.step(Input::Tick(Time(0)));
-    tm.step(say::from(RMS[0], say::finished(&transaction(1), Aborted)));
-    let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
-    assert_eq!(say::sends(&effects), [(RMS[1], &say::outcome(&transaction(1), Aborted))]);
-}
-
-#[test]
 fn a_dead_transaction_manager_is_replaced_at_the_end_as_well() {
     let mut group = Group::apart(cluster());
     group.begin(TMS[0], &transaction(1));
@@ -101,7 +84,7 @@ fn who_has_not_voted_to_commit_lets_go_of_what_is_over() {
     assert_eq!(effects, [Effect::Decide(aborts(&transaction(1))), Effect::Persist(over(1))]);
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Aborted });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Aborted });
     let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
     assert_eq!(effects, [over(1), Record::Erased(Key::ResourceManager(tx(1)))].map(Effect::Persist));
 }
@@ -111,7 +94,7 @@ fn a_node_drops_all_its_roles_in_the_write_that_adds_to_its_range_range_first() 
     let mut all = Node::create(config(&cluster_of(&RMS, &RMS), RMS[0])).0;
     for seq in [1, 3, 2] {
         all.step(say::from(RMS[1], say::prepare(&transaction(seq))));
-        all.step(Input::Vote { tx: tx(seq), vote: Vote::Aborted });
+        all.step(Input::Vote { transaction: transaction(seq), vote: Vote::Aborted });
         all.step(Input::Finished(tx(seq)));
     }
     let erased = |seq| [Key::Acceptor(tx(seq)), Key::ResourceManager(tx(seq))].map(Record::Erased).map(Effect::Persist);
@@ -242,7 +225,7 @@ fn an_acceptor_asks_what_has_become_of_an_old_transaction_and_is_told_that_it_is
 fn a_transaction_manager_that_misses_the_end_counts_what_it_missed() {
     let mut tm = node(TMS[1]);
     tm.step(say::begins(&transaction(1)));
-    let effects = tm.step(say::from(RMS[0], say::retired(tx(1))));
+    let effects = tm.step(say::from(ACCEPTORS[0], say::retired(tx(1))));
     assert_eq!(effects, [Effect::Persist(over(1))]);
     assert_eq!((tm.metrics().missed_outcomes, tm.status(tx(1))), (1, Status::Retired));
 }

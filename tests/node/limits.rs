@@ -64,7 +64,7 @@ fn over_the_limit_what_ends_old_work_is_taken_until_there_is_sixty_four_times_as
             assert_eq!(refuse(&mut node, say::from(RMS[1], message), Refusal::TooManyOpen), []);
         }
         // What is open goes on, and makes room when it is over.
-        node.step(Input::Vote { tx: tx(1), vote: Vote::Aborted });
+        node.step(Input::Vote { transaction: transaction(1), vote: Vote::Aborted });
         for seq in 1..=127 {
             node.step(say::from(RMS[1], say::retired(tx(seq))));
         }
@@ -95,7 +95,7 @@ fn what_is_open_or_over_is_not_measured_again_when_limits_shrink() {
     let mut rm = node(RMS[0]);
     for seq in [1, 2, 3] {
         rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
-        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        rm.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
     }
     rm.step(say::from(TMS[0], say::outcome(&transaction(3), Outcome::Aborted)));
     rm.step(Input::Finished(tx(3)));
@@ -266,8 +266,8 @@ fn a_node_whose_rounds_are_used_up_stalls_and_wraps_nothing() {
 fn counters_count_what_a_node_does() {
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     let metrics = rm.metrics();
     assert_eq!((metrics.steps, metrics.decisions, metrics.writes, metrics.sends), (3, 1, 1, 3));
     assert_eq!((metrics.open, metrics.retired_ranges, metrics.recoveries), (1, 0, 0));

@@ -10,11 +10,13 @@ mod determinism;
 mod finishing;
 mod limits;
 mod packets;
+mod promises;
 mod refusals;
 mod roles;
 mod time;
+mod words;
 
-use support::{RMS, TMS, node, say, transaction, tx};
+use support::{RMS, TMS, node, say, transaction};
 use synod::{
     Effect, Machine, NodeId,
     commit::{self, Decision, Input, Node, Outcome, Vote},
@@ -24,14 +26,15 @@ use synod::{
 fn prepared(at: NodeId) -> Node {
     let mut rm = node(at);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     rm
 }
 
-/// A transaction manager that began a transaction, and was told by all resource managers that they have finished, and by the last one just now.
+/// A transaction manager that began a transaction, learned its outcome, and was told by all resource managers that they have finished, by the last one just now.
 fn completed(outcome: Outcome) -> (Node, Vec<commit::Effect>) {
     let mut tm = node(TMS[0]);
     tm.step(say::begins(&transaction(1)));
+    tm.step(say::from(TMS[1], say::outcome(&transaction(1), outcome)));
     let effects = RMS.map(|rm| tm.step(say::from(rm, say::finished(&transaction(1), outcome))));
     (tm, effects.into_iter().next_back().unwrap())
 }

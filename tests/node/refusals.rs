@@ -60,7 +60,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
     let mut told = tm.clone();
     told.step(from(ACCEPTORS[0], say::bundle(&one, &RMS, Vote::Prepared)));
     let mut decided = told.clone();
-    decided.step(from(RMS[1], say::finished(&one, Outcome::Committed)));
+    decided.step(from(TMS[1], say::outcome(&one, Outcome::Committed)));
     // Where a resource manager is a transaction manager as well, its vote comes as a vote all the same.
     let beside = Node::create(config(&cluster_of(&ACCEPTORS, &RMS[..1]), ACCEPTORS[0])).0;
     let faster = Node::create(config(&spec().with_learning(Learning::Everyone).build().unwrap(), RMS[0])).0;
@@ -71,6 +71,8 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
     let mut late = node(RMS[0]);
     late.step(Input::Tick(Time(5)));
     let over = completed(Outcome::Committed).0;
+    let mut gone = node(RMS[0]);
+    gone.step(from(TMS[0], say::retired(tx(1))));
     let namesake = Transaction::new(tx(1), &RMS[..2], []).unwrap();
     let begin = |participants: &[_], meta: &[u8]| say::begins(&Transaction::new(tx(8), participants, meta).unwrap());
     let new = |participants: &[_], meta: &[u8]| Input::Begin {
@@ -162,8 +164,9 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (NotAManager, asked.clone(), from(RMS[1], say::outcome(&one, Outcome::Aborted))),
         (NotAManager, acceptor.clone(), from(RMS[0], all(prepare))),
         (NotAManager, acceptor.clone(), from(RMS[2], say::vote(&one, Vote::Prepared, STRANGER))),
-        (UnknownTransaction, node(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
-        (UnknownTransaction, acceptor.clone(), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (UnknownTransaction, node(RMS[0]), Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
+        (NotAParticipant, acceptor.clone(), Input::Vote { transaction: transaction(1), vote: Vote::Prepared }),
+        (OtherTransaction, asked.clone(), Input::Vote { transaction: namesake.clone(), vote: Vote::Prepared }),
         (UnknownTransaction, acceptor.clone(), Input::Finished(tx(1))),
         (UnknownTransaction, node(TMS[0]), Input::Inquire(tx(1))),
         (UnknownTransaction, node(TMS[1]), from(TMS[0], say::outcome(&one, Outcome::Aborted))),
@@ -173,7 +176,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (Retired, over.clone(), say::begins(&one)),
         (Retired, over.clone(), Input::Inquire(tx(1))),
         (Retired, over.clone(), Input::Finished(tx(1))),
-        (Retired, over.clone(), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (Retired, gone, Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
         (Retired, over.clone(), from(RMS[0], say::begin(&one))),
         (Retired, over.clone(), from(ACCEPTORS[0], say::retired(tx(1)))),
         (TooManyOpen, limited(), begin(&RMS[..2], b"")),
@@ -190,7 +193,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (OtherContent, node(RMS[0]), from(TMS[0], about(What::Prepare { meta: other.clone() }))),
         (OtherContent, asked.clone(), from(TMS[0], about(What::Prepare { meta: other.clone() }))),
         (OtherContent, node(TMS[0]), from(RMS[0], about(What::Begin { meta: other }))),
-        (NotAsked, learning, Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (NotAsked, learning, Input::Vote { transaction: transaction(1), vote: Vote::Prepared }),
         (NotNamedHere, node(TMS[0]), from(RMS[0], say::begin(&own(TMS[0], 1)))),
         (NotNamedHere, named.clone(), from(RMS[0], say::inquire(&own(TMS[0], 1_025)))),
         (NotNamedHere, node(RMS[0]), from(TMS[0], say::prepare(&own(RMS[0], 1)))),
@@ -233,12 +236,11 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (MalformedBundle, tm.clone(), from(ACCEPTORS[0], rejects(&[RMS[0], RMS[0]]))),
         (MalformedBundle, tm.clone(), from(ACCEPTORS[0], rejects(&[RMS[0], STRANGER]))),
         (FromSelf, tm.clone(), from(TMS[0], all(prepare))),
-        (AlreadyVoted, prepared(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Prepared }),
-        (AlreadyVoted, prepared(RMS[0]), Input::Vote { tx: tx(1), vote: Vote::Aborted }),
-        (AlreadyAborted, aborted, Input::Vote { tx: tx(1), vote: Vote::Prepared }),
+        (AlreadyVoted, prepared(RMS[0]), Input::Vote { transaction: transaction(1), vote: Vote::Prepared }),
+        (AlreadyVoted, prepared(RMS[0]), Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
+        (AlreadyAborted, aborted, Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
         (NoOutcome, prepared(RMS[0]), Input::Finished(tx(1))),
         (ContradictoryOutcome, asked, from(TMS[0], say::outcome(&one, Outcome::Committed))),
-        (ContradictoryOutcome, decided.clone(), from(RMS[0], say::finished(&one, Outcome::Aborted))),
         (ContradictoryOutcome, decided, from(TMS[1], say::outcome(&one, Outcome::Aborted))),
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
         (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
@@ -346,7 +348,7 @@ fn of_a_range_that_is_over_what_is_in_doubt_here_stays_and_is_counted() {
         both.step(say::from(TMS[0], say::prepare(&transaction(seq))));
     }
     for seq in [2, 5] {
-        both.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        both.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
     }
     let effects = both.step(say::from(TMS[0], say::retired_to(tx(1), 5)));
     assert_eq!(both.open_transactions(), [tx(2), tx(5)]);
@@ -379,8 +381,10 @@ fn roles_that_are_driven_alone_refuse_in_the_same_way() {
         assert_eq!(verdict(&tm, &recover(round)), Err(Refusal::StaleBallot));
         assert_eq!(tm.step(recover(round)), []);
     }
-    let finished = say::finished(&two, Outcome::Aborted);
-    tm.step(TransactionManagerInput::Receive { from: RMS[0], message: finished });
+    for from in &RMS[..2] {
+        let message = say::finished(&two, Outcome::Aborted);
+        tm.step(TransactionManagerInput::Receive { from: *from, message });
+    }
     assert_eq!(verdict(&tm, &recover(5)), Err(Refusal::AlreadyDecided));
     assert_eq!(tm.step(recover(5)), []);
 }

@@ -10,7 +10,7 @@ use synod::{
 use super::{
     completed, prepared,
     support::{
-        ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, spec, spec_of,
+        self, ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, spec, spec_of,
         transaction, tx,
     },
 };
@@ -98,7 +98,7 @@ fn at_the_end_of_time_nothing_panics_and_no_deadline_stays_due() {
         }
         // What is set now cannot end either, and does not overflow.
         node.step(say::from(TMS[1], say::prepare(&transaction(2))));
-        node.step(Input::Vote { tx: tx(2), vote: Vote::Prepared });
+        node.step(Input::Vote { transaction: transaction(2), vote: Vote::Prepared });
         assert_eq!(node.deadline(), None);
         refuse(&mut node, Input::Tick(Time(u64::MAX - 1)), Refusal::TimeWentBack);
     }
@@ -107,7 +107,7 @@ fn at_the_end_of_time_nothing_panics_and_no_deadline_stays_due() {
     let last = u64::MAX - TIMEOUTS.inquire * 2;
     rm.step(Input::Tick(Time(last)));
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
     let due = rm.deadline().unwrap();
     assert!(due.0 - last >= TIMEOUTS.inquire);
     assert!(!rm.step(Input::Tick(due)).is_empty());
@@ -128,7 +128,7 @@ fn a_standstill_is_left_out_but_for_the_shortest_time_out() {
         // The second transaction would have waited for longer than the first one, and than that and the patience.
         rm.step(Input::Tick(Time(first - 1)));
         rm.step(say::from(TMS[0], say::prepare(&transaction(2))));
-        rm.step(Input::Vote { tx: tx(2), vote: Vote::Prepared });
+        rm.step(Input::Vote { transaction: transaction(2), vote: Vote::Prepared });
         let mut punctual = rm.clone();
         punctual.step(Input::Tick(Time(first + shortest())));
         let late = first + standstill;
@@ -160,12 +160,11 @@ fn a_tick_that_comes_late_by_the_shortest_time_out_is_no_standstill_and_one_late
 fn with_nothing_to_wait_for_no_tick_comes_late_and_time_passes_in_full() {
     let mut rm = node(RMS[0]);
     rm.step(Input::Tick(Time(0)));
-    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    // Its resource works: it waits for nothing else.
     assert_eq!(rm.deadline(), None);
     rm.step(Input::Tick(Time(1_000_000)));
-    rm.step(Input::Vote { tx: tx(1), vote: Vote::Prepared });
-    assert_eq!(rm.in_doubt()[0].age, 1_000_000, "nobody was late");
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
+    assert_eq!(rm.in_doubt()[0].age, 0);
     assert!(is_within(rm.deadline(), 1_000_000, TIMEOUTS.inquire));
 }
 
@@ -229,7 +228,7 @@ fn how_long_a_node_waits_is_the_same_on_every_platform() {
             node.step(say::begins(&of(seq)));
         } else {
             node.step(say::from(TMS[0], say::prepare(&of(seq))));
-            node.step(Input::Vote { tx: of(seq).id(), vote: Vote::Prepared });
+            node.step(Input::Vote { transaction: of(seq), vote: Vote::Prepared });
         }
         let mut now = 0;
         [(); 2].map(|()| {
@@ -302,7 +301,7 @@ fn punctual(transactions: u64) -> Node {
     let mut rm = Node::create(config(&spec().with_timeouts(timeouts).build().unwrap(), RMS[0])).0;
     for seq in 1..=transactions {
         rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
-        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        rm.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
     }
     rm.step(Input::Tick(Time(0)));
     rm
@@ -372,7 +371,7 @@ fn of_transactions_that_come_and_go_no_more_waits_are_kept_than_were_open_at_onc
     rm.step(Input::Tick(Time(0)));
     for seq in 1..=3_000_u64 {
         rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
-        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        rm.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
         if seq > 5 {
             end(&mut rm, seq - 5);
         }
@@ -383,12 +382,20 @@ fn of_transactions_that_come_and_go_no_more_waits_are_kept_than_were_open_at_onc
 }
 
 #[test]
-fn while_its_resource_works_a_resource_manager_waits_for_nothing_else() {
+fn a_resource_that_does_not_answer_is_asked_again_and_again() {
     let mut rm = node(RMS[0]);
     rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
     rm.step(Input::Tick(Time(0)));
-    assert_eq!(rm.deadline(), None);
-    assert_eq!(rm.step(Input::Tick(Time(1_000_000))), []);
+    let asked = [Effect::Decide(support::asked(&transaction(1)))];
+    let mut before = 0;
+    for repetition in 0..4 {
+        let due = rm.deadline().unwrap().0;
+        assert!(due - before >= TIMEOUTS.repeat << repetition, "each time it waits longer");
+        assert_eq!(rm.step(Input::Tick(Time(due))), asked);
+        before = due;
+    }
+    rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
+    assert_eq!(rm.in_doubt().len(), 1);
 }
 
 #[test]
@@ -396,7 +403,7 @@ fn a_tick_costs_what_is_due_and_comes_in_the_order_of_time() {
     let mut rm = node(RMS[0]);
     for seq in 1..=50 {
         rm.step(say::from(TMS[0], say::prepare(&transaction(seq))));
-        rm.step(Input::Vote { tx: tx(seq), vote: Vote::Prepared });
+        rm.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
         rm.step(Input::Tick(Time(seq)));
     }
     let mut inquired = Vec::new();

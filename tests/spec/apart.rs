@@ -304,7 +304,7 @@ fn messages(processes: &Processes) -> Map<u8, (NodeId, What)> {
     let mut add = |bit: usize, from, what| {
         messages.insert(u8::try_from(bit).expect("the world is small"), (from, what));
     };
-    let first = cluster.first_manager();
+    let first = cluster.managers()[0];
     for (bit, outcome) in [(layout.commit, Outcome::Committed), (layout.abort, Outcome::Aborted)] {
         add(bit, first, What::Outcome(outcome));
     }

@@ -122,5 +122,5 @@ fn votes_again(processes: &Processes, process: &Process, input: &Input) -> Step 
 fn commits_early(processes: &Processes, process: &Process, input: &Input) -> Step {
     let (Process::ResourceManager(..), (_, What::Phase2b { .. })) = (process, received(input)?) else { return None };
     let told = Message::about(&processes.transaction, What::Outcome(Outcome::Committed));
-    Some(right(processes, process, &Input::Receive(processes.cluster.first_manager(), told)))
+    Some(right(processes, process, &Input::Receive(processes.cluster.managers()[0], told)))
 }

@@ -89,7 +89,7 @@ impl Processes {
         let managers = (1..size.ballots.max(2)).map(manager_node);
         let spec = ClusterSpec::new(ClusterId(*b"of the spec only"), mapping.acceptors.clone(), managers);
         let cluster = spec.with_learning(learning).build().expect("there is a transaction manager");
-        let id = TxId { origin: manager_node(1), seq: 0 };
+        let id = TxId { origin: manager_node(1), seq: 1 };
         let transaction = Transaction::new(id, (0..size.rms).map(rm_node), META).expect("names are distinct");
         Self { mapping, cluster, transaction, flaw }
     }
@@ -238,6 +238,12 @@ impl Processes {
             {
                 None
             }
+            // It hands over again what it knew.
+            (Process::ResourceManager(_, before), Process::ResourceManager(_, after), _)
+                if before.outcome().is_some() && before.outcome() == after.outcome() =>
+            {
+                None
+            }
             (.., Decision::Commit { .. }) => Some(self.outcome(Outcome::Committed)),
             (.., Decision::Abort { .. }) => Some(self.outcome(Outcome::Aborted)),
             (.., Decision::Decided { outcome, .. }) => Some(self.outcome(*outcome)),
@@ -326,7 +332,7 @@ impl Process {
                 let input = match input {
                     Input::Vote(vote) => ResourceManagerInput::Vote(vote),
                     Input::Ask => ResourceManagerInput::Receive {
-                        from: processes.cluster.first_manager(),
+                        from: processes.cluster.managers()[0],
                         message: about(What::Prepare { meta: Meta::from(META) }),
                     },
                     Input::Begin => ResourceManagerInput::Begin(Meta::from(META)),

@@ -70,7 +70,8 @@ pub fn inputs() -> Vec<Input> {
         let id = transaction.id();
         inputs.extend([say::begins(&transaction), Input::Finished(id), Input::Inquire(id)]);
         inputs.push(Input::BeginAs { transaction: transaction.clone(), meta: Meta::from(b"not this") });
-        inputs.extend([Vote::Prepared, Vote::Aborted].map(|vote| Input::Vote { tx: id, vote }));
+        inputs
+            .extend([Vote::Prepared, Vote::Aborted].map(|vote| Input::Vote { transaction: transaction.clone(), vote }));
         for message in messages(&transaction) {
             for from in [RMS[0], ACCEPTORS[0], TMS[0], TMS[1], STRANGER] {
                 inputs.push(say::from(from, message.clone()));

@@ -39,7 +39,7 @@ impl Flat {
                 }
                 Effect::Send { to, message } => self.wire.push_back((to, say::from(at, message))),
                 Effect::Decide(Decision::Vote { transaction, .. }) => {
-                    self.wire.push_back((at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared }));
+                    self.wire.push_back((at, Input::Vote { transaction, vote: Vote::Prepared }));
                 }
                 Effect::Decide(Decision::Commit { transaction, .. }) => {
                     self.wire.push_back((at, Input::Finished(transaction.id())));

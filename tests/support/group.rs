@@ -239,7 +239,7 @@ impl Group {
             Decision::Vote { transaction, meta } => {
                 assert!(transaction.is_about(&meta));
                 if let Some(vote) = self.votes.get(&at).copied() {
-                    self.site(at).resource.push_back(Input::Vote { tx: transaction.id(), vote });
+                    self.site(at).resource.push_back(Input::Vote { transaction, vote });
                 }
             }
             Decision::Commit { transaction, meta } => {

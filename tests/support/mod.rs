@@ -118,8 +118,8 @@ pub fn visible(node: &Node, about: &[TxId]) -> impl PartialEq + core::fmt::Debug
 fn named(input: &Input) -> Vec<TxId> {
     match input {
         Input::Begin { .. } | Input::Tick(_) => Vec::new(),
-        Input::BeginAs { transaction, .. } => vec![transaction.id()],
-        Input::Vote { tx, .. } | Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
+        Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } => vec![transaction.id()],
+        Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
         Input::Receive { message: commit::Message::Retired { range }, .. }
         | Input::Receive { message: commit::Message::RetiredNoted { range }, .. } => vec![range.first(), range.last()],

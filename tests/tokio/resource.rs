@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use synod::{
-    commit::{Config, Decision, Meta, Outcome, Status, Transaction, Vote},
-    perform::tokio::{Options, Resource, Start, spawn},
+    commit::{Config, Decision, Meta, Outcome, Promised, Status, Transaction, Vote},
+    perform::tokio::{Options, RecoverError, Resource, Start, spawn},
 };
 
 use crate::scene::{Disk, IDS, META, Member, Puppet, Wires, of, soon, transaction, until};
@@ -74,6 +74,10 @@ struct Clumsy {
 }
 
 impl Resource for Clumsy {
+    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
         assert_ne!(meta.bytes(), b"a banana skin");
         Vote::Prepared

@@ -10,12 +10,12 @@ use std::{
 use synod::{
     NodeId, Packet, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, ClusterSpec, Config, Decision, Key, Message, Meta, Outcome, Record, Timeouts, Transaction,
-        Vote, What,
+        Cluster, ClusterId, ClusterSpec, Config, Decision, Key, Message, Meta, Outcome, Promised, Record, Timeouts,
+        Transaction, Vote, What,
     },
     perform::{
         Storage, Transport,
-        tokio::{Error, Handle, Options, Resource, Start, spawn},
+        tokio::{Error, Handle, Options, RecoverError, Resource, Start, spawn},
     },
 };
 use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
@@ -267,6 +267,10 @@ impl Puppet {
 }
 
 impl Resource for Puppet {
+    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {
         self.note(Decision::Vote { transaction: transaction.clone(), meta: meta.clone() });
         self.0.votes.acquire().await.unwrap().forget();

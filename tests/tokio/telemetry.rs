@@ -226,7 +226,7 @@ async fn an_answer_of_the_resource_that_the_node_refuses_is_counted_and_told() {
     let _subscriber = tracing::subscriber::set_default(diary.clone());
     let _another = tracing::Dispatch::new(Diary::default());
 
-    let puppet = Puppet::waiting(Vote::Prepared);
+    let puppet = Puppet::waiting(Vote::Aborted);
     let member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet.clone());
     let (handle, _task) = member.start(Start::Create).await;
     let tx = soon(handle.begin([IDS[0]], "")).await.unwrap();

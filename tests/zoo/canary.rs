@@ -1,7 +1,9 @@
 //! A real node with a fault around it.
 
+use std::collections::BTreeSet;
+
 use synod::{
-    Ballot, EffectSink, Machine, NodeId, Refusal, RestoreError, Scope, Urgency,
+    Ballot, EffectSink, Machine, NodeId, Refusal, RestoreError, Scope, TxId, Urgency,
     commit::{
         Acceptance, Config, Decision, Effect, Input, Message, Node, Obstacle, Places, Promises, Record, Transaction,
         Vote, Votes, What,
@@ -25,6 +27,11 @@ pub(crate) trait Fault: Clone + Default {
     /// What the faulty node says of `input`, where the real one says `verdict`.
     fn verdict(&self, _input: &Input, verdict: Result<(), Refusal>) -> Result<(), Refusal> {
         verdict
+    }
+
+    /// What its resource lets go of when the node starts again, where a sound one lets go of `orphans`.
+    fn lets_go(_held: &BTreeSet<TxId>, orphans: BTreeSet<TxId>) -> BTreeSet<TxId> {
+        orphans
     }
 
     /// What a node that starts again finds instead of `records`; if nothing, it is created once more.
@@ -96,6 +103,10 @@ impl<F: Fault> Actor for Canary<F> {
 
     fn node(&self) -> &Node {
         &self.node
+    }
+
+    fn lets_go(&self, held: &BTreeSet<TxId>) -> BTreeSet<TxId> {
+        F::lets_go(held, self.node.lets_go(held))
     }
 }
 

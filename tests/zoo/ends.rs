@@ -1,6 +1,6 @@
 //! Faults of outcomes, of addresses and of what is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synod::{
     Ballot, Refusal, TxId,
@@ -94,7 +94,7 @@ pub(crate) struct OneManagerForAll;
 
 impl Fault for OneManagerForAll {
     fn effects(&mut self, node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
-        let first = node.config().cluster.first_manager();
+        let first = node.config().cluster.managers()[0];
         for effect in &mut effects {
             if let Effect::Send { to, message } = effect
                 && let Message::About { what: What::Begin { .. } | What::Inquire | What::Finished(_), .. } = message
@@ -159,4 +159,56 @@ swallows! {
     NothingAcknowledged: Message::RetiredNoted { .. },
     /// Nobody listens to inquiries.
     InquiriesIgnored: Message::About { what: What::Inquire, .. },
+}
+
+/// What one participant says of its own end is taken for the outcome, as if a transaction manager had said it.
+#[derive(Clone, Default)]
+pub(crate) struct OneWordDecides;
+
+impl Fault for OneWordDecides {
+    fn input(&mut self, node: &Node, input: Input) -> Vec<Input> {
+        let Input::Receive { message: Message::About { transaction, what: What::Finished(outcome) }, .. } = &input
+        else {
+            return vec![input];
+        };
+        let other = node.config().cluster.managers().iter().find(|manager| **manager != node.config().id);
+        let told = other.map(|other| Input::Receive {
+            from: *other,
+            message: Message::about(transaction, What::Outcome(*outcome)),
+        });
+        told.into_iter().chain([input]).collect()
+    }
+}
+
+/// A vote to commit that comes too late is dropped without a word.
+#[derive(Clone, Default)]
+pub(crate) struct LateVotesIgnored;
+
+impl Fault for LateVotesIgnored {
+    fn effects(&mut self, _node: &Node, input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
+        if let Input::Vote { vote: Vote::Prepared, .. } = input {
+            effects.retain(|effect| !matches!(effect, Effect::Decide(Decision::Abort { .. })));
+        }
+        effects
+    }
+}
+
+/// A resource keeps what nobody was promised.
+#[derive(Clone, Default)]
+pub(crate) struct OrphansKept;
+
+impl Fault for OrphansKept {
+    fn lets_go(_held: &BTreeSet<TxId>, _orphans: BTreeSet<TxId>) -> BTreeSet<TxId> {
+        BTreeSet::new()
+    }
+}
+
+/// A resource lets go of what is promised.
+#[derive(Clone, Default)]
+pub(crate) struct PromisesDroppedAtStart;
+
+impl Fault for PromisesDroppedAtStart {
+    fn lets_go(held: &BTreeSet<TxId>, _orphans: BTreeSet<TxId>) -> BTreeSet<TxId> {
+        held.clone()
+    }
 }

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use anyhow::{Context, Result, ensure};
 use synod::{
     Packet,
-    commit::{Config, Input, Message, Meta, Record, Transaction, Vote},
-    perform::{Batch, Driver, Handlers, Progress, Resource, Storage, fjall::FjallStorage},
+    commit::{Config, Input, Message, Meta, Promised, Record, Transaction, Vote},
+    perform::{Batch, Driver, Handlers, Progress, RecoverError, Resource, Storage, fjall::FjallStorage},
 };
 
 use crate::lane::{Back, Front};
@@ -60,6 +60,11 @@ impl Back<Option<Batch>> for FjallStorage {
 struct Ready;
 
 impl Resource for Ready {
+    /// It holds nothing before a vote is written.
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
         Some(Vote::Prepared)
     }

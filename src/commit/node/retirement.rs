@@ -112,7 +112,12 @@ impl Node {
         range: TxRange,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
-        self.check_may_retire(from, range)?;
+        if let Some(handle) = self.check_may_retire(from, range)? {
+            // What is over for a participant may not be for others: its word is about itself.
+            self.shared.tx = range.first();
+            self.shared.hash = self.open.hash(range.first());
+            return self.work(handle, effects, |open, shared, effects| open.hear_retired_by(shared, effects, from));
+        }
         let mut lists = mem::take(&mut self.lists);
         let range = self.within_bounds(range, &mut lists);
         let result = self.retire(from, range, &lists, effects);
@@ -146,14 +151,15 @@ impl Node {
         verdict
     }
 
-    /// Refuses a retirement of `range` that `from` may not announce.
-    fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<(), Refusal> {
+    /// Refuses a retirement of `range` that `from` may not announce. If `from` can only speak for itself, as a
+    /// participant: the open transaction that it speaks of.
+    fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<Option<Handle>, Refusal> {
         let cluster = &self.shared.config.cluster;
         if range.origin() == self.shared.config.id && range.last().seq >= self.sequence.reserved() {
             return Err(Refusal::NotNamedHere);
         }
         if cluster.is_manager(from) {
-            return Ok(());
+            return Ok(None);
         }
         if !range.is_single() {
             return Err(Refusal::WideRange);
@@ -162,8 +168,7 @@ impl Node {
         let Some(handle) = self.look_up(tx).1 else {
             return Err(if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction });
         };
-        let takes_part = self.open.at(handle).is_some_and(|open| open.transaction.has(from));
-        if takes_part || cluster.acceptors().contains(from) { Ok(()) } else { Err(Refusal::NotAParticipant) }
+        if cluster.acceptors().contains(from) { Ok(None) } else { Ok(Some(handle)) }
     }
 
     /// Tells the roles of an open transaction that it is over: every resource manager has finished it.

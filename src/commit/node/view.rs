@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
+    super::{Meta, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
     Node,
 };
 use crate::{Fence, NodeId, Scope, TxId};
@@ -43,6 +43,19 @@ pub struct InDoubt {
     pub age: u64,
 }
 
+/// A transaction that the resource here has voted to commit, and has not carried out.
+///
+/// See [`Node`](crate::commit::Node) for an example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Promised {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// What it is about.
+    pub meta: Meta,
+}
+
 impl Node {
     /// What this node knows of `tx`.
     pub fn status(&self, tx: TxId) -> Status {
@@ -78,6 +91,17 @@ impl Node {
             let rm = open.rm.as_ref().filter(|rm| rm.role.is_in_doubt())?;
             let age = self.shared.clock.now().0.saturating_sub(open.since.0);
             Some(InDoubt { transaction: open.transaction.clone(), state: rm.role.state(), age })
+        })
+        .collect()
+    }
+
+    /// What this node has voted to commit, durably, and what the resource here has not carried out, in order of name. A
+    /// restored resource must hold what it holds for these, and for no others.
+    pub fn promised(&self) -> Vec<Promised> {
+        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
+        open.filter_map(|open| {
+            let rm = open.rm.as_ref().filter(|rm| rm.role.owes())?;
+            Some(Promised { transaction: open.transaction.clone(), meta: rm.role.meta()?.clone() })
         })
         .collect()
     }

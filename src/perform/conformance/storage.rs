@@ -6,12 +6,12 @@ use super::{Report, Verdict, report::shown};
 use crate::{
     Ballot, NodeId, Quorums, TxId,
     commit::{
-        AcceptorRecord, Cluster, ClusterId, Config, HigherInstance, Input, Key, Meta, Outcome, Record,
+        AcceptorRecord, Cluster, ClusterId, Config, HigherInstance, Input, Key, Meta, Outcome, Promised, Record,
         ResourceManagerRecord, Status, Time, Transaction, TxRange, Vote, Votes, mix,
     },
     paxos,
     perform::{
-        Driver, Handlers, Resource, Start, Storage,
+        Driver, Handlers, RecoverError, Resource, Start, Storage,
         memory::{MemoryStorage, Network},
     },
 };
@@ -311,6 +311,11 @@ fn turn_of(driver: &mut Driver, network: &Network, turn: u64) {
 struct Yes;
 
 impl Resource for Yes {
+    /// It holds nothing before a vote is written.
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
         Some(Vote::Prepared)
     }

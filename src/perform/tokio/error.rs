@@ -17,6 +17,9 @@ pub enum Error {
     /// The node could not be had from its storage.
     #[error("the node cannot be started from its storage")]
     Start(#[source] Cause),
+    /// The resource could not recover. Nothing has happened: start the node again.
+    #[error("the resource could not recover")]
+    Recover(#[source] Cause),
     /// These participants make no transaction.
     #[error("this makes no transaction")]
     NoTransaction(#[from] TransactionError),

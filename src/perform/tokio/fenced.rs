@@ -12,10 +12,10 @@ use super::{Error, Options, Resource, start_task};
 use crate::{
     NodeId, Packet, Refusal,
     commit::{
-        Message, Record,
+        Message, Promised, Record,
         node::fenced::{about_to_be_fenced, message, transaction},
     },
-    perform::{Driver, Storage, Transport},
+    perform::{Driver, RecoverError, Storage, Transport},
 };
 
 /// Takes everything, and does nothing.
@@ -37,7 +37,11 @@ impl Transport for Nothing {
     fn send(&mut self, _: Packet<Message>) {}
 }
 
-impl Resource for Nothing {}
+impl Resource for Nothing {
+    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+}
 
 #[::tokio::test]
 async fn who_waits_for_a_transaction_that_is_fenced_is_told_at_once_and_who_waits_for_another_goes_on() {

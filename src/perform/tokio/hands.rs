@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Transaction, Vote},
-    perform::{self, Progress, Transport},
+    commit::{Message, Meta, Outcome, Promised, Transaction, Vote},
+    perform::{self, Progress, RecoverError, Transport},
 };
 
 pub(super) struct Hands<T, R> {
@@ -57,6 +57,11 @@ impl<T: Transport, R> Transport for Hands<T, R> {
 }
 
 impl<T, R: Resource> perform::Resource for Hands<T, R> {
+    /// [`spawn`](super::spawn) has waited for that.
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         if !self.closing {
             self.jobs.vote(transaction.clone(), meta.clone());

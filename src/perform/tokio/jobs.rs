@@ -22,7 +22,7 @@ pub(super) struct Jobs<R> {
     resource: Arc<R>,
     calls: JoinSet<Answer>,
     /// Which call each task is.
-    asked: HashMap<Id, (TxId, Question), FixedState>,
+    asked: HashMap<Id, Question, FixedState>,
     busy: BTreeMap<TxId, Busy>,
 }
 
@@ -36,15 +36,24 @@ pub(super) enum Verdict {
 /// A transaction that the resource is being asked about.
 #[derive(Debug)]
 struct Busy {
-    question: Question,
+    votes: bool,
     /// The verdict that came meanwhile.
     next: Option<Verdict>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Question {
-    Vote,
-    CarryOut,
+    Vote(Transaction),
+    CarryOut(TxId),
+}
+
+impl Question {
+    fn tx(&self) -> TxId {
+        match self {
+            Self::Vote(transaction) => transaction.id(),
+            Self::CarryOut(tx) => *tx,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,16 +106,17 @@ impl<R: Resource> Jobs<R> {
             return;
         }
         let resource = Arc::clone(&self.resource);
+        let question = Question::Vote(transaction.clone());
         let call = async move { Answer::Voted(resource.vote(&transaction, &meta).await) };
         let call = self.calls.spawn(call.instrument(debug_span!("vote", %tx)));
-        self.ask(call.id(), tx, Question::Vote);
+        self.ask(call.id(), question);
     }
 
     /// Asks to carry out how a transaction ended; once, however often it comes.
     pub(super) fn carry_out(&mut self, verdict: Verdict) {
         let (tx, outcome) = (verdict.tx(), verdict.outcome());
         if let Some(busy) = self.busy.get_mut(&tx) {
-            if busy.question == Question::Vote {
+            if busy.votes {
                 busy.next = Some(verdict);
             }
             return;
@@ -120,12 +130,12 @@ impl<R: Resource> Jobs<R> {
             Answer::CarriedOut
         };
         let call = self.calls.spawn(call.instrument(debug_span!("carry_out", %tx, ?outcome)));
-        self.ask(call.id(), tx, Question::CarryOut);
+        self.ask(call.id(), Question::CarryOut(tx));
     }
 
-    fn ask(&mut self, id: Id, tx: TxId, question: Question) {
-        self.asked.insert(id, (tx, question));
-        self.busy.insert(tx, Busy { question, next: None });
+    fn ask(&mut self, id: Id, question: Question) {
+        self.busy.insert(question.tx(), Busy { votes: matches!(question, Question::Vote(_)), next: None });
+        self.asked.insert(id, question);
     }
 
     /// Waits for the next call to end; `None` if there is none. Cancel safe.
@@ -145,18 +155,18 @@ impl<R: Resource> Jobs<R> {
             Ok((id, answer)) => (id, Some(answer)),
             Err(error) => (error.id(), None),
         };
-        let (tx, question) = self.asked.remove(&id)?;
-        if let Some(busy) = self.busy.remove(&tx)
+        let question = self.asked.remove(&id)?;
+        if let Some(busy) = self.busy.remove(&question.tx())
             && let Some(verdict) = busy.next
         {
             self.carry_out(verdict);
         }
         let input = match (answer, question) {
-            (Some(Answer::Voted(vote)), _) => Some(Input::Vote { tx, vote }),
-            (Some(Answer::CarriedOut), _) => Some(Input::Finished(tx)),
-            (None, Question::Vote) => Some(Input::Vote { tx, vote: Vote::Aborted }),
+            (Some(Answer::Voted(vote)), Question::Vote(transaction)) => Some(Input::Vote { transaction, vote }),
+            (None, Question::Vote(transaction)) => Some(Input::Vote { transaction, vote: Vote::Aborted }),
+            (Some(_), Question::CarryOut(tx)) => Some(Input::Finished(tx)),
             // The node will ask again.
-            (None, Question::CarryOut) => None,
+            (_, Question::Vote(_)) | (None, Question::CarryOut(_)) => None,
         };
         Some(Answered { input, panicked: answer.is_none() })
     }

@@ -13,7 +13,7 @@
 //! # ::tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 //! use std::{collections::BTreeMap, sync::{Arc, Mutex}};
 //! use synod::{NodeId, Packet, Quorums, TxId, commit::*};
-//! use synod::perform::{Transport, fjall::FjallStorage, tokio::{Handle, Options, Resource, Start, spawn}};
+//! use synod::perform::{Transport, fjall::FjallStorage, tokio::{Handle, Options, RecoverError, Resource, Start, spawn}};
 //!
 //! /// A network inside one process: everyone's handle.
 //! #[derive(Clone, Default)]
@@ -32,6 +32,10 @@
 //! struct Yes;
 //!
 //! impl Resource for Yes {
+//!     async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+//!         Ok(()) // it holds nothing
+//!     }
+//!
 //!     async fn vote(&self, _: &Transaction, _: &Meta) -> Vote {
 //!         Vote::Prepared
 //!     }
@@ -134,8 +138,8 @@ pub use self::{
     options::Options,
     resource::Resource,
 };
-pub use super::Start;
 use super::{Driver, Storage, Transport};
+pub use super::{RecoverError, Start};
 use crate::commit::Config;
 
 /// Starts a node on the current runtime, whose time must be enabled.
@@ -159,9 +163,15 @@ where
 {
     options.check()?;
     let (cluster, id) = (config.cluster.id(), config.id);
-    let open = move || Driver::open(config, start, &mut storage).map(|driver| (driver, storage));
+    let open = move || match start {
+        Start::Create => Driver::create(config, &mut storage).map(|driver| (driver, storage)),
+        Start::Restore => Driver::load(config, &mut storage).map(|driver| (driver, storage)),
+    };
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    if start == Start::Restore {
+        resource.recover(&driver.node().promised()).await.map_err(|error| Error::Recover(error.into()))?;
+    }
     let (handle, task) = start_task(driver, storage, transport, resource, options);
     let span = info_span!("node", %cluster, id = id.0);
     span.in_scope(|| tracing::info!(?start, "started"));

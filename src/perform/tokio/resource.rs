@@ -4,8 +4,8 @@ use core::future::{Future, ready};
 
 use crate::{
     TxId,
-    commit::{Meta, Outcome, Transaction, Vote},
-    perform::NoResource,
+    commit::{Meta, Outcome, Promised, Transaction, Vote},
+    perform::{NoResource, RecoverError},
 };
 
 /// What a transaction is about, as [`perform::Resource`](crate::perform::Resource), but async: the driver runs each call
@@ -16,6 +16,11 @@ use crate::{
 /// vote is being considered waits for the vote. Should a call panic, a vote counts as one to abort, and a verdict is
 /// asked for again later.
 pub trait Resource: Send + Sync + 'static {
+    /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else:
+    /// [`perform::Resource::recover`](crate::perform::Resource::recover). [`spawn`](super::spawn) waits for this before
+    /// a restored node does anything, and fails with its error.
+    fn recover(&self, promised: &[Promised]) -> impl Future<Output = Result<(), RecoverError>> + Send;
+
     /// Votes on `transaction`, which is about `meta`. After a vote of [`Vote::Prepared`] it must be able to commit,
     /// whatever happens.
     fn vote(&self, transaction: &Transaction, meta: &Meta) -> impl Future<Output = Vote> + Send {
@@ -31,7 +36,7 @@ pub trait Resource: Send + Sync + 'static {
     }
 
     /// Aborts `transaction`. It may be asked again, and for a transaction that it never voted on: then `meta` may be
-    /// missing.
+    /// missing. Once this is done, the resource must not prepare that transaction any more.
     fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> impl Future<Output = ()> + Send {
         let _ = (transaction, meta);
         ready(())
@@ -49,4 +54,9 @@ pub trait Resource: Send + Sync + 'static {
     }
 }
 
-impl Resource for NoResource {}
+impl Resource for NoResource {
+    /// It holds nothing.
+    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+}

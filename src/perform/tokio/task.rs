@@ -264,8 +264,8 @@ where
             if panicked {
                 self.hands.telemetry.panicked();
             }
-            if let Some(Input::Vote { tx, vote }) = &input {
-                tracing::debug!(%tx, ?vote, "voted");
+            if let Some(Input::Vote { transaction, vote }) = &input {
+                tracing::debug!(tx = %transaction.id(), ?vote, "voted");
             }
             if let Some(input) = input
                 && let Err(refusal) = self.driver.push(input)

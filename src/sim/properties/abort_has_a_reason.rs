@@ -32,8 +32,10 @@ fn proposed_to_abort(effect: &Effect) -> Option<TxId> {
 impl Property for AbortHasAReason {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
-            Observation::Stepped { input: Input::Vote { tx, vote: Vote::Aborted }, verdict: Ok(()), .. } => {
-                self.reasons.insert(*tx);
+            Observation::Stepped {
+                input: Input::Vote { transaction, vote: Vote::Aborted }, verdict: Ok(()), ..
+            } => {
+                self.reasons.insert(transaction.id());
             }
             Observation::Stepped { effects, .. } => self.reasons.extend(effects.iter().filter_map(proposed_to_abort)),
             Observation::Decided { at, decision } => {

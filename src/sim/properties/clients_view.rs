@@ -17,6 +17,8 @@ pub(super) struct ClientsView {
     done: BTreeMap<(TxId, NodeId), Outcome>,
     /// Which resources have voted, durably.
     voted: BTreeSet<(TxId, NodeId)>,
+    /// Who has lied about its end, and may never hear of it.
+    lied: BTreeSet<(TxId, NodeId)>,
 }
 
 const NAME: &str = "the client's view is true";
@@ -25,7 +27,8 @@ impl ClientsView {
     fn all_did(&self, tx: TxId, outcome: Outcome) -> Result<(), Violation> {
         for rm in self.participants.get(&tx).into_iter().flatten() {
             let done = self.done.get(&(tx, *rm)).copied();
-            require(NAME, done == Some(outcome), || {
+            let lied = self.lied.contains(&(tx, *rm));
+            require(NAME, done == Some(outcome) || lied && done.is_none(), || {
                 format!("a client was told that {tx} is {outcome:?}, but {rm} has done {done:?}")
             })?;
         }
@@ -54,6 +57,10 @@ impl Property for ClientsView {
                 }
                 Ok(())
             }
+            Observation::Lied { at, tx } => {
+                self.lied.insert((*tx, *at));
+                Ok(())
+            }
             Observation::Decided { decision: Decision::Decided { tx, outcome }, .. } => {
                 let told = *self.told.entry(*tx).or_insert(*outcome);
                 require(NAME, told == *outcome, || format!("clients were told {told:?} and {outcome:?} of {tx}"))
@@ -68,7 +75,7 @@ impl Property for ClientsView {
             self.all_did(*tx, *outcome)?;
         }
         // A vote is a promise to wait for the outcome, and the outcome comes.
-        let waiting = self.voted.iter().find(|voted| !self.done.contains_key(voted));
+        let waiting = self.voted.difference(&self.lied).find(|voted| !self.done.contains_key(voted));
         require(NAME, waiting.is_none(), || format!("{waiting:?} voted, and was never told the outcome"))
     }
 }

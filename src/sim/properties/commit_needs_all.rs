@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Begun, Observation, Property, Violation, begun, outcome_of, require};
+use super::{Begun, Observation, Property, Violation, begun, outcome_of, require, votes};
 use crate::{
     NodeId, TxId,
     commit::{Input, Outcome, Vote},
@@ -21,8 +21,10 @@ impl Property for CommitNeedsAll {
             self.participants.insert(tx, participants.to_vec());
         }
         match observation {
-            Observation::Stepped { at, input: Input::Vote { tx, vote: Vote::Prepared }, verdict: Ok(()), .. } => {
-                self.prepared.insert((*tx, *at));
+            Observation::Stepped { at, input: Input::Vote { transaction, vote: Vote::Prepared }, effects, .. }
+                if votes(effects) =>
+            {
+                self.prepared.insert((transaction.id(), *at));
                 Ok(())
             }
             Observation::Decided { at, decision } => match outcome_of(decision) {

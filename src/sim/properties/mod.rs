@@ -17,6 +17,7 @@ mod proposals_are_safe;
 mod records_never_go_back;
 mod refusals_change_nothing;
 mod requests_are_granted;
+mod resources_keep_promises;
 mod retired_is_final;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,12 @@ pub enum Observation<'a> {
     Sent { at: NodeId, to: NodeId, message: &'a Message },
     /// A decision reached a node's caller.
     Decided { at: NodeId, decision: &'a Decision },
+    /// A faulty participant said something about its end that need not be true.
+    Lied { at: NodeId, tx: TxId },
+    /// A resource has prepared a transaction, durably.
+    Held { at: NodeId, tx: TxId },
+    /// A resource holds nothing for a transaction any more.
+    LetGo { at: NodeId, tx: TxId },
     /// A node stopped: its memory is lost.
     Stopped { at: NodeId },
     /// A node was restored from its disk.
@@ -86,6 +93,7 @@ pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
         Box::new(names_are_given_once::NamesAreGivenOnce::default()),
         Box::new(content_is_the_clients::ContentIsTheClients::default()),
         Box::new(nothing_is_left::NothingIsLeft::default()),
+        Box::new(resources_keep_promises::ResourcesKeepPromises::default()),
     ]
 }
 
@@ -136,6 +144,11 @@ fn paxos_of(from: NodeId, message: &Message) -> Vec<(InstanceId, paxos::Message<
         }
         What::Begin { .. } | What::Prepare { .. } | What::Inquire | What::Outcome(_) | What::Finished(_) => Vec::new(),
     }
+}
+
+/// Whether a vote is written: one that came too late changes nothing.
+fn votes(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Persist(Record::ResourceManager(_))))
 }
 
 /// What `record` says of each instance.

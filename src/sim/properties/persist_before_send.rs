@@ -2,12 +2,12 @@
 //! Simple*, section 2.5: an acceptor records its intended response in stable storage before sending it; Gray and
 //! Lamport 2006, section 4.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Observation, Property, Violation, instances_of, paxos_of, require};
 use crate::{
     InstanceId, NodeId, TxId,
-    commit::{Decision, Key, Message, Record, TxRange, Vote, What},
+    commit::{Decision, Key, Message, Outcome, Record, TxRange, Vote, What},
     paxos,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct PersistBeforeSend {
     acceptors: BTreeMap<(NodeId, InstanceId), paxos::AcceptorRecord<Vote>>,
     votes: BTreeMap<(NodeId, TxId), Vote>,
-    finished: BTreeSet<(NodeId, TxId)>,
+    finished: BTreeMap<(NodeId, TxId), Outcome>,
     rounds: BTreeMap<NodeId, u64>,
     numbers: BTreeMap<NodeId, u64>,
     retired: BTreeMap<(NodeId, TxId), TxRange>,
@@ -32,9 +32,7 @@ impl PersistBeforeSend {
             Record::ResourceManager(record) => {
                 let key = (at, record.transaction.id());
                 self.votes.extend(record.vote.map(|vote| (key, vote)));
-                if record.finished.is_some() {
-                    self.finished.insert(key);
-                }
+                self.finished.extend(record.finished.map(|outcome| (key, outcome)));
             }
             Record::Rounds { reserved } => {
                 self.rounds.insert(at, *reserved);
@@ -105,9 +103,11 @@ impl Property for PersistBeforeSend {
                     self.paxos(*at, instance, message)?;
                 }
                 match message {
-                    Message::About { transaction, what: What::Finished(_) } => {
-                        let holds = self.finished.contains(&(*at, transaction.id()));
-                        require(NAME, holds, || format!("{at} says that it finished {}, unwritten", transaction.id()))
+                    Message::About { transaction, what: What::Finished(outcome) } => {
+                        let holds = self.finished.get(&(*at, transaction.id())) == Some(outcome);
+                        require(NAME, holds, || {
+                            format!("{at} says that it finished {} as {outcome:?}, unwritten", transaction.id())
+                        })
                     }
                     Message::Retired { range } | Message::RetiredNoted { range } => {
                         require(NAME, self.is_retired(*at, *range), || format!("{at} says {message:?}, unwritten"))

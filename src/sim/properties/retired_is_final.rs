@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Observation, Property, Violation, outcome_of, require};
 use crate::{
     NodeId, TxId,
-    commit::{Decision, Effect, Record, TxRange},
+    commit::{Decision, Effect, Input, Record, TxRange, Vote},
 };
 
 #[derive(Default)]
@@ -32,6 +32,9 @@ impl Property for RetiredIsFinal {
                 let durable = self.retired.get(at).cloned().unwrap_or_default();
                 self.said.insert(*at, durable);
             }
+            // A resource that votes to commit all the same is told the end once more.
+            Observation::Stepped { input: Input::Vote { vote: Vote::Prepared, .. }, effects, .. }
+                if matches!(effects, [Effect::Decide(Decision::Abort { .. })]) => {}
             Observation::Stepped { at, effects, .. } => {
                 for effect in *effects {
                     let about = match effect {

@@ -50,7 +50,15 @@ impl<P: Property> Watch<P> {
     }
 
     fn votes(&mut self, at: NodeId, vote: Vote) {
-        self.takes(at, Input::Vote { tx: TX, vote }, &[]).unwrap();
+        let transaction = transaction();
+        let record = ResourceManagerRecord {
+            transaction: transaction.clone(),
+            meta: Some(meta()),
+            vote: Some(vote),
+            finished: None,
+        };
+        let written = Effect::Persist(Record::ResourceManager(record));
+        self.takes(at, Input::Vote { transaction, vote }, &[written]).unwrap();
     }
 
     fn yields(&mut self, at: NodeId, effect: Effect) -> Seen {
@@ -678,7 +686,10 @@ fn a_refusal_that_changes_anything_is_seen() {
         receive(R1, Message::about(&client, What::Inquire)),
         receive(M2, Message::about(&client, What::Phase1a { ballot: Ballot::new(9, M2), instances: Places::first(1) })),
         // The one participant votes, which decides; then it finishes, and all is over.
-        Input::Vote { tx: TxId { origin: M1, seq: 1 }, vote: PREPARED },
+        Input::Vote {
+            transaction: Transaction::of(TxId { origin: M1, seq: 1 }, participants(&[M1]), &meta()),
+            vote: PREPARED,
+        },
         Input::Finished(TxId { origin: M1, seq: 1 }),
     ];
     for input in steps {
@@ -707,4 +718,30 @@ fn a_record_that_is_left_on_a_disk_is_seen() {
     watch.writes(R1, Record::Erased(Key::ResourceManager(TX))).unwrap();
     watch.writes(R1, Record::Retired(TxRange::only(TX))).unwrap();
     watch.0.finish().unwrap();
+}
+
+#[test]
+fn a_resource_that_commits_what_it_does_not_hold_or_holds_what_is_over_is_seen() {
+    let watch = || Watch(super::resources_keep_promises::ResourcesKeepPromises::default());
+    let held = Observation::Held { at: R1, tx: TX };
+    let let_go = Observation::LetGo { at: R1, tx: TX };
+    let decision = Decision::Commit { transaction: transaction(), meta: meta() };
+    let commits = Observation::Decided { at: R1, decision: &decision };
+
+    let mut sound = watch();
+    for seen in [&held, &commits, &commits, &let_go, &commits] {
+        sound.0.observe(seen).unwrap();
+    }
+    sound.0.finish().unwrap();
+    watch().0.observe(&commits).unwrap_err();
+    let mut dropped = watch();
+    dropped.0.observe(&held).unwrap();
+    dropped.0.observe(&let_go).unwrap();
+    dropped.0.observe(&commits).unwrap_err();
+    let mut orphan = watch();
+    orphan.0.observe(&held).unwrap();
+    orphan.0.finish().unwrap_err();
+    // A liar may be left with it.
+    orphan.0.observe(&Observation::Lied { at: R1, tx: TX }).unwrap();
+    orphan.0.finish().unwrap();
 }

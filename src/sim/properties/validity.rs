@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Property, Violation, paxos_of, require};
+use super::{Observation, Property, Violation, paxos_of, require, votes};
 use crate::{
     InstanceId,
     commit::{Input, Vote},
@@ -19,8 +19,10 @@ pub(super) struct Validity {
 impl Property for Validity {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
-            Observation::Stepped { at, input: Input::Vote { tx, vote: Vote::Prepared }, verdict: Ok(()), .. } => {
-                self.prepared.insert(InstanceId { tx: *tx, rm: *at });
+            Observation::Stepped { at, input: Input::Vote { transaction, vote: Vote::Prepared }, effects, .. }
+                if votes(effects) =>
+            {
+                self.prepared.insert(InstanceId { tx: transaction.id(), rm: *at });
                 Ok(())
             }
             Observation::Sent { at, message, .. } => {

@@ -120,7 +120,7 @@ impl Cast {
                 Effect::Persist(_) => {}
                 Effect::Send { to, message } => self.network.push_back((at, to, message)),
                 Effect::Decide(Decision::Vote { transaction, .. }) => {
-                    answers.push(Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
+                    answers.push(Input::Vote { transaction, vote: Vote::Prepared });
                 }
                 Effect::Decide(Decision::Commit { transaction, .. }) => answers.push(Input::Finished(transaction.id())),
                 Effect::Decide(Decision::Abort { transaction, .. }) => {

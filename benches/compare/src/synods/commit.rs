@@ -28,7 +28,7 @@ pub struct Synod {
 #[derive(Default)]
 struct AskedFor {
     packets: Vec<Packet>,
-    votes: Vec<(NodeId, TxId)>,
+    votes: Vec<(NodeId, Transaction)>,
     /// What each resource manager has committed and not finished.
     committed: Vec<(NodeId, TxId)>,
     messages: u64,
@@ -62,7 +62,7 @@ impl EffectSink<Record, Message, Decision> for Effects<'_> {
     #[inline]
     fn decide(&mut self, decision: Decision, _: Scope) {
         match decision {
-            Decision::Vote { transaction, .. } => self.asked_for.votes.push((self.at, transaction.id())),
+            Decision::Vote { transaction, .. } => self.asked_for.votes.push((self.at, transaction)),
             Decision::Commit { transaction, .. } => self.asked_for.committed.push((self.at, transaction.id())),
             Decision::Decided { .. } => self.asked_for.decided += 1,
             Decision::Completed { .. } => self.asked_for.completed += 1,
@@ -109,8 +109,8 @@ impl Synod {
     /// all nodes are in one process.
     fn run(&mut self) {
         while !self.asked_for.packets.is_empty() || !self.asked_for.votes.is_empty() {
-            while let Some((at, tx)) = self.asked_for.votes.pop() {
-                self.step(at, Input::Vote { tx, vote: Vote::Prepared });
+            while let Some((at, transaction)) = self.asked_for.votes.pop() {
+                self.step(at, Input::Vote { transaction, vote: Vote::Prepared });
             }
             let mut packets = mem::replace(&mut self.asked_for.packets, mem::take(&mut self.spare));
             self.asked_for.messages += packets.len() as u64;

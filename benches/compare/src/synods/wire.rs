@@ -101,7 +101,7 @@ impl Encoded {
     fn decide(&mut self, at: NodeId, decision: Decision) {
         match decision {
             Decision::Vote { transaction, .. } => {
-                self.step(at, Input::Vote { tx: transaction.id(), vote: Vote::Prepared });
+                self.step(at, Input::Vote { transaction, vote: Vote::Prepared });
             }
             Decision::Commit { transaction, .. } => self.committed.push((at, transaction.id())),
             Decision::Completed { .. } => self.completed += 1,

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fjall::{Database, PersistMode};
 use synod::{
     Packet,
-    commit::{Message, Meta, Record, Transaction, Vote},
+    commit::{Message, Meta, Promised, Record, Transaction, Vote},
     perform::{
         Resource as _, Storage, Transport,
         fjall::{FjallError, FjallStorage, KEYSPACE},
-        tokio::Resource,
+        tokio::{RecoverError, Resource},
     },
 };
 use synod_grpc::Peers;
@@ -53,7 +53,7 @@ impl Site {
         let desk = match name {
             Name::Branch(_) => {
                 let books = Books::open(&database).map_err(FjallError::from)?;
-                let ledger = Ledger::restore(books, cast, name, &storage.load()?)?;
+                let ledger = Ledger::open(books, cast, name)?;
                 Desk(Some(Arc::new(Mutex::new(ledger))))
             }
             Name::Manager(_) => Desk::default(),
@@ -101,6 +101,10 @@ impl Desk {
 }
 
 impl Resource for Desk {
+    async fn recover(&self, promised: &[Promised]) -> Result<(), RecoverError> {
+        self.ledger().map_or(Ok(()), |mut ledger| ledger.recover(promised))
+    }
+
     async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {
         self.ledger().and_then(|mut ledger| ledger.vote(transaction, meta)).unwrap_or(Vote::Aborted)
     }

@@ -9,10 +9,10 @@ use std::{
 
 use synod::{
     NodeId, Quorums, TxId,
-    commit::{Cluster, ClusterId, ClusterSpec, Config, Limits, Meta, Outcome, Timeouts, Transaction, Vote},
+    commit::{Cluster, ClusterId, ClusterSpec, Config, Limits, Meta, Outcome, Promised, Timeouts, Transaction, Vote},
     perform::{
         fjall::FjallStorage,
-        tokio::{self as driver, Handle, Resource, Start},
+        tokio::{self as driver, Handle, RecoverError, Resource, Start},
     },
 };
 use synod_grpc::{Client, Identity, Options, Peers, Security, Server};
@@ -48,6 +48,10 @@ impl Ledger {
 }
 
 impl Resource for Ledger {
+    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
         if meta.bytes() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
     }
