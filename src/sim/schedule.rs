@@ -33,7 +33,7 @@ pub struct Weights {
 
 /// Draws the events of one seed.
 ///
-/// See the [module](crate::sim) for an example.
+/// See [`World`] for an example.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     rng: Rng,

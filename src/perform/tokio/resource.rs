@@ -15,6 +15,8 @@ use crate::{
 /// Many transactions are asked about at once, but of one transaction never two things: a verdict that comes while its
 /// vote is being considered waits for the vote. Should a call panic, a vote counts as one to abort, and a verdict is
 /// asked for again later.
+///
+/// See the [module](super) for an example.
 pub trait Resource: Send + Sync + 'static {
     /// Votes on `transaction`, which is about `meta`. After a vote of [`Vote::Prepared`] it must be able to commit,
     /// whatever happens.
