@@ -372,7 +372,7 @@ impl Cluster {
     }
 
     /// The transaction manager to turn to after `node`: the first one if `node` is the last, or is not a manager.
-    pub fn manager_after(&self, node: NodeId) -> NodeId {
+    pub(crate) fn manager_after(&self, node: NodeId) -> NodeId {
         let next = self.0.spec.managers.iter().skip_while(|manager| **manager != node).nth(1);
         next.copied().unwrap_or_else(|| self.first_manager())
     }

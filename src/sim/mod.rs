@@ -36,7 +36,7 @@ pub use event::Event;
 pub use properties::{Observation, Property};
 pub use rng::Rng;
 pub use run::{Run, replay, run, run_seed};
-pub use schedule::{Schedule, Weights};
+pub use schedule::Schedule;
 pub use setup::Setup;
 pub use shrink::shrink;
 pub use stats::Stats;
