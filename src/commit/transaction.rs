@@ -35,7 +35,7 @@ pub struct Transaction {
 
 /// The resource managers that take part in a transaction: at least one, sorted, without repeats.
 ///
-/// See [`Transaction`] for an example.
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<NodeId>", into = "Vec<NodeId>"))]
