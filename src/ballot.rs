@@ -9,6 +9,14 @@ use crate::NodeId;
 /// No two nodes share a ballot. Round 0 is the *initial* ballot of an instance. It belongs to the instance's owner, who
 /// may send phase 2a in it without phase 1, since no ballot is lower (Gray and Lamport 2006, section 4.1). Above round
 /// 0, a ballot belongs to the proposer that it names.
+///
+/// ```
+/// # use synod::{Ballot, NodeId};
+/// let (one, two) = (NodeId(1), NodeId(2));
+/// assert!(Ballot::initial(two) < Ballot::new(1, one) && Ballot::new(1, one) < Ballot::new(1, two));
+/// assert_eq!(Ballot::new(1, two).next_above(one), Some(Ballot::new(2, one)));
+/// assert_eq!(Ballot::new(2, one).to_string(), "2.n1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ballot {

@@ -78,6 +78,12 @@ pub struct Frame {
 }
 
 /// Why bytes are no frame, no record or no key.
+///
+/// ```
+/// # use synod::codec::{DecodeError, decode_record};
+/// assert_eq!(decode_record(&[]), Err(DecodeError::Truncated));
+/// assert_eq!(decode_record(&[99]), Err(DecodeError::UnknownVersion(99)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {

@@ -9,6 +9,8 @@ use crate::{NodeId, Refusal};
 /// **Effects are carried out in order, and [`Persist`](Effect::Persist) is a barrier: nothing after it happens before
 /// its record is durable.** [`Outbox`](crate::Outbox) enforces that rule with types, and knows which effects may leave
 /// earlier.
+///
+/// See [`Machine`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -27,6 +29,8 @@ pub enum Effect<R, M, D> {
 }
 
 /// The effects of a machine.
+///
+/// See [`Machine`] for an example.
 pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <T as Machine>::Decision>;
 
 /// The writes that an effect rests on: it may leave once they are durable.
@@ -36,12 +40,16 @@ pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <
 /// keeps it, with whatever the record is about, for the effects that will rest on it.
 ///
 /// A list of effects has no batches: a caller that carries out effects one by one waits for every record anyway.
+///
+/// See [`Machine`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub(crate) u64);
 
 /// Whether progress waits for a record.
 ///
 /// Urgency decides when a write starts, never the order of records.
+///
+/// See [`Machine`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Urgency {
     /// Progress waits for this record: write it now.
@@ -51,6 +59,8 @@ pub enum Urgency {
 }
 
 /// Where the effects of a machine go: a plain list, or an [`Outbox`](crate::Outbox).
+///
+/// See [`Machine`] for an example.
 pub trait EffectSink<R, M, D> {
     /// Takes a record to make durable, after all records before it. Returns the scope of effects that rest on it.
     fn persist(&mut self, record: R, urgency: Urgency) -> Scope;
@@ -72,6 +82,29 @@ pub trait EffectSink<R, M, D> {
 ///
 /// Two machines with the same state and the same input yield the same effects, on every platform. A step is total: it
 /// handles anything that a peer may send, and refuses what is wrong. A refused input changes nothing but counters.
+///
+/// ```
+/// use synod::{Effect, EffectSink, Machine, NodeId, Refusal, Urgency};
+///
+/// /// Adds up, and tells node 2 the sum once it is durable.
+/// struct Adder(u64);
+///
+/// impl Machine for Adder {
+///     type Input = u64;
+///     type Record = u64;
+///     type Message = u64;
+///     type Decision = ();
+///
+///     fn step_into(&mut self, input: u64, effects: &mut impl EffectSink<u64, u64, ()>) -> Result<(), Refusal> {
+///         self.0 += input;
+///         let scope = effects.persist(self.0, Urgency::Urgent);
+///         effects.send(NodeId(2), self.0, scope);
+///         Ok(())
+///     }
+/// }
+///
+/// assert_eq!(Adder(1).step(2), [Effect::Persist(3), Effect::Send { to: NodeId(2), message: 3 }]);
+/// ```
 pub trait Machine {
     /// What goes in.
     type Input;

@@ -5,6 +5,13 @@ use crate::{NodeId, TxId};
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
         /// Why a machine refuses an input. A refused input changes nothing but counters.
+        ///
+        /// ```
+        /// # use synod::{Machine, Refusal, paxos::{Acceptor, Input}};
+        /// let refused = Acceptor::new(None).step_into(Input::Propose("a value"), &mut Vec::new());
+        /// assert_eq!(refused, Err(Refusal::NotForThisRole));
+        /// assert!(!Refusal::NotForThisRole.is_violation());
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[non_exhaustive]
@@ -115,6 +122,9 @@ impl Refusal {
 
 /// Which invariant of a node is broken. Correct code on correct storage never breaks one. When it happens, the node is
 /// silent about the transaction, lists it, and never lets it be retired.
+///
+/// [`Status::Fenced`](crate::commit::Status::Fenced) carries it, and [`Metrics::fenced`](crate::commit::Metrics::fenced)
+/// counts: see [`Node`](crate::commit::Node) for an example of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -134,6 +144,15 @@ pub enum Fence {
 }
 
 /// Why a machine cannot be restored from its records.
+///
+/// ```
+/// # use synod::{NodeId, Quorums, RestoreError, commit::{Cluster, ClusterId, Config, Node}};
+/// let me = NodeId(1);
+/// let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
+/// let lost = Node::restore(Config::new(cluster, me, 7), []);
+/// assert_eq!(lost.err(), Some(RestoreError::NoIdentity));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -35,6 +35,12 @@ pub struct TxId {
 }
 
 /// The name of one consensus instance: the vote of one resource manager in one transaction.
+///
+/// ```
+/// # use synod::{InstanceId, NodeId, TxId};
+/// let instance = InstanceId { tx: TxId { origin: NodeId(1), seq: 5 }, rm: NodeId(2) };
+/// assert_eq!(instance.to_string(), "n1#5/n2");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -46,6 +52,12 @@ pub struct InstanceId {
 }
 
 /// Why text is not the name of a node, a transaction or a cluster.
+///
+/// ```
+/// # use synod::{NodeId, ParseIdError, TxId};
+/// assert_eq!("n1".parse::<TxId>(), Err(ParseIdError::NoSeparator));
+/// assert_eq!("n-1".parse::<NodeId>(), Err(ParseIdError::NotANumber));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseIdError {

@@ -76,6 +76,8 @@ pub struct Outbox<R, M, D> {
 /// Records to write, and the sends and decisions that wait for them.
 ///
 /// It may move to another thread while the machine keeps stepping. Dropping it fences its outbox.
+///
+/// See [`Outbox`] for an example.
 #[derive(Debug)]
 #[must_use = "a Pending that is dropped fences its outbox"]
 pub struct Pending<R, M, D> {
@@ -85,6 +87,8 @@ pub struct Pending<R, M, D> {
 }
 
 /// Sends and decisions whose records are durable.
+///
+/// See [`Outbox`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "these sends and decisions are due"]
 pub struct Released<M, D> {
@@ -93,6 +97,8 @@ pub struct Released<M, D> {
 }
 
 /// Everything that one release sends to one node, in order.
+///
+/// See [`Outbox`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

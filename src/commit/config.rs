@@ -22,6 +22,8 @@ use crate::{NodeId, ParseIdError, Quorums, TxId};
 pub struct ClusterId(pub [u8; 16]);
 
 /// A time on the caller's monotonic clock, in the caller's unit. Durations in [`Timeouts`] use the same unit.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -120,14 +122,14 @@ struct Valid {
 /// A cluster as plain data, not yet validated: the builder of a [`Cluster`]. [`build`](Self::build) validates it.
 ///
 /// ```
-/// use synod::{NodeId, Quorums, commit::{ClusterId, ClusterSpec, Learning, Limits}};
+/// use synod::{NodeId, Quorums, commit::{ClusterId, ClusterSpec, Learning, Limits, Targets}};
 ///
 /// let ids = [NodeId(1), NodeId(2), NodeId(3)];
 /// let spec = ClusterSpec::new(ClusterId(*b"a cluster of 3.."), Quorums::majority(ids)?, ids);
 /// let cluster = spec.with_learning(Learning::Everyone).with_limits(Limits::default().with_open(1_000)).build()?;
 /// // Another one that differs in one thing:
 /// let leader = cluster.spec().clone().with_learning(Learning::Leader).build()?;
-/// assert_eq!(leader.limits(), cluster.limits());
+/// assert_eq!((leader.limits(), leader.targets()), (cluster.limits(), Targets::All));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +157,19 @@ pub struct ClusterSpec {
 }
 
 /// Why a configuration was rejected.
+///
+/// ```
+/// # use synod::{NodeId, Quorums, commit::{ClusterId, ClusterSpec, ConfigError, Timeouts}};
+/// let me = NodeId(1);
+/// let mut spec = ClusterSpec::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me]);
+/// let impatient = spec.clone().with_timeouts(Timeouts::default().with_flush(0));
+/// assert_eq!(impatient.build(), Err(ConfigError::ZeroTimeout));
+/// spec.managers.push(me);
+/// assert_eq!(spec.clone().build(), Err(ConfigError::Repeated(me)));
+/// spec.managers.clear();
+/// assert_eq!(spec.build(), Err(ConfigError::NoManagers));
+/// # Ok::<(), synod::QuorumError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -361,7 +376,7 @@ impl Cluster {
     }
 
     /// The transaction manager to turn to after `node`: the first one if `node` is the last, or is not a manager.
-    pub fn manager_after(&self, node: NodeId) -> NodeId {
+    pub(crate) fn manager_after(&self, node: NodeId) -> NodeId {
         let next = self.managers().iter().skip_while(|manager| **manager != node).nth(1);
         next.copied().unwrap_or(self.0.first_manager)
     }

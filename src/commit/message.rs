@@ -38,7 +38,37 @@ pub enum Message {
 
 /// What a message says about its transaction.
 ///
-/// See [`Node`](crate::commit::Node) for an example.
+/// An acceptor that a transaction manager asks to take part in a recovery:
+///
+/// ```
+/// # use synod::{Ballot, Effect, Machine, NodeId, Quorums, TxId, commit::*};
+/// # use synod::commit::roles::{Acceptor, AcceptorInput};
+/// # let (manager, rms) = (NodeId(1), [NodeId(2), NodeId(3)]);
+/// # let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([manager])?, [manager])?;
+/// # let transaction = Transaction::new(TxId { origin: manager, seq: 1 }, rms, *b"from 2 to 3")?;
+/// # let mut acceptor = Acceptor::new(cluster, transaction.clone());
+/// let mut answer_to = |what| {
+///     let message = Message::about(&transaction, what);
+///     match acceptor.step(AcceptorInput::Receive { from: manager, message }).pop() {
+///         Some(Effect::Send { message: Message::About { what, .. }, .. }) => what,
+///         other => panic!("{other:?} is no answer"),
+///     }
+/// };
+/// let (low, ballot, instances) = (Ballot::new(1, manager), Ballot::new(2, manager), Places::first(2));
+/// let promises = Promises { instances: instances.clone(), ..Promises::default() }; // it has accepted nothing yet
+/// let promised = What::Phase1b { ballot, promises: promises.into() };
+/// assert_eq!(answer_to(What::Phase1a { ballot, instances: instances.clone() }), promised);
+///
+/// let votes: Votes = [(0, Vote::Aborted), (1, Vote::Aborted)].into_iter().collect();
+/// let higher = rms.map(|rm| Acceptance { rm, ballot, vote: Vote::Aborted });
+/// let accepted = What::Phase2b { votes: Votes::default(), higher: higher.into() };
+/// assert_eq!(answer_to(What::Phase2a { ballot, votes }), accepted);
+///
+/// let obstacles = rms.map(|rm| Obstacle { rm, promised: ballot });
+/// let rejected = What::Reject { ballot: low, promised: obstacles.into() };
+/// assert_eq!(answer_to(What::Phase1a { ballot: low, instances }), rejected);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -108,6 +138,8 @@ pub enum What {
 }
 
 /// Phase 1b in several instances.
+///
+/// See [`What`] for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -121,6 +153,8 @@ pub struct Promises {
 }
 
 /// A vote that one instance has accepted at a ballot above the initial one.
+///
+/// See [`What`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -134,6 +168,8 @@ pub struct Acceptance {
 }
 
 /// A higher promise that stops a ballot in one instance.
+///
+/// See [`What`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -256,9 +292,13 @@ pub enum Decision {
 }
 
 /// An effect of a node or of a commit role.
+///
+/// See [`Node`](crate::commit::Node) for an example.
 pub type Effect = crate::Effect<Record, Message, Decision>;
 
 /// Where a node or a commit role puts its effects.
+///
+/// See [`Machine`](crate::Machine) for an example.
 pub trait Sink: crate::EffectSink<Record, Message, Decision> {}
 
 impl<T: crate::EffectSink<Record, Message, Decision>> Sink for T {}

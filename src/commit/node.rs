@@ -51,12 +51,33 @@ const WORK_PER_TICK: u64 = 3 << 10;
 /// ```
 /// use synod::{Effect, Machine, NodeId, Quorums, commit::*};
 ///
-/// let me = NodeId(1);
-/// let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
+/// let (me, other) = (NodeId(1), NodeId(2));
+/// let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([me])?, [me])?;
 /// let (mut node, identity) = Node::create(Config::new(cluster, me, 7));
 /// assert!(matches!(identity[..], [Effect::Persist(Record::Identity { .. })]));
-/// let effects = node.step(Input::Begin { participants: Participants::new([me])?, meta: Meta::from(b"add 1") });
-/// assert!(effects.iter().any(|effect| matches!(effect, Effect::Decide(Decision::Vote { .. }))));
+///
+/// node.step(Input::Tick(Time(1_000)));
+/// let participants = Participants::new([me, other])?;
+/// let effects = node.step(Input::Begin { participants, meta: Meta::from(b"move 10") });
+/// let mut asked = None;
+/// for effect in effects {
+///     match effect {
+///         Effect::Persist(_) => {} // write it before the next effect is carried out
+///         Effect::Send { to, message } => {
+///             assert!(to == other && matches!(message, Message::About { what: What::Prepare { .. }, .. }));
+///         }
+///         Effect::Decide(Decision::Vote { transaction, .. }) => asked = Some(transaction.id()),
+///         Effect::Decide(_) => {}
+///     }
+/// }
+/// assert!(node.deadline() > Some(Time(1_000)));
+///
+/// let tx = asked.expect("the resource here is asked for its vote");
+/// node.step(Input::Vote { tx, vote: Vote::Prepared });
+/// assert_eq!(node.status(tx), Status::Open { state: Some(ResourceManagerState::Prepared), outcome: None });
+/// assert_eq!(node.in_doubt()[0].transaction.id(), tx);
+/// let metrics = node.metrics();
+/// assert_eq!((metrics.open, metrics.fenced), (1, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

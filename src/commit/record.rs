@@ -8,7 +8,27 @@ use crate::{Ballot, NodeId, TxId, paxos};
 /// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
 /// store and an append-only log serve equally.
 ///
-/// See [`Node`](crate::commit::Node) for an example.
+/// ```
+/// use std::collections::BTreeMap;
+/// use synod::{NodeId, TxId, commit::{Key, Record, TxRange}};
+///
+/// let tx = TxId { origin: NodeId(1), seq: 1 };
+/// let log = [
+///     Record::Sequence { reserved: 64 },
+///     Record::Retired(TxRange::only(tx)),
+///     Record::Sequence { reserved: 128 },
+///     Record::Erased(Key::Retired(tx)),
+/// ];
+/// let mut store = BTreeMap::new();
+/// for record in log {
+///     if record.is_tombstone() {
+///         store.remove(&record.key());
+///     } else {
+///         store.insert(record.key(), record);
+///     }
+/// }
+/// assert_eq!(Vec::from_iter(store.into_values()), [Record::Sequence { reserved: 128 }]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -43,6 +63,23 @@ pub enum Record {
 /// All that an acceptor knows of one transaction.
 ///
 /// An instance that is in neither list is at its initial ballot, and has accepted no vote.
+///
+/// ```
+/// # use synod::{Ballot, NodeId, TxId, paxos, commit::{AcceptorRecord, HigherInstance, Transaction, Vote, Votes}};
+/// let rms = [NodeId(2), NodeId(3)];
+/// let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, rms, *b"from 2 to 3")?;
+/// let before = AcceptorRecord { transaction, votes: Votes::default(), higher: [].into() };
+/// // Node 2 has voted, and a recovery has begun in the instance of node 3:
+/// let promise = paxos::AcceptorRecord { promised: Some(Ballot::new(1, NodeId(1))), accepted: None };
+/// let after = AcceptorRecord {
+///     votes: [(0, Vote::Prepared)].into_iter().collect(),
+///     higher: [HigherInstance { rm: rms[1], state: promise }].into(),
+///     ..before.clone()
+/// };
+/// assert_eq!(after.instance(1), Some(promise));
+/// assert!(after.may_follow(&before) && !before.may_follow(&after));
+/// # Ok::<(), synod::commit::TransactionError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AcceptorRecord {
@@ -55,6 +92,8 @@ pub struct AcceptorRecord {
 }
 
 /// The state of one instance that has promised a ballot above the initial one.
+///
+/// See [`AcceptorRecord`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -66,6 +105,16 @@ pub struct HigherInstance {
 }
 
 /// Everything that a resource manager must remember of one transaction.
+///
+/// ```
+/// # use synod::{NodeId, TxId, commit::{Meta, Outcome, ResourceManagerRecord, Transaction, Vote}};
+/// let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, [NodeId(2), NodeId(3)], *b"from 2 to 3")?;
+/// let meta = Some(Meta::from(b"from 2 to 3"));
+/// let voted = ResourceManagerRecord { transaction, meta, vote: Some(Vote::Prepared), finished: None };
+/// let finished = ResourceManagerRecord { finished: Some(Outcome::Committed), ..voted.clone() };
+/// assert!(finished.may_follow(&voted) && !voted.may_follow(&finished));
+/// # Ok::<(), synod::commit::TransactionError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -124,10 +173,11 @@ impl ResourceManagerRecord {
 /// Consecutive transactions of one origin. Never empty.
 ///
 /// ```
-/// # use synod::{NodeId, TxId, commit::TxRange};
+/// # use synod::{NodeId, TxId, commit::{EmptyRange, TxRange}};
 /// let range = TxRange::new(NodeId(1), 3, 5)?;
 /// assert!(range.contains(TxId { origin: NodeId(1), seq: 4 }));
-/// # Ok::<(), synod::commit::EmptyRange>(())
+/// assert_eq!(TxRange::new(NodeId(1), 5, 3), Err(EmptyRange));
+/// # Ok::<(), EmptyRange>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -139,12 +189,16 @@ pub struct TxRange {
 }
 
 /// A range that ends before it begins.
+///
+/// See [`TxRange`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("a range of transactions ends before it begins")]
 pub struct EmptyRange;
 
 /// What a record is about. A later record of a key replaces an earlier one.
+///
+/// See [`Record`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

@@ -6,15 +6,38 @@
 //! changes. A role counts nothing either: its driver sees all inputs and effects.
 //!
 //! ```
-//! use synod::{Machine, NodeId, Quorums, TxId, commit::{Cluster, ClusterId, Meta, Transaction}};
-//! use synod::commit::roles::{TransactionManager, TransactionManagerInput, Wait};
+//! use std::collections::VecDeque;
+//! use synod::{Effect, Machine, NodeId, Quorums, TxId, commit::*};
+//! use synod::commit::roles::*;
 //!
 //! let me = NodeId(1);
 //! let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
 //! let transaction = Transaction::new(TxId { origin: me, seq: 1 }, [me], *b"add 1")?;
+//! let mut acceptor = Acceptor::new(cluster.clone(), transaction.clone());
+//! let mut resource = ResourceManager::new(cluster.clone(), me, transaction.clone())?;
 //! let mut manager = TransactionManager::new(cluster, me, transaction);
-//! manager.step(TransactionManagerInput::Begin(Meta::from(b"add 1")));
+//!
+//! let mut effects = VecDeque::from(manager.step(TransactionManagerInput::Begin(Meta::from(b"add 1"))));
 //! assert_eq!(manager.wait(), Some(Wait::Recover(0)));
+//! while let Some(effect) = effects.pop_front() {
+//!     match effect {
+//!         Effect::Persist(_) => {} // write it before the next effect is carried out
+//!         Effect::Send { message, .. } => {
+//!             // All three are at hand, and a role refuses what is for another.
+//!             let (from, for_others) = (me, message.clone());
+//!             effects.extend(acceptor.step(AcceptorInput::Receive { from, message: message.clone() }));
+//!             effects.extend(resource.step(ResourceManagerInput::Receive { from, message }));
+//!             effects.extend(manager.step(TransactionManagerInput::Receive { from, message: for_others }));
+//!         }
+//!         Effect::Decide(Decision::Vote { .. }) => {
+//!             effects.extend(resource.step(ResourceManagerInput::Vote(Vote::Prepared)));
+//!         }
+//!         Effect::Decide(Decision::Commit { .. }) => effects.extend(resource.step(ResourceManagerInput::Finished)),
+//!         Effect::Decide(_) => {}
+//!     }
+//! }
+//! assert_eq!(resource.state(), ResourceManagerState::Committed);
+//! assert!(manager.is_completed());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -65,6 +88,8 @@ struct Alone {
 }
 
 /// An input of an acceptor of one transaction.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AcceptorInput {
@@ -80,6 +105,8 @@ pub enum AcceptorInput {
 }
 
 /// An input of a resource manager.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ResourceManagerInput {
@@ -103,6 +130,8 @@ pub enum ResourceManagerInput {
 }
 
 /// An input of a transaction manager.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TransactionManagerInput {
@@ -127,6 +156,8 @@ pub enum TransactionManagerInput {
 }
 
 /// The state of a resource manager. *TLA+*: `rmState[rm]`.
+///
+/// See the [module of roles](crate::commit::roles) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ResourceManagerState {

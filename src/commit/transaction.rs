@@ -12,12 +12,15 @@ use crate::{NodeId, TxId};
 /// Two transactions with the same name and different content are different transactions.
 ///
 /// ```
-/// use synod::{NodeId, TxId, commit::{Meta, Transaction}};
+/// use synod::{NodeId, TxId, commit::{Meta, Transaction, TransactionSpec}};
 ///
 /// let id = TxId { origin: NodeId(1), seq: 1 };
 /// let transaction = Transaction::new(id, [NodeId(3), NodeId(2)], *b"move 10")?;
 /// assert_eq!(transaction.participants(), [NodeId(2), NodeId(3)]);
 /// assert!(transaction.is_about(&Meta::from(b"move 10")));
+/// // As plain data, and back:
+/// let spec = TransactionSpec::from(transaction.clone());
+/// assert_eq!(Transaction::try_from(spec)?, transaction);
 /// # Ok::<(), synod::commit::TransactionError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +35,7 @@ pub struct Transaction {
 
 /// The resource managers that take part in a transaction: at least one, sorted, without repeats.
 ///
-/// See [`Transaction`] for an example.
+/// See [`Node`](crate::commit::Node) for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<NodeId>", into = "Vec<NodeId>"))]
@@ -65,6 +68,12 @@ pub struct TransactionSpec {
 }
 
 /// Why a [`TransactionSpec`] or a list of participants was rejected.
+///
+/// ```
+/// # use synod::{NodeId, commit::{Participants, TransactionError}};
+/// let twice = Participants::new([NodeId(1), NodeId(2), NodeId(1)]);
+/// assert_eq!(twice, Err(TransactionError::Repeated(NodeId(1))));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -81,6 +90,8 @@ pub enum TransactionError {
 }
 
 /// A resource manager's vote: the value that its consensus instance chooses.
+///
+/// See [`Outcome`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -92,6 +103,13 @@ pub enum Vote {
 }
 
 /// How a transaction ended.
+///
+/// ```
+/// # use synod::commit::{Outcome, Vote::{Aborted, Prepared}};
+/// assert_eq!(Outcome::of([Some(Prepared), Some(Prepared)]), Some(Outcome::Committed));
+/// assert_eq!(Outcome::of([Some(Prepared), None]), None);
+/// assert_eq!(Outcome::of([Some(Aborted), None]), Some(Outcome::Aborted));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

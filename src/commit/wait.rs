@@ -6,6 +6,13 @@ use super::Timeouts;
 ///
 /// Roles do not know the time: the driver sends a role a time-out when it has waited long enough, and restarts the wait
 /// when what the role waits for changes.
+///
+/// ```
+/// # use synod::commit::{Timeouts, roles::Wait};
+/// let timeouts = Timeouts::default();
+/// assert_eq!(Wait::Repeat(0).duration(&timeouts, 0), timeouts.repeat);
+/// assert_eq!(Wait::Repeat(2).duration(&timeouts, 0), 4 * timeouts.repeat);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wait {

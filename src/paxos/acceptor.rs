@@ -34,7 +34,16 @@ pub struct Acceptor<V> {
 
 /// Everything that an acceptor knows, as one durable record.
 ///
-/// See [`Acceptor`] for an example.
+/// ```
+/// # use synod::{Ballot, NodeId, paxos::{Acceptor, AcceptorRecord}};
+/// let ballot = Ballot::new(1, NodeId(1));
+/// let promised = AcceptorRecord { promised: Some(ballot), accepted: None };
+/// let accepted = AcceptorRecord { accepted: Some((ballot, "a value")), ..promised };
+/// assert!(accepted.may_follow(&promised) && !promised.may_follow(&accepted));
+/// // After a crash:
+/// assert_eq!(Acceptor::restore(accepted)?.accepted(), Some(&(ballot, "a value")));
+/// # Ok::<(), synod::RestoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

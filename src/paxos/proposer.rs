@@ -56,12 +56,13 @@ pub struct ProposerConfig {
 /// *TLA+*: the leader of an instance; `Phase1a` and `Phase2a`.
 ///
 /// ```
-/// use synod::{Ballot, Effect, Machine, NodeId, Quorums, paxos::{Input, Message, Proposer, ProposerConfig}};
+/// use synod::{Ballot, Effect, Machine, NodeId, Quorums, paxos::*};
 ///
 /// let me = NodeId(1);
 /// let mut proposer = Proposer::new(ProposerConfig::new(me, Quorums::majority([me])?, [me]));
 /// // It writes that it uses round 1, then asks for promises.
-/// proposer.step(Input::Propose("a value"));
+/// let effects = proposer.step(Input::Propose("a value"));
+/// assert_eq!(effects[0], Effect::Persist(ProposerRecord { round: 1, initial: None }));
 /// let (ballot, receive) = (Ballot::new(1, me), |message| Input::Receive { from: me, message });
 /// proposer.step(receive(Message::Promise { ballot, accepted: None }));
 /// let effects = proposer.step(receive(Message::Accepted { ballot, value: "a value" }));

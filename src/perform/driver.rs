@@ -7,6 +7,8 @@ use crate::{
 };
 
 /// A node's records to be written together, and the messages and decisions that wait for them.
+///
+/// See [`Driver`] for an example.
 pub type Batch = Pending<Record, Message, Decision>;
 
 /// A node, and its effects that are not carried out yet.
@@ -72,6 +74,21 @@ pub struct Driver {
 }
 
 /// What a node starts from. Only its operator can know: a lost disk looks like a new one.
+///
+/// ```
+/// # use synod::{NodeId, Quorums, commit::{Cluster, ClusterId, Config}, perform::memory::MemoryStorage};
+/// use synod::perform::{Driver, DriverError, Start};
+///
+/// # let me = NodeId(1);
+/// # let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
+/// # let (config, mut storage) = (Config::new(cluster, me, 7), MemoryStorage::new());
+/// let blank = Driver::open(config.clone(), Start::Restore, &mut storage);
+/// assert!(matches!(blank, Err(DriverError::Restore(_))));
+/// Driver::open(config.clone(), Start::Create, &mut storage)?; // the first time
+/// Driver::open(config.clone(), Start::Restore, &mut storage)?; // from then on
+/// assert!(matches!(Driver::open(config, Start::Create, &mut storage), Err(DriverError::InUse)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Start {
@@ -85,6 +102,8 @@ pub enum Start {
 }
 
 /// Why a driver stopped, or did not start.
+///
+/// See [`Start`] for an example.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError<E: core::error::Error + 'static> {

@@ -22,6 +22,19 @@ use crate::{
 pub const KEYSPACE: &str = "synod";
 
 /// A storage in one keyspace of a fjall database.
+///
+/// ```
+/// use synod::{commit::Record, perform::{Storage, fjall::{FjallError, FjallStorage}}};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("node-1");
+/// let mut storage = FjallStorage::open(&path)?;
+/// storage.persist(&[Record::Sequence { reserved: 64 }])?;
+/// assert!(matches!(FjallStorage::open(&path), Err(FjallError::Locked { .. })));
+/// drop(storage);
+/// assert_eq!(FjallStorage::open(&path)?.load()?, [Record::Sequence { reserved: 64 }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct FjallStorage {
     database: Database,
@@ -30,6 +43,8 @@ pub struct FjallStorage {
 }
 
 /// Why a fjall storage failed.
+///
+/// See [`FjallStorage`] for an example.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FjallError {

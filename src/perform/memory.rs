@@ -26,6 +26,14 @@ struct Disk {
 }
 
 /// A write failed, as [`MemoryStorage::fail_after`] had ordered.
+///
+/// ```
+/// # use synod::{commit::Record, perform::{Storage, memory::{MemoryStorage, WriteFailed}}};
+/// let mut storage = MemoryStorage::new();
+/// storage.fail_after(1);
+/// let records = [Record::Sequence { reserved: 64 }, Record::Rounds { reserved: 64 }];
+/// assert_eq!(storage.persist(&records), Err(WriteFailed { written: 1 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the write failed after {written} records")]
 pub struct WriteFailed {
@@ -133,7 +141,9 @@ struct Wires {
     packets: u64,
 }
 
-/// One node's access to the network. See [`Network::port`].
+/// One node's access to the network: [`Network::port`].
+///
+/// See the [module of handlers](super) for an example.
 #[derive(Clone, Debug)]
 pub struct Port {
     node: NodeId,

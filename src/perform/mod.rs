@@ -68,6 +68,33 @@ use crate::{
 };
 
 /// Makes records durable. The `conformance` suites check that an implementation does all this.
+///
+/// ```
+/// use std::{collections::BTreeMap, convert::Infallible};
+/// use synod::{commit::{Key, Record}, perform::Storage};
+///
+/// /// For tests: it forgets everything when the process ends.
+/// #[derive(Default)]
+/// struct Map(BTreeMap<Key, Record>);
+///
+/// impl Storage for Map {
+///     type Error = Infallible;
+///
+///     fn load(&mut self) -> Result<Vec<Record>, Infallible> {
+///         Ok(self.0.values().cloned().collect())
+///     }
+///
+///     fn persist(&mut self, records: &[Record]) -> Result<(), Infallible> {
+///         self.0.extend(records.iter().map(|record| (record.key(), record.clone())));
+///         Ok(())
+///     }
+/// }
+///
+/// let mut map = Map::default();
+/// map.persist(&[Record::Sequence { reserved: 64 }, Record::Sequence { reserved: 128 }])?;
+/// assert_eq!(map.load()?, [Record::Sequence { reserved: 128 }]);
+/// # Ok::<(), Infallible>(())
+/// ```
 pub trait Storage {
     /// Why a write or a read failed.
     type Error: core::error::Error + 'static;
@@ -82,6 +109,29 @@ pub trait Storage {
 }
 
 /// Takes messages to other nodes.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use synod::{NodeId, Packet, commit::{Message, TxRange}, perform::Transport};
+///
+/// /// From node 1 to node 2, which may be another thread.
+/// struct Line(mpsc::Sender<(NodeId, Vec<Message>)>);
+///
+/// impl Transport for Line {
+///     fn send(&mut self, packet: Packet<Message>) {
+///         if packet.to == NodeId(2) {
+///             // If node 2 has gone, the packet is lost.
+///             let _ = self.0.send((NodeId(1), packet.messages));
+///         }
+///     }
+/// }
+///
+/// let (sender, arrived) = mpsc::channel();
+/// let messages = vec![Message::Retired { range: TxRange::new(NodeId(1), 1, 9)? }];
+/// Line(sender).send(Packet { to: NodeId(2), messages: messages.clone() });
+/// assert_eq!(arrived.recv()?, (NodeId(1), messages));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Transport {
     /// Sends a packet. It may be lost, repeated, delayed and reordered, but the receiver must learn the true sender, as
     /// the `from` of [`Input::Receive`](crate::commit::Input::Receive).
@@ -93,6 +143,49 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 
 /// The local data of a resource manager and, at a transaction manager, the callers that wait for outcomes. The default
 /// methods are those of a node that manages no resource: it votes to abort.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use synod::{NodeId, TxId, commit::{Meta, Transaction, Vote}, perform::{Progress, Resource}};
+///
+/// /// Things in stock: every transaction takes one.
+/// struct Stock {
+///     left: usize,
+///     reserved: BTreeSet<TxId>,
+/// }
+///
+/// impl Resource for Stock {
+///     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
+///         if self.reserved.len() == self.left {
+///             return Some(Vote::Aborted);
+///         }
+///         self.reserved.insert(transaction.id()); // a real one makes this durable before it votes
+///         Some(Vote::Prepared)
+///     }
+///
+///     fn commit(&mut self, transaction: &Transaction, _: &Meta) -> Progress {
+///         // The second time it is reserved no more, and nothing changes.
+///         if self.reserved.remove(&transaction.id()) {
+///             self.left -= 1;
+///         }
+///         Progress::Finished
+///     }
+///
+///     fn abort(&mut self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
+///         self.reserved.remove(&transaction.id());
+///         Progress::Finished
+///     }
+/// }
+///
+/// let mut stock = Stock { left: 1, reserved: BTreeSet::new() };
+/// let order = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, [NodeId(1), NodeId(2)], *b"one")?;
+/// assert_eq!(stock.vote(&order, &Meta::from(b"one")), Some(Vote::Prepared));
+/// for _ in 0..2 {
+///     assert_eq!(stock.commit(&order, &Meta::from(b"one")), Progress::Finished);
+/// }
+/// assert_eq!(stock.left, 0);
+/// # Ok::<(), synod::commit::TransactionError>(())
+/// ```
 pub trait Resource {
     /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else. A
     /// restored driver calls this before anything else.
@@ -147,6 +240,8 @@ pub trait Resource {
 }
 
 /// A resource's progress with an outcome.
+///
+/// See [`Resource`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
@@ -158,6 +253,8 @@ pub enum Progress {
 }
 
 /// The resource of a node that manages none, such as a pure acceptor.
+///
+/// See [`Driver`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoResource;
 
@@ -170,6 +267,8 @@ impl Resource for NoResource {
 
 /// Combines three handlers into the one that a [`Driver`] takes. A type that implements all three, such as a database
 /// that holds both records and data, needs no such wrapper.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug, Default)]
 pub struct Handlers<S, T, R> {
     /// Makes records durable.

@@ -8,6 +8,46 @@ use crate::{
 };
 
 /// A node of a world: a [`Node`], or something around one.
+///
+/// ```
+/// use synod::{EffectSink, Machine, Refusal, RestoreError, commit::*, sim::{self, Actor}};
+///
+/// /// A node that comes back without its records.
+/// struct Forgetful(Node);
+///
+/// impl Machine for Forgetful {
+///     type Input = Input;
+///     type Record = Record;
+///     type Message = Message;
+///     type Decision = Decision;
+///
+///     fn step_into(
+///         &mut self,
+///         input: Input,
+///         effects: &mut impl EffectSink<Record, Message, Decision>,
+///     ) -> Result<(), Refusal> {
+///         self.0.step_into(input, effects)
+///     }
+/// }
+///
+/// impl Actor for Forgetful {
+///     fn create(config: Config) -> (Self, Vec<Effect>) {
+///         let (node, effects) = Node::create(config);
+///         (Self(node), effects)
+///     }
+///
+///     fn restore(config: Config, _: Vec<Record>) -> Result<Self, RestoreError> {
+///         Ok(Self(Node::create(config).0))
+///     }
+///
+///     fn node(&self) -> &Node {
+///         &self.0
+///     }
+/// }
+///
+/// // Some seed finds it out.
+/// assert!((0..10).any(|seed| sim::run_seed::<Forgetful>(seed).result.is_err()));
+/// ```
 pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Decision = Decision> + Sized {
     /// As [`Node::create`].
     fn create(config: Config) -> (Self, Vec<Effect>);

@@ -11,7 +11,7 @@
 //! use synod::{commit::Node, sim};
 //!
 //! let run = sim::run(7);
-//! assert!(run.result.is_ok());
+//! assert!(run.result.is_ok() && run.stats.committed > 0);
 //! // The same events happen again, without the schedule that drew them.
 //! assert!(sim::replay::<Node>(&run.setup, &run.events).result.is_ok());
 //! ```
@@ -36,7 +36,7 @@ pub use event::{Event, Lie};
 pub use properties::{Observation, Property};
 pub use rng::Rng;
 pub use run::{Run, replay, run, run_seed};
-pub use schedule::{Schedule, Weights};
+pub use schedule::Schedule;
 pub use setup::Setup;
 pub use shrink::shrink;
 pub use stats::Stats;

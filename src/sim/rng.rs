@@ -3,6 +3,13 @@
 use crate::NodeId;
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
+///
+/// ```
+/// # use synod::sim::Rng;
+/// let (mut one, mut two) = (Rng::new(7), Rng::new(7));
+/// assert_eq!(one.bits(), two.bits());
+/// assert!((3..=5).contains(&one.between(3, 5)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 

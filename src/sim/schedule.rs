@@ -7,36 +7,35 @@ use crate::{NodeId, commit::Vote};
 
 /// How often each kind of event happens, as parts of their sum. Every seed draws its own (*swarm testing*; Groce and
 /// others, 2012): what is never done in one run leaves room for more of the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each name says it")]
-pub struct Weights {
-    pub begin: u64,
-    pub again: u64,
-    pub vote: u64,
-    pub finish: u64,
-    pub inquire: u64,
-    pub deliver: u64,
-    pub duplicate: u64,
-    pub late: u64,
-    pub lose: u64,
-    pub write: u64,
-    pub sync: u64,
-    pub fail: u64,
-    pub crash: u64,
-    pub restart: u64,
-    pub compact: u64,
-    pub tick: u64,
-    pub cut: u64,
-    pub lie: u64,
+#[derive(Clone, Copy, Debug)]
+struct Weights {
+    begin: u64,
+    again: u64,
+    vote: u64,
+    finish: u64,
+    inquire: u64,
+    deliver: u64,
+    duplicate: u64,
+    late: u64,
+    lose: u64,
+    write: u64,
+    sync: u64,
+    fail: u64,
+    crash: u64,
+    restart: u64,
+    compact: u64,
+    tick: u64,
+    cut: u64,
+    lie: u64,
     /// How many votes out of a hundred are to abort.
-    pub abort_percent: u64,
+    abort_percent: u64,
     /// How many votes out of a hundred are lost with the resource that gave them.
-    pub lost_votes_percent: u64,
+    lost_votes_percent: u64,
 }
 
 /// Draws the events of one seed.
 ///
-/// See the [module](crate::sim) for an example.
+/// See [`World`] for an example.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     rng: Rng,

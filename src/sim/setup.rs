@@ -10,7 +10,7 @@ use crate::{
 
 /// What a world is made of.
 ///
-/// See the [module](crate::sim) for an example.
+/// See [`World`](super::World) for an example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// The configuration that all nodes share.

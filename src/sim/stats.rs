@@ -3,6 +3,8 @@
 macro_rules! stats {
     ($($name:ident: $text:literal,)+) => {
         /// What has happened in a world, so that a summary can show that it did.
+        ///
+        /// See the [module](crate::sim) for an example.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Stats {
             $(#[doc = concat!("How many ", $text, ".")] pub $name: u64,)+

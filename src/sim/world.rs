@@ -21,6 +21,8 @@ use crate::{
 };
 
 /// A property that was broken.
+///
+/// See [`World`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{property}: {what}")]
 pub struct Violation {
@@ -32,7 +34,17 @@ pub struct Violation {
 
 /// Nodes, network, disks, clocks and clients, and the properties that watch them.
 ///
-/// See the [module](crate::sim) for an example.
+/// ```
+/// # use synod::{commit::Node, sim::{Schedule, Violation, World}};
+/// let (setup, mut schedule) = Schedule::new(7);
+/// let mut world = World::<Node>::new(setup);
+/// while let Some(event) = schedule.next(&world) {
+///     world.apply(&event)?;
+/// }
+/// world.heal()?;
+/// assert!(world.begun().iter().all(|begun| world.outcome(begun.id()).is_some()));
+/// # Ok::<(), Violation>(())
+/// ```
 pub struct World<A = Node> {
     pub(super) setup: Setup,
     pub(super) processes: BTreeMap<NodeId, Process<A>>,

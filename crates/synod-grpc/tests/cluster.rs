@@ -128,6 +128,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What was printed, which must fit into 80 columns.
+fn fitting(bytes: &[u8]) -> String {
+    let text = text(bytes);
+    let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+    text
+}
+
 fn until(mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
@@ -147,7 +155,7 @@ fn number(text: &str, word: &str) -> u64 {
 fn money_is_conserved_while_processes_are_killed_and_stopped() {
     let scene = Scene::new();
     let output = scene.ask(&["chaos", "--minutes", "0.25", "--quiet", "1", "--in-flight", "16"]);
-    let said = text(&output.stdout);
+    let said = fitting(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
     assert!(said.contains("money is conserved, and nothing is open or in doubt anywhere"), "{said}");
     assert!(number(&said, "kills") >= 4 && number(&said, "stops") >= 2, "{said}");
@@ -162,7 +170,7 @@ fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
     // The third transfer is done when it is over everywhere.
     until(|| text(&scene.ask(&["status", "n0#3"]).stdout).matches("it is over everywhere").count() >= 3);
     let in_doubt = scene.ask(&["in-doubt"]);
-    assert!(in_doubt.status.success() && text(&in_doubt.stdout).ends_with("0 in doubt\n"), "{in_doubt:?}");
+    assert!(in_doubt.status.success() && fitting(&in_doubt.stdout).ends_with("0 in doubt\n"), "{in_doubt:?}");
     let (unread, output) = io::pipe().unwrap();
     drop(unread);
     let unread = scene.cluster(&["status"]).stdout(output).stderr(Stdio::piped()).output().unwrap();
@@ -171,7 +179,8 @@ fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
     assert!(!over.status.success(), "{over:?}");
     assert!(text(&over.stderr).contains("n0#3 is open nowhere"), "{over:?}");
     let nonsense = scene.ask(&["status", "three"]);
-    assert!(text(&nonsense.stderr).contains("names are like n0#17"), "{nonsense:?}");
+    assert!(fitting(&nonsense.stderr).contains("names are like n0#17"), "{nonsense:?}");
+    fitting(&scene.ask(&["status"]).stdout);
 
     kill_process(Pid::from_child(&up.0), Signal::INT).unwrap();
     assert!(up.0.wait().unwrap().success());
@@ -193,7 +202,7 @@ fn a_run_goes_on_from_what_an_earlier_one_has_left() {
     for again in [false, true] {
         let output = scene.up().output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        let row = text(&output.stdout).lines().find(|line| line.contains("done in this run")).map(str::to_owned);
+        let row = fitting(&output.stdout).lines().find(|line| line.contains("done in this run")).map(str::to_owned);
         assert_eq!(row.unwrap().contains(" 0 "), again);
         assert_eq!(scene.applied(), [1, 3, 4]);
     }
@@ -204,7 +213,8 @@ fn without_a_cluster_there_is_nobody_to_ask() {
     let scene = Scene::new();
     let nobody = scene.ask(&["status"]);
     assert!(!nobody.status.success());
-    assert!(text(&nobody.stderr).contains("is there a cluster?"), "{nobody:?}");
+    let words = text(&nobody.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("is there a cluster?"), "{nobody:?}");
 }
 
 /// Processes whose command line names `folder`.

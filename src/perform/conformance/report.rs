@@ -3,6 +3,8 @@
 use std::fmt;
 
 /// The checks of one suite, in order, and how each went.
+///
+/// See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a report may tell of failures: `assert` sees to it"]
 pub struct Report {
@@ -11,6 +13,8 @@ pub struct Report {
 }
 
 /// One check.
+///
+/// See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Its name: what is true when it passes.
@@ -22,6 +26,8 @@ pub struct Check {
 }
 
 /// How a check went.
+///
+/// See the [module](super) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The contract was kept.

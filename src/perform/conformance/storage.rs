@@ -19,6 +19,8 @@ use crate::{
 /// A storage to be tested, as something that opens stores by name.
 ///
 /// A closure from a name to a storage is one. Names are the same in every run: start with an empty folder.
+///
+/// See the [module](super) for an example.
 pub trait StorageUnderTest {
     /// The storage.
     type Storage: Storage;

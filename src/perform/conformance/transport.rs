@@ -17,6 +17,30 @@ use crate::{
 ///
 /// One that works in the background, in threads or tasks of its own, is as good as one that does not: whatever it was
 /// given to send is waited for.
+///
+/// ```
+/// use std::time::Duration;
+/// use synod::{NodeId, Packet, commit::Message};
+/// use synod::perform::{Transport, conformance::{self, TransportUnderTest}, memory::Network};
+///
+/// struct InMemory(Network);
+///
+/// impl TransportUnderTest for InMemory {
+///     fn nodes(&self) -> Vec<NodeId> {
+///         vec![NodeId(1), NodeId(2), NodeId(3)]
+///     }
+///
+///     fn send(&mut self, from: NodeId, packet: Packet<Message>) {
+///         self.0.port(from).send(packet);
+///     }
+///
+///     fn receive(&mut self, at: NodeId, _: Duration) -> Option<(NodeId, Vec<Message>)> {
+///         self.0.receive(at)
+///     }
+/// }
+///
+/// conformance::transport(&mut InMemory(Network::new())).assert();
+/// ```
 pub trait TransportUnderTest {
     /// The nodes that it connects. Two at least; only with three does it show that others hear nothing.
     fn nodes(&self) -> Vec<NodeId>;

@@ -5,9 +5,28 @@ use alloc::sync::Arc;
 use crate::{Refusal, TxId, commit::TransactionError};
 
 /// What lies beneath an error, shared by all who hear of it.
+///
+/// See [`Error`] for an example.
 pub type Cause = Arc<dyn core::error::Error + Send + Sync>;
 
 /// Why a request to a running node, or the node itself, came to nothing.
+///
+/// ```
+/// # use std::error::Error as _;
+/// # use synod::{NodeId, Quorums, commit::{Cluster, ClusterId, Config}, perform::{NoResource, memory::MemoryStorage}};
+/// use synod::perform::tokio::{Error, Options, Start, spawn};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// # let me = NodeId(1);
+/// # let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
+/// # let (config, blank, transport) = (Config::new(cluster, me, 7), MemoryStorage::new(), Vec::new());
+/// let lost = spawn(config, Start::Restore, blank, transport, NoResource, Options::default()).await;
+/// let Err(Error::Start(cause)) = lost else { panic!("a node that was a member starts on a blank disk") };
+/// assert!(cause.to_string().contains("blank"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -16,6 +16,8 @@ use crate::{
 ///
 /// Nothing is answered that a crash could make untrue: an answer that rests on a write waits for it. Every method is
 /// cancel safe, though what it asked for may still be done.
+///
+/// See the [module](super) for an example.
 #[derive(Clone, Debug)]
 pub struct Handle {
     node: NodeId,

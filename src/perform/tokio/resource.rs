@@ -15,6 +15,8 @@ use crate::{
 /// Many transactions are asked about at once, but of one transaction never two things: a verdict that comes while its
 /// vote is being considered waits for the vote. Should a call panic, a vote counts as one to abort, and a verdict is
 /// asked for again later.
+///
+/// See the [module](super) for an example.
 pub trait Resource: Send + Sync + 'static {
     /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else:
     /// [`perform::Resource::recover`](crate::perform::Resource::recover). [`spawn`](super::spawn) waits for this before

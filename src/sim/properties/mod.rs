@@ -1,4 +1,19 @@
 //! What must hold in every run: one property a file, each with its source.
+//!
+//! A [`World`](super::World) lets all of them watch. A test with a world of its own can do the same:
+//!
+//! ```
+//! use synod::{NodeId, Quorums, TxId, commit::*, sim::properties::{self, Observation}};
+//!
+//! let ids = [NodeId(1), NodeId(2), NodeId(3)];
+//! let cluster = Cluster::new(ClusterId(*b"a cluster of 3.."), Quorums::majority(ids)?, ids)?;
+//! let mut properties = properties::all(&cluster);
+//! let decision = Decision::Decided { tx: TxId { origin: ids[0], seq: 1 }, outcome: Outcome::Committed };
+//! let seen = Observation::Decided { at: ids[0], decision: &decision };
+//! // No acceptor has accepted any vote.
+//! assert!(properties.iter_mut().any(|property| property.observe(&seen).is_err()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod abort_has_a_reason;
 mod agreement;
@@ -34,6 +49,8 @@ use crate::{
 };
 
 /// One thing to be seen from outside of the nodes.
+///
+/// See the [module](self) for an example.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "each name says it")]
 pub enum Observation<'a> {
@@ -60,6 +77,8 @@ pub enum Observation<'a> {
 }
 
 /// Something that must hold in every run.
+///
+/// See the [module](self) for an example.
 pub trait Property {
     /// Looks at one more thing that happened. An error if it breaks the property.
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation>;

@@ -111,12 +111,12 @@ pub(crate) struct Chaos {
 /// A name as nodes print it: n0#17. Without an origin it is a client's of the bank.
 fn tx(text: &str) -> Result<TxId, String> {
     let name = if text.contains('#') { text } else { &format!("n0#{text}") };
-    name.parse().map_err(|error| format!("{text:?} is not the name of a transaction: {error}; names are like n0#17"))
+    name.parse().map_err(|error| format!("{error}\n  names are like n0#17"))
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(minutes) if (0.0..=1_440.0).contains(&minutes) => Ok(minutes),
-        _ => Err("a number of minutes, up to a day".to_owned()),
+        _ => Err("expected 0 to 1440".to_owned()),
     }
 }

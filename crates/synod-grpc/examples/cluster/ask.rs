@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     cast::{CAST, CLUSTER, Name, OPERATOR},
-    papers,
+    page, papers,
     places::{Places, options},
     say,
 };
@@ -69,7 +69,7 @@ pub(crate) async fn in_doubt(data: &Path) -> anyhow::Result<bool> {
                     table.add_row([name.to_string(), tx, among.join(", "), state, age.to_string()]);
                 }
             }
-            Err(away) => say::err!("{name}: {away}"),
+            Err(away) => say::err!("{}", line(name, &away)),
         }
     }
     say::out!("{table}");
@@ -87,10 +87,10 @@ pub(crate) async fn inquire(data: &Path, tx: TxId) -> anyhow::Result<bool> {
                     asked += 1;
                     say::out!("{name}: asked");
                 }
-                Err(refused) => say::out!("{name}: {refused}"),
+                Err(refused) => say::out!("{}", line(name, &refused)),
             },
-            Ok(status) => say::out!("{name}: {}", words(status)),
-            Err(away) => say::out!("{name}: {away}"),
+            Ok(status) => say::out!("{}", line(name, &words(status))),
+            Err(away) => say::out!("{}", line(name, &away)),
         }
     }
     if asked == 0 {
@@ -133,7 +133,10 @@ fn words(status: Status) -> String {
 }
 
 fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header.to_vec());
-    table
+    page::table(UTF8_FULL_CONDENSED, header.to_vec())
+}
+
+/// What one node has to say.
+fn line(name: Name, text: &str) -> String {
+    page::folded(&format!("{name}: {text}"))
 }

@@ -50,6 +50,7 @@ mod fleet;
 mod line;
 mod member;
 mod node;
+mod page;
 mod papers;
 mod places;
 mod plan;
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            say::err!("{who}: {error:#}");
+            say::err!("{}", page::folded(&format!("{who}: {error:#}")));
             ExitCode::FAILURE
         }
     }

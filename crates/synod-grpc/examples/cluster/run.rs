@@ -24,9 +24,10 @@ use crate::{
     file,
     fleet::{Fleet, Look, News, Setup},
     folder::Folder,
-    member::State,
+    line::Figures,
+    member::{Member, State},
     meter::Meter,
-    papers,
+    page, papers,
     places::Places,
     plan::{Phase, Schedule, Source},
     report::Report,
@@ -195,7 +196,7 @@ impl Run {
         while !self.fleet.all_are(State::Closed) {
             self.wait().await?;
         }
-        let sum = |count: fn(&crate::member::Member) -> u64| self.fleet.members().values().map(count).sum();
+        let sum = |count: fn(&Member) -> u64| self.fleet.members().values().map(count).sum();
         Ok(Done {
             rates: schedule.rates().to_vec(),
             took: took.unwrap_or_else(|| began.elapsed()),
@@ -237,7 +238,13 @@ impl Run {
             self.watch = Watch::new();
         }
         if self.watch.stands_still((self.teller.results().len(), open)) {
-            let each = members.iter().map(|(name, member)| format!("{name} {:?}, {:?}", member.state, member.figures));
+            let each = members.iter().map(|(name, Member { state, figures, .. })| {
+                let Figures { open, in_doubt, unacknowledged, dropped, .. } = figures;
+                format!(
+                    "{name} is {state:?}: {open} open, {in_doubt} in doubt, {unacknowledged} ranges unacknowledged, \
+                     {dropped} packets dropped"
+                )
+            });
             bail!("nothing has moved for {} s: {}", STANDSTILL.as_secs(), each.collect::<Vec<_>>().join("; "));
         }
         Ok(())
@@ -287,7 +294,7 @@ impl Done {
         say::out!("the longest wait of any transfer: {:.2} s", self.teller.longest().as_secs_f64());
         say::out!("{} kills, {} stops, {} ballots above 0", self.kills, self.stops, self.recoveries);
         for fault in &audit.faults {
-            say::err!("cluster: {fault}");
+            say::err!("{}", page::folded(&format!("cluster: {fault}")));
         }
         if self.violations > 0 {
             say::err!("cluster: {} inputs broke the protocol", self.violations);
@@ -300,7 +307,8 @@ impl Done {
 
 /// Why there is more than the paper counts.
 fn note(style: Style) -> String {
-    let note = "As in the paper, every transaction manager is an acceptor too. A client begins here: that is one message more.";
+    let note = "As in the paper, every transaction manager is an acceptor too.\n\
+                A client begins here, which is one message more.";
     let all = "\nFirst votes go to all acceptors, where the paper counts those to F+1 of them.";
     format!("{note}{}", if style.votes == Some(Votes::All) { all } else { "" })
 }

@@ -1,20 +1,25 @@
-//! What there is to be seen while the cluster works: a table that is drawn over and over on a terminal, and else a line
-//! now and then.
+//! What there is to be seen while the cluster works: a table that is drawn over and over on a terminal, and else some
+//! lines now and then.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::{
     fleet::Fleet,
     member::State,
     money::grouped,
+    page,
     plan::{Phase, Schedule},
     teller::Teller,
 };
+
+/// The first column of the table that holds a number.
+const NUMBERS: usize = 3;
 
 pub(crate) struct View {
     began: Instant,
@@ -51,7 +56,7 @@ impl View {
             teller.oldest().as_secs_f64(),
         );
         let text =
-            if self.is_live { format!("{head}\n{}\n", table(fleet)) } else { format!("{head}; {}\n", line(fleet)) };
+            if self.is_live { format!("{head}\n{}\n", table(fleet)) } else { format!("{head}\n{}", lines(fleet)) };
         let back = if self.height > 0 { format!("\x1b[{}A\x1b[J", self.height) } else { String::new() };
         self.height = if self.is_live { text.lines().count() } else { 0 };
         // If nobody is looking any more, that is no reason to stop.
@@ -69,47 +74,65 @@ fn word(phase: Phase) -> &'static str {
 }
 
 fn table(fleet: &Fleet) -> Table {
-    let mut table = Table::new();
-    let header =
-        ["", "pid", "", "open", "in doubt", "messages/s", "writes/s", "ranges", "recoveries", "kills", "stops"];
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    let header = [
+        "",
+        "pid",
+        "",
+        "open",
+        "in\ndoubt",
+        "messages\nper s",
+        "writes\nper s",
+        "ranges",
+        "ballots\nabove 0",
+        "kills",
+        "stops",
+    ];
+    let last = header.len() - 1;
+    let mut table = page::table(UTF8_BORDERS_ONLY, header);
     for (name, member) in fleet.members() {
-        let count = |number: u64| Cell::new(grouped(number)).set_alignment(CellAlignment::Right);
         table.add_row([
-            Cell::new(name),
-            Cell::new(member.pid.map_or_else(String::new, |pid| pid.to_string())),
-            Cell::new(state(member.state)),
-            count(member.figures.open as u64),
-            count(member.figures.in_doubt as u64),
-            count(member.messages_per_second as u64),
-            count(member.writes_per_second as u64),
-            count(member.figures.ranges as u64),
-            count(member.recoveries()),
-            count(member.kills),
-            count(member.stops),
+            name.to_string(),
+            member.pid.map_or_else(String::new, |pid| pid.to_string()),
+            state(member.state).to_owned(),
+            grouped(member.figures.open as u64),
+            grouped(member.figures.in_doubt as u64),
+            grouped(member.messages_per_second as u64),
+            grouped(member.writes_per_second as u64),
+            grouped(member.figures.ranges as u64),
+            grouped(member.recoveries()),
+            grouped(member.kills),
+            grouped(member.stops),
         ]);
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        // Between two columns there is a space anyway.
+        column.set_padding((u16::from(place == 0), u16::from(place == last)));
+        if place >= NUMBERS {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
 }
 
-fn line(fleet: &Fleet) -> String {
-    let away: Vec<String> = fleet
-        .members()
-        .iter()
-        .filter(|(_, member)| member.state != State::Up)
-        .map(|(name, member)| format!("{name} {}", state(member.state)))
-        .collect();
+fn lines(fleet: &Fleet) -> String {
     let sum = |count: fn(&crate::member::Member) -> u64| grouped(fleet.members().values().map(count).sum());
-    format!(
-        "{} open, {} in doubt, {} ranges, {} kills, {} stops{}{}",
+    let mut lines = format!(
+        "        {} open, {} in doubt, {} ranges, {} kills, {} stops\n",
         sum(|member| member.figures.open as u64),
         sum(|member| member.figures.in_doubt as u64),
         sum(|member| member.figures.ranges as u64),
         sum(|member| member.kills),
         sum(|member| member.stops),
-        if away.is_empty() { "" } else { "; away: " },
-        away.join(", "),
-    )
+    );
+    let mut away = BTreeMap::<&str, Vec<String>>::new();
+    for (name, member) in fleet.members().iter().filter(|(_, member)| member.state != State::Up) {
+        away.entry(state(member.state)).or_default().push(name.to_string());
+    }
+    if !away.is_empty() {
+        let away: Vec<String> = away.iter().map(|(state, names)| format!("{state} {}", names.join(", "))).collect();
+        lines += &format!("        {}\n", away.join("; "));
+    }
+    lines
 }
 
 fn state(state: State) -> &'static str {
