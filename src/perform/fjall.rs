@@ -4,15 +4,17 @@
 //! there as a whole or not at all, and it is there if [`Storage::persist`] has returned.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
     vec::Vec,
 };
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
-use super::Storage;
+use super::{EarlierLife, Lives, Storage, lives::Shared};
 use crate::{
     codec,
     commit::{Key, Record},
@@ -22,11 +24,16 @@ use crate::{
 pub const KEYSPACE: &str = "synod";
 
 /// A storage in one keyspace of a fjall database.
+///
+/// All storages in one keyspace, clones or not, have one life at a time: once one of them is
+/// [loaded](Storage::load), those that were made before can write no more. To look at the records without that, use
+/// [`records`](FjallStorage::records).
 #[derive(Clone)]
 pub struct FjallStorage {
     database: Database,
     records: Keyspace,
     mode: PersistMode,
+    lives: Lives<()>,
 }
 
 /// Why a fjall storage failed.
@@ -64,6 +71,9 @@ pub enum FjallError {
     /// A record is stored under a key that is not its own.
     #[error("a record is stored under a key that is not its own: {0:?}")]
     Misfiled(Box<Record>),
+    /// The storage was loaded again since.
+    #[error(transparent)]
+    EarlierLife(#[from] EarlierLife),
 }
 
 impl FjallError {
@@ -113,7 +123,8 @@ impl FjallStorage {
 
     fn keyspace(database: Database, keyspace: &str) -> ::fjall::Result<Self> {
         let records = database.keyspace(keyspace, KeyspaceCreateOptions::default)?;
-        Ok(Self { database, records, mode: PersistMode::SyncAll })
+        let lives = lives_of(records.path());
+        Ok(Self { database, records, mode: PersistMode::SyncAll, lives })
     }
 
     /// This storage, with another kind of sync. [`PersistMode::Buffer`] outlives the process, but not the machine.
@@ -127,7 +138,27 @@ impl FjallStorage {
         &self.database
     }
 
-    /// Makes `records` durable, and in the same atomic batch whatever `add` puts there: a resource's own changes.
+    /// All durable records, in the order of their keys, for whoever only looks at them: this begins no new life.
+    pub fn records(&self) -> Result<Vec<Record>, FjallError> {
+        let _alone = self.lives.inspect();
+        self.read()
+    }
+
+    fn read(&self) -> Result<Vec<Record>, FjallError> {
+        let mut records = Vec::new();
+        for entry in self.records.iter() {
+            let (key, value) = entry.into_inner().map_err(|source| self.failed(source))?;
+            let record = codec::decode_record(&value)?;
+            if codec::encode_key(&record.key()) != *key {
+                return Err(FjallError::Misfiled(Box::new(record)));
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Makes `records` durable, and in the same atomic batch whatever `add` puts there: a resource's own changes. No
+    /// storage in the same keyspace can be loaded or written to before `add` returns.
     pub fn persist_with(
         &mut self,
         records: &[Record],
@@ -150,6 +181,8 @@ impl FjallStorage {
                 batch.insert(&self.records, bytes_of_key.as_slice(), bytes.as_slice());
             }
         }
+        // The batch may have been made before a new life began. It must not land after that.
+        let _alone = self.lives.write()?;
         add(&mut batch);
         batch.commit().map_err(|source| self.failed(source))
     }
@@ -163,20 +196,28 @@ impl Storage for FjallStorage {
     type Error = FjallError;
 
     fn load(&mut self) -> Result<Vec<Record>, FjallError> {
-        let mut records = Vec::new();
-        for entry in self.records.iter() {
-            let (key, value) = entry.into_inner().map_err(|source| self.failed(source))?;
-            let record = codec::decode_record(&value)?;
-            if codec::encode_key(&record.key()) != *key {
-                return Err(FjallError::Misfiled(Box::new(record)));
-            }
-            records.push(record);
-        }
-        Ok(records)
+        // A write that is under way is over before this goes on.
+        drop(self.lives.begin());
+        self.read()
     }
 
     fn persist(&mut self, records: &[Record]) -> Result<(), FjallError> {
         self.persist_with(records, |_| {})
+    }
+}
+
+/// What all storages in the keyspace with this folder share. A database can be open only once, so its folder names it.
+fn lives_of(keyspace: &Path) -> Lives<()> {
+    static ALL: Mutex<BTreeMap<PathBuf, Weak<Mutex<Shared<()>>>>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, shared| shared.strong_count() > 0);
+    match all.get(keyspace).and_then(Weak::upgrade) {
+        Some(shared) => Lives::join(shared),
+        None => {
+            let lives = Lives::default();
+            all.insert(keyspace.into(), Arc::downgrade(lives.shared()));
+            lives
+        }
     }
 }
 

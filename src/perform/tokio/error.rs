@@ -34,7 +34,7 @@ pub enum Error {
     #[error("a write failed, and the node has stopped")]
     Write(#[source] Cause),
     /// The node's task has panicked, or was aborted: nothing untrue was said, but what was not written is lost. Start the
-    /// node again from its storage, once no write of the old one is under way any more.
+    /// node again from its storage.
     #[error("the node's task has panicked or was aborted")]
     Crashed,
     /// The node has stopped.

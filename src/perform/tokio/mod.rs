@@ -141,9 +141,13 @@ use crate::commit::Config;
 /// Starts a node on the current runtime, whose time must be enabled.
 ///
 /// The task ends when the node is [shut down](Handle::shutdown), when the last handle is dropped, or with an error when a
-/// write fails; its storage is dropped by then. To abort the task is to crash the node: nothing untrue was said. But a
-/// write that is under way goes on, on its own thread. Restore the node only after that, best in a new process: a write
-/// that lands after the restore could overwrite what the restored node has promised.
+/// write fails; its storage is dropped by then.
+///
+/// To abort the task is to crash the node: nothing untrue was said, and the node can be restored from its storage, here
+/// and at once. A write that is under way is not aborted with the task: it goes on, on its own thread. To start the node
+/// again on the same records is to load its storage, which waits for that write, or sees to it that it never lands. That is
+/// what a [`Storage`] owes, in its contract of one life at a time: the standard ones do it, and for one of your own
+/// `conformance::storage` tries it.
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
