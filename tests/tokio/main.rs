@@ -9,5 +9,6 @@ mod queues;
 mod resource;
 mod rides;
 mod scene;
+mod stalls;
 mod telemetry;
 mod writes;
