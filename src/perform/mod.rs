@@ -47,6 +47,8 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod driver;
+#[cfg(feature = "conformance")]
+pub mod faulty;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 #[cfg(feature = "std")]
