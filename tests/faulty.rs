@@ -10,13 +10,13 @@ use std::{
 use synod::{
     NodeId, Quorums, RestoreError, TxId,
     commit::{
-        Cluster, ClusterId, ClusterSpec, Config, Input, Key, Meta, Outcome, Participants, Record, Status, Time, Timeouts,
-        Transaction, Vote,
+        Cluster, ClusterId, ClusterSpec, Config, Input, Key, Meta, Outcome, Participants, Record, Status, Time,
+        Timeouts, Transaction, Vote,
     },
     perform::{
         Driver, DriverError, Handlers, Progress, Resource, Start, Storage,
         conformance::{self, StorageUnderTest},
-        faulty::{FaultyError, FaultyStorage, Faults},
+        faulty::{Faults, FaultyError, FaultyStorage},
         memory::{MemoryStorage, Network, Port, WriteFailed},
     },
 };
@@ -198,7 +198,8 @@ impl World {
         let (network, begun) = (Network::new(), BTreeSet::new());
         let members = NODES.map(|id| {
             let storage = FaultyStorage::new(MemoryStorage::new());
-            let mut hands = Handlers { storage, transport: network.port(id), resource: Account { id, books: Arc::default() } };
+            let mut hands =
+                Handlers { storage, transport: network.port(id), resource: Account { id, books: Arc::default() } };
             let driver = Driver::create(Config::new(cluster.clone(), id, 0), &mut hands).unwrap();
             Member { id, driver: Some(driver), hands }
         });

@@ -194,7 +194,9 @@ fn a_torn_write_that_was_not_acknowledged_is_cut_off() {
         fs::write(copy.join(JOURNAL), torn).unwrap();
         match load(&copy) {
             // Where the lengths of a value are torn apart, a debug assertion of fjall fails.
-            Err(FjallError::Damaged { source: Damage::Panicked(_), .. }) if cfg!(debug_assertions) && padding > 0 => continue,
+            Err(FjallError::Damaged { source: Damage::Panicked(_), .. }) if cfg!(debug_assertions) && padding > 0 => {
+                continue;
+            }
             there => assert_eq!(there.unwrap(), before, "{length} and {padding}"),
         }
         // And it goes on from there.

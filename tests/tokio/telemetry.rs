@@ -231,7 +231,8 @@ async fn a_write_that_hangs_is_measured_and_told_though_nothing_else_happens() {
     // No timer ends.
     member.options = timeless().with_stall(std::time::Duration::from_millis(300));
     let (handle, _task) = member.start(Start::Create).await;
-    let told = |name: &str| diary.0.lock().unwrap().iter().filter(|(text, _)| text == name).cloned().collect::<Vec<_>>();
+    let told =
+        |name: &str| diary.0.lock().unwrap().iter().filter(|(text, _)| text == name).cloned().collect::<Vec<_>>();
     member.disk.hold();
     let asker = handle.clone();
     let begun = tokio::spawn(async move { asker.begin([IDS[0]], "").await });

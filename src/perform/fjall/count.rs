@@ -180,6 +180,7 @@ fn highest_in(mut journal: impl Read, nonce: &Nonce) -> io::Result<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

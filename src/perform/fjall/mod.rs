@@ -243,8 +243,7 @@ fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Seal), Fjall
                 last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
                 continue;
             }
-            let record =
-                codec::decode_record(&value).map_err(|error| damaged(keyspace, Damage::Undecodable(error)))?;
+            let record = codec::decode_record(&value).map_err(|error| damaged(keyspace, Damage::Undecodable(error)))?;
             if codec::encode_key(&record.key()) != *key {
                 return Err(damaged(keyspace, Damage::Misfiled(Box::new(record))));
             }

@@ -23,7 +23,7 @@ pub(super) struct Seal {
     pub(super) batches: u64,
     /// How many records there are.
     pub(super) records: u64,
-    sum: u128,
+    pub(super) sum: u128,
 }
 
 impl Seal {

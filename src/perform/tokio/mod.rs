@@ -129,8 +129,8 @@ use ::tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, info_span};
 
 use self::{
-    answers::Answers, clock::Clock, hands::Hands, jobs::Jobs, outcomes::Outcomes, stall::Watch, task::Task, telemetry::Telemetry,
-    writer::Writer,
+    answers::Answers, clock::Clock, hands::Hands, jobs::Jobs, outcomes::Outcomes, stall::Watch, task::Task,
+    telemetry::Telemetry, writer::Writer,
 };
 pub use self::{
     error::{Cause, Error},
