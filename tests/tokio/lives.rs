@@ -194,12 +194,12 @@ fn a_write_that_is_under_way_when_a_storage_is_loaded_again_is_waited_for() -> R
         assert!(!loader.is_finished(), "it was loaded while a write was under way");
         gate.open();
         writer.join().unwrap().expect("it was first");
-        assert_eq!(loader.join().unwrap().unwrap(), [record.clone()]);
+        assert_eq!(loader.join().unwrap().unwrap(), std::slice::from_ref(&record));
     });
     let refused = first.persist(&[Record::Rounds { reserved: 8 }]).unwrap_err();
     assert!(matches!(refused, FjallError::EarlierLife(_)), "{refused:?}");
     assert!(refused.to_string().contains("loaded again") && refused.to_string().contains("restored"), "{refused}");
-    assert_eq!(first.clone().records()?, [record.clone()]);
+    assert_eq!(first.clone().records()?, std::slice::from_ref(&record));
     assert!(first.clone().persist(&[]).is_err(), "a clone is of the life of what it is a clone of");
     second.clone().persist(&[Record::Rounds { reserved: 9 }])
 }

@@ -229,7 +229,7 @@ async fn a_write_that_hangs_is_measured_and_told_though_nothing_else_happens() {
 
     let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     // No timer ends.
-    member.options = timeless().with_stall(std::time::Duration::from_millis(300));
+    member.options = timeless().with_stall(std::time::Duration::from_millis(50));
     let (handle, _task) = member.start(Start::Create).await;
     let told =
         |name: &str| diary.0.lock().unwrap().iter().filter(|(text, _)| text == name).cloned().collect::<Vec<_>>();
@@ -237,11 +237,10 @@ async fn a_write_that_hangs_is_measured_and_told_though_nothing_else_happens() {
     let asker = handle.clone();
     let begun = tokio::spawn(async move { asker.begin([IDS[0]], "").await });
     until(async || member.disk.is_writing()).await;
-    assert!(told("a write hangs").is_empty());
     until(async || book.get("synod_write_under_way_seconds", "") >= 2).await;
-    // After 0.3 seconds, and when that had doubled, and so on.
+    // After 0.05 seconds, and when that had doubled, and so on.
     let warnings = told("a write hangs");
-    assert!((2..=4).contains(&warnings.len()), "{warnings:?}");
+    assert!((4..=7).contains(&warnings.len()), "{warnings:?}");
     assert_eq!(warnings[0].1, ["taking"]);
     member.disk.release();
     until(async || !told("a write that hung is over").is_empty()).await;

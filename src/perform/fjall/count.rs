@@ -7,7 +7,6 @@
 //! acknowledged.
 
 use std::{
-    collections::hash_map::RandomState,
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, Hasher},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -135,7 +134,7 @@ fn decode(bytes: &[u8]) -> Option<(u64, Nonce)> {
 #[allow(clippy::disallowed_types, reason = "the standard library's only randomness, and no machine's")]
 fn nonce() -> Nonce {
     let [mut one, other] = [1_u64, 2].map(|number| {
-        let mut hasher = RandomState::new().build_hasher();
+        let mut hasher = std::hash::RandomState::new().build_hasher();
         hasher.write_u64(number);
         hasher.finish().to_le_bytes()
     });
