@@ -16,7 +16,7 @@ use synod::{
     perform::{
         Storage, Transport,
         conformance::{self, Report, StorageUnderTest, TransportUnderTest, Verdict},
-        fjall::{FjallError, FjallStorage},
+        fjall::{FjallError, FjallStorage, KEYSPACE},
         memory::{MemoryStorage, Network, WriteFailed},
     },
 };
@@ -50,6 +50,7 @@ enum StorageFault {
     EmptyIsAnError,
     OneForAll,
     Weary,
+    LetsTheDeadWrite,
     NoThreesomes,
     SwallowsErrors,
     LeavesHoles,
@@ -116,7 +117,7 @@ impl Storage for Faulty {
                 let mut known = self.keys();
                 known.extend(batch.iter().filter(|record| !record.is_tombstone()).map(Record::key));
                 if batch.iter().any(|record| !known.contains(&record.key())) {
-                    return Err(WriteFailed { written: 0 });
+                    return Err(WriteFailed::Ordered { written: 0 });
                 }
             }
             StorageFault::OriginsMixed => batch.iter_mut().for_each(|record| {
@@ -136,16 +137,18 @@ impl Storage for Faulty {
                 }
             }),
             StorageFault::Crowded => batch.truncate(9_000_usize.saturating_sub(self.disk.len())),
-            StorageFault::EmptyIsAnError if batch.is_empty() => return Err(WriteFailed { written: 0 }),
+            StorageFault::EmptyIsAnError if batch.is_empty() => return Err(WriteFailed::Ordered { written: 0 }),
             StorageFault::Weary if self.batches.is_multiple_of(16) => batch.clear(),
             StorageFault::NoThreesomes => batch.retain(|record| {
                 !matches!(record, Record::ResourceManager(record) if record.transaction.participants().len() == 3)
             }),
+            // A handle that is loaded is of the last life.
+            StorageFault::LetsTheDeadWrite => drop(self.disk.load()?),
             StorageFault::LeavesHoles if self.fails => batch.swap(0, 2),
             _ => {}
         }
         match self.disk.persist(&batch) {
-            Err(_) if self.fault == StorageFault::SwallowsErrors => Ok(()),
+            Err(WriteFailed::Ordered { .. }) if self.fault == StorageFault::SwallowsErrors => Ok(()),
             result => result,
         }
     }
@@ -181,6 +184,7 @@ fn each_check_of_a_storage_is_the_first_to_find_a_fault() {
         (StorageFault::Crowded, "many records come back"),
         (StorageFault::EmptyIsAnError, "an empty batch changes nothing"),
         (StorageFault::Weary, "any batches have their effect"),
+        (StorageFault::LetsTheDeadWrite, "a write of an earlier life is refused"),
         (StorageFault::NoThreesomes, "a node can live on it"),
         (StorageFault::SwallowsErrors, "a failed write is reported"),
         (StorageFault::LeavesHoles, "of a failed write a prefix is there"),
@@ -222,6 +226,10 @@ impl StorageUnderTest for Databases {
 
     fn open(&mut self, name: &str) -> Result<FjallStorage, FjallError> {
         FjallStorage::open(self.path(name))
+    }
+
+    fn open_again(&mut self, _: &str, storage: &mut FjallStorage) -> Option<FjallStorage> {
+        FjallStorage::within(storage.database().clone(), KEYSPACE).ok()
     }
 
     fn crash(&mut self, name: &str, storage: FjallStorage) {

@@ -236,7 +236,7 @@ fn after_a_failed_write_nothing_is_sent_and_nothing_more_is_done() {
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
     handlers.storage.fail_after(1);
     driver.receive(MANAGER, &[prepare(1), prepare(2)]);
-    assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Write(WriteFailed { written: 1 }))));
+    assert!(matches!(driver.flush(&mut handlers), Err(DriverError::Write(WriteFailed::Ordered { written: 1 }))));
     assert!(driver.is_fenced());
     driver.receive(MANAGER, &[prepare(3)]);
     assert_eq!(driver.node().status(transaction(3).id()), Status::Unknown);
@@ -293,6 +293,25 @@ fn a_driver_restored_from_every_prefix_of_its_writes_reaches_the_same_outcome() 
             break;
         }
     }
+}
+
+#[test]
+fn a_batch_of_a_dropped_driver_is_refused_once_its_node_is_restored() {
+    let mut disk = MemoryStorage::new();
+    let network = Network::new();
+    let mut first = Driver::create(config(NodeId(2)), &mut disk).unwrap();
+    let mut here = handlers(&network, NodeId(2));
+    first.receive(NodeId(1), &[prepare(1)]);
+    let batch = first.begin(&mut here).unwrap();
+    // The disk's thread has the batch, and a handle to the disk.
+    let mut thread = disk.clone();
+    drop(first);
+    let second = Driver::restore(config(NodeId(2)), &mut disk).unwrap();
+    let before = disk.records();
+    assert!(matches!(thread.persist(batch.records()), Err(WriteFailed::EarlierLife(_))));
+    assert_eq!(disk.records(), before);
+    assert_eq!(second.node().snapshot(), before);
+    disk.persist(&[Record::Rounds { reserved: 1 }]).unwrap();
 }
 
 #[test]

@@ -5,17 +5,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Storage, Transport};
+use super::{EarlierLife, LifeGuard, Lives, Storage, Transport};
 use crate::{
     NodeId, Packet,
     commit::{Key, Message, Record},
 };
 
-/// A storage in memory. Clones share its records, so that a node can be dropped and restored.
+/// A storage in memory. Clones share its records, so that a node can be dropped and restored. Once one of them is loaded,
+/// those that were made before can write no more: they belong to an earlier life (see [`Storage`]).
 ///
 /// See the [module of handlers](super) for an example.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStorage(Arc<Mutex<Disk>>);
+pub struct MemoryStorage(Lives<Disk>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -25,20 +26,27 @@ struct Disk {
     until_failure: Option<usize>,
 }
 
-/// A write failed, as [`MemoryStorage::fail_after`] had ordered.
+/// Why a write to a [`MemoryStorage`] failed.
 ///
 /// ```
 /// # use synod::{commit::Record, perform::{Storage, memory::{MemoryStorage, WriteFailed}}};
 /// let mut storage = MemoryStorage::new();
 /// storage.fail_after(1);
 /// let records = [Record::Sequence { reserved: 64 }, Record::Rounds { reserved: 64 }];
-/// assert_eq!(storage.persist(&records), Err(WriteFailed { written: 1 }));
+/// assert_eq!(storage.persist(&records), Err(WriteFailed::Ordered { written: 1 }));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the write failed after {written} records")]
-pub struct WriteFailed {
-    /// How many records of the batch are durable nevertheless.
-    pub written: usize,
+#[non_exhaustive]
+pub enum WriteFailed {
+    /// [`MemoryStorage::fail_after`] had ordered it.
+    #[error("the write failed after {written} records")]
+    Ordered {
+        /// How many records of the batch are durable nevertheless.
+        written: usize,
+    },
+    /// The storage was loaded again since.
+    #[error(transparent)]
+    EarlierLife(#[from] EarlierLife),
 }
 
 impl MemoryStorage {
@@ -51,7 +59,7 @@ impl MemoryStorage {
     pub fn with_records(records: impl IntoIterator<Item = Record>) -> Self {
         let mut disk = Disk::default();
         records.into_iter().for_each(|record| disk.write(&record));
-        Self(Arc::new(Mutex::new(disk)))
+        Self(Lives::new(disk))
     }
 
     /// Allows `records` more records to be written. The write that exceeds this fails, with a prefix of its batch
@@ -85,9 +93,8 @@ impl MemoryStorage {
         self.disk().writes
     }
 
-    /// A thread that panicked while it held the disk left it as it was between two records.
-    fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn disk(&self) -> LifeGuard<'_, Disk> {
+        self.0.inspect()
     }
 }
 
@@ -105,11 +112,12 @@ impl Storage for MemoryStorage {
     type Error = WriteFailed;
 
     fn load(&mut self) -> Result<Vec<Record>, WriteFailed> {
-        Ok(self.records())
+        Ok(self.0.begin().records.values().cloned().collect())
     }
 
     fn persist(&mut self, records: &[Record]) -> Result<(), WriteFailed> {
-        let mut disk = self.disk();
+        let mut disk = self.0.write()?;
+        let disk = &mut *disk;
         if !records.is_empty() {
             disk.writes += 1;
         }
@@ -117,7 +125,7 @@ impl Storage for MemoryStorage {
             match &mut disk.until_failure {
                 Some(0) => {
                     disk.until_failure = None;
-                    return Err(WriteFailed { written });
+                    return Err(WriteFailed::Ordered { written });
                 }
                 Some(left) => *left -= 1,
                 None => {}

@@ -51,8 +51,12 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod driver;
+#[cfg(feature = "conformance")]
+pub mod faulty;
 #[cfg(feature = "fjall")]
 pub mod fjall;
+#[cfg(feature = "std")]
+mod lives;
 #[cfg(feature = "std")]
 pub mod memory;
 #[cfg(feature = "tokio")]
@@ -61,6 +65,8 @@ pub mod tokio;
 use alloc::{boxed::Box, vec::Vec};
 
 pub use driver::{Batch, Driver, DriverError, Start};
+#[cfg(feature = "std")]
+pub use lives::{EarlierLife, LifeGuard, Lives};
 
 use crate::{
     Packet, TxId,
@@ -95,11 +101,25 @@ use crate::{
 /// assert_eq!(map.load()?, [Record::Sequence { reserved: 128 }]);
 /// # Ok::<(), Infallible>(())
 /// ```
+///
+/// A storage has **one life at a time**. [`load`](Storage::load) begins a new life; a node lives in it until the storage
+/// is loaded again. A write of an earlier life never lands after that. A node's driver may be dropped, and its task
+/// aborted, while a batch of it is still on its way on another thread: if that were written over what the restored node
+/// has written, a promise that was sent would not be durable any more. So a storage owes this to its nodes:
+///
+/// - a `load` waits for a write that is under way elsewhere, so that it is loaded as well, or sees to it that it will
+///   never land;
+/// - a `persist` for an earlier life writes nothing, and is an error that says so.
+///
+/// This concerns all handles to the same records: clones, and what was opened again in the same process. A storage that
+/// cannot be open in two places at once need not care for other processes. `Lives` does this for handles that share
+/// something.
 pub trait Storage {
     /// Why a write or a read failed.
     type Error: core::error::Error + 'static;
 
-    /// All durable records: the last one of each key, in any order. Tombstones may be left out.
+    /// Begins a new life, and returns all durable records: the last one of each key, in any order. Tombstones may be left
+    /// out.
     fn load(&mut self) -> Result<Vec<Record>, Self::Error>;
 
     /// Makes `records` durable, all of them and in this order. When this returns `Ok`, no crash can undo it. When it

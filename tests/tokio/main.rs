@@ -3,10 +3,12 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tasks, blocking threads and their clock")]
 
 mod ends;
+mod lives;
 mod outcomes;
 mod queues;
 mod resource;
 mod rides;
 mod scene;
+mod stalls;
 mod telemetry;
 mod writes;

@@ -58,10 +58,12 @@ pub(crate) fn of<const A: usize, const M: usize>(acceptors: [NodeId; A], manager
 
 /// A disk that outlives its node. A clone is another handle to it.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<(Mutex<Plates>, Condvar)>);
+pub(crate) struct Disk(Arc<(Mutex<Plates>, Condvar)>, u64);
 
 #[derive(Default)]
 struct Plates {
+    /// How often it was loaded: a write of a handle that has not seen the last time fails.
+    life: u64,
     records: BTreeMap<Key, Record>,
     /// How many records each batch had.
     batches: Vec<usize>,
@@ -129,7 +131,10 @@ impl Storage for Disk {
     type Error = Broken;
 
     fn load(&mut self) -> Result<Vec<Record>, Broken> {
-        Ok(self.records())
+        let mut plates = self.0.0.lock().unwrap();
+        plates.life += 1;
+        self.1 = plates.life;
+        Ok(plates.records.values().cloned().collect())
     }
 
     fn persist(&mut self, records: &[Record]) -> Result<(), Broken> {
@@ -143,7 +148,7 @@ impl Storage for Disk {
         }
         plates = self.0.1.wait_while(plates, |plates| plates.held).unwrap();
         plates.writing = false;
-        if plates.broken {
+        if plates.broken || plates.life != self.1 {
             return Err(Broken);
         }
         plates.batches.push(records.len());

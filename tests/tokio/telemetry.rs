@@ -21,7 +21,7 @@ use tracing::{
     span,
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, of, prepare, soon, until};
+use crate::scene::{IDS, Member, Puppet, Wires, of, prepare, soon, timeless, until};
 
 const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
 
@@ -178,6 +178,7 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
         ("synod_open_transactions", "", 1),
         ("synod_fenced_transactions", "", 0),
         ("synod_refused_answers_total", "", 0),
+        ("synod_write_under_way_seconds", "", 0),
     ];
     for (name, more, value) in metrics {
         assert_eq!(book.get(name, more), value, "{name}{more}");
@@ -216,6 +217,38 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
         for word in std::iter::once(name).chain(fields.iter().map(String::as_str)) {
             assert!(TABLE.contains(&format!("`{word}`")), "{word} of {text} is not in the table");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_hangs_is_measured_and_told_though_nothing_else_happens() {
+    let (book, diary) = (Book::default(), Diary::default());
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let _subscriber = tracing::subscriber::set_default(diary.clone());
+    let _another = tracing::Dispatch::new(Diary::default());
+
+    let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
+    // No timer ends.
+    member.options = timeless().with_stall(std::time::Duration::from_millis(50));
+    let (handle, _task) = member.start(Start::Create).await;
+    let told =
+        |name: &str| diary.0.lock().unwrap().iter().filter(|(text, _)| text == name).cloned().collect::<Vec<_>>();
+    member.disk.hold();
+    let asker = handle.clone();
+    let begun = tokio::spawn(async move { asker.begin([IDS[0]], "").await });
+    until(async || member.disk.is_writing()).await;
+    until(async || book.get("synod_write_under_way_seconds", "") >= 2).await;
+    // After 0.05 seconds, and when that had doubled, and so on.
+    let warnings = told("a write hangs");
+    assert!((4..=7).contains(&warnings.len()), "{warnings:?}");
+    assert_eq!(warnings[0].1, ["taking"]);
+    member.disk.release();
+    until(async || !told("a write that hung is over").is_empty()).await;
+    assert_eq!(told("a write that hung is over")[0].1, ["took"]);
+    assert_eq!(book.get("synod_write_under_way_seconds", ""), 0);
+    assert!(soon(begun).await.unwrap().is_err());
+    for text in ["a write hangs", "a write that hung is over", "taking", "took"] {
+        assert!(TABLE.contains(&format!("`{text}`")), "{text} is not in the table");
     }
 }
 

@@ -119,7 +119,7 @@ fn status(error: &Error) -> Status {
         Error::Refused(Refusal::OtherTransaction) => Status::already_exists(message),
         Error::Refused(Refusal::Broken) => Status::internal(message),
         Error::Refused(_) => Status::failed_precondition(message),
-        Error::Write(_) | Error::Stopped | Error::Crashed => Status::unavailable(message),
+        Error::Write(_) | Error::Stalled | Error::Stopped | Error::Crashed => Status::unavailable(message),
         _ => Status::internal(message),
     }
 }
@@ -151,6 +151,7 @@ mod tests {
             (Refusal::NotAManager.into(), Code::FailedPrecondition),
             (Refusal::Broken.into(), Code::Internal),
             (Error::Write(cause()), Code::Unavailable),
+            (Error::Stalled, Code::Unavailable),
             (Error::Stopped, Code::Unavailable),
             (Error::Crashed, Code::Unavailable),
             (Error::Start(cause()), Code::Internal),

@@ -28,6 +28,16 @@ pub trait StorageUnderTest {
     /// Opens the store `name`: a blank one if it was never opened before, otherwise with all that is durable in it.
     fn open(&mut self, name: &str) -> Result<Self::Storage, <Self::Storage as Storage>::Error>;
 
+    /// Opens the store `name` again, as a node does that is restored in the same process while `storage`, another handle
+    /// to the same store, is still around in a thread that has not heard of it. Returns nothing if a store cannot be open
+    /// twice at once; then it is not tried whether it refuses writes of an earlier life.
+    ///
+    /// Unless given, this is [`open`](Self::open), and an error of that says that it cannot be.
+    fn open_again(&mut self, name: &str, storage: &mut Self::Storage) -> Option<Self::Storage> {
+        let _ = storage;
+        self.open(name).ok()
+    }
+
     /// Ends the process that has the store `name` open, as a crash would: only what is durable may be there when it is
     /// opened again. Unless given, this drops `storage`. Give it if `storage` may write something when it is dropped.
     fn crash(&mut self, name: &str, storage: Self::Storage) {
@@ -130,6 +140,10 @@ fn checks<U: StorageUnderTest>() -> Vec<(&'static str, &'static str, Check<U>)> 
         ("any batches have their effect",
          "all of the above, for two hundred batches made at random, with crashes between them",
          |bench| bench.at_random().into()),
+        ("a write of an earlier life is refused",
+         "once a store is loaded again, whoever had it before can write no more: a batch that is late would undo what \
+          the restored node has promised",
+         |bench| bench.earlier_life()),
         ("a node can live on it",
          "a node that is restored after each of its writes is the node that wrote them, and its transactions end",
          |bench| bench.life().into()),
@@ -145,8 +159,12 @@ fn checks<U: StorageUnderTest>() -> Vec<(&'static str, &'static str, Check<U>)> 
 }
 
 impl<U: StorageUnderTest> Bench<'_, U> {
+    /// Opens the store, and loads it, as a driver does before anything else.
     fn open(&mut self) -> Result<U::Storage, String> {
-        self.subject.open(&self.name).map_err(|error| format!("the store cannot be opened: {}", told(&error)))
+        let opened = self.subject.open(&self.name);
+        let mut storage = opened.map_err(|error| format!("the store cannot be opened: {}", told(&error)))?;
+        load(&mut storage)?;
+        Ok(storage)
     }
 
     /// Crashes the process that has the store open, and opens it again.
@@ -228,6 +246,33 @@ impl<U: StorageUnderTest> Bench<'_, U> {
             expect(&mut storage, &model).map_err(|found| format!("after {}: {found}", shown(&batch)))?;
         }
         Ok(())
+    }
+
+    /// Two handles to one store: when the second is loaded, the first has had its time.
+    fn earlier_life(&mut self) -> Verdict {
+        let mut run = || {
+            let (mut late, mut model) = (self.open()?, Model::new());
+            expect(&mut late, &model)?;
+            write(&mut late, &mut model, &[Record::Rounds { reserved: 1 }, acceptor(tx(1), 1)])?;
+            let Some(mut storage) = self.subject.open_again(&self.name, &mut late) else { return Ok(None) };
+            expect(&mut storage, &model)?;
+            write(&mut storage, &mut model, &[acceptor(tx(1), 2)])?;
+            let batch = [acceptor(tx(1), 1), acceptor(tx(2), 1)];
+            if late.persist(&batch).is_ok() {
+                return Err(format!("the store was loaded again, and a late write of {} succeeds", shown(&batch)));
+            }
+            // Nothing of it is there, and the new life goes on.
+            write(&mut storage, &mut model, &[resource_manager(tx(3), None)])?;
+            expect(&mut storage, &model)?;
+            drop(late);
+            let mut storage = self.reopen(storage)?;
+            expect(&mut storage, &model).map_err(after_crash).map(Some)
+        };
+        match run() {
+            Ok(Some(())) => Verdict::Passed,
+            Ok(None) => Verdict::Skipped("a store cannot be open twice at once"),
+            Err(found) => Verdict::Failed(found),
+        }
     }
 
     /// Three nodes of which the first has its records here, and is restored after each of its writes.

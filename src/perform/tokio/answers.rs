@@ -13,21 +13,23 @@ use crate::{Scope, TxId, commit::Outcome};
 #[derive(Default)]
 pub(super) struct Answers(BTreeMap<Scope, Vec<Answer>>);
 
-type Answer = Box<dyn FnOnce(&Outcomes) + Send>;
+/// Takes the outcomes that are known, or why there is no answer.
+type Answer = Box<dyn FnOnce(Result<&Outcomes, Error>) + Send>;
 
 impl Answers {
     /// Answers `reply` with `result`, once `after` is durable.
     pub(super) fn push<T: Send + 'static>(&mut self, after: Scope, reply: Reply<T>, result: Result<T, Error>) {
         // The caller may be gone.
-        self.add(after, move |_| drop(reply.send(result)));
+        self.add(after, move |due| drop(reply.send(due.and(result))));
     }
 
     /// Answers `reply` with the outcome of `tx`, which is over, if that is known once `after` is durable.
     pub(super) fn push_known(&mut self, after: Scope, reply: Reply<Outcome>, tx: TxId) {
-        self.add(after, move |outcomes| drop(reply.send(outcomes.get(tx).ok_or(Error::Forgotten(tx)))));
+        let answer = move |outcomes: &Outcomes| outcomes.get(tx).ok_or(Error::Forgotten(tx));
+        self.add(after, move |due| drop(reply.send(due.and_then(answer))));
     }
 
-    fn add(&mut self, after: Scope, answer: impl FnOnce(&Outcomes) + Send + 'static) {
+    fn add(&mut self, after: Scope, answer: impl FnOnce(Result<&Outcomes, Error>) + Send + 'static) {
         self.0.entry(after).or_default().push(Box::new(answer));
     }
 
@@ -36,8 +38,14 @@ impl Answers {
         while let Some(first) = self.0.first_entry()
             && is_durable(*first.key())
         {
-            first.remove().into_iter().for_each(|answer| answer(outcomes));
+            first.remove().into_iter().for_each(|answer| answer(Ok(outcomes)));
         }
+    }
+
+    /// Tells all who wait that there is no answer now.
+    pub(super) fn fail(&mut self, error: &Error) {
+        let waiting = core::mem::take(&mut self.0);
+        waiting.into_values().flatten().for_each(|answer| answer(Err(error.clone())));
     }
 
     /// How many wait: for a few batches at most, so there is little to add up.

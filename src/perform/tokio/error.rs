@@ -55,8 +55,14 @@ pub enum Error {
     /// from its storage.
     #[error("a write failed, and the node has stopped")]
     Write(#[source] Cause),
+    /// A write hangs, and until it ends this node can make nothing durable, and promise nothing: ask another node. What was
+    /// asked before may still be done, so whoever began a transaction asks again by the same name
+    /// ([`begin_as`](super::Handle::begin_as)). Of a shutdown: the node has stopped, and left the write behind, which may
+    /// still land.
+    #[error("a write hangs, and this node can promise nothing until it ends: ask another node")]
+    Stalled,
     /// The node's task has panicked, or was aborted: nothing untrue was said, but what was not written is lost. Start the
-    /// node again from its storage, once no write of the old one is under way any more.
+    /// node again from its storage.
     #[error("the node's task has panicked or was aborted")]
     Crashed,
     /// The node has stopped.

@@ -146,7 +146,8 @@ impl Handle {
     }
 
     /// Stops the node: it writes all that was stepped, sends what that releases, lets the resource finish what it
-    /// was asked, and lets go of its storage. An error if it has stopped, or stops now, because a write failed, or if its
+    /// was asked, and lets go of its storage. It takes as long as [`Options::grace`](super::Options::grace) lets it, and ends
+    /// with [`Error::Stalled`] if a write hangs. An error if it has stopped, or stops now, because a write failed, or if its
     /// task has panicked or was aborted.
     pub async fn shutdown(self) -> Result<(), Error> {
         // If nobody takes this, it has stopped already.

@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use ::tokio::time::Instant;
 
 use super::{
-    Resource,
+    Error, Resource,
     handle::Reply,
     jobs::{Jobs, Verdict},
     outcomes::Outcomes,
@@ -23,8 +23,9 @@ use crate::{
 pub(super) struct Hands<T, R> {
     pub(super) transport: T,
     pub(super) jobs: Jobs<R>,
-    /// Who began a transaction and has not heard its name, and since when. Names come in this order.
-    pub(super) begins: VecDeque<(Reply<TxId>, Instant)>,
+    /// Who began a transaction and has not heard its name, and since when. Names come in this order. Nobody waits any more
+    /// where the caller was told that a write hangs.
+    pub(super) begins: VecDeque<(Option<Reply<TxId>>, Instant)>,
     pub(super) outcomes: Outcomes,
     pub(super) telemetry: Telemetry,
     /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
@@ -38,6 +39,14 @@ impl<T, R: Resource> Hands<T, R> {
             self.jobs.carry_out(verdict);
         }
         Progress::Later
+    }
+
+    /// Tells all who wait for a name or for an outcome that they will not hear soon.
+    pub(super) fn fail(&mut self, error: &Error) {
+        for (reply, _) in &mut self.begins {
+            let _ = reply.take().map(|reply| reply.send(Err(error.clone())));
+        }
+        self.outcomes.fail(error);
     }
 
     /// The outcome of `tx` is known here, perhaps not for the first time.
@@ -82,7 +91,7 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
         if let Some((reply, since)) = self.begins.pop_front() {
             self.outcomes.begun(tx, since);
             // The caller may be gone.
-            let _ = reply.send(Ok(tx));
+            let _ = reply.map(|reply| reply.send(Ok(tx)));
         }
     }
 

@@ -92,6 +92,7 @@
 //! | `synod_retired_ranges` | gauge | ranges that finished transactions are remembered as |
 //! | `synod_unacknowledged_ranges` | gauge | of those, what other nodes have not acknowledged |
 //! | `synod_waiting_callers` | gauge | callers who wait for an outcome |
+//! | `synod_write_under_way_seconds` | gauge | how long the present write has been taking, once that is a second; 0 otherwise: raise an alarm when it grows |
 //!
 //! By the [`tracing`] crate, all within the span `node`, which has the fields `cluster` and `id`:
 //!
@@ -107,6 +108,8 @@
 //! | `the protocol is broken, or a storage was lost` | error | `refusal`, `count` |
 //! | `a call of the resource has panicked` | error | |
 //! | `written` | trace | `records`, `took` |
+//! | `a write hangs`: said when it takes too long, and again when that has doubled | warn | `taking` |
+//! | `a write that hung is over` | warn | `took` |
 
 mod answers;
 mod clock;
@@ -119,6 +122,7 @@ mod jobs;
 mod options;
 mod outcomes;
 mod resource;
+mod stall;
 mod task;
 mod telemetry;
 mod writer;
@@ -129,8 +133,8 @@ use ::tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, info_span};
 
 use self::{
-    answers::Answers, clock::Clock, hands::Hands, jobs::Jobs, outcomes::Outcomes, task::Task, telemetry::Telemetry,
-    writer::Writer,
+    answers::Answers, clock::Clock, hands::Hands, jobs::Jobs, outcomes::Outcomes, stall::Watch, task::Task,
+    telemetry::Telemetry, writer::Writer,
 };
 pub use self::{
     error::{Cause, Error},
@@ -145,9 +149,15 @@ use crate::commit::Config;
 /// Starts a node on the current runtime, whose time must be enabled.
 ///
 /// The task ends when the node is [shut down](Handle::shutdown), when the last handle is dropped, or with an error when a
-/// write fails; its storage is dropped by then. To abort the task is to crash the node: nothing untrue was said. But a
-/// write that is under way goes on, on its own thread. Restore the node only after that, best in a new process: a write
-/// that lands after the restore could overwrite what the restored node has promised.
+/// write fails; its storage is dropped by then. If a write [hangs](Options::stall) for as long as a shutdown may take, the
+/// task ends all the same, with [`Error::Stalled`], and the write and the storage are left behind on their thread: a runtime
+/// that is dropped waits for that thread, unless it is dropped by `shutdown_background` or `shutdown_timeout`.
+///
+/// To abort the task is to crash the node: nothing untrue was said, and the node can be restored from its storage, here
+/// and at once. A write that is under way is not aborted with the task: it goes on, on its own thread. To start the node
+/// again on the same records is to load its storage, which waits for that write, or sees to it that it never lands. That is
+/// what a [`Storage`] owes, in its contract of one life at a time: the standard ones do it, and for one of your own
+/// `conformance::storage` tries it.
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
@@ -205,6 +215,7 @@ where
     let task = Task {
         driver,
         writer: Writer::new(storage),
+        watch: Watch::new(options.stall),
         hands,
         mailbox,
         answers: Answers::default(),

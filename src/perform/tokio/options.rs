@@ -35,8 +35,12 @@ pub struct Options {
     /// Keep this far below the `repeat` of the configuration's time-outs, because others wait that long for what follows
     /// from such a record before they ask again. Zero writes every record at once.
     pub linger: Duration,
-    /// How long a shutdown waits for the resource to finish what it was asked before.
+    /// How long a shutdown waits for the resource to finish what it was asked before; and for a write that is under way
+    /// then, or begins meanwhile.
     pub grace: Duration,
+    /// How long a write may take before it is said to hang. Then a warning is logged, and callers are told
+    /// [`Error::Stalled`] until the write ends: those who wait, and those who come. The node itself waits on.
+    pub stall: Duration,
 }
 
 impl Default for Options {
@@ -57,6 +61,7 @@ impl Options {
             ahead: 1 << 18,
             linger: Duration::from_millis(5),
             grace: Duration::from_secs(5),
+            stall: Duration::from_secs(3),
         }
     }
 
@@ -69,6 +74,7 @@ impl Options {
         with_ahead(ahead: usize);
         with_linger(linger: Duration);
         with_grace(grace: Duration);
+        with_stall(stall: Duration);
     }
 }
 
@@ -78,17 +84,18 @@ pub(super) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 impl Options {
     /// The same, without durations that no clock can count.
     pub(super) fn bounded(self) -> Self {
-        Self { linger: self.linger.min(FAR), grace: self.grace.min(FAR), ..self }
+        Self { linger: self.linger.min(FAR), grace: self.grace.min(FAR), stall: self.stall.min(FAR), ..self }
     }
 
     /// Refuses what would leave no room or no time for anything.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Self { unit, inbox, requests, waiting, outcomes, ahead, linger: _, grace: _ } = *self;
+        let Self { unit, inbox, requests, waiting, outcomes, ahead, linger: _, grace: _, stall } = *self;
         let counts =
             [("inbox", inbox), ("requests", requests), ("waiting", waiting), ("outcomes", outcomes), ("ahead", ahead)];
         match counts.iter().find(|(_, count)| *count == 0) {
             Some((name, _)) => Err(Error::ZeroOption(name)),
             None if unit.is_zero() => Err(Error::ZeroOption("unit")),
+            None if stall.is_zero() => Err(Error::ZeroOption("stall")),
             None => Ok(()),
         }
     }

@@ -102,6 +102,20 @@ impl Outcomes {
         }
     }
 
+    /// Tells all who wait that they will not hear soon.
+    pub(super) fn fail(&mut self, error: &Error) {
+        if self.waiting == 0 {
+            return;
+        }
+        for interest in self.open.values_mut() {
+            for reply in interest.waiting.drain(..) {
+                let _ = reply.send(Err(error.clone()));
+            }
+        }
+        self.open.retain(|_, interest| interest.begun.is_some());
+        self.waiting = 0;
+    }
+
     fn answer(&mut self, tx: TxId, result: Result<Outcome, Error>) -> Option<Instant> {
         let Interest { begun, waiting } = self.open.remove(&tx)?;
         self.waiting -= waiting.len();

@@ -19,6 +19,7 @@ use super::{
     handle::{Delivery, Mailbox, Request},
     hands::Hands,
     jobs::Answered,
+    stall::Watch,
     writer::{Writer, Written},
 };
 use crate::{
@@ -34,6 +35,7 @@ const AT_ONCE: usize = 64;
 pub(super) struct Task<S, T, R> {
     pub(super) driver: Driver,
     pub(super) writer: Writer<S>,
+    pub(super) watch: Watch,
     pub(super) hands: Hands<T, R>,
     pub(super) mailbox: Mailbox,
     pub(super) answers: Answers,
@@ -55,7 +57,7 @@ enum Event {
     Packets,
     /// All handles are gone.
     Deserted,
-    /// A time-out ends, or a record has waited long enough.
+    /// A time-out ends, a record has waited long enough, or a write takes long.
     Due,
 }
 
@@ -67,11 +69,10 @@ where
 {
     /// Runs until the node is shut down, or a write fails.
     pub(super) async fn run(mut self) -> Result<(), Error> {
-        let mut result = self.work().await;
+        let mut result = self.work().await.map_err(Error::Write);
         if result.is_ok() {
             result = self.finish().await;
         }
-        let result = result.map_err(Error::Write);
         match &result {
             Err(error) => tracing::error!(error = error as &dyn core::error::Error, "stopped"),
             Ok(()) => tracing::info!("stopped"),
@@ -80,7 +81,10 @@ where
         let Self { writer, mailbox, hands, answers, .. } = self;
         // Callers who still wait for an answer hear that there will be none.
         drop((mailbox.requests, mailbox.inbox, hands, answers));
-        writer.close().await;
+        match result {
+            Err(Error::Stalled) => writer.abandon(),
+            _ => writer.close().await,
+        }
         drop(mailbox.end);
         result
     }
@@ -92,10 +96,12 @@ where
         loop {
             self.advance();
             let (room, wake) = (self.has_room(), self.wake());
+            // While a write hangs, requests are refused or answered at once: they need no room.
+            let hears = room || self.watch.is_stalled();
             let event = select! {
                 written = self.writer.written() => Event::Written(written),
                 Some(answered) = self.hands.jobs.next() => Event::Answered(answered),
-                taken = self.mailbox.requests.recv_many(&mut requests, AT_ONCE), if room => {
+                taken = self.mailbox.requests.recv_many(&mut requests, AT_ONCE), if hears => {
                     if taken == 0 { Event::Deserted } else { Event::Requests }
                 }
                 _ = self.mailbox.inbox.recv_many(&mut packets, AT_ONCE), if room => Event::Packets,
@@ -127,7 +133,7 @@ where
 
     /// Comes to rest: what the resource was asked is answered, what was stepped is written, what that releases is sent.
     /// Time stands still.
-    async fn finish(&mut self) -> Result<(), Cause> {
+    async fn finish(&mut self) -> Result<(), Error> {
         self.hands.closing = true;
         let grace = Instant::now() + self.options.grace;
         let mut patient = true;
@@ -137,10 +143,16 @@ where
             if !waits && self.driver.is_idle() && self.writer.is_idle() && self.answers.is_empty() {
                 return Ok(());
             }
+            let hangs_at = self.watch.since().map(|since| grace.max(since + self.options.grace));
+            if hangs_at.is_some_and(|instant| instant <= Instant::now()) {
+                return Err(Error::Stalled);
+            }
+            let wake = hangs_at.into_iter().chain(self.watch.next_look()).min();
             select! {
-                written = self.writer.written() => self.written(written?),
+                written = self.writer.written() => self.written(written.map_err(Error::Write)?),
                 Some(answered) = self.hands.jobs.next(), if waits => self.answered(answered),
                 () = sleep_until(grace), if waits => patient = false,
+                () = sleep(wake) => {}
             }
         }
     }
@@ -154,7 +166,7 @@ where
     fn wake(&self) -> Option<Instant> {
         let time_out = self.node().deadline().filter(|_| self.has_room()).map(|deadline| self.clock.instant(deadline));
         let ride = self.riding.filter(|_| self.writer.is_idle()).map(|since| since + self.options.linger);
-        time_out.into_iter().chain(ride).min()
+        time_out.into_iter().chain(ride).chain(self.watch.next_look()).min()
     }
 
     /// Tells the node how late it is, unless it knows and nothing is due.
@@ -178,9 +190,15 @@ where
             && let Some(batch) = self.driver.begin(&mut self.hands)
         {
             self.riding = None;
+            self.watch.began();
             self.writer.write(batch);
         }
         self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
+        self.watch.look(&self.hands.telemetry);
+        if self.watch.is_stalled() {
+            self.answers.fail(&Error::Stalled);
+            self.hands.fail(&Error::Stalled);
+        }
         let metrics = self.node().metrics();
         if self.fenced != metrics.fenced {
             self.fenced = metrics.fenced;
@@ -202,9 +220,14 @@ where
 
     fn serve(&mut self, request: Request) {
         match request {
+            // Nothing is begun that nobody may hear of.
+            Request::Begin { reply, .. } if self.watch.is_stalled() => drop(reply.send(Err(Error::Stalled))),
+            Request::BeginAs { reply, .. } | Request::Inquire { reply, .. } if self.watch.is_stalled() => {
+                drop(reply.send(Err(Error::Stalled)));
+            }
             Request::Begin { participants, meta, reply } => {
                 match self.driver.push(Input::Begin { participants, meta }) {
-                    Ok(()) => self.hands.begins.push_back((reply, Instant::now())),
+                    Ok(()) => self.hands.begins.push_back((Some(reply), Instant::now())),
                     // This promises nothing.
                     Err(refusal) => drop(reply.send(Err(refusal.into()))),
                 }
@@ -277,6 +300,7 @@ where
     }
 
     fn written(&mut self, Written { batch, took }: Written) {
+        self.watch.ended(&self.hands.telemetry);
         self.hands.telemetry.written(batch.records().len(), took);
         // What gathered meanwhile had nothing to ride along with.
         self.riding = None;

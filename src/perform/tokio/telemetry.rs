@@ -31,6 +31,7 @@ pub(super) struct Telemetry {
     retired_ranges: Gauge,
     unacknowledged_ranges: Gauge,
     waiting: Gauge,
+    writing: Gauge,
     batch_records: Histogram,
     write_seconds: Histogram,
     outcome_seconds: Histogram,
@@ -76,6 +77,7 @@ impl Telemetry {
             retired_ranges: gauge("synod_retired_ranges"),
             unacknowledged_ranges: gauge("synod_unacknowledged_ranges"),
             waiting: gauge("synod_waiting_callers"),
+            writing: gauge("synod_write_under_way_seconds"),
             batch_records: histogram("synod_batch_records"),
             write_seconds: histogram("synod_write_seconds"),
             outcome_seconds: histogram("synod_outcome_seconds"),
@@ -124,6 +126,21 @@ impl Telemetry {
         self.writes.increment(1);
         self.batch_records.record(records as f64);
         self.write_seconds.record(took);
+    }
+
+    /// How long the present write has been taking.
+    pub(super) fn writing(&self, taking: Duration) {
+        self.writing.set(taking.as_secs_f64());
+    }
+
+    /// The present write takes too long.
+    pub(super) fn stalled(&self, taking: Duration) {
+        tracing::warn!(?taking, "a write hangs");
+    }
+
+    /// A write that took too long is over.
+    pub(super) fn unstalled(&self, took: Duration) {
+        tracing::warn!(?took, "a write that hung is over");
     }
 
     /// An outcome is known; `took` since it was begun, if that was here.

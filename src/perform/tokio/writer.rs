@@ -82,6 +82,9 @@ where
         }
     }
 
+    /// Lets go of the storage when the write that hangs ends, if ever.
+    pub(super) fn abandon(self) {}
+
     /// Lets go of the storage, which may take a disk's time.
     pub(super) async fn close(mut self) {
         if let Some(under_way) = self.under_way.take() {

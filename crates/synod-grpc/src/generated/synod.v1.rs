@@ -2852,7 +2852,7 @@ pub mod transactions_client {
     /// * PERMISSION_DENIED: the certificate is for nobody in this cluster;
     /// * OUT_OF_RANGE: the request is larger than the node allows;
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
-    /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
+    /// * UNAVAILABLE: the server is closing, the node has stopped, or its write has failed or hangs. What was asked may or
     ///  may not have been done;
     /// * UNIMPLEMENTED: this node serves other nodes alone;
     /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
@@ -3135,7 +3135,7 @@ pub mod transactions_server {
     /// * PERMISSION_DENIED: the certificate is for nobody in this cluster;
     /// * OUT_OF_RANGE: the request is larger than the node allows;
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
-    /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
+    /// * UNAVAILABLE: the server is closing, the node has stopped, or its write has failed or hangs. What was asked may or
     ///  may not have been done;
     /// * UNIMPLEMENTED: this node serves other nodes alone;
     /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
