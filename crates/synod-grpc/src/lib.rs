@@ -94,6 +94,7 @@ pub use self::{
     security::{Security, Tls, TlsError},
     server::Server,
     stats::{Fault, PeerStats, ServerStats},
+    v1::Reason,
     wire::WireError,
 };
 

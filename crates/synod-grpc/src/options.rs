@@ -39,6 +39,10 @@ pub struct Options {
     pub connections: usize,
     /// How many calls one connection makes at once, waiting ones among them. More wait at the client.
     pub calls: u32,
+    /// How long a call of a [`Client`](crate::Client) may take in all, with connecting and with all nodes that it turns to.
+    pub call: Duration,
+    /// How long a client gives one node, connecting included, before it turns to the next.
+    pub attempt: Duration,
     /// How long a shutdown waits for what is under way.
     pub grace: Duration,
 }
@@ -56,6 +60,8 @@ impl Default for Options {
             backoff_ceiling: Duration::from_secs(5),
             connections: 1_024,
             calls: 256,
+            call: Duration::from_secs(30),
+            attempt: Duration::from_secs(5),
             grace: Duration::from_secs(5),
         }
     }
@@ -85,6 +91,8 @@ impl Options {
         with_backoff_ceiling(backoff_ceiling: Duration);
         with_connections(connections: usize);
         with_calls(calls: u32);
+        with_call(call: Duration);
+        with_attempt(attempt: Duration);
         with_grace(grace: Duration);
     }
 
@@ -104,6 +112,8 @@ impl Options {
             ("keep_alive_timeout", self.keep_alive_timeout),
             ("backoff", self.backoff),
             ("backoff_ceiling", self.backoff_ceiling),
+            ("call", self.call),
+            ("attempt", self.attempt),
         ];
         let count = counts.iter().find(|(_, count)| *count == 0).map(|(name, _)| *name);
         match count.or(waits.iter().find(|(_, wait)| wait.is_zero()).map(|(name, _)| *name)) {

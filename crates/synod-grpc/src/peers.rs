@@ -262,7 +262,7 @@ pub(crate) fn endpoint(
         .keep_alive_timeout(options.keep_alive_timeout)
         .keep_alive_while_idle(true);
     match security {
-        Security::Tls(tls) => Ok(endpoint.tls_config(tls.client(identity))?),
+        Security::Tls(tls) => Ok(endpoint.tls_config(tls.client(identity).timeout(options.connect))?),
         Security::Plaintext => Ok(endpoint),
     }
 }

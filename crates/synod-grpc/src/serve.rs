@@ -158,7 +158,11 @@ impl v1::peer_server::Peer for Service {
     async fn exchange(&self, request: Request<Streaming<v1::Packet>>) -> Result<Response<Exchange>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Exchange {
-            welcome: Some(v1::Welcome { cluster: self.cluster.0.to_vec(), node: self.node.0 }),
+            welcome: Some(v1::Welcome {
+                cluster: self.cluster.0.to_vec(),
+                node: self.node.0,
+                versions: Some(wire::VERSIONS),
+            }),
             packets: Some(request.into_inner()),
             closing: Box::pin(reached(self.stage.clone(), Stage::Closing)),
             service: self.clone(),

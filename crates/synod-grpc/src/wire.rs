@@ -58,6 +58,9 @@ impl<T> Needed<T> for Option<T> {
     }
 }
 
+/// The versions of the protocol that are spoken here.
+pub(crate) const VERSIONS: v1::Versions = v1::Versions { oldest: 1, newest: 1 };
+
 /// A bound on the bytes of a packet's own, without its messages.
 pub(crate) const PACKET_OVERHEAD: usize = 64;
 

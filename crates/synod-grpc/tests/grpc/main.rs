@@ -8,6 +8,7 @@ mod bounds;
 mod clients;
 mod commit;
 mod conformance;
+mod failover;
 mod identities;
 mod intruders;
 mod metrics;

@@ -41,6 +41,11 @@ impl Ledger {
         self.0.lock().unwrap().get(&tx).copied()
     }
 
+    /// How many transactions have ended here.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
     fn write(&self, tx: TxId, outcome: Outcome) {
         let before = self.0.lock().unwrap().insert(tx, outcome);
         assert!(before.is_none_or(|before| before == outcome), "{tx} ended twice");
