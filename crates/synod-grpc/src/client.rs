@@ -6,7 +6,7 @@
 use std::{
     error::Error as _,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -41,9 +41,18 @@ struct Inner {
     cluster: ClusterId,
     security: Security,
     options: Options,
-    ways: Vec<Channel>,
+    ways: Vec<Arc<Way>>,
     /// The one that answered last.
     favourite: AtomicUsize,
+}
+
+/// The way to one node.
+#[derive(Debug)]
+struct Way {
+    node: NodeId,
+    address: String,
+    /// And how often certificates were renewed before it was made.
+    channel: Mutex<(u64, Channel)>,
 }
 
 /// What a call does when it is made twice.
@@ -95,17 +104,16 @@ impl Client {
     /// cluster.
     pub fn with_node(self, node: NodeId, address: &str) -> Result<Self, Error> {
         let Inner { cluster, security, options, ways, .. } = &*self.0;
-        // To connect takes two steps, and a node that is there and silent is to be told from one that was asked something.
-        let options = options.with_connect(options.connect.min(options.attempt * 2 / 5));
-        let way = peers::endpoint(node, address, Identity::node(*cluster, node), security, &options)?.connect_lazy();
-        let ways = ways.iter().cloned().chain([way]).collect();
-        let (cluster, security, options) = (*cluster, security.clone(), self.0.options);
+        let (cluster, security, options, mut ways) = (*cluster, security.clone(), *options, ways.clone());
+        let channel = Mutex::new((turn(&security), connect(cluster, node, address, &security, &options)?));
+        ways.push(Arc::new(Way { node, address: address.to_owned(), channel }));
         Ok(Self(Arc::new(Inner { cluster, security, options, ways, favourite: AtomicUsize::new(0) })))
     }
 
-    /// The connection to the first node, for the stubs in [`v1`]. Their calls have no deadline but their own.
+    /// The connection to the first node, for the stubs in [`v1`]. Their calls have no deadline but their own. Certificates
+    /// that are renewed later are not for it: ask again then.
     pub fn channel(&self) -> Channel {
-        self.0.ways[0].clone()
+        self.0.channel(&self.0.ways[0])
     }
 
     /// Begins a transaction among `participants`, which the node names. It must be a transaction manager, or one of them.
@@ -190,7 +198,7 @@ impl Client {
     }
 
     fn stub(&self, way: usize) -> Stub {
-        TransactionsClient::new(self.0.ways[way].clone()).max_decoding_message_size(self.0.options.message)
+        TransactionsClient::new(self.0.channel(&self.0.ways[way])).max_decoding_message_size(self.0.options.message)
     }
 
     /// The answer to `call` of the first node that has one. An error is that of the node that knew the most.
@@ -253,6 +261,41 @@ impl Client {
             }
         }
     }
+}
+
+impl Inner {
+    /// The connection to a node, made again if certificates were renewed since.
+    fn channel(&self, way: &Way) -> Channel {
+        let mut channel = way.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn(&self.security);
+        if channel.0 != turn
+            && let Ok(new) = connect(self.cluster, way.node, &way.address, &self.security, &self.options)
+        {
+            *channel = (turn, new);
+        }
+        channel.1.clone()
+    }
+}
+
+/// How often certificates were renewed.
+fn turn(security: &Security) -> u64 {
+    match security {
+        Security::Tls(tls) => tls.turn(),
+        Security::Plaintext => 0,
+    }
+}
+
+/// A connection that comes about with the first call over it.
+fn connect(
+    cluster: ClusterId,
+    node: NodeId,
+    address: &str,
+    security: &Security,
+    options: &Options,
+) -> Result<Channel, Error> {
+    // To connect takes two steps, and a node that is there and silent is to be told from one that was asked something.
+    let options = options.with_connect(options.connect.min(options.attempt * 2 / 5));
+    Ok(peers::endpoint(node, address, Identity::node(cluster, node), security, &options)?.connect_lazy())
 }
 
 type Stub = TransactionsClient<Channel>;

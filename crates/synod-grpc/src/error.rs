@@ -20,6 +20,20 @@ pub enum Error {
         /// How many the options allow.
         allowed: usize,
     },
+    /// The process may open too few files: connections could take those that its storage needs, and stop the node.
+    #[error(
+        "connections may take {connections} open files, and the rest of the process {others}, but it may open {allowed}: \
+         raise that (`ulimit -n`, or LimitNOFILE= of systemd), or lower the options connections, node_connections and \
+         newcomers"
+    )]
+    OpenFiles {
+        /// How many connections the options allow.
+        connections: usize,
+        /// How many files are set apart for everything else.
+        others: usize,
+        /// How many the process may open.
+        allowed: u64,
+    },
     /// The files for TLS are of no use.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -10,8 +10,9 @@ use tonic::{Code, Request, Response, Status, codegen::async_trait};
 
 use crate::{
     Fault,
+    answers::Turn,
     error::refusal,
-    listener::Caller,
+    listener::{Caller, Origin},
     serve::{Service, Stage, caller, reached},
     v1::{self, Reason},
     wire::{self, Needed},
@@ -54,6 +55,11 @@ impl v1::transactions_server::Transactions for Desk {
     }
 
     async fn in_doubt(&self, request: Request<v1::InDoubtRequest>) -> Result<Response<v1::InDoubtReply>, Status> {
+        // Whoever asks and reads nothing waits for itself.
+        let turn = match request.extensions().get::<Origin>() {
+            Some(origin) => Turn::new(&origin.line, self.service.options.read, &self.service.counters).await,
+            None => None,
+        };
         let request = request.into_inner();
         let after = request.after.map(TxId::from);
         let most = if request.limit == 0 { usize::MAX } else { request.limit as usize };
@@ -66,7 +72,11 @@ impl v1::transactions_server::Transactions for Desk {
         };
         let in_doubt: Vec<_> = listed.iter().take(most).take_while(fits).map(v1::InDoubt::from).collect();
         let more = in_doubt.len() < listed.len();
-        Ok(Response::new(v1::InDoubtReply { in_doubt, more }))
+        let mut answer = Response::new(v1::InDoubtReply { in_doubt, more });
+        if let Some(turn) = turn {
+            answer.extensions_mut().insert(turn);
+        }
+        Ok(answer)
     }
 
     async fn inquire(&self, request: Request<v1::InquireRequest>) -> Result<Response<v1::InquireReply>, Status> {

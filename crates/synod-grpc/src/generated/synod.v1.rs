@@ -2945,6 +2945,8 @@ pub mod transactions_client {
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
     /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
     ///  may not have been done;
+    /// * RESOURCE_EXHAUSTED: clients have as many connections as the node allows them. (With TLS the connection is closed
+    ///  instead.)
     /// * UNIMPLEMENTED: this node serves other nodes alone;
     /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
     ///
@@ -2954,6 +2956,8 @@ pub mod transactions_client {
     /// A call that was answered by no node may be made again, at the same node or at another one: `Begin` with a name,
     /// `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
     /// transaction, and begins another one when it is made again.
+    ///
+    /// A node closes a connection over which no call comes in time, and one over which a long answer is not read in time.
     #[derive(Debug, Clone)]
     pub struct TransactionsClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -3109,7 +3113,8 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Status"));
             self.inner.unary(req, path, codec).await
         }
-        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome.
+        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome. Over one
+        /// connection these calls are answered one after the other, each when the answer before is read.
         pub async fn in_doubt(
             &mut self,
             request: impl tonic::IntoRequest<super::InDoubtRequest>,
@@ -3209,7 +3214,8 @@ pub mod transactions_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusReply>, tonic::Status>;
-        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome.
+        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome. Over one
+        /// connection these calls are answered one after the other, each when the answer before is read.
         async fn in_doubt(
             &self,
             request: tonic::Request<super::InDoubtRequest>,
@@ -3235,6 +3241,8 @@ pub mod transactions_server {
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
     /// * UNAVAILABLE: the server is closing, or the node has stopped, perhaps because a write failed. What was asked may or
     ///  may not have been done;
+    /// * RESOURCE_EXHAUSTED: clients have as many connections as the node allows them. (With TLS the connection is closed
+    ///  instead.)
     /// * UNIMPLEMENTED: this node serves other nodes alone;
     /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
     ///
@@ -3244,6 +3252,8 @@ pub mod transactions_server {
     /// A call that was answered by no node may be made again, at the same node or at another one: `Begin` with a name,
     /// `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
     /// transaction, and begins another one when it is made again.
+    ///
+    /// A node closes a connection over which no call comes in time, and one over which a long answer is not read in time.
     #[derive(Debug)]
     pub struct TransactionsServer<T> {
         inner: Arc<T>,

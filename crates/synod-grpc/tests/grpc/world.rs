@@ -11,6 +11,7 @@ use synod::{
     NodeId, Quorums, TxId,
     commit::{Cluster, ClusterId, ClusterSpec, Config, Limits, Meta, Outcome, Timeouts, Transaction, Vote},
     perform::{
+        Transport,
         fjall::FjallStorage,
         tokio::{self as driver, Handle, Resource, Start},
     },
@@ -153,6 +154,16 @@ impl World {
     }
 
     async fn start(&mut self, node: NodeId, start: Start, listener: TcpListener) {
+        self.start_with(node, start, listener, |peers| peers).await;
+    }
+
+    async fn start_with<T: Transport + Send + 'static>(
+        &mut self,
+        node: NodeId,
+        start: Start,
+        listener: TcpListener,
+        transport: impl FnOnce(Peers) -> T,
+    ) {
         let config = self.config(node);
         let security = self.security(Identity::node(CLUSTER, node));
         let peers = Peers::new(&config, security.clone(), self.options).unwrap();
@@ -162,7 +173,7 @@ impl World {
         let place = &self.places[&node];
         let storage = FjallStorage::open(place.folder.path().join("records")).unwrap();
         let (handle, task) =
-            driver::spawn(config, start, storage, peers.clone(), place.ledger.clone(), driver::Options::default())
+            driver::spawn(config, start, storage, transport(peers.clone()), place.ledger.clone(), Default::default())
                 .await
                 .unwrap();
         let server = Server::start(listener, handle.clone(), security, self.options).unwrap();
@@ -182,6 +193,12 @@ impl World {
     pub(crate) async fn restart(&mut self, node: NodeId) {
         let listener = TcpListener::bind(self.address(node)).await.unwrap();
         self.start(node, Start::Restore, listener).await;
+    }
+
+    /// The same, and `transport` takes what it sends.
+    pub(crate) async fn restart_with<T: Transport + Send + 'static>(&mut self, node: NodeId, transport: T) {
+        let listener = TcpListener::bind(self.address(node)).await.unwrap();
+        self.start_with(node, Start::Restore, listener, |_| transport).await;
     }
 
     pub(crate) fn member(&self, node: NodeId) -> &Member {
