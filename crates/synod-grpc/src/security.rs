@@ -95,13 +95,13 @@ pub enum TlsError {
     )]
     NotValidNow {
         /// Whose certificate it is, and in which file.
-        whose: String,
+        whose: Box<str>,
         /// When it begins to be valid.
-        from: String,
+        from: Box<str>,
         /// When it has ceased to be.
-        until: String,
+        until: Box<str>,
         /// The time on this machine.
-        now: String,
+        now: Box<str>,
     },
     /// What is in force is for somebody, and the new certificate for somebody else.
     #[error("the new certificate is for {found}, not for {wanted}")]
@@ -281,8 +281,8 @@ fn valid_until(certificate: &CertificateDer<'_>, whose: &str) -> Result<u64, Tls
     if (from..=until).contains(&now) {
         return Ok(until);
     }
-    let [from, until, now] = [from, until, now].map(date);
-    Err(TlsError::NotValidNow { whose: whose.to_owned(), from, until, now })
+    let [from, until, now] = [from, until, now].map(|seconds| date(seconds).into());
+    Err(TlsError::NotValidNow { whose: whose.into(), from, until, now })
 }
 
 /// From when and until when a certificate is valid, in seconds since 1970. For ever, if its form is an old one that has no
