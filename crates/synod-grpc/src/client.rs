@@ -1,25 +1,79 @@
-//! A client's way to one node.
+//! A client's way to the nodes.
+//!
+//! Every call has a deadline, which begins before there is a connection. A call that is harmless when it is made twice
+//! turns to the next node when one does not answer; one that is not says so, and leaves it at that.
+
+use std::{
+    error::Error as _,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use synod::{
     NodeId, TxId,
     commit::{ClusterId, InDoubt, Meta, Outcome, Status, Transaction},
 };
-use tonic::transport::Channel;
+use tokio::time::{Instant, timeout};
+use tonic::{Code, ConnectError, Response, transport::Channel};
 
 use crate::{
-    CallError, Error, Identity, Options, Security, peers,
+    CallError, Error, Identity, Options, Reason, Security, peers,
     v1::{self, transactions_client::TransactionsClient},
     wire::{self, Needed},
 };
 
-/// A connection to one node, to begin transactions there and to ask about them. A clone shares it.
+/// The way to one node or to several, to begin transactions there and to ask about them. A clone shares it.
 ///
-/// It comes about with the first call, and again with the next call when it broke. A call fails when the node cannot be
-/// reached, and is not made again.
+/// A connection comes about with the first call, and again with the next call when it broke. Every call ends within
+/// [`Options::call`], whatever the nodes do.
+///
+/// Calls turn to the node that answered last. When it cannot be reached, gives no answer within [`Options::attempt`], or
+/// has no room, the next one is turned to. That holds for what is harmless when it is done twice, which is everything but
+/// [`begin`](Self::begin): it turns to the next node only where it is certain that nothing has begun, and is
+/// [`CallError::MayHaveBegun`] where it is not. [`in_doubt`](Self::in_doubt) is a question to one node, the first.
 #[derive(Clone, Debug)]
-pub struct Client {
-    channel: Channel,
-    most: usize,
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    cluster: ClusterId,
+    security: Security,
+    options: Options,
+    ways: Vec<Arc<Way>>,
+    /// The one that answered last.
+    favourite: AtomicUsize,
+}
+
+/// The way to one node.
+#[derive(Debug)]
+struct Way {
+    node: NodeId,
+    address: String,
+    /// And how often certificates were renewed before it was made.
+    channel: Mutex<(u64, Channel)>,
+}
+
+/// What a call does when it is made twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// No harm: any node may be asked, and asked again.
+    Harmless,
+    /// The same; and to wait in vain at one node says nothing about it.
+    Waits,
+    /// Something else.
+    Harmful,
+}
+
+/// What to do about an error.
+enum Next {
+    /// Nothing was done: turn to the next node.
+    Turn,
+    /// The same, if to do it twice does no harm.
+    Doubt,
+    /// It is the answer.
+    Final,
 }
 
 impl Client {
@@ -35,26 +89,37 @@ impl Client {
     ) -> Result<Self, Error> {
         options.check()?;
         tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        let wanted = Identity::node(cluster, node);
         if let Security::Tls(tls) = security
             && tls.identity().cluster != cluster
         {
-            return Err(Error::OtherIdentity { wanted, found: tls.identity() });
+            return Err(Error::OtherIdentity { wanted: Identity::node(cluster, node), found: tls.identity() });
         }
-        let channel = peers::endpoint(node, address, wanted, security, options)?.connect_lazy();
-        Ok(Self { channel, most: options.message })
+        let (security, options) = (security.clone(), *options);
+        let ways = Vec::new();
+        Self(Arc::new(Inner { cluster, security, options, ways, favourite: AtomicUsize::new(0) }))
+            .with_node(node, address)
     }
 
-    /// The connection, for the stubs in [`v1`].
+    /// Turns to `node` at `address` too, after those that were named before: another transaction manager, of the same
+    /// cluster.
+    pub fn with_node(self, node: NodeId, address: &str) -> Result<Self, Error> {
+        let Inner { cluster, security, options, ways, .. } = &*self.0;
+        let (cluster, security, options, mut ways) = (*cluster, security.clone(), *options, ways.clone());
+        let channel = Mutex::new((turn(&security), connect(cluster, node, address, &security, &options)?));
+        ways.push(Arc::new(Way { node, address: address.to_owned(), channel }));
+        Ok(Self(Arc::new(Inner { cluster, security, options, ways, favourite: AtomicUsize::new(0) })))
+    }
+
+    /// The connection to the first node, for the stubs in [`v1`]. Their calls have no deadline but their own. Certificates
+    /// that are renewed later are not for it: ask again then.
     pub fn channel(&self) -> Channel {
-        self.channel.clone()
-    }
-
-    fn stub(&self) -> TransactionsClient<Channel> {
-        TransactionsClient::new(self.channel()).max_decoding_message_size(self.most)
+        self.0.channel(&self.0.ways[0])
     }
 
     /// Begins a transaction among `participants`, which the node names. It must be a transaction manager, or one of them.
+    ///
+    /// When the answer is lost, this is [`CallError::MayHaveBegun`], and the name of what may have begun is not known:
+    /// where that matters, use [`begin_as`](Self::begin_as).
     pub async fn begin(
         &self,
         participants: impl IntoIterator<Item = NodeId>,
@@ -62,35 +127,59 @@ impl Client {
     ) -> Result<TxId, CallError> {
         let participants = participants.into_iter().map(|node| node.0).collect();
         let request = v1::BeginRequest { participants, meta: meta.into().into(), id: None };
-        let reply = self.stub().begin(request).await?.into_inner();
+        let call = |mut stub: Stub| {
+            let request = request.clone();
+            async move { stub.begin(request).await }
+        };
+        let reply = self.ask(Repeat::Harmful, call).await?;
         Ok(reply.id.needed("the transaction's id")?.into())
     }
 
     /// Begins `transaction`, whose name has the number of this client, or node, as its origin, and is used once, ever. To
-    /// begin it again, here or at another transaction manager, does no harm and brings it on.
+    /// begin it again, here or at another transaction manager, does no harm and brings it on. One that is over is
+    /// [`Refused`](CallError::Refused), for [`Reason::Over`], unless it is this very call that may have begun it.
+    ///
+    /// Number transactions in a row: what a node remembers of those that are over takes no more room then, however many
+    /// there are.
     pub async fn begin_as(&self, transaction: &Transaction, meta: impl Into<Meta>) -> Result<(), CallError> {
         let v1::Transaction { id, participants, .. } = transaction.into();
-        self.stub().begin(v1::BeginRequest { participants, meta: meta.into().into(), id }).await?;
-        Ok(())
+        let request = v1::BeginRequest { participants, meta: meta.into().into(), id };
+        let call = |mut stub: Stub| {
+            let request = request.clone();
+            async move { stub.begin(request).await }
+        };
+        let mut in_doubt = false;
+        match self.ask_in_doubt(Repeat::Harmless, call, &mut in_doubt).await {
+            // The answer was lost, and not the request.
+            Err(CallError::Refused { reason: Reason::Over, .. }) if in_doubt => Ok(()),
+            asked => asked.map(drop),
+        }
     }
 
-    /// Waits until the node knows how `tx` ended. See [`Handle::outcome`](synod::perform::tokio::Handle::outcome).
+    /// Waits until a node knows how `tx` ended. See [`Handle::outcome`](synod::perform::tokio::Handle::outcome).
+    ///
+    /// A node that does not know yet is asked for no longer than [`Options::attempt`], and then the next one.
+    /// [`CallError::Forgotten`] says that it is over, and that no node that answers knows how.
     pub async fn outcome(&self, tx: TxId) -> Result<Outcome, CallError> {
-        let reply = self.stub().outcome(v1::OutcomeRequest { id: Some(tx.into()) }).await?;
-        Ok(wire::outcome(reply.into_inner().outcome)?)
+        let call = |mut stub: Stub| async move { stub.outcome(v1::OutcomeRequest { id: Some(tx.into()) }).await };
+        Ok(wire::outcome(self.ask(Repeat::Waits, call).await?.outcome)?)
     }
 
-    /// What the node knows of `tx`.
+    /// What the first node that answers knows of `tx`.
     pub async fn status(&self, tx: TxId) -> Result<Status, CallError> {
-        let reply = self.stub().status(v1::StatusRequest { id: Some(tx.into()) }).await?;
-        Ok(reply.into_inner().try_into()?)
+        let call = |mut stub: Stub| async move { stub.status(v1::StatusRequest { id: Some(tx.into()) }).await };
+        Ok(self.ask(Repeat::Harmless, call).await?.try_into()?)
     }
 
-    /// The transactions that the node's resource has voted to commit without knowing the outcome, in order of name.
+    /// The transactions that the first node's resource has voted to commit without knowing the outcome, in order of name.
     pub async fn in_doubt(&self) -> Result<Vec<InDoubt>, CallError> {
+        let end = Instant::now() + self.0.options.call;
         let (mut listed, mut after, mut more) = (Vec::<InDoubt>::new(), None, true);
         while more {
-            let reply = self.stub().in_doubt(v1::InDoubtRequest { after, limit: 0 }).await?.into_inner();
+            let request = v1::InDoubtRequest { after, limit: 0 };
+            let patience = self.0.options.attempt.min(end.saturating_duration_since(Instant::now()));
+            let asked = timeout(patience, async { self.stub(0).in_doubt(request).await });
+            let reply = asked.await.map_err(|_| CallError::Deadline)??.into_inner();
             // A list that says that there is more, and has nothing, would never end.
             more = reply.more && !reply.in_doubt.is_empty();
             for each in reply.in_doubt {
@@ -101,10 +190,153 @@ impl Client {
         Ok(listed)
     }
 
-    /// Has the node drive `tx` to its outcome without waiting for a timer: to abort, where a vote is missing. Any client
-    /// may, of any transaction.
+    /// Has a node drive `tx` to its outcome without waiting for a timer: to abort, where a vote is missing. Any client
+    /// may, of any transaction. The first node where it is open does.
     pub async fn inquire(&self, tx: TxId) -> Result<(), CallError> {
-        self.stub().inquire(v1::InquireRequest { id: Some(tx.into()) }).await?;
-        Ok(())
+        let call = |mut stub: Stub| async move { stub.inquire(v1::InquireRequest { id: Some(tx.into()) }).await };
+        self.ask(Repeat::Harmless, call).await.map(drop)
+    }
+
+    fn stub(&self, way: usize) -> Stub {
+        TransactionsClient::new(self.0.channel(&self.0.ways[way])).max_decoding_message_size(self.0.options.message)
+    }
+
+    /// The answer to `call` of the first node that has one. An error is that of the node that knew the most.
+    async fn ask<T, F>(&self, repeat: Repeat, call: impl Fn(Stub) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<Response<T>, tonic::Status>>,
+    {
+        self.ask_in_doubt(repeat, call, &mut false).await
+    }
+
+    /// The same; and says whether a node that did not answer may have done what was asked.
+    async fn ask_in_doubt<T, F>(
+        &self,
+        repeat: Repeat,
+        call: impl Fn(Stub) -> F,
+        in_doubt: &mut bool,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<Response<T>, tonic::Status>>,
+    {
+        let Inner { options, ways, favourite, .. } = &*self.0;
+        let end = Instant::now() + options.call;
+        loop {
+            let (first, mut worst, mut has_waited) = (favourite.load(Ordering::Relaxed), None, false);
+            for way in (0..ways.len()).map(|offset| (first + offset) % ways.len()) {
+                let left = end.saturating_duration_since(Instant::now());
+                let status = match timeout(options.attempt.min(left), call(self.stub(way))).await {
+                    Ok(Ok(reply)) => {
+                        favourite.store(way, Ordering::Relaxed);
+                        return Ok(reply.into_inner());
+                    }
+                    Ok(Err(status)) => status,
+                    Err(_) if repeat == Repeat::Harmful => {
+                        let silent = "the node gave no answer in time";
+                        return Err(CallError::MayHaveBegun(tonic::Status::deadline_exceeded(silent)));
+                    }
+                    Err(_) if left <= options.attempt => return Err(CallError::Deadline),
+                    Err(_) => {
+                        (has_waited, *in_doubt) = (true, true);
+                        continue;
+                    }
+                };
+                let next = judge(&status);
+                let error = CallError::from(status);
+                match next {
+                    Next::Final => return Err(error),
+                    Next::Doubt if repeat == Repeat::Harmful => return Err(may_have_begun(error)),
+                    Next::Doubt => *in_doubt = true,
+                    Next::Turn => {}
+                }
+                if weight(&error) >= worst.as_ref().map_or(0, weight) {
+                    worst = Some(error);
+                }
+            }
+            match worst {
+                // Somebody waited with us, and may know soon.
+                Some(CallError::Failed(_)) | None if repeat == Repeat::Waits && has_waited => {}
+                Some(error) => return Err(error),
+                None => return Err(CallError::Deadline),
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The connection to a node, made again if certificates were renewed since.
+    fn channel(&self, way: &Way) -> Channel {
+        let mut channel = way.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn(&self.security);
+        if channel.0 != turn
+            && let Ok(new) = connect(self.cluster, way.node, &way.address, &self.security, &self.options)
+        {
+            *channel = (turn, new);
+        }
+        channel.1.clone()
+    }
+}
+
+/// How often certificates were renewed.
+fn turn(security: &Security) -> u64 {
+    match security {
+        Security::Tls(tls) => tls.turn(),
+        Security::Plaintext => 0,
+    }
+}
+
+/// A connection that comes about with the first call over it.
+fn connect(
+    cluster: ClusterId,
+    node: NodeId,
+    address: &str,
+    security: &Security,
+    options: &Options,
+) -> Result<Channel, Error> {
+    // To connect takes two steps, and a node that is there and silent is to be told from one that was asked something.
+    let options = options.with_connect(options.connect.min(options.attempt * 2 / 5));
+    Ok(peers::endpoint(node, address, Identity::node(cluster, node), security, &options)?.connect_lazy())
+}
+
+type Stub = TransactionsClient<Channel>;
+
+/// What `status` says about what was done, and about other nodes.
+fn judge(status: &tonic::Status) -> Next {
+    let is_connect_error = |error: &(dyn std::error::Error + 'static)| error.is::<ConnectError>();
+    let mut source = status.source();
+    while let Some(error) = source {
+        if is_connect_error(error) {
+            return Next::Turn;
+        }
+        source = error.source();
+    }
+    match CallError::from(status.clone()) {
+        // Another node may know it, know how it ended, have room, or be a transaction manager.
+        CallError::Unknown(_) | CallError::Forgotten(_) => Next::Turn,
+        CallError::Refused { reason, .. } => match reason {
+            Reason::TooManyOpen | Reason::TooManyWaiting | Reason::NumbersUsedUp | Reason::NotAManager => Next::Turn,
+            _ => Next::Final,
+        },
+        _ => match status.code() {
+            Code::InvalidArgument | Code::PermissionDenied | Code::OutOfRange | Code::Unimplemented => Next::Final,
+            _ => Next::Doubt,
+        },
+    }
+}
+
+/// How much an error says: one of a node that was reached says more than one of a node that was not.
+fn weight(error: &CallError) -> u32 {
+    match error {
+        CallError::Forgotten(_) => 3,
+        CallError::Unknown(_) => 2,
+        CallError::Refused { .. } => 1,
+        _ => 0,
+    }
+}
+
+fn may_have_begun(error: CallError) -> CallError {
+    match error {
+        CallError::Failed(status) => CallError::MayHaveBegun(status),
+        error => error,
     }
 }

@@ -5,11 +5,34 @@
 //! [`Peers`] is a node's [`Transport`](synod::perform::Transport): a bounded queue and a connection for each other node.
 //! [`Server`] is its door: what other nodes send goes to its [`Handle`](synod::perform::tokio::Handle), and clients begin
 //! transactions and ask about them. [`Client`] is such a client. One in another language is made from the `.proto` files
-//! in this package's `proto/`, which also say what each service is for.
+//! in this package's `proto/`, which also say what each service is for. Each call of a client has a deadline, and turns to
+//! the next node when one does not answer, where that does no harm.
 //!
 //! The certificate of a connection *is* the node: a message that says it is from another is refused and counted, and
 //! changes nothing. [`Identity`] says which name a certificate must have, and [`Tls`] takes the files. Without TLS, which
-//! takes [`Security::Plaintext`] by name, every claim is believed.
+//! takes [`Security::Plaintext`] by name, every claim is believed. A certificate that is not valid now is an error that
+//! names it; another one is taken up without a restart ([`Tls::reload`]).
+//!
+//! # What others cannot do to a server
+//!
+//! - *Keep it from opening files.* [`Options`] bound the connections of clients, those of nodes, and those that are not yet
+//!   anybody's, each for itself; the defaults fit a process that may open 1,024 files, and a process that may open too few
+//!   for its options is told so at the start. When there are too many that are nobody's, the oldest one gives way.
+//! - *Keep nodes out.* Clients never take the places of nodes, and nobody takes more than a few. Over TLS the certificate
+//!   says who is a node. In plain text the first call does: that holds off clients that leak connections, and nobody who
+//!   means harm.
+//! - *Keep a connection for nothing.* One over which no call comes in time that its caller may make, from the first byte
+//!   of TCP on, is closed.
+//! - *Have it remember what they do not read.* There is one long answer at a time over a connection, and a connection over
+//!   which it is not read in time is closed.
+//!
+//! # Upgrades
+//!
+//! Nodes of a cluster may be upgraded one by one while transactions go on. A node skips and counts what it does not know
+//! of a packet ([`Fault::UnknownKind`]), and takes the rest. When nodes connect, the one that is called says which versions
+//! of the protocol it speaks; with which one of them a node is spoken to is in [`PeerStats::version`].
+//!
+//! # What is counted
 //!
 //! Nothing here waits for another node: a full queue drops its oldest messages, a full inbox the newest packet, and both
 //! count; the protocol says again what matters. [`PeerStats`] and [`ServerStats`] have the counts, and so have metrics:
@@ -25,6 +48,7 @@
 //! | `synod_grpc_packets_received_total` | cluster, node | packets, and calls that carry a message |
 //! | `synod_grpc_messages_received_total` | cluster, node | messages in them |
 //! | `synod_grpc_faults_total` | cluster, node, fault | what a server refused, by [`Fault`] |
+//! | `synod_grpc_certificate_days_left` | cluster, node | for how many days more the certificates are valid (gauge) |
 //!
 //! Metrics go to the recorder that is installed when a transport or a server is made.
 //!
@@ -58,12 +82,14 @@
 //! # }
 //! ```
 
+mod answers;
 mod client;
 mod error;
 mod identity;
 mod listener;
 mod options;
 mod peers;
+mod places;
 mod queue;
 mod roles;
 mod security;
@@ -94,6 +120,7 @@ pub use self::{
     security::{Security, Tls, TlsError},
     server::Server,
     stats::{Fault, PeerStats, ServerStats},
+    v1::Reason,
     wire::WireError,
 };
 

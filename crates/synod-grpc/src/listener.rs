@@ -1,11 +1,11 @@
 //! Connections that come in: how many, and whose.
 //!
 //! A connection is nobody's until its handshake is over, and counts from its first byte. Who is at the other end is
-//! settled then, once, for all that comes over it.
+//! settled then, once, for all that comes over it. One over which nothing is asked for is not kept.
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, pending},
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -18,9 +18,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     select,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::{
@@ -30,6 +30,7 @@ use tonic::{
 
 use crate::{
     Fault, Identity, Options, Role, Security,
+    places::{Line, Place, Places, Side},
     serve::{Stage, reached},
     stats::ServerCounters,
 };
@@ -38,7 +39,7 @@ use crate::{
 const REST: Duration = Duration::from_millis(100);
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Caller {
     /// This node.
     Node(NodeId),
@@ -56,7 +57,16 @@ pub(crate) struct Link {
     caller: Caller,
     /// Done when the connection must end, whatever is under way.
     cut: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _slot: OwnedSemaphorePermit,
+    is_cut: bool,
+    /// The last to go: the place is free when the connection is closed.
+    place: Place,
+}
+
+/// Over which connection a call comes, and from whom.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) caller: Caller,
+    pub(crate) line: Arc<Line>,
 }
 
 enum Io {
@@ -78,7 +88,7 @@ pub(crate) struct Listener {
 impl Listener {
     /// Until the server closes.
     pub(crate) async fn run(mut self) {
-        let slots = Arc::new(Semaphore::new(self.options.connections));
+        let places = Places::new(self.options, Arc::clone(&self.counters));
         let mut handshakes = JoinSet::new();
         let mut closing = pin!(reached(self.stage.clone(), Stage::Closing));
         loop {
@@ -93,27 +103,31 @@ impl Listener {
                     tracing::warn!(%error, "no connection could be accepted");
                     sleep(REST).await;
                 }
-                Some(Ok(stream)) => match Arc::clone(&slots).try_acquire_owned() {
-                    Err(_) => self.counters.fault(Fault::TooManyConnections),
-                    Ok(slot) => {
-                        handshakes.spawn(self.greet(stream, slot));
-                    }
-                },
+                Some(Ok(stream)) => {
+                    let place = select! {
+                        place = places.newcomer() => place,
+                        () = &mut closing => return,
+                    };
+                    handshakes.spawn(self.greet(stream, place));
+                }
             }
         }
     }
 
     /// The handshake.
-    fn greet(&self, stream: TcpStream, slot: OwnedSemaphorePermit) -> impl Future<Output = ()> + Send + use<> {
-        let (security, cluster, patience) = (self.security.clone(), self.cluster, self.options.connect);
-        let (counters, links) = (Arc::clone(&self.counters), self.links.clone());
-        let cut = Box::pin(reached(self.stage.clone(), Stage::Cut));
+    fn greet(&self, stream: TcpStream, place: Place) -> impl Future<Output = ()> + Send + use<> {
+        let (security, cluster) = (self.security.clone(), self.cluster);
+        let (counters, links, stage) = (Arc::clone(&self.counters), self.links.clone(), self.stage.clone());
+        let deadline = Instant::now() + self.options.connect;
         async move {
             let address = stream.peer_addr().ok();
             let (io, caller) = match security {
                 Security::Plaintext => (Io::Plain(stream), Caller::Anyone),
                 Security::Tls(tls) => {
-                    let shaken = timeout(patience, TlsAcceptor::from(tls.server()).accept(stream)).await;
+                    let shaken = select! {
+                        shaken = timeout_at(deadline, TlsAcceptor::from(tls.server()).accept(stream)) => shaken,
+                        () = place.0.over() => return,
+                    };
                     match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                         Ok(stream) => {
                             let caller = caller(&stream, cluster);
@@ -127,9 +141,38 @@ impl Listener {
                     }
                 }
             };
+            let has_place = match caller {
+                Caller::Node(_) => place.0.settle(caller, Side::Node),
+                Caller::Client(_) => place.0.settle(caller, Side::Client),
+                // Of these it is not known before the first call, if at all.
+                Caller::Anyone | Caller::Stranger => true,
+            };
+            if !has_place {
+                tracing::warn!(?address, ?caller, "no room for another connection");
+                return;
+            }
+            let line = Arc::clone(&place.0);
+            let cut = async move {
+                select! {
+                    () = reached(stage, Stage::Cut) => {}
+                    () = line.over() => {}
+                    () = overdue(&line, deadline) => {
+                        counters.fault(Fault::Idle);
+                        tracing::warn!(?address, ?caller, "nothing was asked for over a connection");
+                    }
+                }
+            };
             // If nobody takes it, the server has stopped.
-            let _ = links.send(Link { io, caller, cut, _slot: slot }).await;
+            let _ = links.send(Link { io, caller, cut: Box::pin(cut), is_cut: false, place }).await;
         }
+    }
+}
+
+/// Done if at `deadline` no call has come over `line`.
+async fn overdue(line: &Line, deadline: Instant) {
+    sleep_until(deadline).await;
+    if line.has_called() {
+        pending::<()>().await;
     }
 }
 
@@ -160,10 +203,18 @@ impl Stream for Links {
 }
 
 impl Connected for Link {
-    type ConnectInfo = Caller;
+    type ConnectInfo = Origin;
 
-    fn connect_info(&self) -> Caller {
-        self.caller
+    fn connect_info(&self) -> Origin {
+        Origin { caller: self.caller, line: Arc::clone(&self.place.0) }
+    }
+}
+
+impl Link {
+    /// An error when it must end. Whoever writes to a side that reads nothing may never read again, so both ask.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.is_cut = self.is_cut || self.cut.as_mut().poll(context).is_ready();
+        if self.is_cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 }
 
@@ -173,9 +224,7 @@ impl AsyncRead for Link {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.check(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -185,6 +234,7 @@ impl AsyncRead for Link {
 
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -192,6 +242,7 @@ impl AsyncWrite for Link {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_flush(context),
             Io::Tls(stream) => Pin::new(stream).poll_flush(context),
@@ -199,6 +250,7 @@ impl AsyncWrite for Link {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),

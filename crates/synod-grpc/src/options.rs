@@ -24,7 +24,7 @@ pub struct Options {
     pub queue: usize,
     /// How many bytes wait for one other node, at most. More push the oldest messages out.
     pub queue_bytes: usize,
-    /// How long a connection may take to come about, with all its handshakes.
+    /// How long a connection may take to come about, with all its handshakes; at a server, until the first call over it.
     pub connect: Duration,
     /// How long a connection may be silent until it is asked for a sign of life.
     pub keep_alive: Duration,
@@ -35,10 +35,26 @@ pub struct Options {
     pub backoff: Duration,
     /// How long to wait at most.
     pub backoff_ceiling: Duration,
-    /// How many connections a server has at once. One more is closed, and counted.
+    /// How many connections clients have at a server at once. One more is closed, and counted.
     pub connections: usize,
+    /// How many connections nodes have at a server at once. No client takes the place of one of these.
+    ///
+    /// Without TLS nobody knows who a client is: a connection whose first call is one for nodes is a node's.
+    pub node_connections: usize,
+    /// How many of them are one node's or one client's at most. (Without TLS there is no such limit.)
+    pub connections_each: usize,
+    /// How many connections a server has, beside those, of which it is not yet known whose they are. When there is one
+    /// more, the oldest of them is closed, and counted.
+    pub newcomers: usize,
     /// How many calls one connection makes at once, waiting ones among them. More wait at the client.
     pub calls: u32,
+    /// How long a server waits until a long answer is read, before it closes the connection. There is one such answer at a
+    /// time over a connection.
+    pub read: Duration,
+    /// How long a call of a [`Client`](crate::Client) may take in all, with connecting and with all nodes that it turns to.
+    pub call: Duration,
+    /// How long a client gives one node, connecting included, before it turns to the next.
+    pub attempt: Duration,
     /// How long a shutdown waits for what is under way.
     pub grace: Duration,
 }
@@ -54,8 +70,14 @@ impl Default for Options {
             keep_alive_timeout: Duration::from_secs(10),
             backoff: Duration::from_millis(50),
             backoff_ceiling: Duration::from_secs(5),
-            connections: 1_024,
+            connections: 384,
+            node_connections: 128,
+            connections_each: 32,
+            newcomers: 64,
             calls: 256,
+            read: Duration::from_secs(30),
+            call: Duration::from_secs(30),
+            attempt: Duration::from_secs(5),
             grace: Duration::from_secs(5),
         }
     }
@@ -84,18 +106,27 @@ impl Options {
         with_backoff(backoff: Duration);
         with_backoff_ceiling(backoff_ceiling: Duration);
         with_connections(connections: usize);
+        with_node_connections(node_connections: usize);
+        with_connections_each(connections_each: usize);
+        with_newcomers(newcomers: usize);
         with_calls(calls: u32);
+        with_read(read: Duration);
+        with_call(call: Duration);
+        with_attempt(attempt: Duration);
         with_grace(grace: Duration);
     }
 
     /// Refuses what would leave no room, or no time, for anything.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let Self { message, queue, queue_bytes, connections, calls, .. } = *self;
+        let Self { message, queue, queue_bytes, calls, .. } = *self;
         let counts = [
             ("message", message),
             ("queue", queue),
             ("queue_bytes", queue_bytes),
-            ("connections", connections),
+            ("connections", self.connections),
+            ("node_connections", self.node_connections),
+            ("connections_each", self.connections_each),
+            ("newcomers", self.newcomers),
             ("calls", calls as usize),
         ];
         let waits = [
@@ -104,6 +135,9 @@ impl Options {
             ("keep_alive_timeout", self.keep_alive_timeout),
             ("backoff", self.backoff),
             ("backoff_ceiling", self.backoff_ceiling),
+            ("read", self.read),
+            ("call", self.call),
+            ("attempt", self.attempt),
         ];
         let count = counts.iter().find(|(_, count)| *count == 0).map(|(name, _)| *name);
         match count.or(waits.iter().find(|(_, wait)| wait.is_zero()).map(|(name, _)| *name)) {
@@ -112,9 +146,34 @@ impl Options {
         }
     }
 
+    /// Refuses more connections than the process may open files for, with those that its storage, its own connections and
+    /// the rest of it take.
+    pub(crate) fn check_files(&self) -> Result<(), Error> {
+        let Self { connections, node_connections, newcomers, .. } = *self;
+        let connections = connections.saturating_add(node_connections).saturating_add(newcomers);
+        match open_files() {
+            Some(allowed) if connections.saturating_add(OTHER_FILES) as u64 > allowed => {
+                Err(Error::OpenFiles { connections, others: OTHER_FILES, allowed })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses limits under which a transaction could begin whose messages would not fit.
     pub(crate) fn check_room(&self, limits: &Limits) -> Result<(), Error> {
         let needed = wire::largest(limits);
         if needed <= self.message { Ok(()) } else { Err(Error::SmallMessages { needed, allowed: self.message }) }
     }
+}
+
+/// Files that a process has open beside the connections to its server: those of its storage, its connections to other nodes,
+/// and what else there is.
+const OTHER_FILES: usize = 256;
+
+/// How many files this process may open, if that is limited.
+fn open_files() -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    return None;
 }

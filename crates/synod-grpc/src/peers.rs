@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use crate::{
     Error, Identity, Options, PeerStats, Security,
     queue::Queue,
     stats::{Counter, PeerCounters, without_address},
-    v1,
+    v1, wire,
 };
 
 /// The transport of one node. A clone is another handle to the same one; when the last is dropped, its connections are.
@@ -52,7 +52,7 @@ struct Inner {
 struct Peer {
     identity: Identity,
     address: String,
-    endpoint: Endpoint,
+    security: Security,
     route: v1::Route,
     queue: Arc<Queue>,
     counters: Arc<PeerCounters>,
@@ -91,12 +91,12 @@ impl Peers {
             return Ok(());
         }
         let identity = Identity::node(inner.cluster, node);
-        let endpoint = endpoint(node, address, identity, &inner.security, &inner.options)?;
+        endpoint(node, address, identity, &inner.security, &inner.options)?;
         let counters = Arc::new(PeerCounters::new(inner.cluster, inner.node, node));
         let peer = Arc::new(Peer {
             identity,
             address: address.to_owned(),
-            endpoint,
+            security: inner.security.clone(),
             route: v1::Route { cluster: inner.cluster.0.to_vec(), from: inner.node.0, to: node.0 },
             queue: Arc::new(Queue::new(&inner.options, Arc::clone(&counters))),
             counters,
@@ -201,15 +201,21 @@ impl Peer {
 
     /// A stream to the other node, and its word that it is the one that was dialled.
     async fn dial(&self) -> Result<tonic::Streaming<v1::Welcome>, Status> {
-        let channel = self.endpoint.connect().await.map_err(|error| Status::unavailable(chain(&error)))?;
+        // Made for each connection: certificates may have been renewed.
+        let node = NodeId(self.route.to);
+        let endpoint = endpoint(node, &self.address, self.identity, &self.security, &self.options);
+        let endpoint = endpoint.map_err(|error| Status::internal(chain(&error)))?;
+        let channel = endpoint.connect().await.map_err(|error| Status::unavailable(chain(&error)))?;
         let mut client = v1::peer_client::PeerClient::new(channel).max_decoding_message_size(WELCOME);
         let mut answers = client.exchange(self.queue.attach(self.route.clone())).await?.into_inner();
         let welcome = answers.message().await?.ok_or_else(|| Status::unavailable("the node said nothing"))?;
-        if welcome.cluster == self.route.cluster && welcome.node == self.route.to {
-            Ok(answers)
-        } else {
-            Err(Status::failed_precondition(format!("node {} of another cluster, or another node", welcome.node)))
+        if welcome.cluster != self.route.cluster || welcome.node != self.route.to {
+            let other = format!("node {} of another cluster, or another node", welcome.node);
+            return Err(Status::failed_precondition(other));
         }
+        let version = wire::common_version(welcome.versions).map_err(Status::failed_precondition)?;
+        self.counters.version.store(version, Ordering::Relaxed);
+        Ok(answers)
     }
 
     /// How long to wait before the next attempt: each time twice as long, and up to a half less, at random.
@@ -262,7 +268,7 @@ pub(crate) fn endpoint(
         .keep_alive_timeout(options.keep_alive_timeout)
         .keep_alive_while_idle(true);
     match security {
-        Security::Tls(tls) => Ok(endpoint.tls_config(tls.client(identity))?),
+        Security::Tls(tls) => Ok(endpoint.tls_config(tls.client(identity).timeout(options.connect))?),
         Security::Plaintext => Ok(endpoint),
     }
 }

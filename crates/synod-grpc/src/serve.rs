@@ -19,7 +19,8 @@ use tonic::{
 
 use crate::{
     Fault, Options,
-    listener::Caller,
+    listener::{Caller, Origin},
+    places::Side,
     stats::ServerCounters,
     v1::{self, Delivered},
     wire::{self, Needed, WireError},
@@ -60,24 +61,33 @@ pub(crate) struct Guard {
 impl Interceptor for Guard {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         match caller(&request) {
-            Caller::Node(_) | Caller::Anyone => Ok(request),
-            Caller::Client(_) if !self.nodes_only => Ok(request),
+            Caller::Node(_) | Caller::Anyone => {}
+            Caller::Client(_) if !self.nodes_only => {}
             Caller::Client(_) => {
                 self.counters.fault(Fault::NotANode);
-                Err(Status::permission_denied("this is for nodes alone, and the certificate is a client's"))
+                return Err(Status::permission_denied("this is for nodes alone, and the certificate is a client's"));
             }
             Caller::Stranger => {
                 self.counters.fault(Fault::Stranger);
-                Err(Status::permission_denied("the certificate is for nobody in this cluster"))
+                return Err(Status::permission_denied("the certificate is for nobody in this cluster"));
             }
         }
+        if let Some(Origin { caller, line }) = request.extensions().get() {
+            // Without TLS, the first call says what somebody is.
+            let side = if self.nodes_only { Side::Node } else { Side::Client };
+            if !line.settle(*caller, side) {
+                return Err(Status::resource_exhausted("the server has no room for another connection"));
+            }
+            line.called();
+        }
+        Ok(request)
     }
 }
 
 /// Who is calling.
 pub(crate) fn caller<T>(request: &Request<T>) -> Caller {
     // Every connection says, so a stranger is just the safe side.
-    request.extensions().get().copied().unwrap_or(Caller::Stranger)
+    request.extensions().get().map_or(Caller::Stranger, |origin: &Origin| origin.caller)
 }
 
 /// Done when the server is at `stage`, or beyond it, or gone.
@@ -103,11 +113,27 @@ impl Service {
         }
     }
 
-    /// Delivers a packet, whole or not at all. An error if it should never have been sent.
+    /// Delivers what is known of a packet, or nothing of one that should never have been sent, which is an error.
+    ///
+    /// A newer node says what is not known here, and it goes on saying it: to refuse that is to hear nothing of it any more.
     fn take_packet(&self, caller: Caller, packet: v1::Packet) -> Result<(), Status> {
         let from = self.check(caller, packet.route)?;
-        let messages = packet.messages.into_iter().map(Message::try_from).collect::<Result<_, _>>();
-        self.deliver(from, messages.map_err(|error| self.malformed(error))?);
+        let mut messages = Vec::new();
+        for message in packet.messages {
+            match Message::try_from(message) {
+                Ok(message) => messages.push(message),
+                Err(error) if error.is_news() => {
+                    self.counters.fault(Fault::UnknownKind);
+                    tracing::debug!(%from, %error, "skipped a message");
+                }
+                Err(error) => return Err(self.malformed(error)),
+            }
+        }
+        if messages.is_empty() {
+            self.counters.packets.add(1);
+        } else {
+            self.deliver(from, messages);
+        }
         Ok(())
     }
 
@@ -158,7 +184,11 @@ impl v1::peer_server::Peer for Service {
     async fn exchange(&self, request: Request<Streaming<v1::Packet>>) -> Result<Response<Exchange>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Exchange {
-            welcome: Some(v1::Welcome { cluster: self.cluster.0.to_vec(), node: self.node.0 }),
+            welcome: Some(v1::Welcome {
+                cluster: self.cluster.0.to_vec(),
+                node: self.node.0,
+                versions: Some(wire::VERSIONS),
+            }),
             packets: Some(request.into_inner()),
             closing: Box::pin(reached(self.stage.clone(), Stage::Closing)),
             service: self.clone(),

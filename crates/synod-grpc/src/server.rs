@@ -1,6 +1,6 @@
 //! A node's door: its services on a listener.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use synod::{
     NodeId,
@@ -10,9 +10,10 @@ use synod::{
 use tokio::{
     join,
     net::TcpListener,
+    select,
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tonic::{
     service::interceptor::InterceptedService,
@@ -23,10 +24,11 @@ use tonic::{
 };
 
 use crate::{
-    Error, Identity, Options, Security, ServerStats,
+    Error, Identity, Options, Security, ServerStats, Tls,
+    answers::Kept,
     listener::{Links, Listener},
     serve::{Guard, Inbox, Service, Stage, reached},
-    stats::ServerCounters,
+    stats::{self, ServerCounters},
     transactions::Desk,
     v1::{
         acceptor_server::AcceptorServer, manager_server::ManagerServer, peer_server::PeerServer,
@@ -58,7 +60,8 @@ pub struct Server {
 impl Server {
     /// Serves the node of `handle`, to other nodes and to clients, on `listener`.
     ///
-    /// An error if the certificate is not this node's, and outside of a tokio runtime.
+    /// An error if the certificate is not this node's, if the process may open fewer files than the options need, and
+    /// outside of a tokio runtime.
     pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
         let (cluster, node, inbox) = (handle.cluster(), handle.node(), handle.clone());
         let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
@@ -68,7 +71,7 @@ impl Server {
     /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
     /// sent it. It must not wait; where there is no room, it drops the packet and says `false`.
     ///
-    /// An error if the certificate is not this node's, and outside of a tokio runtime.
+    /// Errors are those of [`start`](Self::start).
     pub fn relay(
         listener: TcpListener,
         config: &Config,
@@ -88,12 +91,17 @@ impl Server {
         options: Options,
     ) -> Result<Self, Error> {
         options.check()?;
+        options.check_files()?;
         security.check(Identity::node(cluster, node))?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let address = listener.local_addr()?;
         let counters = Arc::new(ServerCounters::new(cluster, node));
         let (stage, at) = watch::channel(Stage::Open);
         let (links, incoming) = mpsc::channel(WAITING);
+        let papers = match &security {
+            Security::Tls(tls) => Some(watch_papers(tls.clone(), stats::days_left(cluster, node), at.clone())),
+            Security::Plaintext => None,
+        };
         let listener = Listener {
             incoming: TcpIncoming::from(listener)
                 .with_nodelay(Some(true))
@@ -109,7 +117,12 @@ impl Server {
         let serving =
             router(service, handle).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
         let serving = runtime.spawn(async move {
-            let ((), served) = join!(listener.run(), serving);
+            let papers = async {
+                if let Some(papers) = papers {
+                    papers.await;
+                }
+            };
+            let ((), served, ()) = join!(listener.run(), serving, papers);
             if let Err(error) = served {
                 tracing::error!(%error, "the server has ended");
             }
@@ -139,18 +152,38 @@ impl Server {
     }
 }
 
+/// How often it is said for how long certificates are valid.
+const BEAT: Duration = Duration::from_secs(60);
+
+/// Says for how long the certificates are valid, until the server closes.
+async fn watch_papers(tls: Tls, days_left: metrics::Gauge, stage: watch::Receiver<Stage>) {
+    loop {
+        let turn = tls.turn();
+        days_left.set(tls.days_left());
+        select! {
+            () = sleep(BEAT) => {}
+            () = tls.renewed(turn) => {}
+            () = reached(stage.clone(), Stage::Closing) => return,
+        }
+    }
+}
+
 fn router(service: Service, handle: Option<Handle>) -> Router {
     let (options, counters) = (service.options, Arc::clone(&service.counters));
     let desk = handle.map(|handle| Arc::new(Desk { handle, service: service.clone() }));
     let service = Arc::new(service);
-    macro_rules! guarded {
-        ($server:ty, $node:expr, nodes_only: $nodes_only:literal) => {
+    macro_rules! for_nodes {
+        ($server:ty) => {
             InterceptedService::new(
-                <$server>::from_arc(Arc::clone(&$node)).max_decoding_message_size(options.message),
-                Guard { counters: Arc::clone(&counters), nodes_only: $nodes_only },
+                <$server>::from_arc(Arc::clone(&service)).max_decoding_message_size(options.message),
+                Guard { counters: Arc::clone(&counters), nodes_only: true },
             )
         };
     }
+    let desk = desk.map(|desk| {
+        let desk = TransactionsServer::from_arc(desk).max_decoding_message_size(options.message);
+        InterceptedService::new(Kept(desk), Guard { counters: Arc::clone(&counters), nodes_only: false })
+    });
     Tonic::builder()
         .initial_stream_window_size(CALL_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -158,10 +191,10 @@ fn router(service: Service, handle: Option<Handle>) -> Router {
         .http2_max_header_list_size(HEADERS)
         .http2_keepalive_interval(Some(options.keep_alive))
         .http2_keepalive_timeout(Some(options.keep_alive_timeout))
-        .add_service(guarded!(PeerServer<Service>, service, nodes_only: true))
-        .add_service(guarded!(AcceptorServer<Service>, service, nodes_only: true))
-        .add_service(guarded!(ProposerServer<Service>, service, nodes_only: true))
-        .add_service(guarded!(ManagerServer<Service>, service, nodes_only: true))
-        .add_service(guarded!(ResourceServer<Service>, service, nodes_only: true))
-        .add_optional_service(desk.map(|desk| guarded!(TransactionsServer<Desk>, desk, nodes_only: false)))
+        .add_service(for_nodes!(PeerServer<Service>))
+        .add_service(for_nodes!(AcceptorServer<Service>))
+        .add_service(for_nodes!(ProposerServer<Service>))
+        .add_service(for_nodes!(ManagerServer<Service>))
+        .add_service(for_nodes!(ResourceServer<Service>))
+        .add_optional_service(desk)
 }

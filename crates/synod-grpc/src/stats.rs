@@ -1,6 +1,6 @@
 //! What is counted, for the program and for the [`metrics`] facade. The module's documentation lists the names.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use synod::{NodeId, commit::ClusterId};
 
@@ -24,6 +24,8 @@ pub struct PeerStats {
     pub connections: u64,
     /// Attempts to connect that came to nothing.
     pub failures: u64,
+    /// The version of the protocol that was spoken over the last connection that came about. 0 before the first.
+    pub version: u32,
 }
 
 /// What a server has taken and refused since it was started.
@@ -68,8 +70,14 @@ macro_rules! faults {
 }
 
 faults! {
-    /// A connection over the limit was closed.
+    /// A connection was closed, or got no answer: all places for nodes, or for clients, are taken.
     TooManyConnections = "too_many_connections",
+    /// A connection was closed: whoever it is from has as many as one may have.
+    TooManyOfOne = "too_many_of_one",
+    /// A connection that was not yet anybody's gave way to a newer one.
+    Crowded = "crowded",
+    /// A connection was closed over which nothing was asked for in time: no call came, or none that it may make.
+    Idle = "idle",
     /// A handshake failed or took too long: no certificate, or one of another authority, or plain text.
     Handshake = "handshake",
     /// The certificate is nobody's, or another cluster's.
@@ -82,8 +90,12 @@ faults! {
     Misrouted = "misrouted",
     /// A message makes no sense.
     Malformed = "malformed",
+    /// A message of a packet is of a kind that is not known here, and was skipped: a newer node's.
+    UnknownKind = "unknown_kind",
     /// A packet is larger than allowed.
     TooLarge = "too_large",
+    /// A connection was closed over which an answer was not read in time.
+    SlowReader = "slow_reader",
     /// The node had no room for a packet.
     InboxFull = "inbox_full",
 }
@@ -135,6 +147,7 @@ pub(crate) struct PeerCounters {
     pub(crate) oversized: Counter,
     pub(crate) connections: Counter,
     pub(crate) failures: Counter,
+    pub(crate) version: AtomicU32,
 }
 
 impl PeerCounters {
@@ -157,6 +170,7 @@ impl PeerCounters {
             packets: Counter::new(metrics::counter!("synod_grpc_packets_sent_total", labels.clone())),
             connections: Counter::new(metrics::counter!("synod_grpc_connections_total", labels.clone())),
             failures: Counter::new(metrics::counter!("synod_grpc_connect_failures_total", labels)),
+            version: AtomicU32::new(0),
         }
     }
 
@@ -170,6 +184,7 @@ impl PeerCounters {
             oversized: self.oversized.get(),
             connections: self.connections.get(),
             failures: self.failures.get(),
+            version: self.version.load(Ordering::Relaxed),
         }
     }
 }
@@ -217,6 +232,11 @@ impl ServerCounters {
             faults: std::array::from_fn(|place| self.faults.get(place).map_or(0, Counter::get)),
         }
     }
+}
+
+/// The gauge of days until a certificate expires.
+pub(crate) fn days_left(cluster: ClusterId, node: NodeId) -> metrics::Gauge {
+    metrics::gauge!("synod_grpc_certificate_days_left", labels(cluster, node))
 }
 
 fn labels(cluster: ClusterId, node: NodeId) -> Vec<metrics::Label> {

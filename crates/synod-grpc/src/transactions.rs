@@ -6,13 +6,15 @@ use synod::{
     perform::tokio::{Error, Handle},
 };
 use tokio::select;
-use tonic::{Request, Response, Status, codegen::async_trait};
+use tonic::{Code, Request, Response, Status, codegen::async_trait};
 
 use crate::{
     Fault,
-    listener::Caller,
+    answers::Turn,
+    error::refusal,
+    listener::{Caller, Origin},
     serve::{Service, Stage, caller, reached},
-    v1,
+    v1::{self, Reason},
     wire::{self, Needed},
 };
 
@@ -53,6 +55,11 @@ impl v1::transactions_server::Transactions for Desk {
     }
 
     async fn in_doubt(&self, request: Request<v1::InDoubtRequest>) -> Result<Response<v1::InDoubtReply>, Status> {
+        // Whoever asks and reads nothing waits for itself.
+        let turn = match request.extensions().get::<Origin>() {
+            Some(origin) => Turn::new(&origin.line, self.service.options.read, &self.service.counters).await,
+            None => None,
+        };
         let request = request.into_inner();
         let after = request.after.map(TxId::from);
         let most = if request.limit == 0 { usize::MAX } else { request.limit as usize };
@@ -65,7 +72,11 @@ impl v1::transactions_server::Transactions for Desk {
         };
         let in_doubt: Vec<_> = listed.iter().take(most).take_while(fits).map(v1::InDoubt::from).collect();
         let more = in_doubt.len() < listed.len();
-        Ok(Response::new(v1::InDoubtReply { in_doubt, more }))
+        let mut answer = Response::new(v1::InDoubtReply { in_doubt, more });
+        if let Some(turn) = turn {
+            answer.extensions_mut().insert(turn);
+        }
+        Ok(answer)
     }
 
     async fn inquire(&self, request: Request<v1::InquireRequest>) -> Result<Response<v1::InquireReply>, Status> {
@@ -96,31 +107,43 @@ impl Desk {
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
         select! {
             answer = asked => answer.map_err(|error| status(&error)),
-            () = reached(self.service.stage.clone(), Stage::Closing) => Err(Status::unavailable("the server is closing")),
+            () = reached(self.service.stage.clone(), Stage::Closing) => {
+                Err(refusal(Code::Unavailable, "the server is closing".to_owned(), Reason::Stopped))
+            }
         }
     }
 }
 
+/// The answer of a node that says no, with its reason.
 fn status(error: &Error) -> Status {
     let message = match error {
         Error::Refused(refusal) => format!("{error}: {refusal}"),
         Error::NoTransaction(reason) => format!("{error}: {reason}"),
         _ => format!("{error}"),
     };
-    match error {
-        Error::NoTransaction(_)
-        | Error::Refused(Refusal::TooManyParticipants | Refusal::MetaTooLong | Refusal::OtherContent) => {
-            Status::invalid_argument(message)
-        }
-        Error::Refused(Refusal::TooManyOpen | Refusal::NumbersUsedUp) | Error::TooManyWaiting => {
-            Status::resource_exhausted(message)
-        }
-        Error::Forgotten(_) | Error::Refused(Refusal::UnknownTransaction) => Status::not_found(message),
-        Error::Refused(Refusal::OtherTransaction) => Status::already_exists(message),
-        Error::Refused(Refusal::Broken) => Status::internal(message),
-        Error::Refused(_) => Status::failed_precondition(message),
-        Error::Write(_) | Error::Stalled | Error::Stopped | Error::Crashed => Status::unavailable(message),
-        _ => Status::internal(message),
+    let (code, reason) = match error {
+        Error::NoTransaction(_) => (Code::InvalidArgument, Reason::Participants),
+        Error::Refused(refusal) => refused(*refusal),
+        Error::TooManyWaiting => (Code::ResourceExhausted, Reason::TooManyWaiting),
+        Error::Forgotten(_) => (Code::DataLoss, Reason::Forgotten),
+        Error::Write(_) | Error::Stalled | Error::Stopped | Error::Crashed => (Code::Unavailable, Reason::Stopped),
+        _ => (Code::Internal, Reason::Unspecified),
+    };
+    refusal(code, message, reason)
+}
+
+fn refused(refusal: Refusal) -> (Code, Reason) {
+    match refusal {
+        Refusal::UnknownTransaction => (Code::NotFound, Reason::Unknown),
+        Refusal::Retired => (Code::FailedPrecondition, Reason::Over),
+        Refusal::OtherTransaction => (Code::AlreadyExists, Reason::OtherTransaction),
+        Refusal::TooManyParticipants => (Code::InvalidArgument, Reason::Participants),
+        Refusal::MetaTooLong | Refusal::OtherContent => (Code::InvalidArgument, Reason::Content),
+        Refusal::NotAManager => (Code::FailedPrecondition, Reason::NotAManager),
+        Refusal::TooManyOpen => (Code::ResourceExhausted, Reason::TooManyOpen),
+        Refusal::NumbersUsedUp => (Code::ResourceExhausted, Reason::NumbersUsedUp),
+        Refusal::Broken => (Code::Internal, Reason::Broken),
+        _ => (Code::FailedPrecondition, Reason::Unspecified),
     }
 }
 
@@ -129,37 +152,55 @@ mod tests {
     use std::sync::Arc;
 
     use synod::commit::TransactionError;
-    use tonic::Code;
 
     use super::*;
+    use crate::CallError;
 
     #[test]
     fn every_error_of_a_node_has_the_code_that_the_proto_files_say() {
         let cause = || Arc::new(Refusal::Fenced);
         let codes = [
-            (Error::NoTransaction(TransactionError::NoParticipants), Code::InvalidArgument),
-            (Refusal::TooManyParticipants.into(), Code::InvalidArgument),
-            (Refusal::MetaTooLong.into(), Code::InvalidArgument),
-            (Refusal::OtherContent.into(), Code::InvalidArgument),
-            (Refusal::OtherTransaction.into(), Code::AlreadyExists),
-            (Refusal::TooManyOpen.into(), Code::ResourceExhausted),
-            (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted),
-            (Error::TooManyWaiting, Code::ResourceExhausted),
-            (Error::Forgotten(TxId::default()), Code::NotFound),
-            (Refusal::UnknownTransaction.into(), Code::NotFound),
-            (Refusal::Retired.into(), Code::FailedPrecondition),
-            (Refusal::NotAManager.into(), Code::FailedPrecondition),
-            (Refusal::Broken.into(), Code::Internal),
-            (Error::Write(cause()), Code::Unavailable),
-            (Error::Stalled, Code::Unavailable),
-            (Error::Stopped, Code::Unavailable),
-            (Error::Crashed, Code::Unavailable),
-            (Error::Start(cause()), Code::Internal),
+            (Error::NoTransaction(TransactionError::NoParticipants), Code::InvalidArgument, Reason::Participants),
+            (Refusal::TooManyParticipants.into(), Code::InvalidArgument, Reason::Participants),
+            (Refusal::MetaTooLong.into(), Code::InvalidArgument, Reason::Content),
+            (Refusal::OtherContent.into(), Code::InvalidArgument, Reason::Content),
+            (Refusal::OtherTransaction.into(), Code::AlreadyExists, Reason::OtherTransaction),
+            (Refusal::TooManyOpen.into(), Code::ResourceExhausted, Reason::TooManyOpen),
+            (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted, Reason::NumbersUsedUp),
+            (Error::TooManyWaiting, Code::ResourceExhausted, Reason::TooManyWaiting),
+            (Error::Forgotten(TxId::default()), Code::DataLoss, Reason::Forgotten),
+            (Refusal::UnknownTransaction.into(), Code::NotFound, Reason::Unknown),
+            (Refusal::Retired.into(), Code::FailedPrecondition, Reason::Over),
+            (Refusal::NotAManager.into(), Code::FailedPrecondition, Reason::NotAManager),
+            (Refusal::Broken.into(), Code::Internal, Reason::Broken),
+            (Refusal::NotAsked.into(), Code::FailedPrecondition, Reason::Unspecified),
+            (Error::Write(cause()), Code::Unavailable, Reason::Stopped),
+            (Error::Stalled, Code::Unavailable, Reason::Stopped),
+            (Error::Stopped, Code::Unavailable, Reason::Stopped),
+            (Error::Crashed, Code::Unavailable, Reason::Stopped),
+            (Error::Start(cause()), Code::Internal, Reason::Unspecified),
         ];
-        for (error, code) in codes {
-            assert_eq!(status(&error).code(), code, "{error:?}");
+        for (error, code, reason) in codes {
+            let status = status(&error);
+            assert_eq!(status.code(), code, "{error:?}");
+            match (CallError::from(status), reason) {
+                (CallError::Failed(_), Reason::Stopped)
+                | (CallError::Unknown(_), Reason::Unknown)
+                | (CallError::Forgotten(_), Reason::Forgotten) => {}
+                (CallError::Refused { reason: read, .. }, reason) => assert_eq!(read, reason),
+                other => panic!("{other:?}"),
+            }
         }
         let refused = status(&Refusal::TooManyOpen.into());
         assert_eq!(refused.message(), "the node refuses: too many transactions are open");
+    }
+
+    /// A newer node may have reasons that are not known here.
+    #[test]
+    fn a_reason_that_is_not_known_is_a_refusal() {
+        let mut status = Status::aborted("for another reason");
+        status.metadata_mut().insert("synod-reason", "REASON_ANOTHER".parse().unwrap());
+        let error = CallError::from(status);
+        assert!(matches!(error, CallError::Refused { reason: Reason::Unspecified, .. }), "{error:?}");
     }
 }

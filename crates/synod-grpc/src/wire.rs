@@ -1,7 +1,7 @@
 //! Between messages and protobuf.
 //!
 //! Every [`Message`] becomes a [`v1::Message`], and comes back as it was. The other way is strict: what is missing, is not
-//! known, or makes no transaction is an error that says so. Protobuf has several encodings of one value, so unlike with
+//! known, or makes no transaction is an error that says so, and whether it may be a newer node's. Protobuf has several encodings of one value, so unlike with
 //! the codec, the bytes need not come back as they were.
 
 use synod::{
@@ -18,10 +18,13 @@ use crate::v1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// What must be there is not, or is of a kind that is not known here.
-    #[error("{0} is missing, or not known here")]
+    /// What must be there is not.
+    #[error("{0} is missing")]
     Missing(&'static str),
-    /// An enum has a value that is not known here.
+    /// A message is of a kind that is not known here: a newer node's, or empty.
+    #[error("{0} is of a kind that is not known here, or missing")]
+    UnknownKind(&'static str),
+    /// An enum has a value that is not known here. One of zero is said by nobody.
     #[error("{value} is no {kind}")]
     UnknownValue {
         /// The enum.
@@ -46,6 +49,17 @@ pub enum WireError {
     EmptyRange(#[from] EmptyRange),
 }
 
+impl WireError {
+    /// Whether a newer node may say this, and mean something by it. Zero is the value of an enum that was left out.
+    pub fn is_news(&self) -> bool {
+        match self {
+            Self::UnknownKind(_) => true,
+            Self::UnknownValue { value, .. } => *value != 0,
+            _ => false,
+        }
+    }
+}
+
 /// What must be there.
 pub(crate) trait Needed<T> {
     /// The value, or an error that says `what` is missing.
@@ -56,6 +70,22 @@ impl<T> Needed<T> for Option<T> {
     fn needed(self, what: &'static str) -> Result<T, WireError> {
         self.ok_or(WireError::Missing(what))
     }
+}
+
+/// The versions of the protocol that are spoken here.
+pub(crate) const VERSIONS: v1::Versions = v1::Versions { oldest: 1, newest: 1 };
+
+/// The newest version that is spoken here and by a node that speaks `theirs`; an error that says what to do if there is
+/// none. A node of the first release says nothing of versions, and speaks the first.
+pub(crate) fn common_version(theirs: Option<v1::Versions>) -> Result<u32, String> {
+    let theirs = theirs.unwrap_or(v1::Versions { oldest: 1, newest: 1 });
+    let newest = VERSIONS.newest.min(theirs.newest);
+    if newest >= VERSIONS.oldest.max(theirs.oldest) {
+        return Ok(newest);
+    }
+    let (older, v1::Versions { oldest: from, newest: to }) =
+        if theirs.newest < VERSIONS.oldest { ("the other node", VERSIONS) } else { ("this node", theirs) };
+    Err(format!("no version of the protocol in common: upgrade {older} to one that speaks version {from} to {to}"))
 }
 
 /// A bound on the bytes of a packet's own, without its messages.
@@ -382,7 +412,7 @@ pub(crate) fn what<W>(what: Option<W>) -> Result<What, WireError>
 where
     What: TryFrom<W, Error = WireError>,
 {
-    what.needed("what is said about the transaction")?.try_into()
+    what.ok_or(WireError::UnknownKind("what is said about the transaction"))?.try_into()
 }
 
 impl From<&Message> for v1::Message {
@@ -406,7 +436,7 @@ impl TryFrom<v1::Message> for Message {
 
     fn try_from(message: v1::Message) -> Result<Self, WireError> {
         use v1::message::Message as Wire;
-        match message.message.needed("what a message says")? {
+        match message.message.ok_or(WireError::UnknownKind("what a message says"))? {
             Wire::About(said) => about(said.transaction, what(said.what)),
             Wire::Retired(range) => Ok(Self::Retired { range: range.try_into()? }),
             Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),

@@ -114,7 +114,13 @@ fn clients(data: &Path) -> anyhow::Result<Vec<(Name, String, Client)>> {
 async fn patiently<T>(asked: impl Future<Output = Result<T, CallError>>) -> Result<T, String> {
     match timeout(PATIENCE, asked).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(CallError::Failed(status))) => Err(status.message().to_owned()),
+        Ok(Err(
+            CallError::Failed(status)
+            | CallError::Unknown(status)
+            | CallError::Forgotten(status)
+            | CallError::MayHaveBegun(status)
+            | CallError::Refused { status, .. },
+        )) => Err(status.message().to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no answer".to_owned()),
     }

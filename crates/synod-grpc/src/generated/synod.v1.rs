@@ -336,6 +336,22 @@ pub struct Welcome {
     /// Its name there.
     #[prost(uint64, tag = "2")]
     pub node: u64,
+    /// Which versions of the protocol it speaks. Optional: a node of the first release says nothing here, and speaks
+    /// version 1 alone.
+    #[prost(message, optional, tag = "3")]
+    pub versions: ::core::option::Option<Versions>,
+}
+/// Versions of the protocol of nodes, of which two nodes speak the newest that both know. A node that is upgraded goes on
+/// speaking the version before, so that the nodes of a cluster can be upgraded one by one. A node sends nothing to one with
+/// which it has no version in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Versions {
+    /// The oldest that is spoken.
+    #[prost(uint32, tag = "1")]
+    pub oldest: u32,
+    /// The newest that is spoken, not below the oldest.
+    #[prost(uint32, tag = "2")]
+    pub newest: u32,
 }
 /// Consecutive transactions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -451,8 +467,9 @@ pub mod peer_client {
         ///
         /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
         /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
-        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. When the node shuts down, the
-        /// stream ends with OK.
+        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. A message of a kind that the
+        /// node does not know is skipped and counted, the others of the packet are taken, and the stream goes on: that is what a
+        /// newer node says to an older one. When the node shuts down, the stream ends with OK.
         pub async fn exchange(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Packet>,
@@ -539,8 +556,9 @@ pub mod peer_server {
         ///
         /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
         /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
-        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. When the node shuts down, the
-        /// stream ends with OK.
+        /// dropped and counted there, and the stream goes on: the protocol repeats what matters. A message of a kind that the
+        /// node does not know is skipped and counted, the others of the packet are taken, and the stream goes on: that is what a
+        /// newer node says to an older one. When the node shuts down, the stream ends with OK.
         async fn exchange(
             &self,
             request: tonic::Request<tonic::Streaming<super::Packet>>,
@@ -2711,6 +2729,79 @@ pub struct InquireRequest {
 /// The node is at it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InquireReply {}
+/// Why a node said no: the name of one of these is in the trailing metadata `synod-reason`. More may be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Reason {
+    /// Never sent. A client takes a name that it does not know for this: the node refuses.
+    Unspecified = 0,
+    /// The node has not heard of the transaction, or it is not open there. (NOT_FOUND)
+    Unknown = 1,
+    /// The transaction is over, and how it ended is not known there, or not any more. (DATA_LOSS)
+    Forgotten = 2,
+    /// The transaction is over: it is neither begun again nor driven on. (FAILED_PRECONDITION)
+    Over = 3,
+    /// Another transaction, with other participants or other content, has this name. (ALREADY_EXISTS)
+    OtherTransaction = 4,
+    /// These participants make no transaction, or there are more of them than the cluster allows. (INVALID_ARGUMENT)
+    Participants = 5,
+    /// The content is longer than the cluster allows, or is not what the transaction is about. (INVALID_ARGUMENT)
+    Content = 6,
+    /// The node is neither a transaction manager nor a participant. (FAILED_PRECONDITION)
+    NotAManager = 7,
+    /// Too many transactions are open there. (RESOURCE_EXHAUSTED)
+    TooManyOpen = 8,
+    /// Too many callers wait for outcomes there. (RESOURCE_EXHAUSTED)
+    TooManyWaiting = 9,
+    /// The node has no number left to name a transaction with. (RESOURCE_EXHAUSTED)
+    NumbersUsedUp = 10,
+    /// An invariant of the node is broken, so it is silent about the transaction. (INTERNAL)
+    Broken = 11,
+    /// The node has stopped, or its server is closing. What was asked may or may not have been done. (UNAVAILABLE)
+    Stopped = 12,
+}
+impl Reason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REASON_UNSPECIFIED",
+            Self::Unknown => "REASON_UNKNOWN",
+            Self::Forgotten => "REASON_FORGOTTEN",
+            Self::Over => "REASON_OVER",
+            Self::OtherTransaction => "REASON_OTHER_TRANSACTION",
+            Self::Participants => "REASON_PARTICIPANTS",
+            Self::Content => "REASON_CONTENT",
+            Self::NotAManager => "REASON_NOT_A_MANAGER",
+            Self::TooManyOpen => "REASON_TOO_MANY_OPEN",
+            Self::TooManyWaiting => "REASON_TOO_MANY_WAITING",
+            Self::NumbersUsedUp => "REASON_NUMBERS_USED_UP",
+            Self::Broken => "REASON_BROKEN",
+            Self::Stopped => "REASON_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "REASON_UNKNOWN" => Some(Self::Unknown),
+            "REASON_FORGOTTEN" => Some(Self::Forgotten),
+            "REASON_OVER" => Some(Self::Over),
+            "REASON_OTHER_TRANSACTION" => Some(Self::OtherTransaction),
+            "REASON_PARTICIPANTS" => Some(Self::Participants),
+            "REASON_CONTENT" => Some(Self::Content),
+            "REASON_NOT_A_MANAGER" => Some(Self::NotAManager),
+            "REASON_TOO_MANY_OPEN" => Some(Self::TooManyOpen),
+            "REASON_TOO_MANY_WAITING" => Some(Self::TooManyWaiting),
+            "REASON_NUMBERS_USED_UP" => Some(Self::NumbersUsedUp),
+            "REASON_BROKEN" => Some(Self::Broken),
+            "REASON_STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
 /// How far a transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2854,10 +2945,19 @@ pub mod transactions_client {
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
     /// * UNAVAILABLE: the server is closing, the node has stopped, or its write has failed or hangs. What was asked may or
     ///  may not have been done;
+    /// * RESOURCE_EXHAUSTED: clients have as many connections as the node allows them. (With TLS the connection is closed
+    ///  instead.)
     /// * UNIMPLEMENTED: this node serves other nodes alone;
     /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
     ///
-    /// What else may happen is said of each call.
+    /// What else may happen is said of each call. Where it is the node itself that says no, the trailing metadata
+    /// `synod-reason` holds the name of a `Reason`: codes are few, and several reasons share one.
+    ///
+    /// A call that was answered by no node may be made again, at the same node or at another one: `Begin` with a name,
+    /// `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
+    /// transaction, and begins another one when it is made again.
+    ///
+    /// A node closes a connection over which no call comes in time, and one over which a long answer is not read in time.
     #[derive(Debug, Clone)]
     pub struct TransactionsClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -2937,8 +3037,8 @@ pub mod transactions_client {
         /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
-        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant, or the transaction of this
-        ///  name is over.
+        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
+        ///  transaction of this name is over (REASON_OVER).
         pub async fn begin(
             &mut self,
             request: impl tonic::IntoRequest<super::BeginRequest>,
@@ -2966,7 +3066,8 @@ pub mod transactions_client {
         ///
         /// Other codes:
         ///
-        /// * NOT_FOUND: the transaction is over, and how it ended is not known here, or not any more;
+        /// * DATA_LOSS: the transaction is over, and how it ended is not known here, or not any more (REASON_FORGOTTEN). It
+        ///  has happened: whoever begins the same under another name does it twice. Its participants know how it ended;
         /// * RESOURCE_EXHAUSTED: too many wait for outcomes already;
         /// * DEADLINE_EXCEEDED, or CANCELLED: the caller's deadline came first. The transaction goes on.
         pub async fn outcome(
@@ -3012,7 +3113,8 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Status"));
             self.inner.unary(req, path, codec).await
         }
-        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome.
+        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome. Over one
+        /// connection these calls are answered one after the other, each when the answer before is read.
         pub async fn in_doubt(
             &mut self,
             request: impl tonic::IntoRequest<super::InDoubtRequest>,
@@ -3039,8 +3141,8 @@ pub mod transactions_client {
         ///
         /// Other codes:
         ///
-        /// * NOT_FOUND: the transaction is not open here;
-        /// * FAILED_PRECONDITION: it is over.
+        /// * NOT_FOUND: the transaction is not open here (REASON_UNKNOWN);
+        /// * FAILED_PRECONDITION: it is over (REASON_OVER).
         pub async fn inquire(
             &mut self,
             request: impl tonic::IntoRequest<super::InquireRequest>,
@@ -3087,8 +3189,8 @@ pub mod transactions_server {
         /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
-        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant, or the transaction of this
-        ///  name is over.
+        /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
+        ///  transaction of this name is over (REASON_OVER).
         async fn begin(
             &self,
             request: tonic::Request<super::BeginRequest>,
@@ -3099,7 +3201,8 @@ pub mod transactions_server {
         ///
         /// Other codes:
         ///
-        /// * NOT_FOUND: the transaction is over, and how it ended is not known here, or not any more;
+        /// * DATA_LOSS: the transaction is over, and how it ended is not known here, or not any more (REASON_FORGOTTEN). It
+        ///  has happened: whoever begins the same under another name does it twice. Its participants know how it ended;
         /// * RESOURCE_EXHAUSTED: too many wait for outcomes already;
         /// * DEADLINE_EXCEEDED, or CANCELLED: the caller's deadline came first. The transaction goes on.
         async fn outcome(
@@ -3111,7 +3214,8 @@ pub mod transactions_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusReply>, tonic::Status>;
-        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome.
+        /// The transactions that the node's own resource has voted to commit, and of which it does not know the outcome. Over one
+        /// connection these calls are answered one after the other, each when the answer before is read.
         async fn in_doubt(
             &self,
             request: tonic::Request<super::InDoubtRequest>,
@@ -3121,8 +3225,8 @@ pub mod transactions_server {
         ///
         /// Other codes:
         ///
-        /// * NOT_FOUND: the transaction is not open here;
-        /// * FAILED_PRECONDITION: it is over.
+        /// * NOT_FOUND: the transaction is not open here (REASON_UNKNOWN);
+        /// * FAILED_PRECONDITION: it is over (REASON_OVER).
         async fn inquire(
             &self,
             request: tonic::Request<super::InquireRequest>,
@@ -3137,10 +3241,19 @@ pub mod transactions_server {
     /// * INVALID_ARGUMENT: what must be there is missing, or malformed;
     /// * UNAVAILABLE: the server is closing, the node has stopped, or its write has failed or hangs. What was asked may or
     ///  may not have been done;
+    /// * RESOURCE_EXHAUSTED: clients have as many connections as the node allows them. (With TLS the connection is closed
+    ///  instead.)
     /// * UNIMPLEMENTED: this node serves other nodes alone;
     /// * INTERNAL: an invariant of the node is broken (see `PHASE_FENCED`), or the bytes are not what the call takes.
     ///
-    /// What else may happen is said of each call.
+    /// What else may happen is said of each call. Where it is the node itself that says no, the trailing metadata
+    /// `synod-reason` holds the name of a `Reason`: codes are few, and several reasons share one.
+    ///
+    /// A call that was answered by no node may be made again, at the same node or at another one: `Begin` with a name,
+    /// `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
+    /// transaction, and begins another one when it is made again.
+    ///
+    /// A node closes a connection over which no call comes in time, and one over which a long answer is not read in time.
     #[derive(Debug)]
     pub struct TransactionsServer<T> {
         inner: Arc<T>,

@@ -5,7 +5,7 @@ use synod::{
     commit::{Outcome, ResourceManagerState, Status, Transaction},
 };
 use synod_grpc::{
-    CallError, Client, Error, Fault, Identity, Security,
+    CallError, Client, Error, Fault, Identity, Reason, Security,
     prost::Message as _,
     tonic::Code,
     v1::{self, transactions_client::TransactionsClient},
@@ -21,10 +21,7 @@ use super::{
 const ME: NodeId = NodeId(9);
 
 fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> Code {
-    match result {
-        Err(CallError::Failed(status)) => status.code(),
-        other => panic!("{other:?}"),
-    }
+    result.unwrap_err().code()
 }
 
 fn named(origin: NodeId, seq: u64, meta: &[u8]) -> Transaction {
@@ -71,6 +68,34 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
     assert_eq!(code(node.begin_as(&named(ME, 2, b""), b"").await), Code::PermissionDenied);
     assert_eq!(world.member(MANAGERS[0]).server.stats().faults(Fault::Forged), before + 2);
     soon("a node may too", node.begin_as(&named(BRANCHES[0], 1 << 40, b""), b"")).await.unwrap();
+}
+
+/// The answer to a client is lost, and the cluster restarts. Whoever takes "over" for "never heard of" pays twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_over_is_not_one_that_never_was_and_neither_is_a_refusal() {
+    let mut world = World::hasty().await;
+    let client = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
+    let transaction = named(ME, 1, b"");
+    let tx = transaction.id();
+    soon("to begin", client.begin_as(&transaction, b"")).await.unwrap();
+    while soon("the status", client.status(tx)).await.unwrap() != Status::Retired {}
+    for node in MANAGERS.into_iter().chain(BRANCHES) {
+        world.stop(node).await;
+    }
+    for node in MANAGERS.into_iter().chain(BRANCHES) {
+        world.restart(node).await;
+    }
+    let client = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
+    let over = soon("the outcome", client.outcome(tx)).await.unwrap_err();
+    let never = soon("to inquire", client.inquire(TxId { origin: ME, seq: 77 })).await.unwrap_err();
+    let again = soon("to begin again", client.begin_as(&transaction, b"")).await.unwrap_err();
+    let driven = soon("to inquire", client.inquire(tx)).await.unwrap_err();
+    assert!(matches!(over, CallError::Forgotten(_)), "{over:?}");
+    assert!(matches!(never, CallError::Unknown(_)), "{never:?}");
+    assert!(matches!(again, CallError::Refused { reason: Reason::Over, .. }), "{again:?}");
+    assert!(matches!(driven, CallError::Refused { reason: Reason::Over, .. }), "{driven:?}");
+    let codes = [over, never, again].map(|error| error.code());
+    assert_eq!(codes, [Code::DataLoss, Code::NotFound, Code::FailedPrecondition]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,8 @@ async fn stream(channel: Channel, packets: Vec<v1::Packet>) -> (bool, Result<(),
     let ended = async {
         let mut answers = PeerClient::new(channel).exchange(tokio_stream::iter(packets)).await?.into_inner();
         while let Some(welcome) = answers.message().await? {
-            assert_eq!(welcome, v1::Welcome { cluster: CLUSTER.0.to_vec(), node: TARGET.0 });
+            assert_eq!((welcome.cluster, welcome.node), (CLUSTER.0.to_vec(), TARGET.0));
+            assert_eq!(welcome.versions, Some(v1::Versions { oldest: 1, newest: 1 }));
             welcomed = true;
         }
         Ok(())

@@ -8,12 +8,16 @@ mod bounds;
 mod clients;
 mod commit;
 mod conformance;
+mod connections;
+mod failover;
 mod identities;
 mod intruders;
 mod metrics;
+mod papers;
 mod python;
 mod queues;
 mod roles;
+mod upgrade;
 mod wire;
 mod world;
 

@@ -24,7 +24,7 @@ use super::{
 
 /// Remembers every counter and gauge by its name and labels.
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+pub(crate) struct Memory(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 impl Memory {
     fn register(&self, key: &Key) -> Arc<AtomicU64> {
@@ -33,10 +33,15 @@ impl Memory {
         Arc::clone(self.0.lock().unwrap().entry(name).or_default())
     }
 
-    fn read(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn read(&self) -> BTreeMap<String, u64> {
         let counters = self.0.lock().unwrap();
         counters.iter().map(|(name, count)| (name.clone(), count.load(Ordering::Relaxed))).collect()
     }
+}
+
+/// Has `memory` remember what `make` counts.
+pub(crate) fn with_memory<T>(memory: &Memory, make: impl FnOnce() -> T) -> T {
+    with_local_recorder(memory, make)
 }
 
 impl Recorder for Memory {

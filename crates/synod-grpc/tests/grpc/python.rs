@@ -54,12 +54,15 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
             until("every branch agrees", || world.ledger(branch).read(tx) == Some(outcome)).await;
         }
     }
-    let expected = [
-        ["unknown", "PHASE_UNKNOWN"],
-        ["in-doubt", "0"],
-        ["nobody", "INVALID_ARGUMENT"],
-        ["forged", "PERMISSION_DENIED"],
-        ["not-a-node", "PERMISSION_DENIED"],
+    let expected: [&[&str]; 8] = [
+        &["turned", "OUTCOME_COMMITTED"],
+        &["unknown", "PHASE_UNKNOWN"],
+        &["not-open", "NOT_FOUND", "REASON_UNKNOWN"],
+        &["over", "FAILED_PRECONDITION", "REASON_OVER"],
+        &["in-doubt", "0"],
+        &["nobody", "INVALID_ARGUMENT", "REASON_PARTICIPANTS"],
+        &["forged", "PERMISSION_DENIED"],
+        &["not-a-node", "PERMISSION_DENIED"],
     ];
     assert_eq!(rest, expected);
 }

@@ -231,7 +231,7 @@ async fn both_sides_give_a_connection_up_that_has_fallen_silent() {
     let wary = options()
         .with_keep_alive(Duration::from_millis(500))
         .with_keep_alive_timeout(Duration::from_secs(1))
-        .with_connections(1)
+        .with_node_connections(1)
         .with_queue(1_000);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::start(listener, world.handle(TARGET).clone(), Security::Plaintext, wary).unwrap();

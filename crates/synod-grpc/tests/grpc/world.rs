@@ -11,6 +11,7 @@ use synod::{
     NodeId, Quorums, TxId,
     commit::{Cluster, ClusterId, ClusterSpec, Config, Limits, Meta, Outcome, Promised, Timeouts, Transaction, Vote},
     perform::{
+        Transport,
         fjall::FjallStorage,
         tokio::{self as driver, Handle, RecoverError, Resource, Start},
     },
@@ -39,6 +40,11 @@ pub(crate) const IMPOSSIBLE: &[u8] = b"impossible";
 impl Ledger {
     pub(crate) fn read(&self, tx: TxId) -> Option<Outcome> {
         self.0.lock().unwrap().get(&tx).copied()
+    }
+
+    /// How many transactions have ended here.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 
     fn write(&self, tx: TxId, outcome: Outcome) {
@@ -152,6 +158,16 @@ impl World {
     }
 
     async fn start(&mut self, node: NodeId, start: Start, listener: TcpListener) {
+        self.start_with(node, start, listener, |peers| peers).await;
+    }
+
+    async fn start_with<T: Transport + Send + 'static>(
+        &mut self,
+        node: NodeId,
+        start: Start,
+        listener: TcpListener,
+        transport: impl FnOnce(Peers) -> T,
+    ) {
         let config = self.config(node);
         let security = self.security(Identity::node(CLUSTER, node));
         let peers = Peers::new(&config, security.clone(), self.options).unwrap();
@@ -161,7 +177,7 @@ impl World {
         let place = &self.places[&node];
         let storage = FjallStorage::open(place.folder.path().join("records")).unwrap();
         let (handle, task) =
-            driver::spawn(config, start, storage, peers.clone(), place.ledger.clone(), driver::Options::default())
+            driver::spawn(config, start, storage, transport(peers.clone()), place.ledger.clone(), Default::default())
                 .await
                 .unwrap();
         let server = Server::start(listener, handle.clone(), security, self.options).unwrap();
@@ -181,6 +197,12 @@ impl World {
     pub(crate) async fn restart(&mut self, node: NodeId) {
         let listener = TcpListener::bind(self.address(node)).await.unwrap();
         self.start(node, Start::Restore, listener).await;
+    }
+
+    /// The same, and `transport` takes what it sends.
+    pub(crate) async fn restart_with<T: Transport + Send + 'static>(&mut self, node: NodeId, transport: T) {
+        let listener = TcpListener::bind(self.address(node)).await.unwrap();
+        self.start_with(node, Start::Restore, listener, |_| transport).await;
     }
 
     pub(crate) fn member(&self, node: NodeId) -> &Member {

@@ -10,15 +10,19 @@ FOLDER has authority.pem, client.pem and client.key, for client 9.
 """
 
 import importlib
+import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import grpc
 from grpc_tools import protoc
 
 CLIENT = 9
+# How long a call takes at most, connecting included, and how long it takes where there is another node to turn to.
 PATIENCE = 60
+ATTEMPT = 5
 
 
 def stubs(proto):
@@ -34,12 +38,24 @@ def stubs(proto):
 
 
 def refused(call, request):
-    """The code with which `call` refuses `request`."""
+    """The code with which `call` refuses `request`, and the node's reason, if it is the node that says no."""
     try:
         answer = call(request, timeout=PATIENCE)
     except grpc.RpcError as error:
-        return error.code().name
+        said = dict(error.trailing_metadata() or ())
+        return " ".join([error.code().name, *([said["synod-reason"]] if "synod-reason" in said else [])])
     sys.exit(f"not refused, but answered: {answer}")
+
+
+def safely(nodes, call, request):
+    """The answer to `call`, which is harmless when it is made twice, of the first of `nodes` that gives one in time."""
+    for node in nodes:
+        try:
+            return getattr(node, call)(request, timeout=ATTEMPT)
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+    sys.exit(f"no node answered {call}")
 
 
 def main():
@@ -63,9 +79,26 @@ def main():
         print("impossible", ended(meta=b"impossible"))
         print("own-name", ended(id=types.TxId(origin=CLIENT, seq=1)))
 
+        # A node that is there and says nothing is given up, and the next one is asked.
+        silent = socket.create_server(("127.0.0.1", 0))
+        with grpc.secure_channel(f"127.0.0.1:{silent.getsockname()[1]}", credentials, options) as nobody:
+            nodes = [transactions_grpc.TransactionsStub(nobody), node_at]
+            own = types.TxId(origin=CLIENT, seq=2)
+            safely(nodes, "Begin", transactions.BeginRequest(participants=participants, id=own))
+            outcome = safely([node_at], "Outcome", transactions.OutcomeRequest(id=own)).outcome
+            print("turned", types.Outcome.Name(outcome))
+
         unknown = types.TxId(origin=CLIENT, seq=1 << 40)
         status = node_at.Status(transactions.StatusRequest(id=unknown), timeout=PATIENCE)
         print("unknown", transactions.Phase.Name(status.phase))
+        print("not-open", refused(node_at.Inquire, transactions.InquireRequest(id=unknown)))
+        own = types.TxId(origin=CLIENT, seq=1)
+        while transactions.Phase.Name(node_at.Status(transactions.StatusRequest(id=own), timeout=PATIENCE).phase) != (
+            "PHASE_RETIRED"
+        ):
+            time.sleep(0.01)
+        again = transactions.BeginRequest(participants=participants, id=own)
+        print("over", refused(node_at.Begin, again))
         print("in-doubt", len(node_at.InDoubt(transactions.InDoubtRequest(), timeout=PATIENCE).in_doubt))
         print("nobody", refused(node_at.Begin, transactions.BeginRequest()))
         forged = transactions.BeginRequest(participants=participants, id=types.TxId(origin=int(node), seq=1 << 40))

@@ -1,0 +1,197 @@
+//! Places for connections: how many there are, and for whom.
+//!
+//! A connection is a *newcomer* until it is known for whom it is: over TLS until its handshake is over, in plain text until
+//! its first call, and for ever if its certificate is nobody's in this cluster. There are few places for newcomers, and
+//! when they are taken, the oldest gives way: whoever means well is no newcomer for long. Then it takes one of the places
+//! for nodes or one of those for clients. Neither takes the other's, and nobody takes more than a few of them.
+//!
+//! In plain text anyone may call what is for nodes, and so take a node's place: that keeps clients that leak connections
+//! from the places of nodes, and nobody who means harm.
+//!
+//! Whoever has a place, or none, and has made no call that it may make when its time is over, is hung up on.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::{Fault, Options, listener::Caller, stats::ServerCounters};
+
+/// The places of one server.
+pub(crate) struct Places {
+    options: Options,
+    counters: Arc<ServerCounters>,
+    newcomers: Arc<Semaphore>,
+    serial: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By age.
+    newcomers: BTreeMap<u64, Arc<Line>>,
+    nodes: usize,
+    clients: usize,
+    /// How many places each of those has whose certificates are known.
+    each: BTreeMap<Caller, usize>,
+}
+
+/// What is known of a connection, to itself and to the calls over it.
+pub(crate) struct Line {
+    serial: u64,
+    places: Arc<Places>,
+    standing: Mutex<Standing>,
+    /// It has made a call that it may make.
+    has_called: AtomicBool,
+    over: watch::Sender<bool>,
+    /// Of large answers there is one at a time.
+    pub(crate) answers: Arc<Semaphore>,
+}
+
+enum Standing {
+    New { _place: OwnedSemaphorePermit },
+    Settled { caller: Caller, side: Side },
+    Over,
+}
+
+/// For whom a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Node,
+    Client,
+}
+
+/// The place of a connection. Dropped, it is free.
+pub(crate) struct Place(pub(crate) Arc<Line>);
+
+impl Places {
+    pub(crate) fn new(options: Options, counters: Arc<ServerCounters>) -> Arc<Self> {
+        let newcomers = Arc::new(Semaphore::new(options.newcomers.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { options, counters, newcomers, serial: AtomicU64::new(0), state: Mutex::default() })
+    }
+
+    /// A place for a connection that was just accepted, at the cost of the oldest newcomer if need be.
+    pub(crate) async fn newcomer(self: &Arc<Self>) -> Place {
+        let newcomers = Arc::clone(&self.newcomers);
+        let place = match Arc::clone(&newcomers).try_acquire_owned() {
+            Ok(place) => Ok(place),
+            Err(_) => {
+                let oldest = self.lock().newcomers.pop_first();
+                if let Some((_, oldest)) = oldest {
+                    self.counters.fault(Fault::Crowded);
+                    oldest.end();
+                }
+                newcomers.acquire_owned().await
+            }
+        };
+        // Nobody closes the semaphore.
+        let standing = place.map_or(Standing::Over, |_place| Standing::New { _place });
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let line = Arc::new(Line {
+            serial,
+            places: Arc::clone(self),
+            standing: Mutex::new(standing),
+            has_called: AtomicBool::new(false),
+            over: watch::channel(false).0,
+            answers: Arc::new(Semaphore::new(1)),
+        });
+        self.lock().newcomers.insert(serial, Arc::clone(&line));
+        Place(line)
+    }
+
+    /// Takes a place. False if there is none.
+    fn take(&self, serial: u64, caller: Caller, side: Side) -> bool {
+        let mut state = self.lock();
+        let (taken, most) = match side {
+            Side::Node => (state.nodes, self.options.node_connections),
+            Side::Client => (state.clients, self.options.connections),
+        };
+        let own = state.each.get(&caller).copied().unwrap_or(0);
+        if taken >= most {
+            self.counters.fault(Fault::TooManyConnections);
+            return false;
+        }
+        if caller != Caller::Anyone && own >= self.options.connections_each {
+            self.counters.fault(Fault::TooManyOfOne);
+            return false;
+        }
+        state.newcomers.remove(&serial);
+        match side {
+            Side::Node => state.nodes += 1,
+            Side::Client => state.clients += 1,
+        }
+        state.each.insert(caller, own + 1);
+        true
+    }
+
+    fn leave(&self, serial: u64, standing: &Standing) {
+        let mut state = self.lock();
+        state.newcomers.remove(&serial);
+        let Standing::Settled { caller, side } = standing else { return };
+        match side {
+            Side::Node => state.nodes -= 1,
+            Side::Client => state.clients -= 1,
+        }
+        match state.each.get_mut(caller) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(state.each.remove(caller)),
+        }
+    }
+
+    /// Nothing that panics is done with the lock held, so that a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    /// Takes a place for `caller`, unless it has one. False if there is none.
+    pub(crate) fn settle(&self, caller: Caller, side: Side) -> bool {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*standing {
+            Standing::Settled { .. } => true,
+            Standing::Over => false,
+            Standing::New { .. } => {
+                let has_place = self.places.take(self.serial, caller, side);
+                if has_place {
+                    *standing = Standing::Settled { caller, side };
+                }
+                has_place
+            }
+        }
+    }
+
+    /// It has made a call that it may make.
+    pub(crate) fn called(&self) {
+        self.has_called.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_called(&self) -> bool {
+        self.has_called.load(Ordering::Relaxed)
+    }
+
+    /// Has the connection end, whatever is under way.
+    pub(crate) fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Done when it must end.
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut over = self.over.subscribe();
+        // The sender is gone with the connection.
+        async move { drop(over.wait_for(|over| *over).await) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut standing = self.0.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.places.leave(self.0.serial, &standing);
+        *standing = Standing::Over;
+    }
+}
