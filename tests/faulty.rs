@@ -10,11 +10,11 @@ use std::{
 use synod::{
     NodeId, Quorums, RestoreError, TxId,
     commit::{
-        Cluster, ClusterId, ClusterSpec, Config, Input, Key, Meta, Outcome, Participants, Record, Status, Time,
-        Timeouts, Transaction, Vote,
+        Cluster, ClusterId, ClusterSpec, Config, Input, Key, Meta, Outcome, Participants, Promised, Record, Status,
+        Time, Timeouts, Transaction, Vote,
     },
     perform::{
-        Driver, DriverError, Handlers, Progress, Resource, Start, Storage,
+        Driver, DriverError, Handlers, Progress, RecoverError, Resource, Start, Storage,
         conformance::{self, StorageUnderTest},
         faulty::{Faults, FaultyError, FaultyStorage},
         memory::{MemoryStorage, Network, Port, WriteFailed},
@@ -156,6 +156,10 @@ impl Account {
 }
 
 impl Resource for Account {
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
         // Some transfers do not please.
         Some(if transaction.id().seq.is_multiple_of(7) { Vote::Aborted } else { Vote::Prepared })

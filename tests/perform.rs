@@ -306,12 +306,14 @@ fn a_batch_of_a_dropped_driver_is_refused_once_its_node_is_restored() {
     // The disk's thread has the batch, and a handle to the disk.
     let mut thread = disk.clone();
     drop(first);
-    let second = Driver::restore(config(NodeId(2)), &mut disk).unwrap();
+    let mut second = handlers(&network, NodeId(2));
+    second.storage = disk.clone();
+    let restored = Driver::restore(config(NodeId(2)), &mut second).unwrap();
     let before = disk.records();
     assert!(matches!(thread.persist(batch.records()), Err(WriteFailed::EarlierLife(_))));
     assert_eq!(disk.records(), before);
-    assert_eq!(second.node().snapshot(), before);
-    disk.persist(&[Record::Rounds { reserved: 1 }]).unwrap();
+    assert_eq!(restored.node().snapshot(), before);
+    second.storage.persist(&[Record::Rounds { reserved: 1 }]).unwrap();
 }
 
 #[test]

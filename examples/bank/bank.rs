@@ -289,3 +289,12 @@ impl Tally {
         self.violations += driver.node().metrics().violations();
     }
 }
+
+impl Folder {
+    /// A node and its handlers, from its database.
+    pub(crate) fn restore(&self, name: Name) -> Result<(Driver, Site), FolderError> {
+        let mut site = self.site(name)?;
+        let driver = Driver::restore(self.config(name), &mut site);
+        Ok((driver.map_err(|source| FolderError::Driver { name, source })?, site))
+    }
+}

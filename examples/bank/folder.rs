@@ -62,13 +62,6 @@ impl Folder {
         Self { databases: path.join("databases"), cast, cluster, seed }
     }
 
-    /// A node and its handlers, from its database.
-    pub(crate) fn restore(&self, name: Name) -> Result<(Driver, Site), FolderError> {
-        let mut site = self.site(name)?;
-        let driver = Driver::restore(self.config(name), &mut site);
-        Ok((driver.map_err(|source| FolderError::Driver { name, source })?, site))
-    }
-
     /// The handlers of a node, from its database.
     pub(crate) fn site(&self, name: Name) -> Result<Site, FolderError> {
         let path = self.path(name);

@@ -77,16 +77,17 @@ pub struct Driver {
 ///
 /// ```
 /// # use synod::{NodeId, Quorums, commit::{Cluster, ClusterId, Config}, perform::memory::MemoryStorage};
-/// use synod::perform::{Driver, DriverError, Start};
+/// use synod::perform::{Driver, DriverError, Handlers, NoResource, Start};
 ///
 /// # let me = NodeId(1);
 /// # let cluster = Cluster::new(ClusterId(*b"a cluster of one"), Quorums::majority([me])?, [me])?;
-/// # let (config, mut storage) = (Config::new(cluster, me, 7), MemoryStorage::new());
-/// let blank = Driver::open(config.clone(), Start::Restore, &mut storage);
+/// # let config = Config::new(cluster, me, 7);
+/// let mut handlers = Handlers { storage: MemoryStorage::new(), transport: (), resource: NoResource };
+/// let blank = Driver::open(config.clone(), Start::Restore, &mut handlers);
 /// assert!(matches!(blank, Err(DriverError::Restore(_))));
-/// Driver::open(config.clone(), Start::Create, &mut storage)?; // the first time
-/// Driver::open(config.clone(), Start::Restore, &mut storage)?; // from then on
-/// assert!(matches!(Driver::open(config, Start::Create, &mut storage), Err(DriverError::InUse)));
+/// Driver::open(config.clone(), Start::Create, &mut handlers)?; // the first time
+/// Driver::open(config.clone(), Start::Restore, &mut handlers)?; // from then on
+/// assert!(matches!(Driver::open(config, Start::Create, &mut handlers), Err(DriverError::InUse)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -166,7 +166,7 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 ///
 /// ```
 /// use std::collections::BTreeSet;
-/// use synod::{NodeId, TxId, commit::{Meta, Transaction, Vote}, perform::{Progress, Resource}};
+/// use synod::{NodeId, TxId, commit::{Meta, Promised, Transaction, Vote}, perform::{Progress, RecoverError, Resource}};
 ///
 /// /// Things in stock: every transaction takes one.
 /// struct Stock {
@@ -175,8 +175,13 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 /// }
 ///
 /// impl Resource for Stock {
+///     fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+///         self.reserved = promised.iter().map(|promised| promised.transaction.id()).collect();
+///         Ok(())
+///     }
+///
 ///     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
-///         if self.reserved.len() == self.left {
+///         if self.reserved.len() == self.left && !self.reserved.contains(&transaction.id()) {
 ///             return Some(Vote::Aborted);
 ///         }
 ///         self.reserved.insert(transaction.id()); // a real one makes this durable before it votes

@@ -49,7 +49,7 @@ pub(crate) enum SiteError {
 impl Site {
     /// The site whose database is `database`.
     pub(crate) fn restore(database: Database, cast: Cast, name: Name) -> Result<Self, SiteError> {
-        let mut storage = FjallStorage::within(database.clone(), KEYSPACE)?.with_mode(PersistMode::SyncData);
+        let storage = FjallStorage::within(database.clone(), KEYSPACE)?.with_mode(PersistMode::SyncData);
         let desk = match name {
             Name::Branch(_) => {
                 let books = Books::open(&database).map_err(FjallError::from)?;
