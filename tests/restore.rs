@@ -476,6 +476,17 @@ fn a_log_that_takes_back_what_it_says_is_found_out() {
     assert_eq!(then(accepted.clone()), Err(RestoreError::AcceptorWentBack(own.id())));
     let finished = of_rm(&own, Some(Vote::Prepared), Some(Outcome::Aborted));
     assert_eq!(ranges(&[finished, range(1, 7), vote, accepted]), Ok(()));
+    // Of one that nothing else tells of, too.
+    let (vote, tx) = (of_rm(&transaction(9), Some(Vote::Prepared), None), transaction(9).id());
+    let erased = Record::Erased(vote.key());
+    assert_eq!(ranges(&[vote, erased]), Err(RestoreError::VoteChanged(tx)));
+    let promised = higher(RMS[1], Ballot::new(4, ALL), None);
+    for held in
+        [of_acceptor(&transaction(9), &[(1, Vote::Prepared)], &[]), of_acceptor(&transaction(9), &[], &[promised])]
+    {
+        let erased = Record::Erased(held.key());
+        assert_eq!(ranges(&[held, erased]), Err(RestoreError::AcceptorWentBack(tx)));
+    }
     let blank = of_acceptor(&transaction(1), &[], &[]);
     assert_eq!(ranges(&[blank.clone(), Record::Erased(blank.key())]), Ok(()), "it held nothing");
     // A disk is one node's.
@@ -607,4 +618,20 @@ fn ranges_that_overlap_after_a_torn_batch_are_merged() {
     let swallowed = [3, 4, 5, 8].map(|first| Record::Erased(Key::Retired(tx(first))));
     let mended: Vec<_> = [&merged[..1], &swallowed].concat().into_iter().map(Effect::Persist).collect();
     assert!(node.step(Input::Tick(Time(0))).starts_with(&mended));
+}
+
+#[test]
+fn what_a_torn_write_left_behind_is_put_right_by_the_first_step_whatever_it_is() {
+    let range = |first, last| Record::Retired(TxRange::new(ALL, first, last).unwrap());
+    let torn =
+        [Record::Identity { cluster: CLUSTER, node: ALL }, Record::Sequence { reserved: 9 }, range(1, 5), range(3, 7)];
+    let right = Effect::Persist(range(1, 7));
+    for input in [Input::Inquire(transaction(1).id()), Input::Tick(Time(0))] {
+        let mut node = Node::restore(config(&cluster_of(&RMS, &RMS), ALL), torn.clone()).unwrap();
+        let mut steps = [Vec::new(), Vec::new()];
+        for effects in &mut steps {
+            let _ = node.step_into(input.clone(), effects);
+        }
+        assert_eq!(steps.map(|effects| effects.contains(&right)), [true, false], "{input:?}");
+    }
 }

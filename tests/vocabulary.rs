@@ -8,7 +8,7 @@ use std::{
 use proptest::prelude::*;
 use synod::{
     Ballot, InstanceId, NodeId, ParseIdError, Refusal, TxId,
-    commit::{ClusterId, EmptyRange, Transaction, TxRange},
+    commit::{ClusterId, EmptyRange, Meta, Transaction, TxRange},
 };
 
 #[test]
@@ -132,4 +132,15 @@ fn transactions_that_differ_in_anything_have_different_hashes() {
     let hashes: BTreeSet<u64> =
         transactions.iter().map(|transaction| hasher.hash_one(transaction.as_ref().unwrap())).collect();
     assert_eq!(hashes.len(), transactions.len());
+}
+
+#[test]
+fn content_is_made_of_whatever_has_bytes() {
+    let meta = Meta::from(b"ann 30");
+    assert_eq!(meta.bytes(), b"ann 30");
+    assert_eq!(
+        [Meta::from("ann 30"), Meta::from(String::from("ann 30")), Meta::from(&b"ann 30"[..])],
+        [(); 3].map(|()| meta.clone())
+    );
+    assert_eq!(AsRef::<[u8]>::as_ref(&meta), b"ann 30");
 }

@@ -334,7 +334,6 @@ struct Replies {
     grants: bool,
     promises: Promises,
     promised_higher: Vec<Acceptance>,
-    votes: Votes,
     accepted: Vec<Acceptance>,
     obstacles: Vec<Obstacle>,
 }
@@ -351,7 +350,6 @@ impl Replies {
                     None => {}
                 }
             }
-            paxos::Message::Accepted { ballot, value } if ballot.is_initial() => self.votes.insert(place, value),
             paxos::Message::Accepted { ballot, value } => self.accepted.push(Acceptance { rm, ballot, vote: value }),
             paxos::Message::Reject { promised, .. } => self.obstacles.push(Obstacle { rm, promised }),
             paxos::Message::Prepare { .. } | paxos::Message::Accept { .. } => {}
@@ -359,13 +357,14 @@ impl Replies {
     }
 
     fn send(self, cx: &mut Context<'_, impl Sink>, to: NodeId, ballot: Ballot) {
-        let Self { mut promises, promised_higher, votes, accepted, obstacles, .. } = self;
+        let Self { mut promises, promised_higher, accepted, obstacles, .. } = self;
         if !promises.instances.is_empty() {
             promises.higher = promised_higher.into();
             cx.send(to, What::Phase1b { ballot, promises: Box::new(promises) });
         }
-        if !votes.is_empty() || !accepted.is_empty() {
-            cx.send(to, What::Phase2b { votes, higher: accepted.into() });
+        if !accepted.is_empty() {
+            // A request is never about an initial ballot.
+            cx.send(to, What::Phase2b { votes: Votes::default(), higher: accepted.into() });
         }
         if !obstacles.is_empty() {
             cx.send(to, What::Reject { ballot, promised: obstacles.into() });

@@ -168,8 +168,7 @@ impl Clock {
     /// Moves the place at `index` towards the front while it is earlier than its parent.
     fn rise(&mut self, mut index: usize) {
         loop {
-            // The first place is its own parent.
-            let parent = index.saturating_sub(1) / 2;
+            let Some(parent) = index.checked_sub(1).map(|above| above / 2) else { return };
             if self.at(parent) <= self.at(index) {
                 return;
             }

@@ -66,14 +66,15 @@ const WORK_PER_TICK: u64 = 3 << 10;
 ///         Effect::Send { to, message } => {
 ///             assert!(to == other && matches!(message, Message::About { what: What::Prepare { .. }, .. }));
 ///         }
-///         Effect::Decide(Decision::Vote { transaction, .. }) => asked = Some(transaction.id()),
+///         Effect::Decide(Decision::Vote { transaction, .. }) => asked = Some(transaction),
 ///         Effect::Decide(_) => {}
 ///     }
 /// }
 /// assert!(node.deadline() > Some(Time(1_000)));
 ///
-/// let tx = asked.expect("the resource here is asked for its vote");
-/// node.step(Input::Vote { tx, vote: Vote::Prepared });
+/// let transaction = asked.expect("the resource here is asked for its vote");
+/// let tx = transaction.id();
+/// node.step(Input::Vote { transaction, vote: Vote::Prepared });
 /// assert_eq!(node.status(tx), Status::Open { state: Some(ResourceManagerState::Prepared), outcome: None });
 /// assert_eq!(node.in_doubt()[0].transaction.id(), tx);
 /// let metrics = node.metrics();

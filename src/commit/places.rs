@@ -77,27 +77,21 @@ impl Places {
     #[cold]
     fn insert_high(&mut self, place: usize) {
         let mut words: Vec<u64> = self.words().collect();
-        words.resize(words.len().max((place / BITS).saturating_add(1)), 0);
-        if let Some(word) = words.get_mut(place / BITS) {
-            *word |= 1 << (place % BITS);
-        }
+        set(&mut words, place);
         *self = Self::from_words(words);
     }
 
     /// The places, in ascending order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let (mut word, mut first) = (self.low, 0_usize);
-        let mut high = self.high().iter();
-        core::iter::from_fn(move || {
-            while word == 0 {
-                word = *high.next()?;
-                first = first.saturating_add(BITS);
-            }
-            let bit = word.trailing_zeros() as usize;
-            // Clears its lowest bit.
-            word &= word.wrapping_sub(1);
-            Some(first.saturating_add(bit))
+        self.words().enumerate().flat_map(|(at, word)| {
+            let (first, mut rest) = (at.saturating_mul(BITS), word);
+            (0..word.count_ones()).map(move |_| {
+                let bit = rest.trailing_zeros() as usize;
+                // Clears the lowest bit.
+                rest &= rest.wrapping_sub(1);
+                first.saturating_add(bit)
+            })
         })
     }
 
@@ -172,9 +166,8 @@ impl Places {
 
     /// The set that these words represent. Trailing zero words are ignored.
     pub fn from_words(mut words: Vec<u64>) -> Self {
-        while words.last() == Some(&0) {
-            words.pop();
-        }
+        let used = words.iter().rposition(|word| *word != 0).map_or(0, |last| last.saturating_add(1));
+        words.truncate(used);
         if words.len() <= 1 {
             return Self { low: words.first().copied().unwrap_or(0), high: None };
         }
@@ -183,14 +176,22 @@ impl Places {
     }
 }
 
+/// Sets the bit of `place`, in as many words as that takes.
+fn set(words: &mut Vec<u64>, place: usize) {
+    let at = place / BITS;
+    if words.len() <= at {
+        words.resize(at.saturating_add(1), 0);
+    }
+    if let Some(word) = words.get_mut(at) {
+        *word |= 1 << (place % BITS);
+    }
+}
+
 impl FromIterator<usize> for Places {
     fn from_iter<I: IntoIterator<Item = usize>>(places: I) -> Self {
         let mut words = alloc::vec![0_u64];
         for place in places {
-            words.resize(words.len().max((place / BITS).saturating_add(1)), 0);
-            if let Some(word) = words.get_mut(place / BITS) {
-                *word |= 1 << (place % BITS);
-            }
+            set(&mut words, place);
         }
         Self::from_words(words)
     }

@@ -81,7 +81,7 @@ impl Retired {
         };
         let origin = self.origins.get_mut(at)?;
         let (top_first, top_last) = origin.top;
-        if first < top_first || first > top_last.saturating_add(1) {
+        if !(top_first..=top_last.saturating_add(1)).contains(&first) {
             return self.add_apart(at, range);
         }
         if last <= top_last {
@@ -151,7 +151,7 @@ impl Retired {
         let (node, first, last) = range.into();
         let origin = self.origin(node);
         let top = origin.map(|origin| origin.top).filter(|top| top.0 <= last && first <= top.1);
-        let below = origin.filter(|origin| first < origin.top.0).map(|origin| {
+        let below = origin.map(|origin| {
             let start = origin.around(first).map_or(first, |left| left.0);
             origin.below.range(start..=last).map(|(first, last)| (*first, *last))
         });

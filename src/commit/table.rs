@@ -153,7 +153,7 @@ impl Slab {
         }
         let before = self.chunks.len().saturating_sub(1).saturating_mul(CHUNK);
         let chunk = self.chunks.last_mut()?;
-        let slot = u32::try_from(before.saturating_add(chunk.len())).ok().filter(|slot| *slot < u32::MAX)?;
+        let slot = u32::try_from(before.saturating_add(chunk.len())).ok().filter(|slot| *slot != u32::MAX)?;
         chunk.push(Slot { generation: 0, open: Some(open) });
         Some(Handle { slot, generation: 0 })
     }
@@ -168,5 +168,28 @@ impl Slab {
 
     fn iter(&self) -> impl Iterator<Item = &Open> {
         self.chunks.iter().flatten().filter_map(|slot| slot.open.as_ref())
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test may panic")]
+
+    use super::{
+        super::{Time, Transaction},
+        *,
+    };
+    use crate::{NodeId, Scope};
+
+    #[test]
+    fn memory_is_taken_a_chunk_at_a_time() {
+        let mut table = Table::new(0);
+        for seq in 0..=CHUNK as u64 {
+            let tx = TxId { origin: NodeId(1), seq };
+            let transaction = Transaction::new(tx, [NodeId(1)], []).expect("one participant");
+            let hash = table.hash(tx);
+            table.insert(Open::new(transaction, Scope::NOTHING, Time(0)), hash).expect("room");
+            assert_eq!(table.slab.chunks.len(), 1 + usize::from(seq == CHUNK as u64));
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Wait {
             Self::Inquire(_) => 2,
             Self::Repeat(_) => 3,
         };
-        u64::from(self.repetition()) << 2 | kind
+        u64::from(self.repetition()).saturating_mul(4).saturating_add(kind)
     }
 
     /// The duration: doubled for each repetition up to the ceiling, then stretched by up to half. `jitter`, which

@@ -11,7 +11,7 @@
 //! 3. its decision never changes.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::borrow::Borrow;
+use core::{borrow::Borrow, cmp::Ordering};
 
 use super::{Input, Message};
 use crate::{
@@ -347,10 +347,12 @@ impl<V: Clone + PartialEq> Attempt<V> {
         let AttemptPhase::Prepare(highest) = &mut self.phase else { return Err(Refusal::PhaseIsOver) };
         let is_higher = match (&accepted, &*highest) {
             (None, _) => false,
-            (Some((at, value)), Some((known, other))) if at == known && value != other => {
-                return Err(Refusal::SecondValue);
-            }
-            (Some((at, _)), Some((known, _))) => at > known,
+            (Some((at, value)), Some((known, other))) => match at.cmp(known) {
+                Ordering::Less => false,
+                Ordering::Equal if value == other => false,
+                Ordering::Equal => return Err(Refusal::SecondValue),
+                Ordering::Greater => true,
+            },
             (Some(_), None) => true,
         };
         if !self.granted.add(acceptor) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use synod::{
     Effect, Machine,
-    commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, TxRange, Vote, What},
+    commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, Transaction, TxRange, Vote, What},
 };
 
 use super::{
@@ -146,11 +146,12 @@ fn ranges_that_are_never_acknowledged_do_not_keep_others_from_being_announced() 
         }
     }
     let mut announced = BTreeSet::new();
-    for _ in 0..4 {
+    for round in 1..=4 {
         let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
         let to_first = say::sends(&effects).into_iter().filter(|(to, _)| *to == KEEPERS[0]).collect::<Vec<_>>();
         assert!(to_first.len() <= 64, "a bounded number at a time");
         announced.extend(to_first.iter().map(|(_, message)| format!("{message:?}")));
+        assert_eq!(announced.len(), seqs.len().min(64 * round), "and each time others");
     }
     assert_eq!(announced.len(), seqs.len(), "each one comes up");
     let again = tm.step(Input::Tick(tm.deadline().unwrap()));
@@ -243,4 +244,15 @@ fn a_run_without_faults_refuses_nothing() {
             assert_eq!(group.node(at).metrics().refusals().collect::<Vec<_>>(), expected, "{at}");
         }
     }
+}
+
+#[test]
+fn who_need_tell_nobody_waits_for_no_acknowledgement() {
+    let mut alone = Node::create(config(&cluster_of(&RMS[..1], &RMS[..1]), RMS[0])).0;
+    let transaction = Transaction::new(tx(1), &RMS[..1], *b"meta").unwrap();
+    alone.step(Input::Tick(Time(0)));
+    alone.step(say::begins(&transaction));
+    alone.step(Input::Vote { transaction, vote: Vote::Prepared });
+    alone.step(Input::Finished(tx(1)));
+    assert_eq!((alone.status(tx(1)), alone.deadline()), (Status::Retired, None));
 }

@@ -203,7 +203,9 @@ fn a_resource_manager_begins_waits_and_asks_when_it_is_told_to() {
     roles.rm(RMS[0], ResourceManagerInput::Inquire);
     assert_eq!(roles.wire, [(RMS[0], TMS[0], say::inquire(&transaction(1)))]);
     roles.wire.clear();
+    assert!(!roles.rms[&RMS[0]].is_in_doubt() && !roles.tm.is_completed());
     roles.rm(RMS[0], ResourceManagerInput::Vote(Vote::Prepared));
+    assert!(roles.rms[&RMS[0]].is_in_doubt());
     roles.wire.clear();
     roles.rm(RMS[0], ResourceManagerInput::Timeout);
     assert_eq!(roles.rms[&RMS[0]].wait(), Wait::Inquire(1));

@@ -10,8 +10,8 @@ use synod::{
 use super::{
     completed, prepared,
     support::{
-        self, ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, config, node, refuse, say, spec, spec_of,
-        transaction, tx,
+        self, ACCEPTORS, KEEPERS, RMS, TIMEOUTS, TMS, catalogue, cluster, cluster_of, config, node, refuse, say, spec,
+        spec_of, transaction, tx,
     },
 };
 
@@ -539,4 +539,16 @@ fn an_outcome_that_nobody_carried_out_is_handed_over_when_its_time_out_ends() {
     rm.step(say::from(TMS[0], say::outcome(&transaction(1), Outcome::Committed)));
     let effects = rm.step(Input::Tick(rm.deadline().unwrap()));
     assert!(matches!(effects.as_slice(), [Effect::Decide(Decision::Commit { .. })]), "{effects:?}");
+}
+
+#[test]
+fn the_time_out_of_one_role_does_not_end_the_wait_of_another() {
+    let mut both = Node::create(config(&cluster_of(&RMS, &RMS), RMS[0])).0;
+    both.step(Input::Tick(Time(0)));
+    both.step(say::from(RMS[1], say::prepare(&transaction(1))));
+    both.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
+    // The acceptor here has gathered that vote, and sends it when the others do not come.
+    assert!(is_within(both.deadline(), 0, TIMEOUTS.flush));
+    let effects = both.step(Input::Tick(both.deadline().unwrap()));
+    assert_eq!(say::sends(&effects), [(RMS[1], &say::bundle(&transaction(1), &RMS[..1], Vote::Prepared))]);
 }
