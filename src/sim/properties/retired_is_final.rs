@@ -33,8 +33,11 @@ impl Property for RetiredIsFinal {
                 self.said.insert(*at, durable);
             }
             // A resource that votes to commit all the same is told the end once more.
-            Observation::Stepped { input: Input::Vote { vote: Vote::Prepared, .. }, effects, .. }
-                if matches!(effects, [Effect::Decide(Decision::Abort { .. })]) => {}
+            Observation::Stepped {
+                input: Input::Vote { vote: Vote::Prepared, .. },
+                effects: [Effect::Decide(Decision::Abort { .. })],
+                ..
+            } => {}
             Observation::Stepped { at, effects, .. } => {
                 for effect in *effects {
                     let about = match effect {

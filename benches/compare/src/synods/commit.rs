@@ -7,7 +7,7 @@ use synod::{
     EffectSink, Machine, NodeId, Quorums, Scope, TxId, Urgency,
     commit::{
         ClusterId, ClusterSpec, Config, Decision, Input, Learning, Message, Meta, Node, Participants, Record, Targets,
-        Vote,
+        Transaction, Vote,
     },
 };
 
