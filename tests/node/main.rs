@@ -10,6 +10,7 @@ mod determinism;
 mod finishing;
 mod limits;
 mod packets;
+mod peers;
 mod promises;
 mod refusals;
 mod roles;
