@@ -437,3 +437,39 @@ fn a_network_loses_what_is_sent_to_and_from_a_node_that_is_cut_off() {
     let (from, messages) = network.receive(MANAGER).unwrap();
     assert_eq!((from, messages.len()), (BRANCHES[0], 1));
 }
+
+/// A resource that keeps account of what it must hold, and may have lost it.
+#[derive(Default)]
+struct Shelf {
+    held: Vec<TxId>,
+    lost: bool,
+}
+
+impl Resource for Shelf {
+    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+        self.held = promised.iter().map(|promised| promised.transaction.id()).collect();
+        if self.lost { Err("a row is gone".into()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_restored_driver_has_its_resource_recover_and_does_not_start_if_it_cannot() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    driver.receive(MANAGER, &[prepare(1)]);
+    driver.flush(&mut handlers).unwrap();
+    while !driver.is_idle() {
+        driver.flush(&mut handlers).unwrap();
+    }
+    drop(driver);
+    let packets = network.packets();
+    let transport = network.port(BRANCHES[0]);
+    let mut again = Handlers { storage: handlers.storage.clone(), transport, resource: Shelf::default() };
+    let restored = Driver::restore(config(BRANCHES[0]), &mut again).unwrap();
+    assert_eq!(again.resource.held, [transaction(1).id()]);
+    assert_eq!(restored.node().promised().len(), 1);
+    again.resource.lost = true;
+    let failed = Driver::restore(config(BRANCHES[0]), &mut again);
+    assert!(matches!(failed, Err(DriverError::Recover(error)) if error.to_string() == "a row is gone"));
+    assert_eq!(network.packets(), packets);
+}

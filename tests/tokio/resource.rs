@@ -3,8 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use synod::{
-    commit::{Config, Decision, Meta, Outcome, Promised, Status, Transaction, Vote},
-    perform::tokio::{Options, RecoverError, Resource, Start, spawn},
+    Packet, TxId,
+    commit::{
+        Config, Decision, Message, Meta, Outcome, Promised, Record, ResourceManagerRecord, Status, Transaction, Vote,
+    },
+    perform::{
+        memory::MemoryStorage,
+        tokio::{Error, Options, RecoverError, Resource, Start, spawn},
+    },
 };
 
 use crate::scene::{Disk, IDS, META, Member, Puppet, Wires, of, soon, transaction, until};
@@ -102,4 +108,35 @@ async fn a_vote_that_panics_aborts_and_a_commit_that_panics_is_asked_for_again()
     for tx in [slips, walks] {
         until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
     }
+}
+
+/// A resource that has lost what it must hold.
+struct Forgetful;
+
+impl Resource for Forgetful {
+    async fn recover(&self, promised: &[Promised]) -> Result<(), RecoverError> {
+        Err(format!("{} promised, and nothing held", promised.len()).into())
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_resource_cannot_recover_does_not_start() {
+    let cluster = of([IDS[0]], [IDS[0]]);
+    let config = || Config::new(cluster.clone(), IDS[1], 0);
+    let meta = Meta::from(b"row 7");
+    let vote = ResourceManagerRecord {
+        transaction: Transaction::new(TxId { origin: IDS[0], seq: 1 }, [IDS[1]], meta.clone()).unwrap(),
+        meta: Some(meta),
+        vote: Some(Vote::Prepared),
+        finished: None,
+    };
+    let identity = Record::Identity { cluster: cluster.id(), node: IDS[1] };
+    let storage = MemoryStorage::with_records([identity, Record::ResourceManager(vote)]);
+    let spawned =
+        spawn(config(), Start::Restore, storage, Vec::<Packet<Message>>::new(), Forgetful, Options::default()).await;
+    let Err(Error::Recover(cause)) = spawned else { panic!("{spawned:?}") };
+    assert_eq!(cause.to_string(), "1 promised, and nothing held");
+    // A new node has promised nothing.
+    let blank = MemoryStorage::new();
+    spawn(config(), Start::Create, blank, Vec::<Packet<Message>>::new(), Forgetful, Options::default()).await.unwrap();
 }
