@@ -242,8 +242,8 @@ pub enum Decision {
     /// To the caller: the name given to the [`Input::Begin`] of this step.
     Begun(TxId),
     /// To the local resource: vote on this transaction, by [`Input::Vote`]. It comes again until there is a vote: the
-    /// resource may have crashed. A driver that delays decisions must drop those that come after the vote: the resource
-    /// may have carried out the outcome by then.
+    /// resource may have crashed. A driver that delays decisions must drop it unless the node still
+    /// [awaits the vote](super::Node::awaits_vote): the resource may have carried out the outcome by then.
     Vote {
         /// The transaction.
         transaction: Transaction,

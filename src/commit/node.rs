@@ -172,13 +172,15 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         self.begin_step(effects);
-        self.shared.peers.hear(from, self.shared.clock.now());
         let result = match message {
             _ if from == self.shared.config.id => Err(Refusal::FromSelf),
             Message::About { transaction, what } => self.receive_about(from, transaction, what, found, effects),
             Message::Retired { range } => self.receive_retired(from, *range, effects),
             Message::RetiredNoted { range } => self.acknowledged(from, *range),
         };
+        if result.is_ok() {
+            self.shared.peers.hear(from, self.shared.clock.now());
+        }
         self.end_step(result)
     }
 

@@ -3,7 +3,7 @@
 use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
     NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope,
-    commit::{Config, Decision, Input, Message, Node, Record, ResourceManagerState, Status},
+    commit::{Config, Decision, Input, Message, Node, Record},
 };
 
 /// A node's records to be written together, and the messages and decisions that wait for them.
@@ -269,23 +269,19 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether the resource is asked for a vote that it has given meanwhile: it may have carried out the outcome, too, and
-    /// must not prepare once more.
-    fn is_stale(&self, decision: &Decision) -> bool {
-        let Decision::Vote { transaction, .. } = decision else { return false };
-        let status = self.node.status(transaction.id());
-        !matches!(status, Status::Open { state: Some(ResourceManagerState::Working), .. })
-    }
-
     fn carry_out<H: Transport + Resource>(&mut self, released: Released<Message, Decision>, handlers: &mut H) {
         let (packets, decisions) = released.into_parts();
         for packet in packets {
             handlers.send(packet);
         }
         for decision in decisions {
-            if !self.is_stale(&decision)
-                && let Some(answer) = decide(decision, handlers)
+            if let Decision::Vote { transaction, .. } = &decision
+                && !self.node.awaits_vote(transaction.id())
             {
+                // It was given meanwhile. The resource may have carried out the outcome, too, and must not prepare again.
+                continue;
+            }
+            if let Some(answer) = decide(decision, handlers) {
                 // The node counts what it refuses.
                 let _ = self.push(answer);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Actor, disk::Disk};
 use crate::{
     EffectSink, NodeId, Outbox, Pending, Refusal, Released, Scope, TxId, Urgency,
-    commit::{Config, Decision, Effect, Input, Message, Record, ResourceManagerState, Status, Time, Transaction},
+    commit::{Config, Decision, Effect, Input, Message, Record, Time, Transaction},
 };
 
 pub(super) struct Process<A> {
@@ -125,8 +125,7 @@ impl<A: Actor> Process<A> {
         match decision {
             Decision::Vote { transaction, .. } => {
                 // It may have voted by now, if effects are carried out in order.
-                let status = self.actor.as_ref().map(|actor| actor.node().status(transaction.id()));
-                let votes = matches!(status, Some(Status::Open { state: Some(ResourceManagerState::Working), .. }));
+                let votes = self.actor.as_ref().is_some_and(|actor| actor.node().awaits_vote(transaction.id()));
                 if votes && !self.asked.contains(transaction) {
                     self.asked.push(transaction.clone());
                 }

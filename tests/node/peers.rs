@@ -1,11 +1,11 @@
 //! Who does not answer is asked last, in all transactions.
 
 use synod::{
-    Machine, NodeId,
-    commit::{Input, Message, Node, Time, Vote, What},
+    Machine, NodeId, Refusal,
+    commit::{Input, Message, Meta, Node, Time, Vote, What},
 };
 
-use super::support::{RMS, TIMEOUTS, TMS, node, say, transaction};
+use super::support::{RMS, TIMEOUTS, TMS, node, refuse, say, transaction};
 
 /// A resource manager's node, whose clock runs.
 fn started() -> Node {
@@ -57,6 +57,15 @@ fn who_has_said_anything_meanwhile_is_not_suspected() {
     rm.step(say::from(TMS[0], say::prepare(&transaction(8))));
     wait(&mut rm);
     assert_eq!(turns_to(&mut rm, 3), TMS[0]);
+}
+
+#[test]
+fn a_message_that_is_refused_leaves_no_trace_of_its_sender_either() {
+    let mut rm = started();
+    turns_to(&mut rm, 1);
+    rm.step(Input::Tick(Time(1)));
+    let other = Message::about(&transaction(8), What::Prepare { meta: Meta::from(b"other") });
+    refuse(&mut rm, say::from(TMS[0], other), Refusal::OtherContent);
 }
 
 #[test]

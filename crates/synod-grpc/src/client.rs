@@ -87,15 +87,14 @@ impl Client {
         security: &Security,
         options: &Options,
     ) -> Result<Self, Error> {
-        options.check()?;
+        let options = options.checked()?;
         tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         if let Security::Tls(tls) = security
             && tls.identity().cluster != cluster
         {
             return Err(Error::OtherIdentity { wanted: Identity::node(cluster, node), found: tls.identity() });
         }
-        let (security, options) = (security.clone(), *options);
-        let ways = Vec::new();
+        let (security, ways) = (security.clone(), Vec::new());
         Self(Arc::new(Inner { cluster, security, options, ways, favourite: AtomicUsize::new(0) }))
             .with_node(node, address)
     }

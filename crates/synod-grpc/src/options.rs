@@ -116,9 +116,9 @@ impl Options {
         with_grace(grace: Duration);
     }
 
-    /// Refuses what would leave no room, or no time, for anything.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let Self { message, queue, queue_bytes, calls, .. } = *self;
+    /// The same, without durations that no clock can count. Refuses what would leave no room, or no time, for anything.
+    pub(crate) fn checked(self) -> Result<Self, Error> {
+        let Self { message, queue, queue_bytes, calls, .. } = self;
         let counts = [
             ("message", message),
             ("queue", queue),
@@ -142,7 +142,22 @@ impl Options {
         let count = counts.iter().find(|(_, count)| *count == 0).map(|(name, _)| *name);
         match count.or(waits.iter().find(|(_, wait)| wait.is_zero()).map(|(name, _)| *name)) {
             Some(name) => Err(Error::ZeroOption(name)),
-            None => Ok(()),
+            None => Ok(self.bounded()),
+        }
+    }
+
+    fn bounded(self) -> Self {
+        Self {
+            connect: self.connect.min(FAR),
+            keep_alive: self.keep_alive.min(FAR),
+            keep_alive_timeout: self.keep_alive_timeout.min(FAR),
+            backoff: self.backoff.min(FAR),
+            backoff_ceiling: self.backoff_ceiling.min(FAR),
+            read: self.read.min(FAR),
+            call: self.call.min(FAR),
+            attempt: self.attempt.min(FAR),
+            grace: self.grace.min(FAR),
+            ..self
         }
     }
 
@@ -165,6 +180,9 @@ impl Options {
         if needed <= self.message { Ok(()) } else { Err(Error::SmallMessages { needed, allowed: self.message }) }
     }
 }
+
+/// Longer than this nothing waits; it keeps sums of instants small.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files that a process has open beside the connections to its server: those of its storage, its connections to other nodes,
 /// and what else there is.

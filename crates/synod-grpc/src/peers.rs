@@ -67,7 +67,7 @@ impl Peers {
     /// An error if the certificate is not this node's, if messages may be larger than allowed, and outside of a tokio
     /// runtime.
     pub fn new(config: &Config, security: Security, options: Options) -> Result<Self, Error> {
-        options.check()?;
+        let options = options.checked()?;
         options.check_room(config.cluster.limits())?;
         let (cluster, node) = (config.cluster.id(), config.id);
         security.check(Identity::node(cluster, node))?;

@@ -90,7 +90,7 @@ impl Server {
         security: Security,
         options: Options,
     ) -> Result<Self, Error> {
-        options.check()?;
+        let options = options.checked()?;
         options.check_files()?;
         security.check(Identity::node(cluster, node))?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;

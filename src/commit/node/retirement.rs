@@ -7,7 +7,7 @@ use super::{
     super::{
         Config, Decision, Key, Message, Record, Sink, Time, TxRange, Wait,
         clock::{NEVER, NODE},
-        open::Open,
+        open::{Open, Shared},
         table::Handle,
         wait::mix,
     },
@@ -112,11 +112,11 @@ impl Node {
         range: TxRange,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
-        if let Some(handle) = self.check_may_retire(from, range)? {
+        if !self.check_may_retire(from, range)? {
             // What is over for a participant may not be for others: its word is about itself.
-            self.shared.tx = range.first();
-            self.shared.hash = self.open.hash(range.first());
-            return self.work(handle, effects, |open, shared, effects| open.hear_retired_by(shared, effects, from));
+            let hear =
+                |open: &mut Open, shared: &mut Shared, effects: &mut _| open.hear_retired_by(shared, effects, from);
+            return self.work_on(range.first(), effects, hear);
         }
         let mut lists = mem::take(&mut self.lists);
         let range = self.within_bounds(range, &mut lists);
@@ -151,24 +151,24 @@ impl Node {
         verdict
     }
 
-    /// Refuses a retirement of `range` that `from` may not announce. If `from` can only speak for itself, as a
-    /// participant: the open transaction that it speaks of.
-    fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<Option<Handle>, Refusal> {
+    /// Whether `from` may announce that `range` is over for everybody: a transaction manager may, and an acceptor a single
+    /// transaction that is open here. Others speak for themselves, and of a single transaction only.
+    fn check_may_retire(&self, from: NodeId, range: TxRange) -> Result<bool, Refusal> {
         let cluster = &self.shared.config.cluster;
         if range.origin() == self.shared.config.id && range.last().seq >= self.sequence.reserved() {
             return Err(Refusal::NotNamedHere);
         }
         if cluster.is_manager(from) {
-            return Ok(None);
+            return Ok(true);
         }
         if !range.is_single() {
             return Err(Refusal::WideRange);
         }
         let tx = range.first();
-        let Some(handle) = self.look_up(tx).1 else {
+        if self.look_up(tx).1.is_none() {
             return Err(if self.retired.contains(tx) { Refusal::Retired } else { Refusal::UnknownTransaction });
-        };
-        if cluster.acceptors().contains(from) { Ok(None) } else { Ok(Some(handle)) }
+        }
+        Ok(cluster.acceptors().contains(from))
     }
 
     /// Tells the roles of an open transaction that it is over: every resource manager has finished it.

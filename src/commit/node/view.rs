@@ -95,6 +95,12 @@ impl Node {
         .collect()
     }
 
+    /// Whether the resource here is asked for its vote on `tx`, and has not given it: only then may a driver hand a
+    /// [`Decision::Vote`](crate::commit::Decision::Vote) over that it has kept back.
+    pub fn awaits_vote(&self, tx: TxId) -> bool {
+        matches!(self.status(tx), Status::Open { state: Some(ResourceManagerState::Working), .. })
+    }
+
     /// What this node has voted to commit, durably, and what the resource here has not carried out, in order of name. A
     /// restored resource must hold what it holds for these, and for no others.
     pub fn promised(&self) -> Vec<Promised> {
