@@ -6,7 +6,7 @@ use synod::{
     NodeId, Quorums, Refusal, RestoreError, TxId,
     commit::{
         Cluster, ClusterId, Config, Decision, Input, Key, Message, Meta, Outcome, Participants, Promised, Record,
-        ResourceManagerState, Status, Transaction, Vote, What,
+        ResourceManagerState, Status, Time, Transaction, Vote, What,
     },
     perform::{
         Driver, DriverError, Handlers, Progress, RecoverError, Resource, Storage,
@@ -472,4 +472,25 @@ fn a_restored_driver_has_its_resource_recover_and_does_not_start_if_it_cannot() 
     let failed = Driver::restore(config(BRANCHES[0]), &mut again);
     assert!(matches!(failed, Err(DriverError::Recover(error)) if error.to_string() == "a row is gone"));
     assert_eq!(network.packets(), packets);
+}
+
+#[test]
+fn a_resource_that_has_voted_meanwhile_is_not_asked_again() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    handlers.resource.vote = None;
+    driver.push(Input::Tick(Time(0))).unwrap();
+    driver.receive(MANAGER, &[prepare(1)]);
+    driver.release(&mut handlers);
+    let due = driver.node().deadline().unwrap();
+    driver.push(Input::Tick(due)).unwrap();
+    driver.release(&mut handlers);
+    let asked = |handlers: &Handlers<_, _, Puppet>| handlers.resource.asked.borrow().len();
+    assert_eq!(asked(&handlers), 2, "it may have crashed");
+    // Before the third time is told, it votes.
+    let due = driver.node().deadline().unwrap();
+    driver.push(Input::Tick(due)).unwrap();
+    driver.push(Input::Vote { transaction: transaction(1), vote: Vote::Prepared }).unwrap();
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!(asked(&handlers), 2);
 }

@@ -102,7 +102,7 @@ impl<T> Lives<T> {
         if shared.last == self.own { Ok(LifeGuard(shared)) } else { Err(EarlierLife) }
     }
 
-    /// Access for whoever does not write for a node, whatever the life.
+    /// Access for a caller that does not write for a node, whatever the life.
     pub fn inspect(&self) -> LifeGuard<'_, T> {
         LifeGuard(lock(&self.shared))
     }

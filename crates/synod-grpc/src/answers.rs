@@ -1,6 +1,6 @@
 //! Answers that take memory until they are read.
 //!
-//! A list may take as much as the largest message, and whoever asks decides when to read it. So each connection has one at
+//! A list may take as much as the largest message, and the caller decides when to read it. So each connection has one at
 //! a time: the next is made when the one before is read. A connection over which one is not read in time is closed.
 
 use std::{

@@ -211,7 +211,7 @@ impl Connected for Link {
 }
 
 impl Link {
-    /// An error when it must end. Whoever writes to a side that reads nothing may never read again, so both ask.
+    /// An error when it must end. A task that writes to a side that reads nothing may never read again, so both ask.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         self.is_cut = self.is_cut || self.cut.as_mut().poll(context).is_ready();
         if self.is_cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }

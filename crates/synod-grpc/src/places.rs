@@ -2,13 +2,13 @@
 //!
 //! A connection is a *newcomer* until it is known for whom it is: over TLS until its handshake is over, in plain text until
 //! its first call, and for ever if its certificate is nobody's in this cluster. There are few places for newcomers, and
-//! when they are taken, the oldest gives way: whoever means well is no newcomer for long. Then it takes one of the places
+//! when they are taken, the oldest gives way: an honest caller is not a newcomer for long. Then it takes one of the places
 //! for nodes or one of those for clients. Neither takes the other's, and nobody takes more than a few of them.
 //!
 //! In plain text anyone may call what is for nodes, and so take a node's place: that keeps clients that leak connections
 //! from the places of nodes, and nobody who means harm.
 //!
-//! Whoever has a place, or none, and has made no call that it may make when its time is over, is hung up on.
+//! A connection over which no permitted call has come when its time is over is closed, with or without a place.
 
 use std::{
     collections::BTreeMap,
@@ -104,7 +104,7 @@ impl Places {
         Place(line)
     }
 
-    /// Takes a place. False if there is none.
+    /// Takes a place. Returns false if all are taken.
     fn take(&self, serial: u64, caller: Caller, side: Side) -> bool {
         let mut state = self.lock();
         let (taken, most) = match side {
@@ -150,7 +150,7 @@ impl Places {
 }
 
 impl Line {
-    /// Takes a place for `caller`, unless it has one. False if there is none.
+    /// Takes a place for `caller`, unless it has one. Returns false if all are taken.
     pub(crate) fn settle(&self, caller: Caller, side: Side) -> bool {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         match &*standing {

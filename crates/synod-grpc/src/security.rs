@@ -65,13 +65,13 @@ struct Papers {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The authority's certificate cannot be read, or there is none.
+    /// The authority's certificate is missing or unreadable.
     #[error("the authority's certificate cannot be read")]
     Authority(#[source] pem::Error),
-    /// The certificate cannot be read, or there is none.
+    /// The certificate is missing or unreadable.
     #[error("the certificate cannot be read")]
     Certificate(#[source] pem::Error),
-    /// The key cannot be read, or there is none.
+    /// The key is missing or unreadable.
     #[error("the key cannot be read")]
     Key(#[source] pem::Error),
     /// The certificate is nobody's.
@@ -288,7 +288,7 @@ fn valid_until(certificate: &CertificateDer<'_>, whose: &str) -> Result<u64, Tls
 /// From when and until when a certificate is valid, in seconds since 1970. For ever, if its form is an old one that has no
 /// end that can be read.
 ///
-/// Dates are what is looked at first, so whoever asks about the first moment of all, and about the last, is told them.
+/// Dates are what is looked at first, so a question about the first moment of all, and one about the last, reveal them.
 fn validity(certificate: &CertificateDer<'_>) -> (u64, u64) {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return (0, u64::MAX) };
     let at = |seconds| {

@@ -72,7 +72,7 @@ macro_rules! faults {
 faults! {
     /// A connection was closed, or got no answer: all places for nodes, or for clients, are taken.
     TooManyConnections = "too_many_connections",
-    /// A connection was closed: whoever it is from has as many as one may have.
+    /// A connection was closed: its other end has as many as one may have.
     TooManyOfOne = "too_many_of_one",
     /// A connection that was not yet anybody's gave way to a newer one.
     Crowded = "crowded",

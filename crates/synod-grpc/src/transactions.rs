@@ -55,7 +55,7 @@ impl v1::transactions_server::Transactions for Desk {
     }
 
     async fn in_doubt(&self, request: Request<v1::InDoubtRequest>) -> Result<Response<v1::InDoubtReply>, Status> {
-        // Whoever asks and reads nothing waits for itself.
+        // A caller that reads nothing waits for itself.
         let turn = match request.extensions().get::<Origin>() {
             Some(origin) => Turn::new(&origin.line, self.service.options.read, &self.service.counters).await,
             None => None,

@@ -126,7 +126,7 @@ impl FjallStorage {
         &self.database
     }
 
-    /// All durable records, in the order of their keys, for whoever only looks at them: this begins no new life.
+    /// All durable records, in the order of their keys, for a caller that only looks at them: this begins no new life.
     pub fn records(&self) -> Result<Vec<Record>, FjallError> {
         let written = self.lives.inspect();
         Ok(read(&self.records, &written.count)?.0)

@@ -52,7 +52,7 @@ pub(crate) async fn up(args: args::Up) -> anyhow::Result<bool> {
 
 /// Makes up transfers, and harms processes.
 pub(crate) async fn chaos(mut args: args::Chaos) -> anyhow::Result<bool> {
-    // Whoever is dead shall delay nothing, and soon be noticed.
+    // A dead node must delay nothing, and must soon be noticed.
     args.work.style.votes.get_or_insert(Votes::All);
     args.work.style.patience.get_or_insert(500);
     let folder = open(&args.work)?;

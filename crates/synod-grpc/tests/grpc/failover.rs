@@ -187,3 +187,25 @@ async fn a_node_that_is_no_manager_is_passed_over() {
     let plain = Client::new(CLUSTER, branch, "nowhere", &Security::Plaintext, &options()).unwrap_err();
     assert!(plain.to_string().contains("host:port"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durations_that_no_clock_can_count_do_no_harm() {
+    let mut world = World::plaintext().await;
+    world.stop(MANAGERS[0]).await;
+    world.options = options()
+        .with_connect(Duration::MAX)
+        .with_keep_alive(Duration::MAX)
+        .with_keep_alive_timeout(Duration::MAX)
+        .with_backoff(Duration::MAX)
+        .with_backoff_ceiling(Duration::MAX)
+        .with_read(Duration::MAX)
+        .with_call(Duration::MAX)
+        .with_attempt(Duration::MAX)
+        .with_grace(Duration::MAX);
+    world.restart(MANAGERS[0]).await;
+    let client = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
+    assert_eq!(soon("the status", client.status(transaction(1).id())).await.unwrap(), Status::Unknown);
+    assert_eq!(soon("the list", client.in_doubt()).await.unwrap(), []);
+    drop(client);
+    world.stop(MANAGERS[0]).await;
+}

@@ -1,4 +1,4 @@
-//! The committed code is what the `.proto` files say. `UPDATE_GENERATED=1 cargo test` in this folder writes it anew.
+//! The committed code is what the `.proto` files say. `UPDATE_GENERATED=1 cargo test` in this folder rewrites it.
 
 use std::{env, fs};
 
