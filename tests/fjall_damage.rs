@@ -155,7 +155,7 @@ fn no_changed_byte_of_the_journal_goes_unnoticed() {
 
 /// Eight times as long as the one above.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "some seconds in release, minutes otherwise"]
 fn no_changed_bit_of_the_journal_goes_unnoticed() {
     let bench = Bench::new();
     for bit in 0..8 {
