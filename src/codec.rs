@@ -410,7 +410,7 @@ tagged! {
     }
     "statement about a transaction", What, least 1: {
         1 => Begin { meta },
-        2 => Prepare { meta },
+        2 => Prepare { meta, acceptors },
         3 => Vote { vote, manager },
         4 => Phase1a { ballot, instances },
         5 => Phase1b { ballot, promises },
@@ -429,6 +429,8 @@ tagged! {
         5 => ResourceManager(record),
         6 => Retired(range),
         7 => Erased(key),
+        10 => Birth(number),
+        11 => Peer { node, birth },
     }
 }
 
@@ -621,19 +623,18 @@ impl Wire for Key {
     const LEAST: usize = 1;
 
     fn put(&self, sink: &mut Sink<'_>) {
-        let (tag, tx): (u8, _) = match self {
-            Self::Identity => (1, None),
-            Self::Sequence => (2, None),
-            Self::Rounds => (3, None),
-            Self::Acceptor(tx) => (4, Some(tx)),
-            Self::ResourceManager(tx) => (5, Some(tx)),
-            Self::Retired(tx) => (6, Some(tx)),
+        let (tag, numbers): (u8, [Option<u64>; 2]) = match self {
+            Self::Identity => (1, [None; 2]),
+            Self::Sequence => (2, [None; 2]),
+            Self::Rounds => (3, [None; 2]),
+            Self::Acceptor(tx) => (4, [Some(tx.origin.0), Some(tx.seq)]),
+            Self::ResourceManager(tx) => (5, [Some(tx.origin.0), Some(tx.seq)]),
+            Self::Retired(tx) => (6, [Some(tx.origin.0), Some(tx.seq)]),
+            Self::Birth => (10, [None; 2]),
+            Self::Peer(node) => (11, [Some(node.0), None]),
         };
         sink.byte(tag);
-        if let Some(tx) = tx {
-            sink.put(tx.origin.0.to_be_bytes());
-            sink.put(tx.seq.to_be_bytes());
-        }
+        numbers.into_iter().flatten().for_each(|number| sink.put(number.to_be_bytes()));
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
@@ -644,6 +645,8 @@ impl Wire for Key {
             4 => Self::Acceptor,
             5 => Self::ResourceManager,
             6 => Self::Retired,
+            10 => return Ok(Self::Birth),
+            11 => return Ok(Self::Peer(NodeId(u64::from_be_bytes(source.array()?)))),
             tag => return Err(DecodeError::UnknownTag { kind: "key", tag }),
         };
         let (origin, seq) = (source.array()?, source.array()?);

@@ -102,6 +102,18 @@ refusals! {
     NumbersUsedUp = "no number is left to name a transaction",
     /// Violation: the name is this node's own, but this node has not given it.
     NotNamedHere = "the name of the transaction is this node's own, but this node has not given it",
+    /// Violation: the node was met under another birth: it has lost its storage, or two nodes use one id.
+    OtherBirth = "the node was met under another birth: it has lost its storage, or two nodes use one id",
+    /// A participant was never met, and may not exist.
+    NeverMet = "a participant was never met: has it been started, and does it connect to this node?",
+    /// Too many transactions wait for a participant to finish them.
+    ParticipantBehind = "too many transactions wait for a participant to finish them",
+    /// The sender has too many open transactions.
+    TooManyOfPeer = "the sender has too many open transactions",
+    /// Too many nodes were met.
+    TooManyNodes = "too many nodes were met",
+    /// Transactions wait to be recovered, so no new one is begun.
+    Overloaded = "transactions wait to be recovered, so no new one is begun",
     /// An invariant of this node is broken, so the node is silent about the transaction.
     Broken = "an invariant is broken, so this node is silent about the transaction",
 }
@@ -116,6 +128,7 @@ impl Refusal {
                 | Self::SecondValue
                 | Self::ImpossiblePromise
                 | Self::NotNamedHere
+                | Self::OtherBirth
         )
     }
 }
@@ -178,6 +191,9 @@ pub enum RestoreError {
     /// There are two different identity records: of two nodes, or of two clusters.
     #[error("the storage holds two different identity records")]
     IdentityChanged,
+    /// A later record gives this node, or one that it has met, another birth, or erases it.
+    #[error("the storage holds two different births of one node")]
+    BirthChanged,
     /// A later record reserves fewer numbers or rounds than an earlier one, or erases it.
     #[error("the storage reserves fewer numbers, or fewer rounds, than an earlier record")]
     ReservationWentBack,

@@ -178,7 +178,8 @@ impl Quorums {
         if u128::from(prepare) + u128::from(accept) <= u128::from(total) {
             return Err(QuorumError::NeedNotIntersect { prepare, accept, total });
         }
-        let first_with = (0..spec.members.len()).map(|place| first_accept_quorum(&spec, Some(place))).collect();
+        let first_with =
+            (0..spec.members.len()).map(|place| first_accept_quorum(&spec, Some(place), Members::default())).collect();
         Ok(Self(Arc::new(System { spec, first_with })))
     }
 
@@ -243,7 +244,13 @@ impl Quorums {
     pub fn first_accept_quorum(&self, node: Option<NodeId>) -> Members {
         let place = node.and_then(|node| self.position(node));
         let known = place.and_then(|place| self.0.first_with.get(place)).copied();
-        known.unwrap_or_else(|| first_accept_quorum(&self.0.spec, None))
+        known.unwrap_or_else(|| first_accept_quorum(&self.0.spec, None, Members::default()))
+    }
+
+    /// The same without some members; `None` if there is none.
+    pub(crate) fn accept_quorum_without(&self, node: NodeId, without: Members) -> Option<Members> {
+        let quorum = first_accept_quorum(&self.0.spec, self.position(node), without);
+        self.is_quorum(Phase::Accept, quorum).then_some(quorum)
     }
 
     /// The nodes of a set of members, in configured order.
@@ -280,11 +287,11 @@ impl From<Quorums> for QuorumSpec {
 }
 
 /// See [`Quorums::first_accept_quorum`]; `first` is the place of a member that it must contain.
-fn first_accept_quorum(spec: &QuorumSpec, first: Option<usize>) -> Members {
+fn first_accept_quorum(spec: &QuorumSpec, first: Option<usize>, without: Members) -> Members {
     let (mut chosen, mut weight) = (Members::default(), 0);
     let others = || spec.members.iter().enumerate().filter(|&(place, _)| Some(place) != first);
     let preferred = first.and_then(|place| Some((place, spec.members.get(place)?)));
-    for (place, &(_, voice)) in preferred.into_iter().chain(others()) {
+    for (place, &(_, voice)) in preferred.into_iter().chain(others()).filter(|(place, _)| !without.has(*place)) {
         if weight >= spec.accept {
             break;
         }

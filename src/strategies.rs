@@ -114,8 +114,9 @@ fn spec(managers: BoxedStrategy<Vec<NodeId>>, least: u8) -> BoxedStrategy<Cluste
         Timeouts { flush, recover, inquire, repeat, ceiling }
     });
     let most = usize::from(least)..8;
-    let limits =
-        (most.clone(), most, 0..64usize).prop_map(|(open, participants, meta)| Limits { open, participants, meta });
+    let limits = (most.clone(), most, 0..64usize).prop_map(|(open, participants, meta)| {
+        Limits::new().with_open(open).with_participants(participants).with_meta(meta)
+    });
     let (learning, targets) = ([Learning::Leader, Learning::Everyone], [Targets::All, Targets::Quorum]);
     let id = any::<u8>().prop_map(|byte| ClusterId([byte; 16]));
     (id, quorums(), managers, one_of(learning), one_of(targets), timeouts, limits)
@@ -254,7 +255,7 @@ pub fn what() -> BoxedStrategy<What> {
         .prop_map(|(instances, votes, higher)| Box::new(Promises { instances, votes, higher }));
     prop_oneof![
         meta().prop_map(|meta| What::Begin { meta }),
-        meta().prop_map(|meta| What::Prepare { meta }),
+        (meta(), places()).prop_map(|(meta, acceptors)| What::Prepare { meta, acceptors }),
         (vote(), node()).prop_map(|(vote, manager)| What::Vote { vote, manager }),
         (ballot(), places()).prop_map(|(ballot, instances)| What::Phase1a { ballot, instances }),
         (ballot(), promises).prop_map(|(ballot, promises)| What::Phase1b { ballot, promises }),
@@ -432,7 +433,7 @@ fn bent(message: Message, flaw: u8, at: Index) -> Message {
     let stranger = NodeId(transaction.participants().last().map_or(0, |rm| rm.0).saturating_add(1));
     let acceptance = Acceptance { rm: stranger, ballot: Ballot::new(1, stranger), vote: Vote::Aborted };
     match (&mut what, flaw) {
-        (What::Begin { meta } | What::Prepare { meta }, 0..6) => *meta = Meta::from([0xff]),
+        (What::Begin { meta } | What::Prepare { meta, .. }, 0..6) => *meta = Meta::from([0xff]),
         (What::Vote { manager, .. }, 0..6) => *manager = stranger,
         // A place beyond the participants.
         (What::Phase1a { instances, .. }, 0 | 1) => instances.insert(beyond),
@@ -536,7 +537,7 @@ impl Scene {
         let meta = known_meta(tx);
         let (from, what) = match kind {
             0 => (rm, What::Begin { meta }),
-            1 => (manager, What::Prepare { meta }),
+            1 => (manager, What::prepare(meta)),
             2 => (rm, What::Vote { vote, manager }),
             3 => (manager, What::Phase1a { ballot: own, instances: self.some().map(|(place, ..)| place).collect() }),
             4 => (

@@ -188,7 +188,7 @@ fn a_packet_allocates_no_more_than_its_messages_one_by_one() {
     let transactions: Vec<Transaction> = (1..=8).map(transaction).collect();
     let prepares: Vec<Message> = transactions
         .iter()
-        .map(|transaction| Message::about(transaction, What::Prepare { meta: Meta::from([0; 16]) }))
+        .map(|transaction| Message::about(transaction, What::prepare(Meta::from([0; 16]))))
         .collect();
     let mut group = Group::new(Learning::Leader);
     let rm = &mut group.nodes[RMS[0].0 as usize];

@@ -72,7 +72,7 @@ fn messages() -> Vec<(Message, String)> {
     vec![
         about(What::Begin { meta: Meta::from(b"hi") }, "01 02 6869"),
         about(What::Begin { meta: Meta::default() }, "01 00"),
-        about(What::Prepare { meta: Meta::from(b"hi") }, "02 02 6869"),
+        about(What::prepare(Meta::from(b"hi")), "02 02 6869"),
         about(What::Vote { vote: Vote::Prepared, manager: NodeId(9) }, "03 01 09"),
         about(What::Vote { vote: Vote::Aborted, manager: NodeId(300) }, "03 02 fb2c01"),
         about(What::Phase1a { ballot: low, instances: places(&[0, 2]) }, "04 03 04 01 05"),

@@ -67,7 +67,7 @@ fn setup() -> impl Strategy<Value = Setup> {
         let cluster = spec.with_timeouts(timeouts).build().unwrap();
         let nodes = BTreeSet::from_iter([acceptors, managers, rms.clone()].concat());
         let nodes = nodes.into_iter().collect();
-        Setup { cluster, nodes, resource_managers: rms, stay_dead: Vec::new(), in_order, liars: Vec::new() }
+        Setup { in_order, ..Setup::new(cluster, nodes, rms) }
     })
 }
 

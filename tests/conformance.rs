@@ -346,7 +346,7 @@ impl TransportUnderTest for Wire {
             WireFault::NeverRetires => packet.messages.retain(|message| !matches!(message, Message::Retired { .. })),
             WireFault::ShortPackets => packet.messages.truncate(100),
             WireFault::ShortMessages => packet.messages.retain(|message| match message {
-                Message::About { what: What::Begin { meta } | What::Prepare { meta }, .. } => {
+                Message::About { what: What::Begin { meta } | What::Prepare { meta, .. }, .. } => {
                     meta.bytes().len() < 1_400
                 }
                 _ => true,

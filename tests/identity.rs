@@ -50,7 +50,7 @@ fn used(path: &Path) -> Transaction {
     let mut handlers: Handlers<_, Port, _> =
         Handlers { storage: FjallStorage::open(path).unwrap(), transport: Network::new().port(ALL[0]), resource: Yes };
     let mut driver = Driver::open(config(OURS, ALL[0]), Start::Create, &mut handlers).unwrap();
-    let prepare = Message::about(&transaction, What::Prepare { meta: Meta::default() });
+    let prepare = Message::about(&transaction, What::prepare(Meta::default()));
     driver.push(Input::Receive { from: ALL[1], message: prepare }).unwrap();
     while !driver.is_idle() {
         driver.flush(&mut handlers).unwrap();

@@ -115,7 +115,7 @@ fn run(network: &Network, members: &mut [Member]) {
 }
 
 fn prepare(seq: u64) -> Message {
-    Message::about(&transaction(seq), What::Prepare { meta: META.into() })
+    Message::about(&transaction(seq), What::prepare(META.into()))
 }
 
 /// Handlers in memory go wherever a caller's threads go.

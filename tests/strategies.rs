@@ -121,7 +121,7 @@ fn the_content_that_comes_along_is_mostly_what_the_transaction_is_about() {
         let contents = sample(strategies::input(&cluster)).filter_map(|input| match input {
             Input::BeginAs { transaction, meta } => Some(transaction.is_about(&meta)),
             Input::Receive {
-                message: Message::About { transaction, what: What::Begin { meta } | What::Prepare { meta } },
+                message: Message::About { transaction, what: What::Begin { meta } | What::Prepare { meta, .. } },
                 ..
             } => Some(transaction.is_about(&meta)),
             _ => None,

@@ -123,7 +123,7 @@ fn setup(run: &Run) -> Setup {
     let mut nodes = [acceptors, managers, resource_managers.clone()].concat();
     nodes.sort_unstable();
     nodes.dedup();
-    Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false, liars: Vec::new() }
+    Setup::new(cluster, nodes, resource_managers)
 }
 
 fn concrete(step: Step, world: &World<Node>) -> Vec<Event> {

@@ -119,7 +119,7 @@ fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
         Input::Finished(_) => Input::Finished(tx),
         Input::Inquire(_) => Input::Inquire(tx),
         Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },
-        Input::Begin { .. } | Input::Tick(_) => input,
+        Input::Begin { .. } | Input::Tick(_) | Input::Met { .. } => input,
     }
 }
 
@@ -127,7 +127,7 @@ fn relate_message(mut message: Message, (about, content): &(Transaction, Meta)) 
     match &mut message {
         Message::About { transaction, what } => {
             *transaction = about.clone();
-            if let What::Begin { meta } | What::Prepare { meta } = what {
+            if let What::Begin { meta } | What::Prepare { meta, .. } = what {
                 *meta = content.clone();
             }
         }

@@ -3,7 +3,8 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::{borrow::Borrow, fmt, str::FromStr};
 
-use crate::{NodeId, ParseIdError, Quorums, TxId};
+use super::Meta;
+use crate::{NodeId, ParseIdError, Quorums, Refusal, TxId};
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
@@ -98,10 +99,21 @@ pub struct Limits {
     /// The number of open transactions at which new work is refused. Messages that bring other nodes' transactions to
     /// their end are accepted up to sixty-four times that number.
     pub open: usize,
-    /// The most participants of a new transaction.
+    /// The most participants of a transaction. No message about a larger one is taken, so lower this only when no larger
+    /// one is open.
     pub participants: usize,
     /// The most bytes in a new transaction's `meta`.
     pub meta: usize,
+    /// The most transactions that may wait at a transaction manager, past their outcome, for one participant to finish
+    /// them. While more do, it begins none that names that participant.
+    pub open_per_participant: usize,
+    /// The most transactions that may be open at a node because one participant was the first to speak of them.
+    pub open_per_peer: usize,
+    /// The most nodes that a node meets.
+    pub nodes: usize,
+    /// The most transactions that a transaction manager recovers at a time. While others wait for their turn, it begins
+    /// no new one.
+    pub recoveries: usize,
 }
 
 /// The configuration that all nodes of a cluster share, validated on construction. Clones share memory.
@@ -205,6 +217,10 @@ pub struct Config {
     pub id: NodeId,
     /// The seed of its jitter and its hashing. It should differ from node to node, and be unknown to outsiders.
     pub seed: u64,
+    /// The random number that a new node is given when it is created, and that it keeps: by it, others notice a node that
+    /// has lost its storage. Drivers draw it from the operating system. A node that is restored has the one that its
+    /// storage holds, whatever is said here.
+    pub birth: Option<u64>,
 }
 
 impl fmt::Display for ClusterId {
@@ -268,13 +284,30 @@ impl Default for Limits {
 impl Limits {
     /// The defaults, as a constant.
     pub const fn new() -> Self {
-        Self { open: 1 << 20, participants: 256, meta: 1 << 16 }
+        Self {
+            open: 1 << 20,
+            participants: 256,
+            meta: 1 << 16,
+            open_per_participant: 1 << 12,
+            open_per_peer: 1 << 18,
+            nodes: 1 << 16,
+            recoveries: 1 << 10,
+        }
     }
 
     with_methods! {
         with_open(open: usize);
         with_participants(participants: usize);
         with_meta(meta: usize);
+        with_open_per_participant(open_per_participant: usize);
+        with_open_per_peer(open_per_peer: usize);
+        with_nodes(nodes: usize);
+        with_recoveries(recoveries: usize);
+    }
+
+    /// Refuses content that is too long.
+    pub(crate) fn check_meta(&self, meta: &Meta) -> Result<(), Refusal> {
+        if meta.bytes().len() > self.meta { Err(Refusal::MetaTooLong) } else { Ok(()) }
     }
 }
 
@@ -400,7 +433,9 @@ impl TryFrom<ClusterSpec> for Cluster {
         if waits.iter().any(|wait| *wait > ceiling) {
             return Err(ConfigError::LowCeiling);
         }
-        if spec.limits.open == 0 || spec.limits.participants == 0 {
+        let Limits { open, participants, meta: _, open_per_participant, open_per_peer, nodes, recoveries } =
+            spec.limits;
+        if [open, participants, open_per_participant, open_per_peer, nodes, recoveries].contains(&0) {
             return Err(ConfigError::NoRoom);
         }
         Ok(Self(Arc::new(Valid { spec, first_manager })))
@@ -416,6 +451,10 @@ impl From<Cluster> for ClusterSpec {
 impl Config {
     /// The configuration of node `id` in `cluster`.
     pub fn new(cluster: Cluster, id: NodeId, seed: u64) -> Self {
-        Self { cluster, id, seed }
+        Self { cluster, id, seed, birth: None }
+    }
+
+    with_methods! {
+        with_birth(birth: Option<u64>);
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use super::{Cluster, Decision, Message, Metrics, Record, Sink, Time, Transaction, What, peers::Peers};
+use super::{Cluster, Decision, Message, Meta, Metrics, Record, Sink, Time, Transaction, What, peers::Peers};
 use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 
 /// Everything that a role borrows for one call. The role owns none of it.
@@ -19,14 +19,33 @@ pub(crate) struct Context<'a, S> {
     pub(crate) fence: &'a mut Option<Fence>,
     /// Messages between the roles of this node; `None` for a role that is driven alone.
     pub(crate) local: Option<&'a mut VecDeque<What>>,
-    /// Who does not answer.
-    pub(crate) peers: &'a Peers,
+    /// Who was met, and who does not answer.
+    pub(crate) peers: &'a mut Peers,
     pub(crate) now: Time,
     pub(crate) metrics: &'a mut Metrics,
     pub(crate) effects: &'a mut S,
 }
 
 impl<S: Sink> Context<'_, S> {
+    /// Refuses content that is not the transaction's, or too long.
+    #[inline]
+    pub(crate) fn check_meta(&self, meta: &Meta) -> Result<(), Refusal> {
+        if !self.transaction.is_about(meta) {
+            return Err(Refusal::OtherContent);
+        }
+        self.cluster.limits().check_meta(meta)
+    }
+
+    /// Whether `node` is not this one, and was never met.
+    pub(crate) fn is_stranger(&self, node: NodeId) -> bool {
+        node != self.id && self.peers.contacts.is_stranger(node)
+    }
+
+    /// Refuses participants that a transaction would only wait for.
+    pub(crate) fn check_participants(&self) -> Result<(), Refusal> {
+        self.peers.check_participants(self.cluster, self.id, self.transaction.participants())
+    }
+
     /// The transaction manager to turn to after `node`.
     pub(crate) fn manager_after(&self, node: NodeId) -> NodeId {
         self.peers.manager_after(self.cluster, node, self.now)

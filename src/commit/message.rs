@@ -84,6 +84,9 @@ pub enum What {
     Prepare {
         /// What the transaction is about.
         meta: Meta,
+        /// The acceptors to send a first vote to, by their places among the acceptors of the cluster, if those that
+        /// [`Targets::Quorum`](super::Targets::Quorum) would name do not all seem to answer; otherwise empty.
+        acceptors: Places,
     },
     /// Resource manager to acceptor: phase 2a of the sender's own instance, at its initial ballot.
     Vote {
@@ -230,6 +233,18 @@ pub enum Input {
     },
     /// The time on the caller's clock.
     Tick(Time),
+    /// A connection to another node begins: it is up to the caller to say so before the first message that comes over it.
+    /// Once a node has met any other, it begins no transaction that names one that it has not met.
+    ///
+    /// [`Refusal::OtherBirth`](crate::Refusal::OtherBirth) means that the connection must be refused, and an operator told:
+    /// whoever is there may vote twice. Otherwise, the caller may answer once what this node knows of the other is
+    /// durable: see [`Node::met`](super::Node::met).
+    Met {
+        /// The other node, authenticated by the transport.
+        node: NodeId,
+        /// Its [birth](super::Config::birth), as it says.
+        birth: u64,
+    },
 }
 
 /// A decision of a node, for its caller.
@@ -302,6 +317,13 @@ pub type Effect = crate::Effect<Record, Message, Decision>;
 pub trait Sink: crate::EffectSink<Record, Message, Decision> {}
 
 impl<T: crate::EffectSink<Record, Message, Decision>> Sink for T {}
+
+impl What {
+    /// The question for a vote, which is to go to the acceptors that the resource manager chooses.
+    pub fn prepare(meta: Meta) -> Self {
+        Self::Prepare { meta, acceptors: Places::default() }
+    }
+}
 
 impl Message {
     /// The message that says `what` about `transaction`.

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub missed_outcomes: u64,
     /// Open transactions (gauge).
     pub open: usize,
+    /// Transactions that wait for their turn to be recovered (gauge).
+    pub waiting_to_recover: usize,
     /// Open transactions that the node is silent about, because an invariant broke (gauge).
     pub fenced: usize,
     /// Ranges of retired transactions (gauge).
@@ -44,6 +46,7 @@ impl Default for Metrics {
             recoveries: 0,
             missed_outcomes: 0,
             open: 0,
+            waiting_to_recover: 0,
             fenced: 0,
             retired_ranges: 0,
             unacknowledged_ranges: 0,

@@ -18,6 +18,7 @@ mod block;
 mod bundle;
 mod clock;
 mod config;
+mod contacts;
 mod context;
 mod inline;
 mod message;
@@ -33,6 +34,7 @@ pub mod roles;
 mod table;
 mod transaction;
 mod transaction_manager;
+mod turns;
 mod wait;
 
 pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};

@@ -26,6 +26,7 @@ use super::{
     open::{Open, Shared},
     retired::Retired,
     table::{Handle, Table},
+    turns::TURNS_PER_STEP,
 };
 use crate::{Machine, NodeId, Refusal, Scope, TxId, Urgency, effect::EffectSink};
 
@@ -94,6 +95,10 @@ pub struct Node {
     announcement: Announcement,
     /// Only `reserved` is durable.
     sequence: BlockAllocator,
+    /// What an answer to a node that was met rests on.
+    met_scope: Scope,
+    /// Durable.
+    birth: Option<u64>,
     /// Records that the next step must write first.
     owed: Vec<Record>,
     lists: Lists,
@@ -110,9 +115,16 @@ enum Admission {
 
 impl Node {
     /// A new node, whose id was never used in its cluster, and its first effect: the record of its identity.
+    ///
+    /// If the configuration gives it a [birth](Config::birth), a second effect is the record of that, to be written
+    /// together with the first.
     pub fn create(config: Config) -> (Self, Vec<Effect>) {
         let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
-        (Self::blank(config), alloc::vec![Effect::Persist(identity)])
+        let birth = config.birth;
+        let mut node = Self::blank(config);
+        node.birth = birth;
+        let records = [Some(identity), birth.map(Record::Birth)];
+        (node, records.into_iter().flatten().map(Effect::Persist).collect())
     }
 
     fn blank(config: Config) -> Self {
@@ -124,6 +136,8 @@ impl Node {
             announced: BTreeMap::new(),
             announcement: Announcement::default(),
             sequence: BlockAllocator::UNUSED,
+            met_scope: Scope::NOTHING,
+            birth: None,
             owed: Vec::new(),
             lists: Lists::default(),
         }
@@ -181,6 +195,7 @@ impl Node {
         if result.is_ok() {
             self.shared.peers.hear(from, self.shared.clock.now());
         }
+        self.give_turns(effects);
         self.end_step(result)
     }
 
@@ -289,16 +304,22 @@ impl Node {
         if tx.origin == self.shared.config.id && tx.seq >= self.sequence.reserved() {
             return Err(Refusal::NotNamedHere);
         }
+        if matches!(what, What::Begin { .. }) && self.shared.turns.is_crowded() {
+            return Err(Refusal::Overloaded);
+        }
         let admission = match what {
             What::Begin { .. } | What::Prepare { .. } | What::Vote { .. } => Admission::New,
             _ => Admission::Old,
         };
-        let meta = match what {
-            What::Begin { meta } | What::Prepare { meta } => Some(meta),
-            _ => None,
+        self.check_room(transaction.participants(), admission)?;
+        let config = &self.shared.config;
+        // Acceptors and transaction managers speak for others.
+        let opener = match config.cluster.keeps_retired(from) {
+            true => None,
+            false => self.shared.peers.contacts.opener(from, config.cluster.limits().open_per_peer)?,
         };
-        self.check_room(transaction.participants(), meta, admission)?;
         let mut open = self.new_open(transaction.clone());
+        open.opener = opener;
         let result = open.receive(&mut self.shared, effects, from, what);
         if result.is_err() {
             // Only roles were allocated for it, and their memory is reused.
@@ -306,6 +327,7 @@ impl Node {
             return result;
         }
         let handle = self.insert(open)?;
+        self.shared.peers.contacts.charge(opener);
         self.work(handle, effects, |_, _, _| result)
     }
 
@@ -313,7 +335,7 @@ impl Node {
     fn begin(&mut self, participants: Participants, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
         let origin = self.shared.config.id;
         self.check_begin(participants.nodes())?;
-        self.check_room(participants.nodes(), Some(meta), Admission::New)?;
+        self.check_new(participants.nodes(), meta)?;
         let seq = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
         self.reserve(seq, effects)?;
         let tx = TxId { origin, seq };
@@ -364,7 +386,7 @@ impl Node {
             Some(handle) => handle,
             None if self.retired.contains(transaction.id()) => return Err(Refusal::Retired),
             None => {
-                self.check_room(transaction.participants(), Some(meta), Admission::New)?;
+                self.check_new(transaction.participants(), meta)?;
                 if transaction.id().origin == self.shared.config.id {
                     // The caller used this node's id in the name, so this node must not hand out the number, either.
                     self.reserve(transaction.id().seq, effects)?;
@@ -396,25 +418,68 @@ impl Node {
         }
     }
 
+    /// A connection to another node begins.
+    fn meet(&mut self, node: NodeId, birth: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let config = &self.shared.config;
+        if node == config.id {
+            return Err(Refusal::FromSelf);
+        }
+        if self.shared.peers.contacts.meet(node, birth, config.cluster.limits().nodes)? {
+            self.shared.metrics.count_write();
+            self.met_scope = effects.persist(Record::Peer { node, birth }, Urgency::Urgent);
+        }
+        Ok(())
+    }
+
+    /// Refuses a begin that only a transaction manager or a participant may ask for.
     fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
-        let id = self.shared.config.id;
-        if self.shared.config.cluster.is_manager(id) || participants.contains(&id) {
+        if self.shared.is_manager || participants.contains(&self.shared.config.id) {
             Ok(())
         } else {
             Err(Refusal::NotAManager)
         }
     }
 
+    /// Refuses to begin what exceeds a limit, or would not end in time.
+    fn check_new(&self, participants: &[NodeId], meta: &Meta) -> Result<(), Refusal> {
+        let Shared { config, peers, turns, .. } = &self.shared;
+        config.cluster.limits().check_meta(meta)?;
+        if self.shared.is_manager {
+            peers.check_participants(&config.cluster, config.id, participants)?;
+        }
+        if turns.is_crowded() {
+            return Err(Refusal::Overloaded);
+        }
+        self.check_room(participants, Admission::New)
+    }
+
+    /// Lets transactions recover whose turn has come.
+    #[inline]
+    fn give_turns(&mut self, effects: &mut impl Sink) {
+        if self.shared.turns.is_crowded() {
+            self.give_some_turns(effects);
+        }
+    }
+
+    #[cold]
+    fn give_some_turns(&mut self, effects: &mut impl Sink) {
+        let most = self.shared.config.cluster.limits().recoveries;
+        for _ in 0..TURNS_PER_STEP {
+            let Some(tx) = self.shared.turns.next(most) else { return };
+            // It is open, or it would not wait; and a fence takes its claim.
+            let _ = self.work_on(tx, effects, |open, shared, effects| open.take_turn(shared, effects));
+        }
+    }
+
     /// Refuses to open a transaction that exceeds a limit.
     #[inline]
-    fn check_room(&self, participants: &[NodeId], meta: Option<&Meta>, admission: Admission) -> Result<(), Refusal> {
+    fn check_room(&self, participants: &[NodeId], admission: Admission) -> Result<(), Refusal> {
         let limits = self.shared.config.cluster.limits();
+        if participants.len() > limits.participants {
+            return Err(Refusal::TooManyParticipants);
+        }
         let room = match admission {
             Admission::Old => limits.open.saturating_mul(ROOM_FOR_OLD_WORK),
-            Admission::New if participants.len() > limits.participants => return Err(Refusal::TooManyParticipants),
-            Admission::New if meta.is_some_and(|meta| meta.bytes().len() > limits.meta) => {
-                return Err(Refusal::MetaTooLong);
-            }
             Admission::New => limits.open,
         };
         if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
@@ -457,6 +522,7 @@ impl Node {
         }
         if open.fence.is_some() {
             self.shared.metrics.fenced = self.shared.metrics.fenced.saturating_add(1);
+            open.let_go(&mut self.shared);
             self.shared.clock.set(handle.waiter(), NEVER);
         } else if open.is_completed() {
             self.complete(handle, effects);
@@ -520,7 +586,9 @@ impl Machine for Node {
             Input::Finished(tx) => self.work_on(tx, effects, |open, shared, effects| open.finish(shared, effects)),
             Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),
+            Input::Met { node, birth } => self.meet(node, birth, effects),
         };
+        self.give_turns(effects);
         self.end_step(result)
     }
 }

@@ -3,14 +3,16 @@
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use super::{
-    Config, Learning, Meta, Metrics, Record, Sink, Time, Transaction, Vote, Wait, What,
+    Config, Learning, Meta, Metrics, Record, Sink, Targets, Time, Transaction, Vote, Wait, What,
     acceptor::Acceptor,
     block::BlockAllocator,
     clock::{Clock, NEVER},
+    contacts::ContactId,
     context::Context,
     peers::Peers,
     resource_manager::ResourceManager,
     transaction_manager::TransactionManager,
+    turns::{Claim, Turns},
     wait::mix,
 };
 use crate::{Fence, NodeId, Refusal, Scope, TxId, Urgency};
@@ -31,6 +33,8 @@ pub(crate) struct Open {
     pub(crate) scope: Scope,
     /// When the node first saw it, on its own clock.
     pub(crate) since: Time,
+    /// The participant that was the first to speak of it here, if any.
+    pub(crate) opener: Option<ContactId>,
     /// The broken invariant that makes the node silent about it, if any.
     pub(crate) fence: Option<Fence>,
     pub(crate) acceptor: Option<Playing<Acceptor>>,
@@ -58,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) rounds: BlockAllocator,
     pub(crate) clock: Clock,
     pub(crate) peers: Peers,
+    pub(crate) turns: Turns,
     pub(crate) metrics: Metrics,
     /// Messages between the roles of this node. Empty between steps.
     pub(crate) local: VecDeque<What>,
@@ -81,6 +86,7 @@ impl Shared {
             is_acceptor: cluster.acceptors().contains(id),
             is_manager: cluster.is_manager(id),
             peers: Peers::new(cluster),
+            turns: Turns::default(),
             config,
             rounds: BlockAllocator::UNUSED,
             clock: Clock::default(),
@@ -122,6 +128,21 @@ impl Shared {
         self.peers.miss(node, Time(due.0.saturating_sub(duration)), Time(until));
     }
 
+    /// Notes which acceptors have let a transaction manager wait: first of those that votes go to, then of all, since a
+    /// ballot goes to all.
+    fn miss_acceptors(&mut self, wait: Wait, due: Time) {
+        let Config { cluster, id, .. } = self.config.clone();
+        if cluster.targets() == Targets::Quorum {
+            let acceptors = cluster.acceptors();
+            let asked = if wait.repetition() == 0 {
+                acceptors.first_accept_quorum(Some(id))
+            } else {
+                acceptors.members(acceptors.nodes())
+            };
+            acceptors.nodes_of(asked).filter(|node| *node != id).for_each(|node| self.miss(node, wait, due));
+        }
+    }
+
     fn new_tm(&mut self, transaction: &Transaction) -> Box<Playing<TransactionManager>> {
         match self.spare_tms.pop() {
             Some(mut spare) => {
@@ -152,7 +173,7 @@ fn keep<R>(spares: &mut Vec<Spare<R>>, role: Option<Spare<R>>) {
 impl Open {
     /// A transaction that the node sees for the first time. Its effects rest on `scope`.
     pub(crate) fn new(transaction: Transaction, scope: Scope, since: Time) -> Self {
-        Self { transaction, scope, since, fence: None, acceptor: None, rm: None, tm: None }
+        Self { transaction, scope, since, opener: None, fence: None, acceptor: None, rm: None, tm: None }
     }
 
     /// Whether the transaction manager here knows that all resource managers have finished.
@@ -174,7 +195,9 @@ impl Open {
             What::Vote { vote, manager } => {
                 self.give_acceptor(shared, effects, |acceptor, cx| acceptor.vote(cx, from, *vote, *manager))
             }
-            What::Prepare { meta } => self.give_rm(shared, effects, |rm, cx| rm.prepare(cx, from, meta)),
+            What::Prepare { meta, acceptors } => {
+                self.give_rm(shared, effects, |rm, cx| rm.prepare(cx, from, meta, acceptors))
+            }
             What::Begin { meta } => self.give_tm(shared, effects, |tm, cx| tm.hear_begin(cx, from, meta)),
             What::Finished(outcome) => self.give_tm(shared, effects, |tm, cx| tm.finished(cx, from, *outcome)),
             What::Inquire => self.give_tm(shared, effects, |tm, cx| tm.hear_inquiry(cx, from)),
@@ -361,7 +384,18 @@ impl Open {
                 Ok(())
             })?;
         }
-        if self.tm.as_mut().is_some_and(|tm| tm.ends(now)) {
+        if let Some(tm) = self.tm.as_ref().filter(|tm| tm.due <= now)
+            && let (None, Some(wait)) = (tm.role.outcome(), tm.wait)
+        {
+            shared.miss_acceptors(wait, tm.due);
+        }
+        if let Some(tm) = &mut self.tm
+            && tm.ends(now)
+        {
+            // An attempt's time is over. Who still waits for a turn goes on waiting.
+            if tm.role.claim == Claim::Holds {
+                shared.turns.give_up(&mut tm.role.claim);
+            }
             self.as_tm(shared, effects, |tm, cx| {
                 tm.timeout(cx);
                 Ok(())
@@ -427,6 +461,10 @@ impl Open {
         }
         if let Some(rm) = &mut self.rm {
             rm.keep(Some(rm.role.wait()), shared);
+            if rm.role.is_in_doubt() {
+                // It may have waited long enough before the restart.
+                rm.due = shared.clock.now();
+            }
         }
     }
 
@@ -479,17 +517,52 @@ impl Open {
     ) -> Result<(), Refusal> {
         let (roles, mut cx) = self.split(shared, effects);
         let Some(tm) = roles.tm else { return Err(Refusal::UnknownTransaction) };
+        let was_known = tm.role.outcome().is_some();
         act(&mut tm.role, &mut cx)?;
         tm.keep(tm.role.wait(), shared);
-        match tm.role.wants_round() {
-            None => Ok(()),
-            Some(above) => self.recover(shared, effects, above),
+        if !was_known && tm.role.outcome().is_some() {
+            shared.turns.give_up(&mut tm.role.claim);
+        }
+        if tm.role.wants_round().is_some() { self.claim_turn(shared, effects) } else { Ok(()) }
+    }
+
+    /// Recovers, if there is a place for that; otherwise waits for one.
+    #[cold]
+    fn claim_turn<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+        let Some(tm) = &mut self.tm else { return Err(Refusal::UnknownTransaction) };
+        if tm.role.claim == Claim::None {
+            let most = shared.config.cluster.limits().recoveries;
+            tm.role.claim = shared.turns.claim(self.transaction.id(), self.since, tm.role.attempts(), most);
+        }
+        if tm.role.claim == Claim::Holds { self.recover(shared, effects) } else { Ok(()) }
+    }
+
+    /// A place to recover is free, and this transaction's turn has come.
+    pub(crate) fn take_turn<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+        let Some(tm) = &mut self.tm else { return Err(Refusal::UnknownTransaction) };
+        tm.role.claim = Claim::Holds;
+        self.recover(shared, effects)
+    }
+
+    /// Nothing is owed to this transaction any more, and it claims nothing.
+    pub(crate) fn let_go(&mut self, shared: &mut Shared) {
+        shared.peers.contacts.discharge(self.opener.take());
+        if let Some(tm) = &mut self.tm {
+            tm.role.let_go(&self.transaction, &mut shared.peers);
+            shared.turns.give_up(&mut tm.role.claim);
         }
     }
 
-    /// Starts a recovery in a round above `above`, and writes first that the round is reserved.
-    #[cold]
-    fn recover<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, above: u64) -> Result<(), Refusal> {
+    /// Starts a recovery in a round of its own, and writes first that the round is reserved.
+    fn recover<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+        let (Roles { tm: Some(tm), .. }, cx) = self.split(shared, effects) else {
+            return Err(Refusal::UnknownTransaction);
+        };
+        let Some(above) = tm.role.needs_round(&cx) else {
+            // It waited for its turn, and needs it no more.
+            shared.turns.give_up(&mut tm.role.claim);
+            return Ok(());
+        };
         let metrics = &mut shared.metrics;
         let round = shared.rounds.take(above.saturating_add(1), |reserved| {
             metrics.count_write();
@@ -517,7 +590,7 @@ impl Open {
             rounds: shared.rounds.scope,
             fence,
             local: Some(&mut shared.local),
-            peers: &shared.peers,
+            peers: &mut shared.peers,
             now: shared.clock.now(),
             metrics: &mut shared.metrics,
             effects,

@@ -58,6 +58,15 @@ pub enum Record {
     Retired(TxRange),
     /// The record of this key is deleted.
     Erased(Key),
+    /// The random number that this node was given when it was created.
+    Birth(u64),
+    /// This node has met another.
+    Peer {
+        /// The other node.
+        node: NodeId,
+        /// Its birth.
+        birth: u64,
+    },
 }
 
 /// All that an acceptor knows of one transaction.
@@ -215,6 +224,10 @@ pub enum Key {
     ResourceManager(TxId),
     /// The range of retired transactions that begins with this one.
     Retired(TxId),
+    /// The birth of the node itself.
+    Birth,
+    /// A node that was met.
+    Peer(NodeId),
 }
 
 impl Record {
@@ -228,6 +241,8 @@ impl Record {
             Self::ResourceManager(record) => Key::ResourceManager(record.transaction.id()),
             Self::Retired(range) => Key::Retired(range.first()),
             Self::Erased(key) => *key,
+            Self::Birth(_) => Key::Birth,
+            Self::Peer { node, .. } => Key::Peer(*node),
         }
     }
 

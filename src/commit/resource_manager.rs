@@ -14,8 +14,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Sink,
-    Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
+    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceManagerRecord,
+    ResourceManagerState, Sink, Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 
@@ -30,6 +30,8 @@ pub(crate) struct ResourceManager {
     began: bool,
     /// Volatile: the transaction manager to turn to.
     manager: NodeId,
+    /// Volatile: the acceptors that it has named for a first vote, if any.
+    acceptors: Places,
     /// Volatile: how often the present wait has timed out.
     repetitions: u32,
     /// Volatile, and used only in Faster mode: one per participant, in their order.
@@ -66,6 +68,7 @@ impl ResourceManager {
             meta: None,
             began: false,
             manager,
+            acceptors: Places::default(),
             repetitions: 0,
             lessons: Vec::new(),
         }
@@ -182,14 +185,17 @@ impl ResourceManager {
         cx: &mut Context<'_, impl Sink>,
         from: NodeId,
         meta: &Meta,
+        acceptors: &Places,
     ) -> Result<(), Refusal> {
         if !cx.cluster.is_manager(from) {
             return Err(Refusal::NotAManager);
         }
-        if !cx.transaction.is_about(meta) {
-            return Err(Refusal::OtherContent);
+        cx.check_meta(meta)?;
+        if !acceptors.is_within(cx.cluster.acceptors().len()) {
+            return Err(Refusal::MalformedBundle);
         }
         self.manager = from;
+        self.acceptors = acceptors.clone();
         match self.vote() {
             _ if self.is_finished() => self.send_finished(cx),
             Some(vote) => self.send_vote(cx, vote, Targets::All),
@@ -456,6 +462,10 @@ impl ResourceManager {
         let (acceptors, manager) = (cx.cluster.acceptors(), self.manager);
         match targets {
             Targets::All => acceptors.nodes().for_each(|to| cx.send(to, What::Vote { vote, manager })),
+            Targets::Quorum if !self.acceptors.is_empty() => {
+                let named = acceptors.nodes().enumerate().filter(|(place, _)| self.acceptors.has(*place));
+                named.for_each(|(_, to)| cx.send(to, What::Vote { vote, manager }));
+            }
             Targets::Quorum => {
                 let quorum = acceptors.first_accept_quorum(Some(manager));
                 acceptors.nodes_of(quorum).for_each(|to| cx.send(to, What::Vote { vote, manager }));
@@ -549,7 +559,7 @@ mod tests {
             rounds: Scope::EVERYTHING,
             fence: &mut fence,
             local: None,
-            peers: &Peers::new(&cluster),
+            peers: &mut Peers::new(&cluster),
             now: Time(0),
             metrics: &mut metrics,
             effects: &mut effects,
@@ -559,7 +569,7 @@ mod tests {
     }
 
     fn in_phase(phase: Phase, meta: Option<Meta>) -> ResourceManager {
-        ResourceManager { phase, meta, began: true, manager: NodeId(1), repetitions: 0, lessons: Vec::new() }
+        ResourceManager { phase, meta, began: true, ..ResourceManager::new(NodeId(1)) }
     }
 
     #[test]

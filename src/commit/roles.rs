@@ -83,7 +83,7 @@ struct Alone {
     transaction: Transaction,
     scope: Scope,
     fence: Option<Fence>,
-    /// It has heard of nobody, and suspects nobody.
+    /// It has met nobody, and suspects nobody.
     peers: Peers,
 }
 
@@ -204,7 +204,7 @@ impl Alone {
             rounds: Scope::EVERYTHING,
             fence: &mut self.fence,
             local: None,
-            peers: &self.peers,
+            peers: &mut self.peers,
             now: Time(0),
             metrics,
             effects,
@@ -403,7 +403,7 @@ impl Machine for ResourceManager {
                 let learns = alone.cluster.learning() == Learning::Everyone;
                 let cx = &mut alone.context(metrics, effects)?;
                 match what {
-                    What::Prepare { meta } => role.prepare(cx, from, meta),
+                    What::Prepare { meta, acceptors } => role.prepare(cx, from, meta, acceptors),
                     What::Outcome(outcome) => role.hear_outcome(cx, from, *outcome),
                     What::Phase2b { votes, higher } if learns => role.phase2b(cx, from, votes, higher),
                     _ => Err(Refusal::NotForThisRole),

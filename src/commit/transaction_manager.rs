@@ -20,6 +20,8 @@ use super::{
     What,
     bundle::{self, AnyOf},
     context::Context,
+    peers::Peers,
+    turns::Claim,
 };
 use crate::{
     Ballot, NodeId, Refusal,
@@ -44,6 +46,10 @@ pub(crate) struct TransactionManager {
     highest_round: u64,
     /// How often the present wait has timed out.
     repetitions: u32,
+    /// Its node's: the place that it has, or waits for, to recover.
+    pub(crate) claim: Claim,
+    /// How often it has tried a ballot of its own.
+    attempts: u32,
 }
 
 /// The progress of a transaction manager.
@@ -57,13 +63,19 @@ enum Phase {
     Completed(Outcome),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Instance {
     lesson: Lesson<Vote>,
     /// The ballot of its own that it last tried.
     attempt: Option<Box<Attempt<Vote>>>,
     /// What the resource manager has said of its end: its word about itself, and about nobody else.
     finished: Option<Finish>,
+    /// Whether the resource manager's contact is charged with this transaction.
+    owes: bool,
+    /// Whether phase 1 of a ballot of its own has reached a quorum of acceptors.
+    probed: bool,
+    /// Whether any promise told of a vote of the resource manager.
+    voted: bool,
 }
 
 /// That a resource manager is done with the transaction, in its own words.
@@ -73,6 +85,26 @@ enum Finish {
     CarriedOut(Outcome),
     /// To it, the transaction is retired.
     Retired,
+}
+
+impl Instance {
+    /// Whether its resource manager was never met, and may never have voted.
+    fn may_be_ghost(&self, cx: &Context<'_, impl Sink>, rm: NodeId) -> bool {
+        self.finished.is_none() && !self.voted && !self.probed && cx.is_stranger(rm)
+    }
+
+    /// Whether its resource manager was never met, and has not voted. It may not exist, and needs not be waited for: if it
+    /// prepares all the same, it will inquire.
+    fn is_ghost(&self, cx: &Context<'_, impl Sink>, rm: NodeId) -> bool {
+        self.probed && !self.voted && cx.is_stranger(rm)
+    }
+
+    /// Its resource manager owes the transaction nothing any more.
+    fn settle(&mut self, peers: &mut Peers, rm: NodeId) {
+        if core::mem::take(&mut self.owes) {
+            peers.contacts.settle(rm);
+        }
+    }
 }
 
 impl Finish {
@@ -105,6 +137,8 @@ impl TransactionManager {
             recovered: false,
             highest_round: 0,
             repetitions: 0,
+            claim: Claim::None,
+            attempts: 0,
         };
         fresh.add_instances(transaction);
         fresh
@@ -123,13 +157,14 @@ impl TransactionManager {
             recovered: false,
             highest_round: 0,
             repetitions: 0,
+            claim: Claim::None,
+            attempts: 0,
         };
         self.add_instances(transaction);
     }
 
     fn add_instances(&mut self, transaction: &Transaction) {
-        let blank = |_: &NodeId| Instance { lesson: Lesson::default(), attempt: None, finished: None };
-        self.instances.extend(transaction.participants().iter().map(blank));
+        self.instances.extend(transaction.participants().iter().map(|_| Instance::default()));
     }
 
     /// The outcome, once it is known here.
@@ -151,6 +186,17 @@ impl TransactionManager {
     #[inline]
     pub(crate) fn wants_round(&self) -> Option<u64> {
         self.wants_round.then_some(self.highest_round)
+    }
+
+    /// The same, unless there is nothing left that a ballot could find out.
+    pub(crate) fn needs_round(&mut self, cx: &Context<'_, impl Sink>) -> Option<u64> {
+        self.wants_round &= self.outcome().is_none() || self.has_ghosts(cx);
+        self.wants_round()
+    }
+
+    /// How often it has tried a ballot of its own.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// What it waits for.
@@ -184,15 +230,16 @@ impl TransactionManager {
         if !cx.transaction.has(from) {
             return Err(Refusal::NotAParticipant);
         }
-        if !cx.transaction.is_about(meta) {
-            return Err(Refusal::OtherContent);
-        }
+        cx.check_meta(meta)?;
         self.heard = true;
         self.meta.get_or_insert_with(|| meta.clone());
-        if self.outcome().is_none() {
-            self.ask(cx, Some(from), meta)
+        if self.outcome().is_some() {
+            self.tell(cx, from);
+        } else if cx.check_participants().is_ok() {
+            self.ask(cx, Some(from), meta);
         } else {
-            self.tell(cx, from)
+            // It would only wait for a vote that does not come.
+            self.wants_round = true;
         }
         Ok(())
     }
@@ -229,19 +276,21 @@ impl TransactionManager {
         Ok(())
     }
 
-    /// Asks for the votes that are not known yet, except that of the participant that began: it has voted.
+    /// Asks for the votes that are not known yet, except that of the participant that began: it has voted. But if some
+    /// acceptor does not seem to answer, it must vote again: at the same acceptors as the others.
     #[inline]
     fn ask(&self, cx: &mut Context<'_, impl Sink>, began: Option<NodeId>, meta: &Meta) {
+        let acceptors = cx.peers.detour(cx.cluster, cx.id, cx.now);
         for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
-            if instance.lesson.chosen().is_none() && Some(*rm) != began {
-                cx.send(*rm, What::Prepare { meta: meta.clone() });
+            if instance.lesson.chosen().is_none() && (Some(*rm) != began || !acceptors.is_empty()) {
+                cx.send(*rm, What::Prepare { meta: meta.clone(), acceptors: acceptors.clone() });
             }
         }
     }
 
     /// Tries a ballot of its own in every undecided instance. *TLA+*: `Phase1a`, once per instance.
     pub(crate) fn recover(&mut self, cx: &mut Context<'_, impl Sink>, round: u64) -> Result<(), Refusal> {
-        if self.outcome().is_some() {
+        if self.outcome().is_some() && !self.has_ghosts(cx) {
             return Err(Refusal::AlreadyDecided);
         }
         if round <= self.highest_round {
@@ -249,9 +298,11 @@ impl TransactionManager {
         }
         let ballot = Ballot::new(round, cx.id);
         (self.wants_round, self.recovered, self.highest_round) = (false, true, round);
+        self.attempts = self.attempts.saturating_add(1);
         let mut instances = Places::default();
-        for (place, instance) in self.instances.iter_mut().enumerate() {
-            if instance.lesson.chosen().is_none() {
+        let is_decided = self.outcome().is_some();
+        for ((place, instance), rm) in self.instances.iter_mut().enumerate().zip(cx.transaction.participants()) {
+            if if is_decided { instance.may_be_ghost(cx, *rm) } else { instance.lesson.chosen().is_none() } {
                 instance.attempt = Some(Box::new(Attempt::prepare(ballot)));
                 instances.insert(place);
             }
@@ -313,7 +364,10 @@ impl TransactionManager {
             // If no acceptor of a quorum has accepted a vote, no lower ballot can have chosen one: aborting is safe.
             let promised = attempt.promise(acceptors, acceptor, ballot, accepted, Some(&Vote::Aborted));
             all.add(promised.map(|value| {
+                // An abort above the initial ballot may be any transaction manager's.
+                instance.voted |= accepted.is_some_and(|(at, vote)| at.is_initial() || vote == Vote::Prepared);
                 if let Some(vote) = value {
+                    instance.probed = true;
                     proposals.insert(place, vote);
                 }
             }));
@@ -325,6 +379,7 @@ impl TransactionManager {
                 cx.send_ballot(to, What::Phase2a { ballot, votes: proposals.clone() });
             }
         }
+        self.complete(cx);
         Ok(())
     }
 
@@ -383,6 +438,7 @@ impl TransactionManager {
         let Some(instance) = self.instances.get_mut(place) else { return Err(Refusal::NotAParticipant) };
         let is_first = instance.finished.is_none();
         let first = *instance.finished.get_or_insert(finish);
+        instance.settle(cx.peers, from);
         let heard = core::mem::replace(&mut self.heard, true);
         if is_first && self.outcome().is_none() {
             match self.agreed() {
@@ -419,10 +475,31 @@ impl TransactionManager {
         agreed.filter(|_| !is_open).map_or(Agreed::NotYet, Agreed::Yes)
     }
 
+    /// The resource managers and their instances.
+    fn each<'t>(&'t self, transaction: &'t Transaction) -> impl Iterator<Item = (NodeId, &'t Instance)> {
+        transaction.participants().iter().copied().zip(&self.instances)
+    }
+
+    /// Whether the transaction aborted, and phase 1 could tell that a participant which was never met has not voted.
+    fn has_ghosts(&self, cx: &Context<'_, impl Sink>) -> bool {
+        self.outcome() == Some(Outcome::Aborted)
+            && self.each(cx.transaction).any(|(rm, instance)| instance.may_be_ghost(cx, rm))
+    }
+
+    /// The transaction is dropped: nobody owes it anything any more.
+    pub(crate) fn let_go(&mut self, transaction: &Transaction, peers: &mut Peers) {
+        for (rm, instance) in transaction.participants().iter().zip(&mut self.instances) {
+            instance.settle(peers, *rm);
+        }
+    }
+
     /// Ends the transaction once its outcome is known, and every resource manager is done.
     fn complete(&mut self, cx: &mut Context<'_, impl Sink>) {
         let Phase::Decided(outcome) = self.phase else { return };
-        if self.instances.iter().all(|instance| instance.finished.is_some()) {
+        let is_done = |(rm, instance): (NodeId, &Instance)| {
+            instance.finished.is_some() || outcome == Outcome::Aborted && instance.is_ghost(cx, rm)
+        };
+        if self.each(cx.transaction).all(is_done) {
             self.phase = Phase::Completed(outcome);
             // Last chance to tell the other managers: after retirement nobody remembers the outcome.
             self.tell_managers(cx);
@@ -448,6 +525,9 @@ impl TransactionManager {
         self.phase = Phase::Decided(outcome);
         self.wants_round = false;
         self.repetitions = 0;
+        for (rm, instance) in cx.transaction.participants().iter().zip(&mut self.instances) {
+            instance.owes = instance.finished.is_none() && cx.peers.contacts.owe(*rm);
+        }
         cx.decide(Decision::Decided { tx: cx.transaction.id(), outcome });
         if self.recovered || cx.cluster.learning() == Learning::Leader {
             self.tell_unfinished(cx);
@@ -480,7 +560,10 @@ impl TransactionManager {
         self.heard = true;
         match self.outcome() {
             None => self.wants_round = true,
-            Some(_) => self.tell_unfinished(cx),
+            Some(_) => {
+                self.tell_unfinished(cx);
+                self.wants_round = self.has_ghosts(cx);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub type Batch = Pending<Record, Message, Decision>;
 /// # let config = Config::new(cluster, NodeId(2), 0);
 /// # let prepare = |seq| {
 /// #     let transaction = Transaction::new(TxId { origin: NodeId(1), seq }, [NodeId(2), NodeId(3)], []).unwrap();
-/// #     let message = Message::about(&transaction, What::Prepare { meta: Meta::default() });
+/// #     let message = Message::about(&transaction, What::prepare(Meta::default()));
 /// #     Input::Receive { from: NodeId(1), message }
 /// # };
 /// # let mut storage = MemoryStorage::new();

@@ -19,6 +19,8 @@ pub(super) struct Process<A> {
     clock: Time,
     /// What time the node was told last, since it started.
     told: Option<Time>,
+    /// Whether it has met the others, since it started.
+    pub(super) acquainted: bool,
     /// What the resource is asked to vote on.
     pub(super) asked: Vec<Transaction>,
     /// What the resource was handed, and has not carried out.
@@ -40,6 +42,7 @@ impl<A: Actor> Process<A> {
             disk: Disk::default(),
             clock: Time(0),
             told: None,
+            acquainted: false,
             asked: Vec::new(),
             handed: Vec::new(),
             held: BTreeSet::new(),
@@ -59,7 +62,7 @@ impl<A: Actor> Process<A> {
     /// A node that starts. Its clock may begin anywhere.
     pub(super) fn start(&mut self, actor: A) {
         self.actor = Some(actor);
-        (self.clock, self.told) = (Time(0), None);
+        (self.clock, self.told, self.acquainted) = (Time(0), None, false);
     }
 
     /// Lets the node take `input`, and keeps what is to be written, sent and decided, which is added to `effects` as

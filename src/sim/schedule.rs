@@ -51,6 +51,9 @@ pub struct Schedule {
 /// No more partitions than this at a time.
 const PARTITIONS: usize = 2;
 
+/// Sets the second generator of a seed apart from the first.
+const MORE: u64 = 0x6d6f_7265;
+
 impl Weights {
     fn draw(rng: &mut Rng) -> Self {
         // A slow disk gathers much in one write.
@@ -97,6 +100,10 @@ impl Schedule {
         setup.draw_order(&mut rng);
         setup.draw_liars(&mut rng);
         weights.lost_votes_percent = if rng.once_in(2) { rng.between(1, 15) } else { 0 };
+        // Apart from the others, so that what was drawn before stays as it was.
+        let mut more = Rng::new(seed ^ MORE);
+        setup.draw_ghosts(&mut more);
+        setup.draw_turns(&mut more);
         (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
     }
 
@@ -177,9 +184,13 @@ impl Schedule {
     fn begin<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {
         self.begins = self.begins.checked_sub(1)?;
         let setup = world.setup();
-        let participants = self.rng.some(&setup.resource_managers, 1);
+        let mut participants = self.rng.some(&setup.resource_managers, 1);
         let at = if self.rng.once_in(2) {
-            *self.rng.pick(&participants)?
+            let at = *self.rng.pick(&participants)?;
+            if let Some(ghost) = self.rng.pick(&setup.ghosts).copied().filter(|_| self.rng.once_in(2)) {
+                participants.push(ghost);
+            }
+            at
         } else {
             *self.rng.pick(setup.cluster.managers())?
         };

@@ -30,9 +30,29 @@ pub struct Setup {
     /// Resource managers that may say falsely that they are done. They are neither acceptors nor transaction managers.
     #[serde(default)]
     pub liars: Vec<NodeId>,
+    /// Whether nodes are told whom they meet. They meet all others when they start.
+    #[serde(default)]
+    pub acquainted: bool,
+    /// Nodes that do not exist, and that some transactions name all the same. Only where nodes are told whom they meet.
+    #[serde(default)]
+    pub ghosts: Vec<NodeId>,
 }
 
 impl Setup {
+    /// A world of these nodes in which everybody comes back and nobody lies.
+    pub fn new(cluster: Cluster, nodes: Vec<NodeId>, resource_managers: Vec<NodeId>) -> Self {
+        Self {
+            cluster,
+            nodes,
+            resource_managers,
+            stay_dead: Vec::new(),
+            in_order: false,
+            liars: Vec::new(),
+            acquainted: false,
+            ghosts: Vec::new(),
+        }
+    }
+
     /// Between one and five acceptors, one and three transaction managers and five resource managers, each of them a
     /// node of its own or beside another.
     pub(super) fn draw(rng: &mut Rng) -> Self {
@@ -49,7 +69,7 @@ impl Setup {
             acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false, liars: Vec::new() }
+        Self::new(cluster, nodes, resource_managers)
     }
 
     /// In some worlds a node has room for one or two transactions, and refuses most.
@@ -58,6 +78,24 @@ impl Setup {
         let limits = self.cluster.limits().with_open(open);
         if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
             self.cluster = cluster;
+        }
+    }
+
+    /// In some worlds nodes are told whom they meet, and some transactions name a node that does not exist.
+    pub(super) fn draw_ghosts(&mut self, rng: &mut Rng) {
+        self.acquainted = rng.once_in(2);
+        if self.acquainted && rng.once_in(2) {
+            self.ghosts.push(NodeId(2_000));
+        }
+    }
+
+    /// In some worlds a transaction manager recovers one or two transactions at a time.
+    pub(super) fn draw_turns(&mut self, rng: &mut Rng) {
+        if rng.once_in(3) {
+            let limits = self.cluster.limits().with_recoveries(rng.between(1, 2) as usize);
+            if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
+                self.cluster = cluster;
+            }
         }
     }
 
@@ -112,7 +150,7 @@ fn draw_cluster(rng: &mut Rng, acceptors: &[NodeId], managers: &[NodeId]) -> Clu
         _ => Quorums::majority(acceptors),
     };
     let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-    let limits = Limits { open: 1_000, participants: 16, meta: 64 };
+    let limits = Limits::new().with_open(1_000).with_participants(16).with_meta(64);
     let learning = if rng.once_in(2) { Learning::Everyone } else { Learning::Leader };
     let targets = if rng.once_in(2) { Targets::Quorum } else { Targets::All };
     let spec = ClusterSpec::new(

@@ -350,6 +350,7 @@ impl<A: Actor> World<A> {
 
     fn note_begun(&mut self, transaction: Transaction, meta: Meta) {
         self.stats.begun += 1;
+        self.stats.haunted += u64::from(self.setup.ghosts.iter().any(|ghost| transaction.has(*ghost)));
         self.metas.insert(transaction.id(), meta);
         self.begun.push(transaction);
     }
@@ -374,9 +375,21 @@ impl<A: Actor> World<A> {
 
     /// One step of a node. It is told the time before anything else.
     fn step(&mut self, at: NodeId, input: Input) -> Result<Vec<Effect>, Violation> {
+        self.introduce(at)?;
         let mut effects = self.tell_time(at)?;
         effects.extend(self.take(at, &input)?);
         Ok(effects)
+    }
+
+    /// Lets a node meet all others, unless it has.
+    fn introduce(&mut self, at: NodeId) -> Result<(), Violation> {
+        let process = self.processes.get_mut(&at).filter(|process| process.actor.is_some());
+        let Some(process) = process.filter(|process| self.setup.acquainted && !process.acquainted) else {
+            return Ok(());
+        };
+        process.acquainted = true;
+        let others: Vec<NodeId> = self.setup.nodes.iter().copied().filter(|node| *node != at).collect();
+        others.into_iter().try_for_each(|node| self.take(at, &Input::Met { node, birth: node.0 }).map(drop))
     }
 
     /// Tells a node what time it is, unless it knows.
@@ -401,6 +414,8 @@ impl<A: Actor> World<A> {
         let after = actor.node().clone();
         self.stats.refused += u64::from(verdict.is_err());
         self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
+        self.stats.waited_for_a_turn +=
+            u64::from(after.metrics().waiting_to_recover > before.metrics().waiting_to_recover);
         self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
         self.stats.recoveries += after.metrics().recoveries - before.metrics().recoveries;
         if let Some((tx, fence)) = fence_of(&after) {

@@ -121,6 +121,8 @@ fn record(record: &Record) -> String {
         Record::Erased(Key::Acceptor(tx)) => format!("erased acceptor {tx}"),
         Record::Erased(Key::ResourceManager(tx)) => format!("erased rm {tx}"),
         Record::Erased(key) => format!("erased {key:?}"),
+        Record::Birth(birth) => format!("birth {birth}"),
+        Record::Peer { node, birth } => format!("peer {node}, birth {birth}"),
     }
 }
 

@@ -61,8 +61,7 @@ impl Script {
             [&acceptors, &managers, &resource_managers].into_iter().flatten().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let setup =
-            Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: true, liars: Vec::new() };
+        let setup = Setup { in_order: true, ..Setup::new(cluster, nodes, resource_managers) };
         let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new() };
         script.sync("*");
         script

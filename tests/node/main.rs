@@ -5,6 +5,7 @@ mod support;
 
 mod beginning;
 mod bundles;
+mod contacts;
 mod deciding;
 mod determinism;
 mod finishing;
@@ -15,6 +16,7 @@ mod promises;
 mod refusals;
 mod roles;
 mod time;
+mod turns;
 mod words;
 
 use support::{RMS, TMS, node, say, transaction};

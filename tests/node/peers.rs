@@ -2,10 +2,10 @@
 
 use synod::{
     Machine, NodeId, Refusal,
-    commit::{Input, Message, Meta, Node, Time, Vote, What},
+    commit::{Input, Message, Meta, Node, Places, Targets, Time, Vote, What},
 };
 
-use super::support::{RMS, TIMEOUTS, TMS, node, refuse, say, transaction};
+use super::support::{ACCEPTORS, RMS, TIMEOUTS, TMS, config, node, refuse, say, spec, transaction};
 
 /// A resource manager's node, whose clock runs.
 fn started() -> Node {
@@ -64,7 +64,7 @@ fn a_message_that_is_refused_leaves_no_trace_of_its_sender_either() {
     let mut rm = started();
     turns_to(&mut rm, 1);
     rm.step(Input::Tick(Time(1)));
-    let other = Message::about(&transaction(8), What::Prepare { meta: Meta::from(b"other") });
+    let other = Message::about(&transaction(8), What::prepare(Meta::from(b"other")));
     refuse(&mut rm, say::from(TMS[0], other), Refusal::OtherContent);
 }
 
@@ -93,4 +93,62 @@ fn where_all_are_suspected_somebody_is_asked_all_the_same() {
     wait(&mut rm);
     wait(&mut rm);
     assert!(TMS.contains(&turns_to(&mut rm, 3)));
+}
+
+/// The acceptors that a transaction manager names in its question for a vote.
+fn named(effects: &[synod::commit::Effect], to: NodeId) -> Option<Places> {
+    say::sends(effects).into_iter().find_map(|(at, message)| match message {
+        Message::About { what: What::Prepare { acceptors, .. }, .. } if at == to => Some(acceptors.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn votes_go_round_an_acceptor_that_does_not_answer() {
+    let cluster = spec().with_targets(Targets::Quorum).build().unwrap();
+    let mut tm = Node::create(config(&cluster, TMS[0])).0;
+    tm.step(Input::Tick(Time(0)));
+    let effects = tm.step(say::begins(&transaction(1)));
+    assert_eq!(named(&effects, RMS[0]), Some(Places::default()), "at first, all are trusted");
+    // The first of the two acceptors of the quorum says something, the second one does not.
+    tm.step(Input::Tick(Time(1)));
+    let bundle = Message::about(
+        &transaction(1),
+        What::Phase2b { votes: [(0, Vote::Prepared)].into_iter().collect(), higher: [].into() },
+    );
+    tm.step(say::from(ACCEPTORS[0], bundle));
+    wait(&mut tm);
+    let effects = tm.step(say::begins(&transaction(3)));
+    let detour: Places = [0, 2].into_iter().collect();
+    assert_eq!(named(&effects, RMS[1]), Some(detour.clone()));
+    // Who began has voted at the silent one, and is asked again.
+    let effects = tm.step(say::from(RMS[0], say::begin(&transaction(5))));
+    assert_eq!(named(&effects, RMS[0]), Some(detour.clone()));
+    // The resource manager votes where it was told to.
+    let mut rm = Node::create(config(&cluster, RMS[0])).0;
+    let what = What::Prepare { meta: say::meta(&transaction(3)), acceptors: detour };
+    rm.step(say::from(TMS[0], Message::about(&transaction(3), what)));
+    let effects = rm.step(Input::Vote { transaction: transaction(3), vote: Vote::Prepared });
+    let to: Vec<NodeId> = say::sends(&effects).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, [ACCEPTORS[0], ACCEPTORS[2]]);
+    // A word is enough, and nothing is named any more.
+    let inquiry = say::from(ACCEPTORS[1], say::inquire(&transaction(3)));
+    tm.step_into(inquiry, &mut Vec::new()).unwrap();
+    assert_eq!(named(&tm.step(say::begins(&transaction(7))), RMS[1]), Some(Places::default()));
+}
+
+#[test]
+fn acceptors_that_the_cluster_does_not_have_are_no_place_to_vote_at() {
+    let mut rm = started();
+    let what = What::Prepare { meta: say::meta(&transaction(1)), acceptors: [3].into_iter().collect() };
+    refuse(&mut rm, say::from(TMS[0], Message::about(&transaction(1), what)), Refusal::MalformedBundle);
+}
+
+#[test]
+fn where_votes_go_to_all_acceptors_none_is_named() {
+    let mut tm = node(TMS[0]);
+    tm.step(Input::Tick(Time(0)));
+    tm.step(say::begins(&transaction(1)));
+    wait(&mut tm);
+    assert_eq!(named(&tm.step(say::begins(&transaction(3))), RMS[1]), Some(Places::default()));
 }

@@ -28,6 +28,33 @@ fn limited() -> Node {
     node
 }
 
+/// A transaction manager that has met two participants and recovers one transaction, and of each of these may have one
+/// more at most.
+fn acquainted() -> Node {
+    let limits = Limits::default().with_nodes(2).with_open_per_peer(1).with_open_per_participant(1).with_recoveries(1);
+    let mut node = Node::create(config(&spec().with_limits(limits).build().unwrap(), TMS[0])).0;
+    RMS[..2].iter().for_each(|rm| drop(node.step(Input::Met { node: *rm, birth: 1 })));
+    node.step(say::from(RMS[0], say::inquire(&Transaction::new(tx(7), &RMS[..1], []).unwrap())));
+    node
+}
+
+/// The same, with one more that waits for its turn.
+fn crowded() -> Node {
+    let mut node = acquainted();
+    node.step(say::from(RMS[1], say::inquire(&Transaction::new(tx(6), &RMS[..2], []).unwrap())));
+    node
+}
+
+/// The same, with two participants that have left two transactions unfinished.
+fn left_behind() -> Node {
+    let mut node = crowded();
+    for (seq, participants) in [(6, 2), (7, 1)] {
+        let transaction = Transaction::new(tx(seq), &RMS[..participants], []).unwrap();
+        node.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+    }
+    node
+}
+
 /// A transaction manager at its first ballot.
 fn recovering() -> (Node, Ballot) {
     let mut tm = node(TMS[0]);
@@ -190,8 +217,8 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (NumbersUsedUp, used_up.clone(), say::begins(&own(TMS[0], u64::MAX))),
         (OtherContent, node(TMS[0]), Input::BeginAs { transaction: one.clone(), meta: other.clone() }),
         (OtherContent, tm.clone(), Input::BeginAs { transaction: one.clone(), meta: other.clone() }),
-        (OtherContent, node(RMS[0]), from(TMS[0], about(What::Prepare { meta: other.clone() }))),
-        (OtherContent, asked.clone(), from(TMS[0], about(What::Prepare { meta: other.clone() }))),
+        (OtherContent, node(RMS[0]), from(TMS[0], about(What::prepare(other.clone())))),
+        (OtherContent, asked.clone(), from(TMS[0], about(What::prepare(other.clone())))),
         (OtherContent, node(TMS[0]), from(RMS[0], about(What::Begin { meta: other }))),
         (NotAsked, learning, Input::Vote { transaction: transaction(1), vote: Vote::Prepared }),
         (NotNamedHere, node(TMS[0]), from(RMS[0], say::begin(&own(TMS[0], 1)))),
@@ -245,6 +272,17 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
         (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
         (TimeWentBack, late, Input::Tick(Time(4))),
+        (FromSelf, acquainted(), Input::Met { node: TMS[0], birth: 1 }),
+        (OtherBirth, acquainted(), Input::Met { node: RMS[0], birth: 2 }),
+        (TooManyNodes, acquainted(), Input::Met { node: RMS[2], birth: 1 }),
+        (NeverMet, acquainted(), begin(&RMS, b"")),
+        (NeverMet, acquainted(), new(&RMS, b"")),
+        (TooManyOfPeer, acquainted(), from(RMS[0], say::begin(&Transaction::new(tx(8), &RMS[..1], []).unwrap()))),
+        (Overloaded, crowded(), begin(&RMS[..2], b"")),
+        (Overloaded, crowded(), new(&RMS[..2], b"")),
+        (Overloaded, crowded(), from(RMS[2], say::begin(&one))),
+        (ParticipantBehind, left_behind(), begin(&RMS[..2], b"")),
+        (ParticipantBehind, left_behind(), new(&RMS[..1], b"")),
         // And this one is answered.
         (
             StaleBallot,

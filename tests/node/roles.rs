@@ -261,7 +261,7 @@ fn a_resource_manager_says_why_it_refuses() {
         (&working, TMS[0], say::prepare(&transaction(1)), Ok(())),
         (&working, TMS[0], say::prepare(&transaction(2)), Err(Refusal::OtherTransaction)),
         (&working, RMS[1], say::prepare(&transaction(1)), Err(Refusal::NotAManager)),
-        (&working, TMS[0], other_content(What::Prepare { meta: Meta::from(b"other") }), Err(Refusal::OtherContent)),
+        (&working, TMS[0], other_content(What::prepare(Meta::from(b"other"))), Err(Refusal::OtherContent)),
         (&working, TMS[0], outcome(1, commit), Err(Refusal::ContradictoryOutcome)),
         (&working, TMS[0], outcome(1, abort), Ok(())),
         (&leader, TMS[0], outcome(1, commit), Ok(())),

@@ -170,12 +170,13 @@ fn with_nothing_to_wait_for_no_tick_comes_late_and_time_passes_in_full() {
 
 #[test]
 fn the_clock_of_a_restarted_node_may_begin_anywhere() {
-    let mut rm = prepared(RMS[0]);
-    rm.step(Input::Tick(Time(1_000_000)));
-    let mut rm = Node::restore(rm.config().clone(), rm.snapshot()).unwrap();
-    assert_eq!(rm.deadline(), Some(Time(0)));
-    assert_eq!(rm.step(Input::Tick(Time(3))), []);
-    let due = rm.deadline().unwrap();
+    let mut acceptor = node(ACCEPTORS[0]);
+    acceptor.step(say::from(RMS[0], say::vote(&transaction(1), Vote::Aborted, TMS[0])));
+    acceptor.step(Input::Tick(Time(1_000_000)));
+    let mut acceptor = Node::restore(acceptor.config().clone(), acceptor.snapshot()).unwrap();
+    assert_eq!(acceptor.deadline(), Some(Time(0)));
+    assert_eq!(acceptor.step(Input::Tick(Time(3))), []);
+    let due = acceptor.deadline().unwrap();
     assert!((3 + TIMEOUTS.inquire..=3 + TIMEOUTS.inquire * 3 / 2).contains(&due.0), "{due:?}");
 }
 

@@ -217,7 +217,8 @@ impl Processes {
                     }
                 }
             }
-            (Process::ResourceManager(..), What::Begin { meta }) | (Process::Manager(..), What::Prepare { meta }) => {
+            (Process::ResourceManager(..), What::Begin { meta })
+            | (Process::Manager(..), What::Prepare { meta, .. }) => {
                 if !self.transaction.is_about(meta) {
                     return Err(format!("a process says that the transaction is about {meta:?}"));
                 }
@@ -333,7 +334,7 @@ impl Process {
                     Input::Vote(vote) => ResourceManagerInput::Vote(vote),
                     Input::Ask => ResourceManagerInput::Receive {
                         from: processes.cluster.managers()[0],
-                        message: about(What::Prepare { meta: Meta::from(META) }),
+                        message: about(What::prepare(Meta::from(META))),
                     },
                     Input::Begin => ResourceManagerInput::Begin(Meta::from(META)),
                     Input::Inquire => ResourceManagerInput::Inquire,

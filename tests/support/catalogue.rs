@@ -95,7 +95,7 @@ pub fn messages(transaction: &Transaction) -> Vec<Message> {
     let mut messages = vec![say::begin(transaction), say::prepare(transaction), say::inquire(transaction)];
     let meta = Meta::from(b"not this");
     messages.push(Message::about(transaction, What::Begin { meta: meta.clone() }));
-    messages.push(Message::about(transaction, What::Prepare { meta }));
+    messages.push(Message::about(transaction, What::prepare(meta)));
     for vote in [Vote::Prepared, Vote::Aborted] {
         messages.extend([TMS[0], TMS[1], STRANGER].map(|manager| say::vote(transaction, vote, manager)));
         messages.push(say::bundle(transaction, transaction.participants(), vote));

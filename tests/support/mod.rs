@@ -117,7 +117,7 @@ pub fn visible(node: &Node, about: &[TxId]) -> impl PartialEq + core::fmt::Debug
 /// The transactions that an input names.
 fn named(input: &Input) -> Vec<TxId> {
     match input {
-        Input::Begin { .. } | Input::Tick(_) => Vec::new(),
+        Input::Begin { .. } | Input::Tick(_) | Input::Met { .. } => Vec::new(),
         Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } => vec![transaction.id()],
         Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],

@@ -36,7 +36,7 @@ pub fn begin(transaction: &Transaction) -> Message {
 }
 
 pub fn prepare(transaction: &Transaction) -> Message {
-    Message::about(transaction, What::Prepare { meta: meta(transaction) })
+    Message::about(transaction, What::prepare(meta(transaction)))
 }
 
 pub fn vote(transaction: &Transaction, vote: Vote, manager: NodeId) -> Message {

@@ -142,7 +142,7 @@ async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_for
     let [first, second] = [1, 2].map(|seq| transaction(seq, &IDS[1..]));
     let tx = first.id();
     for (transaction, outcome) in [(first.clone(), Outcome::Committed), (second, Outcome::Aborted)] {
-        handle.deliver(IDS[0], vec![Message::about(&transaction, What::Prepare { meta: META.into() })]);
+        handle.deliver(IDS[0], vec![Message::about(&transaction, What::prepare(META.into()))]);
         until(async || handle.in_doubt().await.unwrap().len() == 1).await;
         handle.deliver(IDS[0], vec![Message::about(&transaction, What::Outcome(outcome))]);
         // The second outcome is remembered in place of the first.

@@ -64,7 +64,10 @@ async fn a_prepare_and_a_name_leave_while_an_unrelated_write_is_under_way() {
     assert_eq!(second.seq, first.seq + 1);
     assert_eq!(soon(handle.status(second)).await.unwrap(), Status::Open { state: None, outcome: None });
     let sent = member.wires.lost();
-    assert!(matches!(said(&sent, IDS[2])[..], [What::Prepare { meta }] if meta.bytes() == META.as_bytes()), "{sent:?}");
+    assert!(
+        matches!(said(&sent, IDS[2])[..], [What::Prepare { meta, .. }] if meta.bytes() == META.as_bytes()),
+        "{sent:?}"
+    );
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(member.disk.is_writing());
     assert!(said(&member.wires.lost(), IDS[1]).iter().all(|what| !matches!(what, What::Outcome(_))));

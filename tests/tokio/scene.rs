@@ -381,7 +381,7 @@ pub(crate) fn outcome(seq: u64, participants: &[NodeId], outcome: Outcome) -> Me
 }
 
 pub(crate) fn prepare(seq: u64, participants: &[NodeId]) -> Message {
-    Message::about(&transaction(seq, participants), What::Prepare { meta: META.into() })
+    Message::about(&transaction(seq, participants), What::prepare(META.into()))
 }
 
 impl fmt::Debug for Puppet {

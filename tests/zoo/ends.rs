@@ -212,3 +212,13 @@ impl Fault for PromisesDroppedAtStart {
         held.clone()
     }
 }
+
+/// A transaction manager does not notice whom it has met, and waits for who does not exist.
+#[derive(Clone, Default)]
+pub(crate) struct GhostsWaitedFor;
+
+impl Fault for GhostsWaitedFor {
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        if matches!(input, Input::Met { .. }) { Vec::new() } else { vec![input] }
+    }
+}

@@ -162,6 +162,7 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ends::LateVotesIgnored>(22, 1_000, "a vote that comes too late is dropped").by("no orphan"),
         exhibit::<ends::OrphansKept>(22, 1_000, "a restored resource keeps what nobody was promised").by("no orphan"),
         exhibit::<ends::PromisesDroppedAtStart>(22, 100, "a restored resource drops what was promised"),
+        exhibit::<ends::GhostsWaitedFor>(23, 1_000, "a participant that does not exist is waited for").by("liveness"),
         exhibit::<ends::NothingRetires>(20, 100, "nothing is ever retired"),
         exhibit::<ends::NothingAcknowledged>(20, 100, "retirement is never acknowledged"),
         exhibit::<disks::NothingErased>(20, 100, "what is over is never erased"),
@@ -276,7 +277,7 @@ fn of_those_that_stay_dead_shrinking_leaves_only_whom_the_failure_needs() {
 #[test]
 fn every_row_has_a_canary_or_a_test_elsewhere() {
     let zoo = zoo();
-    for row in 1..=22 {
+    for row in 1..=23 {
         let elsewhere = ELSEWHERE.iter().any(|other| other.0 == row);
         assert!(elsewhere || zoo.iter().any(|exhibit| exhibit.row == row), "row {row}");
     }

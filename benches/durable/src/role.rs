@@ -71,7 +71,7 @@ impl Role {
 }
 
 fn prepare(number: u64) -> Message {
-    Message::about(&transaction(number), What::Prepare { meta: Meta::from(value(number)) })
+    Message::about(&transaction(number), What::prepare(Meta::from(value(number))))
 }
 
 fn committed(number: u64) -> Message {

@@ -69,7 +69,7 @@ impl v1::manager_server::Manager for Service {
 impl v1::resource_server::Resource for Service {
     async fn prepare(&self, request: Request<v1::ContentRequest>) -> Result<Response<Delivered>, Status> {
         let (caller, request) = (caller(&request), request.into_inner());
-        let what = What::Prepare { meta: Meta::from(request.meta) };
+        let what = What::prepare(Meta::from(request.meta));
         self.take(caller, request.route, wire::about(request.transaction, Ok(what)))
     }
 

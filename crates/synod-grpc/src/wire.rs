@@ -96,7 +96,8 @@ pub(crate) fn size(message: &Message) -> usize {
     let Message::About { transaction, what } = message else { return FIXED };
     let sets = |sets: &[&Places]| sets.iter().map(|set| set.words().count() * WORD).sum::<usize>();
     let said = match what {
-        What::Begin { meta } | What::Prepare { meta } => meta.bytes().len(),
+        What::Begin { meta } => meta.bytes().len(),
+        What::Prepare { meta, acceptors } => meta.bytes().len() + sets(&[acceptors]),
         What::Phase1a { instances, .. } => sets(&[instances]),
         What::Phase1b { promises, .. } => {
             let Promises { instances, votes, higher } = &**promises;
@@ -299,7 +300,9 @@ impl From<&What> for v1::about::What {
         let all = |higher: &[Acceptance]| higher.iter().map(v1::Acceptance::from).collect();
         match what {
             What::Begin { meta } => Self::Begin(v1::Begin { meta: meta.bytes().to_vec() }),
-            What::Prepare { meta } => Self::Prepare(v1::Prepare { meta: meta.bytes().to_vec() }),
+            What::Prepare { meta, acceptors } => {
+                Self::Prepare(v1::Prepare { meta: meta.bytes().to_vec(), acceptors: words(acceptors) })
+            }
             What::Vote { vote, manager } => {
                 Self::Vote(v1::InitialVote { vote: v1::Vote::from(*vote).into(), manager: manager.0 })
             }
@@ -393,7 +396,10 @@ impl TryFrom<v1::about::What> for What {
         use v1::about::What as Wire;
         match what {
             Wire::Begin(begin) => Ok(Self::Begin { meta: Meta::from(begin.meta) }),
-            Wire::Prepare(prepare) => Ok(Self::Prepare { meta: Meta::from(prepare.meta) }),
+            Wire::Prepare(prepare) => {
+                let acceptors = places(prepare.acceptors, "the acceptors")?;
+                Ok(Self::Prepare { meta: Meta::from(prepare.meta), acceptors })
+            }
             Wire::Vote(vote) => vote.try_into(),
             Wire::Phase1a(phase) => phase.try_into(),
             Wire::Phase1b(phase) => phase.try_into(),
@@ -573,7 +579,7 @@ mod tests {
             };
             let what = match what {
                 What::Begin { .. } => What::Begin { meta },
-                What::Prepare { .. } => What::Prepare { meta },
+                What::Prepare { acceptors, .. } => What::Prepare { meta, acceptors: acceptors.clone() },
                 What::Phase1a { .. } => What::Phase1a { ballot, instances: places() },
                 What::Phase1b { .. } => {
                     let higher = highest.iter().map(acceptance).collect();
@@ -607,7 +613,7 @@ mod tests {
             if let Message::About { transaction, what } = &message {
                 participants = transaction.participants().len();
                 let named = match what {
-                    What::Begin { meta: bytes } | What::Prepare { meta: bytes } => {
+                    What::Begin { meta: bytes } | What::Prepare { meta: bytes, .. } => {
                         meta = bytes.bytes().len();
                         0
                     }
@@ -620,6 +626,7 @@ mod tests {
                 prop_assume!(named <= participants);
                 let within = |places: &Places| places.words().count() <= participants.div_ceil(64).max(1);
                 prop_assume!(match what {
+                    What::Prepare { acceptors, .. } => acceptors.words().count() <= 2,
                     What::Phase1a { instances, .. } => within(instances),
                     What::Phase1b { promises, .. } => within(&promises.instances) && within(promises.votes.cast()),
                     What::Phase2a { votes, .. } | What::Phase2b { votes, .. } => within(votes.cast()),

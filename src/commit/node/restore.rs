@@ -28,6 +28,7 @@ impl Node {
             _ => return Err(RestoreError::NoIdentity),
         }
         let mut node = Self::blank(config);
+        node.restore_contacts(&latest)?;
         if let Some(Record::Sequence { reserved }) = latest.get(&Key::Sequence) {
             node.sequence = BlockAllocator::restore(*reserved);
         }
@@ -58,6 +59,24 @@ impl Node {
             }
         }
         Ok(node)
+    }
+
+    /// Restores the node's own birth, and whom it has met.
+    fn restore_contacts(&mut self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
+        for record in latest.values() {
+            match record {
+                Record::Birth(birth) => self.birth = Some(*birth),
+                Record::Peer { node, birth } => {
+                    if *node == self.config().id {
+                        return Err(RestoreError::OtherNode(*node));
+                    }
+                    // Limits are for what is new.
+                    let _ = self.shared.peers.contacts.meet(*node, *birth, usize::MAX);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Restores the retired ranges. A torn write may have left ranges that overlap or touch: the next step repairs that
@@ -189,6 +208,9 @@ impl Node {
     pub fn snapshot(&self) -> Vec<Record> {
         let config = self.config();
         let mut records = alloc::vec![Record::Identity { cluster: config.cluster.id(), node: config.id }];
+        records.extend(self.birth.map(Record::Birth));
+        let contacts = self.shared.peers.contacts.iter();
+        records.extend(contacts.map(|(node, birth)| Record::Peer { node, birth }));
         if self.sequence.is_used() {
             records.push(Record::Sequence { reserved: self.sequence.reserved() });
         }
@@ -232,6 +254,7 @@ fn check_follows(
 ) -> Result<(), RestoreError> {
     match (before, now) {
         (Record::Identity { .. }, Record::Identity { .. }) if now != before => Err(RestoreError::IdentityChanged),
+        (Record::Birth(_) | Record::Peer { .. }, _) if now != before => Err(RestoreError::BirthChanged),
         (Record::Sequence { reserved: before }, Record::Sequence { reserved: now })
         | (Record::Rounds { reserved: before }, Record::Rounds { reserved: now })
             if now >= before =>

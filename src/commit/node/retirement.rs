@@ -84,8 +84,9 @@ impl Node {
 
     /// Drops a retired transaction, and erases its records: range first, tombstones after.
     fn drop_transaction(&mut self, handle: Handle, effects: &mut impl Sink) -> Option<Open> {
-        let open = self.open.remove(handle)?;
+        let mut open = self.open.remove(handle)?;
         self.shared.clock.set(handle.waiter(), NEVER);
+        open.let_go(&mut self.shared);
         let tx = open.transaction.id();
         if open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record()) {
             self.retired_scope = self.persist(Record::Erased(Key::Acceptor(tx)), effects);

@@ -77,6 +77,17 @@ impl Node {
         }
     }
 
+    /// The number that this node was given when it was created, if any: what it says of itself when it meets another.
+    pub fn birth(&self) -> Option<u64> {
+        self.birth
+    }
+
+    /// The nodes that this one has met, with their births, and what an answer to any of them rests on: it must not leave
+    /// before that is durable.
+    pub fn met(&self) -> (impl Iterator<Item = (NodeId, u64)>, Scope) {
+        (self.shared.peers.contacts.iter(), self.met_scope)
+    }
+
     /// What an answer about `tx` rests on: what this node says of it may be ahead of what is durable. An
     /// [`Outbox`](crate::Outbox) knows whether a scope is durable.
     pub fn scope(&self, tx: TxId) -> Scope {
@@ -129,6 +140,7 @@ impl Node {
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.shared.metrics;
         metrics.open = self.open.len();
+        metrics.waiting_to_recover = self.shared.turns.waiting();
         metrics.retired_ranges = self.retired.len();
         metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();
         metrics

@@ -327,7 +327,7 @@ fn transaction(id: TxId, length: usize) -> (Transaction, Meta) {
 /// A message with so many bytes of content.
 fn prepare(id: TxId, length: usize) -> Message {
     let (transaction, meta) = transaction(id, length);
-    Message::about(&transaction, What::Prepare { meta })
+    Message::about(&transaction, What::prepare(meta))
 }
 
 /// All that one node can say to another, each about a transaction of its own.
@@ -341,7 +341,7 @@ fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<M
     let promised = [Obstacle { rm: NodeId(1), promised: ballot }, Obstacle { rm: NodeId(u64::MAX), promised: ballot }];
     let all = [
         What::Begin { meta: meta.clone() },
-        What::Prepare { meta },
+        What::prepare(meta),
         What::Vote { vote: Vote::Prepared, manager: to },
         What::Phase1a { ballot, instances },
         What::Phase1b { ballot, promises: Box::new(promises) },

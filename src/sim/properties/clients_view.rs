@@ -19,13 +19,15 @@ pub(super) struct ClientsView {
     voted: BTreeSet<(TxId, NodeId)>,
     /// Who has lied about its end, and may never hear of it.
     lied: BTreeSet<(TxId, NodeId)>,
+    /// Who has taken a step. Others may not exist, and nobody waits for them.
+    seen: BTreeSet<NodeId>,
 }
 
 const NAME: &str = "the client's view is true";
 
 impl ClientsView {
     fn all_did(&self, tx: TxId, outcome: Outcome) -> Result<(), Violation> {
-        for rm in self.participants.get(&tx).into_iter().flatten() {
+        for rm in self.participants.get(&tx).into_iter().flatten().filter(|rm| self.seen.contains(rm)) {
             let done = self.done.get(&(tx, *rm)).copied();
             let lied = self.lied.contains(&(tx, *rm));
             require(NAME, done == Some(outcome) || lied && done.is_none(), || {
@@ -40,6 +42,9 @@ impl Property for ClientsView {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         if let Some(Begun { tx, participants, .. }) = begun(observation) {
             self.participants.insert(tx, participants.to_vec());
+        }
+        if let Observation::Stepped { at, .. } = observation {
+            self.seen.insert(*at);
         }
         match observation {
             Observation::Durable { at, record: Record::ResourceManager(record) } => {

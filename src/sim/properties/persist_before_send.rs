@@ -46,7 +46,7 @@ impl PersistBeforeSend {
             Record::Sequence { reserved } => {
                 self.numbers.insert(at, *reserved);
             }
-            Record::Identity { .. } | Record::Erased(_) => {}
+            Record::Identity { .. } | Record::Birth(_) | Record::Peer { .. } | Record::Erased(_) => {}
         }
     }
 

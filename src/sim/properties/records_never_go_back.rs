@@ -22,7 +22,7 @@ const NAME: &str = "records never go back";
 /// Whether `record` may replace `before`, which has the same key.
 fn may_follow(record: &Record, before: &Record) -> bool {
     match (record, before) {
-        (Record::Identity { .. }, Record::Identity { .. }) => record == before,
+        (Record::Identity { .. } | Record::Birth(_) | Record::Peer { .. }, _) => record == before,
         (Record::Sequence { reserved }, Record::Sequence { reserved: before })
         | (Record::Rounds { reserved }, Record::Rounds { reserved: before }) => reserved >= before,
         (Record::Acceptor(record), Record::Acceptor(before)) => record.may_follow(before),
@@ -49,7 +49,7 @@ impl RecordsNeverGoBack {
             (Key::Acceptor(tx) | Key::ResourceManager(tx), _) => over(tx),
             (Key::Retired(_), Some(Record::Retired(range))) => self.is_retired(at, *range),
             (Key::Retired(first), _) => over(first),
-            (Key::Identity | Key::Sequence | Key::Rounds, _) => false,
+            (Key::Identity | Key::Birth | Key::Peer(_) | Key::Sequence | Key::Rounds, _) => false,
         };
         require(NAME, may_go, || format!("{at} erases {key:?}, which is not over: {before:?}"))?;
         if matches!(key, Key::Acceptor(_) | Key::ResourceManager(_)) {

@@ -443,7 +443,7 @@ fn every_instance_of_a_message_must_be_durable() {
 #[test]
 fn a_name_that_is_not_reserved_is_seen() {
     let new = || Watch(super::persist_before_send::PersistBeforeSend::default());
-    let prepare = || about(What::Prepare { meta: meta() });
+    let prepare = || about(What::prepare(meta()));
 
     let mut watch = new();
     watch.decides(M1, Decision::Begun(TX)).unwrap_err();

@@ -72,6 +72,9 @@ pub struct Prepare {
     /// What the transaction is about.
     #[prost(bytes = "vec", tag = "1")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
+    /// The acceptors to send a first vote to, by their places among those of the cluster, as bits. Empty: choose yourself.
+    #[prost(fixed64, repeated, tag = "2")]
+    pub acceptors: ::prost::alloc::vec::Vec<u64>,
 }
 /// Phase 2a of the sender's own instance, at its initial ballot: resource manager to acceptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -106,7 +106,7 @@ async fn a_call_of_a_manager_or_a_resource_is_its_message() {
     };
     ear.hears(BRANCH, says(3, What::Finished(Outcome::Aborted)), manager.finish(finish)).await;
 
-    ear.hears(OTHER, says(4, What::Prepare { meta }), resource.prepare(content(OTHER, 4))).await;
+    ear.hears(OTHER, says(4, What::prepare(meta)), resource.prepare(content(OTHER, 4))).await;
     ear.hears(OTHER, says(4, What::Outcome(Outcome::Committed)), resource.commit(about(OTHER, 4))).await;
     ear.hears(OTHER, says(5, What::Outcome(Outcome::Aborted)), resource.abort(about(OTHER, 5))).await;
 

@@ -1,0 +1,79 @@
+//! Whose turn it is to recover at a transaction manager.
+//!
+//! Were all transactions that wait too long recovered at once, none of them would end in time. So only some are, and each
+//! holds its place for one attempt: until its outcome is known, or the attempt's time is over.
+
+use alloc::collections::BTreeSet;
+
+use super::Time;
+use crate::TxId;
+
+/// How many transactions are given their turn in one step.
+pub(crate) const TURNS_PER_STEP: usize = 64;
+
+/// The places, and who waits for one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turns {
+    taken: usize,
+    waiting: BTreeSet<Turn>,
+}
+
+/// A transaction that waits for a place. Next is the one with the fewest attempts, then the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    attempts: u32,
+    since: Time,
+    tx: TxId,
+}
+
+/// A transaction's claim to a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Claim {
+    #[default]
+    None,
+    Waits(Turn),
+    Holds,
+}
+
+impl Turns {
+    /// Gives `tx` a place, if one of `most` is free and nobody waits; otherwise it waits.
+    pub(crate) fn claim(&mut self, tx: TxId, since: Time, attempts: u32, most: usize) -> Claim {
+        if self.waiting.is_empty() && self.taken < most {
+            self.taken = self.taken.saturating_add(1);
+            return Claim::Holds;
+        }
+        let turn = Turn { attempts, since, tx };
+        self.waiting.insert(turn);
+        Claim::Waits(turn)
+    }
+
+    /// Gives up a claim.
+    pub(crate) fn give_up(&mut self, claim: &mut Claim) {
+        match core::mem::take(claim) {
+            Claim::None => {}
+            Claim::Waits(turn) => drop(self.waiting.remove(&turn)),
+            Claim::Holds => self.taken = self.taken.saturating_sub(1),
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether anyone waits.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Gives a place to the next one that waits, if one of `most` is free.
+    pub(crate) fn next(&mut self, most: usize) -> Option<TxId> {
+        if self.taken >= most {
+            return None;
+        }
+        let Turn { tx, .. } = self.waiting.pop_first()?;
+        self.taken = self.taken.saturating_add(1);
+        Some(tx)
+    }
+}
