@@ -6,7 +6,7 @@ use core::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use crate::{
-    NodeId, Refusal,
+    NodeId, Refusal, TxId,
     commit::{ClusterId, Metrics, Outcome},
 };
 
@@ -31,6 +31,7 @@ pub(super) struct Telemetry {
     retired_ranges: Gauge,
     unacknowledged_ranges: Gauge,
     waiting: Gauge,
+    unwritten: Gauge,
     writing: Gauge,
     batch_records: Histogram,
     write_seconds: Histogram,
@@ -77,6 +78,7 @@ impl Telemetry {
             retired_ranges: gauge("synod_retired_ranges"),
             unacknowledged_ranges: gauge("synod_unacknowledged_ranges"),
             waiting: gauge("synod_waiting_callers"),
+            unwritten: gauge("synod_unwritten_bytes"),
             writing: gauge("synod_write_under_way_seconds"),
             batch_records: histogram("synod_batch_records"),
             write_seconds: histogram("synod_write_seconds"),
@@ -86,7 +88,7 @@ impl Telemetry {
     }
 
     /// Says what has changed at the node.
-    pub(super) fn note(&mut self, now: Metrics, waiting: usize) {
+    pub(super) fn note(&mut self, now: Metrics, waiting: usize, unwritten: usize) {
         let told = core::mem::replace(&mut self.told, now);
         if now != told {
             self.steps.increment(now.steps.saturating_sub(told.steps));
@@ -106,6 +108,7 @@ impl Telemetry {
             }
         }
         self.waiting.set(waiting as f64);
+        self.unwritten.set(unwritten as f64);
     }
 
     fn refused(&self, refusal: Refusal, count: u64) {
@@ -160,9 +163,9 @@ impl Telemetry {
         self.refused_answers.increment(1);
     }
 
-    /// A call of the resource has panicked.
-    pub(super) fn panicked(&self) {
-        tracing::error!("a call of the resource has panicked");
+    /// A call of the resource has panicked, about `tx` if it was about one.
+    pub(super) fn panicked(&self, tx: Option<TxId>, call: &'static str) {
+        tracing::error!(tx = tx.map(display), call, "a call of the resource has panicked");
         self.panics.increment(1);
     }
 }
