@@ -12,8 +12,12 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use synod::{
-    commit::{Outcome, Status, Vote},
-    perform::tokio::Start,
+    NodeId,
+    commit::{Message, Meta, Outcome, Status, Transaction, Vote, What},
+    perform::{
+        memory::MemoryStorage,
+        tokio::{Options, Start, spawn},
+    },
 };
 use tracing::{
     Event, Subscriber,
@@ -21,7 +25,10 @@ use tracing::{
     span,
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, of, prepare, soon, timeless, until};
+use crate::{
+    panics::{self, Brittle},
+    scene::{IDS, Member, Puppet, Wires, of, prepare, soon, timeless, until},
+};
 
 const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
 
@@ -275,4 +282,85 @@ async fn an_answer_of_the_resource_that_the_node_refuses_is_counted_and_told() {
     assert_eq!(book.get("synod_refusals_total", ",reason=AlreadyAborted"), 1);
     let (text, fields) = ("answer refused".to_owned(), vec!["refusal".to_owned()]);
     assert!(diary.0.lock().unwrap().contains(&(text, fields)));
+}
+
+#[tokio::test]
+async fn a_call_of_the_resource_that_panics_is_counted_and_told_with_its_transaction() {
+    let (book, diary) = (Book::default(), Diary::default());
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let _subscriber = tracing::subscriber::set_default(diary.clone());
+    let _another = tracing::Dispatch::new(Diary::default());
+
+    let told = || {
+        let text = "a call of the resource has panicked";
+        let told = diary.0.lock().unwrap().clone().into_iter().filter(|(told, _)| told == text);
+        told.map(|(_, fields)| fields).collect::<Vec<_>>()
+    };
+    let (storage, options) = (MemoryStorage::new(), Options::default());
+    let start = async |start, recover| {
+        let (transport, resource) = (panics::Nowhere::new(), Brittle { recover, reports: 4 });
+        spawn(panics::config(), start, storage.clone(), transport, resource, options).await
+    };
+    let (handle, _task) = start(Start::Create, false).await.unwrap();
+    // `commit` and `abort` are tried again; the fourth one panics when it is decided, and when it is completed.
+    for (call, panics) in [("vote", 1), ("commit", 2), ("abort", 2), ("", 2)] {
+        let before = told().len();
+        let tx = soon(handle.begin([IDS[0]], call)).await.unwrap();
+        soon(handle.outcome(tx)).await.unwrap();
+        until(async || told().len() >= before + panics).await;
+        assert_eq!(book.get("synod_resource_panics_total", ""), told().len() as u64);
+    }
+    assert!(told().iter().all(|fields| *fields == ["tx", "call"]), "{:?}", told());
+    soon(handle.shutdown()).await.unwrap();
+
+    let before = told().len();
+    assert!(start(Start::Restore, true).await.is_err());
+    assert_eq!(told()[before..], [["call"]]);
+    assert_eq!(book.get("synod_resource_panics_total", ""), before as u64 + 1);
+}
+
+/// Asks node 2 for its vote on something long.
+fn long_prepare(seq: u64) -> Vec<Message> {
+    let meta = Meta::from(vec![1; LONG]);
+    let about = Transaction::new(synod::TxId { origin: NodeId(9), seq }, [IDS[0]], meta.clone()).unwrap();
+    vec![Message::about(&about, What::Prepare { meta })]
+}
+
+const LONG: usize = 60_000;
+
+#[tokio::test]
+async fn what_waits_for_a_write_and_what_waits_to_be_taken_is_bounded_in_bytes() {
+    let book = Book::default();
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let puppet = Puppet::voting(Vote::Prepared);
+    let mut member = Member::new(&of([IDS[1]], [IDS[1]]), IDS[0], &Wires::default(), puppet);
+    let (bound, votes) = (1 << 20, 4);
+    // The node has a room of a megabyte, its inbox of half of that.
+    member.options = timeless().with_unwritten_bytes(bound).with_inbox_bytes(bound / 2).with_votes(votes);
+    let (handle, _task) = member.start(Start::Create).await;
+    let unwritten = || book.get("synod_unwritten_bytes", "") as usize;
+    member.disk.hold();
+    let (mut taken, mut most) = (0, 0);
+    for seq in 1..=200 {
+        taken += usize::from(handle.deliver(IDS[1], long_prepare(seq)));
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+            most = most.max(unwritten());
+        }
+    }
+    assert!(handle.dropped() > 100, "{taken} were taken");
+    assert!(most >= bound, "{most}");
+    // A packet, and the votes under way, may exceed it.
+    let last = (1 + votes) * (LONG + 1_000);
+    assert!(most < bound + last, "{most}");
+    assert!(taken * LONG < bound + last + bound / 2 + LONG, "{taken} were taken");
+
+    member.disk.release();
+    until(async || handle.in_doubt().await.unwrap().len() == taken).await;
+    until(async || handle.metrics().await.is_ok() && unwritten() == 0).await;
+    // There is room again, for a packet larger than the room, too.
+    let mut packet = Vec::new();
+    (201..=220).for_each(|seq| packet.extend(long_prepare(seq)));
+    assert!(handle.deliver(IDS[1], packet));
+    until(async || handle.in_doubt().await.unwrap().len() == taken + 20).await;
 }
