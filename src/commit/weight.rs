@@ -90,6 +90,7 @@ fn about(transaction: &Transaction, meta: Option<&Meta>) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
     use alloc::vec;
 
