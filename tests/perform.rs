@@ -483,8 +483,9 @@ fn all_that_is_stepped_is_weighed_until_it_is_carried_out() {
         let about = Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, meta.clone()).unwrap();
         Message::about(&about, What::Prepare { meta })
     };
-    assert_eq!(driver.unwritten_bytes(), 0);
+    assert_eq!((driver.waiting(), driver.unwritten_bytes()), (0, 0));
     driver.receive(MANAGER, &[long(1)]);
+    assert_eq!(driver.waiting(), 1);
     // The request for a vote, then the record of the vote and what waits for it.
     assert!((10_000..11_000).contains(&driver.unwritten_bytes()), "{}", driver.unwritten_bytes());
     driver.release(&mut handlers);

@@ -182,6 +182,8 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
         ("synod_resource_panics_total", "", 0),
         ("synod_retired_ranges", "", 1),
         ("synod_waiting_callers", "", 0),
+        ("synod_votes_in_line", "", 0),
+        ("synod_verdicts_in_line", "", 0),
         ("synod_open_transactions", "", 1),
         ("synod_fenced_transactions", "", 0),
         ("synod_refused_answers_total", "", 0),
@@ -319,7 +321,26 @@ async fn a_call_of_the_resource_that_panics_is_counted_and_told_with_its_transac
     assert_eq!(book.get("synod_resource_panics_total", ""), before as u64 + 1);
 }
 
-/// Asks node 2 for its vote on something long.
+#[tokio::test]
+async fn who_is_in_line_for_the_resource_is_measured() {
+    let book = Book::default();
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet.clone());
+    member.options = timeless().with_votes(2).with_verdicts(1);
+    let (handle, _task) = member.start(Start::Create).await;
+    for _ in 0..5 {
+        soon(handle.begin([IDS[0]], "")).await.unwrap();
+    }
+    let in_line = || (book.get("synod_votes_in_line", ""), book.get("synod_verdicts_in_line", ""));
+    until(async || in_line() == (3, 0)).await;
+    puppet.let_vote(5);
+    until(async || in_line() == (0, 4)).await;
+    puppet.let_carry_out(5);
+    until(async || in_line() == (0, 0)).await;
+}
+
+/// Asks node 1 for its vote on something long.
 fn long_prepare(seq: u64) -> Vec<Message> {
     let meta = Meta::from(vec![1; LONG]);
     let about = Transaction::new(synod::TxId { origin: NodeId(9), seq }, [IDS[0]], meta.clone()).unwrap();
@@ -363,4 +384,26 @@ async fn what_waits_for_a_write_and_what_waits_to_be_taken_is_bounded_in_bytes()
     (201..=220).for_each(|seq| packet.extend(long_prepare(seq)));
     assert!(handle.deliver(IDS[1], packet));
     until(async || handle.in_doubt().await.unwrap().len() == taken + 20).await;
+}
+
+#[tokio::test]
+async fn while_too_many_bytes_wait_for_a_write_the_resource_is_asked_for_no_vote() {
+    let book = Book::default();
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let mut member = Member::new(&of([IDS[1]], [IDS[1]]), IDS[0], &Wires::default(), puppet.clone());
+    let (bound, votes, all) = (1 << 20, 4, 60);
+    member.options = timeless().with_unwritten_bytes(bound).with_votes(votes);
+    let (handle, _task) = member.start(Start::Create).await;
+    (1..=all).for_each(|seq| assert!(handle.deliver(IDS[1], long_prepare(seq))));
+    until(async || handle.metrics().await.unwrap().open as u64 == all).await;
+    member.disk.hold();
+    puppet.let_vote(all as usize);
+    let unwritten = || book.get("synod_unwritten_bytes", "") as usize;
+    until(async || unwritten() >= bound).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(unwritten() < bound + votes * (LONG + 1_000), "{}", unwritten());
+    assert!(puppet.asked().len() < 30, "{}", puppet.asked().len());
+    member.disk.release();
+    until(async || handle.in_doubt().await.unwrap().len() as u64 == all).await;
 }

@@ -171,27 +171,35 @@ impl<R: Resource> Jobs<R> {
                 self.votes.began();
                 let (resource, about) = (Arc::clone(&self.resource), transaction.clone());
                 let call = async move { Answer::Voted(resource.vote(&about, &meta).await) };
-                let call = self.calls.spawn(call.instrument(debug_span!("vote", %tx)));
-                self.asked.insert(call.id(), tx);
-                self.busy.insert(tx, Stage::Voting { transaction, next: None });
+                let stage = Stage::Voting { transaction, next: None };
+                self.call(tx, stage, call.instrument(debug_span!("vote", %tx)));
             }
         }
         while let Some(tx) = self.verdicts.next() {
             if let Some(Stage::ToCarryOut { attempt, .. }) = self.busy.remove(&tx) {
                 self.verdicts.began();
                 let (resource, verdict) = (Arc::clone(&self.resource), attempt.verdict.clone());
-                let outcome = verdict.outcome();
+                let span = debug_span!("carry_out", %tx, outcome = ?verdict.outcome());
                 let call = async move {
                     Answer::CarriedOut(match verdict {
                         Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
                         Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
                     })
                 };
-                let call = self.calls.spawn(call.instrument(debug_span!("carry_out", %tx, ?outcome)));
-                self.asked.insert(call.id(), tx);
-                self.busy.insert(tx, Stage::CarryingOut(Some(attempt)));
+                self.call(tx, Stage::CarryingOut(Some(attempt)), call.instrument(span));
             }
         }
+    }
+
+    fn call(&mut self, tx: TxId, stage: Stage, call: impl Future<Output = Answer> + Send + 'static) {
+        let call = self.calls.spawn(call);
+        self.asked.insert(call.id(), tx);
+        self.busy.insert(tx, stage);
+    }
+
+    /// How many are in line for their votes, and to be carried out.
+    pub(super) fn in_line(&self) -> (usize, usize) {
+        (self.votes.len(), self.verdicts.len())
     }
 
     /// When the next turn comes, if that is not for a call to bring about by its end.

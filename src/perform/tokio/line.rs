@@ -38,6 +38,11 @@ impl Line {
         self.waiting.remove(&place);
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes the next one out of the line, if its turn has come.
     pub(super) fn next(&mut self) -> Option<TxId> {
         let due = self.next_turn()?;

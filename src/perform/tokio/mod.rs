@@ -92,6 +92,8 @@
 //! | `synod_retired_ranges` | gauge | ranges that finished transactions are remembered as |
 //! | `synod_unacknowledged_ranges` | gauge | of those, what other nodes have not acknowledged |
 //! | `synod_waiting_callers` | gauge | callers who wait for an outcome |
+//! | `synod_votes_in_line` | gauge | transactions that wait for the resource to consider its vote |
+//! | `synod_verdicts_in_line` | gauge | transactions that wait for the resource to carry them out, for the first time or again: raise an alarm when it grows |
 //! | `synod_unwritten_bytes` | gauge | about how many bytes of records, messages and decisions wait for a write, or are part of one |
 //! | `synod_write_under_way_seconds` | gauge | how long the present write has been taking, once that is a second; 0 otherwise: raise an alarm when it grows |
 //!

@@ -21,6 +21,7 @@ use super::{
     jobs::Answered,
     outcomes::Until,
     stall::Watch,
+    telemetry::Waiting,
     writer::{Writer, Written},
 };
 use crate::{
@@ -213,8 +214,12 @@ where
             let node = self.driver.node();
             self.hands.outcomes.broken(|tx| matches!(node.status(tx), Status::Fenced(_)));
         }
-        let (waiting, unwritten) = (self.hands.outcomes.waiting(), self.driver.unwritten_bytes());
-        self.hands.telemetry.note(metrics, waiting, unwritten);
+        let waiting = Waiting {
+            callers: self.hands.outcomes.waiting(),
+            bytes: self.driver.unwritten_bytes(),
+            in_line: self.hands.jobs.in_line(),
+        };
+        self.hands.telemetry.note(metrics, waiting);
     }
 
     /// Whether what gathers must not wait for more.
