@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tasks, blocking threads and their clock")]
 
 mod again;
+mod bytes;
 mod ends;
 mod lives;
 mod outcomes;

@@ -3,11 +3,13 @@
 use synod::{
     Refusal, TxId,
     commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote, What},
-    perform::tokio::{Error, Handle, Start},
+    perform::tokio::{Error, Handle, Options, Start},
 };
 use tokio::task::JoinHandle;
 
-use crate::scene::{IDS, META, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
+use crate::scene::{
+    IDS, META, Member, Puppet, Wires, cluster, of, soon, three, three_with, timeless, transaction, until,
+};
 
 fn all(vote: Vote) -> [Puppet; 3] {
     [Puppet::voting(vote), Puppet::voting(vote), Puppet::voting(vote)]
@@ -190,28 +192,28 @@ async fn who_waits_for_all_to_have_carried_it_out_hears_when_the_last_one_has() 
 
 #[tokio::test]
 async fn an_outcome_is_kept_for_who_waits_until_it_is_carried_out_and_then_forgotten() {
-    let puppet = Puppet::waiting(Vote::Prepared);
-    let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet.clone());
-    member.options = timeless().with_outcomes(1);
-    let (handle, _task) = member.start(Start::Create).await;
-    puppet.let_vote(3);
-    let [first, second, third] = [
-        soon(handle.begin([IDS[0]], "")).await.unwrap(),
-        soon(handle.begin([IDS[0]], "")).await.unwrap(),
-        soon(handle.begin([IDS[0]], "")).await.unwrap(),
-    ];
+    let puppets = [(); 3].map(|()| Puppet::waiting(Vote::Prepared));
+    let nodes = three_with(puppets, Options::default().with_outcomes(1)).await;
+    let begin = async || soon(nodes[0].1.begin(IDS, "")).await.unwrap();
+    let (first, second) = (begin().await, begin().await);
+    // Node 3 learns that all have carried it out from the news that it is over.
+    let handle = &nodes[2].1;
     let waiting = tokio::spawn({
         let handle = handle.clone();
         async move { handle.completed(first).await }
     });
-    for tx in [first, second, third] {
+    tokio::task::yield_now().await;
+    handle.metrics().await.unwrap();
+    for tx in [first, second] {
+        nodes.iter().for_each(|(member, ..)| member.puppet.let_vote(1));
+        // The second outcome is remembered in place of the first.
         assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
     }
-    puppet.let_carry_out(3);
+    nodes.iter().for_each(|(member, ..)| member.puppet.let_carry_out(2));
     assert_eq!(soon(waiting).await.unwrap().unwrap(), Outcome::Committed);
     until(async || handle.metrics().await.unwrap().open == 0).await;
-    let forgotten = soon(handle.completed(second)).await;
-    assert!(matches!(forgotten, Err(Error::Forgotten(tx)) if tx == second), "{forgotten:?}");
+    let forgotten = soon(handle.completed(first)).await;
+    assert!(matches!(forgotten, Err(Error::Forgotten(tx)) if tx == first), "{forgotten:?}");
 }
 
 /// Someone who waits for the outcome of a transaction that nobody begins.

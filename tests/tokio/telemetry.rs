@@ -12,8 +12,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use synod::{
-    NodeId,
-    commit::{Message, Meta, Outcome, Status, Transaction, Vote, What},
+    commit::{Outcome, Status, Vote},
     perform::{
         memory::MemoryStorage,
         tokio::{Options, Start, spawn},
@@ -34,10 +33,10 @@ const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
 
 /// Keeps the last value, or the sum, of everything by name and labels.
 #[derive(Clone, Default)]
-struct Book(Arc<Mutex<BTreeMap<String, Arc<Cell>>>>);
+pub(crate) struct Book(Arc<Mutex<BTreeMap<String, Arc<Cell>>>>);
 
 #[derive(Default)]
-struct Cell(AtomicU64);
+pub(crate) struct Cell(AtomicU64);
 
 impl Book {
     fn cell(&self, key: &Key) -> Arc<Cell> {
@@ -46,7 +45,7 @@ impl Book {
         Arc::clone(self.0.lock().unwrap().entry(name).or_default())
     }
 
-    fn get(&self, name: &str, more: &str) -> u64 {
+    pub(crate) fn get(&self, name: &str, more: &str) -> u64 {
         let name = format!("{name}{{cluster={},node=1{more}}}", "05".repeat(16));
         self.0.lock().unwrap().get(&name).unwrap_or_else(|| panic!("no {name}")).0.load(Ordering::Relaxed)
     }
@@ -338,72 +337,4 @@ async fn who_is_in_line_for_the_resource_is_measured() {
     until(async || in_line() == (0, 4)).await;
     puppet.let_carry_out(5);
     until(async || in_line() == (0, 0)).await;
-}
-
-/// Asks node 1 for its vote on something long.
-fn long_prepare(seq: u64) -> Vec<Message> {
-    let meta = Meta::from(vec![1; LONG]);
-    let about = Transaction::new(synod::TxId { origin: NodeId(9), seq }, [IDS[0]], meta.clone()).unwrap();
-    vec![Message::about(&about, What::Prepare { meta })]
-}
-
-const LONG: usize = 60_000;
-
-#[tokio::test]
-async fn what_waits_for_a_write_and_what_waits_to_be_taken_is_bounded_in_bytes() {
-    let book = Book::default();
-    let _recorder = metrics::set_default_local_recorder(&book);
-    let puppet = Puppet::voting(Vote::Prepared);
-    let mut member = Member::new(&of([IDS[1]], [IDS[1]]), IDS[0], &Wires::default(), puppet);
-    let (bound, votes) = (1 << 20, 4);
-    // The node has a room of a megabyte, its inbox of half of that.
-    member.options = timeless().with_unwritten_bytes(bound).with_inbox_bytes(bound / 2).with_votes(votes);
-    let (handle, _task) = member.start(Start::Create).await;
-    let unwritten = || book.get("synod_unwritten_bytes", "") as usize;
-    member.disk.hold();
-    let (mut taken, mut most) = (0, 0);
-    for seq in 1..=200 {
-        taken += usize::from(handle.deliver(IDS[1], long_prepare(seq)));
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-            most = most.max(unwritten());
-        }
-    }
-    assert!(handle.dropped() > 100, "{taken} were taken");
-    assert!(most >= bound, "{most}");
-    // A packet, and the votes under way, may exceed it.
-    let last = (1 + votes) * (LONG + 1_000);
-    assert!(most < bound + last, "{most}");
-    assert!(taken * LONG < bound + last + bound / 2 + LONG, "{taken} were taken");
-
-    member.disk.release();
-    until(async || handle.in_doubt().await.unwrap().len() == taken).await;
-    until(async || handle.metrics().await.is_ok() && unwritten() == 0).await;
-    // There is room again, for a packet larger than the room, too.
-    let mut packet = Vec::new();
-    (201..=220).for_each(|seq| packet.extend(long_prepare(seq)));
-    assert!(handle.deliver(IDS[1], packet));
-    until(async || handle.in_doubt().await.unwrap().len() == taken + 20).await;
-}
-
-#[tokio::test]
-async fn while_too_many_bytes_wait_for_a_write_the_resource_is_asked_for_no_vote() {
-    let book = Book::default();
-    let _recorder = metrics::set_default_local_recorder(&book);
-    let puppet = Puppet::waiting(Vote::Prepared);
-    let mut member = Member::new(&of([IDS[1]], [IDS[1]]), IDS[0], &Wires::default(), puppet.clone());
-    let (bound, votes, all) = (1 << 20, 4, 60);
-    member.options = timeless().with_unwritten_bytes(bound).with_votes(votes);
-    let (handle, _task) = member.start(Start::Create).await;
-    (1..=all).for_each(|seq| assert!(handle.deliver(IDS[1], long_prepare(seq))));
-    until(async || handle.metrics().await.unwrap().open as u64 == all).await;
-    member.disk.hold();
-    puppet.let_vote(all as usize);
-    let unwritten = || book.get("synod_unwritten_bytes", "") as usize;
-    until(async || unwritten() >= bound).await;
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    assert!(unwritten() < bound + votes * (LONG + 1_000), "{}", unwritten());
-    assert!(puppet.asked().len() < 30, "{}", puppet.asked().len());
-    member.disk.release();
-    until(async || handle.in_doubt().await.unwrap().len() as u64 == all).await;
 }

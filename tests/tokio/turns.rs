@@ -134,3 +134,20 @@ async fn a_vote_that_is_aborted_before_its_turn_is_not_asked_for() {
     }
     assert_eq!(votes(&puppet), [first]);
 }
+
+#[tokio::test]
+async fn a_shutdown_waits_for_the_votes_that_are_considered_and_not_for_those_in_line() {
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let member = member(&puppet, timeless().with_grace(Duration::MAX));
+    let (handle, task) = member.start(Start::Create).await;
+    let first = soon(handle.begin([IDS[0]], "")).await.unwrap();
+    soon(handle.begin([IDS[0]], "")).await.unwrap();
+    until(async || votes(&puppet) == [first]).await;
+    member.wires.unplug(member.id);
+    let shutdown = tokio::spawn(handle.shutdown());
+    tokio::task::yield_now().await;
+    puppet.let_vote(1);
+    soon(shutdown).await.unwrap().unwrap();
+    soon(task).await.unwrap().unwrap();
+    assert_eq!(votes(&puppet), [first]);
+}
