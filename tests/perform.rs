@@ -475,6 +475,82 @@ fn a_restored_driver_has_its_resource_recover_and_does_not_start_if_it_cannot() 
 }
 
 #[test]
+fn all_that_is_stepped_is_weighed_until_it_is_carried_out() {
+    let network = Network::new();
+    let (mut driver, mut handlers) = member(&network, BRANCHES[0]);
+    let long = |seq| {
+        let meta = Meta::from(vec![0; 10_000]);
+        let about = Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, meta.clone()).unwrap();
+        Message::about(&about, What::Prepare { meta })
+    };
+    assert_eq!((driver.waiting(), driver.unwritten_bytes()), (0, 0));
+    driver.receive(MANAGER, &[long(1)]);
+    assert_eq!(driver.waiting(), 1);
+    // The request for a vote, then the record of the vote and what waits for it.
+    assert!((10_000..11_000).contains(&driver.unwritten_bytes()), "{}", driver.unwritten_bytes());
+    driver.release(&mut handlers);
+    let one = driver.unwritten_bytes();
+    assert!((10_000..11_500).contains(&one), "{one}");
+    let batch = driver.begin(&mut handlers).unwrap();
+    assert_eq!(driver.unwritten_bytes(), one, "what is being written takes memory");
+    driver.receive(MANAGER, &[long(2)]);
+    driver.release(&mut handlers);
+    assert_eq!(driver.unwritten_bytes(), 2 * one);
+    handlers.storage.persist(batch.records()).unwrap();
+    driver.finish(batch, &mut handlers).unwrap();
+    assert_eq!(driver.unwritten_bytes(), one);
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!(driver.unwritten_bytes(), 0);
+}
+
+/// Panics when it commits for the first time.
+#[derive(Default)]
+struct Brittle {
+    commits: usize,
+}
+
+impl Resource for Brittle {
+    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
+        Ok(())
+    }
+
+    fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
+        Some(Vote::Prepared)
+    }
+
+    fn commit(&mut self, _: &Transaction, _: &Meta) -> Progress {
+        self.commits += 1;
+        assert_ne!(self.commits, 1, "on purpose");
+        if self.commits == 2 { Progress::Again } else { Progress::Finished }
+    }
+}
+
+#[test]
+fn a_panic_of_the_resource_goes_to_the_loop_and_the_node_asks_it_again() {
+    let network = Network::new();
+    let mut handlers =
+        Handlers { storage: MemoryStorage::new(), transport: network.port(BRANCHES[0]), resource: Brittle::default() };
+    let mut driver = Driver::create(config(BRANCHES[0]), &mut handlers).unwrap();
+    let outcome = Message::about(&transaction(1), What::Outcome(Outcome::Committed));
+    driver.push(Input::Tick(Time(0))).unwrap();
+    driver.receive(MANAGER, &[prepare(1)]);
+    driver.flush(&mut handlers).unwrap();
+    driver.receive(MANAGER, &[outcome]);
+    let flush = std::panic::AssertUnwindSafe(|| driver.flush(&mut handlers));
+    assert!(std::panic::catch_unwind(flush).is_err());
+    assert!(!driver.is_fenced());
+    // The first time it says that it cannot commit now.
+    for commits in [2, 3] {
+        assert!(matches!(driver.node().promised().as_slice(), [_]));
+        driver.push(Input::Tick(driver.node().deadline().unwrap())).unwrap();
+        driver.flush(&mut handlers).unwrap();
+        assert_eq!(handlers.resource.commits, commits);
+    }
+    driver.flush(&mut handlers).unwrap();
+    assert!(driver.node().promised().is_empty());
+}
+
+#[test]
 fn a_resource_that_has_voted_meanwhile_is_not_asked_again() {
     let network = Network::new();
     let (mut driver, mut handlers) = member(&network, BRANCHES[0]);

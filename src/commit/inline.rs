@@ -56,6 +56,17 @@ impl<T: PartialEq, const N: usize> InlineList<T, N> {
     }
 }
 
+impl<T, const N: usize> InlineList<T, N> {
+    /// How many bytes are not in place.
+    #[inline]
+    pub(crate) fn shared_bytes(&self) -> usize {
+        match self {
+            Self::InPlace(..) => 0,
+            Self::Shared(items) => size_of_val::<[T]>(items),
+        }
+    }
+}
+
 impl<T, const N: usize> Deref for InlineList<T, N> {
     type Target = [T];
 

@@ -36,6 +36,7 @@ mod transaction;
 mod transaction_manager;
 mod turns;
 mod wait;
+mod weight;
 
 pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};
 pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
@@ -46,5 +47,6 @@ pub use record::{AcceptorRecord, EmptyRange, HigherInstance, Key, Record, Resour
 pub use roles::ResourceManagerState;
 pub use transaction::{Meta, Outcome, Participants, Transaction, TransactionError, TransactionSpec, Vote};
 use wait::Wait;
-#[cfg(any(feature = "sim", feature = "conformance"))]
+#[cfg(any(feature = "sim", feature = "conformance", feature = "tokio"))]
 pub(crate) use wait::mix;
+pub(crate) use weight::Weight;

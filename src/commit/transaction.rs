@@ -190,6 +190,12 @@ impl Transaction {
         self.participants.place(node).is_some()
     }
 
+    /// How many bytes it points to.
+    #[inline]
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.participants.0.shared_bytes()
+    }
+
     /// The place of `node` among the participants.
     #[inline]
     pub(crate) fn place(&self, node: NodeId) -> Option<usize> {
@@ -243,6 +249,12 @@ impl Meta {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// How many bytes it points to.
+    #[inline]
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.0.shared_bytes()
     }
 
     /// The 64-bit FNV-1a digest of the bytes (Fowler, Noll and Vo).

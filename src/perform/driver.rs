@@ -2,8 +2,8 @@
 
 use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
-    NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope,
-    commit::{Config, Decision, Input, Message, Node, Record},
+    EffectSink, Machine, NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope, Urgency,
+    commit::{Config, Decision, Input, Message, Node, Record, Weight},
 };
 
 /// A node's records to be written together, and the messages and decisions that wait for them.
@@ -21,6 +21,11 @@ pub type Batch = Pending<Record, Message, Decision>;
 /// pushes what has arrived; it carries out what waits for no write ([`release`](Driver::release)); and it flushes.
 /// While nothing is [urgent](Driver::is_urgent), it may put off the flush for a few milliseconds at most, so that those
 /// records ride along with the next write.
+///
+/// A handler that panics panics out of `flush`, `release` or `finish`, into the loop that called it, which may catch that
+/// and go on: nothing untrue was said. If it was the storage, the driver is [fenced](Driver::is_fenced). Otherwise what
+/// was to be carried out at the same time is lost: messages and requests for votes and verdicts come again when their
+/// time-outs end, reports (`begun`, `decided`, `completed`) do not.
 ///
 /// A flush has two halves, [`begin`](Driver::begin) and [`finish`](Driver::finish). With the write between them on
 /// another thread, the node keeps stepping meanwhile, and what gathers becomes the next batch:
@@ -71,6 +76,8 @@ pub type Batch = Pending<Record, Message, Decision>;
 pub struct Driver {
     node: Node,
     outbox: Outbox<Record, Message, Decision>,
+    /// How many bytes everything takes that was stepped and is not carried out.
+    held: usize,
 }
 
 /// What a node starts from. Only its operator can know: a lost disk looks like a new one.
@@ -148,14 +155,14 @@ impl Driver {
             return Err(DriverError::InUse);
         }
         let (node, effects) = Node::create(config);
-        let mut driver = Self { node, outbox: Outbox::new() };
-        driver.outbox.extend(effects);
-        if let Some(batch) = driver.outbox.take() {
+        let mut outbox = Outbox::new();
+        outbox.extend(effects);
+        if let Some(batch) = outbox.take() {
             storage.persist(batch.records()).map_err(DriverError::Write)?;
             // The batch holds no sends and no decisions.
             let _ = batch.persisted();
         }
-        Ok(driver)
+        Ok(Self { node, outbox, held: 0 })
     }
 
     /// Restores the node that the storage holds, and has the resource [recover](Resource::recover).
@@ -168,13 +175,12 @@ impl Driver {
     /// Restores the node that `storage` holds. The resource must recover before anything else.
     pub(crate) fn load<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         let records = storage.load().map_err(DriverError::Load)?;
-        Ok(Self { node: Node::restore(config, records)?, outbox: Outbox::new() })
+        Ok(Self::of(Node::restore(config, records)?))
     }
 
-    /// A driver of a node that a test has made.
-    #[cfg(all(test, feature = "tokio"))]
+    /// The driver of a node without effects.
     pub(crate) fn of(node: Node) -> Self {
-        Self { node, outbox: Outbox::new() }
+        Self { node, outbox: Outbox::new(), held: 0 }
     }
 
     /// The node, for inspection.
@@ -185,13 +191,18 @@ impl Driver {
     /// Steps the node. Its effects wait for the next flush. An error says why the node refused the input;
     /// [`Refusal::Fenced`] says that a write has failed, after which the node is not stepped any more.
     pub fn push(&mut self, input: Input) -> Result<(), Refusal> {
-        self.outbox.step(&mut self.node, input)
+        if self.is_fenced() {
+            return Err(Refusal::Fenced);
+        }
+        let Self { node, outbox, held } = self;
+        node.step_into(input, &mut Weighed { outbox, held })
     }
 
     /// Steps the node with each message of a packet, in order. Refusals are counted in its [`metrics`](Node::metrics).
     pub fn receive(&mut self, from: NodeId, messages: &[Message]) {
         if !self.is_fenced() {
-            self.node.receive(from, messages, &mut self.outbox);
+            let Self { node, outbox, held } = self;
+            node.receive(from, messages, &mut Weighed { outbox, held });
         }
     }
 
@@ -226,6 +237,13 @@ impl Driver {
         self.outbox.len()
     }
 
+    /// About how many bytes everything takes that is stepped and not carried out: records, messages and decisions,
+    /// also those in a batch that is out. While that is much, take nothing more: a storage that stands still would fill
+    /// the memory.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.held
+    }
+
     /// Carries out what waits, with one write at most. If the resource answers after that write, the effects of its
     /// answer wait for the next flush: until then the driver is not [idle](Driver::is_idle). While a batch is out, this
     /// does no more than [`release`](Driver::release).
@@ -236,7 +254,7 @@ impl Driver {
         if let Some(batch) = self.begin(handlers) {
             // A batch that could not be written is dropped, which fences the outbox.
             handlers.persist(batch.records()).map_err(DriverError::Write)?;
-            self.carry_out(batch.persisted(), handlers);
+            self.durable(batch, handlers);
         }
         Ok(())
     }
@@ -265,12 +283,19 @@ impl Driver {
         if !self.outbox.owns(&batch) {
             return Err(batch);
         }
-        self.carry_out(batch.persisted(), handlers);
+        self.durable(batch, handlers);
         Ok(())
+    }
+
+    fn durable<H: Transport + Resource>(&mut self, batch: Batch, handlers: &mut H) {
+        self.held = self.held.saturating_sub(weight(batch.records()));
+        self.carry_out(batch.persisted(), handlers);
     }
 
     fn carry_out<H: Transport + Resource>(&mut self, released: Released<Message, Decision>, handlers: &mut H) {
         let (packets, decisions) = released.into_parts();
+        let left = packets.iter().map(|packet| weight(&packet.messages)).sum::<usize>();
+        self.held = self.held.saturating_sub(left.saturating_add(weight(&decisions)));
         for packet in packets {
             handlers.send(packet);
         }
@@ -287,6 +312,36 @@ impl Driver {
             }
         }
     }
+}
+
+/// An outbox, and how many bytes it takes.
+struct Weighed<'a> {
+    outbox: &'a mut Outbox<Record, Message, Decision>,
+    held: &'a mut usize,
+}
+
+impl EffectSink<Record, Message, Decision> for Weighed<'_> {
+    #[inline]
+    fn persist(&mut self, record: Record, urgency: Urgency) -> Scope {
+        *self.held = self.held.saturating_add(record.weight());
+        self.outbox.persist(record, urgency)
+    }
+
+    #[inline]
+    fn send(&mut self, to: NodeId, message: Message, after: Scope) {
+        *self.held = self.held.saturating_add(message.weight());
+        self.outbox.send(to, message, after);
+    }
+
+    #[inline]
+    fn decide(&mut self, decision: Decision, after: Scope) {
+        *self.held = self.held.saturating_add(decision.weight());
+        self.outbox.decide(decision, after);
+    }
+}
+
+fn weight<T: Weight>(items: &[T]) -> usize {
+    items.iter().map(T::weight).sum()
 }
 
 /// Hands a decision to the resource, and returns its answer for the node.

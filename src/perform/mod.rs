@@ -273,8 +273,11 @@ pub trait Resource {
 pub enum Progress {
     /// The outcome is carried out, and is durable now or with the next write of the node's storage.
     Finished,
-    /// [`Input::Finished`](crate::commit::Input::Finished) will come later.
+    /// [`Input::Finished`](crate::commit::Input::Finished) will come later. A [`Driver`] may ask again meanwhile.
     Later,
+    /// It cannot be carried out now: ask again. A [`Driver`] does that when the node repeats the outcome
+    /// ([`Timeouts::repeat`](crate::commit::Timeouts::repeat), then ever less often).
+    Again,
 }
 
 /// The resource of a node that manages none, such as a pure acceptor.

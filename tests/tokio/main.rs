@@ -2,13 +2,17 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tasks, blocking threads and their clock")]
 
+mod again;
+mod bytes;
 mod ends;
 mod lives;
 mod outcomes;
+mod panics;
 mod queues;
 mod resource;
 mod rides;
 mod scene;
 mod stalls;
 mod telemetry;
+mod turns;
 mod writes;

@@ -3,11 +3,13 @@
 use synod::{
     Refusal, TxId,
     commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote, What},
-    perform::tokio::{Error, Handle, Start},
+    perform::tokio::{Error, Handle, Options, Start},
 };
 use tokio::task::JoinHandle;
 
-use crate::scene::{IDS, META, Member, Puppet, Wires, cluster, of, soon, three, timeless, transaction, until};
+use crate::scene::{
+    IDS, META, Member, Puppet, Wires, cluster, of, soon, three, three_with, timeless, transaction, until,
+};
 
 fn all(vote: Vote) -> [Puppet; 3] {
     [Puppet::voting(vote), Puppet::voting(vote), Puppet::voting(vote)]
@@ -159,6 +161,59 @@ async fn an_outcome_that_becomes_known_with_the_news_that_all_is_over_is_not_for
     until(async || member.disk.is_writing()).await;
     member.disk.release();
     assert_eq!(soon(asked).await.unwrap().unwrap(), Outcome::Committed);
+}
+
+#[tokio::test]
+async fn who_waits_for_all_to_have_carried_it_out_hears_when_the_last_one_has() {
+    let puppets = || [(); 3].map(|()| Puppet::waiting(Vote::Prepared));
+    let nodes = three(puppets()).await;
+    let tx = soon(nodes[0].1.begin(IDS, "")).await.unwrap();
+    let waits = |place: usize| {
+        let handle = nodes[place].1.clone();
+        tokio::spawn(async move { handle.completed(tx).await })
+    };
+    // Some ask before the outcome is known, and some after that.
+    let mut waiting: Vec<_> = (0..3).map(waits).collect();
+    nodes.iter().for_each(|(member, ..)| member.puppet.let_vote(1));
+    for (_, handle, _) in &nodes {
+        assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    }
+    waiting.extend((0..3).map(waits));
+    nodes[..2].iter().for_each(|(member, ..)| member.puppet.let_carry_out(1));
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    nodes[2].0.puppet.let_carry_out(1);
+    for waiting in waiting {
+        assert_eq!(soon(waiting).await.unwrap().unwrap(), Outcome::Committed);
+    }
+    // Now that it is over, too.
+    assert_eq!(soon(nodes[2].1.completed(tx)).await.unwrap(), Outcome::Committed);
+}
+
+#[tokio::test]
+async fn an_outcome_is_kept_for_who_waits_until_it_is_carried_out_and_then_forgotten() {
+    let puppets = [(); 3].map(|()| Puppet::waiting(Vote::Prepared));
+    let nodes = three_with(puppets, Options::default().with_outcomes(1)).await;
+    let begin = async || soon(nodes[0].1.begin(IDS, "")).await.unwrap();
+    let (first, second) = (begin().await, begin().await);
+    // Node 3 learns that all have carried it out from the news that it is over.
+    let handle = &nodes[2].1;
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.completed(first).await }
+    });
+    tokio::task::yield_now().await;
+    handle.metrics().await.unwrap();
+    for tx in [first, second] {
+        nodes.iter().for_each(|(member, ..)| member.puppet.let_vote(1));
+        // The second outcome is remembered in place of the first.
+        assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    }
+    nodes.iter().for_each(|(member, ..)| member.puppet.let_carry_out(2));
+    assert_eq!(soon(waiting).await.unwrap().unwrap(), Outcome::Committed);
+    until(async || handle.metrics().await.unwrap().open == 0).await;
+    let forgotten = soon(handle.completed(first)).await;
+    assert!(matches!(forgotten, Err(Error::Forgotten(tx)) if tx == first), "{forgotten:?}");
 }
 
 /// Someone who waits for the outcome of a transaction that nobody begins.

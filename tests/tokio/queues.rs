@@ -115,6 +115,13 @@ async fn options_of_zero_are_refused() {
         ("waiting", good.with_waiting(0)),
         ("outcomes", good.with_outcomes(0)),
         ("ahead", good.with_ahead(0)),
+        ("inbox_bytes", good.with_inbox_bytes(0)),
+        ("unwritten_bytes", good.with_unwritten_bytes(0)),
+        ("votes", good.with_votes(0)),
+        ("verdicts", good.with_verdicts(0)),
+        ("retry", good.with_retry(Duration::ZERO)),
+        ("retry_ceiling", good.with_retry_ceiling(Duration::ZERO)),
+        ("stall", good.with_stall(Duration::ZERO)),
     ];
     for (name, options) in bad {
         let error = member(options).try_start(Start::Create).await.unwrap_err();

@@ -9,7 +9,7 @@ use synod::{
     },
     perform::{
         memory::MemoryStorage,
-        tokio::{Error, Options, RecoverError, Resource, Start, spawn},
+        tokio::{Error, Options, Progress, RecoverError, Resource, Start, spawn},
     },
 };
 
@@ -89,8 +89,9 @@ impl Resource for Clumsy {
         Vote::Prepared
     }
 
-    async fn commit(&self, _: &Transaction, _: &Meta) {
+    async fn commit(&self, _: &Transaction, _: &Meta) -> Progress {
         assert_ne!(self.commits.fetch_add(1, Ordering::Relaxed), 0, "first time");
+        Progress::Finished
     }
 }
 

@@ -15,7 +15,7 @@ use synod::{
     },
     perform::{
         Storage, Transport,
-        tokio::{Error, Handle, Options, RecoverError, Resource, Start, spawn},
+        tokio::{Error, Handle, Options, Progress, RecoverError, Resource, Start, spawn},
     },
 };
 use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
@@ -282,14 +282,16 @@ impl Resource for Puppet {
         self.0.vote
     }
 
-    async fn commit(&self, transaction: &Transaction, meta: &Meta) {
+    async fn commit(&self, transaction: &Transaction, meta: &Meta) -> Progress {
         self.note(Decision::Commit { transaction: transaction.clone(), meta: meta.clone() });
         self.0.verdicts.acquire().await.unwrap().forget();
+        Progress::Finished
     }
 
-    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) {
+    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
         self.note(Decision::Abort { transaction: transaction.clone(), meta: meta.cloned() });
         self.0.verdicts.acquire().await.unwrap().forget();
+        Progress::Finished
     }
 
     fn decided(&self, tx: TxId, outcome: Outcome) {

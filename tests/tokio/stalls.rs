@@ -36,13 +36,15 @@ async fn while_a_write_hangs_callers_are_told_to_ask_elsewhere_and_what_can_go_o
     let asked = |handle: synod::perform::tokio::Handle| async move { handle.begin([IDS[1], IDS[2]], "").await };
     let begun = tokio::spawn(asked(handle.clone()));
     let open = transaction(2, &IDS[1..]).id();
-    let (status, waits) = (handle.clone(), handle.clone());
+    let (status, waits, longer) = (handle.clone(), handle.clone(), handle.clone());
     let status = tokio::spawn(async move { status.status(open).await });
     let waits = tokio::spawn(async move { waits.outcome(open).await });
+    let longer = tokio::spawn(async move { longer.completed(open).await });
     // Those who wait hear, though nothing else happens.
     assert!(matches!(soon(begun).await.unwrap(), Err(Error::Stalled)));
     assert!(matches!(soon(status).await.unwrap(), Err(Error::Stalled)));
     assert!(matches!(soon(waits).await.unwrap(), Err(Error::Stalled)));
+    assert!(matches!(soon(longer).await.unwrap(), Err(Error::Stalled)));
     // Those who come hear at once, and nothing is begun.
     let steps = handle.metrics().await.unwrap().steps;
     for _ in 0..3 {

@@ -13,7 +13,10 @@ use metrics::{
 };
 use synod::{
     commit::{Outcome, Status, Vote},
-    perform::tokio::Start,
+    perform::{
+        memory::MemoryStorage,
+        tokio::{Options, Start, spawn},
+    },
 };
 use tracing::{
     Event, Subscriber,
@@ -21,16 +24,19 @@ use tracing::{
     span,
 };
 
-use crate::scene::{IDS, Member, Puppet, Wires, of, prepare, soon, timeless, until};
+use crate::{
+    panics::{self, Brittle},
+    scene::{IDS, Member, Puppet, Wires, of, prepare, soon, timeless, until},
+};
 
 const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
 
 /// Keeps the last value, or the sum, of everything by name and labels.
 #[derive(Clone, Default)]
-struct Book(Arc<Mutex<BTreeMap<String, Arc<Cell>>>>);
+pub(crate) struct Book(Arc<Mutex<BTreeMap<String, Arc<Cell>>>>);
 
 #[derive(Default)]
-struct Cell(AtomicU64);
+pub(crate) struct Cell(AtomicU64);
 
 impl Book {
     fn cell(&self, key: &Key) -> Arc<Cell> {
@@ -39,7 +45,7 @@ impl Book {
         Arc::clone(self.0.lock().unwrap().entry(name).or_default())
     }
 
-    fn get(&self, name: &str, more: &str) -> u64 {
+    pub(crate) fn get(&self, name: &str, more: &str) -> u64 {
         let name = format!("{name}{{cluster={},node=1{more}}}", "05".repeat(16));
         self.0.lock().unwrap().get(&name).unwrap_or_else(|| panic!("no {name}")).0.load(Ordering::Relaxed)
     }
@@ -175,6 +181,8 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
         ("synod_resource_panics_total", "", 0),
         ("synod_retired_ranges", "", 1),
         ("synod_waiting_callers", "", 0),
+        ("synod_votes_in_line", "", 0),
+        ("synod_verdicts_in_line", "", 0),
         ("synod_open_transactions", "", 1),
         ("synod_fenced_transactions", "", 0),
         ("synod_refused_answers_total", "", 0),
@@ -275,4 +283,58 @@ async fn an_answer_of_the_resource_that_the_node_refuses_is_counted_and_told() {
     assert_eq!(book.get("synod_refusals_total", ",reason=AlreadyAborted"), 1);
     let (text, fields) = ("answer refused".to_owned(), vec!["refusal".to_owned()]);
     assert!(diary.0.lock().unwrap().contains(&(text, fields)));
+}
+
+#[tokio::test]
+async fn a_call_of_the_resource_that_panics_is_counted_and_told_with_its_transaction() {
+    let (book, diary) = (Book::default(), Diary::default());
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let _subscriber = tracing::subscriber::set_default(diary.clone());
+    let _another = tracing::Dispatch::new(Diary::default());
+
+    let told = || {
+        let text = "a call of the resource has panicked";
+        let told = diary.0.lock().unwrap().clone().into_iter().filter(|(told, _)| told == text);
+        told.map(|(_, fields)| fields).collect::<Vec<_>>()
+    };
+    let (storage, options) = (MemoryStorage::new(), Options::default());
+    let start = async |start, recover| {
+        let (transport, resource) = (panics::Nowhere::new(), Brittle { recover, reports: 4 });
+        spawn(panics::config(), start, storage.clone(), transport, resource, options).await
+    };
+    let (handle, _task) = start(Start::Create, false).await.unwrap();
+    // `commit` and `abort` are tried again; the fourth one panics when it is decided, and when it is completed.
+    for (call, panics) in [("vote", 1), ("commit", 2), ("abort", 2), ("", 2)] {
+        let before = told().len();
+        let tx = soon(handle.begin([IDS[0]], call)).await.unwrap();
+        soon(handle.outcome(tx)).await.unwrap();
+        until(async || told().len() >= before + panics).await;
+        assert_eq!(book.get("synod_resource_panics_total", ""), told().len() as u64);
+    }
+    assert!(told().iter().all(|fields| *fields == ["tx", "call"]), "{:?}", told());
+    soon(handle.shutdown()).await.unwrap();
+
+    let before = told().len();
+    assert!(start(Start::Restore, true).await.is_err());
+    assert_eq!(told()[before..], [["call"]]);
+    assert_eq!(book.get("synod_resource_panics_total", ""), before as u64 + 1);
+}
+
+#[tokio::test]
+async fn who_is_in_line_for_the_resource_is_measured() {
+    let book = Book::default();
+    let _recorder = metrics::set_default_local_recorder(&book);
+    let puppet = Puppet::waiting(Vote::Prepared);
+    let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet.clone());
+    member.options = timeless().with_votes(2).with_verdicts(1);
+    let (handle, _task) = member.start(Start::Create).await;
+    for _ in 0..5 {
+        soon(handle.begin([IDS[0]], "")).await.unwrap();
+    }
+    let in_line = || (book.get("synod_votes_in_line", ""), book.get("synod_verdicts_in_line", ""));
+    until(async || in_line() == (3, 0)).await;
+    puppet.let_vote(5);
+    until(async || in_line() == (0, 4)).await;
+    puppet.let_carry_out(5);
+    until(async || in_line() == (0, 0)).await;
 }

@@ -63,6 +63,8 @@ async fn who_waits_for_a_transaction_that_is_fenced_is_told_at_once_and_who_wait
     assert!(other.is_err(), "{other:?}");
     let after = handle.outcome(broken).await;
     assert!(matches!(after, Err(Error::Refused(Refusal::Broken))), "{after:?}");
+    let after = handle.completed(broken).await;
+    assert!(matches!(after, Err(Error::Refused(Refusal::Broken))), "{after:?}");
     handle.shutdown().await.expect("the node itself goes on");
     node.await.expect("no panic").expect("no failed write");
 }

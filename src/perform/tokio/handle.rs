@@ -1,14 +1,14 @@
 //! How the rest of the program talks to a running node.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ::tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Error, telemetry};
+use super::{Error, outcomes::Until, telemetry};
 use crate::{
     NodeId, TxId,
-    commit::{ClusterId, InDoubt, Message, Meta, Metrics, Outcome, Participants, Status, Transaction},
+    commit::{ClusterId, InDoubt, Message, Meta, Metrics, Outcome, Participants, Status, Transaction, Weight},
 };
 
 /// A running node, to its users and to its transport. A clone is another handle to the same node; when the last one is
@@ -24,6 +24,9 @@ pub struct Handle {
     cluster: ClusterId,
     requests: mpsc::Sender<Request>,
     inbox: mpsc::Sender<Delivery>,
+    /// How many bytes are in the inbox, and how many may be when one more packet comes.
+    inbox_bytes: Arc<AtomicUsize>,
+    most_inbox_bytes: usize,
     /// How the node came to its end; closed when it has stopped. Nothing, if it did so without coming to an end.
     end: watch::Receiver<Option<Result<(), Error>>>,
     dropped: Arc<AtomicU64>,
@@ -31,7 +34,20 @@ pub struct Handle {
 }
 
 /// A packet that another node sent.
-pub(super) type Delivery = (NodeId, Vec<Message>);
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) from: NodeId,
+    pub(super) messages: Vec<Message>,
+    /// About how many bytes it takes.
+    weight: usize,
+}
+
+/// The node's end of the queue of packets.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    packets: mpsc::Receiver<Delivery>,
+    bytes: Arc<AtomicUsize>,
+}
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -41,10 +57,11 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Request {
     Begin { participants: Participants, meta: Meta, reply: Reply<TxId> },
     BeginAs { transaction: Transaction, meta: Meta, reply: Reply<()> },
-    Outcome { tx: TxId, reply: Reply<Outcome> },
+    Outcome { tx: TxId, until: Until, reply: Reply<Outcome> },
     Status { tx: TxId, reply: Reply<Status> },
     InDoubt { reply: Reply<Vec<InDoubt>> },
     Inquire { tx: TxId, reply: Reply<()> },
+    Finished { tx: TxId, reply: Reply<()> },
     Metrics { reply: Reply<Metrics> },
     Shutdown,
 }
@@ -53,8 +70,27 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct Mailbox {
     pub(super) requests: mpsc::Receiver<Request>,
-    pub(super) inbox: mpsc::Receiver<Delivery>,
+    pub(super) inbox: Inbox,
     pub(super) end: watch::Sender<Option<Result<(), Error>>>,
+}
+
+impl Inbox {
+    /// Waits for the next packet; `None` if there is no handle any more. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Delivery> {
+        let packet = self.packets.recv().await?;
+        Some(self.taken(packet))
+    }
+
+    /// A packet that has come already.
+    pub(super) fn try_next(&mut self) -> Option<Delivery> {
+        let packet = self.packets.try_recv().ok()?;
+        Some(self.taken(packet))
+    }
+
+    fn taken(&self, packet: Delivery) -> Delivery {
+        self.bytes.fetch_sub(packet.weight, Ordering::Relaxed);
+        packet
+    }
 }
 
 impl Handle {
@@ -64,8 +100,10 @@ impl Handle {
         let (inbox, delivered) = mpsc::channel(options.inbox);
         let (ended, end) = watch::channel(None);
         let drops = telemetry::dropped_packets(cluster, node);
-        let handle = Self { node, cluster, requests, inbox, end, dropped: Arc::default(), drops };
-        (handle, Mailbox { requests: asked, inbox: delivered, end: ended })
+        let (bytes, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+        let (inbox_bytes, most_inbox_bytes) = (Arc::clone(&bytes), options.inbox_bytes);
+        let handle = Self { node, cluster, requests, inbox, inbox_bytes, most_inbox_bytes, end, dropped, drops };
+        (handle, Mailbox { requests: asked, inbox: Inbox { packets: delivered, bytes }, end: ended })
     }
 
     /// Which node this is.
@@ -105,7 +143,23 @@ impl Handle {
     /// Of a transaction that never comes here it waits for ever. One that is over, and that this node no longer knows the
     /// outcome of, is [`Error::Forgotten`].
     pub async fn outcome(&self, tx: TxId) -> Result<Outcome, Error> {
-        self.ask(|reply| Request::Outcome { tx, reply }).await
+        self.ask(|reply| Request::Outcome { tx, until: Until::Known, reply }).await
+    }
+
+    /// Waits until every resource manager has carried out how `tx` ended, as far as this node hears of that: soon at the
+    /// transaction manager that sees `tx` through, and later at the others, when they are told that it is over.
+    ///
+    /// The errors are those of [`outcome`](Self::outcome), and so is what it waits for in vain.
+    pub async fn completed(&self, tx: TxId) -> Result<Outcome, Error> {
+        self.ask(|reply| Request::Outcome { tx, until: Until::Completed, reply }).await
+    }
+
+    /// Says that the resource has durably carried out how `tx` ended, which it had put off by
+    /// [`Progress::Later`](super::Progress::Later), or was about to be asked again.
+    ///
+    /// [`Error::Stalled`] says that the node has heard it, but cannot write it down now. After a restart, it may ask again.
+    pub async fn finished(&self, tx: TxId) -> Result<(), Error> {
+        self.ask(|reply| Request::Finished { tx, reply }).await
     }
 
     /// What this node knows of `tx`.
@@ -132,8 +186,12 @@ impl Handle {
     /// Hands the node a packet that `from` sent, as the transport vouches for it. Never waits: if the inbox is full, or
     /// the node has stopped, the packet is dropped and counted, and this returns false. (The protocol says it again.)
     pub fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {
-        let taken = self.inbox.try_send((from, messages)).is_ok();
+        let weight = messages.iter().map(Weight::weight).sum();
+        // The last one may be too large, or a packet larger than the whole inbox would never come through.
+        let has_room = self.inbox_bytes.fetch_add(weight, Ordering::Relaxed) < self.most_inbox_bytes;
+        let taken = has_room && self.inbox.try_send(Delivery { from, messages, weight }).is_ok();
         if !taken {
+            self.inbox_bytes.fetch_sub(weight, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
             self.drops.increment(1);
         }

@@ -3,12 +3,14 @@
 //! To the [`Driver`](crate::perform::Driver) it is a transport and a resource as any other. A vote or a verdict starts a
 //! call, whose answer comes later.
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
-use ::tokio::time::Instant;
+use ::tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Error, Resource,
+    Cause, Error, Resource,
     handle::Reply,
     jobs::{Jobs, Verdict},
     outcomes::Outcomes,
@@ -28,17 +30,36 @@ pub(super) struct Hands<T, R> {
     pub(super) begins: VecDeque<(Option<Reply<TxId>>, Instant)>,
     pub(super) outcomes: Outcomes,
     pub(super) telemetry: Telemetry,
-    /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
-    pub(super) closing: bool,
 }
 
 impl<T, R: Resource> Hands<T, R> {
+    /// Has the resource recover, as a task of its own.
+    pub(super) async fn recover(&self, promised: Vec<Promised>) -> Result<(), Cause> {
+        // If nobody waits for this any more, the task is aborted.
+        let (resource, mut call) = (Arc::clone(self.jobs.resource()), JoinSet::new());
+        call.spawn(async move { resource.recover(&promised).await });
+        match call.join_next().await {
+            Some(Ok(recovered)) => recovered.map_err(Cause::from),
+            Some(Err(panic)) => {
+                self.telemetry.panicked(None, "recover");
+                Err(Arc::new(panic))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn verdict(&mut self, verdict: Verdict) -> Progress {
         self.known(verdict.tx(), verdict.outcome());
-        if !self.closing {
-            self.jobs.carry_out(verdict);
-        }
+        self.jobs.carry_out(verdict);
         Progress::Later
+    }
+
+    /// Reports to the resource what has become of `tx`. If it panics, that is no reason for the node to end, and to come to
+    /// the same end after each restart.
+    fn report(&self, tx: TxId, call: &'static str, report: impl FnOnce(&R)) {
+        if catch_unwind(AssertUnwindSafe(|| report(self.jobs.resource()))).is_err() {
+            self.telemetry.panicked(Some(tx), call);
+        }
     }
 
     /// Tells all who wait for a name or for an outcome that they will not hear soon.
@@ -66,15 +87,13 @@ impl<T: Transport, R> Transport for Hands<T, R> {
 }
 
 impl<T, R: Resource> perform::Resource for Hands<T, R> {
-    /// [`spawn`](super::spawn) has waited for that.
+    /// [`spawn`](super::spawn) has waited for that already.
     fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
         Ok(())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
-        if !self.closing {
-            self.jobs.vote(transaction.clone(), meta.clone());
-        }
+        self.jobs.vote(transaction.clone(), meta.clone());
         None
     }
 
@@ -97,11 +116,12 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
         self.known(tx, outcome);
-        self.jobs.resource().decided(tx, outcome);
+        self.report(tx, "decided", |resource| resource.decided(tx, outcome));
     }
 
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         tracing::debug!(%tx, ?outcome, "completed");
-        self.jobs.resource().completed(tx, outcome);
+        self.outcomes.completed(tx, outcome);
+        self.report(tx, "completed", |resource| resource.completed(tx, outcome));
     }
 }

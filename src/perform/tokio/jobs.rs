@@ -1,29 +1,41 @@
 //! What the resource is asked, each call a task of its own.
 //!
 //! Of one transaction there is one call at a time: a verdict that comes while the vote is being considered waits, so that
-//! a resource never lets go of what it is just about to hold.
+//! a resource never lets go of what it is just about to hold. Votes and verdicts have a line each. A verdict that could
+//! not be carried out gets back in line, each time for a later turn.
 
 use alloc::{collections::BTreeMap, sync::Arc};
+use core::time::Duration;
 
-use ::tokio::task::{Id, JoinError, JoinSet};
+use ::tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::Instant,
+};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use tracing::{Instrument, debug_span};
 
-use super::Resource;
+use super::{
+    Options, Resource,
+    line::{Backoff, Line, Place},
+};
 use crate::{
     TxId,
     commit::{Input, Meta, Outcome, Transaction, Vote},
+    perform::Progress,
 };
 
-/// The calls to the resource.
+/// The calls to the resource, and those that are to come.
 #[derive(Debug)]
 pub(super) struct Jobs<R> {
     resource: Arc<R>,
     calls: JoinSet<Answer>,
-    /// Which call each task is.
-    asked: HashMap<Id, Question, FixedState>,
-    busy: BTreeMap<TxId, Busy>,
+    /// Which transaction each call is about.
+    asked: HashMap<Id, TxId, FixedState>,
+    busy: BTreeMap<TxId, Stage>,
+    votes: Line,
+    verdicts: Line,
+    backoff: Backoff,
 }
 
 /// How a transaction ended, for the resource to carry out.
@@ -33,38 +45,38 @@ pub(super) enum Verdict {
     Abort(Transaction, Option<Meta>),
 }
 
-/// A transaction that the resource is being asked about.
+/// Where a transaction is that concerns the resource.
 #[derive(Debug)]
-struct Busy {
-    votes: bool,
-    /// The verdict that came meanwhile.
-    next: Option<Verdict>,
+enum Stage {
+    /// It is in line for its vote.
+    ToVote { place: Place, transaction: Transaction, meta: Meta },
+    /// The resource considers its vote. Perhaps a verdict has come meanwhile.
+    Voting { transaction: Transaction, next: Option<Verdict> },
+    /// It is in line to be carried out, for the first time or again.
+    ToCarryOut { place: Place, attempt: Attempt },
+    /// The resource carries it out. Nothing is left to try once the resource has said that it is done.
+    CarryingOut(Option<Attempt>),
+    /// The resource will say that it is carried out.
+    Later,
 }
 
-#[derive(Clone, Debug)]
-enum Question {
-    Vote(Transaction),
-    CarryOut(TxId),
-}
-
-impl Question {
-    fn tx(&self) -> TxId {
-        match self {
-            Self::Vote(transaction) => transaction.id(),
-            Self::CarryOut(tx) => *tx,
-        }
-    }
+#[derive(Debug)]
+struct Attempt {
+    verdict: Verdict,
+    /// How many there were before.
+    number: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Voted(Vote),
-    CarriedOut,
+    CarriedOut(Progress),
 }
 
 /// A call that has come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answered {
+    pub(super) tx: TxId,
     /// What the node should hear, if anything.
     pub(super) input: Option<Input>,
     pub(super) panicked: bool,
@@ -86,56 +98,113 @@ impl Verdict {
 }
 
 impl<R: Resource> Jobs<R> {
-    pub(super) fn new(resource: R) -> Self {
+    /// The calls of a node that has this seed.
+    pub(super) fn new(resource: R, options: &Options, seed: u64) -> Self {
         let (calls, busy) = Default::default();
-        Self { resource: Arc::new(resource), calls, asked: HashMap::with_hasher(FixedState::with_seed(0)), busy }
+        Self {
+            resource: Arc::new(resource),
+            calls,
+            asked: HashMap::with_hasher(FixedState::with_seed(0)),
+            busy,
+            votes: Line::new(options.votes),
+            verdicts: Line::new(options.verdicts),
+            backoff: Backoff::new(options.retry, options.retry_ceiling, seed),
+        }
     }
 
-    pub(super) fn resource(&self) -> &R {
+    pub(super) fn resource(&self) -> &Arc<R> {
         &self.resource
     }
 
+    /// Whether no call is under way.
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Asks for a vote.
+    /// Asks for a vote, when it is its turn; once, however often it comes.
     pub(super) fn vote(&mut self, transaction: Transaction, meta: Meta) {
         let tx = transaction.id();
-        if self.busy.contains_key(&tx) {
-            return;
+        if !self.busy.contains_key(&tx) {
+            let place = self.votes.join(tx, Duration::ZERO);
+            self.busy.insert(tx, Stage::ToVote { place, transaction, meta });
         }
-        let resource = Arc::clone(&self.resource);
-        let question = Question::Vote(transaction.clone());
-        let call = async move { Answer::Voted(resource.vote(&transaction, &meta).await) };
-        let call = self.calls.spawn(call.instrument(debug_span!("vote", %tx)));
-        self.ask(call.id(), question);
     }
 
-    /// Asks to carry out how a transaction ended; once, however often it comes.
+    /// Asks to carry out how a transaction ended, when it is its turn; once, however often it comes.
     pub(super) fn carry_out(&mut self, verdict: Verdict) {
-        let (tx, outcome) = (verdict.tx(), verdict.outcome());
-        if let Some(busy) = self.busy.get_mut(&tx) {
-            if busy.votes {
-                busy.next = Some(verdict);
+        match self.busy.get_mut(&verdict.tx()) {
+            Some(Stage::Voting { next, .. }) => *next = Some(verdict),
+            Some(Stage::ToVote { place, .. }) => {
+                self.votes.leave(*place);
+                self.try_after(Duration::ZERO, Attempt { verdict, number: 0 });
             }
-            return;
+            Some(_) => {}
+            None => self.try_after(Duration::ZERO, Attempt { verdict, number: 0 }),
         }
-        let resource = Arc::clone(&self.resource);
-        let call = async move {
-            match verdict {
-                Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
-                Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
-            }
-            Answer::CarriedOut
-        };
-        let call = self.calls.spawn(call.instrument(debug_span!("carry_out", %tx, ?outcome)));
-        self.ask(call.id(), Question::CarryOut(tx));
     }
 
-    fn ask(&mut self, id: Id, question: Question) {
-        self.busy.insert(question.tx(), Busy { votes: matches!(question, Question::Vote(_)), next: None });
-        self.asked.insert(id, question);
+    fn try_after(&mut self, pause: Duration, attempt: Attempt) {
+        let tx = attempt.verdict.tx();
+        let place = self.verdicts.join(tx, pause);
+        self.busy.insert(tx, Stage::ToCarryOut { place, attempt });
+    }
+
+    /// The resource says that it has carried out how `tx` ended: it is not asked any more.
+    pub(super) fn finished(&mut self, tx: TxId) {
+        match self.busy.get_mut(&tx) {
+            Some(Stage::CarryingOut(attempt)) => *attempt = None,
+            Some(Stage::ToCarryOut { place, .. }) => {
+                self.verdicts.leave(*place);
+                self.busy.remove(&tx);
+            }
+            Some(Stage::Later) => drop(self.busy.remove(&tx)),
+            Some(Stage::ToVote { .. } | Stage::Voting { .. }) | None => {}
+        }
+    }
+
+    /// Starts the calls whose turn has come. Leaves out the votes that the node does not await any more.
+    pub(super) fn start(&mut self, awaits_vote: impl Fn(TxId) -> bool) {
+        while let Some(tx) = self.votes.next() {
+            if let Some(Stage::ToVote { transaction, meta, .. }) = self.busy.remove(&tx)
+                && awaits_vote(tx)
+            {
+                self.votes.began();
+                let (resource, about) = (Arc::clone(&self.resource), transaction.clone());
+                let call = async move { Answer::Voted(resource.vote(&about, &meta).await) };
+                let stage = Stage::Voting { transaction, next: None };
+                self.call(tx, stage, call.instrument(debug_span!("vote", %tx)));
+            }
+        }
+        while let Some(tx) = self.verdicts.next() {
+            if let Some(Stage::ToCarryOut { attempt, .. }) = self.busy.remove(&tx) {
+                self.verdicts.began();
+                let (resource, verdict) = (Arc::clone(&self.resource), attempt.verdict.clone());
+                let span = debug_span!("carry_out", %tx, outcome = ?verdict.outcome());
+                let call = async move {
+                    Answer::CarriedOut(match verdict {
+                        Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
+                        Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
+                    })
+                };
+                self.call(tx, Stage::CarryingOut(Some(attempt)), call.instrument(span));
+            }
+        }
+    }
+
+    fn call(&mut self, tx: TxId, stage: Stage, call: impl Future<Output = Answer> + Send + 'static) {
+        let call = self.calls.spawn(call);
+        self.asked.insert(call.id(), tx);
+        self.busy.insert(tx, stage);
+    }
+
+    /// How many are in line for their votes, and to be carried out.
+    pub(super) fn in_line(&self) -> (usize, usize) {
+        (self.votes.len(), self.verdicts.len())
+    }
+
+    /// When the next turn comes, if that is not for a call to bring about by its end.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        self.votes.next_turn().into_iter().chain(self.verdicts.next_turn()).min()
     }
 
     /// Waits for the next call to end; `None` if there is none. Cancel safe.
@@ -155,19 +224,39 @@ impl<R: Resource> Jobs<R> {
             Ok((id, answer)) => (id, Some(answer)),
             Err(error) => (error.id(), None),
         };
-        let question = self.asked.remove(&id)?;
-        if let Some(busy) = self.busy.remove(&question.tx())
-            && let Some(verdict) = busy.next
-        {
-            self.carry_out(verdict);
-        }
-        let input = match (answer, question) {
-            (Some(Answer::Voted(vote)), Question::Vote(transaction)) => Some(Input::Vote { transaction, vote }),
-            (None, Question::Vote(transaction)) => Some(Input::Vote { transaction, vote: Vote::Aborted }),
-            (Some(_), Question::CarryOut(tx)) => Some(Input::Finished(tx)),
-            // The node will ask again.
-            (_, Question::Vote(_)) | (None, Question::CarryOut(_)) => None,
+        let tx = self.asked.remove(&id)?;
+        let input = match self.busy.remove(&tx)? {
+            Stage::Voting { transaction, next } => {
+                self.votes.ended();
+                if let Some(verdict) = next {
+                    self.carry_out(verdict);
+                }
+                let vote = if let Some(Answer::Voted(vote)) = answer { vote } else { Vote::Aborted };
+                Some(Input::Vote { transaction, vote })
+            }
+            Stage::CarryingOut(attempt) => {
+                self.verdicts.ended();
+                match (attempt, answer) {
+                    // The node has heard that already.
+                    (None, _) => None,
+                    (Some(_), Some(Answer::CarriedOut(Progress::Finished))) => Some(Input::Finished(tx)),
+                    (Some(_), Some(Answer::CarriedOut(Progress::Later))) => {
+                        self.busy.insert(tx, Stage::Later);
+                        None
+                    }
+                    (Some(Attempt { verdict, number }), _) => {
+                        let pause = self.backoff.pause(tx, number);
+                        self.try_after(pause, Attempt { verdict, number: number.saturating_add(1) });
+                        None
+                    }
+                }
+            }
+            // No call is about any of these.
+            stage @ (Stage::ToVote { .. } | Stage::ToCarryOut { .. } | Stage::Later) => {
+                self.busy.insert(tx, stage);
+                None
+            }
         };
-        Some(Answered { input, panicked: answer.is_none() })
+        Some(Answered { tx, input, panicked: answer.is_none() })
     }
 }

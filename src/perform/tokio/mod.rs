@@ -84,7 +84,7 @@
 //! | `synod_missed_outcomes_total` | counter | transactions that were over before their outcome was learned |
 //! | `synod_refusals_total` | counter | inputs refused, by `reason`: the name of a [`Refusal`](crate::Refusal) |
 //! | `synod_violations_total` | counter | those of them that show a broken protocol or a lost storage: raise an alarm |
-//! | `synod_packets_dropped_total` | counter | packets for which the inbox had no room |
+//! | `synod_packets_dropped_total` | counter | packets for which the inbox had no room, or that came to a node that had stopped |
 //! | `synod_resource_panics_total` | counter | calls of the resource that panicked |
 //! | `synod_refused_answers_total` | counter | answers of the resource that the node refused |
 //! | `synod_open_transactions` | gauge | open transactions |
@@ -92,6 +92,9 @@
 //! | `synod_retired_ranges` | gauge | ranges that finished transactions are remembered as |
 //! | `synod_unacknowledged_ranges` | gauge | of those, what other nodes have not acknowledged |
 //! | `synod_waiting_callers` | gauge | callers who wait for an outcome |
+//! | `synod_votes_in_line` | gauge | transactions that wait for the resource to consider its vote |
+//! | `synod_verdicts_in_line` | gauge | transactions that wait for the resource to carry them out, for the first time or again: raise an alarm when it grows |
+//! | `synod_unwritten_bytes` | gauge | about how many bytes of records, messages and decisions wait for a write, or are part of one |
 //! | `synod_write_under_way_seconds` | gauge | how long the present write has been taking, once that is a second; 0 otherwise: raise an alarm when it grows |
 //!
 //! By the [`tracing`] crate, all within the span `node`, which has the fields `cluster` and `id`:
@@ -106,7 +109,7 @@
 //! | `refused` | debug | `refusal`, `count` |
 //! | `answer refused`: the node refuses what the resource has answered | debug | `refusal` |
 //! | `the protocol is broken, or a storage was lost` | error | `refusal`, `count` |
-//! | `a call of the resource has panicked` | error | |
+//! | `a call of the resource has panicked` | error | `tx`, unless it was `recover`; `call` |
 //! | `written` | trace | `records`, `took` |
 //! | `a write hangs`: said when it takes too long, and again when that has doubled | warn | `taking` |
 //! | `a write that hung is over` | warn | `took` |
@@ -119,6 +122,7 @@ mod fenced;
 mod handle;
 mod hands;
 mod jobs;
+mod line;
 mod options;
 mod outcomes;
 mod resource;
@@ -143,7 +147,7 @@ pub use self::{
     resource::Resource,
 };
 use super::{Driver, Storage, Transport};
-pub use super::{RecoverError, Start};
+pub use super::{Progress, RecoverError, Start};
 use crate::commit::Config;
 
 /// Starts a node on the current runtime, whose time must be enabled.
@@ -179,11 +183,12 @@ where
     };
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
-    if start == Start::Restore {
-        resource.recover(&driver.node().promised()).await.map_err(|error| Error::Recover(error.into()))?;
-    }
     let (handle, task) = start_task(driver, storage, transport, resource, options);
     let span = info_span!("node", %cluster, id = id.0);
+    if start == Start::Restore {
+        let promised = task.driver.node().promised();
+        task.hands.recover(promised).instrument(span.clone()).await.map_err(Error::Recover)?;
+    }
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }
@@ -202,15 +207,14 @@ where
 {
     let options = options.bounded();
     let config = driver.node().config();
-    let (cluster, id) = (config.cluster.id(), config.id);
+    let (cluster, id, seed) = (config.cluster.id(), config.id, config.seed);
     let (handle, mailbox) = Handle::new(id, cluster, &options);
     let hands = Hands {
         transport,
-        jobs: Jobs::new(resource),
+        jobs: Jobs::new(resource, &options, seed),
         begins: VecDeque::new(),
         outcomes: Outcomes::new(options.waiting, options.outcomes),
         telemetry: Telemetry::new(cluster, id),
-        closing: false,
     };
     let task = Task {
         driver,
@@ -224,6 +228,7 @@ where
         told: None,
         riding: None,
         fenced: 0,
+        closing: false,
     };
     (handle, task)
 }

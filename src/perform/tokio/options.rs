@@ -18,9 +18,10 @@ pub struct Options {
     /// How long one unit of [`Time`](crate::commit::Time) is, the unit of the configuration's timeouts. A millisecond,
     /// unless said otherwise.
     pub unit: Duration,
-    /// How many packets of other nodes may wait to be taken. One more is dropped, and counted. How large each is, is up to
-    /// the transport.
+    /// How many packets of other nodes may wait to be taken. One more is dropped, and counted.
     pub inbox: usize,
+    /// About how many bytes these may take. While they take that much, more packets are dropped, and counted.
+    pub inbox_bytes: usize,
     /// How many requests may wait to be taken. One more waits to be put there.
     pub requests: usize,
     /// How many callers may wait for outcomes at once.
@@ -30,6 +31,20 @@ pub struct Options {
     /// How many effects and answers to callers may wait behind a write. With more than that, no packet and no request is
     /// taken.
     pub ahead: usize,
+    /// About how many bytes of records, messages and decisions may wait for a write, or be part of one. While it is that
+    /// much, no packet and no request is taken, no time-out ends, and the resource is asked nothing more. What was taken by
+    /// then may lead to a little more than that: a packet, some requests, and the answers of the resource.
+    pub unwritten_bytes: usize,
+    /// How many votes the resource is asked for at once. The others wait for their turn, in order. A database with few
+    /// connections needs few votes at once, or it will vote to abort for want of a connection.
+    pub votes: usize,
+    /// How many transactions the resource is asked to commit or to abort at once.
+    pub verdicts: usize,
+    /// How long to wait before the resource is asked again to carry out what it could not: at first. Each time it is twice
+    /// as long, up to [`retry_ceiling`](Self::retry_ceiling), and up to half longer at random.
+    pub retry: Duration,
+    /// The longest such wait, without what random adds to it.
+    pub retry_ceiling: Duration,
     /// How long a record for which nobody waits may wait for another to ride along with, counted from when it came or, if
     /// that is later, from the end of the write that was under way then. After that it is written anyway.
     /// Keep this far below the `repeat` of the configuration's time-outs, because others wait that long for what follows
@@ -55,10 +70,16 @@ impl Options {
         Self {
             unit: Duration::from_millis(1),
             inbox: 4_096,
+            inbox_bytes: 1 << 26,
             requests: 1_024,
             waiting: 1 << 16,
             outcomes: 1 << 16,
             ahead: 1 << 18,
+            unwritten_bytes: 1 << 26,
+            votes: 64,
+            verdicts: 256,
+            retry: Duration::from_millis(10),
+            retry_ceiling: Duration::from_secs(10),
             linger: Duration::from_millis(5),
             grace: Duration::from_secs(5),
             stall: Duration::from_secs(3),
@@ -68,10 +89,16 @@ impl Options {
     with_methods! {
         with_unit(unit: Duration);
         with_inbox(inbox: usize);
+        with_inbox_bytes(inbox_bytes: usize);
         with_requests(requests: usize);
         with_waiting(waiting: usize);
         with_outcomes(outcomes: usize);
         with_ahead(ahead: usize);
+        with_unwritten_bytes(unwritten_bytes: usize);
+        with_votes(votes: usize);
+        with_verdicts(verdicts: usize);
+        with_retry(retry: Duration);
+        with_retry_ceiling(retry_ceiling: Duration);
         with_linger(linger: Duration);
         with_grace(grace: Duration);
         with_stall(stall: Duration);
@@ -84,18 +111,34 @@ pub(super) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 impl Options {
     /// The same, without durations that no clock can count.
     pub(super) fn bounded(self) -> Self {
-        Self { linger: self.linger.min(FAR), grace: self.grace.min(FAR), stall: self.stall.min(FAR), ..self }
+        Self {
+            linger: self.linger.min(FAR),
+            grace: self.grace.min(FAR),
+            stall: self.stall.min(FAR),
+            retry_ceiling: self.retry_ceiling.min(FAR),
+            ..self
+        }
     }
 
     /// Refuses what would leave no room or no time for anything.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Self { unit, inbox, requests, waiting, outcomes, ahead, linger: _, grace: _, stall } = *self;
-        let counts =
-            [("inbox", inbox), ("requests", requests), ("waiting", waiting), ("outcomes", outcomes), ("ahead", ahead)];
-        match counts.iter().find(|(_, count)| *count == 0) {
+        let is_zero = [
+            ("unit", self.unit.is_zero()),
+            ("inbox", self.inbox == 0),
+            ("inbox_bytes", self.inbox_bytes == 0),
+            ("requests", self.requests == 0),
+            ("waiting", self.waiting == 0),
+            ("outcomes", self.outcomes == 0),
+            ("ahead", self.ahead == 0),
+            ("unwritten_bytes", self.unwritten_bytes == 0),
+            ("votes", self.votes == 0),
+            ("verdicts", self.verdicts == 0),
+            ("retry", self.retry.is_zero()),
+            ("retry_ceiling", self.retry_ceiling.is_zero()),
+            ("stall", self.stall.is_zero()),
+        ];
+        match is_zero.iter().find(|(_, is_zero)| *is_zero) {
             Some((name, _)) => Err(Error::ZeroOption(name)),
-            None if unit.is_zero() => Err(Error::ZeroOption("unit")),
-            None if stall.is_zero() => Err(Error::ZeroOption("stall")),
             None => Ok(()),
         }
     }

@@ -29,12 +29,23 @@ pub(super) struct Outcomes {
     most_known: usize,
 }
 
-/// Why a transaction whose outcome is not known yet is of interest.
+/// Why a transaction is of interest whose outcome is not known, or not carried out everywhere, yet.
 #[derive(Debug, Default)]
 struct Interest {
     /// When it was begun here.
     begun: Option<Instant>,
-    waiting: Vec<Reply<Outcome>>,
+    waiting: Vec<(Until, Reply<Outcome>)>,
+    /// The outcome, for those who wait until it is carried out everywhere.
+    outcome: Option<Outcome>,
+}
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The outcome is known.
+    Known,
+    /// Every resource manager has carried it out.
+    Completed,
 }
 
 impl Outcomes {
@@ -58,8 +69,8 @@ impl Outcomes {
         self.open.entry(tx).or_default().begun.get_or_insert(since);
     }
 
-    /// Lets `reply` wait for the outcome of `tx`, unless too many wait already.
-    pub(super) fn wait(&mut self, tx: TxId, reply: Reply<Outcome>) {
+    /// Lets `reply` wait for the outcome of `tx`, which may be known already, unless too many wait.
+    pub(super) fn wait(&mut self, tx: TxId, until: Until, known: Option<Outcome>, reply: Reply<Outcome>) {
         self.asked += 1;
         // To look at everything for each of many who find no room would be to do little else.
         if self.waiting >= self.most_waiting && self.asked > self.most_waiting / 16 {
@@ -69,7 +80,9 @@ impl Outcomes {
             return drop(reply.send(Err(Error::TooManyWaiting)));
         }
         self.waiting += 1;
-        self.open.entry(tx).or_default().waiting.push(reply);
+        let interest = self.open.entry(tx).or_default();
+        interest.outcome = interest.outcome.or(known);
+        interest.waiting.push((until, reply));
     }
 
     /// The outcome of `tx` is known. Returns, the first time, when it was begun, if that was here.
@@ -82,15 +95,30 @@ impl Outcomes {
         {
             self.known.remove(&oldest);
         }
-        self.answer(tx, Ok(outcome))
+        let interest = self.open.get_mut(&tx)?;
+        let begun = interest.begun.take();
+        interest.outcome = Some(outcome);
+        let heard = interest.waiting.extract_if(.., |(until, _)| *until == Until::Known).map(|(_, reply)| {
+            let _ = reply.send(Ok(outcome));
+        });
+        self.waiting -= heard.count();
+        if interest.waiting.is_empty() {
+            self.open.remove(&tx);
+        }
+        begun
     }
 
-    /// All of `range` is over: whoever still waits there will never hear.
+    /// Everyone has carried out how `tx` ended.
+    pub(super) fn completed(&mut self, tx: TxId, outcome: Outcome) {
+        self.answer(tx, |_| Ok(outcome));
+    }
+
+    /// All of `range` is over: whoever still waits for an outcome there will never hear.
     pub(super) fn over(&mut self, range: TxRange) {
         let range: RangeInclusive<TxId> = range.first()..=range.last();
         let over: Vec<TxId> = self.open.range(range).map(|(tx, _)| *tx).collect();
         for tx in over {
-            self.answer(tx, Err(Error::Forgotten(tx)));
+            self.answer(tx, |outcome| outcome.ok_or(Error::Forgotten(tx)));
         }
     }
 
@@ -98,7 +126,7 @@ impl Outcomes {
     pub(super) fn broken(&mut self, is_broken: impl Fn(TxId) -> bool) {
         let broken: Vec<TxId> = self.open.keys().copied().filter(|tx| is_broken(*tx)).collect();
         for tx in broken {
-            self.answer(tx, Err(Refusal::Broken.into()));
+            self.answer(tx, |_| Err(Refusal::Broken.into()));
         }
     }
 
@@ -108,7 +136,7 @@ impl Outcomes {
             return;
         }
         for interest in self.open.values_mut() {
-            for reply in interest.waiting.drain(..) {
+            for (_, reply) in interest.waiting.drain(..) {
                 let _ = reply.send(Err(error.clone()));
             }
         }
@@ -116,20 +144,21 @@ impl Outcomes {
         self.waiting = 0;
     }
 
-    fn answer(&mut self, tx: TxId, result: Result<Outcome, Error>) -> Option<Instant> {
-        let Interest { begun, waiting } = self.open.remove(&tx)?;
+    /// Answers all who wait for `tx`, given what is known of its outcome.
+    fn answer(&mut self, tx: TxId, result: impl FnOnce(Option<Outcome>) -> Result<Outcome, Error>) {
+        let Some(Interest { waiting, outcome, .. }) = self.open.remove(&tx) else { return };
+        let result = result(outcome);
         self.waiting -= waiting.len();
-        for reply in waiting {
+        for (_, reply) in waiting {
             let _ = reply.send(result.clone());
         }
-        begun
     }
 
     /// Makes room where callers have stopped waiting.
     fn forget_who_left(&mut self) {
         let mut waiting = 0;
         self.open.retain(|_, interest| {
-            interest.waiting.retain(|reply| !reply.is_closed());
+            interest.waiting.retain(|(_, reply)| !reply.is_closed());
             waiting += interest.waiting.len();
             interest.begun.is_some() || !interest.waiting.is_empty()
         });

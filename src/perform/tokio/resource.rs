@@ -5,16 +5,20 @@ use core::future::{Future, ready};
 use crate::{
     TxId,
     commit::{Meta, Outcome, Promised, Transaction, Vote},
-    perform::{NoResource, RecoverError},
+    perform::{NoResource, Progress, RecoverError},
 };
 
 /// What a transaction is about, as [`perform::Resource`](crate::perform::Resource), but async: the driver runs each call
 /// as a task of its own and goes on. All methods have defaults, those of a node that manages no resource: it votes to
 /// abort.
 ///
-/// Many transactions are asked about at once, but of one transaction never two things: a verdict that comes while its
-/// vote is being considered waits for the vote. Should a call panic, a vote counts as one to abort, and a verdict is
-/// asked for again later.
+/// Many transactions are asked about at once, as many as the options allow for [votes](super::Options::votes) and for
+/// [verdicts](super::Options::verdicts), but of one transaction never two things: a verdict that comes while its vote is
+/// being considered waits for the vote.
+///
+/// Should a call panic, that is counted, and the node goes on: a vote then counts as one to abort, a verdict is asked for
+/// again as after [`Progress::Again`], a report ([`decided`](Self::decided), [`completed`](Self::completed)) counts as
+/// made, and a node whose [`recover`](Self::recover) panics does not start.
 ///
 /// See the [module](super) for an example.
 pub trait Resource: Send + Sync + 'static {
@@ -30,18 +34,23 @@ pub trait Resource: Send + Sync + 'static {
         ready(Vote::Aborted)
     }
 
-    /// Commits `transaction`: done when it is carried out, and durable now or with the next write of the node's storage. It may
-    /// be asked again, after a restart too, and must then change nothing.
-    fn commit(&self, transaction: &Transaction, meta: &Meta) -> impl Future<Output = ()> + Send {
+    /// Commits `transaction`. It may be asked again, after a restart too, and must then change nothing.
+    ///
+    /// [`Progress::Finished`] says that this is carried out, and durable now or with the next write of the node's storage.
+    /// After [`Progress::Again`] it is asked again in a while, a longer one each time
+    /// ([`Options::retry`](super::Options::retry)). After [`Progress::Later`] it is not asked again before a restart:
+    /// [`Handle::finished`](super::Handle::finished) will say when it is done.
+    fn commit(&self, transaction: &Transaction, meta: &Meta) -> impl Future<Output = Progress> + Send {
         let _ = (transaction, meta);
-        ready(())
+        ready(Progress::Finished)
     }
 
     /// Aborts `transaction`. It may be asked again, and for a transaction that it never voted on: then `meta` may be
-    /// missing. Once this is done, the resource must not prepare that transaction any more.
-    fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> impl Future<Output = ()> + Send {
+    /// missing. Once this is done, the resource must not prepare that transaction any more. The answers are those of
+    /// [`commit`](Self::commit).
+    fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> impl Future<Output = Progress> + Send {
         let _ = (transaction, meta);
-        ready(())
+        ready(Progress::Finished)
     }
 
     /// At a transaction manager: the outcome of `tx` is known, for good. Called on the node's own task: must not block.

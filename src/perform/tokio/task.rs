@@ -16,15 +16,17 @@ use super::{
     Cause, Error, Options, Resource,
     answers::Answers,
     clock::Clock,
-    handle::{Delivery, Mailbox, Request},
+    handle::{Delivery, Mailbox, Reply, Request},
     hands::Hands,
     jobs::Answered,
+    outcomes::Until,
     stall::Watch,
+    telemetry::Waiting,
     writer::{Writer, Written},
 };
 use crate::{
     Refusal, Scope, TxId,
-    commit::{Input, Meta, Node, Record, Status, Time, Transaction, TxRange},
+    commit::{Input, Meta, Node, Outcome, Record, Status, Time, Transaction, TxRange},
     perform::{Driver, Storage, Transport},
 };
 
@@ -47,6 +49,8 @@ pub(super) struct Task<S, T, R> {
     pub(super) riding: Option<Instant>,
     /// How many transactions were fenced when it was last looked who waits for one.
     pub(super) fenced: usize,
+    /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
+    pub(super) closing: bool,
 }
 
 /// What the task waits for.
@@ -54,7 +58,7 @@ enum Event {
     Written(Result<Written, Cause>),
     Answered(Answered),
     Requests,
-    Packets,
+    Packet(Delivery),
     /// All handles are gone.
     Deserted,
     /// A time-out ends, a record has waited long enough, or a write takes long.
@@ -91,7 +95,6 @@ where
 
     /// Takes whatever comes, until the node is to stop.
     async fn work(&mut self) -> Result<(), Cause> {
-        let mut packets: Vec<Delivery> = Vec::with_capacity(AT_ONCE);
         let mut requests: Vec<Request> = Vec::with_capacity(AT_ONCE);
         loop {
             self.advance();
@@ -104,7 +107,7 @@ where
                 taken = self.mailbox.requests.recv_many(&mut requests, AT_ONCE), if hears => {
                     if taken == 0 { Event::Deserted } else { Event::Requests }
                 }
-                _ = self.mailbox.inbox.recv_many(&mut packets, AT_ONCE), if room => Event::Packets,
+                Some(packet) = self.mailbox.inbox.next(), if room => Event::Packet(packet),
                 () = sleep(wake) => Event::Due,
             };
             // Time-outs start at the time that the node was told last.
@@ -120,11 +123,7 @@ where
                         self.serve(request);
                     }
                 }
-                Event::Packets => {
-                    for (from, messages) in packets.drain(..) {
-                        self.driver.receive(from, &messages);
-                    }
-                }
+                Event::Packet(packet) => self.receive(packet),
                 Event::Deserted => return Ok(()),
                 Event::Due => {}
             }
@@ -134,7 +133,7 @@ where
     /// Comes to rest: what the resource was asked is answered, what was stepped is written, what that releases is sent.
     /// Time stands still.
     async fn finish(&mut self) -> Result<(), Error> {
-        self.hands.closing = true;
+        self.closing = true;
         let grace = Instant::now() + self.options.grace;
         let mut patient = true;
         loop {
@@ -157,20 +156,26 @@ where
         }
     }
 
-    /// What waits for a write takes memory: while that is much, others must wait, and at last drop.
+    /// What waits for a write takes memory. While that is much, nothing is done that leads to more of it: others must wait,
+    /// and at last drop.
     fn has_room(&self) -> bool {
         self.driver.waiting().saturating_add(self.answers.len()) < self.options.ahead
+            && self.driver.unwritten_bytes() < self.options.unwritten_bytes
     }
 
     /// When there is something to do even if nothing comes.
     fn wake(&self) -> Option<Instant> {
-        let time_out = self.node().deadline().filter(|_| self.has_room()).map(|deadline| self.clock.instant(deadline));
+        let time_out = self.node().deadline().map(|deadline| self.clock.instant(deadline));
+        let more = time_out.into_iter().chain(self.hands.jobs.next_turn()).filter(|_| self.has_room());
         let ride = self.riding.filter(|_| self.writer.is_idle()).map(|since| since + self.options.linger);
-        time_out.into_iter().chain(ride).chain(self.watch.next_look()).min()
+        more.chain(ride).chain(self.watch.next_look()).min()
     }
 
-    /// Tells the node how late it is, unless it knows and nothing is due.
+    /// Tells the node how late it is, unless it knows and nothing is due. Its time stands still while there is no room.
     fn tick(&mut self) {
+        if !self.has_room() {
+            return;
+        }
         let now = self.clock.now();
         if self.told != Some(now) || self.node().deadline().is_some_and(|deadline| deadline <= now) {
             self.told = Some(now);
@@ -193,6 +198,10 @@ where
             self.watch.began();
             self.writer.write(batch);
         }
+        if !self.closing && self.has_room() {
+            let node = self.driver.node();
+            self.hands.jobs.start(|tx| node.awaits_vote(tx));
+        }
         self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
         self.watch.look(&self.hands.telemetry);
         if self.watch.is_stalled() {
@@ -205,17 +214,34 @@ where
             let node = self.driver.node();
             self.hands.outcomes.broken(|tx| matches!(node.status(tx), Status::Fenced(_)));
         }
-        self.hands.telemetry.note(metrics, self.hands.outcomes.waiting());
+        let waiting = Waiting {
+            callers: self.hands.outcomes.waiting(),
+            bytes: self.driver.unwritten_bytes(),
+            in_line: self.hands.jobs.in_line(),
+        };
+        self.hands.telemetry.note(metrics, waiting);
     }
 
     /// Whether what gathers must not wait for more.
     fn must_write(&self) -> bool {
         let Some(since) = self.riding else { return false };
-        self.driver.is_urgent() || self.hands.closing || !self.has_room() || since.elapsed() >= self.options.linger
+        self.driver.is_urgent() || self.closing || !self.has_room() || since.elapsed() >= self.options.linger
     }
 
     fn node(&self) -> &Node {
         self.driver.node()
+    }
+
+    /// Steps the node with this packet, and with others that have come.
+    fn receive(&mut self, first: Delivery) {
+        self.driver.receive(first.from, &first.messages);
+        for _ in 1..AT_ONCE {
+            if !self.has_room() {
+                break;
+            }
+            let Some(Delivery { from, messages, .. }) = self.mailbox.inbox.try_next() else { break };
+            self.driver.receive(from, &messages);
+        }
     }
 
     fn serve(&mut self, request: Request) {
@@ -237,18 +263,7 @@ where
                 let result = self.begin_as(transaction, meta).map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
             }
-            Request::Outcome { tx, reply } => match (self.hands.outcomes.get(tx), self.node().status(tx)) {
-                // What is remembered was decided, and so it rests on nothing unwritten.
-                (Some(outcome), _) => drop(reply.send(Ok(outcome))),
-                (None, Status::Open { outcome: Some(outcome), .. }) => {
-                    self.answers.push(self.scope(tx), reply, Ok(outcome));
-                }
-                // Its outcome may be behind the same write as the news that it is over.
-                (None, Status::Retired) => self.answers.push_known(self.scope(tx), reply, tx),
-                // The node will never say.
-                (None, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
-                (None, Status::Open { outcome: None, .. } | Status::Unknown) => self.hands.outcomes.wait(tx, reply),
-            },
+            Request::Outcome { tx, until, reply } => self.tell_outcome(tx, until, reply),
             Request::Status { tx, reply } => {
                 let status = self.node().status(tx);
                 self.answers.push(self.scope(tx), reply, Ok(status));
@@ -257,10 +272,32 @@ where
                 let result = self.driver.push(Input::Inquire(tx)).map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
             }
+            Request::Finished { tx, reply } => {
+                self.hands.jobs.finished(tx);
+                let result = self.driver.push(Input::Finished(tx)).map_err(Error::from);
+                self.answers.push(self.scope(tx), reply, result);
+            }
             // These show the present, and promise nothing. The caller may be gone.
             Request::InDoubt { reply } => drop(reply.send(Ok(self.node().in_doubt()))),
             Request::Metrics { reply } => drop(reply.send(Ok(self.node().metrics()))),
             Request::Shutdown => {}
+        }
+    }
+
+    fn tell_outcome(&mut self, tx: TxId, until: Until, reply: Reply<Outcome>) {
+        let known = self.hands.outcomes.get(tx);
+        match (until, known, self.node().status(tx)) {
+            // What is remembered was decided, and so it rests on nothing unwritten.
+            (Until::Known, Some(outcome), _) => drop(reply.send(Ok(outcome))),
+            (Until::Known, None, Status::Open { outcome: Some(outcome), .. }) => {
+                self.answers.push(self.scope(tx), reply, Ok(outcome));
+            }
+            // Its outcome may be behind the same write as the news that it is over.
+            (_, _, Status::Retired) => self.answers.push_known(self.scope(tx), reply, tx),
+            // The node will never say.
+            (_, _, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
+            (_, _, Status::Open { outcome, .. }) => self.hands.outcomes.wait(tx, until, known.or(outcome), reply),
+            (_, _, Status::Unknown) => self.hands.outcomes.wait(tx, until, known, reply),
         }
     }
 
@@ -283,12 +320,13 @@ where
     /// The resource has answered. What else it has answered already goes into the same write.
     fn answered(&mut self, first: Answered) {
         let mut next = Some(first);
-        while let Some(Answered { input, panicked }) = next {
+        while let Some(Answered { tx, input, panicked }) = next {
             if panicked {
-                self.hands.telemetry.panicked();
+                let call = if matches!(input, Some(Input::Vote { .. })) { "vote" } else { "carry_out" };
+                self.hands.telemetry.panicked(Some(tx), call);
             }
-            if let Some(Input::Vote { transaction, vote }) = &input {
-                tracing::debug!(tx = %transaction.id(), ?vote, "voted");
+            if let Some(Input::Vote { vote, .. }) = &input {
+                tracing::debug!(%tx, ?vote, "voted");
             }
             if let Some(input) = input
                 && let Err(refusal) = self.driver.push(input)

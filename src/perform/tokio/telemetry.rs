@@ -6,7 +6,7 @@ use core::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use crate::{
-    NodeId, Refusal,
+    NodeId, Refusal, TxId,
     commit::{ClusterId, Metrics, Outcome},
 };
 
@@ -31,10 +31,24 @@ pub(super) struct Telemetry {
     retired_ranges: Gauge,
     unacknowledged_ranges: Gauge,
     waiting: Gauge,
+    unwritten: Gauge,
+    votes_in_line: Gauge,
+    verdicts_in_line: Gauge,
     writing: Gauge,
     batch_records: Histogram,
     write_seconds: Histogram,
     outcome_seconds: Histogram,
+}
+
+/// What waits at a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// Callers, for outcomes.
+    pub(super) callers: usize,
+    /// What was stepped, for a write.
+    pub(super) bytes: usize,
+    /// Transactions, for the resource: to vote, and to carry them out.
+    pub(super) in_line: (usize, usize),
 }
 
 /// The labels of all that is said of a node.
@@ -77,6 +91,9 @@ impl Telemetry {
             retired_ranges: gauge("synod_retired_ranges"),
             unacknowledged_ranges: gauge("synod_unacknowledged_ranges"),
             waiting: gauge("synod_waiting_callers"),
+            unwritten: gauge("synod_unwritten_bytes"),
+            votes_in_line: gauge("synod_votes_in_line"),
+            verdicts_in_line: gauge("synod_verdicts_in_line"),
             writing: gauge("synod_write_under_way_seconds"),
             batch_records: histogram("synod_batch_records"),
             write_seconds: histogram("synod_write_seconds"),
@@ -86,7 +103,7 @@ impl Telemetry {
     }
 
     /// Says what has changed at the node.
-    pub(super) fn note(&mut self, now: Metrics, waiting: usize) {
+    pub(super) fn note(&mut self, now: Metrics, waiting: Waiting) {
         let told = core::mem::replace(&mut self.told, now);
         if now != told {
             self.steps.increment(now.steps.saturating_sub(told.steps));
@@ -105,7 +122,11 @@ impl Telemetry {
                 }
             }
         }
-        self.waiting.set(waiting as f64);
+        let Waiting { callers, bytes, in_line: (votes, verdicts) } = waiting;
+        self.waiting.set(callers as f64);
+        self.unwritten.set(bytes as f64);
+        self.votes_in_line.set(votes as f64);
+        self.verdicts_in_line.set(verdicts as f64);
     }
 
     fn refused(&self, refusal: Refusal, count: u64) {
@@ -160,9 +181,9 @@ impl Telemetry {
         self.refused_answers.increment(1);
     }
 
-    /// A call of the resource has panicked.
-    pub(super) fn panicked(&self) {
-        tracing::error!("a call of the resource has panicked");
+    /// A call of the resource has panicked, about `tx` if it was about one.
+    pub(super) fn panicked(&self, tx: Option<TxId>, call: &'static str) {
+        tracing::error!(tx = tx.map(display), call, "a call of the resource has panicked");
         self.panics.increment(1);
     }
 }

@@ -9,7 +9,7 @@ use synod::{
     perform::{
         Resource as _, Storage, Transport,
         fjall::{FjallError, FjallStorage, KEYSPACE},
-        tokio::{RecoverError, Resource},
+        tokio::{Progress, RecoverError, Resource},
     },
 };
 use synod_grpc::Peers;
@@ -109,13 +109,12 @@ impl Resource for Desk {
         self.ledger().and_then(|mut ledger| ledger.vote(transaction, meta)).unwrap_or(Vote::Aborted)
     }
 
-    async fn commit(&self, transaction: &Transaction, meta: &Meta) {
-        // A ledger never answers later.
-        let _ = self.ledger().map(|mut ledger| ledger.commit(transaction, meta));
+    async fn commit(&self, transaction: &Transaction, meta: &Meta) -> Progress {
+        self.ledger().map_or(Progress::Finished, |mut ledger| ledger.commit(transaction, meta))
     }
 
-    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) {
-        let _ = self.ledger().map(|mut ledger| ledger.abort(transaction, meta));
+    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        self.ledger().map_or(Progress::Finished, |mut ledger| ledger.abort(transaction, meta))
     }
 }
 

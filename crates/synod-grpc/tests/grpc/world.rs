@@ -13,7 +13,7 @@ use synod::{
     perform::{
         Transport,
         fjall::FjallStorage,
-        tokio::{self as driver, Handle, RecoverError, Resource, Start},
+        tokio::{self as driver, Handle, Progress, RecoverError, Resource, Start},
     },
 };
 use synod_grpc::{Client, Identity, Options, Peers, Security, Server};
@@ -62,12 +62,14 @@ impl Resource for Ledger {
         if meta.bytes() == IMPOSSIBLE { Vote::Aborted } else { Vote::Prepared }
     }
 
-    async fn commit(&self, transaction: &Transaction, _: &Meta) {
+    async fn commit(&self, transaction: &Transaction, _: &Meta) -> Progress {
         self.write(transaction.id(), Outcome::Committed);
+        Progress::Finished
     }
 
-    async fn abort(&self, transaction: &Transaction, _: Option<&Meta>) {
+    async fn abort(&self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
         self.write(transaction.id(), Outcome::Aborted);
+        Progress::Finished
     }
 }
 

@@ -1,0 +1,119 @@
+//! About how much memory a record, a message or a decision takes, so that what waits can be bounded in bytes.
+//!
+//! What a transaction is about, and its list of participants, are counted in full with every value that holds them,
+//! though clones share them. Sets of participants are not counted: they are far smaller than the list.
+
+use super::{Decision, Message, Meta, Record, Transaction, What};
+
+/// About how many bytes a value takes.
+pub(crate) trait Weight: Sized {
+    /// The bytes that it points to.
+    fn pointed_to(&self) -> usize;
+
+    /// All its bytes.
+    #[inline]
+    fn weight(&self) -> usize {
+        size_of::<Self>().saturating_add(self.pointed_to())
+    }
+}
+
+impl Weight for Record {
+    fn pointed_to(&self) -> usize {
+        match self {
+            Self::Acceptor(record) => {
+                record.transaction.pointed_to().saturating_add(size_of_val::<[_]>(&record.higher))
+            }
+            Self::ResourceManager(record) => about(&record.transaction, record.meta.as_ref()),
+            Self::Identity { .. }
+            | Self::Sequence { .. }
+            | Self::Rounds { .. }
+            | Self::Retired(_)
+            | Self::Erased(_) => 0,
+        }
+    }
+}
+
+impl Weight for Message {
+    fn pointed_to(&self) -> usize {
+        match self {
+            Self::About { transaction, what } => transaction.pointed_to().saturating_add(what.pointed_to()),
+            Self::Retired { .. } | Self::RetiredNoted { .. } => 0,
+        }
+    }
+}
+
+impl Weight for What {
+    fn pointed_to(&self) -> usize {
+        match self {
+            Self::Begin { meta } | Self::Prepare { meta } => meta.pointed_to(),
+            Self::Phase1b { promises, .. } => {
+                size_of_val(&**promises).saturating_add(size_of_val::<[_]>(&promises.higher))
+            }
+            Self::Phase2b { higher, .. } => size_of_val::<[_]>(higher),
+            Self::Reject { promised, .. } => size_of_val::<[_]>(promised),
+            Self::Vote { .. }
+            | Self::Phase1a { .. }
+            | Self::Phase2a { .. }
+            | Self::Inquire
+            | Self::Outcome(_)
+            | Self::Finished(_) => 0,
+        }
+    }
+}
+
+impl Weight for Decision {
+    fn pointed_to(&self) -> usize {
+        match self {
+            Self::Vote { transaction, meta } | Self::Commit { transaction, meta } => about(transaction, Some(meta)),
+            Self::Abort { transaction, meta } => about(transaction, meta.as_ref()),
+            Self::Begun(_) | Self::Decided { .. } | Self::Completed { .. } => 0,
+        }
+    }
+}
+
+impl Weight for Transaction {
+    #[inline]
+    fn pointed_to(&self) -> usize {
+        self.shared_bytes()
+    }
+}
+
+impl Weight for Meta {
+    #[inline]
+    fn pointed_to(&self) -> usize {
+        self.shared_bytes()
+    }
+}
+
+fn about(transaction: &Transaction, meta: Option<&Meta>) -> usize {
+    transaction.pointed_to().saturating_add(meta.map_or(0, Weight::pointed_to))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a test may panic")]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{
+        Ballot, NodeId, TxId,
+        commit::{Acceptance, Promises, Vote},
+    };
+
+    #[test]
+    fn what_a_message_points_to_is_part_of_its_weight() {
+        let few = Transaction::new(TxId::default(), [NodeId(1)], "").unwrap();
+        let many = Transaction::new(TxId::default(), (1..=100).map(NodeId), "").unwrap();
+        let bare = size_of::<Message>();
+        let prepare = |meta: usize| What::Prepare { meta: vec![0; meta].into() };
+        assert_eq!(Message::about(&few, prepare(0)).weight(), bare);
+        assert_eq!(Message::about(&few, prepare(1_000)).weight(), bare + 1_000);
+        assert_eq!(Message::about(&many, prepare(1_000)).weight(), bare + 800 + 1_000);
+        let acceptance = Acceptance { rm: NodeId(1), ballot: Ballot::initial(NodeId(1)), vote: Vote::Prepared };
+        let higher = vec![acceptance; 100].into_boxed_slice();
+        let promises = Promises { higher, ..Promises::default() };
+        let promise = What::Phase1b { ballot: acceptance.ballot, promises: promises.into() };
+        let boxed = size_of::<Promises>() + 100 * size_of::<Acceptance>();
+        assert_eq!(Message::about(&few, promise).weight(), bare + boxed);
+    }
+}
