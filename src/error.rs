@@ -104,6 +104,10 @@ refusals! {
     NotNamedHere = "the name of the transaction is this node's own, but this node has not given it",
     /// An invariant of this node is broken, so the node is silent about the transaction.
     Broken = "an invariant is broken, so this node is silent about the transaction",
+    /// The resource reports what it holds prepared, but its votes are recorded here, so that nobody relies on it.
+    VotesAreHere = "the votes of the resource are recorded here",
+    /// Violation: the resource has carried out a commit, and yet it still finds the transaction prepared.
+    CommitLost = "the resource has lost a commit that it had carried out",
 }
 
 impl Refusal {
@@ -116,6 +120,7 @@ impl Refusal {
                 | Self::SecondValue
                 | Self::ImpossiblePromise
                 | Self::NotNamedHere
+                | Self::CommitLost
         )
     }
 }
@@ -226,4 +231,7 @@ pub enum RestoreError {
     /// Two records hold different transactions with the same name.
     #[error("two records hold different transactions with the name {0}")]
     OtherTransaction(TxId),
+    /// The node has recorded a vote to abort, but the votes of its resource are durable elsewhere: it never votes so.
+    #[error("the storage holds a vote to abort {0}, which a node whose votes are durable elsewhere never gives")]
+    VotedToAbort(TxId),
 }

@@ -67,7 +67,15 @@ fn setup() -> impl Strategy<Value = Setup> {
         let cluster = spec.with_timeouts(timeouts).build().unwrap();
         let nodes = BTreeSet::from_iter([acceptors, managers, rms.clone()].concat());
         let nodes = nodes.into_iter().collect();
-        Setup { cluster, nodes, resource_managers: rms, stay_dead: Vec::new(), in_order, liars: Vec::new() }
+        Setup {
+            cluster,
+            nodes,
+            resource_managers: rms,
+            stay_dead: Vec::new(),
+            in_order,
+            liars: Vec::new(),
+            votes_elsewhere: Vec::new(),
+        }
     })
 }
 

@@ -37,8 +37,8 @@ impl Puppet {
 }
 
 impl Resource for Puppet {
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
@@ -446,9 +446,9 @@ struct Shelf {
 }
 
 impl Resource for Shelf {
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         self.held = promised.iter().map(|promised| promised.transaction.id()).collect();
-        if self.lost { Err("a row is gone".into()) } else { Ok(()) }
+        if self.lost { Err("a row is gone".into()) } else { Ok(Vec::new()) }
     }
 }
 

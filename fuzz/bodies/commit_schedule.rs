@@ -123,7 +123,15 @@ fn setup(run: &Run) -> Setup {
     let mut nodes = [acceptors, managers, resource_managers.clone()].concat();
     nodes.sort_unstable();
     nodes.dedup();
-    Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false, liars: Vec::new() }
+    Setup {
+        cluster,
+        nodes,
+        resource_managers,
+        stay_dead: Vec::new(),
+        in_order: false,
+        liars: Vec::new(),
+        votes_elsewhere: Vec::new(),
+    }
 }
 
 fn concrete(step: Step, world: &World<Node>) -> Vec<Event> {

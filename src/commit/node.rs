@@ -20,7 +20,8 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use self::retirement::{Announcement, Lists};
 pub use self::view::{InDoubt, Promised, Status};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, Vote, What,
+    Config, Decision, Effect, Input, Message, Meta, Participants, Record, ResourceKind, Sink, Time, Transaction, Vote,
+    What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
     open::{Open, Shared},
@@ -286,9 +287,6 @@ impl Node {
             self.send(from, reply, self.retired_scope, effects);
             return Err(Refusal::Retired);
         }
-        if tx.origin == self.shared.config.id && tx.seq >= self.sequence.reserved() {
-            return Err(Refusal::NotNamedHere);
-        }
         let admission = match what {
             What::Begin { .. } | What::Prepare { .. } | What::Vote { .. } => Admission::New,
             _ => Admission::Old,
@@ -297,9 +295,21 @@ impl Node {
             What::Begin { meta } | What::Prepare { meta } => Some(meta),
             _ => None,
         };
+        self.check_name(tx)?;
         self.check_room(transaction.participants(), meta, admission)?;
+        self.open_with(transaction, effects, |open, shared, effects| open.receive(shared, effects, from, what))
+    }
+
+    /// Opens the current transaction, unless what its roles are to do first is refused.
+    #[inline]
+    fn open_with<S: Sink>(
+        &mut self,
+        transaction: &Transaction,
+        effects: &mut S,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let mut open = self.new_open(transaction.clone());
-        let result = open.receive(&mut self.shared, effects, from, what);
+        let result = act(&mut open, &mut self.shared, effects);
         if result.is_err() {
             // Only roles were allocated for it, and their memory is reused.
             self.shared.recycle(open);
@@ -388,12 +398,42 @@ impl Node {
                 open.hear_vote(shared, effects, vote)
             }),
             // This node has not voted to commit, or has finished. Nobody else must keep the resource from letting go.
-            Err(_) if vote == Vote::Prepared => {
+            Err(_) if vote == Vote::Prepared && self.shared.config.resource == ResourceKind::VotesHere => {
                 self.decide(Decision::Abort { transaction, meta: None }, Scope::NOTHING, effects);
                 Ok(())
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// The local resource finds `transaction` prepared in itself.
+    fn hear_prepared(
+        &mut self,
+        transaction: &Transaction,
+        meta: &Meta,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        match self.known(transaction.id()) {
+            Ok(handle) => self.work(handle, effects, |open, shared, effects| {
+                if open.transaction != *transaction {
+                    return Err(Refusal::OtherTransaction);
+                }
+                open.found(shared, effects, meta)
+            }),
+            // How it ended is not known here any more.
+            Err(Refusal::Retired) => Err(Refusal::RetiredUnfinished),
+            Err(_) => {
+                self.check_name(transaction.id())?;
+                self.check_room(transaction.participants(), None, Admission::Old)?;
+                self.open_with(transaction, effects, |open, shared, effects| open.found(shared, effects, meta))
+            }
+        }
+    }
+
+    /// Refuses a name of this node's own that it has not given.
+    fn check_name(&self, tx: TxId) -> Result<(), Refusal> {
+        let is_own = tx.origin == self.shared.config.id;
+        if is_own && tx.seq >= self.sequence.reserved() { Err(Refusal::NotNamedHere) } else { Ok(()) }
     }
 
     fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
@@ -520,6 +560,7 @@ impl Machine for Node {
             Input::Finished(tx) => self.work_on(tx, effects, |open, shared, effects| open.finish(shared, effects)),
             Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),
+            Input::Prepared { transaction, meta } => self.hear_prepared(&transaction, &meta, effects),
         };
         self.end_step(result)
     }

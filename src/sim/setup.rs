@@ -30,6 +30,10 @@ pub struct Setup {
     /// Resource managers that may say falsely that they are done. They are neither acceptors nor transaction managers.
     #[serde(default)]
     pub liars: Vec<NodeId>,
+    /// Resource managers whose votes are durable in their resources: these hold what they have prepared through
+    /// everything, and may fail to find it for a while.
+    #[serde(default)]
+    pub votes_elsewhere: Vec<NodeId>,
 }
 
 impl Setup {
@@ -49,7 +53,8 @@ impl Setup {
             acceptors.into_iter().chain(managers).chain(resource_managers.iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: false, liars: Vec::new() }
+        let (stay_dead, liars, votes_elsewhere) = Default::default();
+        Self { cluster, nodes, resource_managers, stay_dead, in_order: false, liars, votes_elsewhere }
     }
 
     /// In some worlds a node has room for one or two transactions, and refuses most.
@@ -64,6 +69,13 @@ impl Setup {
     /// In some worlds effects are carried out in order, and in most of them by their scopes.
     pub(super) fn draw_order(&mut self, rng: &mut Rng) {
         self.in_order = rng.once_in(3);
+    }
+
+    /// In some worlds the votes of some resource managers are durable in their resources.
+    pub(super) fn draw_kinds(&mut self, rng: &mut Rng) {
+        if rng.once_in(3) {
+            self.votes_elsewhere = rng.some(&self.resource_managers, 1);
+        }
     }
 
     /// In some worlds a resource manager lies.

@@ -61,8 +61,15 @@ impl Script {
             [&acceptors, &managers, &resource_managers].into_iter().flatten().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let setup =
-            Setup { cluster, nodes, resource_managers, stay_dead: Vec::new(), in_order: true, liars: Vec::new() };
+        let setup = Setup {
+            cluster,
+            nodes,
+            resource_managers,
+            stay_dead: Vec::new(),
+            in_order: true,
+            liars: Vec::new(),
+            votes_elsewhere: Vec::new(),
+        };
         let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new() };
         script.sync("*");
         script
@@ -213,6 +220,8 @@ fn stepping(event: &Event) -> NodeId {
         | Event::Again { at, .. }
         | Event::Vote { at, .. }
         | Event::LoseVote { at, .. }
+        | Event::Find { at, .. }
+        | Event::Hide { at, .. }
         | Event::Lie { at, .. }
         | Event::Finish { at, .. }
         | Event::Inquire { at, .. }

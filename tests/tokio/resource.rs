@@ -80,8 +80,8 @@ struct Clumsy {
 }
 
 impl Resource for Clumsy {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
@@ -114,7 +114,7 @@ async fn a_vote_that_panics_aborts_and_a_commit_that_panics_is_asked_for_again()
 struct Forgetful;
 
 impl Resource for Forgetful {
-    async fn recover(&self, promised: &[Promised]) -> Result<(), RecoverError> {
+    async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         Err(format!("{} promised, and nothing held", promised.len()).into())
     }
 }

@@ -3,7 +3,7 @@
 //! To the [`Driver`](crate::perform::Driver) it is a transport and a resource as any other. A vote or a verdict starts a
 //! call, whose answer comes later.
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, vec::Vec};
 
 use ::tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{self, Progress, RecoverError, Transport},
 };
 
@@ -67,8 +67,8 @@ impl<T: Transport, R> Transport for Hands<T, R> {
 
 impl<T, R: Resource> perform::Resource for Hands<T, R> {
     /// [`spawn`](super::spawn) has waited for that.
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
@@ -103,5 +103,9 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         tracing::debug!(%tx, ?outcome, "completed");
         self.jobs.resource().completed(tx, outcome);
+    }
+
+    fn forget(&mut self, range: TxRange) {
+        self.jobs.resource().forget(range);
     }
 }

@@ -32,8 +32,8 @@
 //! struct Yes;
 //!
 //! impl Resource for Yes {
-//!     async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-//!         Ok(()) // it holds nothing
+//!     async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+//!         Ok(Vec::new()) // it holds nothing
 //!     }
 //!
 //!     async fn vote(&self, _: &Transaction, _: &Meta) -> Vote {
@@ -178,9 +178,10 @@ where
         Start::Restore => Driver::load(config, &mut storage).map(|driver| (driver, storage)),
     };
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
-    let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    let (mut driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
     if start == Start::Restore {
-        resource.recover(&driver.node().promised()).await.map_err(|error| Error::Recover(error.into()))?;
+        let found = resource.recover(&driver.node().promised()).await.map_err(|error| Error::Recover(error.into()))?;
+        driver.take_found(found);
     }
     let (handle, task) = start_task(driver, storage, transport, resource, options);
     let span = info_span!("node", %cluster, id = id.0);
