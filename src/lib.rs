@@ -157,3 +157,7 @@ struct Readme;
 #[cfg(all(doctest, feature = "sim", feature = "conformance", feature = "codec", feature = "fjall"))]
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/RESOURCE.md")]
+struct ResourceContract;

@@ -164,6 +164,9 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 /// The local data of a resource manager and, at a transaction manager, the callers that wait for outcomes. The default
 /// methods are those of a node that manages no resource: it votes to abort.
 ///
+/// What a node relies on, crash by crash, is in `docs/RESOURCE.md`, for both kinds of
+/// [`ResourceKind`](crate::commit::ResourceKind).
+///
 /// ```
 /// use std::collections::BTreeSet;
 /// use synod::{NodeId, TxId, commit::{Meta, Promised, Transaction, Vote}, perform::{Progress, RecoverError, Resource}};

@@ -38,7 +38,7 @@ fn decision(decision: &Decision) -> String {
         Decision::Abort { transaction, .. } => format!("abort {}", transaction.id()),
         Decision::Decided { tx, outcome: how } => format!("{tx} is decided: {}", outcome(*how)),
         Decision::Completed { tx, outcome: how } => format!("{tx} is completed: {}", outcome(*how)),
-        Decision::Forget(over) => format!("forget {}", range(*over)),
+        Decision::Forget(over) => format!("forget {}", range(over)),
     }
 }
 

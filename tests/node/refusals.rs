@@ -245,6 +245,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
         (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
         (TimeWentBack, late, Input::Tick(Time(4))),
+        (VotesAreHere, prepared(RMS[0]), Input::Prepared { meta: say::meta(&one), transaction: one }),
         // And this one is answered.
         (
             StaleBallot,
@@ -262,10 +263,13 @@ fn what_is_refused_is_counted_for_the_reason_that_the_step_gives_and_changes_not
         refuse(&mut node, input.clone(), refusal);
         refuse(&mut node, input, refusal);
     }
-    // These are for roles that are driven alone, for a round that a node does not have, for drivers, and for an invariant
-    // that correct code does not break.
-    use Refusal::{AlreadyDecided, AlreadyProposed, Broken, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp};
-    seen.extend([AlreadyDecided, AlreadyProposed, Broken, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp]);
+    // These are for roles that are driven alone, for a round that a node does not have, for drivers, for an invariant
+    // that correct code does not break, and for a resource of the other kind.
+    use Refusal::{
+        AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp,
+    };
+    seen.extend([AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, NothingProposed]);
+    seen.insert(RoundsUsedUp);
     assert_eq!(seen, Refusal::ALL.iter().copied().collect());
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    Refusal, TxId,
-    commit::{Decision, Effect, Input, Message, Node, ResourceKind, Vote, What},
+    TxId,
+    commit::{Decision, Effect, Input, Message, Node, Vote, What},
 };
 
 use crate::canary::Fault;
