@@ -110,8 +110,8 @@ impl Transport for Seat<'_> {
 }
 
 impl Resource for Seat<'_> {
-    fn recover(&mut self, _: &[Promised]) -> Result<()> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>> {
+        Ok(Vec::new())
     }
 
     /// It refuses what its own name is written on.

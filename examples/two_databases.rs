@@ -84,10 +84,10 @@ impl Site {
 
 impl Resource for Site {
     /// A promise outlives the process: its record tells what it was about.
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         let kept = promised.iter().map(|kept| (kept.transaction.id(), self.wanted(&kept.meta)));
         self.promised = kept.collect();
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {

@@ -420,6 +420,7 @@ tagged! {
         9 => Inquire,
         10 => Outcome(outcome),
         11 => Finished(outcome),
+        12 => Decline,
     }
     "record", Record, least 2: {
         1 => Identity { cluster, node },

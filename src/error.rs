@@ -116,6 +116,10 @@ refusals! {
     Overloaded = "transactions wait to be recovered, so no new one is begun",
     /// An invariant of this node is broken, so the node is silent about the transaction.
     Broken = "an invariant is broken, so this node is silent about the transaction",
+    /// The resource reports what it holds prepared, but its votes are recorded here, so that nobody relies on it.
+    VotesAreHere = "the votes of the resource are recorded here",
+    /// Violation: the resource has carried out a commit, and yet it still finds the transaction prepared.
+    CommitLost = "the resource has lost a commit that it had carried out",
 }
 
 impl Refusal {
@@ -129,6 +133,7 @@ impl Refusal {
                 | Self::ImpossiblePromise
                 | Self::NotNamedHere
                 | Self::OtherBirth
+                | Self::CommitLost
         )
     }
 }
@@ -242,4 +247,7 @@ pub enum RestoreError {
     /// Two records hold different transactions with the same name.
     #[error("two records hold different transactions with the name {0}")]
     OtherTransaction(TxId),
+    /// The node has recorded a vote to abort, but the votes of its resource are durable elsewhere: it never votes so.
+    #[error("the storage holds a vote to abort {0}, which a node whose votes are durable elsewhere never gives")]
+    VotedToAbort(TxId),
 }

@@ -53,7 +53,7 @@
 //!                     inputs.push_back((at, Input::Finished(transaction.id())));
 //!                 }
 //!                 Decision::Decided { outcome: decided, .. } => outcome = Some(decided),
-//!                 Decision::Begun(_) | Decision::Completed { .. } => {}
+//!                 Decision::Begun(_) | Decision::Completed { .. } | Decision::Forget(_) => {}
 //!             }
 //!         }
 //!     }
@@ -157,3 +157,7 @@ struct Readme;
 #[cfg(all(doctest, feature = "sim", feature = "conformance", feature = "codec", feature = "fjall"))]
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/RESOURCE.md")]
+struct ResourceContract;

@@ -264,6 +264,7 @@ pub fn what() -> BoxedStrategy<What> {
         (ballot(), vec(obstacle, 0..4))
             .prop_map(|(ballot, promised)| What::Reject { ballot, promised: promised.into() }),
         Just(What::Inquire),
+        Just(What::Decline),
         outcome().prop_map(What::Outcome),
         outcome().prop_map(What::Finished),
     ]
@@ -295,7 +296,8 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         2 => begin,
         3 => known.clone().prop_map(begin_as),
         1 => (known.clone(), meta()).prop_map(|(transaction, meta)| Input::BeginAs { transaction, meta }),
-        4 => (known, vote()).prop_map(|(transaction, vote)| Input::Vote { transaction, vote }),
+        4 => (known.clone(), vote()).prop_map(|(transaction, vote)| Input::Vote { transaction, vote }),
+        2 => known.prop_map(|transaction| Input::Prepared { meta: known_meta(transaction.id()), transaction }),
         4 => name.clone().prop_map(Input::Finished),
         2 => name.prop_map(Input::Inquire),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
@@ -418,7 +420,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
 
 /// A message of `cluster`, and who may send it.
 fn said(cluster: &Cluster) -> BoxedStrategy<(NodeId, Message)> {
-    (scene(cluster), 0..15u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
+    (scene(cluster), 0..16u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
 }
 
 /// How many things [`bent`] can put wrong.
@@ -567,6 +569,7 @@ impl Scene {
             11 => (manager, What::Outcome(outcome)),
             12 => (rm, What::Finished(outcome)),
             13 => return (manager, Message::Retired { range: range_from(tx, self.round) }),
+            14 => (rm, What::Decline),
             _ => return (acceptor, Message::RetiredNoted { range: range_from(tx, self.round) }),
         };
         (from, Message::About { transaction: self.transaction, what })

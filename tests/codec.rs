@@ -103,6 +103,7 @@ fn messages() -> Vec<(Message, String)> {
         about(What::Outcome(Outcome::Committed), "0a 01"),
         about(What::Outcome(Outcome::Aborted), "0a 02"),
         about(What::Finished(Outcome::Committed), "0b 01"),
+        about(What::Decline, "0c"),
         (Message::Retired { range: range(250, 251) }, "02 07 fa fbfb00".into()),
         (Message::RetiredNoted { range: range(0, u64::MAX) }, "03 07 00 fdffffffffffffffff".into()),
     ]
@@ -367,7 +368,7 @@ fn unknown_tags_are_refused() {
     for tag in [0, 4, 255] {
         assert_eq!(one_message(&format!("{tag:02x} {t} 09")), Err(unknown("message", tag)));
     }
-    for tag in [0, 12, 255] {
+    for tag in [0, 13, 255] {
         assert_eq!(one_message(&format!("01 {t} {tag:02x}")), Err(unknown("statement about a transaction", tag)));
     }
     for tag in [0, 10, 255] {

@@ -156,8 +156,8 @@ impl Account {
 }
 
 impl Resource for Account {
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {

@@ -6,7 +6,7 @@ use synod::{
     NodeId, Quorums, Refusal, RestoreError, TxId,
     commit::{
         Cluster, ClusterId, Config, Decision, Input, Key, Message, Meta, Outcome, Participants, Promised, Record,
-        ResourceManagerState, Status, Time, Transaction, Vote, What,
+        ResourceKind, ResourceManagerState, Status, Time, Transaction, TxRange, Vote, What,
     },
     perform::{
         Driver, DriverError, Handlers, Progress, RecoverError, Resource, Storage,
@@ -37,8 +37,8 @@ impl Puppet {
 }
 
 impl Resource for Puppet {
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
@@ -446,9 +446,9 @@ struct Shelf {
 }
 
 impl Resource for Shelf {
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         self.held = promised.iter().map(|promised| promised.transaction.id()).collect();
-        if self.lost { Err("a row is gone".into()) } else { Ok(()) }
+        if self.lost { Err("a row is gone".into()) } else { Ok(Vec::new()) }
     }
 }
 
@@ -472,6 +472,48 @@ fn a_restored_driver_has_its_resource_recover_and_does_not_start_if_it_cannot() 
     let failed = Driver::restore(config(BRANCHES[0]), &mut again);
     assert!(matches!(failed, Err(DriverError::Recover(error)) if error.to_string() == "a row is gone"));
     assert_eq!(network.packets(), packets);
+}
+
+/// A resource whose votes are durable in itself.
+#[derive(Default)]
+struct Vault {
+    prepared: Vec<Promised>,
+    forgotten: Vec<TxRange>,
+}
+
+impl Resource for Vault {
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(self.prepared.clone())
+    }
+
+    fn forget(&mut self, range: TxRange) {
+        self.forgotten.push(range);
+    }
+}
+
+#[test]
+fn what_a_resource_finds_when_it_recovers_is_voted_for_and_asked_about_before_anything_else() {
+    let network = Network::new();
+    let config = || config(BRANCHES[0]).with_resource(ResourceKind::VotesElsewhere);
+    let resource = Vault { prepared: vec![Promised::new(transaction(1), META.into())], ..Vault::default() };
+    let transport = network.port(BRANCHES[0]);
+    let mut handlers = Handlers { storage: MemoryStorage::new(), transport, resource };
+    Driver::create(config(), &mut handlers).unwrap();
+    let mut driver = Driver::restore(config(), &mut handlers).unwrap();
+    driver.release(&mut handlers);
+    let vote = What::Vote { vote: Vote::Prepared, manager: MANAGER };
+    let said = [vote, What::Inquire].map(|what| Message::about(&transaction(1), what));
+    assert_eq!(network.receive(MANAGER), Some((BRANCHES[0], said.to_vec())));
+
+    // Once it is over, the resource hears so; but not before that is written.
+    driver.receive(MANAGER, &[Message::about(&transaction(1), What::Outcome(Outcome::Aborted))]);
+    driver.flush(&mut handlers).unwrap();
+    let range = TxRange::only(transaction(1).id());
+    driver.receive(MANAGER, &[Message::Retired { range }]);
+    driver.release(&mut handlers);
+    assert_eq!(handlers.resource.forgotten, []);
+    driver.flush(&mut handlers).unwrap();
+    assert_eq!(handlers.resource.forgotten, [range]);
 }
 
 #[test]

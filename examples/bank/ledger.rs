@@ -200,14 +200,14 @@ impl Ledger {
 impl Resource for Ledger {
     /// What was promised is held again, unless the books say that it was applied: the record of that may not be written
     /// yet.
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         for Promised { transaction, meta, .. } in promised {
             if !self.books.has_applied(transaction.id().seq)? {
                 let legs = self.legs(meta);
                 self.hold(transaction.id(), legs);
             }
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {

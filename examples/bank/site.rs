@@ -86,8 +86,8 @@ impl Transport for Site {
 }
 
 impl Resource for Site {
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
-        self.ledger.as_mut().map_or(Ok(()), |ledger| ledger.recover(promised))
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        self.ledger.as_mut().map_or(Ok(Vec::new()), |ledger| ledger.recover(promised))
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {

@@ -116,6 +116,7 @@ fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
     match input {
         Input::BeginAs { .. } => Input::BeginAs { transaction, meta },
         Input::Vote { vote, .. } => Input::Vote { transaction, vote },
+        Input::Prepared { .. } => Input::Prepared { transaction, meta },
         Input::Finished(_) => Input::Finished(tx),
         Input::Inquire(_) => Input::Inquire(tx),
         Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },

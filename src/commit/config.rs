@@ -221,6 +221,33 @@ pub struct Config {
     /// has lost its storage. Drivers draw it from the operating system. A node that is restored has the one that its
     /// storage holds, whatever is said here.
     pub birth: Option<u64>,
+    /// Where the votes of the local resource are durable. It never changes in the life of a node.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub resource: ResourceKind,
+}
+
+/// Where the votes of a node's resource are durable.
+///
+/// ```
+/// # use synod::{NodeId, Quorums, commit::{Cluster, ClusterId, Config, ResourceKind}};
+/// # let ids = [NodeId(1), NodeId(2)];
+/// # let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([ids[0]])?, [ids[0]])?;
+/// // Beside a database whose prepared transaction is the vote:
+/// let config = Config::new(cluster, ids[1], 7).with_resource(ResourceKind::VotesElsewhere);
+/// # assert_ne!(config.resource, ResourceKind::default());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum ResourceKind {
+    /// In the node's records: what the resource has prepared without such a record was promised to nobody.
+    #[default]
+    VotesHere,
+    /// In the resource itself, such as a database whose prepared transaction is the vote. The node may forget a vote, so
+    /// it votes [`Prepared`](super::Vote::Prepared) at its initial ballot or says nothing there, ever: to refuse, it
+    /// sends [`Decline`](super::What::Decline) to a transaction manager.
+    VotesElsewhere,
 }
 
 impl fmt::Display for ClusterId {
@@ -451,10 +478,11 @@ impl From<Cluster> for ClusterSpec {
 impl Config {
     /// The configuration of node `id` in `cluster`.
     pub fn new(cluster: Cluster, id: NodeId, seed: u64) -> Self {
-        Self { cluster, id, seed, birth: None }
+        Self { cluster, id, seed, birth: None, resource: ResourceKind::default() }
     }
 
     with_methods! {
         with_birth(birth: Option<u64>);
+        with_resource(resource: ResourceKind);
     }
 }

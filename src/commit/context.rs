@@ -2,7 +2,9 @@
 
 use alloc::collections::VecDeque;
 
-use super::{Cluster, Decision, Message, Meta, Metrics, Record, Sink, Time, Transaction, What, peers::Peers};
+use super::{
+    Cluster, Decision, Message, Meta, Metrics, Record, ResourceKind, Sink, Time, Transaction, What, peers::Peers,
+};
 use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 
 /// Everything that a role borrows for one call. The role owns none of it.
@@ -10,6 +12,7 @@ pub(crate) struct Context<'a, S> {
     pub(crate) cluster: &'a Cluster,
     /// The node that plays the role.
     pub(crate) id: NodeId,
+    pub(crate) resource: ResourceKind,
     pub(crate) transaction: &'a Transaction,
     /// What effects about this transaction rest on.
     pub(crate) scope: &'a mut Scope,
@@ -78,6 +81,17 @@ impl<S: Sink> Context<'_, S> {
     pub(crate) fn persist(&mut self, record: Record, urgency: Urgency) {
         self.metrics.count_write();
         *self.scope = self.scope.and(self.effects.persist(record, urgency));
+    }
+
+    /// Writes a record of this transaction that no effect rests on: what it says is durable elsewhere.
+    pub(crate) fn persist_copy(&mut self, record: Record) {
+        self.metrics.count_write();
+        self.effects.persist(record, Urgency::RidesAlong);
+    }
+
+    /// Whether the votes of the local resource are durable elsewhere.
+    pub(crate) fn votes_elsewhere(&self) -> bool {
+        self.resource == ResourceKind::VotesElsewhere
     }
 
     /// Hands a decision to the caller, once everything it rests on is durable.

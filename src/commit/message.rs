@@ -138,6 +138,9 @@ pub enum What {
     Outcome(Outcome),
     /// Resource manager to transaction manager: the sender has durably carried out this outcome.
     Finished(Outcome),
+    /// Resource manager to transaction manager, if its votes are [durable elsewhere](super::ResourceKind): its resource
+    /// cannot prepare. Recover at once. It is no vote: the initial ballot of the sender's instance stays free.
+    Decline,
 }
 
 /// Phase 1b in several instances.
@@ -213,7 +216,9 @@ pub enum Input {
     /// The local resource's answer to [`Decision::Vote`].
     ///
     /// A vote to commit that comes too late, or in what this node has never heard of, is answered with
-    /// [`Decision::Abort`]: nobody was told of it, so the resource may let go of what it holds, and must.
+    /// [`Decision::Abort`]: nobody was told of it, so the resource may let go of what it holds, and must. If its votes are
+    /// [durable elsewhere](super::ResourceKind), a vote in what is not open here is refused instead: see
+    /// [`Input::Prepared`].
     Vote {
         /// The transaction voted on.
         transaction: Transaction,
@@ -245,6 +250,16 @@ pub enum Input {
         /// Its [birth](super::Config::birth), as it says.
         birth: u64,
     },
+    /// A local resource whose votes are [durable elsewhere](super::ResourceKind) finds this transaction prepared in itself:
+    /// after a restart, before anything else, or in a later sweep. The node may have forgotten that it voted, so it votes to
+    /// commit, again perhaps, and asks for the outcome. Of what is over here the resource is told the end again. If the
+    /// end is not known here any more, or is a commit that the resource has lost, that is counted as a violation.
+    Prepared {
+        /// The transaction.
+        transaction: Transaction,
+        /// What it is about.
+        meta: Meta,
+    },
 }
 
 /// A decision of a node, for its caller.
@@ -270,7 +285,8 @@ pub enum Decision {
     Commit {
         /// The transaction.
         transaction: Transaction,
-        /// What it is about.
+        /// What it is about. Empty if this node was never told: it has forgotten a vote that is
+        /// [durable elsewhere](super::ResourceKind), and the resource knows the transaction by its name.
         meta: Meta,
     },
     /// To the local resource: abort, then send [`Input::Finished`]. It comes at least once, perhaps for a transaction
@@ -304,6 +320,10 @@ pub enum Decision {
         /// How it ended.
         outcome: Outcome,
     },
+    /// To a local resource whose votes are [durable elsewhere](super::ResourceKind): these transactions are retired, so what
+    /// it keeps to remember how they ended may go. It names the whole range around what is newly retired, because a crash
+    /// may lose it.
+    Forget(TxRange),
 }
 
 /// An effect of a node or of a commit role.

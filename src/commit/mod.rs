@@ -38,7 +38,9 @@ mod turns;
 mod wait;
 mod weight;
 
-pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};
+pub use config::{
+    Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, ResourceKind, Targets, Time, Timeouts,
+};
 pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Promised, Status};

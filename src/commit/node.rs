@@ -20,9 +20,11 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use self::retirement::{Announcement, Lists};
 pub use self::view::{InDoubt, Promised, Status};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, Vote, What,
+    Config, Decision, Effect, Input, Message, Meta, Participants, Record, ResourceKind, Sink, Time, Transaction, Vote,
+    What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
+    contacts::ContactId,
     open::{Open, Shared},
     retired::Retired,
     table::{Handle, Table},
@@ -301,9 +303,7 @@ impl Node {
             self.send(from, reply, self.retired_scope, effects);
             return Err(Refusal::Retired);
         }
-        if tx.origin == self.shared.config.id && tx.seq >= self.sequence.reserved() {
-            return Err(Refusal::NotNamedHere);
-        }
+        self.check_name(tx)?;
         if matches!(what, What::Begin { .. }) && self.shared.turns.is_crowded() {
             return Err(Refusal::Overloaded);
         }
@@ -318,9 +318,22 @@ impl Node {
             true => None,
             false => self.shared.peers.contacts.opener(from, config.cluster.limits().open_per_peer)?,
         };
+        let act = |open: &mut Open, shared: &mut Shared, effects: &mut _| open.receive(shared, effects, from, what);
+        self.open_with(transaction, opener, effects, act)
+    }
+
+    /// Opens the current transaction because of `opener`, unless what its roles are to do first is refused.
+    #[inline]
+    fn open_with<S: Sink>(
+        &mut self,
+        transaction: &Transaction,
+        opener: Option<ContactId>,
+        effects: &mut S,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let mut open = self.new_open(transaction.clone());
         open.opener = opener;
-        let result = open.receive(&mut self.shared, effects, from, what);
+        let result = act(&mut open, &mut self.shared, effects);
         if result.is_err() {
             // Only roles were allocated for it, and their memory is reused.
             self.shared.recycle(open);
@@ -410,7 +423,7 @@ impl Node {
                 open.hear_vote(shared, effects, vote)
             }),
             // This node has not voted to commit, or has finished. Nobody else must keep the resource from letting go.
-            Err(_) if vote == Vote::Prepared => {
+            Err(_) if vote == Vote::Prepared && self.shared.config.resource == ResourceKind::VotesHere => {
                 self.decide(Decision::Abort { transaction, meta: None }, Scope::NOTHING, effects);
                 Ok(())
             }
@@ -429,6 +442,36 @@ impl Node {
             self.met_scope = effects.persist(Record::Peer { node, birth }, Urgency::Urgent);
         }
         Ok(())
+    }
+
+    /// The local resource finds `transaction` prepared in itself.
+    fn hear_prepared(
+        &mut self,
+        transaction: &Transaction,
+        meta: &Meta,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        match self.known(transaction.id()) {
+            Ok(handle) => self.work(handle, effects, |open, shared, effects| {
+                if open.transaction != *transaction {
+                    return Err(Refusal::OtherTransaction);
+                }
+                open.found(shared, effects, meta)
+            }),
+            // How it ended is not known here any more.
+            Err(Refusal::Retired) => Err(Refusal::RetiredUnfinished),
+            Err(_) => {
+                self.check_name(transaction.id())?;
+                self.check_room(transaction.participants(), Admission::Old)?;
+                self.open_with(transaction, None, effects, |open, shared, effects| open.found(shared, effects, meta))
+            }
+        }
+    }
+
+    /// Refuses a name of this node's own that it has not given.
+    fn check_name(&self, tx: TxId) -> Result<(), Refusal> {
+        let is_own = tx.origin == self.shared.config.id;
+        if is_own && tx.seq >= self.sequence.reserved() { Err(Refusal::NotNamedHere) } else { Ok(()) }
     }
 
     /// Refuses a begin that only a transaction manager or a participant may ask for.
@@ -587,6 +630,7 @@ impl Machine for Node {
             Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),
             Input::Met { node, birth } => self.meet(node, birth, effects),
+            Input::Prepared { transaction, meta } => self.hear_prepared(&transaction, &meta, effects),
         };
         self.give_turns(effects);
         self.end_step(result)

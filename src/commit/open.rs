@@ -201,6 +201,7 @@ impl Open {
             What::Begin { meta } => self.give_tm(shared, effects, |tm, cx| tm.hear_begin(cx, from, meta)),
             What::Finished(outcome) => self.give_tm(shared, effects, |tm, cx| tm.finished(cx, from, *outcome)),
             What::Inquire => self.give_tm(shared, effects, |tm, cx| tm.hear_inquiry(cx, from)),
+            What::Decline => self.give_tm(shared, effects, |tm, cx| tm.hear_decline(cx, from)),
             What::Phase1a { ballot, instances } => {
                 self.give_acceptor(shared, effects, |acceptor, cx| acceptor.phase1a(cx, from, *ballot, instances))
             }
@@ -334,6 +335,11 @@ impl Open {
         vote: Vote,
     ) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.hear_vote(cx, vote))
+    }
+
+    /// The local resource finds the transaction prepared in itself.
+    pub(crate) fn found<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, meta: &Meta) -> Result<(), Refusal> {
+        self.give_rm(shared, effects, |rm, cx| rm.found(cx, meta))
     }
 
     /// The local resource has carried out the outcome.
@@ -585,6 +591,7 @@ impl Open {
         let cx = Context {
             cluster: &shared.config.cluster,
             id: shared.config.id,
+            resource: shared.config.resource,
             transaction,
             scope,
             rounds: shared.rounds.scope,

@@ -5,16 +5,18 @@
 //! transaction that it is prepared in.
 //!
 //! Invariants:
-//! 1. its vote is durable before it is sent, and never changes: the initial ballot of its instance only ever has one
-//!    value;
+//! 1. its vote is durable before it is sent, here or elsewhere, and never changes: the initial ballot of its instance only
+//!    ever has one value;
 //! 2. it commits only if it is prepared;
 //! 3. its outcome never changes;
 //! 4. that it has finished is durable before it tells anyone.
 
+mod elsewhere;
+
 use alloc::vec::Vec;
 
 use super::{
-    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceManagerRecord,
+    Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceKind, ResourceManagerRecord,
     ResourceManagerState, Sink, Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
@@ -43,6 +45,8 @@ pub(crate) struct ResourceManager {
 enum Phase {
     /// It has not voted. `asked` is volatile: whether the resource was asked to vote.
     Working { asked: bool },
+    /// Its resource cannot prepare. Volatile, and only where votes are durable elsewhere.
+    Declined,
     /// It has voted to commit, and does not know the outcome.
     Prepared,
     /// It knows the outcome. Until that is carried out, only the vote is durable; the outcome can be learned again.
@@ -90,7 +94,10 @@ impl ResourceManager {
         }
         match &meta {
             Some(meta) if !transaction.is_about(meta) => return Err(RestoreError::OtherContent(tx)),
-            None if vote.is_some() => return Err(RestoreError::OtherContent(tx)),
+            // A vote that was forgotten here is known to have been given once the outcome is to commit.
+            None if vote.is_some() && finished != Some(Outcome::Committed) => {
+                return Err(RestoreError::OtherContent(tx));
+            }
             _ => {}
         }
         let phase = match (vote, finished) {
@@ -125,7 +132,7 @@ impl ResourceManager {
     /// Its state, in the specification's terms.
     pub(crate) fn state(&self) -> ResourceManagerState {
         match self.phase {
-            Phase::Working { .. } => ResourceManagerState::Working,
+            Phase::Working { .. } | Phase::Declined => ResourceManagerState::Working,
             Phase::Prepared => ResourceManagerState::Prepared,
             Phase::Settled(End::Committed) | Phase::Finished(End::Committed) => ResourceManagerState::Committed,
             Phase::Settled(_) | Phase::Finished(_) => ResourceManagerState::Aborted,
@@ -135,9 +142,14 @@ impl ResourceManager {
     /// The outcome, once it is known here.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self.phase {
-            Phase::Working { .. } | Phase::Prepared => None,
+            Phase::Working { .. } | Phase::Declined | Phase::Prepared => None,
             Phase::Settled(end) | Phase::Finished(end) => Some(end.outcome()),
         }
+    }
+
+    /// Whether it may be asked for its vote.
+    pub(crate) fn awaits_vote(&self) -> bool {
+        matches!(self.phase, Phase::Working { .. })
     }
 
     /// Whether the outcome is carried out.
@@ -157,7 +169,9 @@ impl ResourceManager {
     pub(crate) fn wait(&self) -> Wait {
         match self.phase {
             Phase::Working { asked: false } | Phase::Prepared => Wait::Inquire(self.repetitions),
-            Phase::Working { asked: true } | Phase::Settled(_) | Phase::Finished(_) => Wait::Repeat(self.repetitions),
+            Phase::Working { asked: true } | Phase::Declined | Phase::Settled(_) | Phase::Finished(_) => {
+                Wait::Repeat(self.repetitions)
+            }
         }
     }
 
@@ -166,13 +180,13 @@ impl ResourceManager {
     pub(crate) fn expects(&self) -> Option<NodeId> {
         match self.phase {
             Phase::Working { asked: false } | Phase::Prepared => Some(self.manager),
-            Phase::Working { asked: true } | Phase::Settled(_) | Phase::Finished(_) => None,
+            Phase::Working { asked: true } | Phase::Declined | Phase::Settled(_) | Phase::Finished(_) => None,
         }
     }
 
     fn vote(&self) -> Option<Vote> {
         match self.phase {
-            Phase::Working { .. } => None,
+            Phase::Working { .. } | Phase::Declined => None,
             Phase::Prepared | Phase::Settled(End::Committed) | Phase::Finished(End::Committed) => Some(Vote::Prepared),
             Phase::Settled(End::Aborted { vote }) | Phase::Finished(End::Aborted { vote }) => vote,
         }
@@ -237,7 +251,7 @@ impl ResourceManager {
         if !cx.cluster.is_manager(from) {
             return Err(Refusal::NotAManager);
         }
-        self.check_outcome(outcome)?;
+        self.check_outcome(cx, outcome)?;
         self.manager = from;
         if self.is_finished() {
             self.send_finished(cx);
@@ -258,11 +272,15 @@ impl ResourceManager {
     /// Asks the resource to vote, unless that was done or no longer matters.
     #[inline]
     fn ask(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
-        if self.phase == (Phase::Working { asked: false }) {
-            self.phase = Phase::Working { asked: true };
-            self.repetitions = 0;
-            self.meta = Some(meta.clone());
-            self.ask_again(cx);
+        match self.phase {
+            Phase::Working { asked: false } => {
+                self.phase = Phase::Working { asked: true };
+                self.repetitions = 0;
+                self.meta = Some(meta.clone());
+                self.ask_again(cx);
+            }
+            Phase::Declined => self.send_decline(cx),
+            _ => {}
         }
     }
 
@@ -281,6 +299,8 @@ impl ResourceManager {
         match self.phase {
             Phase::Working { asked: true } => {}
             Phase::Working { asked: false } => return Err(Refusal::NotAsked),
+            // It did prepare after all.
+            Phase::Declined if vote == Vote::Prepared => {}
             // What is held for a vote that comes too late, or twice, must be let go.
             Phase::Settled(end) | Phase::Finished(end)
                 if vote == Vote::Prepared && end.outcome() == Outcome::Aborted =>
@@ -291,7 +311,12 @@ impl ResourceManager {
             Phase::Settled(End::Aborted { vote: None }) | Phase::Finished(End::Aborted { vote: None }) => {
                 return Err(Refusal::AlreadyAborted);
             }
-            Phase::Prepared | Phase::Settled(_) | Phase::Finished(_) => return Err(Refusal::AlreadyVoted),
+            Phase::Declined | Phase::Prepared | Phase::Settled(_) | Phase::Finished(_) => {
+                return Err(Refusal::AlreadyVoted);
+            }
+        }
+        if cx.votes_elsewhere() {
+            return self.hear_vote_elsewhere(cx, vote);
         }
         let next = match vote {
             Vote::Prepared => Phase::Prepared,
@@ -312,7 +337,7 @@ impl ResourceManager {
     /// Moves to the next phase. A transition that no resource manager may make breaks an invariant.
     #[inline]
     fn go_on(&mut self, cx: &mut Context<'_, impl Sink>, next: Phase) -> Result<(), Refusal> {
-        if !self.phase.may_become(next) {
+        if !self.phase.may_become(next, cx.resource) {
             return Err(cx.fence(Fence::ResourceManagerWentBack));
         }
         self.phase = next;
@@ -320,10 +345,11 @@ impl ResourceManager {
     }
 
     /// Refuses an outcome that this resource manager rules out.
-    fn check_outcome(&self, outcome: Outcome) -> Result<(), Refusal> {
+    fn check_outcome(&self, cx: &Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
         let possible = match self.phase {
-            // An instance that never had a vote to commit cannot have chosen one.
-            Phase::Working { .. } => outcome == Outcome::Aborted,
+            // An instance that never had a vote to commit cannot have chosen one. What is durable elsewhere may be
+            // forgotten here.
+            Phase::Working { .. } | Phase::Declined => outcome == Outcome::Aborted || cx.votes_elsewhere(),
             Phase::Prepared => true,
             Phase::Settled(end) | Phase::Finished(end) => outcome == end.outcome(),
         };
@@ -332,7 +358,7 @@ impl ResourceManager {
 
     /// Hands the outcome over, the first time that it is known. *TLA+*: `RMRcvCommitMsg`, `RMRcvAbortMsg`.
     fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
-        self.check_outcome(outcome)?;
+        self.check_outcome(cx, outcome)?;
         if self.outcome().is_none() {
             let end = match outcome {
                 Outcome::Committed => End::Committed,
@@ -350,6 +376,9 @@ impl ResourceManager {
         let (transaction, meta) = (cx.transaction.clone(), self.meta.clone());
         cx.decide(match (outcome, meta) {
             (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
+            (Outcome::Committed, None) if cx.votes_elsewhere() => {
+                Decision::Commit { transaction, meta: Meta::default() }
+            }
             // A vote to commit has its meta, so this breaks an invariant.
             (Outcome::Committed, None) => {
                 cx.fence(Fence::MetaLost);
@@ -362,7 +391,7 @@ impl ResourceManager {
     /// The resource has carried out the outcome.
     pub(crate) fn finish(&mut self, cx: &mut Context<'_, impl Sink>) -> Result<(), Refusal> {
         match self.phase {
-            Phase::Working { .. } | Phase::Prepared => return Err(Refusal::NoOutcome),
+            Phase::Working { .. } | Phase::Declined | Phase::Prepared => return Err(Refusal::NoOutcome),
             Phase::Finished(_) => {}
             Phase::Settled(end) => {
                 self.go_on(cx, Phase::Finished(end))?;
@@ -384,13 +413,13 @@ impl ResourceManager {
         match self.phase {
             Phase::Prepared => true,
             Phase::Settled(end) => end.is_of_prepared(),
-            Phase::Working { .. } | Phase::Finished(_) => false,
+            Phase::Working { .. } | Phase::Declined | Phase::Finished(_) => false,
         }
     }
 
     /// The transaction is retired. A resource manager that never voted treats it as aborted.
     pub(crate) fn retire(&mut self, cx: &mut Context<'_, impl Sink>) {
-        if let Phase::Working { .. } = self.phase {
+        if let Phase::Working { .. } | Phase::Declined = self.phase {
             // This is never refused: without a vote, it may abort.
             let _ = self.settle(cx, Outcome::Aborted);
         }
@@ -398,7 +427,7 @@ impl ResourceManager {
 
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
         match self.phase {
-            Phase::Working { asked: false } => self.inquire(cx),
+            Phase::Working { asked: false } | Phase::Declined => self.inquire(cx),
             Phase::Working { asked: true } => self.ask_again(cx),
             Phase::Prepared => self.bring_on(cx),
             Phase::Settled(end) => self.hand_over(cx, end.outcome()),
@@ -434,6 +463,10 @@ impl ResourceManager {
             Phase::Working { .. } => {
                 cx.send(self.manager, What::Inquire);
                 self.manager = cx.manager_after(self.manager);
+            }
+            Phase::Declined => {
+                self.manager = cx.manager_after(self.manager);
+                self.send_decline(cx);
             }
             Phase::Prepared => {
                 self.turn_to_next(cx);
@@ -481,12 +514,18 @@ impl ResourceManager {
 }
 
 impl Phase {
-    /// Whether a resource manager may go from here to `next`: it votes once, and learns one outcome, once.
+    /// Whether a resource manager may go from here to `next`: it votes once, and learns one outcome, once. One whose votes
+    /// are durable elsewhere never votes to abort, and may be working only because it has forgotten its vote to commit.
     #[inline]
-    fn may_become(self, next: Self) -> bool {
+    fn may_become(self, next: Self, resource: ResourceKind) -> bool {
+        let elsewhere = resource == ResourceKind::VotesElsewhere;
         match (self, next) {
             (Self::Working { asked: true }, Self::Prepared) => true,
-            (Self::Working { .. }, Self::Settled(End::Aborted { vote })) => vote != Some(Vote::Prepared),
+            (Self::Working { asked: true }, Self::Declined) => elsewhere,
+            (Self::Working { .. } | Self::Declined, Self::Prepared | Self::Settled(End::Committed)) => elsewhere,
+            (Self::Working { .. } | Self::Declined, Self::Settled(End::Aborted { vote })) => {
+                vote.is_none() || vote == Some(Vote::Aborted) && !elsewhere
+            }
             (Self::Prepared, Self::Settled(end)) => end.is_of_prepared(),
             (Self::Settled(end), Self::Finished(same)) => end == same,
             _ => false,
@@ -528,7 +567,8 @@ mod tests {
 
     fn phases() -> Vec<Phase> {
         let ends = || ABORTED.into_iter().chain([End::Committed]);
-        let mut phases = vec![Phase::Working { asked: false }, Phase::Working { asked: true }, Phase::Prepared];
+        let mut phases =
+            vec![Phase::Working { asked: false }, Phase::Working { asked: true }, Phase::Declined, Phase::Prepared];
         phases.extend(ends().map(Phase::Settled));
         phases.extend(ends().map(Phase::Finished));
         phases
@@ -536,7 +576,7 @@ mod tests {
 
     fn outcome(phase: Phase) -> Option<Outcome> {
         match phase {
-            Phase::Working { .. } | Phase::Prepared => None,
+            Phase::Working { .. } | Phase::Declined | Phase::Prepared => None,
             Phase::Settled(end) | Phase::Finished(end) => Some(end.outcome()),
         }
     }
@@ -544,6 +584,7 @@ mod tests {
     /// Applies `act` to `rm`. Returns the result, the fence, the number of effects, and the phase after it.
     fn tried(
         mut rm: ResourceManager,
+        resource: ResourceKind,
         act: impl FnOnce(&mut ResourceManager, &mut Context<'_, Vec<super::super::Effect>>) -> Result<(), Refusal>,
     ) -> (Result<(), Refusal>, Option<Fence>, usize, Phase) {
         let all = [NodeId(1), NodeId(2), NodeId(3)];
@@ -554,6 +595,7 @@ mod tests {
         let mut cx = Context {
             cluster: &cluster,
             id: NodeId(1),
+            resource,
             transaction: &transaction,
             scope: &mut scope,
             rounds: Scope::EVERYTHING,
@@ -574,14 +616,17 @@ mod tests {
 
     #[test]
     fn no_way_of_phases_takes_back_a_vote_or_an_outcome_and_any_other_step_fences() {
-        for before in phases() {
-            for next in phases() {
+        for (before, next) in phases().iter().flat_map(|before| phases().into_iter().map(|next| (*before, next))) {
+            for resource in [ResourceKind::VotesHere, ResourceKind::VotesElsewhere] {
                 let vote = |phase| in_phase(phase, None).vote();
                 let kept = vote(before).is_none_or(|given| vote(next) == Some(given))
                     && outcome(before).is_none_or(|known| outcome(next) == Some(known));
-                let (result, fence, effects, after) = tried(in_phase(before, None), |rm, cx| rm.go_on(cx, next));
-                if before.may_become(next) {
+                let (result, fence, effects, after) =
+                    tried(in_phase(before, None), resource, |rm, cx| rm.go_on(cx, next));
+                if before.may_become(next, resource) {
                     assert!(kept, "{before:?} to {next:?}");
+                    let votes_to_abort = vote(before).is_none() && vote(next) == Some(Vote::Aborted);
+                    assert!(resource == ResourceKind::VotesHere || !votes_to_abort, "{before:?} to {next:?}");
                     assert_eq!((result, fence, effects, after), (Ok(()), None, 0, next));
                 } else {
                     let broken = (Err(Refusal::Broken), Some(Fence::ResourceManagerWentBack), 0, before);
@@ -594,7 +639,7 @@ mod tests {
     #[test]
     fn a_resource_manager_that_lost_what_its_transaction_is_about_fences_instead_of_beginning_it_with_nothing() {
         let lost = in_phase(Phase::Prepared, None);
-        let (_, fence, effects, _) = tried(lost, |rm, cx| {
+        let (_, fence, effects, _) = tried(lost, ResourceKind::VotesHere, |rm, cx| {
             rm.send_begin(cx);
             Ok(())
         });

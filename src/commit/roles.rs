@@ -43,8 +43,9 @@
 
 pub use super::wait::Wait;
 use super::{
-    AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceManagerRecord, Sink,
-    Time, Transaction, Vote, What, acceptor, context::Context, peers::Peers, resource_manager, transaction_manager,
+    AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceKind,
+    ResourceManagerRecord, Sink, Time, Transaction, Vote, What, acceptor, context::Context, peers::Peers,
+    resource_manager, transaction_manager,
 };
 use crate::{Fence, InstanceId, Machine, NodeId, Refusal, RestoreError, Scope, effect::EffectSink};
 
@@ -80,6 +81,7 @@ pub struct TransactionManager {
 struct Alone {
     cluster: Cluster,
     id: NodeId,
+    resource: ResourceKind,
     transaction: Transaction,
     scope: Scope,
     fence: Option<Fence>,
@@ -127,6 +129,9 @@ pub enum ResourceManagerInput {
     },
     /// The role has waited long enough for what [`ResourceManager::wait`] returns.
     Timeout,
+    /// From a resource whose votes are [durable elsewhere](ResourceKind): it finds the transaction, which is about these
+    /// bytes, prepared in itself.
+    Prepared(Meta),
 }
 
 /// An input of a transaction manager.
@@ -174,7 +179,8 @@ pub enum ResourceManagerState {
 impl Alone {
     fn new(cluster: Cluster, id: NodeId, transaction: Transaction) -> Self {
         let peers = Peers::new(&cluster);
-        Self { cluster, id, transaction, scope: Scope::NOTHING, fence: None, peers }
+        let resource = ResourceKind::default();
+        Self { cluster, id, resource, transaction, scope: Scope::NOTHING, fence: None, peers }
     }
 
     /// What `message` says about this transaction.
@@ -198,6 +204,7 @@ impl Alone {
         Ok(Context {
             cluster: &self.cluster,
             id: self.id,
+            resource: self.resource,
             transaction: &self.transaction,
             scope: &mut self.scope,
             // The driver reserves the rounds, in records that this role does not know: wait for all of them.
@@ -261,6 +268,13 @@ impl ResourceManager {
         let transaction = record.transaction.clone();
         let role = resource_manager::ResourceManager::restore(&cluster, id, record)?;
         Ok(Self { alone: Alone::new(cluster, id, transaction), role })
+    }
+
+    /// The same, but for a resource of this kind.
+    #[must_use]
+    pub fn with_resource(mut self, resource: ResourceKind) -> Self {
+        self.alone.resource = resource;
+        self
     }
 
     /// The transaction.
@@ -413,6 +427,7 @@ impl Machine for ResourceManager {
                 role.timeout(&mut alone.context(metrics, effects)?);
                 Ok(())
             }
+            ResourceManagerInput::Prepared(meta) => role.found(&mut alone.context(metrics, effects)?, &meta),
         }
     }
 }
@@ -447,6 +462,7 @@ impl Machine for TransactionManager {
                 match what {
                     What::Begin { meta } => role.hear_begin(cx, from, meta),
                     What::Inquire => role.hear_inquiry(cx, from),
+                    What::Decline => role.hear_decline(cx, from),
                     What::Outcome(outcome) => role.hear_outcome(cx, from, *outcome),
                     What::Finished(outcome) => role.finished(cx, from, *outcome),
                     What::Phase1b { ballot, promises } => role.phase1b(cx, from, *ballot, promises),

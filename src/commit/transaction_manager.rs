@@ -261,6 +261,21 @@ impl TransactionManager {
         Ok(())
     }
 
+    /// The resource of a resource manager cannot prepare, and must not vote to abort: recover, and abort unless an earlier
+    /// vote to commit turns up. It says so until it hears the outcome, so a recovery that is under way goes on undisturbed.
+    pub(crate) fn hear_decline(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId) -> Result<(), Refusal> {
+        if !cx.transaction.has(from) {
+            return Err(Refusal::NotAParticipant);
+        }
+        self.heard = true;
+        if self.outcome().is_none() {
+            self.wants_round |= !self.recovered;
+        } else {
+            self.tell(cx, from);
+        }
+        Ok(())
+    }
+
     /// Another transaction manager reports the outcome.
     pub(crate) fn hear_outcome(
         &mut self,

@@ -25,6 +25,8 @@ impl Weight for Record {
             }
             Self::ResourceManager(record) => about(&record.transaction, record.meta.as_ref()),
             Self::Identity { .. }
+            | Self::Birth(_)
+            | Self::Peer { .. }
             | Self::Sequence { .. }
             | Self::Rounds { .. }
             | Self::Retired(_)
@@ -45,7 +47,7 @@ impl Weight for Message {
 impl Weight for What {
     fn pointed_to(&self) -> usize {
         match self {
-            Self::Begin { meta } | Self::Prepare { meta } => meta.pointed_to(),
+            Self::Begin { meta } | Self::Prepare { meta, .. } => meta.pointed_to(),
             Self::Phase1b { promises, .. } => {
                 size_of_val(&**promises).saturating_add(size_of_val::<[_]>(&promises.higher))
             }
@@ -56,7 +58,8 @@ impl Weight for What {
             | Self::Phase2a { .. }
             | Self::Inquire
             | Self::Outcome(_)
-            | Self::Finished(_) => 0,
+            | Self::Finished(_)
+            | Self::Decline => 0,
         }
     }
 }
@@ -66,7 +69,7 @@ impl Weight for Decision {
         match self {
             Self::Vote { transaction, meta } | Self::Commit { transaction, meta } => about(transaction, Some(meta)),
             Self::Abort { transaction, meta } => about(transaction, meta.as_ref()),
-            Self::Begun(_) | Self::Decided { .. } | Self::Completed { .. } => 0,
+            Self::Begun(_) | Self::Decided { .. } | Self::Completed { .. } | Self::Forget(_) => 0,
         }
     }
 }

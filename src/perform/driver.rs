@@ -1,9 +1,11 @@
 //! The loop around one node: inputs in, one write, then messages and decisions out.
 
+use alloc::vec::Vec;
+
 use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
     EffectSink, Machine, NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope, Urgency,
-    commit::{Config, Decision, Input, Message, Node, Record, Weight},
+    commit::{Config, Decision, Input, Message, Node, Promised, Record, Weight},
 };
 
 /// A node's records to be written together, and the messages and decisions that wait for them.
@@ -167,8 +169,9 @@ impl Driver {
 
     /// Restores the node that the storage holds, and has the resource [recover](Resource::recover).
     pub fn restore<H: Storage + Resource>(config: Config, handlers: &mut H) -> Result<Self, DriverError<H::Error>> {
-        let driver = Self::load(config, handlers)?;
-        handlers.recover(&driver.node.promised()).map_err(DriverError::Recover)?;
+        let mut driver = Self::load(config, handlers)?;
+        let found = handlers.recover(&driver.node.promised()).map_err(DriverError::Recover)?;
+        driver.take_found(found);
         Ok(driver)
     }
 
@@ -176,6 +179,14 @@ impl Driver {
     pub(crate) fn load<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         let records = storage.load().map_err(DriverError::Load)?;
         Ok(Self::of(Node::restore(config, records)?))
+    }
+
+    /// Steps the node with what the resource has found prepared in itself.
+    pub(crate) fn take_found(&mut self, found: Vec<Promised>) {
+        for promised in found {
+            // The node counts what it refuses.
+            let _ = self.push(promised.into());
+        }
     }
 
     /// The driver of a node without effects.
@@ -366,6 +377,10 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
         }
         Decision::Completed { tx, outcome } => {
             resource.completed(tx, outcome);
+            None
+        }
+        Decision::Forget(range) => {
+            resource.forget(range);
             None
         }
     }

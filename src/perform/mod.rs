@@ -12,8 +12,8 @@
 //! struct Yes;
 //!
 //! impl synod::perform::Resource for Yes {
-//!     fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-//!         Ok(()) // it holds nothing
+//!     fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+//!         Ok(Vec::new()) // it holds nothing
 //!     }
 //!
 //!     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {
@@ -70,7 +70,7 @@ pub use lives::{EarlierLife, LifeGuard, Lives};
 
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Record, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Promised, Record, Transaction, TxRange, Vote},
 };
 
 /// Makes records durable. The `conformance` suites check that an implementation does all this.
@@ -164,6 +164,9 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 /// The local data of a resource manager and, at a transaction manager, the callers that wait for outcomes. The default
 /// methods are those of a node that manages no resource: it votes to abort.
 ///
+/// What a node relies on, crash by crash, is in `docs/RESOURCE.md`, for both kinds of
+/// [`ResourceKind`](crate::commit::ResourceKind).
+///
 /// ```
 /// use std::collections::BTreeSet;
 /// use synod::{NodeId, TxId, commit::{Meta, Promised, Transaction, Vote}, perform::{Progress, RecoverError, Resource}};
@@ -175,9 +178,9 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 /// }
 ///
 /// impl Resource for Stock {
-///     fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+///     fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
 ///         self.reserved = promised.iter().map(|promised| promised.transaction.id()).collect();
-///         Ok(())
+///         Ok(Vec::new())
 ///     }
 ///
 ///     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
@@ -212,15 +215,20 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 /// # Ok::<(), synod::commit::TransactionError>(())
 /// ```
 pub trait Resource {
-    /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else. A
-    /// restored driver calls this before anything else.
+    /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else, and returns
+    /// nothing. A restored driver calls this before anything else.
     ///
     /// `promised` are the transactions whose vote to commit is durable here, and which are not carried out as far as
     /// the node knows. What the resource holds for any other one was promised to nobody: the node crashed before its
     /// vote was written, and nobody may ever ask for it again. A resource that keeps its promises only in memory gets
     /// them back here. What it has neither kept nor carried out, and cannot hold again, is lost for good: report that
     /// as an error, and the node will not start.
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError>;
+    ///
+    /// All this is for a resource whose votes are recorded here. One whose votes are
+    /// [durable elsewhere](crate::commit::ResourceKind) lets go of nothing: whatever it holds is binding, whether the node
+    /// remembers it or not. It returns what it finds prepared in itself, and the node asks how that ended
+    /// ([`Input::Prepared`](crate::commit::Input::Prepared)).
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError>;
 
     /// Votes on `transaction`, which is about `meta`. It may be asked again, after a crash too, and must then vote the
     /// same if the first vote was written. `None` says that [`Input::Vote`](crate::commit::Input::Vote) will
@@ -262,6 +270,13 @@ pub trait Resource {
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
     }
+
+    /// To a resource whose votes are [durable elsewhere](crate::commit::ResourceKind): these transactions are over
+    /// everywhere, so what it keeps to remember how they ended may go. A crash may lose this, but a later range covers them.
+    /// By default it keeps nothing.
+    fn forget(&mut self, range: TxRange) {
+        let _ = range;
+    }
 }
 
 /// A resource's progress with an outcome.
@@ -288,8 +303,8 @@ pub struct NoResource;
 
 impl Resource for NoResource {
     /// It holds nothing.
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 }
 
@@ -326,7 +341,7 @@ impl<S, T: Transport, R> Transport for Handlers<S, T, R> {
 }
 
 impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
-    fn recover(&mut self, promised: &[Promised]) -> Result<(), RecoverError> {
+    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         self.resource.recover(promised)
     }
 
@@ -352,6 +367,10 @@ impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
 
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         self.resource.completed(tx, outcome);
+    }
+
+    fn forget(&mut self, range: TxRange) {
+        self.resource.forget(range);
     }
 }
 

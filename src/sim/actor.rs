@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Machine, RestoreError, TxId,
-    commit::{Config, Decision, Effect, Input, Message, Node, Record},
+    commit::{Config, Decision, Effect, Input, Message, Node, Record, ResourceKind},
 };
 
 /// A node of a world: a [`Node`], or something around one.
@@ -59,8 +59,11 @@ pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Deci
     fn node(&self) -> &Node;
 
     /// What the resource lets go of, of all that it holds, once the node is restored: whatever is not
-    /// [promised](Node::promised).
+    /// [promised](Node::promised); nothing, if its votes are durable in itself.
     fn lets_go(&self, held: &BTreeSet<TxId>) -> BTreeSet<TxId> {
+        if self.node().config().resource == ResourceKind::VotesElsewhere {
+            return BTreeSet::new();
+        }
         let promised = self.node().promised().into_iter().map(|promised| promised.transaction.id()).collect();
         held.difference(&promised).copied().collect()
     }

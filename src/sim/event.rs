@@ -164,6 +164,20 @@ pub enum Event {
         /// By how much.
         by: u64,
     },
+    /// A resource whose votes are durable in itself finds what it holds prepared, in a sweep, and tells its node.
+    Find {
+        /// Where.
+        at: NodeId,
+        /// Which of the transactions that it holds.
+        index: usize,
+    },
+    /// A resource whose votes are durable in itself does not find what it holds any more, until a sweep finds it again.
+    Hide {
+        /// Where.
+        at: NodeId,
+        /// Which of the transactions that it holds.
+        index: usize,
+    },
     /// From now on all messages from any of some nodes to any of others are lost.
     Cut {
         /// The senders.

@@ -20,6 +20,7 @@ impl<A: Actor> World<A> {
     /// Where the setup says so, some nodes stay dead at first, and what does not need them must come to its end without.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.network.mend_all();
+        self.processes.values_mut().for_each(|process| process.hidden.clear());
         if !self.setup.stay_dead.is_empty() {
             self.go_on_without_the_dead()?;
         }
@@ -89,6 +90,9 @@ impl<A: Actor> World<A> {
             if idle {
                 if self.unrest(dead).is_none() {
                     return Ok(());
+                }
+                for at in nodes.iter().copied() {
+                    (0..self.held(at)).try_for_each(|index| self.apply(&Event::Find { at, index }).map(|_| ()))?;
                 }
                 self.pass_time(&nodes)?;
             }

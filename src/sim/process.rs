@@ -27,6 +27,8 @@ pub(super) struct Process<A> {
     pub(super) handed: Vec<TxId>,
     /// What the resource has prepared. It has a disk of its own, so this outlives everything.
     pub(super) held: BTreeSet<TxId>,
+    /// What it does not find of that for now.
+    pub(super) hidden: BTreeSet<TxId>,
     /// What the resource has carried out the outcome of.
     pub(super) ended: BTreeSet<TxId>,
 }
@@ -46,6 +48,7 @@ impl<A: Actor> Process<A> {
             asked: Vec::new(),
             handed: Vec::new(),
             held: BTreeSet::new(),
+            hidden: BTreeSet::new(),
             ended: BTreeSet::new(),
         };
         process.create(config);
@@ -139,6 +142,10 @@ impl<A: Actor> Process<A> {
                 if !self.handed.contains(&tx) {
                     self.handed.push(tx);
                 }
+            }
+            Decision::Forget(range) => {
+                self.asked.retain(|asked| !range.contains(asked.id()));
+                self.ended.retain(|tx| !range.contains(*tx));
             }
             Decision::Begun(_) | Decision::Decided { .. } | Decision::Completed { .. } => {}
         }

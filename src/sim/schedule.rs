@@ -27,6 +27,8 @@ struct Weights {
     tick: u64,
     cut: u64,
     lie: u64,
+    find: u64,
+    hide: u64,
     /// How many votes out of a hundred are to abort.
     abort_percent: u64,
     /// How many votes out of a hundred are lost with the resource that gave them.
@@ -78,6 +80,8 @@ impl Weights {
             tick: 10 + sometimes(80),
             cut: sometimes(8),
             lie: 20,
+            find: 10,
+            hide: 3,
             abort_percent: sometimes(40),
             lost_votes_percent: 0,
         }
@@ -99,6 +103,8 @@ impl Schedule {
         setup.draw_dead(&mut rng);
         setup.draw_order(&mut rng);
         setup.draw_liars(&mut rng);
+        // By numbers of its own: all else stays as it was before there were kinds.
+        setup.draw_kinds(&mut Rng::new(!seed));
         weights.lost_votes_percent = if rng.once_in(2) { rng.between(1, 15) } else { 0 };
         // Apart from the others, so that what was drawn before stays as it was.
         let mut more = Rng::new(seed ^ MORE);
@@ -138,6 +144,8 @@ impl Schedule {
             w.tick,
             w.cut,
             if world.setup().liars.is_empty() { 0 } else { w.lie },
+            if world.setup().votes_elsewhere.is_empty() { 0 } else { w.find },
+            if world.setup().votes_elsewhere.is_empty() { 0 } else { w.hide },
         ];
         let at = *self.rng.pick(&world.setup().nodes)?;
         match self.choose(&kinds) {
@@ -172,6 +180,8 @@ impl Schedule {
                 world.is_up(at).then_some(Event::Tick { at, by: rate * by })
             }
             16 => self.hits(world, at).then(|| self.cut(world.setup(), at))?,
+            18 => self.held(world).map(|(at, index)| Event::Find { at, index }),
+            19 => self.held(world).map(|(at, index)| Event::Hide { at, index }),
             _ => {
                 let at = *self.rng.pick(&world.setup().liars)?;
                 let to = *self.rng.pick(&world.setup().nodes)?;
@@ -201,6 +211,12 @@ impl Schedule {
             2 | 3 => Event::BeginAs { at, participants, own: None },
             _ => Event::Begin { at, participants },
         })
+    }
+
+    /// What a resource holds whose votes are durable in itself.
+    fn held<A: Actor>(&mut self, world: &World<A>) -> Option<(NodeId, usize)> {
+        let at = *self.rng.pick(&world.setup().votes_elsewhere)?;
+        Some((at, self.index(world.held(at))?))
     }
 
     /// A message that is under way; mostly the first of its link.

@@ -36,6 +36,10 @@ pub struct Setup {
     /// Nodes that do not exist, and that some transactions name all the same. Only where nodes are told whom they meet.
     #[serde(default)]
     pub ghosts: Vec<NodeId>,
+    /// Resource managers whose votes are durable in their resources: these hold what they have prepared through
+    /// everything, and may fail to find it for a while.
+    #[serde(default)]
+    pub votes_elsewhere: Vec<NodeId>,
 }
 
 impl Setup {
@@ -50,6 +54,7 @@ impl Setup {
             liars: Vec::new(),
             acquainted: false,
             ghosts: Vec::new(),
+            votes_elsewhere: Vec::new(),
         }
     }
 
@@ -102,6 +107,13 @@ impl Setup {
     /// In some worlds effects are carried out in order, and in most of them by their scopes.
     pub(super) fn draw_order(&mut self, rng: &mut Rng) {
         self.in_order = rng.once_in(3);
+    }
+
+    /// In some worlds the votes of some resource managers are durable in their resources.
+    pub(super) fn draw_kinds(&mut self, rng: &mut Rng) {
+        if rng.once_in(3) {
+            self.votes_elsewhere = rng.some(&self.resource_managers, 1);
+        }
     }
 
     /// In some worlds a resource manager lies.

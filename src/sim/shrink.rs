@@ -92,6 +92,8 @@ fn simpler(event: &Event) -> Vec<Event> {
         | Event::Vote { index: number, .. }
         | Event::Finish { index: number, .. }
         | Event::LoseVote { index: number, .. }
+        | Event::Find { index: number, .. }
+        | Event::Hide { index: number, .. }
         | Event::Inquire { index: number, .. }
         | Event::Lie { index: number, .. }
         | Event::Deliver { index: number, .. }

@@ -63,4 +63,7 @@ stats! {
     stayed_dead: "nodes that stayed dead while the rest came to its end",
     worlds_with_dead: "worlds with such nodes",
     worlds_with_dead_participants: "worlds in which such nodes take part in transactions",
+    declined: "times that a resource could not prepare, and might not vote to abort",
+    found: "prepared transactions that a resource found in itself",
+    hidden: "prepared transactions that a resource did not find for a while",
 }

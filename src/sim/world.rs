@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Fence, NodeId, Refusal, Released, TxId,
     commit::{
-        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, Status, Transaction,
-        TxRange, Vote, What,
+        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, ResourceKind, Status,
+        Transaction, TxRange, Vote, What,
     },
 };
 
@@ -138,6 +138,12 @@ impl<A: Actor> World<A> {
         self.processes.get(&at).map_or(0, |process| process.asked.len())
     }
 
+    /// How many transactions a resource holds whose votes are durable in itself.
+    pub(crate) fn held(&self, at: NodeId) -> usize {
+        let process = self.processes.get(&at).filter(|_| self.votes_elsewhere(at));
+        process.map_or(0, |process| process.held.len())
+    }
+
     pub(crate) fn handed(&self, at: NodeId) -> usize {
         self.processes.get(&at).map_or(0, |process| process.handed.len())
     }
@@ -156,11 +162,13 @@ impl<A: Actor> World<A> {
             }
             Event::Vote { at, index, vote } => {
                 if let Some(transaction) = self.take_resource(*at, *index, |process| &mut process.asked) {
-                    self.stats.votes_to_abort += u64::from(*vote == Vote::Aborted);
-                    if *vote == Vote::Prepared {
-                        self.hold(*at, transaction.id())?;
+                    let vote = if self.cannot_prepare(*at, transaction.id()) { Vote::Aborted } else { *vote };
+                    match vote {
+                        Vote::Prepared => self.hold(*at, transaction.id())?,
+                        Vote::Aborted if self.votes_elsewhere(*at) => self.stats.declined += 1,
+                        Vote::Aborted => self.stats.votes_to_abort += 1,
                     }
-                    return self.step(*at, Input::Vote { transaction, vote: *vote });
+                    return self.step(*at, Input::Vote { transaction, vote });
                 }
             }
             Event::LoseVote { at, index } => {
@@ -168,13 +176,18 @@ impl<A: Actor> World<A> {
                     // A resource that has aborted prepares no more. If it does, and its node hears of it, the node sees to it;
                     // if nobody does, nobody can.
                     let tx = transaction.id();
-                    if self.processes.get(at).is_some_and(|process| !process.ended.contains(&tx)) {
+                    if self.processes.get(at).is_some_and(|process| !process.ended.contains(&tx))
+                        && !self.cannot_prepare(*at, tx)
+                    {
                         self.stats.votes_lost += 1;
                         self.hold(*at, tx)?;
                     }
                 }
             }
             Event::Finish { at, index } => {
+                if self.is_hidden(*at, *index) {
+                    return Ok(Vec::new());
+                }
                 if let Some(tx) = self.take_resource(*at, *index, |process| &mut process.handed) {
                     self.let_go(*at, tx)?;
                     self.processes.get_mut(at).into_iter().for_each(|process| _ = process.ended.insert(tx));
@@ -248,6 +261,17 @@ impl<A: Actor> World<A> {
                     self.network.cut(links(to, from));
                 }
             }
+            Event::Find { at, index } => {
+                if let Some(tx) = self.held_at(*at, *index) {
+                    return self.find(*at, tx);
+                }
+            }
+            Event::Hide { at, index } => {
+                if let Some(tx) = self.held_at(*at, *index) {
+                    let hidden = self.processes.get_mut(at).is_some_and(|process| process.hidden.insert(tx));
+                    self.stats.hidden += u64::from(hidden);
+                }
+            }
             Event::Mend { from, to } => self.network.mend(links(from, to).chain(links(to, from))),
         }
         Ok(Vec::new())
@@ -292,7 +316,46 @@ impl<A: Actor> World<A> {
         if let Some(process) = self.processes.get_mut(&at) {
             process.held.insert(tx);
         }
+        if self.votes_elsewhere(at) {
+            self.observe(&Observation::Voted { at, tx })?;
+        }
         self.observe(&Observation::Held { at, tx })
+    }
+
+    /// Whether the votes of a resource are durable in itself.
+    fn votes_elsewhere(&self, at: NodeId) -> bool {
+        self.setup.votes_elsewhere.contains(&at)
+    }
+
+    /// Whether a resource whose votes are durable in itself must refuse: it has ended the transaction, or it holds what it
+    /// does not find.
+    fn cannot_prepare(&self, at: NodeId, tx: TxId) -> bool {
+        let process = self.processes.get(&at).filter(|_| self.votes_elsewhere(at));
+        process.is_some_and(|process| process.ended.contains(&tx) || process.hidden.contains(&tx))
+    }
+
+    /// Whether a resource does not find what it is to carry out the outcome of.
+    fn is_hidden(&self, at: NodeId, index: usize) -> bool {
+        let process = self.processes.get(&at);
+        process.is_some_and(|process| process.handed.get(index).is_some_and(|tx| process.hidden.contains(tx)))
+    }
+
+    /// What a resource holds whose votes are durable in itself.
+    fn held_at(&self, at: NodeId, index: usize) -> Option<TxId> {
+        self.processes.get(&at).filter(|_| self.votes_elsewhere(at))?.held.iter().nth(index).copied()
+    }
+
+    /// A resource finds what it holds, and tells its node, unless it is told meanwhile how that ended.
+    fn find(&mut self, at: NodeId, tx: TxId) -> Result<Vec<Effect>, Violation> {
+        let Some(process) = self.processes.get_mut(&at) else { return Ok(Vec::new()) };
+        process.hidden.remove(&tx);
+        let begun = self.begun.iter().find(|begun| begun.id() == tx).cloned();
+        let Some(transaction) = begun.filter(|_| process.actor.is_some() && !process.handed.contains(&tx)) else {
+            return Ok(Vec::new());
+        };
+        self.stats.found += 1;
+        let meta = self.metas.get(&tx).cloned().unwrap_or_default();
+        self.step(at, Input::Prepared { transaction, meta })
     }
 
     /// The resource holds nothing for a transaction any more.
@@ -519,7 +582,10 @@ impl<A: Actor> World<A> {
         self.stats.orphans += orphans.len() as u64;
         self.observe(&Observation::Started { at })?;
         // The resource recovers.
-        orphans.into_iter().try_for_each(|tx| self.let_go(at, tx))
+        orphans.into_iter().try_for_each(|tx| self.let_go(at, tx))?;
+        let process = self.processes.get(&at).filter(|_| self.votes_elsewhere(at));
+        let found = process.map(|process| process.held.difference(&process.hidden).copied().collect::<Vec<_>>());
+        found.into_iter().flatten().try_for_each(|tx| self.find(at, tx).map(|_| ()))
     }
 
     /// Cuts the disk down to a snapshot, when nothing is on its way to it.
@@ -578,7 +644,9 @@ fn fence_of(node: &Node) -> Option<(TxId, Fence)> {
 }
 
 fn config(setup: &Setup, at: NodeId) -> Config {
-    Config::new(setup.cluster.clone(), at, at.0)
+    let elsewhere = setup.votes_elsewhere.contains(&at);
+    let kind = if elsewhere { ResourceKind::VotesElsewhere } else { ResourceKind::VotesHere };
+    Config::new(setup.cluster.clone(), at, at.0).with_resource(kind)
 }
 
 /// Every link from any of `from` to any of `to`.

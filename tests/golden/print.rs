@@ -38,6 +38,7 @@ fn decision(decision: &Decision) -> String {
         Decision::Abort { transaction, .. } => format!("abort {}", transaction.id()),
         Decision::Decided { tx, outcome: how } => format!("{tx} is decided: {}", outcome(*how)),
         Decision::Completed { tx, outcome: how } => format!("{tx} is completed: {}", outcome(*how)),
+        Decision::Forget(over) => format!("forget {}", range(over)),
     }
 }
 
@@ -77,6 +78,7 @@ fn about(transaction: &Transaction, what: &What) -> String {
             format!("no {tx} {ballot}: {}", list(obstacles))
         }
         What::Inquire => format!("inquire {tx}"),
+        What::Decline => format!("decline {tx}"),
         What::Outcome(how) => format!("outcome {tx} {}", outcome(*how)),
         What::Finished(how) => format!("finished {tx} {}", outcome(*how)),
     }

@@ -212,6 +212,8 @@ fn stepping(event: &Event) -> NodeId {
         | Event::Again { at, .. }
         | Event::Vote { at, .. }
         | Event::LoseVote { at, .. }
+        | Event::Find { at, .. }
+        | Event::Hide { at, .. }
         | Event::Lie { at, .. }
         | Event::Finish { at, .. }
         | Event::Inquire { at, .. }

@@ -283,6 +283,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (Overloaded, crowded(), from(RMS[2], say::begin(&one))),
         (ParticipantBehind, left_behind(), begin(&RMS[..2], b"")),
         (ParticipantBehind, left_behind(), new(&RMS[..1], b"")),
+        (VotesAreHere, prepared(RMS[0]), Input::Prepared { meta: say::meta(&one), transaction: one }),
         // And this one is answered.
         (
             StaleBallot,
@@ -300,10 +301,13 @@ fn what_is_refused_is_counted_for_the_reason_that_the_step_gives_and_changes_not
         refuse(&mut node, input.clone(), refusal);
         refuse(&mut node, input, refusal);
     }
-    // These are for roles that are driven alone, for a round that a node does not have, for drivers, and for an invariant
-    // that correct code does not break.
-    use Refusal::{AlreadyDecided, AlreadyProposed, Broken, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp};
-    seen.extend([AlreadyDecided, AlreadyProposed, Broken, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp]);
+    // These are for roles that are driven alone, for a round that a node does not have, for drivers, for an invariant
+    // that correct code does not break, and for a resource of the other kind.
+    use Refusal::{
+        AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp,
+    };
+    seen.extend([AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, NothingProposed]);
+    seen.insert(RoundsUsedUp);
     assert_eq!(seen, Refusal::ALL.iter().copied().collect());
 }
 

@@ -28,11 +28,14 @@ pub(crate) struct Kind {
     pub(crate) apart: bool,
     /// Whether there are `Begin`, `Prepare` and `Inquire`, too.
     pub(crate) chatter: bool,
+    /// Whether votes are durable in the resource managers' databases.
+    pub(crate) elsewhere: bool,
     pub(crate) flaw: Option<Flaw>,
 }
 
 /// A transaction manager learns and tells the others; bundles are delivered whole.
-pub(crate) const LEADER: Kind = Kind { learning: Learning::Leader, apart: false, chatter: false, flaw: None };
+pub(crate) const LEADER: Kind =
+    Kind { learning: Learning::Leader, apart: false, chatter: false, elsewhere: false, flaw: None };
 
 /// A state of the specification, and what it does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,7 +89,8 @@ impl Display for Kind {
         };
         let bundles = if self.apart { "bundles may be taken apart" } else { "bundles stay whole" };
         let chatter = if self.chatter { "; there are Begin, Prepare and Inquire" } else { "" };
-        write!(f, "{learning}; {bundles}{chatter}")
+        let elsewhere = if self.elsewhere { "; votes are durable elsewhere" } else { "" };
+        write!(f, "{learning}; {bundles}{chatter}{elsewhere}")
     }
 }
 
@@ -98,7 +102,11 @@ impl<'a> Bundled<'a> {
 
     pub(crate) fn initial<const W: usize>(&mut self) -> World<W> {
         // Where there is no chatter, nobody asks.
-        let rm = if self.kind.chatter { Processes::unasked_resource_manager } else { Processes::resource_manager };
+        let rm = match self.kind {
+            Kind { elsewhere: true, .. } => Processes::elsewhere,
+            Kind { chatter: true, .. } => Processes::unasked_resource_manager,
+            _ => Processes::resource_manager,
+        };
         let processes = self.processes.all(rm).into_iter().map(|process| self.states.number(process));
         World { spec: self.spec.initial(), processes: places(processes), sent: Soup::default() }
     }

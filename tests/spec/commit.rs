@@ -38,7 +38,7 @@ const APART: Kind = Kind { apart: true, ..LEADER };
 const TALKATIVE: Kind = Kind { chatter: true, ..LEADER };
 
 /// Explores the machines, message by message. Every step must refine.
-fn explore_bundled<const W: usize>(machines: &mut Bundled) -> Result<Explored<World<W>>, Failure<World<W>>> {
+pub(crate) fn explore_bundled<const W: usize>(machines: &mut Bundled) -> Result<Explored<World<W>>, Failure<World<W>>> {
     let initial = machines.initial();
     explore(initial, |world, next| {
         machines.spec.check(&world.spec)?;

@@ -22,6 +22,7 @@ mod bundled;
 mod bundled_flaws;
 mod commit;
 mod crashing;
+mod elsewhere;
 mod explore;
 mod flaws;
 mod interleaved;

@@ -27,6 +27,7 @@ pub(crate) fn has_parts(what: &What) -> bool {
         | What::Prepare { .. }
         | What::Vote { .. }
         | What::Inquire
+        | What::Decline
         | What::Outcome(_)
         | What::Finished(_) => false,
     }

@@ -9,7 +9,8 @@
 //! | *Commit*, *Abort* | the decision of a transaction manager; or of a resource manager that learns by itself |
 //! | nothing | gathered votes, rejections, `Begin`, `Prepare`, `Inquire`, and what was heard so far |
 //!
-//! Nobody says that it has finished, so nothing is retired.
+//! Nobody says that it has finished, so nothing is retired. A resource manager whose votes are durable elsewhere may crash
+//! and forget everything: there `rmState[rm]` is what its database says.
 
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal, TxId,
@@ -24,6 +25,7 @@ use synod::{
 };
 
 use super::{
+    elsewhere,
     layout::{Cell, Layout, Rm, State},
     mapping::{Mapping, acceptor_node, manager_node, rm_node},
     parts::{has_parts, parts, together},
@@ -33,6 +35,8 @@ use super::{
 pub(crate) enum Process {
     ResourceManager(usize, ResourceManager),
     Acceptor(usize, Acceptor),
+    /// A resource manager whose votes are durable in its database, and what that database says.
+    Elsewhere(usize, ResourceManager, Rm),
     /// That of a ballot; of none, if it never asks for promises.
     Manager(usize, TransactionManager),
 }
@@ -52,6 +56,12 @@ pub(crate) enum Input {
     /// The resource has carried the outcome out.
     Finish,
     Receive(NodeId, Message),
+    /// The database prepares, and its resource manager does not hear of it.
+    PrepareUnheard,
+    /// The database tells its resource manager what it finds prepared.
+    Find,
+    /// A resource manager whose votes are durable in its database forgets everything.
+    Crash,
 }
 
 const PREPARED: Input = Input::Vote(Vote::Prepared);
@@ -125,6 +135,25 @@ impl Processes {
         Process::Manager(bal, machine)
     }
 
+    /// What happens to a resource manager, in its own words.
+    pub(crate) fn resource_manager_input(&self, input: Input) -> ResourceManagerInput {
+        match input {
+            Input::Vote(vote) => ResourceManagerInput::Vote(vote),
+            Input::Ask => ResourceManagerInput::Receive {
+                from: self.cluster.managers()[0],
+                message: Message::about(&self.transaction, What::prepare(Meta::from(META))),
+            },
+            Input::Begin => ResourceManagerInput::Begin(Meta::from(META)),
+            Input::Inquire => ResourceManagerInput::Inquire,
+            Input::Finish => ResourceManagerInput::Finished,
+            Input::Find => ResourceManagerInput::Prepared(Meta::from(META)),
+            Input::Receive(from, message) => ResourceManagerInput::Receive { from, message },
+            Input::Flush | Input::Recover | Input::PrepareUnheard | Input::Crash => {
+                unreachable!("not for a resource manager")
+            }
+        }
+    }
+
     /// Takes a step. Returns what it sends, and what it means.
     pub(crate) fn step(&self, process: &mut Process, input: &Input) -> Result<(Sends, Meaning), String> {
         let before = process.clone();
@@ -172,6 +201,13 @@ impl Processes {
         let written = after.check_written(before, effects)?;
         match after {
             Process::ResourceManager(rm, machine) => meaning.rm = Some((*rm, rm_state(machine))),
+            Process::Elsewhere(rm, _, state) => {
+                meaning.rm = Some((*rm, *state));
+                // A vote that a crash cuts off is one that is never delivered.
+                if *state == Rm::Prepared {
+                    meaning.sent.push(self.mapping.layout.two_a(*rm, 0, Vote::Prepared));
+                }
+            }
             Process::Acceptor(acc, machine) if written => {
                 meaning.cells = self.cells(*acc, &machine.record())?;
             }
@@ -202,7 +238,9 @@ impl Processes {
             return Err(format!("a process speaks of {transaction:?}"));
         }
         match (process, what) {
-            (Process::ResourceManager(rm, _), What::Vote { vote, .. }) => sent.push(layout.two_a(*rm, 0, *vote)),
+            (Process::ResourceManager(rm, _) | Process::Elsewhere(rm, ..), What::Vote { vote, .. }) => {
+                sent.push(layout.two_a(*rm, 0, *vote));
+            }
             (Process::Manager(..), What::Outcome(outcome)) => sent.push(self.outcome(*outcome)),
             (Process::Manager(..) | Process::Acceptor(..), what) if has_parts(what) => {
                 let parts = parts(&self.transaction, what);
@@ -217,7 +255,8 @@ impl Processes {
                     }
                 }
             }
-            (Process::ResourceManager(..), What::Begin { meta })
+            (Process::Elsewhere(..), What::Inquire | What::Decline) => {}
+            (Process::ResourceManager(..) | Process::Elsewhere(..), What::Begin { meta })
             | (Process::Manager(..), What::Prepare { meta, .. }) => {
                 if !self.transaction.is_about(meta) {
                     return Err(format!("a process says that the transaction is about {meta:?}"));
@@ -233,7 +272,11 @@ impl Processes {
     pub(crate) fn decided(&self, before: &Process, after: &Process, decision: &Decision) -> Option<usize> {
         match (before, after, decision) {
             // It was told, or has decided to abort itself.
-            (Process::ResourceManager(..), ..) if self.cluster.learning() == Learning::Leader => None,
+            (Process::ResourceManager(..) | Process::Elsewhere(..), ..)
+                if self.cluster.learning() == Learning::Leader =>
+            {
+                None
+            }
             (Process::ResourceManager(_, before), Process::ResourceManager(_, after), _)
                 if before.record().vote != after.record().vote =>
             {
@@ -248,7 +291,7 @@ impl Processes {
             (.., Decision::Commit { .. }) => Some(self.outcome(Outcome::Committed)),
             (.., Decision::Abort { .. }) => Some(self.outcome(Outcome::Aborted)),
             (.., Decision::Decided { outcome, .. }) => Some(self.outcome(*outcome)),
-            (.., Decision::Vote { .. } | Decision::Completed { .. } | Decision::Begun(_)) => None,
+            (.., Decision::Vote { .. } | Decision::Completed { .. } | Decision::Begun(_) | Decision::Forget(_)) => None,
         }
     }
 
@@ -264,8 +307,8 @@ impl Processes {
     pub(crate) fn most_steps(&self, process: &Process) -> usize {
         let rms = self.mapping.layout.size.rms;
         match process {
-            Process::ResourceManager(..) if self.cluster.learning() == Learning::Everyone => 2,
-            Process::ResourceManager(..) => 1,
+            Process::ResourceManager(..) | Process::Elsewhere(..) if self.cluster.learning() == Learning::Everyone => 2,
+            Process::ResourceManager(..) | Process::Elsewhere(..) => 1,
             Process::Acceptor(..) => 2 * rms,
             Process::Manager(..) => rms + 1,
         }
@@ -292,7 +335,7 @@ impl Meaning {
 impl Process {
     pub(crate) fn node(&self) -> NodeId {
         match self {
-            Self::ResourceManager(rm, _) => rm_node(*rm),
+            Self::ResourceManager(rm, _) | Self::Elsewhere(rm, ..) => rm_node(*rm),
             Self::Acceptor(acc, _) => acceptor_node(*acc),
             Self::Manager(bal, _) => manager_node(*bal),
         }
@@ -301,6 +344,7 @@ impl Process {
     /// What it may do unasked, in a world of so many ballots; with `chatter` also what means nothing by itself.
     pub(crate) fn own_inputs(&self, ballots: usize, chatter: bool) -> impl Iterator<Item = Input> + use<> {
         let inputs: &[Input] = match self {
+            Self::Elsewhere(..) => &elsewhere::OWN[..if chatter { elsewhere::OWN.len() } else { elsewhere::SILENT }],
             Self::ResourceManager(..) if chatter => &[PREPARED, ABORTED, Input::Ask, Input::Begin, Input::Inquire],
             Self::ResourceManager(..) => &[PREPARED, ABORTED],
             Self::Acceptor(_, machine) if machine.wait() == Wait::Flush => &[Input::Flush],
@@ -327,22 +371,12 @@ impl Process {
         processes: &Processes,
         effects: &mut impl commit::Sink,
     ) -> Result<(), Refusal> {
-        let about = |what| Message::about(&processes.transaction, what);
         match (self, input.clone()) {
             (Self::ResourceManager(_, machine), input) => {
-                let input = match input {
-                    Input::Vote(vote) => ResourceManagerInput::Vote(vote),
-                    Input::Ask => ResourceManagerInput::Receive {
-                        from: processes.cluster.managers()[0],
-                        message: about(What::prepare(Meta::from(META))),
-                    },
-                    Input::Begin => ResourceManagerInput::Begin(Meta::from(META)),
-                    Input::Inquire => ResourceManagerInput::Inquire,
-                    Input::Finish => ResourceManagerInput::Finished,
-                    Input::Receive(from, message) => ResourceManagerInput::Receive { from, message },
-                    Input::Flush | Input::Recover => unreachable!("not for a resource manager"),
-                };
-                machine.step_into(input, effects)
+                machine.step_into(processes.resource_manager_input(input), effects)
+            }
+            (Self::Elsewhere(rm, machine, state), input) => {
+                elsewhere::step_into((*rm, machine, state), input, processes, effects)
             }
             (Self::Acceptor(_, machine), Input::Flush) => machine.step_into(AcceptorInput::Timeout, effects),
             (Self::Acceptor(_, machine), Input::Receive(from, message)) => {
@@ -355,9 +389,7 @@ impl Process {
                     Input::Begin => TransactionManagerInput::Begin(Meta::from(META)),
                     Input::Inquire => TransactionManagerInput::Inquire,
                     Input::Receive(from, message) => TransactionManagerInput::Receive { from, message },
-                    Input::Flush | Input::Vote(_) | Input::Ask | Input::Finish => {
-                        unreachable!("not for a transaction manager")
-                    }
+                    _ => unreachable!("not for a transaction manager"),
                 };
                 machine.step_into(input, effects)
             }
@@ -366,6 +398,10 @@ impl Process {
 
     /// Whether a record was written: once, first, and all that changed.
     fn check_written(&self, before: &Self, effects: &[commit::Effect]) -> Result<bool, String> {
+        if let Self::Elsewhere(..) = self {
+            // Nothing that it says or does rests on what it writes.
+            return Ok(false);
+        }
         let records = effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
         let written = match effects.first() {
             Some(Effect::Persist(record)) if records == 1 => Some(record.clone()),
@@ -385,7 +421,7 @@ impl Process {
                 machine.has_record().then(|| Record::ResourceManager(machine.record()))
             }
             Self::Acceptor(_, machine) => Some(Record::Acceptor(machine.record())),
-            Self::Manager(..) => None,
+            Self::Elsewhere(..) | Self::Manager(..) => None,
         }
     }
 }

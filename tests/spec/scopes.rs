@@ -269,7 +269,7 @@ impl Site {
             let driver = match (&self.roles[waiting.role], &waiting.what) {
                 (Process::ResourceManager(..), _) => drivers.rms,
                 (Process::Acceptor(..), _) => drivers.acceptors,
-                (Process::Manager(..), _) => Driver::Right,
+                (Process::Elsewhere(..) | Process::Manager(..), _) => Driver::Right,
             };
             match driver {
                 Driver::Right => waiting.after <= Scope::batch(self.written),

@@ -16,6 +16,8 @@ pub(crate) struct Specification {
     pub(crate) majorities: Vec<Vec<usize>>,
     asks: Asks,
     decides: Decides,
+    /// Whether there is *RMChooseToAbort*.
+    chooses_to_abort: bool,
 }
 
 /// Who takes *Decide*.
@@ -64,7 +66,13 @@ impl Specification {
 
     /// The specification, with less freedom in *Phase1a* and *Decide*.
     pub(crate) fn restricted(size: Size, asks: Asks, decides: Decides) -> Self {
-        Self { layout: Layout::new(size), majorities: majorities(size.acceptors), asks, decides }
+        let majorities = majorities(size.acceptors);
+        Self { layout: Layout::new(size), majorities, asks, decides, chooses_to_abort: true }
+    }
+
+    /// The same, but nobody takes *RMChooseToAbort*.
+    pub(crate) fn without_choosing_to_abort(self) -> Self {
+        Self { chooses_to_abort: false, ..self }
     }
 
     pub(crate) fn initial<const W: usize>(&self) -> State<W> {
@@ -94,7 +102,8 @@ impl Specification {
     fn resource_manager<const W: usize>(&self, state: &State<W>, rm: usize, next: &mut Vec<State<W>>) {
         let layout = &self.layout;
         if layout.rm(state, rm) == Rm::Working {
-            for (to, val) in [(Rm::Prepared, Vote::Prepared), (Rm::Aborted, Vote::Aborted)] {
+            let choices = [(Rm::Prepared, Vote::Prepared), (Rm::Aborted, Vote::Aborted)];
+            for (to, val) in choices.into_iter().take(1 + usize::from(self.chooses_to_abort)) {
                 next.push(layout.with_rm(*state, rm, to).with(layout.two_a(rm, 0, val)));
             }
         }

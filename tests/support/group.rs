@@ -260,6 +260,7 @@ impl Group {
                 self.note(tx, outcome);
                 self.assert_done(tx, outcome);
             }
+            Decision::Forget(_) => {}
         }
     }
 

@@ -118,7 +118,9 @@ pub fn visible(node: &Node, about: &[TxId]) -> impl PartialEq + core::fmt::Debug
 fn named(input: &Input) -> Vec<TxId> {
     match input {
         Input::Begin { .. } | Input::Tick(_) | Input::Met { .. } => Vec::new(),
-        Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } => vec![transaction.id()],
+        Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } | Input::Prepared { transaction, .. } => {
+            vec![transaction.id()]
+        }
         Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
         Input::Receive { message: commit::Message::Retired { range }, .. }

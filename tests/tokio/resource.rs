@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use synod::{
     Packet, TxId,
     commit::{
-        Config, Decision, Message, Meta, Outcome, Promised, Record, ResourceManagerRecord, Status, Transaction, Vote,
+        Config, Decision, Message, Meta, Outcome, Promised, Record, ResourceKind, ResourceManagerRecord, Status,
+        Transaction, Vote,
     },
     perform::{
         memory::MemoryStorage,
@@ -80,8 +81,8 @@ struct Clumsy {
 }
 
 impl Resource for Clumsy {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
@@ -115,7 +116,7 @@ async fn a_vote_that_panics_aborts_and_a_commit_that_panics_is_asked_for_again()
 struct Forgetful;
 
 impl Resource for Forgetful {
-    async fn recover(&self, promised: &[Promised]) -> Result<(), RecoverError> {
+    async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         Err(format!("{} promised, and nothing held", promised.len()).into())
     }
 }
@@ -140,4 +141,27 @@ async fn a_node_whose_resource_cannot_recover_does_not_start() {
     // A new node has promised nothing.
     let blank = MemoryStorage::new();
     spawn(config(), Start::Create, blank, Vec::<Packet<Message>>::new(), Forgetful, Options::default()).await.unwrap();
+}
+
+/// A resource whose votes are durable in itself, and that holds one of another life.
+struct Vault(Promised);
+
+impl Resource for Vault {
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(vec![self.0.clone()])
+    }
+}
+
+#[tokio::test]
+async fn what_a_resource_finds_prepared_in_itself_is_ended_although_its_node_has_forgotten_it() {
+    let cluster = of([IDS[0]], [IDS[0]]);
+    let config = |kind| Config::new(cluster.clone(), IDS[0], 0).with_resource(kind);
+    let tx = TxId { origin: IDS[1], seq: 1 };
+    let forgotten = Promised::new(Transaction::new(tx, [IDS[0]], []).unwrap(), Meta::default());
+    let storage = MemoryStorage::with_records([Record::Identity { cluster: cluster.id(), node: IDS[0] }]);
+    let (network, kind) = (Vec::<Packet<Message>>::new(), ResourceKind::VotesElsewhere);
+    let spawned = spawn(config(kind), Start::Restore, storage, network, Vault(forgotten), Options::default());
+    let (handle, _) = spawned.await.unwrap();
+    assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
 }

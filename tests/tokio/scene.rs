@@ -272,8 +272,8 @@ impl Puppet {
 }
 
 impl Resource for Puppet {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {

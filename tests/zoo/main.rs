@@ -7,6 +7,7 @@
 mod ballots;
 mod canary;
 mod disks;
+mod elsewhere;
 mod ends;
 mod scopes;
 #[path = "../story/mod.rs"]
@@ -163,6 +164,11 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ends::OrphansKept>(22, 1_000, "a restored resource keeps what nobody was promised").by("no orphan"),
         exhibit::<ends::PromisesDroppedAtStart>(22, 100, "a restored resource drops what was promised"),
         exhibit::<ends::GhostsWaitedFor>(23, 1_000, "a participant that does not exist is waited for").by("liveness"),
+        exhibit::<elsewhere::VotesToAbort>(16, 1_000, "a vote that is durable elsewhere is forgotten, then one to abort is given"),
+        exhibit::<elsewhere::BindingRolledBack>(16, 100, "a restored resource rolls back what is binding in itself")
+            .by("a promise is kept"),
+        exhibit::<elsewhere::FindsIgnored>(22, 1_000, "what a resource finds prepared in itself is ignored"),
+        exhibit::<elsewhere::FindsAborted>(16, 100, "what a resource finds prepared is aborted as if nobody relied on it"),
         exhibit::<ends::NothingRetires>(20, 100, "nothing is ever retired"),
         exhibit::<ends::NothingAcknowledged>(20, 100, "retirement is never acknowledged"),
         exhibit::<disks::NothingErased>(20, 100, "what is over is never erased"),

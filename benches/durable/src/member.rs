@@ -61,8 +61,8 @@ struct Ready;
 
 impl Resource for Ready {
     /// It holds nothing before a vote is written.
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {

@@ -63,6 +63,11 @@ impl v1::manager_server::Manager for Service {
         let what = wire::outcome(request.outcome).map(What::Finished);
         self.take(caller, request.route, wire::about(request.transaction, what))
     }
+
+    async fn decline(&self, request: Request<v1::TransactionRequest>) -> Result<Response<Delivered>, Status> {
+        let (caller, request) = (caller(&request), request.into_inner());
+        self.take(caller, request.route, wire::about(request.transaction, Ok(What::Decline)))
+    }
 }
 
 #[async_trait]

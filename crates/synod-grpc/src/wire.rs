@@ -106,7 +106,7 @@ pub(crate) fn size(message: &Message) -> usize {
         What::Phase2a { votes, .. } => sets(&[votes.cast(), votes.prepared()]),
         What::Phase2b { votes, higher } => sets(&[votes.cast(), votes.prepared()]) + higher.len() * PART,
         What::Reject { promised, .. } => promised.len() * PART,
-        What::Vote { .. } | What::Inquire | What::Outcome(_) | What::Finished(_) => 0,
+        What::Vote { .. } | What::Inquire | What::Decline | What::Outcome(_) | What::Finished(_) => 0,
     };
     bound(transaction.participants().len()) + FIXED + said
 }
@@ -328,6 +328,7 @@ impl From<&What> for v1::about::What {
             What::Inquire => Self::Inquire(v1::Inquire {}),
             What::Outcome(outcome) => Self::Outcome(v1::Outcome::from(*outcome).into()),
             What::Finished(outcome) => Self::Finished(v1::Outcome::from(*outcome).into()),
+            What::Decline => Self::Decline(v1::Decline {}),
         }
     }
 }
@@ -409,6 +410,7 @@ impl TryFrom<v1::about::What> for What {
             Wire::Inquire(_) => Ok(Self::Inquire),
             Wire::Outcome(ended) => outcome(ended).map(Self::Outcome),
             Wire::Finished(ended) => outcome(ended).map(Self::Finished),
+            Wire::Decline(_) => Ok(Self::Decline),
         }
     }
 }

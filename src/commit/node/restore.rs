@@ -4,8 +4,9 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{
     super::{
-        AcceptorRecord, Config, Key, Record, ResourceManagerRecord, Time, Transaction, Vote, acceptor::Acceptor,
-        block::BlockAllocator, open::Open, resource_manager::ResourceManager, retired::Retired, table::Handle,
+        AcceptorRecord, Config, Key, Record, ResourceKind, ResourceManagerRecord, Time, Transaction, Vote,
+        acceptor::Acceptor, block::BlockAllocator, open::Open, resource_manager::ResourceManager, retired::Retired,
+        table::Handle,
     },
     Node,
     retirement::other_keepers,
@@ -168,6 +169,9 @@ impl Node {
     fn restore_rm(&mut self, record: &ResourceManagerRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
         let rm = ResourceManager::restore(&self.config().cluster, self.config().id, record.clone())?;
+        if self.votes_elsewhere() && record.vote == Some(Vote::Aborted) {
+            return Err(RestoreError::VotedToAbort(tx));
+        }
         if self.retired.contains(tx) {
             if rm.owes() {
                 return Err(RestoreError::RetiredUnfinished(tx));
@@ -185,6 +189,8 @@ impl Node {
     /// What the node's own acceptor has accepted proves what this node voted: a vote at its initial ballot, or a vote
     /// to commit at any ballot, was durable here first. So the vote must be recorded, and be the same. (An abort
     /// above the initial ballot proves nothing: any transaction manager may propose it.)
+    ///
+    /// A vote that is durable elsewhere may be forgotten here, but is never one to abort.
     fn check_own_votes(&self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
         for record in latest.values() {
             let Record::Acceptor(record) = record else { continue };
@@ -197,10 +203,15 @@ impl Node {
             let Some((_, vote)) = accepted.filter(proves) else { continue };
             match latest.get(&Key::ResourceManager(tx)) {
                 Some(Record::ResourceManager(own)) if own.vote == Some(vote) => {}
+                _ if self.votes_elsewhere() && vote == Vote::Prepared => {}
                 _ => return Err(RestoreError::VoteChanged(tx)),
             }
         }
         Ok(())
+    }
+
+    fn votes_elsewhere(&self) -> bool {
+        self.config().resource == ResourceKind::VotesElsewhere
     }
 
     /// The smallest set of records that rebuilds this node, for cutting a log. It omits volatile state. Take it when

@@ -5,7 +5,7 @@ use core::mem;
 
 use super::{
     super::{
-        Config, Decision, Key, Message, Record, Sink, Time, TxRange, Wait,
+        Config, Decision, Key, Message, Record, ResourceKind, Sink, Time, TxRange, Wait,
         clock::{NEVER, NODE},
         open::{Open, Shared},
         table::Handle,
@@ -78,6 +78,9 @@ impl Node {
             self.retired_scope = self.persist(Record::Retired(merged), effects);
             for first in swallowed {
                 self.retired_scope = self.persist(Record::Erased(Key::Retired(first)), effects);
+            }
+            if self.shared.config.resource == ResourceKind::VotesElsewhere {
+                self.decide(Decision::Forget(merged), self.retired_scope, effects);
             }
         }
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{Meta, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
+    super::{Input, Meta, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
     Node,
 };
 use crate::{Fence, NodeId, Scope, TxId};
@@ -43,9 +43,9 @@ pub struct InDoubt {
     pub age: u64,
 }
 
-/// A transaction that the resource here has voted to commit, and has not carried out.
+/// A transaction that the resource here has promised to commit, and has not carried out.
 ///
-/// See [`Node`](crate::commit::Node) for an example.
+/// See [`Resource`](crate::perform::Resource) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -54,6 +54,20 @@ pub struct Promised {
     pub transaction: Transaction,
     /// What it is about.
     pub meta: Meta,
+}
+
+impl Promised {
+    /// A resource's promise to commit `transaction`, which is about `meta`.
+    pub fn new(transaction: Transaction, meta: Meta) -> Self {
+        Self { transaction, meta }
+    }
+}
+
+impl From<Promised> for Input {
+    /// The resource finds this promise in itself.
+    fn from(Promised { transaction, meta }: Promised) -> Self {
+        Self::Prepared { transaction, meta }
+    }
 }
 
 impl Node {
@@ -109,7 +123,8 @@ impl Node {
     /// Whether the resource here is asked for its vote on `tx`, and has not given it: only then may a driver hand a
     /// [`Decision::Vote`](crate::commit::Decision::Vote) over that it has kept back.
     pub fn awaits_vote(&self, tx: TxId) -> bool {
-        matches!(self.status(tx), Status::Open { state: Some(ResourceManagerState::Working), .. })
+        let open = self.open.get(tx).filter(|open| open.fence.is_none());
+        open.and_then(|open| open.rm.as_ref()).is_some_and(|rm| rm.role.awaits_vote())
     }
 
     /// What this node has voted to commit, durably, and what the resource here has not carried out, in order of name. A

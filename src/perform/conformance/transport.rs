@@ -349,6 +349,7 @@ fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<M
         What::Phase2b { votes, higher },
         What::Reject { ballot: lower, promised: promised.into() },
         What::Inquire,
+        What::Decline,
         What::Outcome(Outcome::Aborted),
         What::Finished(Outcome::Committed),
     ];

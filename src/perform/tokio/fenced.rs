@@ -38,8 +38,8 @@ impl Transport for Nothing {
 }
 
 impl Resource for Nothing {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 }
 

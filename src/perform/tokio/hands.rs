@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{self, Progress, RecoverError, Transport},
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Hands<T, R> {
 
 impl<T, R: Resource> Hands<T, R> {
     /// Has the resource recover, as a task of its own.
-    pub(super) async fn recover(&self, promised: Vec<Promised>) -> Result<(), Cause> {
+    pub(super) async fn recover(&self, promised: Vec<Promised>) -> Result<Vec<Promised>, Cause> {
         // If nobody waits for this any more, the task is aborted.
         let (resource, mut call) = (Arc::clone(self.jobs.resource()), JoinSet::new());
         call.spawn(async move { resource.recover(&promised).await });
@@ -44,7 +44,7 @@ impl<T, R: Resource> Hands<T, R> {
                 self.telemetry.panicked(None, "recover");
                 Err(Arc::new(panic))
             }
-            None => Ok(()),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -87,9 +87,9 @@ impl<T: Transport, R> Transport for Hands<T, R> {
 }
 
 impl<T, R: Resource> perform::Resource for Hands<T, R> {
-    /// [`spawn`](super::spawn) has waited for that already.
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    /// [`spawn`](super::spawn) has waited for that.
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
@@ -123,5 +123,9 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
         tracing::debug!(%tx, ?outcome, "completed");
         self.outcomes.completed(tx, outcome);
         self.report(tx, "completed", |resource| resource.completed(tx, outcome));
+    }
+
+    fn forget(&mut self, range: TxRange) {
+        self.report(range.first(), "forget", |resource| resource.forget(range));
     }
 }

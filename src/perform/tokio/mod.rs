@@ -32,8 +32,8 @@
 //! struct Yes;
 //!
 //! impl Resource for Yes {
-//!     async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-//!         Ok(()) // it holds nothing
+//!     async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+//!         Ok(Vec::new()) // it holds nothing
 //!     }
 //!
 //!     async fn vote(&self, _: &Transaction, _: &Meta) -> Vote {
@@ -183,11 +183,12 @@ where
     };
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
-    let (handle, task) = start_task(driver, storage, transport, resource, options);
+    let (handle, mut task) = start_task(driver, storage, transport, resource, options);
     let span = info_span!("node", %cluster, id = id.0);
     if start == Start::Restore {
         let promised = task.driver.node().promised();
-        task.hands.recover(promised).instrument(span.clone()).await.map_err(Error::Recover)?;
+        let found = task.hands.recover(promised).instrument(span.clone()).await.map_err(Error::Recover)?;
+        task.driver.take_found(found);
     }
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))

@@ -1,10 +1,11 @@
 //! The local resource, in async form.
 
+use alloc::vec::Vec;
 use core::future::{Future, ready};
 
 use crate::{
     TxId,
-    commit::{Meta, Outcome, Promised, Transaction, Vote},
+    commit::{Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{NoResource, Progress, RecoverError},
 };
 
@@ -22,10 +23,11 @@ use crate::{
 ///
 /// See the [module](super) for an example.
 pub trait Resource: Send + Sync + 'static {
-    /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else:
+    /// Lets go of everything that the resource holds for transactions other than `promised`, and of nothing else; or, if its
+    /// votes are durable elsewhere, returns what it finds prepared in itself:
     /// [`perform::Resource::recover`](crate::perform::Resource::recover). [`spawn`](super::spawn) waits for this before
     /// a restored node does anything, and fails with its error.
-    fn recover(&self, promised: &[Promised]) -> impl Future<Output = Result<(), RecoverError>> + Send;
+    fn recover(&self, promised: &[Promised]) -> impl Future<Output = Result<Vec<Promised>, RecoverError>> + Send;
 
     /// Votes on `transaction`, which is about `meta`. After a vote of [`Vote::Prepared`] it must be able to commit,
     /// whatever happens.
@@ -63,11 +65,17 @@ pub trait Resource: Send + Sync + 'static {
     fn completed(&self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
     }
+
+    /// These transactions are retired: [`perform::Resource::forget`](crate::perform::Resource::forget). Called on the
+    /// node's own task: must not block.
+    fn forget(&self, range: TxRange) {
+        let _ = range;
+    }
 }
 
 impl Resource for NoResource {
     /// It holds nothing.
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 }

@@ -27,6 +27,10 @@ impl Property for CommitNeedsAll {
                 self.prepared.insert((transaction.id(), *at));
                 Ok(())
             }
+            Observation::Voted { at, tx } => {
+                self.prepared.insert((*tx, *at));
+                Ok(())
+            }
             Observation::Decided { at, decision } => match outcome_of(decision) {
                 Some((tx, Outcome::Committed)) => {
                     let missing = self.participants.get(&tx).into_iter().flatten();

@@ -1,17 +1,20 @@
 //! What a resource is told that a transaction is about is what the client said when it began, and the resource is told
-//! before it votes or commits. It must not carry out what nobody asked for.
+//! before it votes or commits. It must not carry out what nobody asked for. A resource whose votes are durable in itself
+//! knows what it has prepared by its name, and need not be told what that is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Begun, Observation, Property, Violation, begun, require};
 use crate::{
-    TxId,
+    NodeId, TxId,
     commit::{Decision, Meta},
 };
 
 #[derive(Default)]
 pub(super) struct ContentIsTheClients {
     begun: BTreeMap<TxId, Meta>,
+    /// What each resource whose votes are durable in itself has prepared.
+    voted: BTreeSet<(NodeId, TxId)>,
 }
 
 impl Property for ContentIsTheClients {
@@ -20,6 +23,15 @@ impl Property for ContentIsTheClients {
             self.begun.insert(tx, meta.clone());
         }
         let (at, transaction, meta) = match observation {
+            Observation::Voted { at, tx } => {
+                self.voted.insert((*at, *tx));
+                return Ok(());
+            }
+            Observation::Decided { at, decision: Decision::Commit { transaction, meta } }
+                if meta.bytes().is_empty() && self.voted.contains(&(*at, transaction.id())) =>
+            {
+                return Ok(());
+            }
             Observation::Decided {
                 at,
                 decision:

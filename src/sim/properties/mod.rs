@@ -68,6 +68,8 @@ pub enum Observation<'a> {
     Lied { at: NodeId, tx: TxId },
     /// A resource has prepared a transaction, durably.
     Held { at: NodeId, tx: TxId },
+    /// It did, and its votes are durable in itself: that is its vote to commit.
+    Voted { at: NodeId, tx: TxId },
     /// A resource holds nothing for a transaction any more.
     LetGo { at: NodeId, tx: TxId },
     /// A node stopped: its memory is lost.
@@ -161,7 +163,12 @@ fn paxos_of(from: NodeId, message: &Message) -> Vec<(InstanceId, paxos::Message<
             let reject = |promised| paxos::Message::Reject { ballot: *ballot, promised };
             promised.iter().map(|obstacle| (instance(obstacle.rm), reject(obstacle.promised))).collect()
         }
-        What::Begin { .. } | What::Prepare { .. } | What::Inquire | What::Outcome(_) | What::Finished(_) => Vec::new(),
+        What::Begin { .. }
+        | What::Prepare { .. }
+        | What::Inquire
+        | What::Decline
+        | What::Outcome(_)
+        | What::Finished(_) => Vec::new(),
     }
 }
 
@@ -205,7 +212,7 @@ fn begun<'a>(observation: &Observation<'a>) -> Option<Begun<'a>> {
 /// The outcome that `decision` tells of, if it does.
 pub(super) fn outcome_of(decision: &Decision) -> Option<(TxId, Outcome)> {
     match decision {
-        Decision::Begun(_) | Decision::Vote { .. } => None,
+        Decision::Begun(_) | Decision::Vote { .. } | Decision::Forget(_) => None,
         Decision::Commit { transaction, .. } => Some((transaction.id(), Outcome::Committed)),
         Decision::Abort { transaction, .. } => Some((transaction.id(), Outcome::Aborted)),
         Decision::Decided { tx, outcome } | Decision::Completed { tx, outcome } => Some((*tx, *outcome)),

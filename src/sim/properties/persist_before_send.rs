@@ -83,6 +83,7 @@ impl PersistBeforeSend {
 fn name_in(decision: &Decision) -> TxId {
     match decision {
         Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => *tx,
+        Decision::Forget(range) => range.last(),
         Decision::Vote { transaction, .. }
         | Decision::Commit { transaction, .. }
         | Decision::Abort { transaction, .. } => transaction.id(),
@@ -96,7 +97,16 @@ impl Property for PersistBeforeSend {
                 self.durable(*at, record);
                 Ok(())
             }
-            Observation::Decided { at, decision } => self.name(*at, name_in(decision)),
+            Observation::Voted { at, tx } => {
+                self.votes.insert((*at, *tx), Vote::Prepared);
+                Ok(())
+            }
+            Observation::Decided { at, decision } => {
+                if let Decision::Forget(range) = decision {
+                    require(NAME, self.is_retired(*at, *range), || format!("{at} says {decision:?}, unwritten"))?;
+                }
+                self.name(*at, name_in(decision))
+            }
             Observation::Sent { at, message, .. } => {
                 message.transaction().map_or(Ok(()), |transaction| self.name(*at, transaction.id()))?;
                 for (instance, message) in paxos_of(*at, message) {

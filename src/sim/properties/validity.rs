@@ -25,6 +25,10 @@ impl Property for Validity {
                 self.prepared.insert(InstanceId { tx: transaction.id(), rm: *at });
                 Ok(())
             }
+            Observation::Voted { at, tx } => {
+                self.prepared.insert(InstanceId { tx: *tx, rm: *at });
+                Ok(())
+            }
             Observation::Sent { at, message, .. } => {
                 paxos_of(*at, message).into_iter().try_for_each(|(instance, message)| match message {
                     Message::Accept { value, .. } => {

@@ -127,7 +127,9 @@ impl Cast {
                     self.aborted += u64::from(transaction.id().origin == at);
                     answers.push(Input::Finished(transaction.id()));
                 }
-                Effect::Decide(Decision::Begun(_) | Decision::Decided { .. } | Decision::Completed { .. }) => {}
+                Effect::Decide(
+                    Decision::Begun(_) | Decision::Decided { .. } | Decision::Completed { .. } | Decision::Forget(_),
+                ) => {}
             }
         }
         self.effects = effects;

@@ -101,8 +101,8 @@ impl Desk {
 }
 
 impl Resource for Desk {
-    async fn recover(&self, promised: &[Promised]) -> Result<(), RecoverError> {
-        self.ledger().map_or(Ok(()), |mut ledger| ledger.recover(promised))
+    async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        self.ledger().map_or(Ok(Vec::new()), |mut ledger| ledger.recover(promised))
     }
 
     async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {

@@ -168,6 +168,10 @@ pub struct Obstacle {
 /// Resource manager or acceptor to transaction manager: get this transaction to its outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Inquire {}
+/// Resource manager to transaction manager, where votes are durable in the resource itself: its resource cannot prepare.
+/// Get this transaction to its outcome at once. It is no vote.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Decline {}
 /// What is said about one transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct About {
@@ -175,7 +179,7 @@ pub struct About {
     #[prost(message, optional, tag = "1")]
     pub transaction: ::core::option::Option<Transaction>,
     /// What is said.
-    #[prost(oneof = "about::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "about::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub what: ::core::option::Option<about::What>,
 }
 /// Nested message and enum types in `About`.
@@ -216,6 +220,9 @@ pub mod about {
         /// Resource manager to transaction manager: the sender has carried this outcome out, durably.
         #[prost(enumeration = "super::Outcome", tag = "12")]
         Finished(i32),
+        /// Resource manager to transaction manager: its resource cannot prepare.
+        #[prost(message, tag = "13")]
+        Decline(super::Decline),
     }
 }
 /// A message from one node to another.
@@ -1927,6 +1934,25 @@ pub mod manager_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Manager", "Finish"));
             self.inner.unary(req, path, codec).await
         }
+        /// The sender's resource cannot prepare. (`About.decline`)
+        pub async fn decline(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TransactionRequest>,
+        ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Manager/Decline");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Manager", "Decline"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1956,6 +1982,11 @@ pub mod manager_server {
         async fn finish(
             &self,
             request: tonic::Request<super::FinishRequest>,
+        ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
+        /// The sender's resource cannot prepare. (`About.decline`)
+        async fn decline(
+            &self,
+            request: tonic::Request<super::TransactionRequest>,
         ) -> std::result::Result<tonic::Response<super::Delivered>, tonic::Status>;
     }
     /// A transaction manager, as other nodes see it. Clients use `Transactions`. For nodes alone.
@@ -2151,6 +2182,51 @@ pub mod manager_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FinishSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Manager/Decline" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeclineSvc<T: Manager>(pub Arc<T>);
+                    impl<
+                        T: Manager,
+                    > tonic::server::UnaryService<super::TransactionRequest>
+                    for DeclineSvc<T> {
+                        type Response = super::Delivered;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TransactionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Manager>::decline(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeclineSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

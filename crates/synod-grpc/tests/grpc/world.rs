@@ -54,8 +54,8 @@ impl Ledger {
 }
 
 impl Resource for Ledger {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {
