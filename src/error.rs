@@ -104,6 +104,8 @@ refusals! {
     NotNamedHere = "the name of the transaction is this node's own, but this node has not given it",
     /// An invariant of this node is broken, so the node is silent about the transaction.
     Broken = "an invariant is broken, so this node is silent about the transaction",
+    /// The outcomes that come with a range are not of it, out of order, or too many.
+    MalformedOutcomes = "the outcomes are not of their range, out of order, or too many",
 }
 
 impl Refusal {
@@ -220,6 +222,9 @@ pub enum RestoreError {
     /// There are more open transactions than can be counted.
     #[error("there are more open transactions than can be counted")]
     TooManyOpen,
+    /// A later record of a history takes back how a transaction ended.
+    #[error("the history of the block that begins with {0} goes back on an earlier record")]
+    HistoryWentBack(TxId),
     /// A resource manager is prepared in a transaction that is retired.
     #[error("the storage says that {0} is over, but the node is prepared in it and has not finished it")]
     RetiredUnfinished(TxId),

@@ -5,6 +5,9 @@ use core::{borrow::Borrow, fmt, str::FromStr};
 
 use crate::{NodeId, ParseIdError, Quorums, TxId};
 
+/// The most outcomes of a history.
+const LONGEST_HISTORY: usize = 1 << 30;
+
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
 /// The acceptors and their quorums must never change under one name: a quorum of new acceptors could miss what the old
@@ -92,6 +95,7 @@ pub struct Timeouts {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub struct Limits {
@@ -102,6 +106,10 @@ pub struct Limits {
     pub participants: usize,
     /// The most bytes in a new transaction's `meta`.
     pub meta: usize,
+    /// How many ended transactions a transaction manager remembers the outcomes of: the newest. They are kept in blocks
+    /// of 64 consecutive numbers, so it is that many only if transactions are numbered in a row, and fewer otherwise.
+    /// With 0 it remembers none.
+    pub history: usize,
 }
 
 /// The configuration that all nodes of a cluster share, validated on construction. Clones share memory.
@@ -189,6 +197,9 @@ pub enum ConfigError {
     /// A limit is zero, which allows no transaction at all.
     #[error("a limit leaves no room for any transaction")]
     NoRoom,
+    /// The history is longer than 2^30 outcomes.
+    #[error("a history has at most 2^30 outcomes")]
+    LongHistory,
 }
 
 /// One node's configuration.
@@ -268,13 +279,14 @@ impl Default for Limits {
 impl Limits {
     /// The defaults, as a constant.
     pub const fn new() -> Self {
-        Self { open: 1 << 20, participants: 256, meta: 1 << 16 }
+        Self { open: 1 << 20, participants: 256, meta: 1 << 16, history: 1 << 20 }
     }
 
     with_methods! {
         with_open(open: usize);
         with_participants(participants: usize);
         with_meta(meta: usize);
+        with_history(history: usize);
     }
 }
 
@@ -402,6 +414,9 @@ impl TryFrom<ClusterSpec> for Cluster {
         }
         if spec.limits.open == 0 || spec.limits.participants == 0 {
             return Err(ConfigError::NoRoom);
+        }
+        if spec.limits.history > LONGEST_HISTORY {
+            return Err(ConfigError::LongHistory);
         }
         Ok(Self(Arc::new(Valid { spec, first_manager })))
     }

@@ -19,6 +19,7 @@ mod bundle;
 mod clock;
 mod config;
 mod context;
+mod history;
 mod inline;
 mod message;
 mod metrics;
@@ -36,6 +37,7 @@ mod transaction_manager;
 mod wait;
 
 pub use config::{Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, Targets, Time, Timeouts};
+pub use history::{MalformedBlock, OutcomeBlock, Outcomes};
 pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Promised, Status};

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{ClusterId, Meta, Outcome, Transaction, Vote, Votes};
+use super::{ClusterId, Meta, Outcome, OutcomeBlock, Transaction, Vote, Votes};
 use crate::{Ballot, NodeId, TxId, paxos};
 
 /// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
@@ -58,6 +58,13 @@ pub enum Record {
     Retired(TxRange),
     /// The record of this key is deleted.
     Erased(Key),
+    /// A block of a transaction manager's history: how transactions ended.
+    History {
+        /// How they ended.
+        outcomes: OutcomeBlock,
+        /// Blocks that were opened later have higher ages; the lowest leaves first.
+        age: u64,
+    },
 }
 
 /// All that an acceptor knows of one transaction.
@@ -215,6 +222,8 @@ pub enum Key {
     ResourceManager(TxId),
     /// The range of retired transactions that begins with this one.
     Retired(TxId),
+    /// The block of a history that begins with this transaction.
+    History(TxId),
 }
 
 impl Record {
@@ -228,6 +237,7 @@ impl Record {
             Self::ResourceManager(record) => Key::ResourceManager(record.transaction.id()),
             Self::Retired(range) => Key::Retired(range.first()),
             Self::Erased(key) => *key,
+            Self::History { outcomes, .. } => Key::History(outcomes.first()),
         }
     }
 

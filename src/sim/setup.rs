@@ -112,7 +112,7 @@ fn draw_cluster(rng: &mut Rng, acceptors: &[NodeId], managers: &[NodeId]) -> Clu
         _ => Quorums::majority(acceptors),
     };
     let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-    let limits = Limits { open: 1_000, participants: 16, meta: 64 };
+    let limits = Limits { open: 1_000, participants: 16, meta: 64, history: 128 };
     let learning = if rng.once_in(2) { Learning::Everyone } else { Learning::Leader };
     let targets = if rng.once_in(2) { Targets::Quorum } else { Targets::All };
     let spec = ClusterSpec::new(

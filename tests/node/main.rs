@@ -8,6 +8,7 @@ mod bundles;
 mod deciding;
 mod determinism;
 mod finishing;
+mod history;
 mod limits;
 mod packets;
 mod peers;

@@ -243,8 +243,11 @@ where
                 (None, Status::Open { outcome: Some(outcome), .. }) => {
                     self.answers.push(self.scope(tx), reply, Ok(outcome));
                 }
+                (None, Status::Retired { outcome: Some(outcome) }) => {
+                    self.answers.push(self.scope(tx), reply, Ok(outcome));
+                }
                 // Its outcome may be behind the same write as the news that it is over.
-                (None, Status::Retired) => self.answers.push_known(self.scope(tx), reply, tx),
+                (None, Status::Retired { outcome: None }) => self.answers.push_known(self.scope(tx), reply, tx),
                 // The node will never say.
                 (None, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
                 (None, Status::Open { outcome: None, .. } | Status::Unknown) => self.hands.outcomes.wait(tx, reply),
@@ -310,7 +313,8 @@ where
             // There is no other driver.
             tracing::error!("a batch has come back that is another driver's");
         }
-        over.into_iter().for_each(|range| self.hands.outcomes.over(range));
+        let node = self.driver.node();
+        over.into_iter().for_each(|range| self.hands.outcomes.over(range, |tx| node.status(tx).outcome()));
     }
 }
 
