@@ -11,8 +11,8 @@ use arbitrary::{Arbitrary, Error, Result, Unstructured};
 use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
-        AcceptorRecord, Cluster, ClusterSpec, HigherInstance, Meta, Participants, Places, Transaction, TransactionSpec,
-        TxRange, Vote, Votes,
+        AcceptorRecord, Cluster, ClusterSpec, HigherInstance, Meta, OutcomeBlock, Outcomes, Participants, Places,
+        Transaction, TransactionSpec, TxRange, Vote, Votes,
     },
 };
 
@@ -41,6 +41,20 @@ impl<'a> Arbitrary<'a> for TxRange {
     }
 }
 
+impl<'a> Arbitrary<'a> for OutcomeBlock {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let (first, known, committed): (TxId, u64, u64) = u.arbitrary()?;
+        valid(Self::new(first.origin, first.seq / 64, known, known & committed))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Outcomes {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let blocks: Vec<OutcomeBlock> = u.arbitrary()?;
+        Ok(blocks.into())
+    }
+}
+
 impl<'a> Arbitrary<'a> for Quorums {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let nodes = some_nodes(u)?.into_iter();
@@ -62,6 +76,7 @@ impl<'a> Arbitrary<'a> for Cluster {
         }
         spec.limits.open = 1.max(spec.limits.open);
         spec.limits.participants = 1.max(spec.limits.participants);
+        spec.limits.history %= 1 << 30;
         valid(Self::try_from(spec))
     }
 }

@@ -19,7 +19,7 @@
 //! use synod::{NodeId, codec::{decode_frame, encode_frame}, commit::{ClusterId, Message, TxRange}};
 //!
 //! let (cluster, from, to) = (ClusterId(*b"a cluster of 3.."), NodeId(1), NodeId(2));
-//! let messages = [Message::Retired { range: TxRange::new(from, 1, 9)? }];
+//! let messages = [Message::retired(TxRange::new(from, 1, 9)?)];
 //! let bytes = encode_frame(cluster, from, to, &messages);
 //! assert_eq!(decode_frame(&bytes, cluster, to)?.messages, messages);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -41,9 +41,9 @@ use bincode::{config, enc::write::Writer, error as bincode_error};
 use crate::{
     Ballot, NodeId, TxId,
     commit::{
-        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome,
-        Participants, Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TxRange, Vote,
-        Votes, What,
+        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, MalformedBlock, Message, Meta,
+        Obstacle, Outcome, OutcomeBlock, Outcomes, Participants, Places, Promises, Record, ResourceManagerRecord,
+        Transaction, TransactionError, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -125,6 +125,9 @@ pub enum DecodeError {
     /// A range of transactions is empty.
     #[error(transparent)]
     EmptyRange(#[from] EmptyRange),
+    /// A block of outcomes was rejected.
+    #[error(transparent)]
+    MalformedBlock(#[from] MalformedBlock),
 }
 
 /// The frame of one packet `from` one node `to` another.
@@ -405,7 +408,7 @@ tagged! {
     }
     "message", Message, least 4: {
         1 => About { transaction, what },
-        2 => Retired { range },
+        2 => Retired { range, outcomes },
         3 => RetiredNoted { range },
     }
     "statement about a transaction", What, least 1: {
@@ -430,6 +433,7 @@ tagged! {
         5 => ResourceManager(record),
         6 => Retired(range),
         7 => Erased(key),
+        8 => History { outcomes, age },
         10 => Birth(number),
         11 => Peer { node, birth },
     }
@@ -620,6 +624,32 @@ impl Wire for TxRange {
     }
 }
 
+impl Wire for OutcomeBlock {
+    const LEAST: usize = 4;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        let (origin, number, known, committed): (NodeId, u64, u64, u64) = (*self).into();
+        (origin, (number, (known, committed))).put(sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (origin, (number, (known, committed))) = Wire::take(source)?;
+        Ok(Self::new(origin, number, known, committed)?)
+    }
+}
+
+impl Wire for Outcomes {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        put_list(self.blocks(), sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        take_list(source).map(Self::from)
+    }
+}
+
 impl Wire for Key {
     const LEAST: usize = 1;
 
@@ -631,6 +661,7 @@ impl Wire for Key {
             Self::Acceptor(tx) => (4, [Some(tx.origin.0), Some(tx.seq)]),
             Self::ResourceManager(tx) => (5, [Some(tx.origin.0), Some(tx.seq)]),
             Self::Retired(tx) => (6, [Some(tx.origin.0), Some(tx.seq)]),
+            Self::History(tx) => (7, [Some(tx.origin.0), Some(tx.seq)]),
             Self::Birth => (10, [None; 2]),
             Self::Peer(node) => (11, [Some(node.0), None]),
         };
@@ -648,6 +679,7 @@ impl Wire for Key {
             6 => Self::Retired,
             10 => return Ok(Self::Birth),
             11 => return Ok(Self::Peer(NodeId(u64::from_be_bytes(source.array()?)))),
+            7 => Self::History,
             tag => return Err(DecodeError::UnknownTag { kind: "key", tag }),
         };
         let (origin, seq) = (source.array()?, source.array()?);

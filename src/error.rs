@@ -120,6 +120,8 @@ refusals! {
     VotesAreHere = "the votes of the resource are recorded here",
     /// Violation: the resource has carried out a commit, and yet it still finds the transaction prepared.
     CommitLost = "the resource has lost a commit that it had carried out",
+    /// The outcomes that come with a range are not of it, out of order, or too many.
+    MalformedOutcomes = "the outcomes are not of their range, out of order, or too many",
 }
 
 impl Refusal {
@@ -241,6 +243,9 @@ pub enum RestoreError {
     /// There are more open transactions than can be counted.
     #[error("there are more open transactions than can be counted")]
     TooManyOpen,
+    /// A later record of a history takes back how a transaction ended.
+    #[error("the history of the block that begins with {0} goes back on an earlier record")]
+    HistoryWentBack(TxId),
     /// A resource manager is prepared in a transaction that is retired.
     #[error("the storage says that {0} is over, but the node is prepared in it and has not finished it")]
     RetiredUnfinished(TxId),

@@ -35,8 +35,8 @@ use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
         Acceptance, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, HigherInstance, Input, Key, Learning,
-        Limits, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises, Record, ResourceManagerRecord,
-        Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
+        Limits, Message, Meta, Node, Obstacle, Outcome, OutcomeBlock, Outcomes, Participants, Places, Promises, Record,
+        ResourceManagerRecord, Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -69,6 +69,21 @@ pub fn outcome() -> BoxedStrategy<Outcome> {
 /// A range of one to four transactions, mostly.
 pub fn range() -> BoxedStrategy<TxRange> {
     (tx(), small(0..4)).prop_map(|(first, more)| range_from(first, more)).boxed()
+}
+
+/// How a few transactions of one block ended.
+pub fn outcome_block() -> BoxedStrategy<OutcomeBlock> {
+    let bits = || prop_oneof![3 => 0..16u64, 1 => any::<u64>()];
+    (node(), prop_oneof![7 => Just(0), 1 => 0..=u64::MAX / 64], bits(), bits())
+        .prop_filter_map("a block", |(origin, number, known, committed)| {
+            OutcomeBlock::new(origin, number, known, known & committed).ok()
+        })
+        .boxed()
+}
+
+/// What a message tells of outcomes, which may be malformed: most often nothing.
+pub fn outcomes() -> BoxedStrategy<Outcomes> {
+    prop_oneof![2 => Just(Vec::new()), 1 => vec(outcome_block(), 0..3)].prop_map(Outcomes::from).boxed()
 }
 
 /// A quorum system of one to five acceptors, which weigh one to three each and are in any order.
@@ -114,8 +129,8 @@ fn spec(managers: BoxedStrategy<Vec<NodeId>>, least: u8) -> BoxedStrategy<Cluste
         Timeouts { flush, recover, inquire, repeat, ceiling }
     });
     let most = usize::from(least)..8;
-    let limits = (most.clone(), most, 0..64usize).prop_map(|(open, participants, meta)| {
-        Limits::new().with_open(open).with_participants(participants).with_meta(meta)
+    let limits = (most.clone(), most, 0..64usize, 0..200usize).prop_map(|(open, participants, meta, history)| {
+        Limits::new().with_open(open).with_participants(participants).with_meta(meta).with_history(history)
     });
     let (learning, targets) = ([Learning::Leader, Learning::Everyone], [Targets::All, Targets::Quorum]);
     let id = any::<u8>().prop_map(|byte| ClusterId([byte; 16]));
@@ -242,7 +257,7 @@ where
 pub fn any_message() -> BoxedStrategy<Message> {
     prop_oneof![
         7 => (transaction(), what()).prop_map(|(transaction, what)| Message::About { transaction, what }),
-        1 => range().prop_map(|range| Message::Retired { range }),
+        1 => (range(), outcomes()).prop_map(|(range, outcomes)| Message::Retired { range, outcomes }),
         1 => range().prop_map(|range| Message::RetiredNoted { range }),
     ]
     .boxed()
@@ -318,6 +333,7 @@ pub fn key() -> BoxedStrategy<Key> {
         tx().prop_map(Key::Acceptor),
         tx().prop_map(Key::ResourceManager),
         tx().prop_map(Key::Retired),
+        tx().prop_map(Key::History),
     ]
     .boxed()
 }
@@ -339,6 +355,7 @@ pub fn record() -> BoxedStrategy<Record> {
         resource_manager.prop_map(Record::ResourceManager),
         range().prop_map(Record::Retired),
         key().prop_map(Record::Erased),
+        (outcome_block(), small(0..8)).prop_map(|(outcomes, age)| Record::History { outcomes, age }),
     ]
     .boxed()
 }
@@ -385,7 +402,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let more =
         [(Vote::Prepared, Outcome::Committed), (Vote::Prepared, Outcome::Aborted), (Vote::Aborted, Outcome::Aborted)];
     let votes = votes.into_iter().chain(more.map(|(vote, outcome)| (Some(vote), Some(outcome))));
-    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..8, 0..8u64)
+    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..9, 0..8u64)
         .prop_map(move |(scene, (vote, finished), kind, more)| {
             let (transaction, tx) = (scene.transaction.clone(), scene.transaction.id());
             let meta = vote.map_or(scene.meta(), |_| Some(known_meta(tx)));
@@ -411,6 +428,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
                 4 => Vec::from([Record::Sequence { reserved }]),
                 5 => Vec::from([Record::Rounds { reserved }]),
                 6 => Vec::from([Record::Erased(Key::Acceptor(tx))]),
+                7 => Vec::from([Record::History { outcomes: OutcomeBlock::of(tx, scene.outcome), age: tx.origin.0 }]),
                 _ => Vec::from([Record::Retired(range_from(tx, 0))]),
             };
             numbers.into_iter().chain(about).collect()
@@ -568,7 +586,11 @@ impl Scene {
             10 => (rm, What::Inquire),
             11 => (manager, What::Outcome(outcome)),
             12 => (rm, What::Finished(outcome)),
-            13 => return (manager, Message::Retired { range: range_from(tx, self.round) }),
+            13 => {
+                let told = OutcomeBlock::of(tx, outcome);
+                let outcomes = self.round.is_multiple_of(2).then_some(told).into_iter().collect();
+                return (manager, Message::Retired { range: range_from(tx, self.round), outcomes });
+            }
             14 => (rm, What::Decline),
             _ => return (acceptor, Message::RetiredNoted { range: range_from(tx, self.round) }),
         };

@@ -6,8 +6,8 @@ use synod::{
     Ballot, Effect, Machine, NodeId, Quorums, TxId,
     codec::encode_frame,
     commit::{
-        self, ClusterId, ClusterSpec, Config, Decision, Input, Learning, Message, Meta, Node, Outcome, Participants,
-        Targets, Transaction, Vote, What,
+        self, ClusterId, ClusterSpec, Config, Decision, Input, Learning, Limits, Message, Meta, Node, Outcome,
+        Participants, Targets, Transaction, Vote, What,
     },
     paxos,
 };
@@ -114,7 +114,10 @@ const MANAGER: NodeId = NodeId(6);
 impl Group {
     fn new(learning: Learning) -> Self {
         let spec = ClusterSpec::new(ClusterId::default(), Quorums::majority(ACCEPTORS).unwrap(), [MANAGER]);
-        let cluster = spec.with_learning(learning).with_targets(Targets::Quorum).build().unwrap();
+        // What is remembered of ended transactions grows up to this bound.
+        let limits = Limits::default().with_history(1 << 10);
+        let spec = spec.with_learning(learning).with_targets(Targets::Quorum).with_limits(limits);
+        let cluster = spec.build().unwrap();
         let node = |id| Node::create(Config::new(cluster.clone(), NodeId(id), id)).0;
         Self { nodes: (0..7).map(node).collect(), effects: Vec::with_capacity(64), allocated: vec![0; 7] }
     }

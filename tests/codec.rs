@@ -9,8 +9,8 @@ use synod::{
     },
     commit::{
         Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome,
-        Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec, TxRange, Vote,
-        Votes, What,
+        OutcomeBlock, Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec,
+        TxRange, Vote, Votes, What,
     },
     paxos, strategies,
 };
@@ -103,6 +103,16 @@ fn messages() -> Vec<(Message, String)> {
         about(What::Outcome(Outcome::Committed), "0a 01"),
         about(What::Outcome(Outcome::Aborted), "0a 02"),
         about(What::Finished(Outcome::Committed), "0b 01"),
+        (Message::retired(range(250, 251)), "02 07 fa fbfb00 00".into()),
+        (
+            Message::Retired {
+                range: range(250, 251),
+                outcomes: [OutcomeBlock::of(TxId { origin: NodeId(7), seq: 250 }, Outcome::Aborted)]
+                    .into_iter()
+                    .collect(),
+            },
+            "02 07 fa fbfb00 01 07 03 fd0000000000000004 00".into(),
+        ),
         about(What::Decline, "0c"),
         (Message::Retired { range: range(250, 251) }, "02 07 fa fbfb00".into()),
         (Message::RetiredNoted { range: range(0, u64::MAX) }, "03 07 00 fdffffffffffffffff".into()),
@@ -144,6 +154,11 @@ fn records() -> Vec<(Record, String)> {
         (manager(&meta, Some(Vote::Aborted), Some(Outcome::Aborted)), format!("02 05 {t} 01 02 6869 01 02 01 02")),
         (manager(&meta, Some(Vote::Prepared), Some(Outcome::Committed)), format!("02 05 {t} 01 02 6869 01 01 01 01")),
         (Record::Retired(range(1, 10_000)), "02 06 07 01 fb1027".into()),
+        (Record::Erased(Key::History(tx)), "02 07 07 0000000000000007 0000000000002710".into()),
+        (
+            Record::History { outcomes: OutcomeBlock::new(NodeId(7), 3, 5, 4).unwrap(), age: 9 },
+            "02 08 07 03 05 04 09".into(),
+        ),
         (Record::Erased(Key::Rounds), "02 07 03".into()),
         (Record::Erased(Key::Acceptor(tx)), "02 07 04 0000000000000007 0000000000002710".into()),
     ]
@@ -481,7 +496,7 @@ fn the_smallest_values_fill_lists_of_any_length() {
     let obstacle = Obstacle { rm: NodeId(0), promised: zero };
     let about = |what| Message::about(&transaction, what);
     let smallest = [
-        Message::Retired { range },
+        Message::retired(range),
         about(What::Inquire),
         about(What::Begin { meta: Meta::from(vec![0; 100]) }),
         about(What::Phase2b { votes: Votes::default(), higher: vec![accepted; 100].into() }),

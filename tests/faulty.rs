@@ -10,8 +10,8 @@ use std::{
 use synod::{
     NodeId, Quorums, RestoreError, TxId,
     commit::{
-        Cluster, ClusterId, ClusterSpec, Config, Input, Key, Meta, Outcome, Participants, Promised, Record, Status,
-        Time, Timeouts, Transaction, Vote,
+        Cluster, ClusterId, ClusterSpec, Config, Input, Key, Meta, Outcome, Participants, Promised, Record, Time,
+        Timeouts, Transaction, Vote,
     },
     perform::{
         Driver, DriverError, Handlers, Progress, RecoverError, Resource, Start, Storage,
@@ -282,7 +282,7 @@ impl World {
         assert_eq!(total, 0);
         for driver in drivers {
             assert_eq!((driver.node().metrics().violations(), driver.node().in_doubt().len()), (0, 0));
-            assert!(self.begun.iter().all(|tx| driver.node().status(*tx) == Status::Retired));
+            assert!(self.begun.iter().all(|tx| driver.node().status(*tx).is_retired()));
         }
     }
 }

@@ -120,7 +120,7 @@ fn what_a_node_shows_of_itself_survives() {
     survives(&node.in_doubt());
     let fences = [Fence::AcceptorWentBack, Fence::ResourceManagerWentBack, Fence::MetaLost, Fence::EndlessExchange];
     survives(&fences.map(Status::Fenced).to_vec());
-    survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired]);
+    survives(&[node.status(transaction.id()), Status::Unknown, Status::Retired { outcome: Some(Outcome::Committed) }]);
     survives(&[Wait::Flush, Wait::Recover(1), Wait::Inquire(2), Wait::Repeat(3)]);
     let message = Message::about(&transaction, What::Inquire);
     survives(&AcceptorInput::Receive { from: id, message: message.clone() });

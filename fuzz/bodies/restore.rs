@@ -132,7 +132,7 @@ fn relate_message(mut message: Message, (about, content): &(Transaction, Meta)) 
                 *meta = content.clone();
             }
         }
-        Message::Retired { range } | Message::RetiredNoted { range } => *range = TxRange::only(about.id()),
+        Message::Retired { range, .. } | Message::RetiredNoted { range } => *range = TxRange::only(about.id()),
     }
     message
 }

@@ -6,6 +6,9 @@ use core::{borrow::Borrow, fmt, str::FromStr};
 use super::Meta;
 use crate::{NodeId, ParseIdError, Quorums, Refusal, TxId};
 
+/// The most outcomes of a history.
+const LONGEST_HISTORY: usize = 1 << 30;
+
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
 /// The acceptors and their quorums must never change under one name: a quorum of new acceptors could miss what the old
@@ -93,6 +96,7 @@ pub struct Timeouts {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub struct Limits {
@@ -114,6 +118,10 @@ pub struct Limits {
     /// The most transactions that a transaction manager recovers at a time. While others wait for their turn, it begins
     /// no new one.
     pub recoveries: usize,
+    /// How many ended transactions a transaction manager remembers the outcomes of: the newest. They are kept in blocks
+    /// of 64 consecutive numbers, so it is that many only if transactions are numbered in a row, and fewer otherwise.
+    /// With 0 it remembers none.
+    pub history: usize,
 }
 
 /// The configuration that all nodes of a cluster share, validated on construction. Clones share memory.
@@ -201,6 +209,9 @@ pub enum ConfigError {
     /// A limit is zero, which allows no transaction at all.
     #[error("a limit leaves no room for any transaction")]
     NoRoom,
+    /// The history is longer than 2^30 outcomes.
+    #[error("a history has at most 2^30 outcomes")]
+    LongHistory,
 }
 
 /// One node's configuration.
@@ -319,6 +330,7 @@ impl Limits {
             open_per_peer: 1 << 18,
             nodes: 1 << 16,
             recoveries: 1 << 10,
+            history: 1 << 20,
         }
     }
 
@@ -330,6 +342,7 @@ impl Limits {
         with_open_per_peer(open_per_peer: usize);
         with_nodes(nodes: usize);
         with_recoveries(recoveries: usize);
+        with_history(history: usize);
     }
 
     /// Refuses content that is too long.
@@ -460,10 +473,13 @@ impl TryFrom<ClusterSpec> for Cluster {
         if waits.iter().any(|wait| *wait > ceiling) {
             return Err(ConfigError::LowCeiling);
         }
-        let Limits { open, participants, meta: _, open_per_participant, open_per_peer, nodes, recoveries } =
+        let Limits { open, participants, meta: _, open_per_participant, open_per_peer, nodes, recoveries, history } =
             spec.limits;
         if [open, participants, open_per_participant, open_per_peer, nodes, recoveries].contains(&0) {
             return Err(ConfigError::NoRoom);
+        }
+        if history > LONGEST_HISTORY {
+            return Err(ConfigError::LongHistory);
         }
         Ok(Self(Arc::new(Valid { spec, first_manager })))
     }

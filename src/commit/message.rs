@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::{
-    Meta, Outcome, Participants, Places, Time, Transaction, Vote, Votes,
+    Meta, Outcome, Outcomes, Participants, Places, Time, Transaction, Vote, Votes,
     record::{Record, TxRange},
 };
 use crate::{Ballot, NodeId, TxId};
@@ -28,6 +28,8 @@ pub enum Message {
     Retired {
         /// The transactions.
         range: TxRange,
+        /// How some of them ended, between transaction managers.
+        outcomes: Outcomes,
     },
     /// Acceptor or transaction manager to transaction manager: the sender has durably noted that these are retired.
     RetiredNoted {
@@ -202,7 +204,11 @@ pub enum Input {
         meta: Meta,
     },
     /// Begin this transaction. The caller guarantees that its name is used only once. Repeating this, here or at
-    /// another transaction manager, is harmless and drives the transaction on.
+    /// another transaction manager, is harmless and drives the transaction on. If it has ended, and the history still
+    /// knows how, [`Decision::Decided`] says so.
+    ///
+    /// Number transactions in a row: every gap is remembered at every node for ever, and a history remembers the
+    /// outcomes of most transactions if their numbers are consecutive.
     ///
     /// A caller that numbers transactions itself does so under a node id of its own, or begins each transaction first
     /// at the node whose id it uses: a node takes no part in a transaction that is named after it and whose number it
@@ -301,7 +307,8 @@ pub enum Decision {
     /// At a transaction manager: the outcome is known, and final.
     ///
     /// If another transaction manager took over, this one may learn that a transaction is over, but not its outcome.
-    /// Then this never comes, and [`Node::status`](super::Node::status) reports the transaction as retired.
+    /// Then this never comes, and [`Node::status`](super::Node::status) reports the transaction as retired. For an
+    /// ended transaction, [`Input::BeginAs`] has it come again, if the history still knows the outcome.
     Decided {
         /// The transaction.
         tx: TxId,
@@ -349,6 +356,11 @@ impl Message {
     /// The message that says `what` about `transaction`.
     pub fn about(transaction: &Transaction, what: What) -> Self {
         Self::About { transaction: transaction.clone(), what }
+    }
+
+    /// The message that `range` is over. It does not say how.
+    pub fn retired(range: TxRange) -> Self {
+        Self::Retired { range, outcomes: Outcomes::default() }
     }
 
     /// The transaction that this message is about; `None` for a message about a range.

@@ -20,6 +20,7 @@ mod clock;
 mod config;
 mod contacts;
 mod context;
+mod history;
 mod inline;
 mod message;
 mod metrics;
@@ -41,6 +42,7 @@ mod weight;
 pub use config::{
     Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, ResourceKind, Targets, Time, Timeouts,
 };
+pub use history::{MalformedBlock, OutcomeBlock, Outcomes};
 pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Promised, Status};

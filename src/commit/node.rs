@@ -25,6 +25,7 @@ use super::{
     block::BlockAllocator,
     clock::{NEVER, NODE},
     contacts::ContactId,
+    history::History,
     open::{Open, Shared},
     retired::Retired,
     table::{Handle, Table},
@@ -90,7 +91,9 @@ pub struct Node {
     open: Table,
     /// Durable.
     retired: Retired,
-    /// What messages about retired transactions rest on.
+    /// Durable: how some of them ended.
+    history: History,
+    /// What messages about retired transactions, and answers from the history, rest on.
     retired_scope: Scope,
     /// The ranges retired here that other acceptors and transaction managers have not acknowledged.
     announced: BTreeMap<NodeId, Retired>,
@@ -130,8 +133,11 @@ impl Node {
     }
 
     fn blank(config: Config) -> Self {
+        let is_manager = config.cluster.is_manager(config.id);
+        let remembered = if is_manager { config.cluster.limits().history } else { 0 };
         Self {
             open: Table::new(config.seed),
+            history: History::new(remembered, config.seed),
             shared: Shared::new(config),
             retired: Retired::default(),
             retired_scope: Scope::NOTHING,
@@ -191,7 +197,7 @@ impl Node {
         let result = match message {
             _ if from == self.shared.config.id => Err(Refusal::FromSelf),
             Message::About { transaction, what } => self.receive_about(from, transaction, what, found, effects),
-            Message::Retired { range } => self.receive_retired(from, *range, effects),
+            Message::Retired { range, outcomes } => self.receive_retired(from, *range, outcomes, effects),
             Message::RetiredNoted { range } => self.acknowledged(from, *range),
         };
         if result.is_ok() {
@@ -299,7 +305,7 @@ impl Node {
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
         if self.retired.contains(tx) {
-            let reply = self.retired_reply(tx);
+            let reply = self.answer_about_retired(from, transaction, what);
             self.send(from, reply, self.retired_scope, effects);
             return Err(Refusal::Retired);
         }
@@ -397,7 +403,7 @@ impl Node {
                 return Err(Refusal::OtherTransaction);
             }
             Some(handle) => handle,
-            None if self.retired.contains(transaction.id()) => return Err(Refusal::Retired),
+            None if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
             None => {
                 self.check_new(transaction.participants(), meta)?;
                 if transaction.id().origin == self.shared.config.id {

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{ClusterId, Meta, Outcome, Transaction, Vote, Votes};
+use super::{ClusterId, Meta, Outcome, OutcomeBlock, Transaction, Vote, Votes};
 use crate::{Ballot, NodeId, TxId, paxos};
 
 /// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
@@ -66,6 +66,13 @@ pub enum Record {
         node: NodeId,
         /// Its birth.
         birth: u64,
+    },
+    /// A block of a transaction manager's history: how transactions ended.
+    History {
+        /// How they ended.
+        outcomes: OutcomeBlock,
+        /// Blocks that were opened later have higher ages; the lowest leaves first.
+        age: u64,
     },
 }
 
@@ -228,6 +235,8 @@ pub enum Key {
     Birth,
     /// A node that was met.
     Peer(NodeId),
+    /// The block of a history that begins with this transaction.
+    History(TxId),
 }
 
 impl Record {
@@ -243,6 +252,7 @@ impl Record {
             Self::Erased(key) => *key,
             Self::Birth(_) => Key::Birth,
             Self::Peer { node, .. } => Key::Peer(*node),
+            Self::History { outcomes, .. } => Key::History(outcomes.first()),
         }
     }
 

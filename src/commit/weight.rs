@@ -30,6 +30,7 @@ impl Weight for Record {
             | Self::Sequence { .. }
             | Self::Rounds { .. }
             | Self::Retired(_)
+            | Self::History { .. }
             | Self::Erased(_) => 0,
         }
     }
@@ -39,7 +40,8 @@ impl Weight for Message {
     fn pointed_to(&self) -> usize {
         match self {
             Self::About { transaction, what } => transaction.pointed_to().saturating_add(what.pointed_to()),
-            Self::Retired { .. } | Self::RetiredNoted { .. } => 0,
+            Self::Retired { outcomes, .. } => size_of_val::<[_]>(outcomes.blocks()),
+            Self::RetiredNoted { .. } => 0,
         }
     }
 }

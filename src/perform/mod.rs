@@ -147,7 +147,7 @@ pub trait Storage {
 /// }
 ///
 /// let (sender, arrived) = mpsc::channel();
-/// let messages = vec![Message::Retired { range: TxRange::new(NodeId(1), 1, 9)? }];
+/// let messages = vec![Message::retired(TxRange::new(NodeId(1), 1, 9)?)];
 /// Line(sender).send(Packet { to: NodeId(2), messages: messages.clone() });
 /// assert_eq!(arrived.recv()?, (NodeId(1), messages));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

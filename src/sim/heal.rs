@@ -196,7 +196,7 @@ impl<A: Actor> World<A> {
     fn is_settled(&self, tx: TxId) -> bool {
         let mut actors = self.processes.values().filter_map(|process| process.actor.as_ref());
         actors.any(|actor| match actor.node().status(tx) {
-            Status::Retired | Status::Open { outcome: Some(_), .. } => true,
+            Status::Retired { .. } | Status::Open { outcome: Some(_), .. } => true,
             Status::Open { outcome: None, .. } | Status::Unknown | Status::Fenced(_) => false,
         })
     }

@@ -162,7 +162,7 @@ fn draw_cluster(rng: &mut Rng, acceptors: &[NodeId], managers: &[NodeId]) -> Clu
         _ => Quorums::majority(acceptors),
     };
     let timeouts = Timeouts { flush: 20, recover: 100, inquire: 150, repeat: 60, ceiling: 1_000 };
-    let limits = Limits::new().with_open(1_000).with_participants(16).with_meta(64);
+    let limits = Limits::new().with_open(1_000).with_participants(16).with_meta(64).with_history(128);
     let learning = if rng.once_in(2) { Learning::Everyone } else { Learning::Leader };
     let targets = if rng.once_in(2) { Targets::Quorum } else { Targets::All };
     let spec = ClusterSpec::new(

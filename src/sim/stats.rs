@@ -43,6 +43,7 @@ stats! {
     delivered: "messages delivered",
     duplicated: "messages delivered twice",
     late: "messages delivered again, much later",
+    remembered: "looks back at how a transaction ended",
     after_retirement: "inputs about retired transactions",
     refused: "inputs refused",
     lost: "messages lost",

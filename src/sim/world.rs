@@ -282,7 +282,7 @@ impl<A: Actor> World<A> {
         let message = match lie {
             Lie::Committed => Message::about(about, What::Finished(Outcome::Committed)),
             Lie::Aborted => Message::about(about, What::Finished(Outcome::Aborted)),
-            Lie::Retired => Message::Retired { range: TxRange::only(about.id()) },
+            Lie::Retired => Message::retired(TxRange::only(about.id())),
         };
         self.stats.lies += 1;
         self.lied.insert((at, about.id()));
@@ -485,11 +485,27 @@ impl<A: Actor> World<A> {
             return Err(Violation { property: "no invariant breaks", what: format!("{at} fences {tx}: {fence}") });
         }
         self.observe(&Observation::Stepped { at, input, effects: &effects, verdict })?;
+        self.look_back(at)?;
         if let Err(refusal) = verdict {
             self.observe(&Observation::Refused { at, input, refusal, before: &before, after: &after })?;
         }
         self.release_free(at)?;
         Ok(effects)
+    }
+
+    /// What a node says of everything that is over.
+    fn look_back(&mut self, at: NodeId) -> Result<(), Violation> {
+        let Some(node) = self.processes.get(&at).and_then(|process| Some(process.actor.as_ref()?.node())) else {
+            return Ok(());
+        };
+        let mut remembered = Vec::new();
+        for tx in self.begun.iter().map(Transaction::id) {
+            if let Status::Retired { outcome: Some(outcome) } = node.status(tx) {
+                remembered.push((tx, outcome));
+            }
+        }
+        self.stats.remembered += remembered.len() as u64;
+        remembered.into_iter().try_for_each(|(tx, outcome)| self.observe(&Observation::Remembered { at, tx, outcome }))
     }
 
     /// Lets go of what rests on nothing unwritten.
@@ -581,6 +597,7 @@ impl<A: Actor> World<A> {
         process.start(actor);
         self.stats.orphans += orphans.len() as u64;
         self.observe(&Observation::Started { at })?;
+        self.look_back(at)?;
         // The resource recovers.
         orphans.into_iter().try_for_each(|tx| self.let_go(at, tx))?;
         let process = self.processes.get(&at).filter(|_| self.votes_elsewhere(at));

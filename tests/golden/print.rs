@@ -3,8 +3,8 @@
 use synod::{
     Ballot, NodeId,
     commit::{
-        Acceptance, AcceptorRecord, Decision, Effect, Key, Message, Obstacle, Outcome, Places, Record, Status,
-        Transaction, TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, Decision, Effect, Key, Message, Obstacle, Outcome, OutcomeBlock, Places, Record,
+        Status, Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -25,7 +25,8 @@ pub(crate) fn status(status: Status) -> String {
                 state.map(|state| format!(", the resource manager {state:?}").to_lowercase()).unwrap_or_default();
             format!("is open{state}, {}", how.map_or("without an outcome", outcome))
         }
-        Status::Retired => "is over".into(),
+        Status::Retired { outcome: None } => "is over".into(),
+        Status::Retired { outcome: Some(how) } => format!("is over, {}", outcome(how)),
         Status::Fenced(fence) => format!("is fenced: {fence}"),
     }
 }
@@ -45,7 +46,12 @@ fn decision(decision: &Decision) -> String {
 fn message(message: &Message) -> String {
     match message {
         Message::About { transaction, what } => about(transaction, what),
-        Message::Retired { range: over } => format!("retired {}", range(over)),
+        Message::Retired { range: over, outcomes } if outcomes.blocks().is_empty() => {
+            format!("retired {}", range(over))
+        }
+        Message::Retired { range: over, outcomes } => {
+            format!("retired {}: {}", range(over), ended(outcomes.blocks()))
+        }
         Message::RetiredNoted { range: over } => format!("retired-noted {}", range(over)),
     }
 }
@@ -104,6 +110,12 @@ fn value_at((at, value): (Ballot, Vote)) -> String {
     format!("{} at {at}", vote(value))
 }
 
+/// How transactions ended, as a message or a history says.
+fn ended<'a>(blocks: impl IntoIterator<Item = &'a OutcomeBlock>) -> String {
+    let each = blocks.into_iter().flat_map(OutcomeBlock::iter);
+    list(each.map(|(tx, how)| format!("{tx} {}", outcome(how))))
+}
+
 fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -125,6 +137,7 @@ fn record(record: &Record) -> String {
         Record::Erased(key) => format!("erased {key:?}"),
         Record::Birth(birth) => format!("birth {birth}"),
         Record::Peer { node, birth } => format!("peer {node}, birth {birth}"),
+        Record::History { outcomes, .. } => format!("history {}", ended([outcomes])),
     }
 }
 

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    Effect, Machine,
-    commit::{Decision, Input, Key, Message, Node, Outcome, Record, Status, Time, Transaction, TxRange, Vote, What},
+    Effect, Machine, NodeId,
+    commit::{
+        Decision, Input, Key, Message, Node, Outcome, OutcomeBlock, Record, Status, Time, Transaction, TxRange, Vote,
+        What,
+    },
 };
 
 use super::{
@@ -19,6 +22,13 @@ use Outcome::{Aborted, Committed};
 
 fn over(seq: u64) -> Record {
     Record::Retired(TxRange::only(tx(seq)))
+}
+
+/// What a transaction manager that has committed transaction 1 tells `to` when that is over.
+fn retired(to: NodeId) -> Message {
+    let ended = OutcomeBlock::of(tx(1), Committed);
+    let outcomes = TMS.contains(&to).then_some(ended).into_iter().collect();
+    Message::Retired { range: TxRange::only(tx(1)), outcomes }
 }
 
 #[test]
@@ -52,16 +62,17 @@ fn that_it_is_carried_out_is_written_before_it_is_told_and_told_until_all_is_ove
     }
     let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
     assert_eq!(effects, [over(1), Record::Erased(Key::ResourceManager(tx(1)))].map(Effect::Persist));
-    assert_eq!((rm.status(tx(1)), rm.deadline()), (Status::Retired, None));
+    assert_eq!((rm.status(tx(1)), rm.deadline()), (Status::Retired { outcome: None }, None));
 }
 
 #[test]
 fn a_transaction_is_completed_when_the_last_resource_manager_has_finished_and_then_over() {
     let (_, effects) = completed(Committed);
-    let retired = say::retired(tx(1));
-    let told = KEEPERS.into_iter().chain(RMS).map(|to| Effect::Send { to, message: retired.clone() });
+    let told = KEEPERS.into_iter().chain(RMS).map(|to| Effect::Send { to, message: retired(to) });
     let completed = Effect::Decide(Decision::Completed { tx: tx(1), outcome: Committed });
-    let expected: Vec<_> = [completed, Effect::Persist(over(1))].into_iter().chain(told).collect();
+    let ended = Record::History { outcomes: OutcomeBlock::of(tx(1), Committed), age: 0 };
+    let written = [ended, over(1)].map(Effect::Persist);
+    let expected: Vec<_> = [completed].into_iter().chain(written).chain(told).collect();
     assert_eq!(effects, expected);
 }
 
@@ -105,12 +116,14 @@ fn a_node_drops_all_its_roles_in_the_write_that_adds_to_its_range_range_first() 
         assert_eq!(*last, Effect::Send { to: RMS[1], message: noted });
         writes.to_vec()
     };
-    assert_eq!(retire(1), [&[Effect::Persist(over(1))][..], &erased(1)].concat());
-    assert_eq!(retire(3), [&[Effect::Persist(over(3))][..], &erased(3)].concat());
+    // How they ended goes before: none has committed.
+    let ended = |known| Record::History { outcomes: OutcomeBlock::new(tx(1).origin, 0, known, 0).unwrap(), age: 0 };
+    assert_eq!(retire(1), [&[ended(0b10), over(1)].map(Effect::Persist)[..], &erased(1)].concat());
+    assert_eq!(retire(3), [&[ended(0b1010), over(3)].map(Effect::Persist)[..], &erased(3)].concat());
     // The second joins the others, which are one range then.
     let joined = Record::Retired(TxRange::new(tx(1).origin, 1, 3).unwrap());
     let swallowed = Record::Erased(Key::Retired(tx(3)));
-    assert_eq!(retire(2), [&[joined, swallowed].map(Effect::Persist)[..], &erased(2)].concat());
+    assert_eq!(retire(2), [&[ended(0b1110), joined, swallowed].map(Effect::Persist)[..], &erased(2)].concat());
     assert_eq!(all.metrics().retired_ranges, 1);
 }
 
@@ -121,11 +134,11 @@ fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_ac
     assert_eq!(tm.unacknowledged_by(RMS[0]), 0);
     tm.step(Input::Tick(Time(0)));
     let noted = Message::RetiredNoted { range: TxRange::only(tx(1)) };
-    let retired = say::retired(tx(1));
     for left in [&KEEPERS[..], &KEEPERS[1..], &KEEPERS[2..], &KEEPERS[3..]] {
         let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
-        let expected: Vec<_> = left.iter().map(|keeper| (*keeper, &retired)).collect();
-        assert_eq!(say::sends(&effects), expected);
+        let expected: Vec<_> = left.iter().map(|keeper| (*keeper, retired(*keeper))).collect();
+        let sent = say::sends(&effects).into_iter().map(|(to, message)| (to, message.clone()));
+        assert_eq!(Vec::from_iter(sent), expected);
         assert_eq!(tm.unacknowledged_by(left[0]), 1);
         assert_eq!(tm.step(say::from(left[0], noted.clone())), []);
         assert_eq!(tm.unacknowledged_by(left[0]), 0);
@@ -199,7 +212,7 @@ fn a_sleeping_acceptor_hears_later_that_all_is_over() {
     assert_eq!(group.node(TMS[0]).metrics().open, 0);
     assert_eq!(group.node(TMS[0]).metrics().unacknowledged_ranges, 1, "one range of twenty transactions");
     group.heal();
-    assert_eq!(group.node(ACCEPTORS[2]).status(tx(20)), Status::Retired);
+    assert!(group.node(ACCEPTORS[2]).status(tx(20)).is_retired());
 }
 
 #[test]
@@ -219,7 +232,7 @@ fn an_acceptor_asks_what_has_become_of_an_old_transaction_and_is_told_that_it_is
             && asked.clone().all(|sent| matches!(sent.message, Message::About { what: What::Inquire, .. }))
     );
     group.run();
-    assert_eq!(group.node(ACCEPTORS[0]).status(tx(1)), Status::Retired);
+    assert!(group.node(ACCEPTORS[0]).status(tx(1)).is_retired());
 }
 
 #[test]
@@ -228,7 +241,7 @@ fn a_transaction_manager_that_misses_the_end_counts_what_it_missed() {
     tm.step(say::begins(&transaction(1)));
     let effects = tm.step(say::from(ACCEPTORS[0], say::retired(tx(1))));
     assert_eq!(effects, [Effect::Persist(over(1))]);
-    assert_eq!((tm.metrics().missed_outcomes, tm.status(tx(1))), (1, Status::Retired));
+    assert_eq!((tm.metrics().missed_outcomes, tm.status(tx(1))), (1, Status::Retired { outcome: None }));
 }
 
 #[test]
@@ -254,5 +267,5 @@ fn who_need_tell_nobody_waits_for_no_acknowledgement() {
     alone.step(say::begins(&transaction));
     alone.step(Input::Vote { transaction, vote: Vote::Prepared });
     alone.step(Input::Finished(tx(1)));
-    assert_eq!((alone.status(tx(1)), alone.deadline()), (Status::Retired, None));
+    assert_eq!((alone.status(tx(1)), alone.deadline()), (Status::Retired { outcome: Some(Committed) }, None));
 }

@@ -284,6 +284,8 @@ fn limits_and_time_outs_without_room_are_no_configuration() {
     assert_eq!(limits(1, 1), Ok(()));
     assert_eq!(limits(0, 1), Err(ConfigError::NoRoom));
     assert_eq!(limits(1, 0), Err(ConfigError::NoRoom));
+    let history = |history| spec().with_limits(Limits::default().with_history(history)).build().map(drop);
+    assert_eq!((history(1 << 30), history((1 << 30) + 1)), (Ok(()), Err(ConfigError::LongHistory)));
     let waits = |waits: [u64; 4], ceiling| {
         let [flush, recover, inquire, repeat] = waits;
         let timeouts = Timeouts::default().with_flush(flush).with_recover(recover).with_inquire(inquire);

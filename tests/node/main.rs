@@ -11,6 +11,7 @@ mod declining;
 mod determinism;
 mod elsewhere;
 mod finishing;
+mod history;
 mod limits;
 mod packets;
 mod peers;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use synod::{
     Ballot, Effect, Machine, Refusal, TxId,
     commit::{
-        Acceptance, Input, Learning, Limits, Message, Meta, Node, Obstacle, Outcome, Participants, Places, Promises,
-        Record, Status, Time, Transaction, TxRange, Vote, Votes, What,
+        Acceptance, Input, Learning, Limits, Message, Meta, Node, Obstacle, Outcome, OutcomeBlock, Participants,
+        Places, Promises, Record, Time, Transaction, TxRange, Vote, Votes, What,
         roles::{ResourceManager, ResourceManagerInput, TransactionManager, TransactionManagerInput},
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
@@ -138,6 +138,10 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         about(What::Reject { ballot: mine, promised })
     };
     let prepare = Prepare { ballot: mine };
+    // It was told that it is over, and not how it ended.
+    let mut forgotten = node(TMS[0]);
+    forgotten.step(from(TMS[1], say::retired(tx(1))));
+    let strange = [OutcomeBlock::of(tx(9), Outcome::Aborted)].into_iter().collect();
     let wide = TxRange::new(CLIENT, 1, 2).unwrap();
     vec![
         (NotAManager, faster, from(ACCEPTORS[0], all(Promise { ballot: mine, accepted: None }))),
@@ -200,7 +204,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (UnknownTransaction, node(RMS[0]), from(ACCEPTORS[0], say::retired(tx(1)))),
         (OtherTransaction, asked.clone(), from(TMS[0], say::prepare(&namesake))),
         (OtherTransaction, tm.clone(), say::begins(&namesake)),
-        (Retired, over.clone(), say::begins(&one)),
+        (Retired, forgotten, say::begins(&one)),
         (Retired, over.clone(), Input::Inquire(tx(1))),
         (Retired, over.clone(), Input::Finished(tx(1))),
         (Retired, gone, Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
@@ -270,7 +274,8 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (ContradictoryOutcome, asked, from(TMS[0], say::outcome(&one, Outcome::Committed))),
         (ContradictoryOutcome, decided, from(TMS[1], say::outcome(&one, Outcome::Aborted))),
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
-        (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
+        (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::retired(wide))),
+        (MalformedOutcomes, tm.clone(), from(TMS[1], Message::Retired { range: wide, outcomes: strange })),
         (TimeWentBack, late, Input::Tick(Time(4))),
         (FromSelf, acquainted(), Input::Met { node: TMS[0], birth: 1 }),
         (OtherBirth, acquainted(), Input::Met { node: RMS[0], birth: 2 }),
@@ -400,7 +405,7 @@ fn of_a_range_that_is_over_what_is_in_doubt_here_stays_and_is_counted() {
     let noted: Vec<_> = noted.iter().map(|noted| (TMS[0], noted)).collect();
     assert_eq!(say::sends(&effects), noted, "only what was noted is acknowledged");
     for seq in [1, 3, 4] {
-        assert_eq!(both.status(tx(seq)), Status::Retired);
+        assert!(both.status(tx(seq)).is_retired());
     }
     // Nothing is left of the range but what is in doubt.
     assert_eq!(refuse(&mut both, say::from(TMS[0], say::retired_to(tx(5), 5)), Refusal::RetiredUnfinished), []);

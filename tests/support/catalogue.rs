@@ -103,7 +103,7 @@ pub fn messages(transaction: &Transaction) -> Vec<Message> {
     for outcome in [Outcome::Committed, Outcome::Aborted] {
         messages.extend([say::outcome(transaction, outcome), say::finished(transaction, outcome)]);
     }
-    messages.extend(ranges(transaction.id()).map(|range| Message::Retired { range }));
+    messages.extend(ranges(transaction.id()).map(Message::retired));
     messages.extend(ranges(transaction.id()).map(|range| Message::RetiredNoted { range }));
     messages.extend(bundles(transaction));
     messages

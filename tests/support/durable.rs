@@ -39,7 +39,7 @@ pub fn holds(log: &[Record], message: &Message) -> bool {
                     }
                 }
         }
-        Message::Retired { range } | Message::RetiredNoted { range } => is_over(log, *range),
+        Message::Retired { range, .. } | Message::RetiredNoted { range } => is_over(log, *range),
     }
 }
 

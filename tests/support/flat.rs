@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use synod::{
     Effect, Machine, NodeId,
-    commit::{self, Decision, Input, Key, Meta, Node, Outcome, Participants, Record, Time, Vote},
+    commit::{self, Decision, Input, Key, Limits, Meta, Node, Outcome, Participants, Record, Time, Vote},
 };
 
-use super::{RMS, cluster_of, config, say};
+use super::{RMS, config, say, spec_of};
+
+/// How many outcomes the nodes remember.
+const HISTORY: usize = 1 << 10;
 
 pub struct Flat {
     sites: BTreeMap<NodeId, (Node, BTreeMap<Key, Record>)>,
@@ -21,7 +24,9 @@ impl Flat {
     pub fn new() -> Self {
         let mut new = Self { sites: BTreeMap::new(), wire: VecDeque::new(), now: 0, committed: 0 };
         for at in RMS {
-            let (node, effects) = Node::create(config(&cluster_of(&RMS, &RMS), at));
+            let limits = Limits::default().with_history(HISTORY);
+            let cluster = spec_of(&RMS, &RMS).with_limits(limits).build().unwrap();
+            let (node, effects) = Node::create(config(&cluster, at));
             new.sites.insert(at, (node, BTreeMap::new()));
             new.carry_out(at, effects);
         }
@@ -102,7 +107,7 @@ impl Flat {
             assert_eq!(metrics.unacknowledged_ranges, 0);
             assert!(metrics.retired_ranges <= 1 + restarts, "{metrics:?}");
             let snapshot = node.snapshot();
-            assert!(snapshot.len() <= 3 + metrics.retired_ranges);
+            assert!(snapshot.len() <= 3 + metrics.retired_ranges + HISTORY / 64);
             assert_eq!(snapshot.iter().map(|record| (record.key(), record.clone())).collect::<BTreeMap<_, _>>(), *disk);
         }
     }

@@ -123,7 +123,7 @@ fn named(input: &Input) -> Vec<TxId> {
         }
         Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
-        Input::Receive { message: commit::Message::Retired { range }, .. }
+        Input::Receive { message: commit::Message::Retired { range, .. }, .. }
         | Input::Receive { message: commit::Message::RetiredNoted { range }, .. } => vec![range.first(), range.last()],
     }
 }

@@ -56,11 +56,11 @@ pub fn finished(transaction: &Transaction, outcome: Outcome) -> Message {
 }
 
 pub fn retired(tx: TxId) -> Message {
-    Message::Retired { range: TxRange::only(tx) }
+    Message::retired(TxRange::only(tx))
 }
 
 pub fn retired_to(first: TxId, last: u64) -> Message {
-    Message::Retired { range: TxRange::new(first.origin, first.seq, last).unwrap() }
+    Message::retired(TxRange::new(first.origin, first.seq, last).unwrap())
 }
 
 /// The places of `rms`; one that takes no part has the first place that the transaction does not have.

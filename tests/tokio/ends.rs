@@ -2,7 +2,7 @@
 
 use synod::{
     TxId,
-    commit::{Message, Outcome, ResourceManagerState, Status, Vote, What},
+    commit::{Message, Outcome, ResourceManagerState, Vote, What},
     perform::tokio::{Error, Start},
 };
 
@@ -28,7 +28,7 @@ async fn a_participant_that_crashes_while_it_is_prepared_is_in_doubt_and_commits
     slow.let_carry_out(1);
     for handle in [&nodes[0].1, &handle, &nodes[1].1] {
         assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
-        until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+        until(async || handle.status(tx).await.unwrap().is_retired()).await;
     }
     assert_eq!(member.puppet.verdicts(tx), [Outcome::Committed]);
 }

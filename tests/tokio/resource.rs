@@ -37,7 +37,7 @@ async fn a_verdict_waits_for_the_vote_that_is_being_considered() {
     assert_eq!(puppet.asked(), [vote.clone(), decided.clone()]);
     puppet.let_vote(1);
     puppet.let_carry_out(1);
-    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    until(async || handle.status(tx).await.unwrap().is_retired()).await;
     let completed = Decision::Completed { tx, outcome: Outcome::Aborted };
     let abort = Decision::Abort { transaction, meta: Some(META.into()) };
     assert_eq!(puppet.asked(), [vote, decided, abort, completed]);
@@ -56,7 +56,7 @@ async fn a_verdict_that_is_being_carried_out_is_not_asked_for_again() {
     until(async || handle.metrics().await.unwrap().decisions >= before + 3).await;
     assert_eq!(puppet.verdicts(tx), [Outcome::Committed]);
     puppet.let_carry_out(1);
-    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    until(async || handle.status(tx).await.unwrap().is_retired()).await;
     assert_eq!(puppet.verdicts(tx), [Outcome::Committed]);
 }
 
@@ -108,7 +108,7 @@ async fn a_vote_that_panics_aborts_and_a_commit_that_panics_is_asked_for_again()
     let walks = soon(handle.begin([IDS[0]], "a carpet")).await.unwrap();
     assert_eq!(soon(handle.outcome(walks)).await.unwrap(), Outcome::Committed);
     for tx in [slips, walks] {
-        until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+        until(async || handle.status(tx).await.unwrap().is_retired()).await;
     }
 }
 

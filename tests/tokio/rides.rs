@@ -213,7 +213,7 @@ async fn a_time_out_starts_when_what_it_belongs_to_comes_however_long_the_node_w
     member.options.unit = Duration::from_millis(2);
     let (handle, _task) = member.start(Start::Create).await;
     let over = soon(handle.begin([IDS[0]], META)).await.unwrap();
-    until(async || handle.status(over).await.unwrap() == Status::Retired).await;
+    until(async || handle.status(over).await.unwrap().is_retired()).await;
     tokio::time::sleep(Duration::from_millis(700)).await;
     // Nobody votes, so a ballot is tried after 200 units at least, and 300 at most.
     let before = std::time::Instant::now();

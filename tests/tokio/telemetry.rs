@@ -161,7 +161,7 @@ async fn everything_that_is_measured_or_told_is_in_the_table_and_true() {
     let (handle, task) = member.start(Start::Create).await;
     let tx = soon(handle.begin([IDS[0]], "")).await.unwrap();
     assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
-    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    until(async || handle.status(tx).await.unwrap().is_retired()).await;
     // Node 3 is no transaction manager.
     handle.deliver(IDS[2], vec![prepare(1, &IDS[..1])]);
     until(async || handle.metrics().await.unwrap().refusals().count() == 1).await;
@@ -278,7 +278,7 @@ async fn an_answer_of_the_resource_that_the_node_refuses_is_counted_and_told() {
     // It votes on what is aborted already.
     puppet.let_vote(1);
     puppet.let_carry_out(1);
-    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    until(async || handle.status(tx).await.unwrap().is_retired()).await;
     assert_eq!(book.get("synod_refused_answers_total", ""), 1);
     assert_eq!(book.get("synod_refusals_total", ",reason=AlreadyAborted"), 1);
     let (text, fields) = ("answer refused".to_owned(), vec!["refusal".to_owned()]);

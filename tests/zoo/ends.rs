@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synod::{
     Ballot, Refusal, TxId,
-    commit::{Decision, Effect, Input, Message, Node, Outcome, Transaction, TxRange, Vote, What},
+    commit::{
+        Config, Decision, Effect, Input, Message, Node, Outcome, OutcomeBlock, Record, Transaction, TxRange, Vote, What,
+    },
     paxos::Message::Accepted,
 };
 
@@ -124,12 +126,46 @@ pub(crate) struct RangesOneTooLong;
 
 impl Fault for RangesOneTooLong {
     fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
-        if let Input::Receive { message: Message::Retired { range }, .. } = &mut input {
+        if let Input::Receive { message: Message::Retired { range, .. }, .. } = &mut input {
             let longer = TxRange::new(range.origin(), range.first().seq, range.last().seq + 1);
             *range = longer.unwrap_or(*range);
         }
         vec![input]
     }
+}
+
+/// What another transaction manager says of outcomes is taken for the opposite.
+#[derive(Clone, Default)]
+pub(crate) struct OutcomesInverted;
+
+impl Fault for OutcomesInverted {
+    fn input(&mut self, _node: &Node, mut input: Input) -> Vec<Input> {
+        if let Input::Receive { message: Message::Retired { outcomes, .. }, .. } = &mut input {
+            let inverted = outcomes.blocks().iter().filter_map(inverted);
+            *outcomes = inverted.collect();
+        }
+        vec![input]
+    }
+}
+
+/// A restart takes each outcome of its history for the opposite.
+#[derive(Clone, Default)]
+pub(crate) struct HistoryInverted;
+
+impl Fault for HistoryInverted {
+    fn records(_config: &Config, mut records: Vec<Record>) -> Option<Vec<Record>> {
+        for record in &mut records {
+            if let Record::History { outcomes, .. } = record {
+                *outcomes = inverted(outcomes).unwrap_or(*outcomes);
+            }
+        }
+        Some(records)
+    }
+}
+
+fn inverted(block: &OutcomeBlock) -> Option<OutcomeBlock> {
+    let (first, known) = (block.first(), block.known());
+    OutcomeBlock::new(first.origin, first.seq / 64, known, known & !block.committed()).ok()
 }
 
 /// A fault that swallows messages.

@@ -155,6 +155,8 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ends::CommitsToldEarly>(15, 100, "a client is told before a quorum has accepted"),
         exhibit::<disks::PreparedRolledBack>(16, 100, "a restart aborts what is prepared"),
         exhibit::<disks::CommitsTakenForAborts>(16, 100, "a restart takes commits for aborts"),
+        exhibit::<ends::OutcomesInverted>(16, 100, "what is told of outcomes is taken for the opposite"),
+        exhibit::<ends::HistoryInverted>(16, 100, "a restart takes what has ended for the opposite"),
         exhibit::<ends::DoubtEndsInAbort>(16, 100, "doubt ends in a guess"),
         exhibit::<disks::BlankDiskVotes>(17, 100, "a node with a blank disk starts as a new one"),
         exhibit::<disks::AcceptancesForgotten>(17, 100, "a node whose disk lost acceptances goes on"),

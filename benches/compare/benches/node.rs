@@ -69,7 +69,7 @@ impl Acceptor {
     fn next_vote(&mut self) -> Input {
         let count = self.open.len();
         let old = (self.at + count / 2) % count;
-        let over = Message::Retired { range: TxRange::only(tx(self.open[old])) };
+        let over = Message::retired(TxRange::only(tx(self.open[old])));
         self.step(Input::Receive { from: MANAGER, message: over });
         self.open_at(old);
         let vote = vote(self.open[self.at], RMS[1]);

@@ -79,5 +79,5 @@ fn committed(number: u64) -> Message {
 }
 
 fn retired(number: u64) -> Message {
-    Message::Retired { range: TxRange::only(tx(number)) }
+    Message::retired(TxRange::only(tx(number)))
 }

@@ -198,7 +198,7 @@ impl v1::peer_server::Peer for Service {
 
     async fn retire(&self, request: Request<v1::RangeRequest>) -> Result<Response<Delivered>, Status> {
         let (caller, request) = (caller(&request), request.into_inner());
-        self.take(caller, request.route, wire::range(request.range).map(|range| Message::Retired { range }))
+        self.take(caller, request.route, wire::range(request.range).map(Message::retired))
     }
 
     async fn note_retired(&self, request: Request<v1::RangeRequest>) -> Result<Response<Delivered>, Status> {

@@ -7,8 +7,9 @@
 use synod::{
     Ballot, Fence, NodeId, TxId,
     commit::{
-        Acceptance, ClusterId, EmptyRange, InDoubt, Limits, Message, Meta, Obstacle, Outcome, Places, Promises,
-        ResourceManagerState, Status, Transaction, TransactionError, TransactionSpec, TxRange, Vote, Votes, What,
+        Acceptance, ClusterId, EmptyRange, InDoubt, Limits, MalformedBlock, Message, Meta, Obstacle, Outcome,
+        OutcomeBlock, Outcomes, Places, Promises, ResourceManagerState, Status, Transaction, TransactionError,
+        TransactionSpec, TxRange, Vote, Votes, What,
     },
 };
 
@@ -47,6 +48,9 @@ pub enum WireError {
     /// A range of transactions is empty.
     #[error(transparent)]
     EmptyRange(#[from] EmptyRange),
+    /// A block of outcomes was rejected.
+    #[error(transparent)]
+    MalformedBlock(#[from] MalformedBlock),
 }
 
 impl WireError {
@@ -93,7 +97,11 @@ pub(crate) const PACKET_OVERHEAD: usize = 64;
 
 /// A bound on the bytes that `message` takes in a packet.
 pub(crate) fn size(message: &Message) -> usize {
-    let Message::About { transaction, what } = message else { return FIXED };
+    let (transaction, what) = match message {
+        Message::About { transaction, what } => (transaction, what),
+        Message::Retired { outcomes, .. } => return FIXED + outcomes.blocks().len() * BLOCK,
+        Message::RetiredNoted { .. } => return FIXED,
+    };
     let sets = |sets: &[&Places]| sets.iter().map(|set| set.words().count() * WORD).sum::<usize>();
     let said = match what {
         What::Begin { meta } => meta.bytes().len(),
@@ -117,11 +125,13 @@ pub(crate) fn size_in_doubt(in_doubt: &InDoubt) -> usize {
     bound(in_doubt.transaction.participants().len()) + FIXED
 }
 
-/// A bound on the bytes of the largest message about a transaction within `limits`, with a packet's own.
+/// A bound on the bytes of the largest message within `limits`, with a packet's own: about a transaction, or about a
+/// range with the outcomes of 16 blocks.
 pub(crate) fn largest(limits: &Limits) -> usize {
     // Three sets of instances have less than a word for each participant, and some.
     let parts = limits.participants.saturating_mul(PART + NUMBER + WORD);
-    parts.saturating_add(limits.meta).saturating_add(FIXED + FIXED + 3 * WORD + PACKET_OVERHEAD)
+    let about = parts.saturating_add(limits.meta).saturating_add(FIXED + 3 * WORD);
+    about.max(16 * BLOCK).saturating_add(FIXED + PACKET_OVERHEAD)
 }
 
 /// Enough for a number, a tag with it, or the tag and the length of what follows.
@@ -132,6 +142,9 @@ const WORD: usize = 8;
 
 /// Enough for one part: its own number, a ballot, a vote, and what surrounds them.
 const PART: usize = 6 * NUMBER;
+
+/// Enough for one block of outcomes.
+const BLOCK: usize = 3 * NUMBER;
 
 /// Enough for all that is neither a participant nor a part.
 const FIXED: usize = 12 * NUMBER;
@@ -432,7 +445,7 @@ impl From<&Message> for v1::Message {
                     let about = v1::About { transaction: Some(transaction.into()), what: Some(what.into()) };
                     Wire::About(Box::new(about))
                 }
-                Message::Retired { range } => Wire::Retired((*range).into()),
+                Message::Retired { range, outcomes } => Wire::Retired(Box::new(over(*range, outcomes))),
                 Message::RetiredNoted { range } => Wire::RetiredNoted((*range).into()),
             }),
         }
@@ -446,10 +459,28 @@ impl TryFrom<v1::Message> for Message {
         use v1::message::Message as Wire;
         match message.message.ok_or(WireError::UnknownKind("what a message says"))? {
             Wire::About(said) => about(said.transaction, what(said.what)),
-            Wire::Retired(range) => Ok(Self::Retired { range: range.try_into()? }),
+            Wire::Retired(over) => {
+                let v1::Over { origin, first, last, outcomes } = *over;
+                let range = v1::TxRange { origin, first, last }.try_into()?;
+                let block = |block: v1::OutcomeBlock| {
+                    OutcomeBlock::new(NodeId(origin), block.number, block.known, block.committed)
+                };
+                let outcomes = outcomes.into_iter().map(block).collect::<Result<Vec<_>, _>>()?;
+                Ok(Self::Retired { range, outcomes: outcomes.into() })
+            }
             Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),
         }
     }
+}
+
+/// That these are over, and how some of them ended.
+fn over(range: TxRange, outcomes: &Outcomes) -> v1::Over {
+    let block = |block: &OutcomeBlock| {
+        let (_, number, known, committed): (NodeId, u64, u64, u64) = (*block).into();
+        v1::OutcomeBlock { number, known, committed }
+    };
+    let v1::TxRange { origin, first, last } = range.into();
+    v1::Over { origin, first, last, outcomes: outcomes.blocks().iter().map(block).collect() }
 }
 
 /// A cluster's id from its bytes.
@@ -462,7 +493,7 @@ impl From<Status> for v1::StatusReply {
         let (phase, state, outcome, fence) = match status {
             Status::Unknown => (v1::Phase::Unknown, None, None, None),
             Status::Open { state, outcome } => (v1::Phase::Open, state, outcome, None),
-            Status::Retired => (v1::Phase::Retired, None, None, None),
+            Status::Retired { outcome } => (v1::Phase::Retired, None, outcome, None),
             Status::Fenced(fence) => (v1::Phase::Fenced, None, None, Some(fence)),
         };
         let reason = fence.map_or(String::new(), |fence| fence.to_string());
@@ -477,15 +508,13 @@ impl TryFrom<v1::StatusReply> for Status {
     type Error = WireError;
 
     fn try_from(reply: v1::StatusReply) -> Result<Self, WireError> {
+        let known = reply.outcome != i32::from(v1::Outcome::Unspecified);
+        let outcome = || known.then(|| outcome(reply.outcome)).transpose();
         match v1::Phase::try_from(reply.phase) {
             Ok(v1::Phase::Unknown) => Ok(Self::Unknown),
-            Ok(v1::Phase::Retired) => Ok(Self::Retired),
+            Ok(v1::Phase::Retired) => Ok(Self::Retired { outcome: outcome()? }),
             Ok(v1::Phase::Fenced) => Ok(Self::Fenced(fence(reply.fence)?)),
-            Ok(v1::Phase::Open) => {
-                let known = reply.outcome != i32::from(v1::Outcome::Unspecified);
-                let outcome = known.then(|| outcome(reply.outcome)).transpose()?;
-                Ok(Self::Open { state: state(reply.state)?, outcome })
-            }
+            Ok(v1::Phase::Open) => Ok(Self::Open { state: state(reply.state)?, outcome: outcome()? }),
             Ok(v1::Phase::Unspecified) | Err(_) => Err(WireError::UnknownValue { kind: "phase", value: reply.phase }),
         }
     }

@@ -37,6 +37,7 @@ impl Node {
             node.shared.rounds = BlockAllocator::restore(*reserved);
         }
         node.restore_retired(&latest)?;
+        node.restore_history(&latest)?;
         for record in latest.values() {
             match record {
                 Record::Acceptor(record) => node.restore_acceptor(record)?,
@@ -97,6 +98,22 @@ impl Node {
                 Some(merged) if merged != range => self.owed.push(Record::Retired(merged)),
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Restores the history. The next step erases what it has no room for.
+    fn restore_history(&mut self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
+        let recorded = latest.values().filter_map(|record| match record {
+            Record::History { outcomes, age } => Some((*outcomes, *age)),
+            _ => None,
+        });
+        for (outcomes, _) in recorded.clone() {
+            outcomes.iter().last().map_or(Ok(()), |(tx, _)| self.check_number(tx))?;
+        }
+        self.history.restore(recorded);
+        while let Some(record) = self.history.next_change() {
+            self.owed.push(record);
         }
         Ok(())
     }
@@ -172,6 +189,10 @@ impl Node {
         if self.votes_elsewhere() && record.vote == Some(Vote::Aborted) {
             return Err(RestoreError::VotedToAbort(tx));
         }
+        // How it ended is written first, and that it is over comes after: so the transaction may be open still.
+        if self.history.outcome(tx).is_some_and(|ended| rm.outcome().is_some_and(|outcome| outcome != ended)) {
+            return Err(RestoreError::ContradictoryOutcome(tx));
+        }
         if self.retired.contains(tx) {
             if rm.owes() {
                 return Err(RestoreError::RetiredUnfinished(tx));
@@ -228,6 +249,7 @@ impl Node {
         if self.shared.rounds.is_used() {
             records.push(Record::Rounds { reserved: self.shared.rounds.reserved() });
         }
+        records.extend(self.history.records());
         records.extend(self.retired.iter().map(Record::Retired));
         for tx in self.open_transactions() {
             let Some(open) = self.open.get(tx) else { continue };
@@ -278,6 +300,11 @@ fn check_follows(
         }
         (Record::ResourceManager(before), Record::ResourceManager(now)) if !now.may_follow(before) => {
             Err(RestoreError::VoteChanged(now.transaction.id()))
+        }
+        (Record::History { outcomes: before, age }, Record::History { outcomes: now, age: since })
+            if !now.may_follow(before) || since != age =>
+        {
+            Err(RestoreError::HistoryWentBack(now.first()))
         }
         (Record::Retired(before), Record::Retired(now)) if now.last() < before.last() => {
             Err(RestoreError::RetirementWentBack(before.first()))

@@ -5,8 +5,10 @@ use core::mem;
 
 use super::{
     super::{
-        Config, Decision, Key, Message, Record, ResourceKind, Sink, Time, TxRange, Wait,
+        Config, Decision, Key, Message, Outcome, OutcomeBlock, Outcomes, Record, ResourceKind, Sink, Time, Transaction,
+        TxRange, Wait, What,
         clock::{NEVER, NODE},
+        history::MOST_TOLD,
         open::{Open, Shared},
         table::Handle,
         wait::mix,
@@ -17,6 +19,10 @@ use crate::{NodeId, Refusal, TxId};
 
 /// The most unacknowledged ranges that are repeated to a node at a time.
 const RANGES_AT_ONCE: usize = 64;
+
+/// In how many blocks a transaction manager tells how transactions ended that end just now: that of the last one, and the
+/// one before it, which may have been full a moment ago. A repetition tells more.
+const TOLD_AT_ONCE: usize = 2;
 
 /// The most open transactions, and the most known ranges, that one message about a range is handled for. The rest of
 /// the range is not acknowledged, so it is sent again.
@@ -52,7 +58,9 @@ impl Node {
     /// Retires a transaction that all resource managers have finished: writes that, then tells all nodes that may still
     /// hold it.
     pub(super) fn complete(&mut self, handle: Handle, effects: &mut impl Sink) {
-        let Some(tx) = self.open.at(handle).map(|open| open.transaction.id()) else { return };
+        let Some(open) = self.open.at(handle) else { return };
+        let (tx, outcome) = (open.transaction.id(), open.tm.as_ref().and_then(|tm| tm.role.outcome()));
+        outcome.into_iter().for_each(|outcome| self.learn(&OutcomeBlock::of(tx, outcome)));
         self.add_retired(TxRange::only(tx), effects);
         let Some(open) = self.drop_transaction(handle, effects) else { return };
         // Announce the whole retired range around it: otherwise the ranges kept for a dead node would grow with
@@ -61,19 +69,50 @@ impl Node {
         let config = self.shared.config.clone();
         for keeper in other_keepers(&config) {
             self.announced.entry(keeper).or_default().add(range);
-            self.send(keeper, Message::Retired { range }, self.retired_scope, effects);
+            let message = self.over(keeper, range, tx, TOLD_AT_ONCE);
+            self.send(keeper, message, self.retired_scope, effects);
         }
         for rm in open.transaction.participants() {
             if !config.cluster.keeps_retired(*rm) {
-                self.send(*rm, Message::Retired { range }, self.retired_scope, effects);
+                self.send(*rm, Message::retired(range), self.retired_scope, effects);
             }
         }
         self.shared.recycle(open);
         self.await_acknowledgements();
     }
 
-    /// Writes that `range` is retired.
+    /// The message to `to` that `range` is over. Another transaction manager is told how, in at most `most` blocks up to
+    /// that of `last`.
+    fn over(&self, to: NodeId, range: TxRange, last: TxId, most: usize) -> Message {
+        let is_manager = self.shared.config.cluster.is_manager(to);
+        let outcomes = if is_manager { self.history.told(range, last, most) } else { Outcomes::default() };
+        Message::Retired { range, outcomes }
+    }
+
+    /// Remembers how transactions ended. [`add_retired`](Self::add_retired) writes it.
+    fn learn(&mut self, outcomes: &OutcomeBlock) {
+        if let Err(refusal) = self.history.learn(outcomes) {
+            self.shared.metrics.refuse(refusal);
+        }
+    }
+
+    /// Remembers what another transaction manager says of `range`, which is about to be retired here.
+    fn learn_told(&mut self, told: &Outcomes, range: TxRange) {
+        for block in told.blocks() {
+            let mut block = block.within(range);
+            if !self.history.has(&block) {
+                // What has left the history must not come back as if it were new.
+                block = self.retired.touching(block.range()).fold(block, OutcomeBlock::without);
+            }
+            self.learn(&block);
+        }
+    }
+
+    /// Writes that `range` is retired, and before that what was learned of how transactions ended.
     fn add_retired(&mut self, range: TxRange, effects: &mut impl Sink) {
+        while let Some(record) = self.history.next_change() {
+            self.retired_scope = self.persist(record, effects);
+        }
         if let Some((merged, swallowed)) = self.retired.add(range) {
             self.retired_scope = self.persist(Record::Retired(merged), effects);
             for first in swallowed {
@@ -100,22 +139,42 @@ impl Node {
         Some(open)
     }
 
-    /// The answer that `tx`, which is retired here, is over. A transaction manager names the whole retired range around
-    /// it: other nodes take part in few transactions each, and the gaps in what they know would grow with history.
-    pub(super) fn retired_reply(&self, tx: TxId) -> Message {
+    /// The answer to what `from` says about a transaction that is retired here. A participant that inquires may be
+    /// prepared, so it is told the outcome, if that is still known. All others are told that it is over. A transaction
+    /// manager names the whole retired range around it: other nodes take part in few transactions each, and the gaps in
+    /// what they know would grow with history.
+    pub(super) fn answer_about_retired(&self, from: NodeId, transaction: &Transaction, what: &What) -> Message {
+        let tx = transaction.id();
+        if matches!(what, What::Inquire)
+            && transaction.has(from)
+            && let Some(outcome) = self.history.outcome(tx)
+        {
+            return Message::about(transaction, What::Outcome(outcome));
+        }
         let cluster = &self.shared.config.cluster;
         let around = self.retired.around(tx).filter(|_| cluster.is_manager(self.shared.config.id));
-        Message::Retired { range: around.unwrap_or(TxRange::only(tx)) }
+        self.over(from, around.unwrap_or(TxRange::only(tx)), tx, TOLD_AT_ONCE)
     }
 
-    /// A node says that `range` is over. If a part of it must stay open, a refusal is counted; if all must, this is
+    /// The answer to the begin of a transaction that has ended: how, if that is still known.
+    pub(super) fn tell_ended(&mut self, tx: TxId, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let outcome = self.history.outcome(tx).ok_or(Refusal::Retired)?;
+        self.decide(Decision::Decided { tx, outcome }, self.retired_scope, effects);
+        Ok(())
+    }
+
+    /// A node says that `range` is over, and perhaps how some of it ended. If a part of it must stay open, a refusal is counted; if all must, this is
     /// refused.
     pub(super) fn receive_retired(
         &mut self,
         from: NodeId,
         range: TxRange,
+        told: &Outcomes,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
+        if !told.are_of(range) {
+            return Err(Refusal::MalformedOutcomes);
+        }
         if !self.check_may_retire(from, range)? {
             // What is over for a participant may not be for others: its word is about itself.
             let hear =
@@ -124,24 +183,38 @@ impl Node {
         }
         let mut lists = mem::take(&mut self.lists);
         let range = self.within_bounds(range, &mut lists);
-        let result = self.retire(from, range, &lists, effects);
+        let result = self.retire(from, range, told, &lists, effects);
         lists.clear();
         self.lists = lists;
         result
     }
 
     /// Retires `range`, except the transactions that must stay open.
-    fn retire(&mut self, from: NodeId, range: TxRange, lists: &Lists, effects: &mut impl Sink) -> Result<(), Refusal> {
+    fn retire(
+        &mut self,
+        from: NodeId,
+        range: TxRange,
+        told: &Outcomes,
+        lists: &Lists,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
-        let answers = cluster.is_manager(from) && cluster.keeps_retired(self.shared.config.id);
+        let from_manager = cluster.is_manager(from);
+        let answers = from_manager && cluster.keeps_retired(self.shared.config.id);
         let mut verdict = Err(Refusal::RetiredUnfinished);
         for piece in range.without_all(lists.staying.iter().copied()) {
             verdict = Ok(());
-            let over = lists.open.iter().filter(|(tx, _)| piece.contains(*tx)).map(|(_, handle)| *handle);
-            over.clone().for_each(|handle| self.hear_over(handle, effects));
+            let over = lists.open.iter().filter(|(tx, _)| piece.contains(*tx));
+            over.clone().for_each(|(tx, handle)| {
+                let outcome = told.outcome(*tx).filter(|_| from_manager);
+                self.hear_over(*handle, outcome, effects);
+            });
+            if from_manager {
+                self.learn_told(told, piece);
+            }
             self.add_retired(piece, effects);
-            for handle in over {
-                if let Some(open) = self.drop_transaction(handle, effects) {
+            for (_, handle) in over {
+                if let Some(open) = self.drop_transaction(*handle, effects) {
                     self.shared.recycle(open);
                 }
             }
@@ -175,14 +248,18 @@ impl Node {
         Ok(cluster.acceptors().contains(from))
     }
 
-    /// Tells the roles of an open transaction that it is over: every resource manager has finished it.
-    fn hear_over(&mut self, handle: Handle, effects: &mut impl Sink) {
+    /// Tells the roles of an open transaction that it is over: every resource manager has finished it. `told` is how, if
+    /// another transaction manager says so.
+    fn hear_over(&mut self, handle: Handle, told: Option<Outcome>, effects: &mut impl Sink) {
         let Some(open) = self.open.at_mut(handle) else { return };
         open.retire(&mut self.shared, effects);
         let (tx, scope) = (open.transaction.id(), open.scope);
-        let Some(tm) = &open.tm else { return };
+        let decided = open.tm.as_ref().map(|tm| tm.role.outcome());
         let finished_here = open.rm.as_ref().filter(|rm| rm.role.is_finished()).and_then(|rm| rm.role.outcome());
-        match (tm.role.outcome(), finished_here) {
+        let known = decided.flatten().or(finished_here);
+        known.into_iter().for_each(|outcome| self.learn(&OutcomeBlock::of(tx, outcome)));
+        let Some(decided) = decided else { return };
+        match (decided, known.or(told)) {
             (Some(outcome), _) => self.decide(Decision::Completed { tx, outcome }, scope, effects),
             (None, Some(outcome)) => {
                 self.decide(Decision::Decided { tx, outcome }, scope, effects);
@@ -278,7 +355,8 @@ impl Node {
             }
         }
         for (keeper, range) in due {
-            self.send(keeper, Message::Retired { range }, self.retired_scope, effects);
+            let message = self.over(keeper, range, range.last(), MOST_TOLD);
+            self.send(keeper, message, self.retired_scope, effects);
         }
         self.announcement.is_waiting = false;
         self.announcement.repetitions = self.announcement.repetitions.saturating_add(1);

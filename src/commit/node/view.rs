@@ -24,7 +24,10 @@ pub enum Status {
         outcome: Option<Outcome>,
     },
     /// It is over: every resource manager has finished it.
-    Retired,
+    Retired {
+        /// How it ended, at a transaction manager that remembers it: see [`Limits::history`](super::super::Limits).
+        outcome: Option<Outcome>,
+    },
     /// It is open, but an invariant of this node is broken: the node is silent about it, and never lets it be retired.
     Fenced(Fence),
 }
@@ -70,11 +73,26 @@ impl From<Promised> for Input {
     }
 }
 
+impl Status {
+    /// Whether the transaction is over, however it ended.
+    pub fn is_retired(self) -> bool {
+        matches!(self, Self::Retired { .. })
+    }
+
+    /// How the transaction ends or ended, if that is known.
+    pub fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Open { outcome, .. } | Self::Retired { outcome } => outcome,
+            Self::Unknown | Self::Fenced(_) => None,
+        }
+    }
+}
+
 impl Node {
     /// What this node knows of `tx`.
     pub fn status(&self, tx: TxId) -> Status {
         if self.retired.contains(tx) {
-            return Status::Retired;
+            return Status::Retired { outcome: self.history.outcome(tx) };
         }
         match self.open.get(tx) {
             None => Status::Unknown,

@@ -7,7 +7,7 @@ use crate::{
     Ballot, NodeId, Quorums, TxId,
     commit::{
         AcceptorRecord, Cluster, ClusterId, Config, HigherInstance, Input, Key, Meta, Outcome, Promised, Record,
-        ResourceManagerRecord, Status, Time, Transaction, TxRange, Vote, Votes, mix,
+        ResourceManagerRecord, Time, Transaction, TxRange, Vote, Votes, mix,
     },
     paxos,
     perform::{
@@ -316,7 +316,7 @@ impl<U: StorageUnderTest> Bench<'_, U> {
                 }
             }
             let mut drivers = others.iter().map(|(driver, _)| driver).chain([&first]);
-            if drivers.all(|driver| txs.iter().all(|tx| driver.node().status(*tx) == Status::Retired)) {
+            if drivers.all(|driver| txs.iter().all(|tx| driver.node().status(*tx).is_retired())) {
                 return Ok(());
             }
         }

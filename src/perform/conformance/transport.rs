@@ -313,7 +313,7 @@ impl<U: TransportUnderTest> Post<'_, U> {
 /// The name that a message bears.
 fn name(message: &Message) -> TxId {
     match message {
-        Message::Retired { range } | Message::RetiredNoted { range } => range.first(),
+        Message::Retired { range, .. } | Message::RetiredNoted { range } => range.first(),
         other => other.transaction().map(Transaction::id).unwrap_or_default(),
     }
 }
@@ -355,7 +355,7 @@ fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<M
     ];
     let mut messages: Vec<Message> =
         all.into_iter().map(|what| Message::about(&transaction(names(), 256).0, what)).collect();
-    messages.push(Message::Retired { range: TxRange::only(names()) });
+    messages.push(Message::retired(TxRange::only(names())));
     messages.push(Message::RetiredNoted { range: TxRange::only(names()) });
     messages
 }

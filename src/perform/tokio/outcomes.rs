@@ -113,12 +113,13 @@ impl Outcomes {
         self.answer(tx, |_| Ok(outcome));
     }
 
-    /// All of `range` is over: whoever still waits for an outcome there will never hear.
-    pub(super) fn over(&mut self, range: TxRange) {
+    /// All of `range` is over: whoever still waits there is told how it ended, as far as that is `known`. They will hear
+    /// no more.
+    pub(super) fn over(&mut self, range: TxRange, known: impl Fn(TxId) -> Option<Outcome>) {
         let range: RangeInclusive<TxId> = range.first()..=range.last();
         let over: Vec<TxId> = self.open.range(range).map(|(tx, _)| *tx).collect();
         for tx in over {
-            self.answer(tx, |outcome| outcome.ok_or(Error::Forgotten(tx)));
+            self.answer(tx, |outcome| outcome.or_else(|| known(tx)).ok_or(Error::Forgotten(tx)));
         }
     }
 

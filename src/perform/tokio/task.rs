@@ -293,7 +293,10 @@ where
                 self.answers.push(self.scope(tx), reply, Ok(outcome));
             }
             // Its outcome may be behind the same write as the news that it is over.
-            (_, _, Status::Retired) => self.answers.push_known(self.scope(tx), reply, tx),
+            (_, _, Status::Retired { outcome: None }) => self.answers.push_known(self.scope(tx), reply, tx),
+            (_, _, Status::Retired { outcome: Some(outcome) }) => {
+                self.answers.push(self.scope(tx), reply, Ok(outcome));
+            }
             // The node will never say.
             (_, _, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
             (_, _, Status::Open { outcome, .. }) => self.hands.outcomes.wait(tx, until, known.or(outcome), reply),
@@ -348,7 +351,8 @@ where
             // There is no other driver.
             tracing::error!("a batch has come back that is another driver's");
         }
-        over.into_iter().for_each(|range| self.hands.outcomes.over(range));
+        let node = self.driver.node();
+        over.into_iter().for_each(|range| self.hands.outcomes.over(range, |tx| node.status(tx).outcome()));
     }
 }
 

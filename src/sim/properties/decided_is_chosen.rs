@@ -1,6 +1,6 @@
 //! No instance chooses two values, and an outcome is decided only when what was chosen settles it: to commit, when
 //! every participant's instance has chosen `Prepared`; to abort, when one has chosen `Aborted`, or its owner has voted
-//! so, after which nothing else can be chosen. Gray and Lamport 2006, section 4.1; TLA+: `Decide`.
+//! so, after which nothing else can be chosen. What a node remembers of an ended transaction is that, too. Gray and Lamport 2006, section 4.1; TLA+: `Decide`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,6 +72,9 @@ impl Property for DecidedIsChosen {
                     format!("{at} decides {decision:?}, with only {chosen:?} chosen")
                 })
             }
+            Observation::Remembered { at, tx, outcome } => require(NAME, self.is_settled(*tx, *outcome), || {
+                format!("{at} remembers that {tx} ended as {outcome:?}, and that was not chosen")
+            }),
             _ => Ok(()),
         }
     }

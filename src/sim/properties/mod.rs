@@ -64,6 +64,8 @@ pub enum Observation<'a> {
     Sent { at: NodeId, to: NodeId, message: &'a Message },
     /// A decision reached a node's caller.
     Decided { at: NodeId, decision: &'a Decision },
+    /// A node knows how a transaction ended that is over.
+    Remembered { at: NodeId, tx: TxId, outcome: Outcome },
     /// A faulty participant said something about its end that need not be true.
     Lied { at: NodeId, tx: TxId },
     /// A resource has prepared a transaction, durably.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{Observation, Property, Violation, instances_of, paxos_of, require};
 use crate::{
     InstanceId, NodeId, TxId,
-    commit::{Decision, Key, Message, Outcome, Record, TxRange, Vote, What},
+    commit::{Decision, Key, Message, Outcome, OutcomeBlock, Record, TxRange, Vote, What},
     paxos,
 };
 
@@ -19,6 +19,7 @@ pub(super) struct PersistBeforeSend {
     rounds: BTreeMap<NodeId, u64>,
     numbers: BTreeMap<NodeId, u64>,
     retired: BTreeMap<(NodeId, TxId), TxRange>,
+    ended: BTreeMap<(NodeId, TxId), Outcome>,
 }
 
 const NAME: &str = "persist before send";
@@ -43,6 +44,9 @@ impl PersistBeforeSend {
             Record::Erased(Key::Retired(first)) => {
                 self.retired.remove(&(at, *first));
             }
+            Record::History { outcomes, .. } => {
+                self.ended.extend(outcomes.iter().map(|(tx, outcome)| ((at, tx), outcome)));
+            }
             Record::Sequence { reserved } => {
                 self.numbers.insert(at, *reserved);
             }
@@ -59,6 +63,11 @@ impl PersistBeforeSend {
     fn is_retired(&self, at: NodeId, range: TxRange) -> bool {
         let mut ranges = self.retired.iter().filter(|((node, _), _)| *node == at).map(|(_, known)| known);
         ranges.any(|known| known.contains(range.first()) && known.contains(range.last()))
+    }
+
+    /// `message` says that `range` is over, and perhaps how: `written`, or not.
+    fn over(&self, at: NodeId, range: TxRange, message: &Message, written: bool) -> Result<(), Violation> {
+        require(NAME, written && self.is_retired(at, range), || format!("{at} says {message:?}, unwritten"))
     }
 
     fn paxos(&self, at: NodeId, instance: InstanceId, message: paxos::Message<Vote>) -> Result<(), Violation> {
@@ -119,9 +128,12 @@ impl Property for PersistBeforeSend {
                             format!("{at} says that it finished {} as {outcome:?}, unwritten", transaction.id())
                         })
                     }
-                    Message::Retired { range } | Message::RetiredNoted { range } => {
-                        require(NAME, self.is_retired(*at, *range), || format!("{at} says {message:?}, unwritten"))
+                    Message::Retired { range, outcomes } => {
+                        let mut told = outcomes.blocks().iter().flat_map(OutcomeBlock::iter);
+                        let written = told.all(|(tx, outcome)| self.ended.get(&(*at, tx)) == Some(&outcome));
+                        self.over(*at, *range, message, written)
                     }
+                    Message::RetiredNoted { range } => self.over(*at, *range, message, true),
                     _ => Ok(()),
                 }
             }

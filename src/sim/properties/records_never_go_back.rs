@@ -28,6 +28,9 @@ fn may_follow(record: &Record, before: &Record) -> bool {
         (Record::Acceptor(record), Record::Acceptor(before)) => record.may_follow(before),
         (Record::ResourceManager(record), Record::ResourceManager(before)) => record.may_follow(before),
         (Record::Retired(range), Record::Retired(before)) => range.contains(before.last()),
+        (Record::History { outcomes, age }, Record::History { outcomes: before, age: since }) => {
+            outcomes.may_follow(before) && age == since
+        }
         _ => false,
     }
 }
@@ -50,6 +53,8 @@ impl RecordsNeverGoBack {
             (Key::Retired(_), Some(Record::Retired(range))) => self.is_retired(at, *range),
             (Key::Retired(first), _) => over(first),
             (Key::Identity | Key::Birth | Key::Peer(_) | Key::Sequence | Key::Rounds, _) => false,
+            // The oldest outcomes leave.
+            (Key::History(_), _) => true,
         };
         require(NAME, may_go, || format!("{at} erases {key:?}, which is not over: {before:?}"))?;
         if matches!(key, Key::Acceptor(_) | Key::ResourceManager(_)) {

@@ -42,7 +42,9 @@ fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
         (Effect::Persist(Record::Retired(_) | Record::Erased(_)), ..) => true,
         (Effect::Send { to, message }, Input::Receive { from, .. }, refusal) if to == from => match refusal {
             Refusal::StaleBallot => matches!(message, Message::About { what: What::Reject { .. }, .. }),
-            Refusal::Retired => matches!(message, Message::Retired { .. }),
+            Refusal::Retired => {
+                matches!(message, Message::Retired { .. } | Message::About { what: What::Outcome(_), .. })
+            }
             _ => false,
         },
         _ => false,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Observation, Property, Violation, outcome_of, require};
 use crate::{
     NodeId, TxId,
-    commit::{Decision, Effect, Input, Record, TxRange, Vote},
+    commit::{Decision, Effect, Input, Message, Record, TxRange, Vote, What},
 };
 
 #[derive(Default)]
@@ -36,6 +36,17 @@ impl Property for RetiredIsFinal {
             Observation::Stepped {
                 input: Input::Vote { vote: Vote::Prepared, .. },
                 effects: [Effect::Decide(Decision::Abort { .. })],
+                ..
+            } => {}
+            // Whoever begins it again, or inquires about it, is told how it ended.
+            Observation::Stepped {
+                input: Input::BeginAs { .. },
+                effects: [Effect::Decide(Decision::Decided { .. })],
+                ..
+            }
+            | Observation::Stepped {
+                input: Input::Receive { message: Message::About { what: What::Inquire, .. }, .. },
+                effects: [Effect::Send { message: Message::About { what: What::Outcome(_), .. }, .. }],
                 ..
             } => {}
             Observation::Stepped { at, effects, .. } => {

@@ -77,6 +77,10 @@ impl<P: Property> Watch<P> {
         self.0.observe(&Observation::Decided { at, decision: &decision })
     }
 
+    fn remembers(&mut self, at: NodeId, outcome: Outcome) -> Seen {
+        self.0.observe(&Observation::Remembered { at, tx: TX, outcome })
+    }
+
     fn restarts(&mut self, at: NodeId) {
         self.0.observe(&Observation::Stopped { at }).unwrap();
         self.0.observe(&Observation::Started { at }).unwrap();
@@ -384,7 +388,7 @@ fn a_message_whose_record_is_not_durable_is_seen() {
         (say(paxos::Message::Prepare { ballot: Ballot::new(1, R1) }), Record::Rounds { reserved: 2 }),
         (say(paxos::Message::Promise { ballot: one, accepted: None }), acceptor(one, None)),
         (say(paxos::Message::Accepted { ballot: zero, value: PREPARED }), acceptor(zero, Some((zero, PREPARED)))),
-        (Message::Retired { range: retired }, Record::Retired(retired)),
+        (Message::retired(retired), Record::Retired(retired)),
         (Message::RetiredNoted { range: retired }, Record::Retired(retired)),
     ];
     for (message, record) in rests_on {
@@ -554,6 +558,8 @@ fn a_decision_of_what_is_not_chosen_is_seen_and_a_second_choice_too() {
     watch.writes(A3, accepted([None, Some(PREPARED)])).unwrap();
     watch.decides(M1, decided(Outcome::Committed)).unwrap();
     watch.decides(R1, abort(TX)).unwrap_err();
+    watch.remembers(M1, Outcome::Committed).unwrap();
+    watch.remembers(M1, Outcome::Aborted).unwrap_err();
 
     let mut watch = new();
     watch.begun().decides(R1, abort(TX)).unwrap_err();
@@ -572,7 +578,7 @@ fn a_decision_of_what_is_not_chosen_is_seen_and_a_second_choice_too() {
 #[test]
 fn a_retired_transaction_that_is_revived_is_seen() {
     let retired = Effect::Persist(Record::Retired(TxRange::only(TX)));
-    let told = || send(M1, Message::Retired { range: TxRange::only(TX) });
+    let told = || send(M1, Message::retired(TxRange::only(TX)));
     let revivals = [
         Effect::Persist(acceptor(Ballot::new(1, M1), None)),
         Effect::Persist(rm(Some(PREPARED), None)),
@@ -648,7 +654,7 @@ fn a_refusal_with_effects_is_seen() {
     let promise = send(M1, say(paxos::Message::Promise { ballot: one, accepted: None }));
     let reject = |to| send(to, say(paxos::Message::Reject { ballot: one, promised: two }));
     let write = Effect::Persist(acceptor(one, None));
-    let told = send(M1, Message::Retired { range: TxRange::only(TX) });
+    let told = send(M1, Message::retired(TxRange::only(TX)));
     let owed = Effect::Persist(Record::Erased(Key::Acceptor(OTHER)));
 
     watch.takes(A1, input(), &[write.clone(), promise.clone()]).unwrap();

@@ -129,7 +129,8 @@ async fn patiently<T>(asked: impl Future<Output = Result<T, CallError>>) -> Resu
 fn words(status: Status) -> String {
     match status {
         Status::Unknown => "nothing".to_owned(),
-        Status::Retired => "it is over everywhere".to_owned(),
+        Status::Retired { outcome: None } => "it is over everywhere".to_owned(),
+        Status::Retired { outcome: Some(outcome) } => format!("it is over everywhere: {outcome:?}").to_lowercase(),
         Status::Fenced(fence) => format!("fenced: {fence}"),
         Status::Open { state, outcome } => {
             let state = state.map_or("open".to_owned(), |state| format!("{state:?}").to_lowercase());

@@ -107,7 +107,8 @@ impl Counter {
             return Answer::Ended(outcome);
         }
         match client.status(tx).await {
-            Ok(Status::Retired) => Answer::Over { at_once: !is_begun },
+            Ok(Status::Retired { outcome: Some(outcome) }) => Answer::Ended(outcome),
+            Ok(Status::Retired { outcome: None }) => Answer::Over { at_once: !is_begun },
             _ => Answer::None,
         }
     }

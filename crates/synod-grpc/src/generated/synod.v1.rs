@@ -25,6 +25,35 @@ pub struct Transaction {
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
 }
+/// Transactions that are over. Without outcomes it reads as a `TxRange`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Over {
+    /// The node that numbered them.
+    #[prost(uint64, tag = "1")]
+    pub origin: u64,
+    /// The number of the first.
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    /// The number of the last, not below the first.
+    #[prost(uint64, tag = "3")]
+    pub last: u64,
+    /// How some of them ended, between transaction managers: at most 16, in ascending order.
+    #[prost(message, repeated, tag = "4")]
+    pub outcomes: ::prost::alloc::vec::Vec<OutcomeBlock>,
+}
+/// How up to 64 of them ended: those with the numbers from 64 times `number` on, one for each bit from the lowest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutcomeBlock {
+    /// Which block of 64 numbers.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Which of them are known to have ended, and how.
+    #[prost(fixed64, tag = "2")]
+    pub known: u64,
+    /// Which of those have committed; the others have aborted.
+    #[prost(fixed64, tag = "3")]
+    pub committed: u64,
+}
 /// Consecutive transactions of one origin.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TxRange {
@@ -242,7 +271,7 @@ pub mod message {
         About(::prost::alloc::boxed::Box<super::About>),
         /// To anyone: every participant has finished these; drop what is left of them. Also the answer to what comes late.
         #[prost(message, tag = "2")]
-        Retired(super::TxRange),
+        Retired(::prost::alloc::boxed::Box<super::Over>),
         /// Acceptor or transaction manager to transaction manager: that these are over is durable at the sender's.
         #[prost(message, tag = "3")]
         RetiredNoted(super::TxRange),
@@ -2713,8 +2742,9 @@ pub struct BeginRequest {
     #[prost(bytes = "vec", tag = "2")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
     /// Its name. Optional: without it, the node gives one. A caller that gives names takes its own number, the one in its
-    /// certificate, as their origin, and uses each name once, ever. After an answer was lost it may begin the same
-    /// transaction again, at this or another node: it still begins once.
+    /// certificate, as their origin, and uses each name once, ever. It numbers them in a row: every gap costs memory at
+    /// every node for ever. After an answer was lost it may begin the same transaction again, at this or another node: it
+    /// still begins once.
     #[prost(message, optional, tag = "3")]
     pub id: ::core::option::Option<TxId>,
 }
@@ -2755,7 +2785,7 @@ pub struct StatusReply {
     /// How far the node's own resource is.
     #[prost(enumeration = "ResourceState", tag = "2")]
     pub state: i32,
-    /// How it ended, if that is known here.
+    /// How it ended, if that is known here: of a transaction that is over, the newest ones, at a transaction manager.
     #[prost(enumeration = "Outcome", tag = "3")]
     pub outcome: i32,
     /// Which invariant is broken, if it is fenced.
@@ -3117,7 +3147,8 @@ pub mod transactions_client {
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
-        ///  transaction of this name is over (REASON_OVER).
+        ///  transaction of this name is over, and how it ended is not known here (REASON_OVER). Where that is known, the
+        ///  transaction counts as begun, and `Outcome` answers.
         pub async fn begin(
             &mut self,
             request: impl tonic::IntoRequest<super::BeginRequest>,
@@ -3139,8 +3170,9 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Begin"));
             self.inner.unary(req, path, codec).await
         }
-        /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask the
-        /// node that began it, soon: once a transaction is over, a node remembers that it is, and not for long how it ended.
+        /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask a
+        /// transaction manager: once a transaction is over, all nodes remember that it is, and transaction managers how the
+        /// newest ones ended.
         /// For a transaction that never comes to the node it waits until the deadline.
         ///
         /// Other codes:
@@ -3269,13 +3301,15 @@ pub mod transactions_server {
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
-        ///  transaction of this name is over (REASON_OVER).
+        ///  transaction of this name is over, and how it ended is not known here (REASON_OVER). Where that is known, the
+        ///  transaction counts as begun, and `Outcome` answers.
         async fn begin(
             &self,
             request: tonic::Request<super::BeginRequest>,
         ) -> std::result::Result<tonic::Response<super::BeginReply>, tonic::Status>;
-        /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask the
-        /// node that began it, soon: once a transaction is over, a node remembers that it is, and not for long how it ended.
+        /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask a
+        /// transaction manager: once a transaction is over, all nodes remember that it is, and transaction managers how the
+        /// newest ones ended.
         /// For a transaction that never comes to the node it waits until the deadline.
         ///
         /// Other codes:

@@ -74,7 +74,7 @@ async fn what_makes_no_sense_is_refused_and_counted() {
     let world = World::new().await;
     let before = world.handle(TARGET).metrics().await.unwrap();
     let channel = world.client(TARGET, Identity::node(CLUSTER, BRANCHES[0])).channel();
-    let backwards = v1::message::Message::Retired(v1::TxRange { origin: 4, first: 2, last: 1 });
+    let backwards = v1::message::Message::RetiredNoted(v1::TxRange { origin: 4, first: 2, last: 1 });
     let backwards = v1::Message { message: Some(backwards) };
     let nonsense = [
         v1::Packet { route: None, ..packet(0) },

@@ -38,7 +38,7 @@ async fn a_client_begins_transactions_and_reads_how_they_ended() {
         let tx = soon("to begin", client.begin(BRANCHES, meta)).await.unwrap();
         assert_eq!(tx.origin, node);
         assert_eq!(soon("the outcome", client.outcome(tx)).await.unwrap(), outcome);
-        while soon("the status", client.status(tx)).await.unwrap() != Status::Retired {}
+        while !soon("the status", client.status(tx)).await.unwrap().is_retired() {}
         let never = TxId { origin: node, seq: 1 << 40 };
         assert_eq!(soon("the status", client.status(never)).await.unwrap(), Status::Unknown);
         assert_eq!(code(soon("to inquire", client.inquire(never)).await), Code::NotFound);
@@ -78,7 +78,7 @@ async fn a_transaction_that_is_over_is_not_one_that_never_was_and_neither_is_a_r
     let transaction = named(ME, 1, b"");
     let tx = transaction.id();
     soon("to begin", client.begin_as(&transaction, b"")).await.unwrap();
-    while soon("the status", client.status(tx)).await.unwrap() != Status::Retired {}
+    while !soon("the status", client.status(tx)).await.unwrap().is_retired() {}
     for node in MANAGERS.into_iter().chain(BRANCHES) {
         world.stop(node).await;
     }

@@ -1,9 +1,6 @@
 //! Transactions among nodes on sockets.
 
-use synod::{
-    NodeId,
-    commit::{Outcome, Status},
-};
+use synod::{NodeId, commit::Outcome};
 use synod_grpc::Identity;
 
 use super::{
@@ -19,7 +16,7 @@ async fn run(world: &World, manager: NodeId, meta: &[u8], outcome: Outcome) {
     for branch in BRANCHES {
         until("every branch learns the outcome", || world.ledger(branch).read(tx) == Some(outcome)).await;
     }
-    while soon("the status", handle.status(tx)).await.unwrap() != Status::Retired {
+    while !soon("the status", handle.status(tx)).await.unwrap().is_retired() {
         tokio::task::yield_now().await;
     }
     assert!(handle.in_doubt().await.unwrap().is_empty());
@@ -60,7 +57,7 @@ async fn a_node_that_was_down_takes_part_again_and_is_not_missed_meanwhile() {
 
     world.restart(MANAGERS[2]).await;
     // What retires waits for every acceptor, so for the one that was down.
-    while soon("the status", world.handle(MANAGERS[2]).status(tx)).await.unwrap() != Status::Retired {
+    while !soon("the status", world.handle(MANAGERS[2]).status(tx)).await.unwrap().is_retired() {
         tokio::task::yield_now().await;
     }
     until("there is a connection again", || way(&world).connected && way(&world).connections >= 2).await;

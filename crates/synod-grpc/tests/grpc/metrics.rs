@@ -76,7 +76,7 @@ async fn metrics_say_what_the_counters_say() {
         peers.set(target, &server.address().to_string()).unwrap();
         (server, peers)
     });
-    let retired = |seq| Message::Retired { range: TxRange::only(TxId { origin: NodeId(9), seq }) };
+    let retired = |seq| Message::retired(TxRange::only(TxId { origin: NodeId(9), seq }));
     peers.send(Packet { to: target, messages: vec![retired(1), retired(2)] });
     peers.send(Packet { to: NodeId(99), messages: vec![retired(3)] });
     until("both arrive", || server.stats().messages == 2).await;

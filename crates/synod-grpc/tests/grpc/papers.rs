@@ -122,7 +122,7 @@ async fn renewed_certificates_are_for_the_next_connection() {
     let mut peers = Peers::new(&world.config(other), Security::Tls(peers_tls.clone()), options()).unwrap();
     peers.set(node, &address).unwrap();
     let range = TxRange::only(TxId { origin: me, seq: 1 });
-    peers.send(Packet { to: node, messages: vec![Message::Retired { range }] });
+    peers.send(Packet { to: node, messages: vec![Message::retired(range)] });
     until("it tries several times", || peers.stats(node).unwrap().failures >= 3).await;
     assert_eq!(peers.stats(node).unwrap().connections, 0);
     renew(&peers_tls, &new, other_is);

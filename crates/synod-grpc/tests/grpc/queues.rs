@@ -22,7 +22,7 @@ use super::{
 const TARGET: NodeId = MANAGERS[0];
 
 fn retired(seq: u64) -> Message {
-    Message::Retired { range: TxRange::only(TxId { origin: NodeId(9), seq }) }
+    Message::retired(TxRange::only(TxId { origin: NodeId(9), seq }))
 }
 
 fn heavy(seq: u64, bytes: usize) -> Message {

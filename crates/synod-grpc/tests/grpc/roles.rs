@@ -112,7 +112,7 @@ async fn a_call_of_a_manager_or_a_resource_is_its_message() {
 
     let range = TxRange::new(NodeId(9), 1, 7).unwrap();
     let request = v1::RangeRequest { route: route(OTHER), range: Some(range.into()) };
-    ear.hears(OTHER, Message::Retired { range }, peer.retire(request.clone())).await;
+    ear.hears(OTHER, Message::retired(range), peer.retire(request.clone())).await;
     ear.hears(OTHER, Message::RetiredNoted { range }, peer.note_retired(request)).await;
 }
 

@@ -322,7 +322,7 @@ async fn a_node_sends_to_those_with_which_it_has_a_version_in_common_and_to_no_o
         let mut peers = Peers::new(&world.config(BRANCHES[0]), Security::Plaintext, options()).unwrap();
         peers.set(TARGET, &address).unwrap();
         let range = TxRange::only(TxId { origin: NodeId(9), seq: 1 });
-        peers.send(Packet { to: TARGET, messages: vec![Message::Retired { range }] });
+        peers.send(Packet { to: TARGET, messages: vec![Message::retired(range)] });
         let stats = || peers.stats(TARGET).unwrap();
         if common {
             until("it is sent", || stats().messages == 1).await;

@@ -182,7 +182,13 @@ fn what_is_no_transaction_and_no_range_is_refused() {
     assert_eq!(among(&[4, 3]), Err(TransactionError::Unsorted(synod::NodeId(3)).into()));
     assert_eq!(among(&[3, 3]), Err(TransactionError::Repeated(synod::NodeId(3)).into()));
     let range = v1::TxRange { origin: 1, first: 3, last: 2 };
-    assert!(matches!(convert(Wire::Retired(range)), Err(WireError::EmptyRange(_))));
+    let over = |first, block| v1::Over { origin: 1, first, last: 2, outcomes: vec![block] };
+    let over = |first, block| convert(Wire::Retired(Box::new(over(first, block))));
+    let sound = v1::OutcomeBlock { number: 0, known: 6, committed: 2 };
+    assert!(over(1, sound).is_ok());
+    assert!(matches!(over(3, sound), Err(WireError::EmptyRange(_))));
+    let unknown = v1::OutcomeBlock { committed: 1, ..sound };
+    assert!(matches!(over(1, unknown), Err(WireError::MalformedBlock(_))));
     assert!(matches!(convert(Wire::RetiredNoted(range)), Err(WireError::EmptyRange(_))));
 }
 
@@ -206,7 +212,8 @@ fn what_a_node_knows_of_a_transaction_comes_back_as_it_was() {
     let states = states.map(Some).into_iter().chain([None]);
     let outcomes = [None, Some(Outcome::Committed), Some(Outcome::Aborted)];
     let open = states.flat_map(|state| outcomes.map(|outcome| Status::Open { state, outcome }));
-    let all = open.chain(fences.map(Status::Fenced)).chain([Status::Unknown, Status::Retired]);
+    let over = outcomes.map(|outcome| Status::Retired { outcome });
+    let all = open.chain(fences.map(Status::Fenced)).chain(over).chain([Status::Unknown]);
     for status in all {
         let bytes = v1::StatusReply::from(status).encode_to_vec();
         assert_eq!(Status::try_from(v1::StatusReply::decode(&*bytes).unwrap()), Ok(status));
