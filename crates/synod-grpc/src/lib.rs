@@ -23,6 +23,9 @@
 //!   means harm.
 //! - *Keep a connection for nothing.* One over which no call comes in time that its caller may make, from the first byte
 //!   of TCP on, is closed.
+//! - *Have it remember what they do not finish.* A request is taken when all of it has come. The half-sent ones of a
+//!   connection take up to four times [`Options::message`], those of all connections that are not proved to be nodes' up to
+//!   16 times that; one more is refused, and so is one that takes too long.
 //! - *Have it remember what they do not read.* There is one long answer at a time over a connection, and a connection over
 //!   which it is not read in time is closed.
 //!
@@ -91,6 +94,7 @@ mod options;
 mod peers;
 mod places;
 mod queue;
+mod requests;
 mod roles;
 mod security;
 mod serve;

@@ -340,6 +340,9 @@ pub struct Welcome {
     /// version 1 alone.
     #[prost(message, optional, tag = "3")]
     pub versions: ::core::option::Option<Versions>,
+    /// Its birth: the random number that it drew when it was created. 0 does not tell.
+    #[prost(fixed64, tag = "4")]
+    pub birth: u64,
 }
 /// Versions of the protocol of nodes, of which two nodes speak the newest that both know. A node that is upgraded goes on
 /// speaking the version before, so that the nodes of a cluster can be upgraded one by one. A node sends nothing to one with
