@@ -32,8 +32,15 @@
 //! # Upgrades
 //!
 //! Nodes of a cluster may be upgraded one by one while transactions go on. A node skips and counts what it does not know
-//! of a packet ([`Fault::UnknownKind`]), and takes the rest. When nodes connect, the one that is called says which versions
+//! of a packet ([`Fault::UnknownKind`]), and takes the rest. It may go back for as long as it has written no record of a new
+//! kind. When nodes connect, the one that is called says which versions
 //! of the protocol it speaks; with which one of them a node is spoken to is in [`PeerStats::version`].
+//!
+//! # Who has met whom
+//!
+//! A node has a connection to every transaction manager at all times, and makes it again when it breaks, whether it has
+//! something to send or not. It says its birth over each ([`Peers::set_birth`]), and the one that is called says its own
+//! ([`PeerStats::birth`]).
 //!
 //! # What is counted
 //!

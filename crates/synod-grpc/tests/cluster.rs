@@ -169,6 +169,17 @@ fn money_is_conserved_while_processes_are_killed_and_stopped() {
 }
 
 #[test]
+fn what_a_stopped_process_costs_is_measured() {
+    let scene = Scene::new();
+    let stop = ["stop", "--who", "rm-0", "--seconds", "1", "--quiet", "2", "--load", "20", "--in-flight", "16"];
+    let output = scene.ask(&stop);
+    let said = fitting(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(number(&said, "stops") == 1 && said.contains("begun in the first second: "), "{said}");
+    assert!(said.contains("committed/s: before "), "{said}");
+}
+
+#[test]
 fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
     let scene = Scene::new();
     let mut up = scene.stay();
@@ -321,8 +332,8 @@ fn calls_to_a_stopped_process_end_and_turn_to_the_next_manager_by_themselves() {
         for (seq, client) in [(2, known), (3, client(&scene.data(), &[1, 2, 3]))] {
             let transaction = transaction(seq);
             answer(client.begin_as(&transaction, [])).await.unwrap();
-            // No branch knows what that is about.
-            assert_eq!(answer(client.outcome(transaction.id())).await.unwrap(), Outcome::Aborted);
+            // A transfer of nothing goes through.
+            assert_eq!(answer(client.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
             assert_ne!(answer(client.status(transaction.id())).await.unwrap(), Status::Unknown);
             let began = Instant::now();
             answer(client.begin([4, 5].map(NodeId), [])).await.unwrap();
