@@ -190,10 +190,12 @@ impl Line {
         [&self.room].into_iter().chain((!is_node).then_some(&self.places.room))
     }
 
-    /// Notes that the node has met `node` over this connection, under `birth`. Returns whether that is news.
-    pub(crate) fn meets(&self, node: NodeId, birth: u64) -> bool {
+    /// Has `node` met, under `birth`, unless it was the last to be met over this connection.
+    pub(crate) fn meet(&self, node: NodeId, birth: u64, meet: impl FnOnce() -> bool) -> bool {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        met.replace((node, birth)) != Some((node, birth))
+        let is_met = *met == Some((node, birth)) || meet();
+        *met = is_met.then_some((node, birth));
+        is_met
     }
 
     /// It has made a call that it may make.

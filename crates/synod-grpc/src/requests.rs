@@ -107,9 +107,7 @@ where
             let (parts, body) = request.into_parts();
             let line = parts.extensions.get::<Origin>().map(|origin| Arc::clone(&origin.line));
             let read = timeout(options.read, read(body, line.as_deref(), options.message.saturating_add(PREFIX))).await;
-            let late =
-                || refusal(Code::DeadlineExceeded, "the request took too long".to_owned(), Reason::TooManyWaiting);
-            match read.unwrap_or_else(|_| Err(Unread::HalfSent(late()))) {
+            match read.unwrap_or_else(|_| Err(half_sent(Code::DeadlineExceeded, "the request took too long"))) {
                 Ok(bytes) => service.call(http::Request::from_parts(parts, Body::new(Once(Some(bytes))))).await,
                 Err(Unread::HalfSent(refused)) => {
                     counters.fault(Fault::HalfSent);
@@ -129,6 +127,10 @@ enum Unread {
     Refused(Status),
 }
 
+fn half_sent(code: Code, said: &str) -> Unread {
+    Unread::HalfSent(refusal(code, said.to_owned(), Reason::TooManyWaiting))
+}
+
 /// All of `body`, if there is room for it and it has no more than `most` bytes.
 async fn read(body: Body, line: Option<&Line>, most: usize) -> Result<Bytes, Unread> {
     let (mut body, mut bytes) = (pin!(body), Vec::new());
@@ -144,8 +146,7 @@ async fn read(body: Body, line: Option<&Line>, most: usize) -> Result<Bytes, Unr
             let target = length.max(capacity.saturating_mul(2)).min(most);
             let mut rooms = line.into_iter().flat_map(Line::rooms).zip(&mut taken);
             if !rooms.all(|(room, taken)| room.take(target - capacity, taken)) {
-                let said = "too many requests are half sent".to_owned();
-                return Err(Unread::HalfSent(refusal(Code::ResourceExhausted, said, Reason::TooManyWaiting)));
+                return Err(half_sent(Code::ResourceExhausted, "too many requests are half sent"));
             }
             bytes.reserve_exact(target - bytes.len());
         }

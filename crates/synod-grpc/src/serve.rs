@@ -182,8 +182,8 @@ impl Service {
             self.counters.fault(Fault::Misrouted);
             return Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)));
         }
-        let is_news = who.line.as_ref().is_none_or(|line| line.meets(from, who.birth));
-        if is_news && !(self.meet)(from, who.birth) {
+        let meet = || (self.meet)(from, who.birth);
+        if !who.line.as_ref().map_or_else(meet, |line| line.meet(from, who.birth, meet)) {
             self.counters.fault(Fault::OtherBirth);
             tracing::error!(%from, "a node has lost its storage, or runs twice");
             return Err(Status::failed_precondition(format!("{from} is known here under another birth")));

@@ -224,8 +224,14 @@ mod tests {
         perform::Transport,
     };
 
+    use tonic::{Code, Request, transport::Endpoint};
+
     use super::*;
-    use crate::{Fault, Peers};
+    use crate::{
+        Fault, Peers,
+        serve::BIRTH,
+        v1::{self, peer_client::PeerClient},
+    };
 
     /// What a node hears.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,6 +283,15 @@ mod tests {
         let mut again = peers(78);
         again.send(Packet { to: manager, messages: vec![Message::Retired { range }] });
         until(|| server.stats().faults(Fault::OtherBirth) > 1).await;
+        let channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect_lazy();
+        let mut stub = PeerClient::new(channel);
+        for _ in 0..2 {
+            let route = v1::Route { cluster: cluster.id().0.to_vec(), from: other.0, to: manager.0 };
+            let range = Some(v1::TxRange { origin: other.0, first: 1, last: 1 });
+            let mut request = Request::new(v1::RangeRequest { route: Some(route), range });
+            request.metadata_mut().insert(BIRTH, 78.into());
+            assert_eq!(stub.retire(request).await.unwrap_err().code(), Code::FailedPrecondition);
+        }
         assert!(!log.lock().unwrap().contains(&Heard::Said(other, 1)));
 
         // A birth that is learned late is said over a new connection.

@@ -64,8 +64,11 @@ impl Stopped {
             };
             ended.iter().filter(is_good).count() as f64 / (to - from).as_secs_f64()
         };
-        let (before, healed) = (goodput(calm, from), goodput((to + HEALED).min(end), end));
-        let share = 100.0 * healed / before;
-        say::out!("committed/s: before {before:.0}, {} s afterwards {healed:.0}: {share:.0} %", HEALED.as_secs());
+        let (before, healed) = (goodput(calm, from), to + HEALED);
+        say::out!("committed/s: before {before:.0}");
+        if healed < end {
+            let after = goodput(healed, end);
+            say::out!("{} s afterwards: {after:.0}, {:.0} %", HEALED.as_secs(), 100.0 * after / before);
+        }
     }
 }
