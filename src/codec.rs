@@ -52,6 +52,9 @@ use crate::{
 pub const FRAME_VERSION: u8 = 2;
 
 /// The version of records that is written and read.
+///
+/// A new kind of record comes with a new version, under which the new kind alone is written. So a node can go back to the
+/// version before for as long as it has written no record of a new kind; after that, the version before says what it met.
 pub const RECORD_VERSION: u8 = 2;
 
 const CONFIG: config::Configuration = config::standard();
@@ -93,7 +96,7 @@ pub enum DecodeError {
     /// There are bytes left at the end.
     #[error("{0} bytes are left over at the end")]
     LeftOver(usize),
-    /// This version is not known here.
+    /// This version is not known here. Of records [`RECORD_VERSION`] is, and of frames [`FRAME_VERSION`].
     #[error("version {0} is not known here")]
     UnknownVersion(u8),
     /// The frame is another cluster's.
@@ -128,6 +131,17 @@ pub enum DecodeError {
     /// A block of outcomes was rejected.
     #[error(transparent)]
     MalformedBlock(#[from] MalformedBlock),
+}
+
+impl DecodeError {
+    /// Whether a newer version may have written these bytes, and meant something by them.
+    pub fn is_news(&self) -> bool {
+        match self {
+            Self::UnknownVersion(version) => *version > RECORD_VERSION.max(FRAME_VERSION),
+            Self::UnknownTag { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// The frame of one packet `from` one node `to` another.

@@ -14,6 +14,7 @@ use std::{
 use fjall::{Database, KeyspaceCreateOptions};
 use synod::{
     NodeId, TxId,
+    codec::DecodeError,
     commit::{ClusterId, Key, Meta, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote},
     perform::{
         Storage,
@@ -136,6 +137,24 @@ fn bytes_that_are_no_record_and_records_in_a_wrong_place_are_errors() {
     assert!(matches!(damage(storage.load()), Damage::Undecodable(_)));
     keyspace.insert("key", synod::codec::encode_record(&rounds(1))).unwrap();
     assert!(matches!(damage(storage.load()), Damage::Misfiled(record) if *record == rounds(1)));
+}
+
+#[test]
+fn records_of_a_newer_version_are_no_damage_and_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut storage = FjallStorage::open(folder.path()).unwrap();
+    storage.persist(&[rounds(1)]).unwrap();
+    for (record, source) in [
+        (&[3, 8, 1][..], DecodeError::UnknownVersion(3)),
+        (&[2, 200, 1][..], DecodeError::UnknownTag { kind: "record", tag: 200 }),
+    ] {
+        storage.persist_newer(b"\x09a newer key", Some(record)).unwrap();
+        let error = storage.load().unwrap_err();
+        assert!(matches!(&error, FjallError::Newer { source: found, .. } if *found == source), "{error:?}");
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+    storage.persist_newer(b"\x09a newer key", None).unwrap();
+    assert_eq!(load(&mut storage), [rounds(1)]);
 }
 
 #[test]

@@ -23,14 +23,24 @@
 //!   means harm.
 //! - *Keep a connection for nothing.* One over which no call comes in time that its caller may make, from the first byte
 //!   of TCP on, is closed.
+//! - *Have it remember what they do not finish.* A request is taken when all of it has come. The half-sent ones of a
+//!   connection take up to four times [`Options::message`], those of all connections that are not proved to be nodes' up to
+//!   16 times that; one more is refused, and so is one that takes too long.
 //! - *Have it remember what they do not read.* There is one long answer at a time over a connection, and a connection over
 //!   which it is not read in time is closed.
 //!
 //! # Upgrades
 //!
 //! Nodes of a cluster may be upgraded one by one while transactions go on. A node skips and counts what it does not know
-//! of a packet ([`Fault::UnknownKind`]), and takes the rest. When nodes connect, the one that is called says which versions
+//! of a packet ([`Fault::UnknownKind`]), and takes the rest. It may go back for as long as it has written no record of a new
+//! kind. When nodes connect, the one that is called says which versions
 //! of the protocol it speaks; with which one of them a node is spoken to is in [`PeerStats::version`].
+//!
+//! # Who has met whom
+//!
+//! A node has a connection to every transaction manager at all times, and makes it again when it breaks, whether it has
+//! something to send or not. It says its birth over each ([`Peers::set_birth`]), and the one that is called says its own
+//! ([`PeerStats::birth`]).
 //!
 //! # What is counted
 //!
@@ -91,6 +101,7 @@ mod options;
 mod peers;
 mod places;
 mod queue;
+mod requests;
 mod roles;
 mod security;
 mod serve;

@@ -49,7 +49,7 @@ pub struct Options {
     /// How many calls one connection makes at once, waiting ones among them. More wait at the client.
     pub calls: u32,
     /// How long a server waits until a long answer is read, before it closes the connection. There is one such answer at a
-    /// time over a connection.
+    /// time over a connection. And how long it waits until all of a request has come, before it refuses it.
     pub read: Duration,
     /// How long a call of a [`Client`](crate::Client) may take in all, with connecting and with all nodes that it turns to.
     pub call: Duration,

@@ -1,12 +1,16 @@
 //! The way to the other nodes: a queue and a task for each.
 //!
-//! A task dials when there is something to send, and keeps the connection. Nothing leaves the queue before the other side
+//! A task dials when there is something to send, and keeps the connection. To a transaction manager it has one at all times,
+//! so that every manager has met this node before it is asked to begin something with it. Nothing leaves the queue before the other side
 //! has proved who it is and has said so. What was under way when a connection broke is lost: the protocol repeats it.
 
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,11 +25,12 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use tonic::{Status, codegen::http::uri::Authority, transport::Endpoint};
+use tonic::{Request, Status, codegen::http::uri::Authority, transport::Endpoint};
 
 use crate::{
     Error, Identity, Options, PeerStats, Security,
     queue::Queue,
+    serve::BIRTH,
     stats::{Counter, PeerCounters, without_address},
     v1, wire,
 };
@@ -43,6 +48,8 @@ struct Inner {
     security: Security,
     options: Options,
     runtime: Runtime,
+    managers: Vec<NodeId>,
+    birth: Arc<AtomicU64>,
     peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
     tasks: Mutex<JoinSet<()>>,
     without_address: Counter,
@@ -57,6 +64,10 @@ struct Peer {
     queue: Arc<Queue>,
     counters: Arc<PeerCounters>,
     options: Options,
+    /// This node's.
+    birth: Arc<AtomicU64>,
+    /// Whether there is always a connection.
+    is_manager: bool,
     jitter: u64,
 }
 
@@ -77,6 +88,8 @@ impl Peers {
             security,
             options,
             runtime: Runtime::try_current().map_err(|_| Error::NoRuntime)?,
+            managers: config.cluster.managers().to_vec(),
+            birth: Arc::default(),
             peers: RwLock::default(),
             tasks: Mutex::default(),
             without_address: without_address(cluster, node),
@@ -101,6 +114,8 @@ impl Peers {
             queue: Arc::new(Queue::new(&inner.options, Arc::clone(&counters))),
             counters,
             options: inner.options,
+            birth: Arc::clone(&inner.birth),
+            is_manager: inner.managers.contains(&node),
             jitter: inner.node.0.rotate_left(32) ^ node.0,
         });
         let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +125,16 @@ impl Peers {
             left.queue.clear();
         }
         Ok(())
+    }
+
+    /// Says this node's birth over every connection from now on. Those that there are end, and come about again.
+    ///
+    /// A driver calls this when it knows the node's birth, before anything is sent. A node that does not tell is 0.
+    pub fn set_birth(&self, birth: u64) {
+        self.0.birth.store(birth, Ordering::SeqCst);
+        for peer in self.0.peers.read().unwrap_or_else(PoisonError::into_inner).values() {
+            peer.queue.detach();
+        }
     }
 
     /// How things are with `node`; `None` if it has no address here.
@@ -154,16 +179,19 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peer {
-    /// Connects whenever there is something to send, until the queue is closed and empty, or closed and out of reach.
+    /// Connects whenever there is something to send, and to a manager always, until the queue is closed and empty, or closed
+    /// and out of reach.
     async fn run(self: Arc<Self>) {
         let mut attempt = 0;
-        while self.queue.wait().await {
+        while (self.is_manager && !self.queue.is_closed()) || self.queue.wait().await {
             let began = Instant::now();
             let end = self.talk().await;
             self.queue.detach();
             self.counters.connected.set(false);
             match &end {
                 Ok(()) => tracing::debug!(peer = %self.identity, "the connection has ended"),
+                // A manager that is away is tried again and again.
+                Err(status) if attempt > 0 => tracing::debug!(peer = %self.identity, %status, "still no connection"),
                 Err(status) => tracing::warn!(peer = %self.identity, address = self.address, %status, "no connection"),
             }
             if self.queue.is_closed() {
@@ -207,7 +235,10 @@ impl Peer {
         let endpoint = endpoint.map_err(|error| Status::internal(chain(&error)))?;
         let channel = endpoint.connect().await.map_err(|error| Status::unavailable(chain(&error)))?;
         let mut client = v1::peer_client::PeerClient::new(channel).max_decoding_message_size(WELCOME);
-        let mut answers = client.exchange(self.queue.attach(self.route.clone())).await?.into_inner();
+        let mut stream = Request::new(self.queue.attach(self.route.clone()));
+        // Read after that: a birth that is set later ends this stream.
+        stream.metadata_mut().insert(BIRTH, self.birth.load(Ordering::SeqCst).into());
+        let mut answers = client.exchange(stream).await?.into_inner();
         let welcome = answers.message().await?.ok_or_else(|| Status::unavailable("the node said nothing"))?;
         if welcome.cluster != self.route.cluster || welcome.node != self.route.to {
             let other = format!("node {} of another cluster, or another node", welcome.node);
@@ -215,6 +246,7 @@ impl Peer {
         }
         let version = wire::common_version(welcome.versions).map_err(Status::failed_precondition)?;
         self.counters.version.store(version, Ordering::Relaxed);
+        self.counters.birth.store(welcome.birth, Ordering::Relaxed);
         Ok(answers)
     }
 

@@ -18,15 +18,18 @@ use std::{
     },
 };
 
+use synod::NodeId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::{Fault, Options, listener::Caller, stats::ServerCounters};
+use crate::{Fault, Options, listener::Caller, requests::Room, stats::ServerCounters};
 
 /// The places of one server.
 pub(crate) struct Places {
     options: Options,
     counters: Arc<ServerCounters>,
     newcomers: Arc<Semaphore>,
+    /// For the half-sent requests of all together that are not proved to be nodes.
+    room: Room,
     serial: AtomicU64,
     state: Mutex<State>,
 }
@@ -51,7 +54,16 @@ pub(crate) struct Line {
     over: watch::Sender<bool>,
     /// Of large answers there is one at a time.
     pub(crate) answers: Arc<Semaphore>,
+    /// Of streams there are few at a time.
+    pub(crate) streams: Arc<Semaphore>,
+    /// For half-sent requests.
+    room: Room,
+    /// Whom the node has met last over this connection, and under which birth.
+    met: Mutex<Option<(NodeId, u64)>>,
 }
+
+/// A node needs one stream of packets at a time. It may have made the next before the end of the last is noticed.
+const STREAMS: usize = 2;
 
 enum Standing {
     New { _place: OwnedSemaphorePermit },
@@ -72,7 +84,8 @@ pub(crate) struct Place(pub(crate) Arc<Line>);
 impl Places {
     pub(crate) fn new(options: Options, counters: Arc<ServerCounters>) -> Arc<Self> {
         let newcomers = Arc::new(Semaphore::new(options.newcomers.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { options, counters, newcomers, serial: AtomicU64::new(0), state: Mutex::default() })
+        let room = Room::of_all(&options);
+        Arc::new(Self { options, counters, newcomers, room, serial: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// A place for a connection that was just accepted, at the cost of the oldest newcomer if need be.
@@ -99,6 +112,9 @@ impl Places {
             has_called: AtomicBool::new(false),
             over: watch::channel(false).0,
             answers: Arc::new(Semaphore::new(1)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            room: Room::of_one(&self.options),
+            met: Mutex::default(),
         });
         self.lock().newcomers.insert(serial, Arc::clone(&line));
         Place(line)
@@ -164,6 +180,22 @@ impl Line {
                 has_place
             }
         }
+    }
+
+    /// Where half-sent requests must have room.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_node = matches!(*standing, Standing::Settled { caller: Caller::Node(_), .. });
+        // Nobody else takes the room of nodes.
+        [&self.room].into_iter().chain((!is_node).then_some(&self.places.room))
+    }
+
+    /// Has `node` met, under `birth`, unless it was the last to be met over this connection.
+    pub(crate) fn meet(&self, node: NodeId, birth: u64, meet: impl FnOnce() -> bool) -> bool {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_met = *met == Some((node, birth)) || meet();
+        *met = is_met.then_some((node, birth));
+        is_met
     }
 
     /// It has made a call that it may make.

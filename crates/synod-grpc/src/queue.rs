@@ -49,6 +49,8 @@ pub(crate) struct Outgoing {
     queue: Arc<Queue>,
     connection: u64,
     route: v1::Route,
+    /// The first packet says who this is, and goes whether there is something to say or not.
+    has_greeted: bool,
 }
 
 impl Queue {
@@ -149,7 +151,7 @@ impl Queue {
 
     /// For a new connection. It takes nothing before [`open`](Self::open); earlier ones end.
     pub(crate) fn attach(self: &Arc<Self>, route: v1::Route) -> Outgoing {
-        Outgoing { queue: Arc::clone(self), connection: self.detach(), route }
+        Outgoing { queue: Arc::clone(self), connection: self.detach(), route, has_greeted: false }
     }
 
     /// Lets the last connection take what waits.
@@ -192,19 +194,21 @@ impl State {
 impl Stream for Outgoing {
     type Item = v1::Packet;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<v1::Packet>> {
-        let mut state = self.queue.lock();
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<v1::Packet>> {
+        let queue = Arc::clone(&self.queue);
+        let mut state = queue.lock();
         if state.connection != self.connection || (state.closed && state.messages.is_empty()) {
             return Poll::Ready(None);
         }
-        if !state.open || state.messages.is_empty() {
+        if !state.open || (self.has_greeted && state.messages.is_empty()) {
             state.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let messages = state.packet(self.queue.largest.min(PACKET));
+        let messages = state.packet(queue.largest.min(PACKET));
         drop(state);
-        self.queue.counters.packets.add(1);
-        self.queue.counters.messages.add(messages.len() as u64);
+        self.has_greeted = true;
+        queue.counters.packets.add(u64::from(!messages.is_empty()));
+        queue.counters.messages.add(messages.len() as u64);
         let messages = messages.iter().map(v1::Message::from).collect();
         Poll::Ready(Some(v1::Packet { route: Some(self.route.clone()), messages }))
     }

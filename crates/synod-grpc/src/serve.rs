@@ -10,7 +10,7 @@ use synod::{
     NodeId,
     commit::{ClusterId, Message},
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::{
     Code, Request, Response, Status, Streaming,
     codegen::{async_trait, tokio_stream::Stream},
@@ -20,7 +20,7 @@ use tonic::{
 use crate::{
     Fault, Options,
     listener::{Caller, Origin},
-    places::Side,
+    places::{Line, Side},
     stats::ServerCounters,
     v1::{self, Delivered},
     wire::{self, Needed, WireError},
@@ -40,11 +40,20 @@ pub(crate) enum Stage {
 /// Where a packet of another node goes. False if there is no room for it; nobody waits.
 pub(crate) type Inbox = Arc<dyn Fn(NodeId, Vec<Message>) -> bool + Send + Sync>;
 
+/// Has the node meet another one, which says its birth; 0 does not tell. False if it has met that one under another birth.
+pub(crate) type Meet = Arc<dyn Fn(NodeId, u64) -> bool + Send + Sync>;
+
+/// The metadata by which a node that calls says its birth.
+pub(crate) const BIRTH: &str = "synod-birth";
+
 /// A node as other nodes see it.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    /// What the node says of itself.
+    pub(crate) birth: u64,
+    pub(crate) meet: Meet,
     pub(crate) inbox: Inbox,
     pub(crate) options: Options,
     pub(crate) counters: Arc<ServerCounters>,
@@ -60,7 +69,7 @@ pub(crate) struct Guard {
 
 impl Interceptor for Guard {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        match caller(&request) {
+        match who(&request).caller {
             Caller::Node(_) | Caller::Anyone => {}
             Caller::Client(_) if !self.nodes_only => {}
             Caller::Client(_) => {
@@ -84,10 +93,22 @@ impl Interceptor for Guard {
     }
 }
 
-/// Who is calling.
-pub(crate) fn caller<T>(request: &Request<T>) -> Caller {
-    // Every connection says, so a stranger is just the safe side.
-    request.extensions().get().map_or(Caller::Stranger, |origin: &Origin| origin.caller)
+/// Who is calling: as the connection proves it, and as the caller says.
+pub(crate) struct Who {
+    pub(crate) caller: Caller,
+    birth: u64,
+    pub(crate) line: Option<Arc<Line>>,
+}
+
+pub(crate) fn who<T>(request: &Request<T>) -> Who {
+    let origin: Option<&Origin> = request.extensions().get();
+    let birth = request.metadata().get(BIRTH).and_then(|birth| birth.to_str().ok()?.parse().ok());
+    Who {
+        // Every connection says, so a stranger is just the safe side.
+        caller: origin.map_or(Caller::Stranger, |origin| origin.caller),
+        birth: birth.unwrap_or(0),
+        line: origin.map(|origin| Arc::clone(&origin.line)),
+    }
 }
 
 /// Done when the server is at `stage`, or beyond it, or gone.
@@ -100,11 +121,11 @@ impl Service {
     /// Delivers the message of one call.
     pub(crate) fn take(
         &self,
-        caller: Caller,
+        who: &Who,
         route: Option<v1::Route>,
         message: Result<Message, WireError>,
     ) -> Result<Response<Delivered>, Status> {
-        let from = self.check(caller, route)?;
+        let from = self.check(who, route)?;
         let message = message.map_err(|error| self.malformed(error))?;
         if self.deliver(from, Vec::from([message])) {
             Ok(Response::new(Delivered {}))
@@ -116,8 +137,12 @@ impl Service {
     /// Delivers what is known of a packet, or nothing of one that should never have been sent, which is an error.
     ///
     /// A newer node says what is not known here, and it goes on saying it: to refuse that is to hear nothing of it any more.
-    fn take_packet(&self, caller: Caller, packet: v1::Packet) -> Result<(), Status> {
-        let from = self.check(caller, packet.route)?;
+    fn take_packet(&self, who: &Who, packet: v1::Packet) -> Result<(), Status> {
+        let from = self.check(who, packet.route)?;
+        if packet.messages.is_empty() {
+            // A greeting, and nothing more.
+            return Ok(());
+        }
         let mut messages = Vec::new();
         for message in packet.messages {
             match Message::try_from(message) {
@@ -138,25 +163,32 @@ impl Service {
     }
 
     /// Who really sends what has this route.
-    fn check(&self, caller: Caller, route: Option<v1::Route>) -> Result<NodeId, Status> {
+    ///
+    /// The node has met that one before anything is taken of what it says.
+    fn check(&self, who: &Who, route: Option<v1::Route>) -> Result<NodeId, Status> {
         let route = route.needed("the route").map_err(|error| self.malformed(error))?;
         let cluster = wire::cluster(&route.cluster).map_err(|error| self.malformed(error))?;
         let from = NodeId(route.from);
-        match caller {
+        match who.caller {
             Caller::Anyone => {}
             Caller::Node(node) if node == from => {}
             _ => {
                 self.counters.fault(Fault::Forged);
-                tracing::warn!(?caller, %from, "a message in the name of another");
+                tracing::warn!(caller = ?who.caller, %from, "a message in the name of another");
                 return Err(Status::permission_denied(format!("the certificate is not that of {from}")));
             }
         }
-        if cluster == self.cluster && NodeId(route.to) == self.node {
-            Ok(from)
-        } else {
+        if cluster != self.cluster || NodeId(route.to) != self.node {
             self.counters.fault(Fault::Misrouted);
-            Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)))
+            return Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)));
         }
+        let meet = || (self.meet)(from, who.birth);
+        if !who.line.as_ref().map_or_else(meet, |line| line.meet(from, who.birth, meet)) {
+            self.counters.fault(Fault::OtherBirth);
+            tracing::error!(%from, "a node has lost its storage, or runs twice");
+            return Err(Status::failed_precondition(format!("{from} is known here under another birth")));
+        }
+        Ok(from)
     }
 
     fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {
@@ -182,28 +214,33 @@ impl v1::peer_server::Peer for Service {
     type ExchangeStream = Exchange;
 
     async fn exchange(&self, request: Request<Streaming<v1::Packet>>) -> Result<Response<Exchange>, Status> {
-        let caller = caller(&request);
+        let who = who(&request);
+        let stream = who.line.as_ref().map(|line| Arc::clone(&line.streams).try_acquire_owned()).transpose();
+        let stream =
+            stream.map_err(|_| Status::resource_exhausted("there are several streams over this connection"))?;
         Ok(Response::new(Exchange {
             welcome: Some(v1::Welcome {
                 cluster: self.cluster.0.to_vec(),
                 node: self.node.0,
                 versions: Some(wire::VERSIONS),
+                birth: self.birth,
             }),
             packets: Some(request.into_inner()),
             closing: Box::pin(reached(self.stage.clone(), Stage::Closing)),
             service: self.clone(),
-            caller,
+            who,
+            _stream: stream,
         }))
     }
 
     async fn retire(&self, request: Request<v1::RangeRequest>) -> Result<Response<Delivered>, Status> {
-        let (caller, request) = (caller(&request), request.into_inner());
-        self.take(caller, request.route, wire::range(request.range).map(Message::retired))
+        let (who, request) = (who(&request), request.into_inner());
+        self.take(&who, request.route, wire::range(request.range).map(Message::retired))
     }
 
     async fn note_retired(&self, request: Request<v1::RangeRequest>) -> Result<Response<Delivered>, Status> {
-        let (caller, request) = (caller(&request), request.into_inner());
-        self.take(caller, request.route, wire::range(request.range).map(|range| Message::RetiredNoted { range }))
+        let (who, request) = (who(&request), request.into_inner());
+        self.take(&who, request.route, wire::range(request.range).map(|range| Message::RetiredNoted { range }))
     }
 }
 
@@ -211,7 +248,8 @@ impl v1::peer_server::Peer for Service {
 /// the end.
 pub(crate) struct Exchange {
     service: Service,
-    caller: Caller,
+    who: Who,
+    _stream: Option<OwnedSemaphorePermit>,
     welcome: Option<v1::Welcome>,
     /// None when the stream has ended.
     packets: Option<Streaming<v1::Packet>>,
@@ -236,7 +274,7 @@ impl Stream for Exchange {
             let result = match Pin::new(packets).poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Ok(packet))) => self.service.take_packet(self.caller, packet),
+                Poll::Ready(Some(Ok(packet))) => self.service.take_packet(&self.who, packet),
                 Poll::Ready(Some(Err(status))) => {
                     match status.code() {
                         Code::OutOfRange | Code::ResourceExhausted => self.service.counters.fault(Fault::TooLarge),

@@ -27,7 +27,8 @@ use crate::{
     Error, Identity, Options, Security, ServerStats, Tls,
     answers::Kept,
     listener::{Links, Listener},
-    serve::{Guard, Inbox, Service, Stage, reached},
+    requests::Whole,
+    serve::{Guard, Inbox, Meet, Service, Stage, reached},
     stats::{self, ServerCounters},
     transactions::Desk,
     v1::{
@@ -36,9 +37,8 @@ use crate::{
     },
 };
 
-/// Bytes that may be under way on one call, and on one connection, before they are taken.
-const CALL_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 1 << 22;
+/// Bytes that may be under way on one connection, and on any one call over it, before they are read.
+const WINDOW: u32 = 1 << 20;
 
 /// Bytes of a call's headers.
 const HEADERS: u32 = 1 << 14;
@@ -65,7 +65,7 @@ impl Server {
     pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
         let (cluster, node, inbox) = (handle.cluster(), handle.node(), handle.clone());
         let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
-        Self::open(listener, (cluster, node), inbox, Some(handle), security, options)
+        Self::open(listener, (cluster, node), acquaintance(), inbox, Some(handle), security, options)
     }
 
     /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
@@ -79,12 +79,14 @@ impl Server {
         security: Security,
         options: Options,
     ) -> Result<Self, Error> {
-        Self::open(listener, (config.cluster.id(), config.id), Arc::new(inbox), None, security, options)
+        let node = (config.cluster.id(), config.id);
+        Self::open(listener, node, acquaintance(), Arc::new(inbox), None, security, options)
     }
 
     fn open(
         listener: TcpListener,
         (cluster, node): (ClusterId, NodeId),
+        (birth, meet): (u64, Meet),
         inbox: Inbox,
         handle: Option<Handle>,
         security: Security,
@@ -113,7 +115,8 @@ impl Server {
             links,
             stage: at.clone(),
         };
-        let service = Service { cluster, node, inbox, options, counters: Arc::clone(&counters), stage: at.clone() };
+        let service =
+            Service { cluster, node, birth, meet, inbox, options, counters: Arc::clone(&counters), stage: at.clone() };
         let serving =
             router(service, handle).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
         let serving = runtime.spawn(async move {
@@ -152,6 +155,13 @@ impl Server {
     }
 }
 
+/// The birth that the node says to others, and how it meets those that say theirs.
+///
+/// This is where the node hears of it, once it can: until then it says none, and everyone is welcome under any.
+fn acquaintance() -> (u64, Meet) {
+    (0, Arc::new(|_, _| true))
+}
+
 /// How often it is said for how long certificates are valid.
 const BEAT: Duration = Duration::from_secs(60);
 
@@ -172,21 +182,26 @@ fn router(service: Service, handle: Option<Handle>) -> Router {
     let (options, counters) = (service.options, Arc::clone(&service.counters));
     let desk = handle.map(|handle| Arc::new(Desk { handle, service: service.clone() }));
     let service = Arc::new(service);
+    macro_rules! whole {
+        ($service:expr) => {
+            Whole { service: $service, options, counters: Arc::clone(&counters) }
+        };
+    }
     macro_rules! for_nodes {
         ($server:ty) => {
             InterceptedService::new(
-                <$server>::from_arc(Arc::clone(&service)).max_decoding_message_size(options.message),
+                whole!(<$server>::from_arc(Arc::clone(&service)).max_decoding_message_size(options.message)),
                 Guard { counters: Arc::clone(&counters), nodes_only: true },
             )
         };
     }
     let desk = desk.map(|desk| {
         let desk = TransactionsServer::from_arc(desk).max_decoding_message_size(options.message);
-        InterceptedService::new(Kept(desk), Guard { counters: Arc::clone(&counters), nodes_only: false })
+        InterceptedService::new(whole!(Kept(desk)), Guard { counters: Arc::clone(&counters), nodes_only: false })
     });
     Tonic::builder()
-        .initial_stream_window_size(CALL_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .max_concurrent_streams(options.calls)
         .http2_max_header_list_size(HEADERS)
         .http2_keepalive_interval(Some(options.keep_alive))
@@ -197,4 +212,91 @@ fn router(service: Service, handle: Option<Handle>) -> Router {
         .add_service(for_nodes!(ManagerServer<Service>))
         .add_service(for_nodes!(ResourceServer<Service>))
         .add_optional_service(desk)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use synod::{
+        Packet, Quorums, TxId,
+        commit::{Cluster, TxRange},
+        perform::Transport,
+    };
+
+    use tonic::{Code, Request, transport::Endpoint};
+
+    use super::*;
+    use crate::{
+        Fault, Peers,
+        serve::BIRTH,
+        v1::{self, peer_client::PeerClient},
+    };
+
+    /// What a node hears.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Heard {
+        Met(NodeId, u64),
+        Said(NodeId, usize),
+    }
+
+    async fn until(mut holds: impl FnMut() -> bool) {
+        while !holds() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_meets_another_before_its_first_message_and_hears_nothing_of_one_that_was_born_again() {
+        let (manager, other) = (NodeId(1), NodeId(4));
+        let cluster = Cluster::new(ClusterId([7; 16]), Quorums::majority([manager]).unwrap(), [manager]).unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (met, said) = (Arc::clone(&log), Arc::clone(&log));
+        let meet: Meet = Arc::new(move |node, birth| {
+            met.lock().unwrap().push(Heard::Met(node, birth));
+            birth == 77
+        });
+        let inbox = Arc::new(move |node, messages: Vec<Message>| {
+            said.lock().unwrap().push(Heard::Said(node, messages.len()));
+            true
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (options, node) = (Options::default(), (cluster.id(), manager));
+        let server = Server::open(listener, node, (55, meet), inbox, None, Security::Plaintext, options).unwrap();
+
+        let peers = |birth| {
+            let options = options.with_backoff(Duration::from_millis(5));
+            let peers = Peers::new(&Config::new(cluster.clone(), other, 1), Security::Plaintext, options).unwrap();
+            peers.set_birth(birth);
+            peers.set(manager, &server.address().to_string()).unwrap();
+            peers
+        };
+        let mut first = peers(77);
+        // It says who it is without having anything to say.
+        until(|| log.lock().unwrap().len() == 1).await;
+        let range = TxRange::only(TxId { origin: other, seq: 1 });
+        first.send(Packet { to: manager, messages: vec![Message::Retired { range }; 2] });
+        until(|| log.lock().unwrap().len() == 2).await;
+        assert_eq!(first.stats(manager).unwrap().birth, 55);
+        assert_eq!(*log.lock().unwrap(), [Heard::Met(other, 77), Heard::Said(other, 2)]);
+
+        let mut again = peers(78);
+        again.send(Packet { to: manager, messages: vec![Message::Retired { range }] });
+        until(|| server.stats().faults(Fault::OtherBirth) > 1).await;
+        let channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect_lazy();
+        let mut stub = PeerClient::new(channel);
+        for _ in 0..2 {
+            let route = v1::Route { cluster: cluster.id().0.to_vec(), from: other.0, to: manager.0 };
+            let range = Some(v1::TxRange { origin: other.0, first: 1, last: 1 });
+            let mut request = Request::new(v1::RangeRequest { route: Some(route), range });
+            request.metadata_mut().insert(BIRTH, 78.into());
+            assert_eq!(stub.retire(request).await.unwrap_err().code(), Code::FailedPrecondition);
+        }
+        assert!(!log.lock().unwrap().contains(&Heard::Said(other, 1)));
+
+        // A birth that is learned late is said over a new connection.
+        again.set_birth(77);
+        again.send(Packet { to: manager, messages: vec![Message::Retired { range }] });
+        until(|| log.lock().unwrap().last() == Some(&Heard::Said(other, 1))).await;
+    }
 }

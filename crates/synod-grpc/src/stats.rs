@@ -26,6 +26,8 @@ pub struct PeerStats {
     pub failures: u64,
     /// The version of the protocol that was spoken over the last connection that came about. 0 before the first.
     pub version: u32,
+    /// The birth that the node has said over the last connection that came about. 0 if it said none.
+    pub birth: u64,
 }
 
 /// What a server has taken and refused since it was started.
@@ -98,6 +100,10 @@ faults! {
     SlowReader = "slow_reader",
     /// The node had no room for a packet.
     InboxFull = "inbox_full",
+    /// A request was refused of which not all had come: too many are half sent, or it took too long.
+    HalfSent = "half_sent",
+    /// A node was refused: it has been met under another birth. It has lost its storage, or it runs twice.
+    OtherBirth = "other_birth",
 }
 
 /// A counter, to be read here and to be seen by metrics.
@@ -148,6 +154,7 @@ pub(crate) struct PeerCounters {
     pub(crate) connections: Counter,
     pub(crate) failures: Counter,
     pub(crate) version: AtomicU32,
+    pub(crate) birth: AtomicU64,
 }
 
 impl PeerCounters {
@@ -171,6 +178,7 @@ impl PeerCounters {
             connections: Counter::new(metrics::counter!("synod_grpc_connections_total", labels.clone())),
             failures: Counter::new(metrics::counter!("synod_grpc_connect_failures_total", labels)),
             version: AtomicU32::new(0),
+            birth: AtomicU64::new(0),
         }
     }
 
@@ -185,6 +193,7 @@ impl PeerCounters {
             connections: self.connections.get(),
             failures: self.failures.get(),
             version: self.version.load(Ordering::Relaxed),
+            birth: self.birth.load(Ordering::Relaxed),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     answers::Turn,
     error::refusal,
     listener::{Caller, Origin},
-    serve::{Service, Stage, caller, reached},
+    serve::{Service, Stage, reached, who},
     v1::{self, Reason},
     wire::{self, Needed},
 };
@@ -27,7 +27,7 @@ pub(crate) struct Desk {
 #[async_trait]
 impl v1::transactions_server::Transactions for Desk {
     async fn begin(&self, request: Request<v1::BeginRequest>) -> Result<Response<v1::BeginReply>, Status> {
-        let (caller, request) = (caller(&request), request.into_inner());
+        let (caller, request) = (who(&request).caller, request.into_inner());
         let participants = request.participants.into_iter().map(NodeId);
         let tx = match request.id.map(TxId::from) {
             None => self.answer(self.handle.begin(participants, request.meta)).await?,

@@ -17,6 +17,11 @@ use std::{
 
 use fjall::{Database, KeyspaceCreateOptions};
 use rustix::process::{Pid, Signal, kill_process};
+use synod::{
+    NodeId, TxId,
+    commit::{ClusterId, Outcome, Status, Transaction},
+};
+use synod_grpc::{CallError, Client, Identity, Options, Security, Tls, tonic::Code};
 use tempfile::TempDir;
 
 /// Whatever must happen happens within this time, on a slow machine too.
@@ -164,6 +169,17 @@ fn money_is_conserved_while_processes_are_killed_and_stopped() {
 }
 
 #[test]
+fn what_a_stopped_process_costs_is_measured() {
+    let scene = Scene::new();
+    let stop = ["stop", "--who", "rm-0", "--seconds", "1", "--quiet", "2", "--load", "20", "--in-flight", "16"];
+    let output = scene.ask(&stop);
+    let said = fitting(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(number(&said, "stops") == 1 && said.contains("begun in the first second: "), "{said}");
+    assert!(said.contains("committed/s: before "), "{said}");
+}
+
+#[test]
 fn an_operator_can_ask_a_running_cluster_until_it_is_interrupted() {
     let scene = Scene::new();
     let mut up = scene.stay();
@@ -246,4 +262,85 @@ fn processes_end_when_the_one_that_started_them_is_killed() {
     let output = scene.up().output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(scene.applied(), [1, 3, 4]);
+}
+
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Every call ends by this time: a machine that is busy has some more.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A client of the managers with these numbers, in this order.
+#[cfg(target_os = "linux")]
+fn client(data: &Path, managers: &[u64]) -> Client {
+    let cluster = ClusterId(*b"the bank's seven");
+    let me = Identity::client(cluster, NodeId(100));
+    let paper = |name: String| fs::read(data.join("papers").join(name)).unwrap();
+    let tls = Tls::from_pem(&paper("authority.pem".into()), &paper(format!("{me}.pem")), &paper(format!("{me}.key")));
+    let security = Security::Tls(tls.unwrap());
+    let addresses: BTreeMap<String, String> =
+        serde_json::from_slice(&fs::read(data.join("addresses.json")).unwrap()).unwrap();
+    let way = |manager: u64| (NodeId(manager), &addresses[&format!("tm-{}", manager - 1)]);
+    let options = Options::default().with_attempt(ATTEMPT).with_call(ATTEMPT * 5);
+    let (node, address) = way(managers[0]);
+    let client = Client::new(cluster, node, address, &security, &options).unwrap();
+    managers[1..].iter().fold(client, |client, manager| client.with_node(way(*manager).0, way(*manager).1).unwrap())
+}
+
+/// The answer, which must come soon.
+#[cfg(target_os = "linux")]
+async fn answer<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    tokio::time::timeout(SOON, call).await.expect("every call has a deadline")
+}
+
+/// Makes every call where nobody answers.
+#[cfg(target_os = "linux")]
+async fn no_answer(client: &Client, transaction: &Transaction) {
+    let tx = transaction.id();
+    let errors = [
+        answer(client.begin(transaction.participants().iter().copied(), [])).await.unwrap_err(),
+        answer(client.begin_as(transaction, [])).await.unwrap_err(),
+        answer(client.outcome(tx)).await.unwrap_err(),
+        answer(client.status(tx)).await.unwrap_err(),
+        answer(client.in_doubt()).await.unwrap_err(),
+        answer(client.inquire(tx)).await.unwrap_err(),
+    ];
+    let codes = errors.each_ref().map(CallError::code);
+    assert!(codes.iter().all(|code| matches!(code, Code::DeadlineExceeded | Code::Unavailable)), "{errors:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn calls_to_a_stopped_process_end_and_turn_to_the_next_manager_by_themselves() {
+    let scene = Scene::new();
+    let _up = scene.stay();
+    let is_first = |pid: &Pid| {
+        let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+        line.windows(4).any(|window| window == b"tm-0")
+    };
+    let first = processes(&scene.data()).into_iter().find(is_first).unwrap();
+    let transaction = |seq| Transaction::new(TxId { origin: NodeId(100), seq }, [4, 5].map(NodeId), []).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (known, alone) = (client(&scene.data(), &[1, 2, 3]), client(&scene.data(), &[1]));
+        for client in [&known, &alone] {
+            assert_eq!(answer(client.status(transaction(1).id())).await.unwrap(), Status::Unknown);
+        }
+        kill_process(first, Signal::STOP).unwrap();
+        // Over a connection that there is, and over one that there is not yet.
+        no_answer(&alone, &transaction(1)).await;
+        no_answer(&client(&scene.data(), &[1]), &transaction(1)).await;
+        for (seq, client) in [(2, known), (3, client(&scene.data(), &[1, 2, 3]))] {
+            let transaction = transaction(seq);
+            answer(client.begin_as(&transaction, [])).await.unwrap();
+            // A transfer of nothing goes through.
+            assert_eq!(answer(client.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
+            assert_ne!(answer(client.status(transaction.id())).await.unwrap(), Status::Unknown);
+            let began = Instant::now();
+            answer(client.begin([4, 5].map(NodeId), [])).await.unwrap();
+            assert!(began.elapsed() < ATTEMPT, "it stays with the one that answers");
+        }
+        kill_process(first, Signal::CONT).unwrap();
+        let again = async { while answer(alone.in_doubt()).await.is_err() {} };
+        tokio::time::timeout(BOUND, again).await.expect("it goes on where it stopped");
+    });
 }

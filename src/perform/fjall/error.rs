@@ -37,6 +37,17 @@ pub enum FjallError {
         /// What is wrong with it.
         source: Damage,
     },
+    /// There are records that only a newer version of this program can read. Nothing was changed, and nothing is lost.
+    #[error(
+        "the storage in the folder {path} was written by a newer version of this program, and this version cannot read it: \
+         start the newer one again"
+    )]
+    Newer {
+        /// The folder of the database.
+        path: PathBuf,
+        /// The first of the records.
+        source: DecodeError,
+    },
     /// The database is open already. Only one process at a time can open a database, and only once.
     #[error(
         "the folder {path} is in use by another process, or this process has opened it already: stop that process, or \

@@ -17,6 +17,9 @@
 //!   is still in a journal (only by [`FjallStorage::open`]: a database that the caller has opened has cut its journal
 //!   already).
 //!
+//! Records of a newer version of this program are no damage: they are as they were written, and [`FjallError::Newer`] says
+//! so.
+//!
 //! Not found is the loss of the last batches after a power failure, if nothing of any batch after them is left: those are
 //! what a disk loses that does not keep its word on a sync. Nor is it found if the whole folder is replaced by an older
 //! copy of itself. No storage can see that for itself: never restore a backup.
@@ -143,32 +146,45 @@ impl FjallStorage {
         let mut sorted: Vec<(Key, &Record)> = records.iter().map(|record| (record.key(), record)).collect();
         sorted.sort_by_key(|(key, _)| *key);
         let last = sorted.chunk_by(|one, next| one.0 == next.0).filter_map(<[_]>::last);
-        let mut batch =
-            OwnedWriteBatch::with_capacity(self.database.clone(), sorted.len() + 1).durability(Some(self.mode));
+        self.write(sorted.len(), |filling| {
+            let (mut bytes_of_key, mut bytes) = (Vec::new(), Vec::new());
+            for (key, record) in last {
+                bytes_of_key.clear();
+                codec::encode_key_into(&mut bytes_of_key, key);
+                bytes.clear();
+                if !record.is_tombstone() {
+                    codec::encode_record_into(&mut bytes, record);
+                }
+                filling.put(&bytes_of_key, (!record.is_tombstone()).then_some(&bytes))?;
+            }
+            add(&mut filling.batch);
+            Ok(())
+        })
+    }
+
+    /// Writes a record, or erases one, that this version cannot read: as a newer version would, in tests.
+    #[cfg(feature = "conformance")]
+    #[doc(hidden)]
+    pub fn persist_newer(&mut self, key: &[u8], record: Option<&[u8]>) -> Result<(), FjallError> {
+        self.write(1, |filling| filling.put(key, record))
+    }
+
+    /// Makes what `fill` puts in one batch durable.
+    fn write(
+        &mut self,
+        records: usize,
+        fill: impl FnOnce(&mut Filling<'_>) -> Result<(), FjallError>,
+    ) -> Result<(), FjallError> {
+        let batch = OwnedWriteBatch::with_capacity(self.database.clone(), records + 1).durability(Some(self.mode));
         // From here until the batch has landed no new life begins.
         let mut written = self.lives.write()?;
         let before = match written.seal.take() {
             Some(seal) => seal,
             None => sealed(&self.records, &written.count)?,
         };
-        let mut seal = before;
-        let (mut bytes_of_key, mut bytes) = (Vec::new(), Vec::new());
-        for (key, record) in last {
-            bytes_of_key.clear();
-            codec::encode_key_into(&mut bytes_of_key, key);
-            if let Some(old) = self.records.get(&bytes_of_key).map_err(|source| at(&self.records, source))? {
-                seal.take_out(&bytes_of_key, &old);
-            }
-            if record.is_tombstone() {
-                batch.remove(&self.records, bytes_of_key.as_slice());
-            } else {
-                bytes.clear();
-                codec::encode_record_into(&mut bytes, record);
-                seal.add(&bytes_of_key, &bytes);
-                batch.insert(&self.records, bytes_of_key.as_slice(), bytes.as_slice());
-            }
-        }
-        add(&mut batch);
+        let mut filling = Filling { records: &self.records, batch, seal: before };
+        fill(&mut filling)?;
+        let Filling { mut batch, mut seal, .. } = filling;
         if batch.is_empty() {
             written.seal = Some(before);
             return Ok(());
@@ -178,6 +194,30 @@ impl FjallStorage {
         batch.commit().map_err(|source| at(&self.records, source))?;
         written.count.raise(seal.batches)?;
         written.seal = Some(seal);
+        Ok(())
+    }
+}
+
+/// A batch, and the seal over what is there after it.
+struct Filling<'a> {
+    records: &'a Keyspace,
+    batch: OwnedWriteBatch,
+    seal: Seal,
+}
+
+impl Filling<'_> {
+    /// Writes the bytes of a record, or erases it.
+    fn put(&mut self, key: &[u8], record: Option<impl AsRef<[u8]>>) -> Result<(), FjallError> {
+        if let Some(old) = self.records.get(key).map_err(|source| at(self.records, source))? {
+            self.seal.take_out(key, &old);
+        }
+        match record {
+            Some(record) => {
+                self.seal.add(key, record.as_ref());
+                self.batch.insert(self.records, key, record.as_ref());
+            }
+            None => self.batch.remove(self.records, key),
+        }
         Ok(())
     }
 }
@@ -249,25 +289,36 @@ fn checked(keyspace: &Keyspace, count: &Count, seal: Option<Seal>) -> Result<Sea
 /// All records, if they are those that the last seal is over.
 fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Seal), FjallError> {
     caught(folder_of(keyspace), || {
-        let (mut records, mut there, mut last) = (Vec::new(), Seal::default(), None);
+        let (mut records, mut there, mut last, mut newer) = (Vec::new(), Seal::default(), None, None);
         for entry in keyspace.iter() {
             let (key, value) = entry.into_inner().map_err(|source| at(keyspace, source))?;
             if *key == *seal::KEY {
                 last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
                 continue;
             }
-            let record = codec::decode_record(&value).map_err(|error| damaged(keyspace, Damage::Undecodable(error)))?;
+            there.add(&key, &value);
+            let record = match codec::decode_record(&value) {
+                Ok(record) => record,
+                Err(error) if error.is_news() => {
+                    newer = newer.or(Some(error));
+                    continue;
+                }
+                Err(error) => return Err(damaged(keyspace, Damage::Undecodable(error))),
+            };
             if codec::encode_key(&record.key()) != *key {
                 return Err(damaged(keyspace, Damage::Misfiled(Box::new(record))));
             }
-            there.add(&key, &value);
             records.push(record);
         }
-        let seal = checked(keyspace, count, last)?;
-        if !seal.is_over_the_same(&there) {
-            return Err(damaged(keyspace, Damage::Changed));
+        let seal = checked(keyspace, count, last).and_then(|seal| {
+            if seal.is_over_the_same(&there) { Ok(seal) } else { Err(damaged(keyspace, Damage::Changed)) }
+        });
+        match newer {
+            None => Ok((records, seal?)),
+            // If a seal says so, it was written like that.
+            Some(source) if seal.is_ok() => Err(FjallError::Newer { path: folder_of(keyspace).into(), source }),
+            Some(source) => Err(damaged(keyspace, Damage::Undecodable(source))),
         }
-        Ok((records, seal))
     })
 }
 

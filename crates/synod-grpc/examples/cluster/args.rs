@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Up(Up),
     /// The same with made-up transfers, while random processes are killed, stopped and restarted
     Chaos(Chaos),
+    /// Measure what it costs that one process stands still for a while, and then goes on
+    Stop(Stop),
     /// What the nodes of a running cluster know of a transaction, or whether they answer at all
     Status {
         #[command(flatten)]
@@ -105,6 +107,29 @@ pub(crate) struct Chaos {
 
     /// For how many seconds they are left alone, before and after
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3_600))]
+    pub(crate) quiet: u64,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) work: Work,
+
+    /// Who stands still
+    #[arg(long, value_name = "NAME", default_value = "tm-0")]
+    pub(crate) who: Name,
+
+    /// For how many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+
+    /// Begin this share of what the cluster can do, in percent, whatever is under way [default: begin a transfer
+    /// whenever one has ended]
+    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u64).range(1..=100))]
+    pub(crate) load: Option<u64>,
+
+    /// For how many seconds all is well, before and after
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = value_parser!(u64).range(1..=3_600))]
     pub(crate) quiet: u64,
 }
 

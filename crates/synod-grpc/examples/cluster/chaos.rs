@@ -1,4 +1,5 @@
-//! What befalls the processes: one after the other, at random, is killed or stopped, and comes back some time later.
+//! What befalls the processes: one after the other, at random, is killed or stopped, and comes back some time later; or a
+//! certain one is stopped, once.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,32 @@ const AWAY: (u64, u64) = (200, 3_000);
 /// Of five events, how many are kills. The others are stops.
 const KILLS_OF_FIVE: u64 = 3;
 
+/// What befalls them.
+pub(crate) enum Harm {
+    Chaos(Chaos),
+    /// This one is stopped for as long as there is harm.
+    Stop(Name),
+}
+
+impl Harm {
+    /// Does what is due; new harm only if `harmful`.
+    pub(crate) fn act(&mut self, fleet: &mut Fleet, now: Instant, harmful: bool) -> anyhow::Result<()> {
+        match self {
+            Self::Chaos(chaos) => chaos.act(fleet, now, harmful)?,
+            Self::Stop(name) if harmful && fleet.is(*name, State::Up) => fleet.stop(*name)?,
+            Self::Stop(name) if !harmful && fleet.is(*name, State::Stopped) => fleet.go_on(*name)?,
+            Self::Stop(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether everyone is back.
+    pub(crate) fn is_over(&self, fleet: &Fleet) -> bool {
+        let is_away = matches!(self, Self::Chaos(chaos) if !chaos.away.is_empty());
+        !is_away && fleet.all_are(State::Up)
+    }
+}
+
 pub(crate) struct Chaos {
     random: u64,
     next: Instant,
@@ -27,8 +54,7 @@ impl Chaos {
         Self { random: seed, next: Instant::now(), away: Vec::new() }
     }
 
-    /// Does what is due; new harm only if `harmful`.
-    pub(crate) fn act(&mut self, fleet: &mut Fleet, now: Instant, harmful: bool) -> anyhow::Result<()> {
+    fn act(&mut self, fleet: &mut Fleet, now: Instant, harmful: bool) -> anyhow::Result<()> {
         let (back, away) = self.away.iter().partition(|(_, until)| *until <= now);
         self.away = away;
         for (name, until) in Vec::from_iter::<Vec<_>>(back) {
@@ -55,11 +81,6 @@ impl Chaos {
             }
         }
         Ok(())
-    }
-
-    /// Whether everyone is back.
-    pub(crate) fn is_over(&self, fleet: &Fleet) -> bool {
-        self.away.is_empty() && fleet.all_are(State::Up)
     }
 
     /// Whom it may hit now: any branch, and a manager as long as a quorum of acceptors stays.

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// After this long without an answer, the next transaction manager is turned to. It doubles each time.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// After this long at most.
 const CEILING: Duration = Duration::from_secs(12);
 /// How long to wait after an answer that was none.

@@ -7,6 +7,7 @@
 //! ```sh
 //! cargo run --release -p synod-grpc --example cluster -- up
 //! cargo run --release -p synod-grpc --example cluster -- chaos --minutes 2
+//! cargo run --release -p synod-grpc --example cluster -- stop --who rm-0 --seconds 3 --load 63
 //! # and from another terminal meanwhile:
 //! cargo run --release -p synod-grpc --example cluster -- status
 //! cargo run --release -p synod-grpc --example cluster -- in-doubt
@@ -57,6 +58,7 @@ mod plan;
 mod run;
 mod signals;
 mod site;
+mod stop;
 mod teller;
 mod view;
 
@@ -89,6 +91,7 @@ fn obey(args: Args) -> anyhow::Result<bool> {
     let result = match args.command {
         Command::Up(up) => runtime.block_on(run::up(up)),
         Command::Chaos(chaos) => runtime.block_on(run::chaos(chaos)),
+        Command::Stop(stop) => runtime.block_on(run::stop(stop)),
         Command::Status { place, tx } => runtime.block_on(ask::status(&place.data, tx)),
         Command::InDoubt { place } => runtime.block_on(ask::in_doubt(&place.data)),
         Command::Inquire { place, tx } => runtime.block_on(ask::inquire(&place.data, tx)),

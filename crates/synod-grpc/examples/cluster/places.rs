@@ -71,5 +71,7 @@ pub(crate) fn options() -> Options {
     Options::default()
         .with_backoff(Duration::from_millis(20))
         .with_backoff_ceiling(Duration::from_millis(200))
+        // Whoever waits for a transfer is one of them.
+        .with_calls(1 << 14)
         .with_grace(Duration::from_secs(1))
 }

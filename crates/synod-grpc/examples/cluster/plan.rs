@@ -26,6 +26,8 @@ pub(crate) enum Source {
 /// The parts of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// To learn how much the cluster can do.
+    Warm,
     Before,
     Chaos,
     After,
@@ -111,6 +113,11 @@ impl Schedule {
             self.parts = Vec::new().into_iter();
             self.go_on(done);
         }
+    }
+
+    /// When this part began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// How many transfers a second there were, by part.

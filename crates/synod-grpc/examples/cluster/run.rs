@@ -19,7 +19,7 @@ use crate::{
     args,
     audit::{self, Audit},
     cast::{CAST, Style, Votes},
-    chaos::Chaos,
+    chaos::{Chaos, Harm},
     counter::{Counter, Errand},
     file,
     fleet::{Fleet, Look, News, Setup},
@@ -32,6 +32,7 @@ use crate::{
     plan::{Phase, Schedule, Source},
     report::Report,
     say,
+    stop::Stopped,
     teller::Teller,
     transfer::Account,
     view::View,
@@ -45,7 +46,7 @@ const BEAT: Duration = Duration::from_millis(50);
 pub(crate) async fn up(args: args::Up) -> anyhow::Result<bool> {
     let source = Source::file(file::read(args.transfers.as_deref())?);
     let folder = open(&args.work)?;
-    let mut run = Run::prepare(&args.work, folder, source, Vec::new(), Chaos::new(0))?;
+    let mut run = Run::prepare(&args.work, folder, source, Vec::new(), Harm::Chaos(Chaos::new(0)))?;
     run.stay = args.stay;
     run.finish("transfers in the file").await
 }
@@ -61,7 +62,20 @@ pub(crate) async fn chaos(mut args: args::Chaos) -> anyhow::Result<bool> {
     let chaos = Duration::from_secs_f64(args.minutes * 60.0);
     let mut parts = vec![(Phase::Before, quiet), (Phase::Chaos, chaos), (Phase::After, quiet)];
     parts.retain(|(_, length)| !length.is_zero());
-    let run = Run::prepare(&args.work, folder, source, parts, Chaos::new(args.work.seed))?;
+    let run = Run::prepare(&args.work, folder, source, parts, Harm::Chaos(Chaos::new(args.work.seed)))?;
+    run.finish("transfers made up").await
+}
+
+/// Makes up transfers, and stops one process for a while.
+pub(crate) async fn stop(mut args: args::Stop) -> anyhow::Result<bool> {
+    args.work.style.votes.get_or_insert(Votes::All);
+    args.work.style.patience.get_or_insert(500);
+    let folder = open(&args.work)?;
+    let source = Source::made_up(&folder, args.work.seed)?;
+    let (quiet, stopped) = (Duration::from_secs(args.quiet), Duration::from_secs(args.seconds));
+    let parts = vec![(Phase::Warm, quiet), (Phase::Before, quiet), (Phase::Chaos, stopped), (Phase::After, quiet)];
+    let mut run = Run::prepare(&args.work, folder, source, parts, Harm::Stop(args.who))?;
+    run.load = args.load;
     run.finish("transfers made up").await
 }
 
@@ -78,7 +92,12 @@ struct Run {
     in_flight: usize,
     source: Source,
     parts: Vec<(Phase, Duration)>,
-    chaos: Chaos,
+    harm: Harm,
+    /// How much is begun whatever is under way, in percent of what the cluster can do.
+    load: Option<u64>,
+    /// Since when that is so, and how many have been begun since.
+    paced: Option<Instant>,
+    begun: f64,
     stay: bool,
     fleet: Fleet,
     news: mpsc::UnboundedReceiver<News>,
@@ -94,6 +113,7 @@ struct Done {
     teller: Teller,
     meter: Meter,
     rates: Vec<(Phase, f64)>,
+    stopped: Option<Stopped>,
     took: Duration,
     kills: u64,
     stops: u64,
@@ -107,7 +127,7 @@ impl Run {
         folder: Folder,
         source: Source,
         parts: Vec<(Phase, Duration)>,
-        chaos: Chaos,
+        harm: Harm,
     ) -> anyhow::Result<Self> {
         let data = &work.place.data;
         open_accounts(&folder, source.accounts())?;
@@ -125,7 +145,10 @@ impl Run {
             in_flight,
             source,
             parts,
-            chaos,
+            harm,
+            load: None,
+            paced: None,
+            begun: 0.0,
             stay: false,
             fleet,
             news,
@@ -160,9 +183,9 @@ impl Run {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut interrupt, mut is_interrupted) = (tokio::spawn(ctrl_c()), false);
-        let mut resting = None;
+        let (mut resting, mut stopped) = (None, Stopped::default());
         loop {
-            self.begin(schedule.phase())?;
+            self.begin(&schedule)?;
             select! {
                 Some(errand) = self.errands.join_next() => self.teller.settle(errand?),
                 Some(news) = self.news.recv() => self.fleet.hear(news)?,
@@ -176,7 +199,10 @@ impl Run {
             }
             let (now, done) = (Instant::now(), self.teller.done_now());
             schedule.tick(now, done);
-            self.chaos.act(&mut self.fleet, now, schedule.phase() == Phase::Chaos)?;
+            self.harm.act(&mut self.fleet, now, schedule.phase() == Phase::Chaos)?;
+            if matches!(self.harm, Harm::Stop(_)) {
+                stopped.note(&schedule);
+            }
             view.show(&self.fleet, &self.teller, &schedule);
             if self.teller.is_done() && self.teller.is_dry() && !self.feeds(schedule.phase()) {
                 took.get_or_insert_with(|| began.elapsed());
@@ -184,7 +210,7 @@ impl Run {
                     schedule.drain(done);
                 }
             }
-            if schedule.phase() == Phase::Drain && self.teller.is_done() && self.chaos.is_over(&self.fleet) {
+            if schedule.phase() == Phase::Drain && self.teller.is_done() && self.harm.is_over(&self.fleet) {
                 let since = *resting.get_or_insert(now);
                 if self.fleet.members().values().all(|member| member.is_at_rest(since)) {
                     break;
@@ -199,6 +225,7 @@ impl Run {
         let sum = |count: fn(&Member) -> u64| self.fleet.members().values().map(count).sum();
         Ok(Done {
             rates: schedule.rates().to_vec(),
+            stopped: matches!(self.harm, Harm::Stop(_)).then_some(stopped),
             took: took.unwrap_or_else(|| began.elapsed()),
             kills: sum(|member| member.kills),
             stops: sum(|member| member.stops),
@@ -217,9 +244,15 @@ impl Run {
         }
     }
 
-    /// Begins as many transfers as may be under way.
-    fn begin(&mut self, phase: Phase) -> anyhow::Result<()> {
-        while self.errands.len() < self.in_flight {
+    /// Begins as many transfers as may be under way, or as are due.
+    fn begin(&mut self, schedule: &Schedule) -> anyhow::Result<()> {
+        let phase = schedule.phase();
+        let due = self.load.filter(|_| phase != Phase::Warm).map(|load| {
+            let [(_, capacity), ..] = schedule.rates() else { return 0.0 };
+            capacity * load as f64 / 100.0 * self.paced.get_or_insert_with(Instant::now).elapsed().as_secs_f64()
+        });
+        while due.map_or(self.errands.len() < self.in_flight, |due| self.begun < due) {
+            self.begun += if due.is_some() { 1.0 } else { 0.0 };
             if self.teller.is_dry() && self.feeds(phase) {
                 self.source.feed(&mut self.teller);
             }
@@ -283,13 +316,17 @@ impl Done {
             say::out!("{}", note(style));
         }
         let word = |phase| match phase {
+            Phase::Warm => "as many as possible",
             Phase::Before => "before",
-            Phase::Chaos => "during chaos",
+            Phase::Chaos => "meanwhile",
             Phase::After | Phase::Drain => "after",
         };
         let rates: Vec<String> = self.rates.iter().map(|(phase, rate)| format!("{} {rate:.0}", word(*phase))).collect();
         if rates.len() > 1 {
             say::out!("transfers/s: {}", rates.join(", "));
+        }
+        if let Some(stopped) = &self.stopped {
+            stopped.print(self.teller.ended());
         }
         say::out!("the longest wait of any transfer: {:.2} s", self.teller.longest().as_secs_f64());
         say::out!("{} kills, {} stops, {} ballots above 0", self.kills, self.stops, self.recoveries);

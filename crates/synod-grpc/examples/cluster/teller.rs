@@ -22,6 +22,8 @@ pub(crate) struct Teller {
     /// How many of those an earlier run has brought.
     old: usize,
     latencies: Vec<Duration>,
+    /// When each of this run ended.
+    ended: Vec<(Instant, Errand)>,
 }
 
 impl Teller {
@@ -39,13 +41,15 @@ impl Teller {
     }
 
     /// Notes how a transfer went.
-    pub(crate) fn settle(&mut self, Errand { tx, outcome, waited, is_old }: Errand) {
+    pub(crate) fn settle(&mut self, errand: Errand) {
+        let Errand { tx, outcome, waited, is_old } = errand;
         self.under_way.remove(&tx);
         self.results.insert(tx, outcome);
         if is_old {
             self.old += 1;
         } else {
             self.latencies.push(waited);
+            self.ended.push((Instant::now(), errand));
         }
     }
 
@@ -81,6 +85,11 @@ impl Teller {
     /// How long the transfers of this run took, from the first request until the outcome was known.
     pub(crate) fn latencies(&self) -> &[Duration] {
         &self.latencies
+    }
+
+    /// When each transfer of this run ended, and how.
+    pub(crate) fn ended(&self) -> &[(Instant, Errand)] {
+        &self.ended
     }
 
     /// How long the one waits that waits longest now.

@@ -66,6 +66,7 @@ impl View {
 
 fn word(phase: Phase) -> &'static str {
     match phase {
+        Phase::Warm => "warm",
         Phase::Before => "calm",
         Phase::Chaos => "chaos",
         Phase::After => "calm",

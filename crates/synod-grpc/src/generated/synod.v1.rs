@@ -379,6 +379,9 @@ pub struct Welcome {
     /// version 1 alone.
     #[prost(message, optional, tag = "3")]
     pub versions: ::core::option::Option<Versions>,
+    /// Its birth: the random number that it drew when it was created. 0 does not tell.
+    #[prost(fixed64, tag = "4")]
+    pub birth: u64,
 }
 /// Versions of the protocol of nodes, of which two nodes speak the newest that both know. A node that is upgraded goes on
 /// speaking the version before, so that the nodes of a cluster can be upgraded one by one. A node sends nothing to one with
@@ -431,7 +434,9 @@ pub mod peer_client {
     /// * OUT_OF_RANGE: the message is larger than the node allows;
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
     ///
-    /// Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    /// Then nothing of the message was taken. With each call a node says its birth, in decimal digits, as the metadata
+    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. FAILED_PRECONDITION
+    /// also says that the node has been met under another birth. What the protocol makes of a message that was taken is no status: a node says
     /// what it has to say by messages.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
@@ -503,6 +508,8 @@ pub mod peer_client {
             self
         }
         /// Takes packets, in order, for as long as the stream is up. The called node first says who it is, and nothing more.
+        /// The caller says who it is by its first packet, even if it has no message yet. Over a connection there are up to two
+        /// streams at once.
         ///
         /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
         /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
@@ -592,6 +599,8 @@ pub mod peer_server {
             + std::marker::Send
             + 'static;
         /// Takes packets, in order, for as long as the stream is up. The called node first says who it is, and nothing more.
+        /// The caller says who it is by its first packet, even if it has no message yet. Over a connection there are up to two
+        /// streams at once.
         ///
         /// A packet that is malformed, or too large, or not from the node that the connection's certificate names, or for another
         /// node, ends the stream with the status above and is dropped as a whole. A packet for which the node has no room is
@@ -626,7 +635,9 @@ pub mod peer_server {
     /// * OUT_OF_RANGE: the message is larger than the node allows;
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
     ///
-    /// Then nothing of the message was taken. What the protocol makes of a message that was taken is no status: a node says
+    /// Then nothing of the message was taken. With each call a node says its birth, in decimal digits, as the metadata
+    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. FAILED_PRECONDITION
+    /// also says that the node has been met under another birth. What the protocol makes of a message that was taken is no status: a node says
     /// what it has to say by messages.
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -2860,7 +2871,7 @@ pub enum Reason {
     NotAManager = 7,
     /// Too many transactions are open there. (RESOURCE_EXHAUSTED)
     TooManyOpen = 8,
-    /// Too many callers wait for outcomes there. (RESOURCE_EXHAUSTED)
+    /// Too many callers wait for outcomes there, or too many requests are half sent. (RESOURCE_EXHAUSTED)
     TooManyWaiting = 9,
     /// The node has no number left to name a transaction with. (RESOURCE_EXHAUSTED)
     NumbersUsedUp = 10,

@@ -176,7 +176,7 @@ async fn more_connections_than_the_process_may_have_open_files_are_refused_at_th
 }
 
 /// Runs a test of this file that is ignored, in a process of its own that may open 1,024 files. Returns what it says.
-fn alone(test: &str) -> std::process::Child {
+pub(crate) fn alone(test: &str) -> std::process::Child {
     let run = format!(
         "ulimit -Sn 1024; exec \"{}\" --ignored --exact --nocapture {test}",
         env::current_exe().unwrap().display()
@@ -238,9 +238,9 @@ async fn a_node_that_may_open_1024_files() {
     assert!(most < before + 200, "{before}, and then {most}");
 }
 
-/// Kibibytes of memory of this process.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+/// Kibibytes of memory of a process.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
@@ -280,14 +280,14 @@ async fn a_node_with_long_answers() {
     let reads = Endpoint::from_shared(address.clone()).unwrap().connect_lazy();
     while soon("a list", list(reads.clone())).await.unwrap() < 300 {}
 
-    let before = resident();
+    let before = resident(std::process::id());
     let silent = Endpoint::from_shared(address).unwrap().initial_stream_window_size(0).connect_lazy();
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
         calls.spawn(list(silent.clone()));
     }
     sleep(patience / 2).await;
-    let cost = resident().saturating_sub(before);
+    let cost = resident(std::process::id()).saturating_sub(before);
     println!("{CALLS} calls that are not read cost {cost} KiB");
     assert!(cost < 32 << 10, "{cost} KiB");
     // Others are served, and this one soon has no connection.

@@ -10,6 +10,9 @@ mod commit;
 mod conformance;
 mod connections;
 mod failover;
+mod greetings;
+#[cfg(target_os = "linux")]
+mod half_sent;
 mod identities;
 mod intruders;
 mod metrics;

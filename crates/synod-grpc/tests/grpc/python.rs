@@ -1,6 +1,11 @@
 //! A client in another language, made from the `.proto` files.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{ChildStdout, Command, Stdio},
+};
 
 use synod::{NodeId, TxId, commit::Outcome};
 use synod_grpc::Identity;
@@ -20,7 +25,7 @@ const PYTHON: &str = "../../target/python/bin/python";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let world = World::new().await;
+    let mut world = World::new().await;
     let folder = TempDir::new().unwrap();
     let client = world.authority.issue(&[&Identity::client(CLUSTER, NodeId(9)).to_string()]);
     for (name, content) in [
@@ -35,8 +40,25 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     command.arg(MANAGERS[0].0.to_string()).arg(CLUSTER.to_string());
     command.arg(world.address(MANAGERS[0]).to_string()).arg(folder.path());
     command.args(BRANCHES.map(|node| node.0.to_string()));
-    let ran = soon("the client", tokio::task::spawn_blocking(move || command.output())).await.unwrap().unwrap();
-    let said = String::from_utf8(ran.stdout).unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let read = |mut output: BufReader<ChildStdout>, until: &'static str| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut said = String::new();
+            while output.read_line(&mut said).unwrap() > 0 && said.lines().last() != Some(until) {}
+            (said, output)
+        });
+        soon("the client", read).await.unwrap()
+    };
+    let (mut said, output) = read(output, "restart").await;
+    for node in MANAGERS.into_iter().chain(BRANCHES) {
+        world.stop(node).await;
+        world.restart(node).await;
+    }
+    // It may have come to its end, which the output says.
+    let _ = child.stdin.take().unwrap().write_all(b"\n");
+    said += &read(output, "").await.0;
+    let ran = child.wait_with_output().unwrap();
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
     print!("{said}");
 
@@ -54,7 +76,7 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
             until("every branch agrees", || world.ledger(branch).read(tx) == Some(outcome)).await;
         }
     }
-    let expected: [&[&str]; 8] = [
+    let expected: [&[&str]; 12] = [
         &["turned", "OUTCOME_COMMITTED"],
         &["unknown", "PHASE_UNKNOWN"],
         &["not-open", "NOT_FOUND", "REASON_UNKNOWN"],
@@ -63,6 +85,10 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
         &["nobody", "INVALID_ARGUMENT", "REASON_PARTICIPANTS"],
         &["forged", "PERMISSION_DENIED"],
         &["not-a-node", "PERMISSION_DENIED"],
+        &["restart"],
+        &["forgotten", "DATA_LOSS", "REASON_FORGOTTEN"],
+        &["unknown", "NOT_FOUND", "REASON_UNKNOWN"],
+        &["refused", "FAILED_PRECONDITION", "REASON_OVER"],
     ];
     assert_eq!(rest, expected);
 }

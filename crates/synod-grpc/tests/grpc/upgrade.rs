@@ -13,7 +13,10 @@ use std::{
 use synod::{
     NodeId, Packet, TxId,
     commit::{Message, Outcome, Status as CommitStatus, Transaction, TxRange},
-    perform::Transport,
+    perform::{
+        Transport,
+        tokio::{self as driver, Start},
+    },
 };
 use synod_grpc::{
     CallError, Client, Fault, Identity, Peers, Reason, Security,
@@ -209,8 +212,24 @@ async fn transfer(client: Client, first: u64, enough: Arc<AtomicBool>) -> u64 {
     made
 }
 
+/// Where the next version has a record of a kind that version 2 of the format does not have.
+const NEW_KEY: &[u8] = b"\x40 of the next version";
+
+/// Tries to start a node that is down, and must not come up. Returns why it does not.
+async fn refusal(world: &World, node: NodeId) -> String {
+    let (config, storage, ledger) = (world.config(node), world.storage(node), world.ledger(node).clone());
+    let started = driver::spawn(config, Start::Restore, storage, Vec::new(), ledger, Default::default()).await;
+    let (mut said, error) = (String::new(), started.map(drop).unwrap_err());
+    let mut next: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = next {
+        said += &format!("{error}: ");
+        next = error.source();
+    }
+    said
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_are_upgraded_one_by_one_while_transactions_go_on() {
+async fn nodes_are_upgraded_one_by_one_and_back_again_while_transactions_go_on() {
     let mut world = World::new().await;
     let nodes: Vec<NodeId> = MANAGERS.into_iter().chain(BRANCHES).collect();
     let (log, enough) = (Arc::new(Log::default()), Arc::new(AtomicBool::new(false)));
@@ -231,6 +250,31 @@ async fn nodes_are_upgraded_one_by_one_while_transactions_go_on() {
         skipped += world.member(node).server.stats().faults(Fault::UnknownKind);
         assert_eq!(world.member(node).server.stats().faults(Fault::Malformed), 0);
         world.stop(node).await;
+        let newer = Newer::new(&world, node, &log);
+        world.restart_with(node, newer).await;
+        if node == MANAGERS[1] || node == BRANCHES[1] {
+            // As long as it has written nothing new, it may go back.
+            let done = world.ledger(BRANCHES[0]).len();
+            until("transactions go on", || more(&world, done)).await;
+            world.stop(node).await;
+            world.restart(node).await;
+            until("it is told something new", || world.member(node).server.stats().faults(Fault::UnknownKind) > 0)
+                .await;
+            world.stop(node).await;
+            let newer = Newer::new(&world, node, &log);
+            world.restart_with(node, newer).await;
+        }
+    }
+    for node in [MANAGERS[0], BRANCHES[1]] {
+        world.stop(node).await;
+        // The next version writes a record of a new kind, and from then on only the next version reads it.
+        world.storage(node).persist_newer(NEW_KEY, Some(&[3, 9, 1])).unwrap();
+        let said = refusal(&world, node).await;
+        for part in ["newer version", "start the newer one again", "version 3 is not known here"] {
+            assert!(said.contains(part), "{part:?} is missing: {said}");
+        }
+        // To this one it is the next version that starts.
+        world.storage(node).persist_newer(NEW_KEY, None).unwrap();
         let newer = Newer::new(&world, node, &log);
         world.restart_with(node, newer).await;
     }
@@ -290,7 +334,7 @@ impl Peer for Speaker {
         request: Request<Streaming<v1::Packet>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let (welcomes, stream) = mpsc::channel(1);
-        let welcome = v1::Welcome { cluster: CLUSTER.0.to_vec(), node: TARGET.0, versions: self.0 };
+        let welcome = v1::Welcome { cluster: CLUSTER.0.to_vec(), node: TARGET.0, versions: self.0, birth: 0 };
         tokio::spawn(async move {
             let mut packets = request.into_inner();
             welcomes.send(Ok(welcome)).await.unwrap();

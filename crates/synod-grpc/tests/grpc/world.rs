@@ -176,12 +176,9 @@ impl World {
         for (other, place) in self.places.iter().filter(|(other, _)| **other != node) {
             peers.set(*other, &place.address.to_string()).unwrap();
         }
-        let place = &self.places[&node];
-        let storage = FjallStorage::open(place.folder.path().join("records")).unwrap();
+        let (storage, ledger) = (self.storage(node), self.ledger(node).clone());
         let (handle, task) =
-            driver::spawn(config, start, storage, transport(peers.clone()), place.ledger.clone(), Default::default())
-                .await
-                .unwrap();
+            driver::spawn(config, start, storage, transport(peers.clone()), ledger, Default::default()).await.unwrap();
         let server = Server::start(listener, handle.clone(), security, self.options).unwrap();
         self.members.insert(node, Member { handle, server, peers, task });
     }
@@ -217,6 +214,11 @@ impl World {
 
     pub(crate) fn address(&self, node: NodeId) -> SocketAddr {
         self.places[&node].address
+    }
+
+    /// The storage of a node that is down.
+    pub(crate) fn storage(&self, node: NodeId) -> FjallStorage {
+        FjallStorage::open(self.places[&node].folder.path().join("records")).unwrap()
     }
 
     pub(crate) fn ledger(&self, node: NodeId) -> &Ledger {

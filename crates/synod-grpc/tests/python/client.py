@@ -1,7 +1,8 @@
 """A client that knows nothing of the library but its .proto files.
 
 It makes its stubs from them, begins transactions at a running node over mutual TLS, and reads how they ended. What it
-did, it prints as lines of `key value`, for the test that runs it to check against the nodes.
+did, it prints as lines of `key value`, for the test that runs it to check against the nodes. When it says `restart`, it
+waits for a line, and the nodes have restarted then.
 
     client.py PROTO NODE CLUSTER ADDRESS FOLDER PARTICIPANT...
 
@@ -104,6 +105,19 @@ def main():
         forged = transactions.BeginRequest(participants=participants, id=types.TxId(origin=int(node), seq=1 << 40))
         print("forged", refused(node_at.Begin, forged))
         print("not-a-node", refused(roles_grpc.ManagerStub(channel).Begin, roles.ContentRequest()))
+
+        # Three answers that are not the same: whoever takes "it is over" for "never heard of it" pays twice.
+        print("restart", flush=True)
+        sys.stdin.readline()
+
+        def answer(call, request):
+            while "UNAVAILABLE" in (said := refused(call, request)):
+                time.sleep(0.01)
+            return said
+
+        print("forgotten", answer(node_at.Outcome, transactions.OutcomeRequest(id=own)))
+        print("unknown", answer(node_at.Inquire, transactions.InquireRequest(id=unknown)))
+        print("refused", answer(node_at.Begin, again))
 
 
 main()
