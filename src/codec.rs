@@ -438,6 +438,7 @@ tagged! {
         10 => Outcome(outcome),
         11 => Finished(outcome),
         12 => Decline,
+        13 => Wait { left },
     }
     "record", Record, least 2: {
         1 => Identity { cluster, node },

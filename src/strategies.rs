@@ -280,6 +280,7 @@ pub fn what() -> BoxedStrategy<What> {
             .prop_map(|(ballot, promised)| What::Reject { ballot, promised: promised.into() }),
         Just(What::Inquire),
         Just(What::Decline),
+        any::<u64>().prop_map(|left| What::Wait { left }),
         outcome().prop_map(What::Outcome),
         outcome().prop_map(What::Finished),
     ]
@@ -438,7 +439,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
 
 /// A message of `cluster`, and who may send it.
 fn said(cluster: &Cluster) -> BoxedStrategy<(NodeId, Message)> {
-    (scene(cluster), 0..16u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
+    (scene(cluster), 0..17u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
 }
 
 /// How many things [`bent`] can put wrong.
@@ -592,6 +593,7 @@ impl Scene {
                 return (manager, Message::Retired { range: range_from(tx, self.round), outcomes });
             }
             14 => (rm, What::Decline),
+            15 => (manager, What::Wait { left: self.round }),
             _ => return (acceptor, Message::RetiredNoted { range: range_from(tx, self.round) }),
         };
         (from, Message::About { transaction: self.transaction, what })

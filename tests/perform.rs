@@ -509,7 +509,7 @@ fn what_a_resource_finds_when_it_recovers_is_voted_for_and_asked_about_before_an
     driver.receive(MANAGER, &[Message::about(&transaction(1), What::Outcome(Outcome::Aborted))]);
     driver.flush(&mut handlers).unwrap();
     let range = TxRange::only(transaction(1).id());
-    driver.receive(MANAGER, &[Message::Retired { range }]);
+    driver.receive(MANAGER, &[Message::retired(range)]);
     driver.release(&mut handlers);
     assert_eq!(handlers.resource.forgotten, []);
     driver.flush(&mut handlers).unwrap();
@@ -523,7 +523,7 @@ fn all_that_is_stepped_is_weighed_until_it_is_carried_out() {
     let long = |seq| {
         let meta = Meta::from(vec![0; 10_000]);
         let about = Transaction::new(TxId { origin: NodeId(9), seq }, BRANCHES, meta.clone()).unwrap();
-        Message::about(&about, What::Prepare { meta })
+        Message::about(&about, What::prepare(meta))
     };
     assert_eq!((driver.waiting(), driver.unwritten_bytes()), (0, 0));
     driver.receive(MANAGER, &[long(1)]);
@@ -552,8 +552,8 @@ struct Brittle {
 }
 
 impl Resource for Brittle {
-    fn recover(&mut self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     fn vote(&mut self, _: &Transaction, _: &Meta) -> Option<Vote> {

@@ -119,6 +119,7 @@ fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
         Input::Prepared { .. } => Input::Prepared { transaction, meta },
         Input::Finished(_) => Input::Finished(tx),
         Input::Inquire(_) => Input::Inquire(tx),
+        Input::Patience { patience, .. } => Input::Patience { tx, patience },
         Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },
         Input::Begin { .. } | Input::Tick(_) | Input::Met { .. } => input,
     }

@@ -231,6 +231,11 @@ impl Acceptor {
         self.inquiries = self.inquiries.saturating_add(1);
     }
 
+    /// A transaction manager is at work on it.
+    pub(crate) fn hear_wait(&mut self, from: NodeId) {
+        (self.manager, self.inquiries) = (from, 0);
+    }
+
     #[inline]
     fn flush(&mut self, cx: &mut Context<'_, impl Sink>) {
         let before = cfg!(debug_assertions).then(|| self.record(cx.transaction));

@@ -143,6 +143,12 @@ pub enum What {
     /// Resource manager to transaction manager, if its votes are [durable elsewhere](super::ResourceKind): its resource
     /// cannot prepare. Recover at once. It is no vote: the initial ballot of the sender's instance stays free.
     Decline,
+    /// Transaction manager to resource manager or acceptor: the sender waits for votes, longer than usual. Do not inquire
+    /// before that is over.
+    Wait {
+        /// How much longer, in the unit of the cluster's time-outs.
+        left: u64,
+    },
 }
 
 /// Phase 1b in several instances.
@@ -244,6 +250,15 @@ pub enum Input {
     },
     /// The time on the caller's clock.
     Tick(Time),
+    /// At a transaction manager: wait for the votes on this transaction until this long after it was opened here, instead of
+    /// [`Timeouts::recover`](super::Timeouts::recover). Whoever is prepared already waits for the outcome, however long
+    /// that takes.
+    Patience {
+        /// A transaction that is open here, and whose outcome is not known.
+        tx: TxId,
+        /// How long, on the caller's clock.
+        patience: u64,
+    },
     /// A connection to another node begins: it is up to the caller to say so before the first message that comes over it.
     /// Once a node has met any other, it begins no transaction that names one that it has not met.
     ///

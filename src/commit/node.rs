@@ -637,6 +637,9 @@ impl Machine for Node {
             Input::Tick(now) => self.tick(now, effects),
             Input::Met { node, birth } => self.meet(node, birth, effects),
             Input::Prepared { transaction, meta } => self.hear_prepared(&transaction, &meta, effects),
+            Input::Patience { tx, patience } => {
+                self.work_on(tx, effects, |open, shared, effects| open.be_patient(shared, effects, patience))
+            }
         };
         self.give_turns(effects);
         self.end_step(result)

@@ -214,6 +214,7 @@ impl Open {
             What::Reject { ballot, promised } => {
                 self.give_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
             }
+            What::Wait { left } => self.hear_wait(shared, from, *left),
             // A transaction manager that is at work also hears what is sent to the resource manager of its node.
             What::Outcome(outcome) => {
                 if !self.transaction.has(shared.config.id) {
@@ -370,6 +371,44 @@ impl Open {
         Ok(())
     }
 
+    /// The transaction manager here is to wait for votes until `patience` after the beginning.
+    pub(crate) fn be_patient<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        patience: u64,
+    ) -> Result<(), Refusal> {
+        let until = Time(self.since.0.saturating_add(patience));
+        if self.tm.is_none() {
+            return Err(Refusal::NotAManager);
+        }
+        self.as_tm(shared, effects, |tm, cx| tm.be_patient(cx, until))?;
+        if let Some(tm) = &mut self.tm {
+            tm.due = until;
+            shared.moved = true;
+        }
+        Ok(())
+    }
+
+    /// A transaction manager waits for votes, and the roles here are not to disturb it.
+    fn hear_wait(&mut self, shared: &mut Shared, from: NodeId, left: u64) -> Result<(), Refusal> {
+        if !shared.config.cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
+        }
+        let until = Time(shared.clock.now().0.saturating_add(left));
+        if let Some(rm) = &mut self.rm {
+            rm.role.hear_wait(from, until);
+            rm.postpone(rm.role.patience());
+        }
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.role.hear_wait(from);
+            acceptor.keep(Some(acceptor.role.wait()), shared);
+            acceptor.postpone(until);
+        }
+        shared.moved = true;
+        if self.rm.is_none() && self.acceptor.is_none() { Err(Refusal::UnknownTransaction) } else { Ok(()) }
+    }
+
     /// Lets every role act whose time-out has ended.
     pub(crate) fn timeout<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         let now = shared.clock.now();
@@ -510,6 +549,7 @@ impl Open {
         let Some(rm) = roles.rm else { return Err(Refusal::UnknownTransaction) };
         act(&mut rm.role, &mut cx)?;
         rm.keep(Some(rm.role.wait()), shared);
+        rm.postpone(rm.role.patience());
         Ok(())
     }
 
@@ -620,6 +660,14 @@ impl<R> Playing<R> {
             self.wait = wait;
             self.due = wait.map_or(NEVER, |wait| shared.due(wait));
             shared.moved = true;
+        }
+    }
+
+    /// Lets the present wait, if there is any, end at `until` if it would end before.
+    #[inline]
+    fn postpone(&mut self, until: Time) {
+        if self.due < until && self.due != NEVER {
+            self.due = until;
         }
     }
 

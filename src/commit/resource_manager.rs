@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use super::{
     Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceKind, ResourceManagerRecord,
-    ResourceManagerState, Sink, Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
+    ResourceManagerState, Sink, Targets, Time, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
 
@@ -34,6 +34,8 @@ pub(crate) struct ResourceManager {
     manager: NodeId,
     /// Volatile: the acceptors that it has named for a first vote, if any.
     acceptors: Places,
+    /// Volatile: until when a transaction manager waits for votes, as it says.
+    patience: Time,
     /// Volatile: how often the present wait has timed out.
     repetitions: u32,
     /// Volatile, and used only in Faster mode: one per participant, in their order.
@@ -73,6 +75,7 @@ impl ResourceManager {
             began: false,
             manager,
             acceptors: Places::default(),
+            patience: Time(0),
             repetitions: 0,
             lessons: Vec::new(),
         }
@@ -182,6 +185,17 @@ impl ResourceManager {
             Phase::Working { asked: false } | Phase::Prepared => Some(self.manager),
             Phase::Working { asked: true } | Phase::Declined | Phase::Settled(_) | Phase::Finished(_) => None,
         }
+    }
+
+    /// A transaction manager waits for votes, longer than usual.
+    pub(crate) fn hear_wait(&mut self, from: NodeId, until: Time) {
+        (self.manager, self.patience) = (from, until);
+    }
+
+    /// How long, at least, it waits before it asks for the outcome.
+    #[inline]
+    pub(crate) fn patience(&self) -> Time {
+        if self.is_in_doubt() { self.patience } else { Time(0) }
     }
 
     fn vote(&self) -> Option<Vote> {
@@ -556,7 +570,7 @@ mod tests {
     use super::{super::ClusterId, *};
     use crate::{
         Quorums, Scope, TxId,
-        commit::{Metrics, Time, peers::Peers},
+        commit::{Metrics, peers::Peers},
     };
 
     const ABORTED: [End; 3] = [

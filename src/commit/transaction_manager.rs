@@ -16,8 +16,8 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Transaction, Vote, Votes, Wait,
-    What,
+    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Time, Transaction, Vote, Votes,
+    Wait, What,
     bundle::{self, AnyOf},
     context::Context,
     peers::Peers,
@@ -50,6 +50,8 @@ pub(crate) struct TransactionManager {
     pub(crate) claim: Claim,
     /// How often it has tried a ballot of its own.
     attempts: u32,
+    /// Until when it waits for votes, if that is longer than usual.
+    patience: Time,
 }
 
 /// The progress of a transaction manager.
@@ -139,6 +141,7 @@ impl TransactionManager {
             repetitions: 0,
             claim: Claim::None,
             attempts: 0,
+            patience: Time(0),
         };
         fresh.add_instances(transaction);
         fresh
@@ -159,6 +162,7 @@ impl TransactionManager {
             repetitions: 0,
             claim: Claim::None,
             attempts: 0,
+            patience: Time(0),
         };
         self.add_instances(transaction);
     }
@@ -219,6 +223,26 @@ impl TransactionManager {
         }
     }
 
+    /// It is to wait for votes until `until`, on the node's own clock.
+    pub(crate) fn be_patient(&mut self, cx: &mut Context<'_, impl Sink>, until: Time) -> Result<(), Refusal> {
+        if self.outcome().is_some() {
+            return Err(Refusal::AlreadyDecided);
+        }
+        let usual = Time(cx.now.0.saturating_add(cx.cluster.timeouts().recover));
+        if until > usual {
+            self.patience = until;
+            for rm in cx.transaction.participants() {
+                self.ask_to_wait(cx, *rm);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a node that will inquire until when not to.
+    fn ask_to_wait(&self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+        cx.send(to, What::Wait { left: self.patience.0.saturating_sub(cx.now.0) });
+    }
+
     /// A resource manager has voted, and wants the others to be asked.
     #[inline]
     pub(crate) fn hear_begin(
@@ -251,7 +275,9 @@ impl TransactionManager {
             return Err(Refusal::NotAParticipant);
         }
         let heard = core::mem::replace(&mut self.heard, true);
-        if self.outcome().is_none() {
+        if self.outcome().is_none() && cx.now < self.patience {
+            self.ask_to_wait(cx, from);
+        } else if self.outcome().is_none() {
             // Without any news there is nothing to wait for: recover at once.
             self.wants_round |= !heard;
         } else if takes_part {

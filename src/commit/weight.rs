@@ -61,7 +61,8 @@ impl Weight for What {
             | Self::Inquire
             | Self::Outcome(_)
             | Self::Finished(_)
-            | Self::Decline => 0,
+            | Self::Decline
+            | Self::Wait { .. } => 0,
         }
     }
 }
@@ -110,7 +111,7 @@ mod tests {
         let few = Transaction::new(TxId::default(), [NodeId(1)], "").unwrap();
         let many = Transaction::new(TxId::default(), (1..=100).map(NodeId), "").unwrap();
         let bare = size_of::<Message>();
-        let prepare = |meta: usize| What::Prepare { meta: vec![0; meta].into() };
+        let prepare = |meta: usize| What::prepare(vec![0; meta].into());
         assert_eq!(Message::about(&few, prepare(0)).weight(), bare);
         assert_eq!(Message::about(&few, prepare(1_000)).weight(), bare + 1_000);
         assert_eq!(Message::about(&many, prepare(1_000)).weight(), bare + 800 + 1_000);

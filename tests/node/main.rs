@@ -14,6 +14,7 @@ mod finishing;
 mod history;
 mod limits;
 mod packets;
+mod patience;
 mod peers;
 mod promises;
 mod refusals;

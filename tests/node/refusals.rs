@@ -288,7 +288,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (Overloaded, crowded(), from(RMS[2], say::begin(&one))),
         (ParticipantBehind, left_behind(), begin(&RMS[..2], b"")),
         (ParticipantBehind, left_behind(), new(&RMS[..1], b"")),
-        (VotesAreHere, prepared(RMS[0]), Input::Prepared { meta: say::meta(&one), transaction: one }),
+        (VotesAreHere, prepared(RMS[0]), Input::Prepared { meta: say::meta(&one), transaction: one.clone() }),
         // And this one is answered.
         (
             StaleBallot,

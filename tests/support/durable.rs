@@ -30,9 +30,12 @@ pub fn holds(log: &[Record], message: &Message) -> bool {
                 && match what {
                     What::Vote { vote, .. } => voted(log, transaction.id()) == Some(*vote),
                     What::Finished(outcome) => done(log, transaction.id()) == Some(*outcome),
-                    What::Begin { .. } | What::Prepare { .. } | What::Inquire | What::Decline | What::Outcome(_) => {
-                        true
-                    }
+                    What::Begin { .. }
+                    | What::Prepare { .. }
+                    | What::Inquire
+                    | What::Decline
+                    | What::Wait { .. }
+                    | What::Outcome(_) => true,
                     _ => {
                         let parts = say::parts_of(message);
                         !parts.is_empty() && parts.iter().all(|part| holds_part(log, transaction, part))

@@ -11,7 +11,7 @@ use std::{
 
 use synod::{
     Refusal, TxId,
-    commit::{Config, Meta, Outcome, Promised, Status, Transaction, Vote},
+    commit::{Config, Meta, Outcome, Promised, Transaction, Vote},
     perform::tokio::{Error, Handle, Options, Progress, RecoverError, Resource, Start, spawn},
 };
 use tokio::sync::Semaphore;
@@ -49,8 +49,8 @@ impl Busy {
 }
 
 impl Resource for Busy {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     async fn vote(&self, _: &Transaction, _: &Meta) -> Vote {
@@ -131,7 +131,7 @@ async fn what_the_handle_is_told_of_is_not_tried_again_whether_it_waits_or_is_be
         handle.metrics().await.unwrap();
         soon(handle.finished(tx)).await.unwrap();
         busy.0.let_commit.add_permits(10);
-        until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+        until(async || handle.status(tx).await.unwrap().is_retired()).await;
         tokio::time::sleep(Duration::from_millis(60)).await;
         assert_eq!(busy.commits(), 1, "{permits}");
     }

@@ -15,7 +15,7 @@ use crate::{
 fn long_prepare(seq: u64) -> Vec<Message> {
     let meta = Meta::from(vec![1; LONG]);
     let about = Transaction::new(TxId { origin: NodeId(9), seq }, [IDS[0]], meta.clone()).unwrap();
-    vec![Message::about(&about, What::Prepare { meta })]
+    vec![Message::about(&about, What::prepare(meta))]
 }
 
 const LONG: usize = 60_000;

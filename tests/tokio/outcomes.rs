@@ -2,7 +2,7 @@
 
 use synod::{
     Refusal, TxId,
-    commit::{Decision, Message, Outcome, Status, TransactionError, TxRange, Vote, What},
+    commit::{Decision, Limits, Message, Outcome, TransactionError, TxRange, Vote, What},
     perform::tokio::{Error, Handle, Options, Start},
 };
 use tokio::task::JoinHandle;

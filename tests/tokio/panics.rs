@@ -16,9 +16,9 @@ pub(crate) struct Brittle {
 }
 
 impl Resource for Brittle {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         assert!(!self.recover, "on purpose");
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn vote(&self, _: &Transaction, meta: &Meta) -> Vote {

@@ -163,5 +163,5 @@ async fn what_a_resource_finds_prepared_in_itself_is_ended_although_its_node_has
     let spawned = spawn(config(kind), Start::Restore, storage, network, Vault(forgotten), Options::default());
     let (handle, _) = spawned.await.unwrap();
     assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
-    until(async || handle.status(tx).await.unwrap() == Status::Retired).await;
+    until(async || handle.status(tx).await.unwrap().is_retired()).await;
 }

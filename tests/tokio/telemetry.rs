@@ -12,7 +12,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use synod::{
-    commit::{Outcome, Status, Vote},
+    commit::{Outcome, Vote},
     perform::{
         memory::MemoryStorage,
         tokio::{Options, Start, spawn},

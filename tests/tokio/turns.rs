@@ -10,7 +10,7 @@ use std::{
 
 use synod::{
     TxId,
-    commit::{Config, Decision, Meta, Outcome, Promised, Status, Transaction, Vote},
+    commit::{Config, Decision, Meta, Outcome, Promised, Transaction, Vote},
     perform::tokio::{Options, Progress, RecoverError, Resource, Start, spawn},
 };
 use tokio::sync::Semaphore;
@@ -26,8 +26,8 @@ struct Pool {
 }
 
 impl Resource for Pool {
-    async fn recover(&self, _: &[Promised]) -> Result<(), RecoverError> {
-        Ok(())
+    async fn recover(&self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        Ok(Vec::new())
     }
 
     async fn vote(&self, _: &Transaction, _: &Meta) -> Vote {
@@ -100,7 +100,7 @@ async fn votes_wait_for_their_turn_in_order_and_verdicts_do_not_wait_for_votes()
     // The fifth vote is being considered.
     puppet.let_carry_out(4);
     for tx in &begun[..4] {
-        until(async || handle.status(*tx).await.unwrap() == Status::Retired).await;
+        until(async || handle.status(*tx).await.unwrap().is_retired()).await;
     }
 }
 

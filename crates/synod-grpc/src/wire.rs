@@ -114,7 +114,12 @@ pub(crate) fn size(message: &Message) -> usize {
         What::Phase2a { votes, .. } => sets(&[votes.cast(), votes.prepared()]),
         What::Phase2b { votes, higher } => sets(&[votes.cast(), votes.prepared()]) + higher.len() * PART,
         What::Reject { promised, .. } => promised.len() * PART,
-        What::Vote { .. } | What::Inquire | What::Decline | What::Outcome(_) | What::Finished(_) => 0,
+        What::Vote { .. }
+        | What::Inquire
+        | What::Decline
+        | What::Wait { .. }
+        | What::Outcome(_)
+        | What::Finished(_) => 0,
     };
     bound(transaction.participants().len()) + FIXED + said
 }
@@ -342,6 +347,7 @@ impl From<&What> for v1::about::What {
             What::Outcome(outcome) => Self::Outcome(v1::Outcome::from(*outcome).into()),
             What::Finished(outcome) => Self::Finished(v1::Outcome::from(*outcome).into()),
             What::Decline => Self::Decline(v1::Decline {}),
+            What::Wait { left } => Self::Wait(v1::Wait { left: *left }),
         }
     }
 }
@@ -424,6 +430,7 @@ impl TryFrom<v1::about::What> for What {
             Wire::Outcome(ended) => outcome(ended).map(Self::Outcome),
             Wire::Finished(ended) => outcome(ended).map(Self::Finished),
             Wire::Decline(_) => Ok(Self::Decline),
+            Wire::Wait(wait) => Ok(Self::Wait { left: wait.left }),
         }
     }
 }

@@ -201,6 +201,14 @@ pub struct Inquire {}
 /// Get this transaction to its outcome at once. It is no vote.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Decline {}
+/// The sender waits for votes, longer than usual, and is not to be asked before: transaction manager to resource manager
+/// or acceptor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Wait {
+    /// How much longer, in the unit of the cluster's time-outs.
+    #[prost(uint64, tag = "1")]
+    pub left: u64,
+}
 /// What is said about one transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct About {
@@ -208,7 +216,7 @@ pub struct About {
     #[prost(message, optional, tag = "1")]
     pub transaction: ::core::option::Option<Transaction>,
     /// What is said.
-    #[prost(oneof = "about::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "about::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub what: ::core::option::Option<about::What>,
 }
 /// Nested message and enum types in `About`.
@@ -252,6 +260,8 @@ pub mod about {
         /// Resource manager to transaction manager: its resource cannot prepare.
         #[prost(message, tag = "13")]
         Decline(super::Decline),
+        #[prost(message, tag = "14")]
+        Wait(super::Wait),
     }
 }
 /// A message from one node to another.
