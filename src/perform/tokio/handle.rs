@@ -149,15 +149,16 @@ impl Handle {
     /// Waits until every resource manager has carried out how `tx` ended, as far as this node hears of that: soon at the
     /// transaction manager that sees `tx` through, and later at the others, when they are told that it is over.
     ///
-    /// The errors are those of [`outcome`](Self::outcome), and so is what it waits for in vain.
+    /// The errors are those of [`outcome`](Self::outcome). For a transaction that never comes here it waits for ever, too.
     pub async fn completed(&self, tx: TxId) -> Result<Outcome, Error> {
         self.ask(|reply| Request::Outcome { tx, until: Until::Completed, reply }).await
     }
 
-    /// Says that the resource has durably carried out how `tx` ended, which it had put off by
-    /// [`Progress::Later`](super::Progress::Later), or was about to be asked again.
+    /// Says that the resource has durably carried out how `tx` ended: after [`Progress::Later`](super::Progress::Later), or
+    /// before it is asked again. From then on it is not asked any more before a restart.
     ///
-    /// [`Error::Stalled`] says that the node has heard it, but cannot write it down now. After a restart, it may ask again.
+    /// When this returns, that is durable, and the resource is not asked after a restart either. [`Error::Stalled`] says
+    /// that the node has heard it, but cannot write it now.
     pub async fn finished(&self, tx: TxId) -> Result<(), Error> {
         self.ask(|reply| Request::Finished { tx, reply }).await
     }
@@ -187,7 +188,7 @@ impl Handle {
     /// the node has stopped, the packet is dropped and counted, and this returns false. (The protocol says it again.)
     pub fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {
         let weight = messages.iter().map(Weight::weight).sum();
-        // The last one may be too large, or a packet larger than the whole inbox would never come through.
+        // The packet that fills the inbox may be too large for it: otherwise, one larger than all of it would never come in.
         let has_room = self.inbox_bytes.fetch_add(weight, Ordering::Relaxed) < self.most_inbox_bytes;
         let taken = has_room && self.inbox.try_send(Delivery { from, messages, weight }).is_ok();
         if !taken {

@@ -54,8 +54,8 @@ impl<T, R: Resource> Hands<T, R> {
         Progress::Later
     }
 
-    /// Reports to the resource what has become of `tx`. If it panics, that is no reason for the node to end, and to come to
-    /// the same end after each restart.
+    /// Reports to the resource what has become of `tx`. A panic must not end the node: after a restart the same report comes
+    /// again, and would end it again.
     fn report(&self, tx: TxId, call: &'static str, report: impl FnOnce(&R)) {
         if catch_unwind(AssertUnwindSafe(|| report(self.jobs.resource()))).is_err() {
             self.telemetry.panicked(Some(tx), call);
