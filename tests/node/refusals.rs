@@ -245,7 +245,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),
         (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::Retired { range: wide })),
         (TimeWentBack, late, Input::Tick(Time(4))),
-        (VotesAreHere, prepared(RMS[0]), Input::Prepared { meta: say::meta(&one), transaction: one }),
+        (VotesAreHere, prepared(RMS[0]), Input::Prepared { meta: say::meta(&one), transaction: transaction(1) }),
         // And this one is answered.
         (
             StaleBallot,
