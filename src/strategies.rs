@@ -315,7 +315,9 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         4 => (known.clone(), vote()).prop_map(|(transaction, vote)| Input::Vote { transaction, vote }),
         2 => known.prop_map(|transaction| Input::Prepared { meta: known_meta(transaction.id()), transaction }),
         4 => name.clone().prop_map(Input::Finished),
-        2 => name.prop_map(Input::Inquire),
+        2 => name.clone().prop_map(Input::Inquire),
+        1 => (name, small(0..1000)).prop_map(|(tx, patience)| Input::Patience { tx, patience }),
+        2 => (node(), 0..3u64).prop_map(|(node, birth)| Input::Met { node, birth }),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
         32 => said(cluster).prop_map(receive),
         1 => (node(), message(cluster)).prop_map(receive),
@@ -330,7 +332,8 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
 /// A key of any kind.
 pub fn key() -> BoxedStrategy<Key> {
     prop_oneof![
-        one_of([Key::Identity, Key::Sequence, Key::Rounds]),
+        one_of([Key::Identity, Key::Birth, Key::Sequence, Key::Rounds]),
+        node().prop_map(Key::Peer),
         tx().prop_map(Key::Acceptor),
         tx().prop_map(Key::ResourceManager),
         tx().prop_map(Key::Retired),
@@ -357,6 +360,8 @@ pub fn record() -> BoxedStrategy<Record> {
         range().prop_map(Record::Retired),
         key().prop_map(Record::Erased),
         (outcome_block(), small(0..8)).prop_map(|(outcomes, age)| Record::History { outcomes, age }),
+        small(0..8).prop_map(Record::Birth),
+        (node(), 0..3u64).prop_map(|(node, birth)| Record::Peer { node, birth }),
     ]
     .boxed()
 }
@@ -403,7 +408,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let more =
         [(Vote::Prepared, Outcome::Committed), (Vote::Prepared, Outcome::Aborted), (Vote::Aborted, Outcome::Aborted)];
     let votes = votes.into_iter().chain(more.map(|(vote, outcome)| (Some(vote), Some(outcome))));
-    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..9, 0..8u64)
+    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..10, 0..8u64)
         .prop_map(move |(scene, (vote, finished), kind, more)| {
             let (transaction, tx) = (scene.transaction.clone(), scene.transaction.id());
             let meta = vote.map_or(scene.meta(), |_| Some(known_meta(tx)));
@@ -430,6 +435,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
                 5 => Vec::from([Record::Rounds { reserved }]),
                 6 => Vec::from([Record::Erased(Key::Acceptor(tx))]),
                 7 => Vec::from([Record::History { outcomes: OutcomeBlock::of(tx, scene.outcome), age: tx.origin.0 }]),
+                8 => Vec::from([Record::Birth(7), Record::Peer { node: NodeId(1_000 + more), birth: more }]),
                 _ => Vec::from([Record::Retired(range_from(tx, 0))]),
             };
             numbers.into_iter().chain(about).collect()
