@@ -99,6 +99,7 @@ async fn a_call_of_a_manager_or_a_resource_is_its_message() {
     let begin = says(1, What::Begin { meta: meta.clone() });
     ear.hears(BRANCH, begin, manager.begin(content(BRANCH, 1))).await;
     ear.hears(BRANCH, says(2, What::Inquire), manager.inquire(about(BRANCH, 2))).await;
+    ear.hears(BRANCH, says(2, What::Decline), manager.decline(about(BRANCH, 2))).await;
     let finish = v1::FinishRequest {
         route: route(BRANCH),
         transaction: Some((&transaction(3)).into()),
