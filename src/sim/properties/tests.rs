@@ -610,6 +610,8 @@ fn a_client_that_was_told_what_is_not_so_is_seen() {
     let new = || Watch(super::clients_view::ClientsView::default());
 
     let mut watch = new();
+    // Who takes a step exists, and is waited for.
+    [R1, R2].iter().for_each(|rm| watch.yields(*rm, send(M1, about(What::Inquire))).unwrap());
     watch.begun().decides(M1, decided(Outcome::Committed)).unwrap();
     watch.decides(M2, decided(Outcome::Aborted)).unwrap_err();
     watch.writes(R1, finished(Outcome::Committed)).unwrap();
