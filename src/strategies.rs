@@ -315,7 +315,8 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         1 => (known.clone(), meta()).prop_map(|(transaction, meta)| Input::BeginAs { transaction, meta }),
         4 => (known, vote()).prop_map(|(transaction, vote)| Input::Vote { transaction, vote }),
         4 => name.clone().prop_map(Input::Finished),
-        2 => name.prop_map(Input::Inquire),
+        2 => name.clone().prop_map(Input::Inquire),
+        1 => (name, outcome()).prop_map(|(tx, outcome)| Input::Resolve { tx, outcome }),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
         32 => said(cluster).prop_map(receive),
         1 => (node(), message(cluster)).prop_map(receive),
@@ -348,6 +349,7 @@ pub fn record() -> BoxedStrategy<Record> {
         .prop_map(|(transaction, votes, higher)| AcceptorRecord { transaction, votes, higher: higher.into() });
     let resource_manager = (transaction(), option::of(meta()), option::of(vote()), option::of(outcome()))
         .prop_map(|(transaction, meta, vote, finished)| ResourceManagerRecord { transaction, meta, vote, finished });
+    let resolved = (resource_manager.clone(), outcome());
     prop_oneof![
         (any::<u8>(), node()).prop_map(|(byte, node)| Record::Identity { cluster: ClusterId([byte; 16]), node }),
         small(0..8).prop_map(|reserved| Record::Sequence { reserved }),
@@ -357,6 +359,7 @@ pub fn record() -> BoxedStrategy<Record> {
         range().prop_map(Record::Retired),
         key().prop_map(Record::Erased),
         (outcome_block(), small(0..8)).prop_map(|(outcomes, age)| Record::History { outcomes, age }),
+        resolved.prop_map(|(record, outcome)| Record::Resolved { record, outcome }),
     ]
     .boxed()
 }

@@ -119,6 +119,7 @@ fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
         Input::Finished(_) => Input::Finished(tx),
         Input::Inquire(_) => Input::Inquire(tx),
         Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },
+        Input::Resolve { outcome, .. } => Input::Resolve { tx, outcome },
         Input::Begin { .. } | Input::Tick(_) => input,
     }
 }

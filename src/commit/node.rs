@@ -18,7 +18,7 @@ mod view;
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use self::retirement::{Announcement, Lists};
-pub use self::view::{InDoubt, Promised, Status};
+pub use self::view::{InDoubt, Promised, Status, Violation, ViolationReason};
 use super::{
     Config, Decision, Effect, Input, Message, Meta, Participants, Record, Sink, Time, Transaction, Vote, What,
     block::BlockAllocator,
@@ -267,7 +267,9 @@ impl Node {
         let tx = transaction.id();
         (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let found = found.filter(|found| self.open.at(*found).is_some());
-        let Some(handle) = found.or_else(|| self.open.find(tx, self.shared.hash)) else {
+        let found = found.or_else(|| self.open.find(tx, self.shared.hash));
+        let Some(handle) = found.filter(|found| self.open.at(*found).is_some_and(|open| !open.is_closed_to(what)))
+        else {
             return self.receive_first(from, transaction, what, effects);
         };
         self.work(handle, effects, |open, shared, effects| {
@@ -367,9 +369,9 @@ impl Node {
             Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
                 return Err(Refusal::OtherTransaction);
             }
-            Some(handle) => handle,
-            None if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
-            None => {
+            Some(handle) if self.open.at(handle).is_some_and(|open| !open.is_retired) => handle,
+            _ if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
+            _ => {
                 self.check_room(transaction.participants(), Some(meta), Admission::New)?;
                 if transaction.id().origin == self.shared.config.id {
                     // The caller used this node's id in the name, so this node must not hand out the number, either.
@@ -466,6 +468,8 @@ impl Node {
             self.shared.clock.set(handle.waiter(), NEVER);
         } else if open.is_completed() {
             self.complete(handle, effects);
+        } else if open.is_retired && !open.stays() {
+            self.drop_retired(handle, effects);
         }
         result
     }
@@ -526,6 +530,9 @@ impl Machine for Node {
             Input::Finished(tx) => self.work_on(tx, effects, |open, shared, effects| open.finish(shared, effects)),
             Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),
+            Input::Resolve { tx, outcome } => {
+                self.work_on(tx, effects, |open, shared, effects| open.resolve(shared, effects, outcome))
+            }
         };
         self.end_step(result)
     }

@@ -133,6 +133,7 @@ fn record(record: &Record) -> String {
         Record::Erased(Key::Acceptor(tx)) => format!("erased acceptor {tx}"),
         Record::Erased(Key::ResourceManager(tx)) => format!("erased rm {tx}"),
         Record::Erased(key) => format!("erased {key:?}"),
+        Record::Resolved { record, outcome: how } => format!("resolved {} {}", record.transaction.id(), outcome(*how)),
         Record::History { outcomes, .. } => format!("history {}", ended([outcomes])),
     }
 }

@@ -16,6 +16,7 @@ mod promises;
 mod refusals;
 mod roles;
 mod time;
+mod violations;
 mod words;
 
 use support::{RMS, TMS, node, say, transaction};

@@ -119,7 +119,7 @@ fn named(input: &Input) -> Vec<TxId> {
     match input {
         Input::Begin { .. } | Input::Tick(_) => Vec::new(),
         Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } => vec![transaction.id()],
-        Input::Finished(tx) | Input::Inquire(tx) => vec![*tx],
+        Input::Finished(tx) | Input::Inquire(tx) | Input::Resolve { tx, .. } => vec![*tx],
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
         Input::Receive { message: commit::Message::Retired { range, .. }, .. }
         | Input::Receive { message: commit::Message::RetiredNoted { range }, .. } => vec![range.first(), range.last()],
