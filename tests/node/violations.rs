@@ -110,7 +110,7 @@ fn an_outcome_that_a_transaction_manager_remembers_ends_a_violation() {
     let (mut tm, _) = completed(Committed);
     let mut rm = violated();
     let asked = rm.step(Input::Inquire(tx(1)));
-    let inquiry = say::sends(&asked).into_iter().map(|(_, message)| message.clone()).last().unwrap();
+    let inquiry = say::sends(&asked).into_iter().map(|(_, message)| message.clone()).next_back().unwrap();
     assert_eq!(inquiry, say::inquire(&transaction(1)));
     let answer = refuse(&mut tm, say::from(RMS[0], inquiry), Refusal::Retired);
     let [Effect::Send { message, .. }] = answer.as_slice() else { panic!("{answer:?}") };
