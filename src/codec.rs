@@ -449,6 +449,7 @@ tagged! {
         6 => Retired(range),
         7 => Erased(key),
         8 => History { outcomes, age },
+        9 => Resolved { record, outcome },
         10 => Birth(number),
         11 => Peer { node, birth },
     }

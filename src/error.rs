@@ -4,7 +4,8 @@ use crate::{NodeId, TxId};
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
-        /// Why a machine refuses an input. A refused input changes nothing but counters.
+        /// Why a machine refuses an input. A refused input changes nothing but counters, and what a node lists as
+        /// violated.
         ///
         /// ```
         /// # use synod::{Machine, Refusal, paxos::{Acceptor, Input}};
@@ -122,6 +123,8 @@ refusals! {
     CommitLost = "the resource has lost a commit that it had carried out",
     /// The outcomes that come with a range are not of it, out of order, or too many.
     MalformedOutcomes = "the outcomes are not of their range, out of order, or too many",
+    /// An operator resolves a transaction in which the resource manager here is not in doubt.
+    NotInDoubt = "the resource manager here is not in doubt",
 }
 
 impl Refusal {
@@ -246,9 +249,6 @@ pub enum RestoreError {
     /// A later record of a history takes back how a transaction ended.
     #[error("the history of the block that begins with {0} goes back on an earlier record")]
     HistoryWentBack(TxId),
-    /// A resource manager is prepared in a transaction that is retired.
-    #[error("the storage says that {0} is over, but the node is prepared in it and has not finished it")]
-    RetiredUnfinished(TxId),
     /// Two records hold different transactions with the same name.
     #[error("two records hold different transactions with the name {0}")]
     OtherTransaction(TxId),

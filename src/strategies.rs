@@ -316,8 +316,9 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         2 => known.prop_map(|transaction| Input::Prepared { meta: known_meta(transaction.id()), transaction }),
         4 => name.clone().prop_map(Input::Finished),
         2 => name.clone().prop_map(Input::Inquire),
-        1 => (name, small(0..1000)).prop_map(|(tx, patience)| Input::Patience { tx, patience }),
+        1 => (name.clone(), small(0..1000)).prop_map(|(tx, patience)| Input::Patience { tx, patience }),
         2 => (node(), 0..3u64).prop_map(|(node, birth)| Input::Met { node, birth }),
+        1 => (name, outcome()).prop_map(|(tx, outcome)| Input::Resolve { tx, outcome }),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
         32 => said(cluster).prop_map(receive),
         1 => (node(), message(cluster)).prop_map(receive),
@@ -351,6 +352,7 @@ pub fn record() -> BoxedStrategy<Record> {
         .prop_map(|(transaction, votes, higher)| AcceptorRecord { transaction, votes, higher: higher.into() });
     let resource_manager = (transaction(), option::of(meta()), option::of(vote()), option::of(outcome()))
         .prop_map(|(transaction, meta, vote, finished)| ResourceManagerRecord { transaction, meta, vote, finished });
+    let resolved = (resource_manager.clone(), outcome());
     prop_oneof![
         (any::<u8>(), node()).prop_map(|(byte, node)| Record::Identity { cluster: ClusterId([byte; 16]), node }),
         small(0..8).prop_map(|reserved| Record::Sequence { reserved }),
@@ -362,6 +364,7 @@ pub fn record() -> BoxedStrategy<Record> {
         (outcome_block(), small(0..8)).prop_map(|(outcomes, age)| Record::History { outcomes, age }),
         small(0..8).prop_map(Record::Birth),
         (node(), 0..3u64).prop_map(|(node, birth)| Record::Peer { node, birth }),
+        resolved.prop_map(|(record, outcome)| Record::Resolved { record, outcome }),
     ]
     .boxed()
 }

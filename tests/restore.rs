@@ -524,11 +524,10 @@ fn what_a_transaction_is_about_is_with_the_vote_and_is_that_transactions() {
 }
 
 #[test]
-fn what_is_over_is_finished() {
+fn what_is_over_is_finished_or_stays_in_doubt() {
     let over = Record::Retired(TxRange::only(tx(1)));
-    let unfinished = Err(RestoreError::RetiredUnfinished(tx(1)));
     for (vote, finished, result) in [
-        (Some(Vote::Prepared), None, unfinished),
+        (Some(Vote::Prepared), None, Ok(())),
         (Some(Vote::Prepared), Some(Outcome::Committed), Ok(())),
         (Some(Vote::Prepared), Some(Outcome::Aborted), Ok(())),
         (Some(Vote::Aborted), None, Ok(())),

@@ -281,6 +281,19 @@ pub enum Input {
         /// What it is about.
         meta: Meta,
     },
+    /// An operator's last resort: end a transaction that is in doubt here by the operator's word. The resource here
+    /// carries `outcome` out. Nobody else hears of it, no history remembers it, and nothing that comes later about the
+    /// transaction touches it again: it waits until the transaction is retired.
+    ///
+    /// It breaks atomicity if the others ended otherwise. Use it only where the protocol cannot help any more, because
+    /// one of its assumptions was broken: [`Node::violations`](super::Node::violations) lists such transactions. For
+    /// all others [`Inquire`](Self::Inquire) finds the outcome.
+    Resolve {
+        /// The transaction.
+        tx: TxId,
+        /// How it is to end here.
+        outcome: Outcome,
+    },
 }
 
 /// A decision of a node, for its caller.

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub recoveries: u64,
     /// Transactions that were retired while the transaction manager here still did not know their outcome.
     pub missed_outcomes: u64,
+    /// Transactions that an operator settled here: see [`Input::Resolve`](crate::commit::Input::Resolve).
+    pub resolved: u64,
     /// Open transactions (gauge).
     pub open: usize,
     /// Transactions that wait for their turn to be recovered (gauge).
@@ -45,6 +47,7 @@ impl Default for Metrics {
             decisions: 0,
             recoveries: 0,
             missed_outcomes: 0,
+            resolved: 0,
             open: 0,
             waiting_to_recover: 0,
             fenced: 0,
@@ -97,6 +100,10 @@ impl Metrics {
 
     pub(crate) fn count_missed_outcome(&mut self) {
         self.missed_outcomes = self.missed_outcomes.saturating_add(1);
+    }
+
+    pub(crate) fn count_resolved(&mut self) {
+        self.resolved = self.resolved.saturating_add(1);
     }
 
     /// The number of effects: sends, writes and decisions.

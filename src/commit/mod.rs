@@ -45,7 +45,7 @@ pub use config::{
 pub use history::{MalformedBlock, OutcomeBlock, Outcomes};
 pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
 pub use metrics::Metrics;
-pub use node::{InDoubt, Node, Promised, Status};
+pub use node::{InDoubt, Node, Promised, Status, Violation, ViolationReason};
 pub use places::{Places, Votes};
 pub use record::{AcceptorRecord, EmptyRange, HigherInstance, Key, Record, ResourceManagerRecord, TxRange};
 pub use roles::ResourceManagerState;

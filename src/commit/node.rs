@@ -18,7 +18,7 @@ mod view;
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use self::retirement::{Announcement, Lists};
-pub use self::view::{InDoubt, Promised, Status};
+pub use self::view::{InDoubt, Promised, Status, Violation, ViolationReason};
 use super::{
     Config, Decision, Effect, Input, Message, Meta, Participants, Record, ResourceKind, Sink, Time, Transaction, Vote,
     What,
@@ -284,7 +284,9 @@ impl Node {
         let tx = transaction.id();
         (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let found = found.filter(|found| self.open.at(*found).is_some());
-        let Some(handle) = found.or_else(|| self.open.find(tx, self.shared.hash)) else {
+        let found = found.or_else(|| self.open.find(tx, self.shared.hash));
+        let Some(handle) = found.filter(|found| self.open.at(*found).is_some_and(|open| !open.is_closed_to(what)))
+        else {
             return self.receive_first(from, transaction, what, effects);
         };
         self.work(handle, effects, |open, shared, effects| {
@@ -402,9 +404,9 @@ impl Node {
             Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
                 return Err(Refusal::OtherTransaction);
             }
-            Some(handle) => handle,
-            None if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
-            None => {
+            Some(handle) if self.open.at(handle).is_some_and(|open| !open.is_retired) => handle,
+            _ if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
+            _ => {
                 self.check_new(transaction.participants(), meta)?;
                 if transaction.id().origin == self.shared.config.id {
                     // The caller used this node's id in the name, so this node must not hand out the number, either.
@@ -575,6 +577,8 @@ impl Node {
             self.shared.clock.set(handle.waiter(), NEVER);
         } else if open.is_completed() {
             self.complete(handle, effects);
+        } else if open.is_retired && !open.stays() {
+            self.drop_retired(handle, effects);
         }
         result
     }
@@ -639,6 +643,9 @@ impl Machine for Node {
             Input::Prepared { transaction, meta } => self.hear_prepared(&transaction, &meta, effects),
             Input::Patience { tx, patience } => {
                 self.work_on(tx, effects, |open, shared, effects| open.be_patient(shared, effects, patience))
+            }
+            Input::Resolve { tx, outcome } => {
+                self.work_on(tx, effects, |open, shared, effects| open.resolve(shared, effects, outcome))
             }
         };
         self.give_turns(effects);

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use super::{
-    Config, Learning, Meta, Metrics, Record, Sink, Targets, Time, Transaction, Vote, Wait, What,
+    Config, Learning, Meta, Metrics, Outcome, Record, Sink, Targets, Time, Transaction, Vote, Wait, What,
     acceptor::Acceptor,
     block::BlockAllocator,
     clock::{Clock, NEVER},
@@ -37,6 +37,10 @@ pub(crate) struct Open {
     pub(crate) opener: Option<ContactId>,
     /// The broken invariant that makes the node silent about it, if any.
     pub(crate) fence: Option<Fence>,
+    /// Whether it is over elsewhere, while the resource manager here is prepared: an assumption was broken.
+    pub(crate) over_elsewhere: bool,
+    /// Whether this node has retired it, before it was restored. Then only the resource manager acts.
+    pub(crate) is_retired: bool,
     pub(crate) acceptor: Option<Playing<Acceptor>>,
     pub(crate) rm: Option<Box<Playing<ResourceManager>>>,
     pub(crate) tm: Option<Box<Playing<TransactionManager>>>,
@@ -173,7 +177,18 @@ fn keep<R>(spares: &mut Vec<Spare<R>>, role: Option<Spare<R>>) {
 impl Open {
     /// A transaction that the node sees for the first time. Its effects rest on `scope`.
     pub(crate) fn new(transaction: Transaction, scope: Scope, since: Time) -> Self {
-        Self { transaction, scope, since, opener: None, fence: None, acceptor: None, rm: None, tm: None }
+        Self {
+            transaction,
+            scope,
+            since,
+            opener: None,
+            fence: None,
+            over_elsewhere: false,
+            is_retired: false,
+            acceptor: None,
+            rm: None,
+            tm: None,
+        }
     }
 
     /// Whether the transaction manager here knows that all resource managers have finished.
@@ -191,6 +206,9 @@ impl Open {
         from: NodeId,
         what: &What,
     ) -> Result<(), Refusal> {
+        if self.is_closed_to(what) {
+            return Err(Refusal::Retired);
+        }
         match what {
             What::Vote { vote, manager } => {
                 self.give_acceptor(shared, effects, |acceptor, cx| acceptor.vote(cx, from, *vote, *manager))
@@ -242,6 +260,12 @@ impl Open {
                 self.give_tm(shared, effects, |tm, cx| tm.phase2b(cx, from, votes, higher)).or(rm)
             }
         }
+    }
+
+    /// Whether nothing here hears `what` any more: the transaction is retired, and only its outcome matters.
+    #[inline]
+    pub(crate) fn is_closed_to(&self, what: &What) -> bool {
+        self.is_retired && !matches!(what, What::Outcome(_))
     }
 
     /// Lets the acceptor act, and creates it if need be. A new one that refuses its first input is dropped again.
@@ -346,6 +370,18 @@ impl Open {
     /// The local resource has carried out the outcome.
     pub(crate) fn finish<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.finish(cx))
+    }
+
+    /// An operator settles the outcome here.
+    pub(crate) fn resolve<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        outcome: Outcome,
+    ) -> Result<(), Refusal> {
+        self.as_rm(shared, effects, |rm, cx| rm.resolve(cx, outcome))?;
+        shared.metrics.count_resolved();
+        Ok(())
     }
 
     /// Drives the transaction to its outcome, through every role that is played here.

@@ -74,6 +74,14 @@ pub enum Record {
         /// Blocks that were opened later have higher ages; the lowest leaves first.
         age: u64,
     },
+    /// Everything that a resource manager must remember of a transaction that an operator settled there. It takes the
+    /// place of [`ResourceManager`](Self::ResourceManager).
+    Resolved {
+        /// What it had voted, and whether the outcome is carried out.
+        record: ResourceManagerRecord,
+        /// The operator's outcome.
+        outcome: Outcome,
+    },
 }
 
 /// All that an acceptor knows of one transaction.
@@ -247,7 +255,9 @@ impl Record {
             Self::Sequence { .. } => Key::Sequence,
             Self::Rounds { .. } => Key::Rounds,
             Self::Acceptor(record) => Key::Acceptor(record.transaction.id()),
-            Self::ResourceManager(record) => Key::ResourceManager(record.transaction.id()),
+            Self::ResourceManager(record) | Self::Resolved { record, .. } => {
+                Key::ResourceManager(record.transaction.id())
+            }
             Self::Retired(range) => Key::Retired(range.first()),
             Self::Erased(key) => *key,
             Self::Birth(_) => Key::Birth,

@@ -19,7 +19,7 @@ use super::{
     Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceKind, ResourceManagerRecord,
     ResourceManagerState, Sink, Targets, Time, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
-use crate::{Fence, NodeId, Refusal, RestoreError, Urgency, paxos::Lesson};
+use crate::{Fence, NodeId, Refusal, RestoreError, TxId, Urgency, paxos::Lesson};
 
 /// A resource manager's part in one transaction.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct ResourceManager {
     phase: Phase,
     /// What the transaction is about, once this node was told. Durable with the vote.
     meta: Option<Meta>,
+    /// Durable: whether an operator has settled the outcome here. Then it tells nobody, and hears nobody.
+    resolved: bool,
     /// Volatile: whether the transaction began here, so that the others may not know of it.
     began: bool,
     /// Volatile: the transaction manager to turn to.
@@ -72,6 +74,7 @@ impl ResourceManager {
         Self {
             phase: Phase::Working { asked: false },
             meta: None,
+            resolved: false,
             began: false,
             manager,
             acceptors: Places::default(),
@@ -116,10 +119,36 @@ impl ResourceManager {
         Ok(Self { phase, meta, ..Self::new(cluster.manager_of(tx)) })
     }
 
+    /// Rebuilds the resource manager that an operator resolved, or that its node's own history resolves: it is to carry
+    /// out `outcome`, unless it has. Fails if it cannot have been prepared, or has done otherwise.
+    pub(crate) fn settled(mut self, tx: TxId, outcome: Outcome) -> Result<Self, RestoreError> {
+        let end = End::of_prepared(outcome);
+        match self.phase {
+            Phase::Prepared => self.phase = Phase::Settled(end),
+            Phase::Finished(done) if done == end => {}
+            _ => return Err(RestoreError::ContradictoryOutcome(tx)),
+        }
+        Ok(self)
+    }
+
+    /// What an operator has resolved, as it was recorded.
+    pub(crate) fn resolved(self, tx: TxId, outcome: Outcome) -> Result<Self, RestoreError> {
+        Ok(Self { resolved: true, ..self.settled(tx, outcome)? })
+    }
+
     /// Everything that must survive a crash.
     pub(crate) fn record(&self, transaction: &Transaction) -> ResourceManagerRecord {
         let finished = self.outcome().filter(|_| self.is_finished());
         ResourceManagerRecord { transaction: transaction.clone(), meta: self.meta.clone(), vote: self.vote(), finished }
+    }
+
+    /// The same as a node's record.
+    pub(crate) fn node_record(&self, transaction: &Transaction) -> Record {
+        let record = self.record(transaction);
+        match self.outcome().filter(|_| self.resolved) {
+            Some(outcome) => Record::Resolved { record, outcome },
+            None => Record::ResourceManager(record),
+        }
     }
 
     /// Whether there is anything that must survive a crash.
@@ -153,6 +182,11 @@ impl ResourceManager {
     /// Whether it may be asked for its vote.
     pub(crate) fn awaits_vote(&self) -> bool {
         matches!(self.phase, Phase::Working { .. })
+    }
+
+    /// The outcome, unless an operator settled it: that is no proof of how the transaction ended.
+    pub(crate) fn learned(&self) -> Option<Outcome> {
+        self.outcome().filter(|_| !self.resolved)
     }
 
     /// Whether the outcome is carried out.
@@ -225,6 +259,7 @@ impl ResourceManager {
         self.manager = from;
         self.acceptors = acceptors.clone();
         match self.vote() {
+            _ if self.resolved => {}
             _ if self.is_finished() => self.send_finished(cx),
             Some(vote) => self.send_vote(cx, vote, Targets::All),
             None => self.ask(cx, meta),
@@ -264,6 +299,9 @@ impl ResourceManager {
     ) -> Result<(), Refusal> {
         if !cx.cluster.is_manager(from) {
             return Err(Refusal::NotAManager);
+        }
+        if self.resolved {
+            return Ok(());
         }
         self.check_outcome(cx, outcome)?;
         self.manager = from;
@@ -338,7 +376,7 @@ impl ResourceManager {
             Vote::Aborted => Phase::Settled(End::Aborted { vote: Some(vote) }),
         };
         self.go_on(cx, next)?;
-        cx.persist(Record::ResourceManager(self.record(cx.transaction)), Urgency::Urgent);
+        cx.persist(self.node_record(cx.transaction), Urgency::Urgent);
         self.send_vote(cx, vote, cx.cluster.targets());
         match vote {
             Vote::Prepared if self.began => self.send_begin(cx),
@@ -415,10 +453,22 @@ impl ResourceManager {
                     // The transaction manager learns the outcome from this.
                     Learning::Everyone => Urgency::Urgent,
                 };
-                cx.persist(Record::ResourceManager(self.record(cx.transaction)), urgency);
+                cx.persist(self.node_record(cx.transaction), urgency);
                 self.send_finished(cx);
             }
         }
+        Ok(())
+    }
+
+    /// An operator settles the outcome, here and nowhere else.
+    pub(crate) fn resolve(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+        if !self.is_in_doubt() {
+            return Err(Refusal::NotInDoubt);
+        }
+        self.go_on(cx, Phase::Settled(End::of_prepared(outcome)))?;
+        (self.resolved, self.repetitions) = (true, 0);
+        cx.persist(self.node_record(cx.transaction), Urgency::Urgent);
+        self.hand_over(cx, outcome);
         Ok(())
     }
 
@@ -445,6 +495,7 @@ impl ResourceManager {
             Phase::Working { asked: true } => self.ask_again(cx),
             Phase::Prepared => self.bring_on(cx),
             Phase::Settled(end) => self.hand_over(cx, end.outcome()),
+            Phase::Finished(_) if self.resolved => {}
             Phase::Finished(_) => {
                 // The same transaction manager gets a second chance before the next one.
                 if self.repetitions > 0 {
@@ -521,7 +572,7 @@ impl ResourceManager {
     }
 
     fn send_finished(&self, cx: &mut Context<'_, impl Sink>) {
-        if let Some(outcome) = self.outcome() {
+        if let Some(outcome) = self.learned() {
             cx.send(self.manager, What::Finished(outcome));
         }
     }
@@ -548,6 +599,14 @@ impl Phase {
 }
 
 impl End {
+    /// `outcome`, after a vote to commit.
+    fn of_prepared(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Committed => Self::Committed,
+            Outcome::Aborted => Self::Aborted { vote: Some(Vote::Prepared) },
+        }
+    }
+
     /// Whether it follows a vote to commit.
     fn is_of_prepared(self) -> bool {
         matches!(self, Self::Committed | Self::Aborted { vote: Some(Vote::Prepared) })

@@ -23,7 +23,9 @@ impl Weight for Record {
             Self::Acceptor(record) => {
                 record.transaction.pointed_to().saturating_add(size_of_val::<[_]>(&record.higher))
             }
-            Self::ResourceManager(record) => about(&record.transaction, record.meta.as_ref()),
+            Self::ResourceManager(record) | Self::Resolved { record, .. } => {
+                about(&record.transaction, record.meta.as_ref())
+            }
             Self::Identity { .. }
             | Self::Birth(_)
             | Self::Peer { .. }

@@ -138,6 +138,7 @@ fn record(record: &Record) -> String {
         Record::Erased(key) => format!("erased {key:?}"),
         Record::Birth(birth) => format!("birth {birth}"),
         Record::Peer { node, birth } => format!("peer {node}, birth {birth}"),
+        Record::Resolved { record, outcome: how } => format!("resolved {} {}", record.transaction.id(), outcome(*how)),
         Record::History { outcomes, .. } => format!("history {}", ended([outcomes])),
     }
 }

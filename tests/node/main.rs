@@ -21,6 +21,7 @@ mod refusals;
 mod roles;
 mod time;
 mod turns;
+mod violations;
 mod words;
 
 use support::{RMS, TMS, node, say, transaction};

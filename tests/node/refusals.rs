@@ -271,6 +271,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (AlreadyVoted, prepared(RMS[0]), Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
         (AlreadyAborted, aborted, Input::Vote { transaction: transaction(1), vote: Vote::Aborted }),
         (NoOutcome, prepared(RMS[0]), Input::Finished(tx(1))),
+        (NotInDoubt, asked.clone(), Input::Resolve { tx: tx(1), outcome: Outcome::Committed }),
         (ContradictoryOutcome, asked, from(TMS[0], say::outcome(&one, Outcome::Committed))),
         (ContradictoryOutcome, decided, from(TMS[1], say::outcome(&one, Outcome::Aborted))),
         (RetiredUnfinished, prepared(RMS[0]), from(TMS[0], say::retired(tx(1)))),

@@ -13,10 +13,10 @@ use synod::{
 
 use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, say, spec_of, transaction, tx};
 
-/// All that a node or a role knows, apart from its counters. What a node had in hand in its last step is no part of that,
+/// All that a node or a role knows, apart from its counters and from what it lists as violated. What a node had in hand in its last step is no part of that,
 /// nor is the memory that it keeps of roles that are over.
 pub fn memory(node: &impl Debug) -> String {
-    let text = format!("{node:?}");
+    let text = format!("{node:?}").replace("over_elsewhere: true", "over_elsewhere: false");
     // A role that is driven alone has no counters.
     let memory = match text.split_once("metrics: Metrics {") {
         None => text,

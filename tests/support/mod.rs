@@ -121,7 +121,7 @@ fn named(input: &Input) -> Vec<TxId> {
         Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } | Input::Prepared { transaction, .. } => {
             vec![transaction.id()]
         }
-        Input::Finished(tx) | Input::Inquire(tx) | Input::Patience { tx, .. } => vec![*tx],
+        Input::Finished(tx) | Input::Inquire(tx) | Input::Patience { tx, .. } | Input::Resolve { tx, .. } => vec![*tx],
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
         Input::Receive { message: commit::Message::Retired { range, .. }, .. }
         | Input::Receive { message: commit::Message::RetiredNoted { range }, .. } => vec![range.first(), range.last()],

@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{
     super::{
-        AcceptorRecord, Config, Key, Record, ResourceKind, ResourceManagerRecord, Time, Transaction, Vote,
+        AcceptorRecord, Config, Key, Outcome, Record, ResourceKind, ResourceManagerRecord, Time, Transaction, Vote,
         acceptor::Acceptor, block::BlockAllocator, open::Open, resource_manager::ResourceManager, retired::Retired,
         table::Handle,
     },
@@ -41,7 +41,8 @@ impl Node {
         for record in latest.values() {
             match record {
                 Record::Acceptor(record) => node.restore_acceptor(record)?,
-                Record::ResourceManager(record) => node.restore_rm(record)?,
+                Record::ResourceManager(record) => node.restore_rm(record, None)?,
+                Record::Resolved { record, outcome } => node.restore_rm(record, Some(*outcome))?,
                 _ => {}
             }
         }
@@ -183,25 +184,32 @@ impl Node {
         Ok(())
     }
 
-    fn restore_rm(&mut self, record: &ResourceManagerRecord) -> Result<(), RestoreError> {
+    /// Restores a resource manager, perhaps one that an operator has `resolved`. If it is in doubt about what is retired,
+    /// an assumption was broken: it stays open, unless the history knows how it ended.
+    fn restore_rm(&mut self, record: &ResourceManagerRecord, resolved: Option<Outcome>) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
-        let rm = ResourceManager::restore(&self.config().cluster, self.config().id, record.clone())?;
+        let mut rm = ResourceManager::restore(&self.config().cluster, self.config().id, record.clone())?;
         if self.votes_elsewhere() && record.vote == Some(Vote::Aborted) {
             return Err(RestoreError::VotedToAbort(tx));
         }
+        if let Some(outcome) = resolved {
+            rm = rm.resolved(tx, outcome)?;
+        }
         // How it ended is written first, and that it is over comes after: so the transaction may be open still.
-        if self.history.outcome(tx).is_some_and(|ended| rm.outcome().is_some_and(|outcome| outcome != ended)) {
+        if self.history.outcome(tx).is_some_and(|ended| rm.learned().is_some_and(|outcome| outcome != ended)) {
             return Err(RestoreError::ContradictoryOutcome(tx));
         }
-        if self.retired.contains(tx) {
-            if rm.owes() {
-                return Err(RestoreError::RetiredUnfinished(tx));
-            }
+        let is_retired = self.retired.contains(tx);
+        if is_retired && !rm.owes() {
             self.owe_erasure(Key::ResourceManager(tx));
             return Ok(());
         }
+        if let Some(outcome) = self.history.outcome(tx).filter(|_| is_retired && rm.is_in_doubt()) {
+            rm = rm.settled(tx, outcome)?;
+        }
         let handle = self.restore_open(&record.transaction)?;
         if let Some(open) = self.open.at_mut(handle) {
+            (open.is_retired, open.over_elsewhere) = (is_retired, is_retired);
             open.rm = Some(alloc::boxed::Box::new(rm.into()));
         }
         Ok(())
@@ -223,7 +231,8 @@ impl Node {
             let proves = |&(ballot, vote): &(Ballot, Vote)| ballot.is_initial() || vote == Vote::Prepared;
             let Some((_, vote)) = accepted.filter(proves) else { continue };
             match latest.get(&Key::ResourceManager(tx)) {
-                Some(Record::ResourceManager(own)) if own.vote == Some(vote) => {}
+                Some(Record::ResourceManager(own) | Record::Resolved { record: own, .. }) if own.vote == Some(vote) => {
+                }
                 _ if self.votes_elsewhere() && vote == Vote::Prepared => {}
                 _ => return Err(RestoreError::VoteChanged(tx)),
             }
@@ -256,7 +265,7 @@ impl Node {
             let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.role.has_record());
             records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.role.record(&open.transaction))));
             let rm = open.rm.as_ref().filter(|rm| rm.role.has_record());
-            records.extend(rm.map(|rm| Record::ResourceManager(rm.role.record(&open.transaction))));
+            records.extend(rm.map(|rm| rm.role.node_record(&open.transaction)));
         }
         records
     }
@@ -298,7 +307,15 @@ fn check_follows(
         (Record::Acceptor(before), Record::Acceptor(now)) if !now.may_follow(before) => {
             Err(RestoreError::AcceptorWentBack(now.transaction.id()))
         }
-        (Record::ResourceManager(before), Record::ResourceManager(now)) if !now.may_follow(before) => {
+        (Record::ResourceManager(before), Record::ResourceManager(now) | Record::Resolved { record: now, .. })
+            if !now.may_follow(before) =>
+        {
+            Err(RestoreError::VoteChanged(now.transaction.id()))
+        }
+        (Record::Resolved { .. }, Record::ResourceManager(now)) => Err(RestoreError::VoteChanged(now.transaction.id())),
+        (Record::Resolved { record: before, outcome }, Record::Resolved { record: now, outcome: after })
+            if !now.may_follow(before) || outcome != after =>
+        {
             Err(RestoreError::VoteChanged(now.transaction.id()))
         }
         (Record::History { outcomes: before, age }, Record::History { outcomes: now, age: since })
@@ -314,7 +331,7 @@ fn check_follows(
             let tx = before.transaction.id();
             if over.contains(tx) { Ok(()) } else { Err(RestoreError::AcceptorWentBack(tx)) }
         }
-        (Record::ResourceManager(before), Record::Erased(_)) => {
+        (Record::ResourceManager(before) | Record::Resolved { record: before, .. }, Record::Erased(_)) => {
             let tx = before.transaction.id();
             if over.contains(tx) { Ok(()) } else { Err(RestoreError::VoteChanged(tx)) }
         }

@@ -139,6 +139,14 @@ impl Node {
         Some(open)
     }
 
+    /// Drops a transaction that was retired before the resource manager here had finished it.
+    #[cold]
+    pub(super) fn drop_retired(&mut self, handle: Handle, effects: &mut impl Sink) {
+        if let Some(open) = self.drop_transaction(handle, effects) {
+            self.shared.recycle(open);
+        }
+    }
+
     /// The answer to what `from` says about a transaction that is retired here. A participant that inquires may be
     /// prepared, so it is told the outcome, if that is still known. All others are told that it is over. A transaction
     /// manager names the whole retired range around it: other nodes take part in few transactions each, and the gaps in
@@ -201,6 +209,13 @@ impl Node {
         let cluster = &self.shared.config.cluster;
         let from_manager = cluster.is_manager(from);
         let answers = from_manager && cluster.keeps_retired(self.shared.config.id);
+        for staying in &lists.staying {
+            if let (_, Some(handle)) = self.look_up(staying.first())
+                && let Some(open) = self.open.at_mut(handle)
+            {
+                open.over_elsewhere = true;
+            }
+        }
         let mut verdict = Err(Refusal::RetiredUnfinished);
         for piece in range.without_all(lists.staying.iter().copied()) {
             verdict = Ok(());
@@ -255,7 +270,7 @@ impl Node {
         open.retire(&mut self.shared, effects);
         let (tx, scope) = (open.transaction.id(), open.scope);
         let decided = open.tm.as_ref().map(|tm| tm.role.outcome());
-        let finished_here = open.rm.as_ref().filter(|rm| rm.role.is_finished()).and_then(|rm| rm.role.outcome());
+        let finished_here = open.rm.as_ref().filter(|rm| rm.role.is_finished()).and_then(|rm| rm.role.learned());
         let known = decided.flatten().or(finished_here);
         known.into_iter().for_each(|outcome| self.learn(&OutcomeBlock::of(tx, outcome)));
         let Some(decided) = decided else { return };

@@ -73,6 +73,34 @@ impl From<Promised> for Input {
     }
 }
 
+/// A transaction that stays in doubt here because an assumption of the protocol was broken: a storage was restored from
+/// an old copy, or a name was used twice.
+///
+/// See [`Node::violations`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Violation {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// The state of the resource manager here.
+    pub state: ResourceManagerState,
+    /// How it shows.
+    pub reason: ViolationReason,
+}
+
+/// How it shows that an assumption of the protocol was broken.
+///
+/// See [`Node::violations`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum ViolationReason {
+    /// The transaction of this name is over elsewhere, or was retired here, and the resource manager here is prepared.
+    #[error("the transaction of this name is over, while the resource manager here is prepared")]
+    OverElsewhere,
+}
+
 impl Status {
     /// Whether the transaction is over, however it ended.
     pub fn is_retired(self) -> bool {
@@ -91,10 +119,8 @@ impl Status {
 impl Node {
     /// What this node knows of `tx`.
     pub fn status(&self, tx: TxId) -> Status {
-        if self.retired.contains(tx) {
-            return Status::Retired { outcome: self.history.outcome(tx) };
-        }
         match self.open.get(tx) {
+            None if self.retired.contains(tx) => Status::Retired { outcome: self.history.outcome(tx) },
             None => Status::Unknown,
             Some(open) => {
                 if let Some(fence) = open.fence {
@@ -103,7 +129,7 @@ impl Node {
                 let outcome = open.tm.as_ref().and_then(|tm| tm.role.outcome());
                 Status::Open {
                     state: open.rm.as_ref().map(|rm| rm.role.state()),
-                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.role.outcome())),
+                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.role.learned())),
                 }
             }
         }
@@ -134,6 +160,19 @@ impl Node {
             let rm = open.rm.as_ref().filter(|rm| rm.role.is_in_doubt())?;
             let age = self.shared.clock.now().0.saturating_sub(open.since.0);
             Some(InDoubt { transaction: open.transaction.clone(), state: rm.role.state(), age })
+        })
+        .collect()
+    }
+
+    /// The transactions that stay in doubt here although an assumption of the protocol rules that out, in order of name.
+    /// An outcome that a transaction manager still remembers ends one; otherwise only
+    /// [`Input::Resolve`](crate::commit::Input::Resolve) does.
+    pub fn violations(&self) -> Vec<Violation> {
+        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
+        open.filter_map(|open| {
+            let rm = open.rm.as_ref().filter(|rm| open.over_elsewhere && rm.role.is_in_doubt())?;
+            let (transaction, state) = (open.transaction.clone(), rm.role.state());
+            Some(Violation { transaction, state, reason: ViolationReason::OverElsewhere })
         })
         .collect()
     }

@@ -8,7 +8,9 @@ use ::tokio::sync::{mpsc, oneshot, watch};
 use super::{Error, outcomes::Until, telemetry};
 use crate::{
     NodeId, TxId,
-    commit::{ClusterId, InDoubt, Message, Meta, Metrics, Outcome, Participants, Status, Transaction, Weight},
+    commit::{
+        ClusterId, InDoubt, Message, Meta, Metrics, Outcome, Participants, Status, Transaction, Violation, Weight,
+    },
 };
 
 /// A running node, to its users and to its transport. A clone is another handle to the same node; when the last one is
@@ -62,6 +64,8 @@ pub(super) enum Request {
     InDoubt { reply: Reply<Vec<InDoubt>> },
     Inquire { tx: TxId, reply: Reply<()> },
     Finished { tx: TxId, reply: Reply<()> },
+    Resolve { tx: TxId, outcome: Outcome, reply: Reply<()> },
+    Violations { reply: Reply<Vec<Violation>> },
     Metrics { reply: Reply<Metrics> },
     Shutdown,
 }
@@ -177,6 +181,17 @@ impl Handle {
     /// missing.
     pub async fn inquire(&self, tx: TxId) -> Result<(), Error> {
         self.ask(|reply| Request::Inquire { tx, reply }).await
+    }
+
+    /// An operator's last resort: ends `tx`, which must be in doubt here, by the operator's word, here and nowhere else.
+    /// See [`Input::Resolve`](crate::commit::Input::Resolve).
+    pub async fn resolve(&self, tx: TxId, outcome: Outcome) -> Result<(), Error> {
+        self.ask(|reply| Request::Resolve { tx, outcome, reply }).await
+    }
+
+    /// The transactions that stay in doubt here because an assumption of the protocol was broken, in order of name.
+    pub async fn violations(&self) -> Result<Vec<Violation>, Error> {
+        self.ask(|reply| Request::Violations { reply }).await
     }
 
     /// The node's counters.

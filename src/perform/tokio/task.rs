@@ -248,7 +248,9 @@ where
         match request {
             // Nothing is begun that nobody may hear of.
             Request::Begin { reply, .. } if self.watch.is_stalled() => drop(reply.send(Err(Error::Stalled))),
-            Request::BeginAs { reply, .. } | Request::Inquire { reply, .. } if self.watch.is_stalled() => {
+            Request::BeginAs { reply, .. } | Request::Inquire { reply, .. } | Request::Resolve { reply, .. }
+                if self.watch.is_stalled() =>
+            {
                 drop(reply.send(Err(Error::Stalled)));
             }
             Request::Begin { participants, meta, reply } => {
@@ -277,8 +279,16 @@ where
                 let result = self.driver.push(Input::Finished(tx)).map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
             }
+            Request::Resolve { tx, outcome, reply } => {
+                let result = self.driver.push(Input::Resolve { tx, outcome }).map_err(Error::from);
+                if result.is_ok() {
+                    tracing::warn!(%tx, ?outcome, "resolved by an operator");
+                }
+                self.answers.push(self.scope(tx), reply, result);
+            }
             // These show the present, and promise nothing. The caller may be gone.
             Request::InDoubt { reply } => drop(reply.send(Ok(self.node().in_doubt()))),
+            Request::Violations { reply } => drop(reply.send(Ok(self.node().violations()))),
             Request::Metrics { reply } => drop(reply.send(Ok(self.node().metrics()))),
             Request::Shutdown => {}
         }

@@ -30,7 +30,7 @@ impl PersistBeforeSend {
             Record::Acceptor(record) => {
                 self.acceptors.extend(instances_of(record).map(|(instance, state)| ((at, instance), state)));
             }
-            Record::ResourceManager(record) => {
+            Record::ResourceManager(record) | Record::Resolved { record, .. } => {
                 let key = (at, record.transaction.id());
                 self.votes.extend(record.vote.map(|vote| (key, vote)));
                 self.finished.extend(record.finished.map(|outcome| (key, outcome)));
