@@ -25,6 +25,8 @@ mod outbox;
 mod outbox_scopes;
 #[path = "../paxos/main.rs"]
 mod paxos;
+#[path = "../perform.rs"]
+mod perform;
 #[path = "../places.rs"]
 mod places;
 #[path = "../published_bugs_paxos.rs"]
