@@ -678,8 +678,8 @@ impl Wire for Key {
             Self::ResourceManager(tx) => (5, [Some(tx.origin.0), Some(tx.seq)]),
             Self::Retired(tx) => (6, [Some(tx.origin.0), Some(tx.seq)]),
             Self::History(tx) => (7, [Some(tx.origin.0), Some(tx.seq)]),
-            Self::Birth => (10, [None; 2]),
-            Self::Peer(node) => (11, [Some(node.0), None]),
+            Self::Birth => (8, [None; 2]),
+            Self::Peer(node) => (9, [Some(node.0), None]),
         };
         sink.byte(tag);
         numbers.into_iter().flatten().for_each(|number| sink.put(number.to_be_bytes()));
@@ -693,9 +693,9 @@ impl Wire for Key {
             4 => Self::Acceptor,
             5 => Self::ResourceManager,
             6 => Self::Retired,
-            10 => return Ok(Self::Birth),
-            11 => return Ok(Self::Peer(NodeId(u64::from_be_bytes(source.array()?)))),
             7 => Self::History,
+            8 => return Ok(Self::Birth),
+            9 => return Ok(Self::Peer(NodeId(u64::from_be_bytes(source.array()?)))),
             tag => return Err(DecodeError::UnknownTag { kind: "key", tag }),
         };
         let (origin, seq) = (source.array()?, source.array()?);

@@ -72,7 +72,8 @@ fn messages() -> Vec<(Message, String)> {
     vec![
         about(What::Begin { meta: Meta::from(b"hi") }, "01 02 6869"),
         about(What::Begin { meta: Meta::default() }, "01 00"),
-        about(What::prepare(Meta::from(b"hi")), "02 02 6869"),
+        about(What::prepare(Meta::from(b"hi")), "02 02 6869 00"),
+        about(What::Prepare { meta: Meta::from(b"hi"), acceptors: [0, 2].into_iter().collect() }, "02 02 6869 01 05"),
         about(What::Vote { vote: Vote::Prepared, manager: NodeId(9) }, "03 01 09"),
         about(What::Vote { vote: Vote::Aborted, manager: NodeId(300) }, "03 02 fb2c01"),
         about(What::Phase1a { ballot: low, instances: places(&[0, 2]) }, "04 03 04 01 05"),
@@ -159,6 +160,20 @@ fn records() -> Vec<(Record, String)> {
             Record::History { outcomes: OutcomeBlock::new(NodeId(7), 3, 5, 4).unwrap(), age: 9 },
             "02 08 07 03 05 04 09".into(),
         ),
+        (
+            Record::Resolved {
+                record: ResourceManagerRecord {
+                    transaction: transaction.clone(),
+                    meta: meta.clone(),
+                    vote: Some(Vote::Prepared),
+                    finished: None,
+                },
+                outcome: Outcome::Aborted,
+            },
+            format!("02 09 {t} 01 02 6869 01 01 00 02"),
+        ),
+        (Record::Birth(9), "02 0a 09".into()),
+        (Record::Peer { node: NodeId(7), birth: 300 }, "02 0b 07 fb2c01".into()),
         (Record::Erased(Key::Rounds), "02 07 03".into()),
         (Record::Erased(Key::Acceptor(tx)), "02 07 04 0000000000000007 0000000000002710".into()),
     ]
@@ -174,6 +189,9 @@ fn keys() -> Vec<(Key, &'static str)> {
         (Key::Acceptor(tx), "04 0000000000000007 0000000000002710"),
         (Key::ResourceManager(tx), "05 0000000000000007 0000000000002710"),
         (Key::Retired(tx), "06 0000000000000007 0000000000002710"),
+        (Key::History(tx), "07 0000000000000007 0000000000002710"),
+        (Key::Birth, "08"),
+        (Key::Peer(NodeId(7)), "09 0000000000000007"),
     ]
 }
 
@@ -383,11 +401,13 @@ fn unknown_tags_are_refused() {
     for tag in [0, 4, 255] {
         assert_eq!(one_message(&format!("{tag:02x} {t} 09")), Err(unknown("message", tag)));
     }
-    for tag in [0, 13, 255] {
+    for tag in [0, 14, 255] {
         assert_eq!(one_message(&format!("01 {t} {tag:02x}")), Err(unknown("statement about a transaction", tag)));
     }
-    for tag in [0, 10, 255] {
+    for tag in [0, 12, 255] {
         assert_eq!(decode_record(&[2, tag, 0, 0]), Err(unknown("record", tag)));
+    }
+    for tag in [0, 10, 255] {
         assert_eq!(decode_key(&[tag; 17]), Err(unknown("key", tag)));
     }
     for tag in [0, 3, 255] {

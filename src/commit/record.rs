@@ -239,12 +239,12 @@ pub enum Key {
     ResourceManager(TxId),
     /// The range of retired transactions that begins with this one.
     Retired(TxId),
+    /// The block of a history that begins with this transaction.
+    History(TxId),
     /// The birth of the node itself.
     Birth,
     /// A node that was met.
     Peer(NodeId),
-    /// The block of a history that begins with this transaction.
-    History(TxId),
 }
 
 impl Record {

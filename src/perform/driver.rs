@@ -151,12 +151,14 @@ impl Driver {
         }
     }
 
-    /// Creates a node whose id was never used, on blank storage. Its identity is durable when this returns.
+    /// Creates a node whose id was never used, on blank storage. Its identity is durable when this returns. If `config` gives
+    /// it no [birth](Config::birth), it gets one from the operating system (not without the feature `std`).
     pub fn create<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
         if !storage.load().map_err(DriverError::Load)?.is_empty() {
             return Err(DriverError::InUse);
         }
-        let (node, effects) = Node::create(config);
+        let birth = config.birth.or_else(super::random::number);
+        let (node, effects) = Node::create(config.with_birth(birth));
         let mut outbox = Outbox::new();
         outbox.extend(effects);
         if let Some(batch) = outbox.take() {

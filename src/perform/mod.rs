@@ -59,6 +59,7 @@ pub mod fjall;
 mod lives;
 #[cfg(feature = "std")]
 pub mod memory;
+mod random;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -156,6 +157,12 @@ pub trait Transport {
     /// Sends a packet. It may be lost, repeated, delayed and reordered, but the receiver must learn the true sender, as
     /// the `from` of [`Input::Receive`](crate::commit::Input::Receive).
     fn send(&mut self, packet: Packet<Message>);
+
+    /// This node's [birth](crate::commit::Node::birth), for a transport that says it to whomever it connects to. The driver
+    /// for tokio calls this before it sends anything.
+    fn introduce(&mut self, birth: u64) {
+        let _ = birth;
+    }
 }
 
 /// Why a resource could not [recover](Resource::recover).

@@ -168,6 +168,10 @@ impl Transport for Peers {
             None => self.0.without_address.add(packet.messages.len() as u64),
         }
     }
+
+    fn introduce(&mut self, birth: u64) {
+        self.set_birth(birth);
+    }
 }
 
 impl std::fmt::Debug for Peers {

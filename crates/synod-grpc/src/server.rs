@@ -63,9 +63,12 @@ impl Server {
     /// An error if the certificate is not this node's, if the process may open fewer files than the options need, and
     /// outside of a tokio runtime.
     pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
-        let (cluster, node, inbox) = (handle.cluster(), handle.node(), handle.clone());
+        let (cluster, node, inbox, host) = (handle.cluster(), handle.node(), handle.clone(), handle.clone());
         let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
-        Self::open(listener, (cluster, node), acquaintance(), inbox, Some(handle), security, options)
+        // Who says no birth is not met.
+        let meet: Meet = Arc::new(move |from, birth| birth == 0 || host.meet(from, birth));
+        let birth = handle.birth().unwrap_or(0);
+        Self::open(listener, (cluster, node), (birth, meet), inbox, Some(handle), security, options)
     }
 
     /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
@@ -80,7 +83,9 @@ impl Server {
         options: Options,
     ) -> Result<Self, Error> {
         let node = (config.cluster.id(), config.id);
-        Self::open(listener, node, acquaintance(), Arc::new(inbox), None, security, options)
+        // An event loop of one's own hears packets, and nothing else.
+        let meet: Meet = Arc::new(|_, _| true);
+        Self::open(listener, node, (config.birth.unwrap_or(0), meet), Arc::new(inbox), None, security, options)
     }
 
     fn open(
@@ -153,13 +158,6 @@ impl Server {
             let _ = timeout(self.options.grace, &mut self.serving).await;
         }
     }
-}
-
-/// The birth that the node says to others, and how it meets those that say theirs.
-///
-/// This is where the node hears of it, once it can: until then it says none, and everyone is welcome under any.
-fn acquaintance() -> (u64, Meet) {
-    (0, Arc::new(|_, _| true))
 }
 
 /// How often it is said for how long certificates are valid.

@@ -8,7 +8,6 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    hash::{BuildHasher, Hasher},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -16,6 +15,7 @@ use std::{
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{
+    super::random,
     error::{Damage, FjallError},
     folder::sync_folder,
     seal::{LENGTH, Nonce, Seal},
@@ -131,13 +131,8 @@ fn decode(bytes: &[u8]) -> Option<(u64, Nonce)> {
 }
 
 /// Something that nobody else knows, so that no record can be made to look like a seal.
-#[allow(clippy::disallowed_types, reason = "the standard library's only randomness, and no machine's")]
 fn nonce() -> Nonce {
-    let [mut one, other] = [1_u64, 2].map(|number| {
-        let mut hasher = std::hash::RandomState::new().build_hasher();
-        hasher.write_u64(number);
-        hasher.finish().to_le_bytes()
-    });
+    let [mut one, other] = [(); 2].map(|()| random::number().unwrap_or(0).to_le_bytes());
     // The search for it is quick where the journals are empty.
     one[0] |= 1;
     let mut nonce = [0; 16];

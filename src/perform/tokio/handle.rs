@@ -5,11 +5,11 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ::tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Error, outcomes::Until, telemetry};
+use super::{Error, contacts::Contacts, outcomes::Until, telemetry};
 use crate::{
     NodeId, TxId,
     commit::{
-        ClusterId, InDoubt, Message, Meta, Metrics, Outcome, Participants, Status, Transaction, Violation, Weight,
+        ClusterId, InDoubt, Message, Meta, Metrics, Node, Outcome, Participants, Status, Transaction, Violation, Weight,
     },
 };
 
@@ -24,6 +24,8 @@ use crate::{
 pub struct Handle {
     node: NodeId,
     cluster: ClusterId,
+    birth: Option<u64>,
+    contacts: Contacts,
     requests: mpsc::Sender<Request>,
     inbox: mpsc::Sender<Delivery>,
     /// How many bytes are in the inbox, and how many may be when one more packet comes.
@@ -66,6 +68,7 @@ pub(super) enum Request {
     Finished { tx: TxId, reply: Reply<()> },
     Resolve { tx: TxId, outcome: Outcome, reply: Reply<()> },
     Violations { reply: Reply<Vec<Violation>> },
+    Patience { tx: TxId, patience: u64, reply: Reply<()> },
     Metrics { reply: Reply<Metrics> },
     Shutdown,
 }
@@ -75,6 +78,8 @@ pub(super) enum Request {
 pub(super) struct Mailbox {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) inbox: Inbox,
+    /// Whom it meets.
+    pub(super) met: mpsc::UnboundedReceiver<(NodeId, u64)>,
     pub(super) end: watch::Sender<Option<Result<(), Error>>>,
 }
 
@@ -99,15 +104,30 @@ impl Inbox {
 
 impl Handle {
     /// A handle for `node`, and the node's ends of its queues.
-    pub(super) fn new(node: NodeId, cluster: ClusterId, options: &super::Options) -> (Self, Mailbox) {
+    pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
+        let (birth, config) = (node.birth(), node.config());
+        let (contacts, met) = Contacts::new(node.met().0, config.cluster.limits().nodes);
+        let (node, cluster) = (config.id, config.cluster.id());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
         let (ended, end) = watch::channel(None);
         let drops = telemetry::dropped_packets(cluster, node);
         let (bytes, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::default());
         let (inbox_bytes, most_inbox_bytes) = (Arc::clone(&bytes), options.inbox_bytes);
-        let handle = Self { node, cluster, requests, inbox, inbox_bytes, most_inbox_bytes, end, dropped, drops };
-        (handle, Mailbox { requests: asked, inbox: Inbox { packets: delivered, bytes }, end: ended })
+        let handle = Self {
+            node,
+            cluster,
+            birth,
+            contacts,
+            requests,
+            inbox,
+            inbox_bytes,
+            most_inbox_bytes,
+            end,
+            dropped,
+            drops,
+        };
+        (handle, Mailbox { requests: asked, inbox: Inbox { packets: delivered, bytes }, met, end: ended })
     }
 
     /// Which node this is.
@@ -118,6 +138,20 @@ impl Handle {
     /// The cluster that it belongs to.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The random number that the node was given when it was created. A transport says it in its greeting.
+    pub fn birth(&self) -> Option<u64> {
+        self.birth
+    }
+
+    /// The node meets another one, which says this birth: a transport calls it before it [delivers](Self::deliver) the
+    /// first packet of a connection. Once a node has met any other, it begins no transaction with one that it has not met.
+    ///
+    /// False if this node knows that one under another birth. Then the connection must be refused: whoever is there has
+    /// lost its storage, or is one of two with the same id.
+    pub fn meet(&self, node: NodeId, birth: u64) -> bool {
+        self.contacts.meet(node, birth)
     }
 
     /// Begins a transaction among `participants` and names it. `meta` goes with it everywhere, unread. The node must be a
@@ -175,6 +209,12 @@ impl Handle {
     /// The transactions that the resource here has voted to commit without knowing the outcome, in order of name.
     pub async fn in_doubt(&self) -> Result<Vec<InDoubt>, Error> {
         self.ask(|reply| Request::InDoubt { reply }).await
+    }
+
+    /// Has this transaction manager wait for the votes on `tx`, which must be open here, until `patience` after it began, in
+    /// the unit of the cluster's time-outs: see [`Input::Patience`](crate::commit::Input::Patience).
+    pub async fn patience(&self, tx: TxId, patience: u64) -> Result<(), Error> {
+        self.ask(|reply| Request::Patience { tx, patience, reply }).await
     }
 
     /// Drives `tx`, which must be open here, to its outcome without waiting for a timer: to abort, where a vote is

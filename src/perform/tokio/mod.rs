@@ -116,6 +116,7 @@
 
 mod answers;
 mod clock;
+mod contacts;
 mod error;
 #[cfg(test)]
 mod fenced;
@@ -190,6 +191,9 @@ where
         let found = task.hands.recover(promised).instrument(span.clone()).await.map_err(Error::Recover)?;
         task.driver.take_found(found);
     }
+    if let Some(birth) = task.driver.node().birth() {
+        task.hands.transport.introduce(birth);
+    }
     span.in_scope(|| tracing::info!(?start, "started"));
     Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }
@@ -209,7 +213,7 @@ where
     let options = options.bounded();
     let config = driver.node().config();
     let (cluster, id, seed) = (config.cluster.id(), config.id, config.seed);
-    let (handle, mailbox) = Handle::new(id, cluster, &options);
+    let (handle, mailbox) = Handle::new(driver.node(), &options);
     let hands = Hands {
         transport,
         jobs: Jobs::new(resource, &options, seed),

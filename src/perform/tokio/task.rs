@@ -25,7 +25,7 @@ use super::{
     writer::{Writer, Written},
 };
 use crate::{
-    Refusal, Scope, TxId,
+    NodeId, Refusal, Scope, TxId,
     commit::{Input, Meta, Node, Outcome, Record, Status, Time, Transaction, TxRange},
     perform::{Driver, Storage, Transport},
 };
@@ -58,6 +58,7 @@ enum Event {
     Written(Result<Written, Cause>),
     Answered(Answered),
     Requests,
+    Met(NodeId, u64),
     Packet(Delivery),
     /// All handles are gone.
     Deserted,
@@ -107,6 +108,7 @@ where
                 taken = self.mailbox.requests.recv_many(&mut requests, AT_ONCE), if hears => {
                     if taken == 0 { Event::Deserted } else { Event::Requests }
                 }
+                Some((node, birth)) = self.mailbox.met.recv(), if room => Event::Met(node, birth),
                 Some(packet) = self.mailbox.inbox.next(), if room => Event::Packet(packet),
                 () = sleep(wake) => Event::Due,
             };
@@ -123,7 +125,14 @@ where
                         self.serve(request);
                     }
                 }
-                Event::Packet(packet) => self.receive(packet),
+                Event::Met(node, birth) => self.meet(node, birth),
+                Event::Packet(packet) => {
+                    // Whoever said it was met before.
+                    while let Ok((node, birth)) = self.mailbox.met.try_recv() {
+                        self.meet(node, birth);
+                    }
+                    self.receive(packet);
+                }
                 Event::Deserted => return Ok(()),
                 Event::Due => {}
             }
@@ -279,6 +288,10 @@ where
                 let result = self.driver.push(Input::Finished(tx)).map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
             }
+            Request::Patience { tx, patience, reply } => {
+                let result = self.driver.push(Input::Patience { tx, patience }).map_err(Error::from);
+                self.answers.push(self.scope(tx), reply, result);
+            }
             Request::Resolve { tx, outcome, reply } => {
                 let result = self.driver.push(Input::Resolve { tx, outcome }).map_err(Error::from);
                 if result.is_ok() {
@@ -311,6 +324,12 @@ where
             (_, _, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
             (_, _, Status::Open { outcome, .. }) => self.hands.outcomes.wait(tx, until, known.or(outcome), reply),
             (_, _, Status::Unknown) => self.hands.outcomes.wait(tx, until, known, reply),
+        }
+    }
+
+    fn meet(&mut self, node: NodeId, birth: u64) {
+        if let Err(refusal) = self.driver.push(Input::Met { node, birth }) {
+            tracing::warn!(%node, %refusal, "a node was met");
         }
     }
 
