@@ -115,6 +115,8 @@ fn only_what_a_correct_node_never_causes_is_a_violation() {
         Refusal::ContradictoryOutcome,
         Refusal::RetiredUnfinished,
         Refusal::NotNamedHere,
+        Refusal::OtherBirth,
+        Refusal::CommitLost,
     ];
     assert_eq!(violations, expected);
 }

@@ -36,6 +36,8 @@ pub(crate) struct ResourceManager {
     manager: NodeId,
     /// Volatile: the acceptors that it has named for a first vote, if any.
     acceptors: Places,
+    /// Volatile: whether it was restored in doubt, and has not asked anybody since.
+    is_restored: bool,
     /// Volatile: until when a transaction manager waits for votes, as it says.
     patience: Time,
     /// Volatile: how often the present wait has timed out.
@@ -78,6 +80,7 @@ impl ResourceManager {
             began: false,
             manager,
             acceptors: Places::default(),
+            is_restored: false,
             patience: Time(0),
             repetitions: 0,
             lessons: Vec::new(),
@@ -116,7 +119,7 @@ impl ResourceManager {
                 return Err(RestoreError::ContradictoryOutcome(tx));
             }
         };
-        Ok(Self { phase, meta, ..Self::new(cluster.manager_of(tx)) })
+        Ok(Self { phase, meta, is_restored: true, ..Self::new(cluster.manager_of(tx)) })
     }
 
     /// Rebuilds the resource manager that an operator resolved, or that its node's own history resolves: it is to carry
@@ -151,9 +154,9 @@ impl ResourceManager {
         }
     }
 
-    /// Whether there is anything that must survive a crash.
+    /// Whether there is anything that must survive a crash. A vote without content is durable elsewhere and forgotten here.
     pub(crate) fn has_record(&self) -> bool {
-        self.vote().is_some() || self.is_finished()
+        self.is_finished() || self.vote().is_some() && self.meta.is_some()
     }
 
     /// What the transaction is about, once this node was told.
@@ -540,9 +543,12 @@ impl ResourceManager {
         }
     }
 
-    /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors.
+    /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors. One that was
+    /// just restored turns to the first: that may be at work, and knows of votes that the next one would not wait for.
     fn turn_to_next(&mut self, cx: &mut Context<'_, impl Sink>) {
-        self.manager = cx.manager_after(self.manager);
+        if !core::mem::take(&mut self.is_restored) {
+            self.manager = cx.manager_after(self.manager);
+        }
         self.send_vote(cx, Vote::Prepared, Targets::All);
     }
 

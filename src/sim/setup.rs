@@ -113,6 +113,8 @@ impl Setup {
     pub(super) fn draw_kinds(&mut self, rng: &mut Rng) {
         if rng.once_in(3) {
             self.votes_elsewhere = rng.some(&self.resource_managers, 1);
+            // One that forgets what it has voted and lies about its end hurts itself, and nobody else.
+            self.votes_elsewhere.retain(|node| !self.liars.contains(node));
         }
     }
 

@@ -493,11 +493,10 @@ impl<A: Actor> World<A> {
         Ok(effects)
     }
 
-    /// What a node says of everything that is over.
+    /// What a node says of everything that is over, once all that it could rest on is durable.
     fn look_back(&mut self, at: NodeId) -> Result<(), Violation> {
-        let Some(node) = self.processes.get(&at).and_then(|process| Some(process.actor.as_ref()?.node())) else {
-            return Ok(());
-        };
+        let process = self.processes.get(&at).filter(|process| process.is_synced());
+        let Some(node) = process.and_then(|process| Some(process.actor.as_ref()?.node())) else { return Ok(()) };
         let mut remembered = Vec::new();
         for tx in self.begun.iter().map(Transaction::id) {
             if let Status::Retired { outcome: Some(outcome) } = node.status(tx) {
@@ -531,7 +530,8 @@ impl<A: Actor> World<A> {
             self.persist(at, record)?;
         }
         self.release(at, pending.persisted())?;
-        self.release_free(at)
+        self.release_free(at)?;
+        self.look_back(at)
     }
 
     fn persist(&mut self, at: NodeId, record: &Record) -> Result<(), Violation> {

@@ -2,7 +2,7 @@
 
 use synod::{
     Effect, Machine, Refusal,
-    commit::{Input, Message, Node, Outcome, Record, Time, Vote, What},
+    commit::{Decision, Input, Message, Meta, Node, Outcome, Record, Time, Vote, What},
 };
 
 use super::{
@@ -103,4 +103,17 @@ fn a_manager_recovers_at_once_what_is_declined_whether_it_has_heard_of_it_or_not
 fn only_participants_decline_and_only_to_managers() {
     refuse(&mut node(TMS[0]), say::from(STRANGER, decline()), Refusal::NotAParticipant);
     refuse(&mut node(ACCEPTORS[0]), say::from(RMS[0], decline()), Refusal::NotAManager);
+}
+
+#[test]
+fn a_vote_that_was_forgotten_is_in_no_snapshot_until_its_commit_is_carried_out() {
+    let config = asked().config().clone();
+    let mut rm = Node::create(config.clone()).0;
+    let effects = rm.step(say::from(TMS[0], say::outcome(&transaction(1), Outcome::Committed)));
+    let commit = Decision::Commit { transaction: transaction(1), meta: Meta::default() };
+    assert_eq!(decisions(&effects), [commit]);
+    let of_vote = |node: &Node| node.snapshot().iter().any(|record| matches!(record, Record::ResourceManager(_)));
+    assert!(!of_vote(&rm) && Node::restore(config.clone(), rm.snapshot()).is_ok());
+    rm.step(Input::Finished(tx(1)));
+    assert!(of_vote(&rm) && Node::restore(config, rm.snapshot()).is_ok());
 }

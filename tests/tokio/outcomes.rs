@@ -8,7 +8,7 @@ use synod::{
 use tokio::task::JoinHandle;
 
 use crate::scene::{
-    IDS, META, Member, Puppet, Wires, cluster, of, soon, three, three_with, timeless, transaction, until,
+    IDS, META, Member, Puppet, Wires, cluster, of, soon, three, three_of, timeless, transaction, until,
 };
 
 fn all(vote: Vote) -> [Puppet; 3] {
@@ -204,7 +204,8 @@ async fn who_waits_for_all_to_have_carried_it_out_hears_when_the_last_one_has() 
 #[tokio::test]
 async fn an_outcome_is_kept_for_who_waits_until_it_is_carried_out_and_then_forgotten() {
     let puppets = [(); 3].map(|()| Puppet::waiting(Vote::Prepared));
-    let nodes = three_with(puppets, Options::default().with_outcomes(1)).await;
+    let forgetful = cluster().spec().clone().with_limits(Limits::default().with_history(0)).build().unwrap();
+    let nodes = three_of(&forgetful, puppets, Options::default().with_outcomes(1)).await;
     let begin = async || soon(nodes[0].1.begin(IDS, "")).await.unwrap();
     let (first, second) = (begin().await, begin().await);
     // Node 3 learns that all have carried it out from the news that it is over.

@@ -358,10 +358,15 @@ pub(crate) fn timeless() -> Options {
 }
 
 pub(crate) async fn three_with(puppets: [Puppet; 3], options: Options) -> Vec<(Member, Handle, Task)> {
+    three_of(&cluster(), puppets, options).await
+}
+
+/// The same, in a cluster like that.
+pub(crate) async fn three_of(cluster: &Cluster, puppets: [Puppet; 3], options: Options) -> Vec<(Member, Handle, Task)> {
     let wires = Wires::default();
     let mut nodes = Vec::new();
     for (id, puppet) in IDS.into_iter().zip(puppets) {
-        let mut member = Member::new(&cluster(), id, &wires, puppet);
+        let mut member = Member::new(cluster, id, &wires, puppet);
         member.options = options;
         let (handle, task) = member.start(Start::Create).await;
         nodes.push((member, handle, task));

@@ -133,7 +133,7 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ballots::StalePromisesCount>(3, 100, "a promise of an older ballot counts"),
         exhibit::<disks::RoundsForgotten>(4, 100, "a restart forgets the rounds that were used"),
         exhibit::<disks::NumbersForgotten>(4, 100, "a restart forgets the numbers that were handed out"),
-        exhibit::<disks::NumbersForgottenUnseen>(4, 300, "a restart forgets numbers that nothing else shows")
+        exhibit::<disks::NumbersForgottenUnseen>(4, 1_000, "a restart forgets numbers that nothing else shows")
             .by("names are given once"),
         exhibit::<disks::ReservationsGoBack>(4, 100, "a reservation goes back to the one before it"),
         exhibit::<ballots::VotersCountTwice>(5, 100, "an acceptor's answer counts for another one, too"),
