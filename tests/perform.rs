@@ -16,6 +16,8 @@ use synod::{
 
 const MANAGER: NodeId = NodeId(1);
 const BRANCHES: [NodeId; 2] = [NodeId(2), NodeId(3)];
+/// How many records a new node has: of its identity, and of its birth.
+const BLANK: usize = 2;
 const META: &[u8] = b"what it is about";
 
 /// A resource that does as it is told, and remembers what it was asked.
@@ -144,7 +146,7 @@ fn a_transaction_that_all_can_commit_is_committed_completed_and_forgotten() {
         assert_eq!(*asked, [vote(1), commit(1)]);
         assert!(driver.node().status(tx).is_retired());
         let keys: Vec<Key> = handlers.storage.records().iter().map(Record::key).collect();
-        assert_eq!(keys, [Key::Identity, Key::Retired(tx)]);
+        assert_eq!(keys, [Key::Identity, Key::Retired(tx), Key::Birth]);
     }
 }
 
@@ -179,7 +181,7 @@ fn whatever_is_gathered_between_two_flushes_is_one_write() {
     driver.receive(MANAGER, &(1..=50).map(prepare).collect::<Vec<_>>());
     driver.flush(&mut handlers).unwrap();
     assert_eq!(handlers.storage.writes(), before + 1);
-    assert_eq!(handlers.storage.len(), 1 + 50);
+    assert_eq!(handlers.storage.len(), BLANK + 50);
     assert_eq!(network.packets(), 1, "fifty votes to one acceptor are one packet");
 }
 
@@ -192,13 +194,13 @@ fn the_node_goes_on_while_a_batch_is_written_and_what_gathers_is_the_next_one() 
     driver.receive(MANAGER, &[prepare(2), prepare(3)]);
     assert!(driver.begin(&mut handlers).is_none(), "one batch is out");
     driver.flush(&mut handlers).unwrap();
-    assert_eq!((handlers.storage.len(), network.packets()), (1, 0), "nothing more is written, and nothing is sent");
+    assert_eq!((handlers.storage.len(), network.packets()), (BLANK, 0), "nothing more is written, and nothing is sent");
 
     handlers.storage.persist(first.records()).unwrap();
     driver.finish(first, &mut handlers).unwrap();
-    assert_eq!((handlers.storage.len(), network.packets()), (2, 1));
+    assert_eq!((handlers.storage.len(), network.packets()), (BLANK + 1, 1));
     driver.flush(&mut handlers).unwrap();
-    assert_eq!((handlers.storage.len(), network.packets()), (4, 2));
+    assert_eq!((handlers.storage.len(), network.packets()), (BLANK + 3, 2));
 }
 
 #[test]
