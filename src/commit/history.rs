@@ -442,9 +442,9 @@ mod tests {
             let records: Vec<_> = history.records().collect();
             prop_assert_eq!(records.iter().map(Record::key).collect::<BTreeSet<_>>(), written.keys().copied().collect());
             prop_assert_eq!(records.iter().collect::<Vec<_>>().len(), ages.len());
-            let blocks = records.iter().map(|record| match record {
-                Record::History { outcomes, age } => (*outcomes, *age),
-                other => unreachable!("{other:?}"),
+            let blocks = records.iter().filter_map(|record| match record {
+                Record::History { outcomes, age } => Some((*outcomes, *age)),
+                _ => None,
             });
             let mut restored = History::new(most * 64, 8);
             restored.restore(blocks);

@@ -273,13 +273,13 @@ mod tests {
         // It says who it is without having anything to say.
         until(|| log.lock().unwrap().len() == 1).await;
         let range = TxRange::only(TxId { origin: other, seq: 1 });
-        first.send(Packet { to: manager, messages: vec![Message::Retired { range }; 2] });
+        first.send(Packet { to: manager, messages: vec![Message::retired(range); 2] });
         until(|| log.lock().unwrap().len() == 2).await;
         assert_eq!(first.stats(manager).unwrap().birth, 55);
         assert_eq!(*log.lock().unwrap(), [Heard::Met(other, 77), Heard::Said(other, 2)]);
 
         let mut again = peers(78);
-        again.send(Packet { to: manager, messages: vec![Message::Retired { range }] });
+        again.send(Packet { to: manager, messages: vec![Message::retired(range)] });
         until(|| server.stats().faults(Fault::OtherBirth) > 1).await;
         let channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect_lazy();
         let mut stub = PeerClient::new(channel);
@@ -294,7 +294,7 @@ mod tests {
 
         // A birth that is learned late is said over a new connection.
         again.set_birth(77);
-        again.send(Packet { to: manager, messages: vec![Message::Retired { range }] });
+        again.send(Packet { to: manager, messages: vec![Message::retired(range)] });
         until(|| log.lock().unwrap().last() == Some(&Heard::Said(other, 1))).await;
     }
 }
