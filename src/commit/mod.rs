@@ -32,6 +32,7 @@ mod record;
 mod resource_manager;
 mod retired;
 pub mod roles;
+mod shared;
 mod table;
 mod transaction;
 mod transaction_manager;

@@ -9,6 +9,7 @@
 //! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
 //! 3. nothing depends on the order of the table of open transactions.
 
+mod beginning;
 #[cfg(test)]
 pub(crate) mod fenced;
 mod restore;
@@ -20,14 +21,14 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use self::retirement::{Announcement, Lists};
 pub use self::view::{InDoubt, Promised, Status, Violation, ViolationReason};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Participants, Record, ResourceKind, Sink, Time, Transaction, Vote,
-    What,
+    Config, Decision, Effect, Input, Message, Meta, Record, ResourceKind, Sink, Time, Transaction, Vote, What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
     contacts::ContactId,
     history::History,
-    open::{Open, Shared},
+    open::Open,
     retired::Retired,
+    shared::Shared,
     table::{Handle, Table},
     turns::TURNS_PER_STEP,
 };
@@ -352,72 +353,6 @@ impl Node {
         self.work(handle, effects, |_, _, _| result)
     }
 
-    /// Begins a transaction that is named here.
-    fn begin(&mut self, participants: Participants, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
-        let origin = self.shared.config.id;
-        self.check_begin(participants.nodes())?;
-        self.check_new(participants.nodes(), meta)?;
-        let seq = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
-        self.reserve(seq, effects)?;
-        let tx = TxId { origin, seq };
-        self.decide(Decision::Begun(tx), self.sequence.scope, effects);
-        (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
-        let handle = self.insert(self.new_open(Transaction::of(tx, participants, meta)))?;
-        self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
-    }
-
-    /// Ensures that `seq`, a number of this node's own, is never handed out again.
-    fn reserve(&mut self, seq: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
-        let metrics = &mut self.shared.metrics;
-        let reserve = |reserved| {
-            metrics.count_write();
-            effects.persist(Record::Sequence { reserved }, Urgency::Urgent)
-        };
-        self.sequence.reserve(seq, reserve).ok_or(Refusal::NumbersUsedUp)
-    }
-
-    /// This node's next unused number. Skips those of open and retired transactions, which callers may have named.
-    fn next_number(&self) -> Option<u64> {
-        let (origin, mut least) = (self.shared.config.id, 0);
-        // Each turn but the last one passes a retired range or an open transaction.
-        for _ in 0..=self.retired.len().saturating_add(self.open.len()) {
-            let seq = self.sequence.peek(least);
-            let tx = TxId { origin, seq };
-            least = match self.retired.around(tx) {
-                Some(over) => over.last().seq.checked_add(1)?,
-                None if self.look_up(tx).1.is_some() => seq.checked_add(1)?,
-                None => return Some(seq),
-            };
-        }
-        None
-    }
-
-    /// Begins a transaction that its caller has named.
-    fn begin_as(&mut self, transaction: Transaction, meta: &Meta, effects: &mut impl Sink) -> Result<(), Refusal> {
-        self.check_begin(transaction.participants())?;
-        if !transaction.is_about(meta) {
-            return Err(Refusal::OtherContent);
-        }
-        let (hash, found) = self.look_up(transaction.id());
-        (self.shared.tx, self.shared.hash) = (transaction.id(), hash);
-        let handle = match found {
-            Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
-                return Err(Refusal::OtherTransaction);
-            }
-            Some(handle) if self.open.at(handle).is_some_and(|open| !open.is_retired) => handle,
-            _ if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
-            _ => {
-                self.check_new(transaction.participants(), meta)?;
-                if transaction.id().origin == self.shared.config.id {
-                    // The caller used this node's id in the name, so this node must not hand out the number, either.
-                    self.reserve(transaction.id().seq, effects)?;
-                }
-                self.insert(self.new_open(transaction))?
-            }
-        };
-        self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
-    }
-
     /// The local resource votes.
     fn hear_vote(&mut self, transaction: Transaction, vote: Vote, effects: &mut impl Sink) -> Result<(), Refusal> {
         if !transaction.has(self.shared.config.id) {
@@ -480,28 +415,6 @@ impl Node {
     fn check_name(&self, tx: TxId) -> Result<(), Refusal> {
         let is_own = tx.origin == self.shared.config.id;
         if is_own && tx.seq >= self.sequence.reserved() { Err(Refusal::NotNamedHere) } else { Ok(()) }
-    }
-
-    /// Refuses a begin that only a transaction manager or a participant may ask for.
-    fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
-        if self.shared.is_manager || participants.contains(&self.shared.config.id) {
-            Ok(())
-        } else {
-            Err(Refusal::NotAManager)
-        }
-    }
-
-    /// Refuses to begin what exceeds a limit, or would not end in time.
-    fn check_new(&self, participants: &[NodeId], meta: &Meta) -> Result<(), Refusal> {
-        let Shared { config, peers, turns, .. } = &self.shared;
-        config.cluster.limits().check_meta(meta)?;
-        if self.shared.is_manager {
-            peers.check_participants(&config.cluster, config.id, participants)?;
-        }
-        if turns.is_crowded() {
-            return Err(Refusal::Overloaded);
-        }
-        self.check_room(participants, Admission::New)
     }
 
     /// Lets transactions recover whose turn has come.

@@ -1,29 +1,24 @@
 //! An open transaction at a node: the roles that the node plays in it, and their time-outs.
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::boxed::Box;
 
 use super::{
-    Config, Learning, Meta, Metrics, Outcome, Record, Sink, Targets, Time, Transaction, Vote, Wait, What,
+    Learning, Meta, Outcome, Record, Sink, Time, Transaction, Vote, What,
     acceptor::Acceptor,
-    block::BlockAllocator,
-    clock::{Clock, NEVER},
+    clock::NEVER,
     contacts::ContactId,
     context::Context,
-    peers::Peers,
     resource_manager::ResourceManager,
+    shared::{Playing, Shared, keep},
     transaction_manager::TransactionManager,
-    turns::{Claim, Turns},
-    wait::mix,
+    turns::Claim,
 };
-use crate::{Fence, NodeId, Refusal, Scope, TxId, Urgency};
+use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 
 /// How many messages the roles of one node may exchange within a step. The longest exchange has seven turns, of a few
 /// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and the report that it is
 /// carried out.
 const LONGEST_EXCHANGE: usize = 64;
-
-/// How many unused roles are kept, so that their memory is reused.
-const SPARES: usize = 1024;
 
 /// A transaction that is not over, as one node sees it.
 #[derive(Clone, Debug)]
@@ -44,134 +39,6 @@ pub(crate) struct Open {
     pub(crate) acceptor: Option<Playing<Acceptor>>,
     pub(crate) rm: Option<Box<Playing<ResourceManager>>>,
     pub(crate) tm: Option<Box<Playing<TransactionManager>>>,
-}
-
-/// A role, and its one time-out.
-#[derive(Clone, Debug)]
-pub(crate) struct Playing<R> {
-    pub(crate) role: R,
-    wait: Option<Wait>,
-    /// When the wait ends, on the node's own clock.
-    due: Time,
-}
-
-/// What the open transactions of a node share.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    /// Whether this node is an acceptor, and whether it is a transaction manager.
-    is_acceptor: bool,
-    pub(crate) is_manager: bool,
-    /// Only `reserved` is durable.
-    pub(crate) rounds: BlockAllocator,
-    pub(crate) clock: Clock,
-    pub(crate) peers: Peers,
-    pub(crate) turns: Turns,
-    pub(crate) metrics: Metrics,
-    /// Messages between the roles of this node. Empty between steps.
-    pub(crate) local: VecDeque<What>,
-    /// The transaction that the current step is about.
-    pub(crate) tx: TxId,
-    /// The hash of its name. It may differ between platforms, so only the order of the table may depend on it.
-    pub(crate) hash: u64,
-    /// Whether a time-out of that transaction has changed.
-    pub(crate) moved: bool,
-    spare_rms: Vec<Spare<ResourceManager>>,
-    spare_tms: Vec<Spare<TransactionManager>>,
-}
-
-/// An unused role, kept for its memory.
-type Spare<R> = Box<Playing<R>>;
-
-impl Shared {
-    pub(crate) fn new(config: Config) -> Self {
-        let (cluster, id) = (&config.cluster, config.id);
-        Self {
-            is_acceptor: cluster.acceptors().contains(id),
-            is_manager: cluster.is_manager(id),
-            peers: Peers::new(cluster),
-            turns: Turns::default(),
-            config,
-            rounds: BlockAllocator::UNUSED,
-            clock: Clock::default(),
-            metrics: Metrics::default(),
-            local: VecDeque::new(),
-            tx: TxId::default(),
-            hash: 0,
-            moved: false,
-            spare_rms: Vec::new(),
-            spare_tms: Vec::new(),
-        }
-    }
-
-    /// When a wait that starts now will end.
-    fn due(&self, wait: Wait) -> Time {
-        let words = [self.tx.origin.0, self.tx.seq, wait.salt()];
-        let jitter = words.into_iter().fold(self.config.seed, |state, word| mix(state ^ word));
-        let duration = wait.duration(self.config.cluster.timeouts(), jitter);
-        Time(self.clock.now().0.saturating_add(duration))
-    }
-
-    fn new_rm(&mut self) -> Box<Playing<ResourceManager>> {
-        let manager = self.peers.manager_of(&self.config.cluster, self.tx, self.clock.now());
-        match self.spare_rms.pop() {
-            Some(mut spare) => {
-                (spare.wait, spare.due) = (None, NEVER);
-                spare.role.reset(manager);
-                spare
-            }
-            None => Box::new(ResourceManager::new(manager).into()),
-        }
-    }
-
-    /// Notes that `node`, from which something was expected, has let a whole wait pass.
-    fn miss(&mut self, node: NodeId, wait: Wait, due: Time) {
-        let now = self.clock.now();
-        let duration = self.due(wait).0.saturating_sub(now.0);
-        let until = now.0.saturating_add(self.config.cluster.timeouts().ceiling);
-        self.peers.miss(node, Time(due.0.saturating_sub(duration)), Time(until));
-    }
-
-    /// Notes which acceptors have let a transaction manager wait: first of those that votes go to, then of all, since a
-    /// ballot goes to all.
-    fn miss_acceptors(&mut self, wait: Wait, due: Time) {
-        let Config { cluster, id, .. } = self.config.clone();
-        if cluster.targets() == Targets::Quorum {
-            let acceptors = cluster.acceptors();
-            let asked = if wait.repetition() == 0 {
-                acceptors.first_accept_quorum(Some(id))
-            } else {
-                acceptors.members(acceptors.nodes())
-            };
-            acceptors.nodes_of(asked).filter(|node| *node != id).for_each(|node| self.miss(node, wait, due));
-        }
-    }
-
-    fn new_tm(&mut self, transaction: &Transaction) -> Box<Playing<TransactionManager>> {
-        match self.spare_tms.pop() {
-            Some(mut spare) => {
-                (spare.wait, spare.due) = (None, NEVER);
-                spare.role.reset(transaction);
-                spare
-            }
-            None => Box::new(TransactionManager::new(transaction).into()),
-        }
-    }
-
-    /// Keeps the roles of a dropped transaction for reuse.
-    pub(crate) fn recycle(&mut self, open: Open) {
-        keep(&mut self.spare_rms, open.rm);
-        keep(&mut self.spare_tms, open.tm);
-    }
-}
-
-/// Keeps `role` for its memory, unless enough are kept.
-fn keep<R>(spares: &mut Vec<Spare<R>>, role: Option<Spare<R>>) {
-    if let Some(role) = role
-        && spares.len() < SPARES
-    {
-        spares.push(role);
-    }
 }
 
 impl Open {
@@ -686,57 +553,4 @@ struct Roles<'a> {
     acceptor: &'a mut Option<Playing<Acceptor>>,
     rm: &'a mut Option<Box<Playing<ResourceManager>>>,
     tm: &'a mut Option<Box<Playing<TransactionManager>>>,
-}
-
-impl<R> Playing<R> {
-    /// Restarts the time-out if the role now waits for something else.
-    #[inline]
-    fn keep(&mut self, wait: Option<Wait>, shared: &mut Shared) {
-        if wait != self.wait {
-            self.wait = wait;
-            self.due = wait.map_or(NEVER, |wait| shared.due(wait));
-            shared.moved = true;
-        }
-    }
-
-    /// Lets the present wait, if there is any, end at `until` if it would end before.
-    #[inline]
-    fn postpone(&mut self, until: Time) {
-        if self.due < until && self.due != NEVER {
-            self.due = until;
-        }
-    }
-
-    /// Whether the time-out has ended by `now`. If so, clears it, so that the next wait starts afresh.
-    fn ends(&mut self, now: Time) -> bool {
-        let ends = self.due <= now;
-        if ends {
-            (self.wait, self.due) = (None, NEVER);
-        }
-        ends
-    }
-}
-
-impl<R> From<R> for Playing<R> {
-    fn from(role: R) -> Self {
-        Self { role, wait: None, due: NEVER }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::{boxed::Box, vec::Vec};
-
-    use super::{SPARES, keep};
-
-    #[test]
-    fn no_more_roles_are_kept_for_their_memory_than_are_worth_it() {
-        let mut spares = Vec::new();
-        keep::<u8>(&mut spares, None);
-        assert_eq!(spares.len(), 0);
-        for kept in 1..SPARES + 3 {
-            keep(&mut spares, Some(Box::new(7_u8.into())));
-            assert_eq!(spares.len(), kept.min(SPARES));
-        }
-    }
 }

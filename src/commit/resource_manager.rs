@@ -12,9 +12,11 @@
 //! 4. that it has finished is durable before it tells anyone.
 
 mod elsewhere;
+mod phase;
 
 use alloc::vec::Vec;
 
+use self::phase::{End, Phase};
 use super::{
     Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceKind, ResourceManagerRecord,
     ResourceManagerState, Sink, Targets, Time, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
@@ -44,30 +46,6 @@ pub(crate) struct ResourceManager {
     repetitions: u32,
     /// Volatile, and used only in Faster mode: one per participant, in their order.
     lessons: Vec<Lesson<Vote>>,
-}
-
-/// The progress of a resource manager. *TLA+*: `rmState[rm]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// It has not voted. `asked` is volatile: whether the resource was asked to vote.
-    Working { asked: bool },
-    /// Its resource cannot prepare. Volatile, and only where votes are durable elsewhere.
-    Declined,
-    /// It has voted to commit, and does not know the outcome.
-    Prepared,
-    /// It knows the outcome. Until that is carried out, only the vote is durable; the outcome can be learned again.
-    Settled(End),
-    /// The outcome is carried out.
-    Finished(End),
-}
-
-/// An outcome, with the vote that was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// The vote was [`Vote::Prepared`].
-    Committed,
-    /// There may have been any vote, or none.
-    Aborted { vote: Option<Vote> },
 }
 
 impl ResourceManager {
@@ -584,144 +562,5 @@ impl ResourceManager {
     }
 }
 
-impl Phase {
-    /// Whether a resource manager may go from here to `next`: it votes once, and learns one outcome, once. One whose votes
-    /// are durable elsewhere never votes to abort, and may be working only because it has forgotten its vote to commit.
-    #[inline]
-    fn may_become(self, next: Self, resource: ResourceKind) -> bool {
-        let elsewhere = resource == ResourceKind::VotesElsewhere;
-        match (self, next) {
-            (Self::Working { asked: true }, Self::Prepared) => true,
-            (Self::Working { asked: true }, Self::Declined) => elsewhere,
-            (Self::Working { .. } | Self::Declined, Self::Prepared | Self::Settled(End::Committed)) => elsewhere,
-            (Self::Working { .. } | Self::Declined, Self::Settled(End::Aborted { vote })) => {
-                vote.is_none() || vote == Some(Vote::Aborted) && !elsewhere
-            }
-            (Self::Prepared, Self::Settled(end)) => end.is_of_prepared(),
-            (Self::Settled(end), Self::Finished(same)) => end == same,
-            _ => false,
-        }
-    }
-}
-
-impl End {
-    /// `outcome`, after a vote to commit.
-    fn of_prepared(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Committed => Self::Committed,
-            Outcome::Aborted => Self::Aborted { vote: Some(Vote::Prepared) },
-        }
-    }
-
-    /// Whether it follows a vote to commit.
-    fn is_of_prepared(self) -> bool {
-        matches!(self, Self::Committed | Self::Aborted { vote: Some(Vote::Prepared) })
-    }
-
-    fn outcome(self) -> Outcome {
-        match self {
-            Self::Committed => Outcome::Committed,
-            Self::Aborted { .. } => Outcome::Aborted,
-        }
-    }
-}
-
 #[cfg(all(test, feature = "std"))]
-mod tests {
-    #![allow(clippy::expect_used, reason = "a test may panic")]
-
-    use alloc::{vec, vec::Vec};
-
-    use super::{super::ClusterId, *};
-    use crate::{
-        Quorums, Scope, TxId,
-        commit::{Metrics, peers::Peers},
-    };
-
-    const ABORTED: [End; 3] = [
-        End::Aborted { vote: None },
-        End::Aborted { vote: Some(Vote::Aborted) },
-        End::Aborted { vote: Some(Vote::Prepared) },
-    ];
-
-    fn phases() -> Vec<Phase> {
-        let ends = || ABORTED.into_iter().chain([End::Committed]);
-        let mut phases =
-            vec![Phase::Working { asked: false }, Phase::Working { asked: true }, Phase::Declined, Phase::Prepared];
-        phases.extend(ends().map(Phase::Settled));
-        phases.extend(ends().map(Phase::Finished));
-        phases
-    }
-
-    fn outcome(phase: Phase) -> Option<Outcome> {
-        match phase {
-            Phase::Working { .. } | Phase::Declined | Phase::Prepared => None,
-            Phase::Settled(end) | Phase::Finished(end) => Some(end.outcome()),
-        }
-    }
-
-    /// Applies `act` to `rm`. Returns the result, the fence, the number of effects, and the phase after it.
-    fn tried(
-        mut rm: ResourceManager,
-        resource: ResourceKind,
-        act: impl FnOnce(&mut ResourceManager, &mut Context<'_, Vec<super::super::Effect>>) -> Result<(), Refusal>,
-    ) -> (Result<(), Refusal>, Option<Fence>, usize, Phase) {
-        let all = [NodeId(1), NodeId(2), NodeId(3)];
-        let quorums = Quorums::majority(all).expect("three acceptors");
-        let cluster = Cluster::new(ClusterId([1; 16]), quorums, all).expect("a cluster");
-        let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, all, []).expect("three participants");
-        let (mut scope, mut fence, mut metrics, mut effects) = (Scope::NOTHING, None, Metrics::default(), Vec::new());
-        let mut cx = Context {
-            cluster: &cluster,
-            id: NodeId(1),
-            resource,
-            transaction: &transaction,
-            scope: &mut scope,
-            rounds: Scope::EVERYTHING,
-            fence: &mut fence,
-            local: None,
-            peers: &mut Peers::new(&cluster),
-            now: Time(0),
-            metrics: &mut metrics,
-            effects: &mut effects,
-        };
-        let result = act(&mut rm, &mut cx);
-        (result, fence, effects.len(), rm.phase)
-    }
-
-    fn in_phase(phase: Phase, meta: Option<Meta>) -> ResourceManager {
-        ResourceManager { phase, meta, began: true, ..ResourceManager::new(NodeId(1)) }
-    }
-
-    #[test]
-    fn no_way_of_phases_takes_back_a_vote_or_an_outcome_and_any_other_step_fences() {
-        for (before, next) in phases().iter().flat_map(|before| phases().into_iter().map(|next| (*before, next))) {
-            for resource in [ResourceKind::VotesHere, ResourceKind::VotesElsewhere] {
-                let vote = |phase| in_phase(phase, None).vote();
-                let kept = vote(before).is_none_or(|given| vote(next) == Some(given))
-                    && outcome(before).is_none_or(|known| outcome(next) == Some(known));
-                let (result, fence, effects, after) =
-                    tried(in_phase(before, None), resource, |rm, cx| rm.go_on(cx, next));
-                if before.may_become(next, resource) {
-                    assert!(kept, "{before:?} to {next:?}");
-                    let votes_to_abort = vote(before).is_none() && vote(next) == Some(Vote::Aborted);
-                    assert!(resource == ResourceKind::VotesHere || !votes_to_abort, "{before:?} to {next:?}");
-                    assert_eq!((result, fence, effects, after), (Ok(()), None, 0, next));
-                } else {
-                    let broken = (Err(Refusal::Broken), Some(Fence::ResourceManagerWentBack), 0, before);
-                    assert_eq!((result, fence, effects, after), broken, "to {next:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_resource_manager_that_lost_what_its_transaction_is_about_fences_instead_of_beginning_it_with_nothing() {
-        let lost = in_phase(Phase::Prepared, None);
-        let (_, fence, effects, _) = tried(lost, ResourceKind::VotesHere, |rm, cx| {
-            rm.send_begin(cx);
-            Ok(())
-        });
-        assert_eq!((fence, effects), (Some(Fence::MetaLost), 0));
-    }
-}
+mod tests;

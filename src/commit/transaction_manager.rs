@@ -13,8 +13,11 @@
 //!
 //! It writes nothing: after a crash, a transaction manager learns the outcome again.
 
+mod instance;
+
 use alloc::{boxed::Box, vec::Vec};
 
+use self::instance::{Finish, Instance};
 use super::{
     Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Time, Transaction, Vote, Votes,
     Wait, What,
@@ -23,10 +26,7 @@ use super::{
     peers::Peers,
     turns::Claim,
 };
-use crate::{
-    Ballot, NodeId, Refusal,
-    paxos::{Attempt, Lesson},
-};
+use crate::{Ballot, NodeId, Refusal, paxos::Attempt};
 
 /// A transaction manager's part in one transaction. All of its state is volatile.
 #[derive(Clone, Debug)]
@@ -63,57 +63,6 @@ enum Phase {
     Decided(Outcome),
     /// All resource managers have carried out the outcome.
     Completed(Outcome),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Instance {
-    lesson: Lesson<Vote>,
-    /// The ballot of its own that it last tried.
-    attempt: Option<Box<Attempt<Vote>>>,
-    /// What the resource manager has said of its end: its word about itself, and about nobody else.
-    finished: Option<Finish>,
-    /// Whether the resource manager's contact is charged with this transaction.
-    owes: bool,
-    /// Whether phase 1 of a ballot of its own has reached a quorum of acceptors.
-    probed: bool,
-    /// Whether any promise told of a vote of the resource manager.
-    voted: bool,
-}
-
-/// That a resource manager is done with the transaction, in its own words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finish {
-    /// It has carried out this outcome.
-    CarriedOut(Outcome),
-    /// To it, the transaction is retired.
-    Retired,
-}
-
-impl Instance {
-    /// Whether its resource manager was never met, and may never have voted.
-    fn may_be_ghost(&self, cx: &Context<'_, impl Sink>, rm: NodeId) -> bool {
-        self.finished.is_none() && !self.voted && !self.probed && cx.is_stranger(rm)
-    }
-
-    /// Whether its resource manager was never met, and has not voted. It may not exist, and needs not be waited for: if it
-    /// prepares all the same, it will inquire.
-    fn is_ghost(&self, cx: &Context<'_, impl Sink>, rm: NodeId) -> bool {
-        self.probed && !self.voted && cx.is_stranger(rm)
-    }
-
-    /// Its resource manager owes the transaction nothing any more.
-    fn settle(&mut self, peers: &mut Peers, rm: NodeId) {
-        if core::mem::take(&mut self.owes) {
-            peers.contacts.settle(rm);
-        }
-    }
-}
-
-impl Finish {
-    /// Whether the two name different outcomes.
-    fn contradicts(self, other: Self) -> bool {
-        matches!((self, other), (Self::CarriedOut(one), Self::CarriedOut(other)) if one != other)
-    }
 }
 
 /// What the resource managers' own words say of the outcome together.

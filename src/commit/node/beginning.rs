@@ -1,0 +1,107 @@
+//! How transactions begin at a node: their names, and what keeps one from beginning.
+
+use super::{
+    super::{Decision, Meta, Participants, Record, Sink, Transaction, shared::Shared},
+    Admission, Node,
+};
+use crate::{NodeId, Refusal, TxId, Urgency};
+
+impl Node {
+    /// Begins a transaction that is named here.
+    pub(super) fn begin(
+        &mut self,
+        participants: Participants,
+        meta: &Meta,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        let origin = self.shared.config.id;
+        self.check_begin(participants.nodes())?;
+        self.check_new(participants.nodes(), meta)?;
+        let seq = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
+        self.reserve(seq, effects)?;
+        let tx = TxId { origin, seq };
+        self.decide(Decision::Begun(tx), self.sequence.scope, effects);
+        (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
+        let handle = self.insert(self.new_open(Transaction::of(tx, participants, meta)))?;
+        self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
+    }
+
+    /// Ensures that `seq`, a number of this node's own, is never handed out again.
+    pub(super) fn reserve(&mut self, seq: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let metrics = &mut self.shared.metrics;
+        let reserve = |reserved| {
+            metrics.count_write();
+            effects.persist(Record::Sequence { reserved }, Urgency::Urgent)
+        };
+        self.sequence.reserve(seq, reserve).ok_or(Refusal::NumbersUsedUp)
+    }
+
+    /// This node's next unused number. Skips those of open and retired transactions, which callers may have named.
+    pub(super) fn next_number(&self) -> Option<u64> {
+        let (origin, mut least) = (self.shared.config.id, 0);
+        // Each turn but the last one passes a retired range or an open transaction.
+        for _ in 0..=self.retired.len().saturating_add(self.open.len()) {
+            let seq = self.sequence.peek(least);
+            let tx = TxId { origin, seq };
+            least = match self.retired.around(tx) {
+                Some(over) => over.last().seq.checked_add(1)?,
+                None if self.look_up(tx).1.is_some() => seq.checked_add(1)?,
+                None => return Some(seq),
+            };
+        }
+        None
+    }
+
+    /// Begins a transaction that its caller has named.
+    pub(super) fn begin_as(
+        &mut self,
+        transaction: Transaction,
+        meta: &Meta,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        self.check_begin(transaction.participants())?;
+        if !transaction.is_about(meta) {
+            return Err(Refusal::OtherContent);
+        }
+        let (hash, found) = self.look_up(transaction.id());
+        (self.shared.tx, self.shared.hash) = (transaction.id(), hash);
+        let handle = match found {
+            Some(handle) if self.open.at(handle).is_none_or(|open| open.transaction != transaction) => {
+                return Err(Refusal::OtherTransaction);
+            }
+            Some(handle) if self.open.at(handle).is_some_and(|open| !open.is_retired) => handle,
+            _ if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
+            _ => {
+                self.check_new(transaction.participants(), meta)?;
+                if transaction.id().origin == self.shared.config.id {
+                    // The caller used this node's id in the name, so this node must not hand out the number, either.
+                    self.reserve(transaction.id().seq, effects)?;
+                }
+                self.insert(self.new_open(transaction))?
+            }
+        };
+        self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
+    }
+
+    /// Refuses a begin that only a transaction manager or a participant may ask for.
+    pub(super) fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
+        if self.shared.is_manager || participants.contains(&self.shared.config.id) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAManager)
+        }
+    }
+
+    /// Refuses to begin what exceeds a limit, or would not end in time.
+    pub(super) fn check_new(&self, participants: &[NodeId], meta: &Meta) -> Result<(), Refusal> {
+        let Shared { config, peers, turns, .. } = &self.shared;
+        config.cluster.limits().check_meta(meta)?;
+        if self.shared.is_manager {
+            peers.check_participants(&config.cluster, config.id, participants)?;
+        }
+        if turns.is_crowded() {
+            return Err(Refusal::Overloaded);
+        }
+        self.check_room(participants, Admission::New)
+    }
+}
