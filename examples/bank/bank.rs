@@ -120,7 +120,7 @@ impl Bank {
             let State::Up(node) = &mut self.nodes[place].state else { continue };
             match node.0.push(Input::BeginAs { transaction: transaction.clone(), meta }) {
                 // A node that is too busy is asked again.
-                Ok(()) | Err(Refusal::TooManyOpen) => {}
+                Ok(()) | Err(Refusal::TooManyOpen | Refusal::Overloaded) => {}
                 Err(Refusal::Retired) => {
                     if let Some(outcome) = self.look_up(&transaction)? {
                         teller.settle(tx, outcome, now);

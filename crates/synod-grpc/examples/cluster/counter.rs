@@ -5,7 +5,7 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Counter {
     clients: Vec<Client>,
     /// The transaction manager that is turned to first.
     favourite: AtomicUsize,
+    /// Whether an earlier run may have made the next transfer. The first one that it has not made tells.
+    resumes: AtomicBool,
     looks: mpsc::UnboundedSender<Look>,
 }
 
@@ -56,9 +58,7 @@ pub(crate) struct Errand {
 enum Answer {
     Ended(Outcome),
     /// It is over, and how it ended is to be asked elsewhere.
-    Over {
-        at_once: bool,
-    },
+    Over,
     /// Nothing.
     None,
 }
@@ -71,33 +71,43 @@ impl Counter {
             Ok::<_, anyhow::Error>(Client::new(CLUSTER, node, address, &security, &options())?)
         };
         let clients = CAST.managers().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { clients, favourite: AtomicUsize::new(0), looks })
+        Ok(Self { clients, favourite: AtomicUsize::new(0), resumes: AtomicBool::new(true), looks })
     }
 
     /// Has `transaction` made, however long that takes.
     pub(crate) async fn run(&self, transaction: &Transaction, meta: &Meta) -> Errand {
-        let (begun, tx, mut is_first, mut patience) = (Instant::now(), transaction.id(), true, PATIENCE);
+        let (begun, tx, mut patience) = (Instant::now(), transaction.id(), PATIENCE);
+        let is_old = self.resumes.load(Ordering::Relaxed) && self.is_made(tx).await;
         loop {
             let manager = self.favourite.load(Ordering::Relaxed);
             let asked = timeout(patience, Self::ask(&self.clients[manager], transaction, meta)).await;
             let asked_in_vain = asked.is_err();
-            let (outcome, at_once) = match asked.unwrap_or(Answer::None) {
-                Answer::Ended(outcome) => (Some(outcome), false),
-                Answer::Over { at_once } => (self.look(transaction).await, at_once),
+            let outcome = match asked.unwrap_or(Answer::None) {
+                Answer::Ended(outcome) => Some(outcome),
+                Answer::Over => self.look(transaction).await,
                 Answer::None => {
                     self.turn_from(manager);
-                    (None, false)
+                    None
                 }
             };
             if let Some(outcome) = outcome {
-                return Errand { tx, outcome, waited: begun.elapsed(), is_old: is_first && at_once };
+                return Errand { tx, outcome, waited: begun.elapsed(), is_old };
             }
             if asked_in_vain {
                 patience = CEILING.min(patience * 2);
             }
-            is_first = false;
             sleep(PAUSE).await;
         }
+    }
+
+    /// Whether an earlier run has made this transfer.
+    async fn is_made(&self, tx: TxId) -> bool {
+        let client = &self.clients[self.favourite.load(Ordering::Relaxed)];
+        let Ok(Ok(status)) = timeout(PATIENCE, client.status(tx)).await else { return false };
+        if !status.is_retired() {
+            self.resumes.store(false, Ordering::Relaxed);
+        }
+        status.is_retired()
     }
 
     async fn ask(client: &Client, transaction: &Transaction, meta: &Meta) -> Answer {
@@ -108,7 +118,7 @@ impl Counter {
         }
         match client.status(tx).await {
             Ok(Status::Retired { outcome: Some(outcome) }) => Answer::Ended(outcome),
-            Ok(Status::Retired { outcome: None }) => Answer::Over { at_once: !is_begun },
+            Ok(Status::Retired { outcome: None }) => Answer::Over,
             _ => Answer::None,
         }
     }
