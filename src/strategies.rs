@@ -257,7 +257,13 @@ where
 pub fn any_message() -> BoxedStrategy<Message> {
     prop_oneof![
         7 => (transaction(), what()).prop_map(|(transaction, what)| Message::About { transaction, what }),
-        1 => (range(), outcomes()).prop_map(|(range, outcomes)| Message::Retired { range, outcomes }),
+        1 => (range(), outcomes()).prop_map(|(range, outcomes)| {
+            let of_range = |block: &OutcomeBlock| {
+                let number = block.first().seq / u64::from(u64::BITS);
+                OutcomeBlock::new(range.origin(), number, block.known(), block.committed()).ok()
+            };
+            Message::Retired { range, outcomes: outcomes.blocks().iter().filter_map(of_range).collect() }
+        }),
         1 => range().prop_map(|range| Message::RetiredNoted { range }),
     ]
     .boxed()

@@ -46,6 +46,11 @@ impl Contacts {
         Ok(true)
     }
 
+    /// How many were met.
+    pub(crate) fn len(&self) -> usize {
+        self.contacts.len()
+    }
+
     /// Everybody that was met, with their births, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, u64)> + '_ {
         self.ids.iter().filter_map(|(node, id)| Some((*node, self.at(*id)?.birth)))

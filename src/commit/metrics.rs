@@ -25,6 +25,8 @@ pub struct Metrics {
     pub resolved: u64,
     /// Open transactions (gauge).
     pub open: usize,
+    /// Nodes that were met (gauge).
+    pub met: usize,
     /// Transactions that wait for their turn to be recovered (gauge).
     pub waiting_to_recover: usize,
     /// Open transactions that the node is silent about, because an invariant broke (gauge).
@@ -49,6 +51,7 @@ impl Default for Metrics {
             missed_outcomes: 0,
             resolved: 0,
             open: 0,
+            met: 0,
             waiting_to_recover: 0,
             fenced: 0,
             retired_ranges: 0,

@@ -490,6 +490,12 @@ impl ResourceManager {
 
     /// Prepared: repeats the begin where the transaction began, and otherwise asks for the outcome.
     fn bring_on(&mut self, cx: &mut Context<'_, impl Sink>) {
+        if core::mem::take(&mut self.is_restored) {
+            // The others may be about to vote. This asks for the outcome, too, and does not abort what they vote on.
+            self.send_vote(cx, Vote::Prepared, Targets::All);
+            self.send_begin(cx);
+            return;
+        }
         // The others may not have been asked to vote yet, and then an inquiry would abort the transaction. After two
         // begins to every transaction manager, inquire all the same: if all are full, they refuse new transactions, but
         // not an inquiry.
@@ -521,12 +527,9 @@ impl ResourceManager {
         }
     }
 
-    /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors. One that was
-    /// just restored turns to the first: that may be at work, and knows of votes that the next one would not wait for.
+    /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors.
     fn turn_to_next(&mut self, cx: &mut Context<'_, impl Sink>) {
-        if !core::mem::take(&mut self.is_restored) {
-            self.manager = cx.manager_after(self.manager);
-        }
+        self.manager = cx.manager_after(self.manager);
         self.send_vote(cx, Vote::Prepared, Targets::All);
     }
 

@@ -269,6 +269,18 @@ fn a_restored_participant_in_doubt_asks_at_once() {
     let mut restored = Node::restore(config(&cluster(), RMS[0]), rm.snapshot()).unwrap();
     assert_eq!(restored.deadline(), Some(Time(0)));
     let effects = restored.step(Input::Tick(Time(0)));
-    let inquires = |message: &Message| matches!(message, Message::About { what: What::Inquire, .. });
-    assert!(say::sends(&effects).iter().any(|(to, message)| TMS.contains(to) && inquires(message)));
+    // This does not abort what others may be about to vote on.
+    let asks = |message: &Message| matches!(message, Message::About { what: What::Begin { .. }, .. });
+    assert!(say::sends(&effects).iter().any(|(to, message)| TMS.contains(to) && asks(message)));
+}
+
+#[test]
+fn however_many_transactions_name_a_ghost_nothing_of_them_is_left() {
+    let mut tm = manager_with(Limits::default().with_open(1_000));
+    for seq in 1..=1_100 {
+        let refused = tm.step_into(say::begins(&haunted(seq)), &mut Vec::new());
+        assert_eq!(refused, Err(Refusal::NeverMet));
+    }
+    assert_eq!(tm.metrics().open, 0);
+    tm.step_into(say::begins(&transaction(1)), &mut Vec::new()).unwrap();
 }

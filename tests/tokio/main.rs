@@ -6,6 +6,7 @@ mod again;
 mod bytes;
 mod ends;
 mod lives;
+mod meeting;
 mod outcomes;
 mod panics;
 mod queues;

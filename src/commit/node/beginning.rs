@@ -96,12 +96,10 @@ impl Node {
     pub(super) fn check_new(&self, participants: &[NodeId], meta: &Meta) -> Result<(), Refusal> {
         let Shared { config, peers, turns, .. } = &self.shared;
         config.cluster.limits().check_meta(meta)?;
+        self.check_room(participants, Admission::New)?;
         if self.shared.is_manager {
             peers.check_participants(&config.cluster, config.id, participants)?;
         }
-        if turns.is_crowded() {
-            return Err(Refusal::Overloaded);
-        }
-        self.check_room(participants, Admission::New)
+        if turns.is_crowded() { Err(Refusal::Overloaded) } else { Ok(()) }
     }
 }

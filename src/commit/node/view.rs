@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{Input, Meta, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired},
+    super::{Input, Meta, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired, shared::Shared},
     Node,
 };
 use crate::{Fence, NodeId, Scope, TxId};
@@ -146,6 +146,15 @@ impl Node {
         (self.shared.peers.contacts.iter(), self.met_scope)
     }
 
+    /// At a transaction manager: those of `participants` that it has never met. It begins nothing that names one. None, as
+    /// long as it has met nobody.
+    pub fn strangers(&self, participants: &[NodeId]) -> impl Iterator<Item = NodeId> {
+        let contacts = &self.shared.peers.contacts;
+        let Shared { config, is_manager, .. } = &self.shared;
+        let is_stranger = move |node: &NodeId| *is_manager && *node != config.id && contacts.is_stranger(*node);
+        participants.iter().copied().filter(is_stranger)
+    }
+
     /// What an answer about `tx` rests on: what this node says of it may be ahead of what is durable. An
     /// [`Outbox`](crate::Outbox) knows whether a scope is durable.
     pub fn scope(&self, tx: TxId) -> Scope {
@@ -212,6 +221,7 @@ impl Node {
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.shared.metrics;
         metrics.open = self.open.len();
+        metrics.met = self.shared.peers.contacts.len();
         metrics.waiting_to_recover = self.shared.turns.waiting();
         metrics.retired_ranges = self.retired.len();
         metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();

@@ -73,6 +73,17 @@ pub(super) enum Request {
     Shutdown,
 }
 
+impl Request {
+    /// Whom a begin names.
+    pub(super) fn participants(&self) -> Option<&[NodeId]> {
+        match self {
+            Self::Begin { participants, .. } => Some(participants.nodes()),
+            Self::BeginAs { transaction, .. } => Some(transaction.participants()),
+            _ => None,
+        }
+    }
+}
+
 /// The node's ends of a handle's queues.
 #[derive(Debug)]
 pub(super) struct Mailbox {

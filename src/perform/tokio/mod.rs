@@ -233,6 +233,7 @@ where
         told: None,
         riding: None,
         fenced: 0,
+        early: Vec::new(),
         closing: false,
     };
     (handle, task)

@@ -5,7 +5,7 @@
 //! all that gathers meanwhile is the next batch. After a failed write it does nothing more.
 
 use alloc::vec::Vec;
-use core::future::pending;
+use core::{future::pending, mem, time::Duration};
 
 use ::tokio::{
     select,
@@ -33,6 +33,12 @@ use crate::{
 /// How many packets, or requests, are taken before the next look at what else there is.
 const AT_ONCE: usize = 64;
 
+/// How long a begin waits for its participants to be met: they may be starting, too.
+const MEETING: Duration = Duration::from_secs(2);
+
+/// How many begins wait for that.
+const EARLY: usize = 1_024;
+
 /// All that the task holds.
 pub(super) struct Task<S, T, R> {
     pub(super) driver: Driver,
@@ -49,6 +55,8 @@ pub(super) struct Task<S, T, R> {
     pub(super) riding: Option<Instant>,
     /// How many transactions were fenced when it was last looked who waits for one.
     pub(super) fenced: usize,
+    /// Begins that name a node which was not met yet, and until when they wait for it.
+    pub(super) early: Vec<(Instant, Request)>,
     /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
     pub(super) closing: bool,
 }
@@ -134,7 +142,7 @@ where
                     self.receive(packet);
                 }
                 Event::Deserted => return Ok(()),
-                Event::Due => {}
+                Event::Due => self.serve_early(),
             }
         }
     }
@@ -177,7 +185,8 @@ where
         let time_out = self.node().deadline().map(|deadline| self.clock.instant(deadline));
         let more = time_out.into_iter().chain(self.hands.jobs.next_turn()).filter(|_| self.has_room());
         let ride = self.riding.filter(|_| self.writer.is_idle()).map(|since| since + self.options.linger);
-        more.chain(ride).chain(self.watch.next_look()).min()
+        let early = self.early.iter().map(|(until, _)| *until).filter(|_| self.has_room());
+        more.chain(ride).chain(early).chain(self.watch.next_look()).min()
     }
 
     /// Tells the node how late it is, unless it knows and nothing is due. Its time stands still while there is no room.
@@ -253,7 +262,34 @@ where
         }
     }
 
+    /// Serves a request, or has it wait for its participants to be met.
     fn serve(&mut self, request: Request) {
+        if self.is_early(&request) && self.early.len() < EARLY {
+            self.early.push((Instant::now() + MEETING, request));
+        } else {
+            self.serve_now(request);
+        }
+    }
+
+    /// Serves begins that have waited long enough, or whose participants were met.
+    fn serve_early(&mut self) {
+        let now = Instant::now();
+        for (until, request) in mem::take(&mut self.early) {
+            if now < until && self.is_early(&request) {
+                self.early.push((until, request));
+            } else {
+                self.serve_now(request);
+            }
+        }
+    }
+
+    fn is_early(&self, request: &Request) -> bool {
+        let most = self.node().config().cluster.limits().participants;
+        let named = request.participants().filter(|participants| participants.len() <= most);
+        named.is_some_and(|participants| self.node().strangers(participants).next().is_some())
+    }
+
+    fn serve_now(&mut self, request: Request) {
         match request {
             // Nothing is begun that nobody may hear of.
             Request::Begin { reply, .. } if self.watch.is_stalled() => drop(reply.send(Err(Error::Stalled))),
@@ -331,6 +367,7 @@ where
         if let Err(refusal) = self.driver.push(Input::Met { node, birth }) {
             tracing::warn!(%node, %refusal, "a node was met");
         }
+        self.serve_early();
     }
 
     /// What an answer about `tx` rests on.

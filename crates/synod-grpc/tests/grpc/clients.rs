@@ -73,7 +73,7 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
 /// The answer to a client is lost, and the cluster restarts. Whoever takes "over" for "never heard of" pays twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_is_over_is_not_one_that_never_was_and_neither_is_a_refusal() {
-    let mut world = World::hasty().await;
+    let mut world = World::forgetful().await;
     let client = world.client(MANAGERS[0], Identity::client(CLUSTER, ME));
     let transaction = named(ME, 1, b"");
     let tx = transaction.id();

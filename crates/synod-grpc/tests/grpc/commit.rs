@@ -99,3 +99,25 @@ async fn a_thousand_transactions_at_once_all_commit() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_transaction_ended_is_answered_after_all_nodes_were_restarted() {
+    let mut world = World::new().await;
+    let handle = world.handle(MANAGERS[0]).clone();
+    let ends = [(&b""[..], Outcome::Committed), (IMPOSSIBLE, Outcome::Aborted)];
+    let mut ended = Vec::new();
+    for (meta, outcome) in ends {
+        let tx = soon("to begin", handle.begin(BRANCHES, meta)).await.unwrap();
+        assert_eq!(soon("the end", handle.completed(tx)).await.unwrap(), outcome);
+        ended.push((tx, outcome));
+    }
+    drop(handle);
+    for node in MANAGERS.into_iter().chain(BRANCHES) {
+        world.stop(node).await;
+        world.restart(node).await;
+    }
+    for (tx, outcome) in ended {
+        let answer = soon("the outcome", world.handle(MANAGERS[0]).outcome(tx)).await;
+        assert_eq!(answer.unwrap(), outcome);
+    }
+}

@@ -17,8 +17,7 @@ async fn a_participant_with_nothing_to_send_greets_every_manager_and_again_after
         until("it connects", || stats(&world, manager).connected).await;
     }
     assert!(began.elapsed() - made < Duration::from_secs(1), "{:?}", began.elapsed());
-    let first = stats(&world, MANAGERS[0]);
-    assert_eq!((first.connections, first.messages), (1, 0));
+    assert_eq!(stats(&world, MANAGERS[0]).messages, 0);
     // Nobody greets a branch.
     assert_eq!(stats(&world, BRANCHES[1]).connections, 0);
 

@@ -25,7 +25,7 @@ const PYTHON: &str = "../../target/python/bin/python";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut world = World::new().await;
+    let mut world = World::forgetful().await;
     let folder = TempDir::new().unwrap();
     let client = world.authority.issue(&[&Identity::client(CLUSTER, NodeId(9)).to_string()]);
     for (name, content) in [

@@ -115,6 +115,11 @@ impl World {
         Self::with(60_000, true, Limits::default(), options()).await
     }
 
+    /// All nodes, up, who forget how a transaction ended as soon as it is over everywhere.
+    pub(crate) async fn forgetful() -> Self {
+        Self::with(60_000, false, Limits::default().with_history(0), options()).await
+    }
+
     /// All nodes, up, who soon take a vote that does not come for one to abort.
     pub(crate) async fn hasty() -> Self {
         Self::with(200, false, Limits::default(), options()).await
@@ -147,6 +152,13 @@ impl World {
         }
         for (node, listener) in listeners {
             world.start(node, Start::Create, listener).await;
+        }
+        // Every node connects to every transaction manager by itself.
+        for manager in MANAGERS {
+            let others = MANAGERS.len() + BRANCHES.len() - 1;
+            while soon("the metrics", world.handle(manager).metrics()).await.unwrap().met < others {
+                ::tokio::time::sleep(Duration::from_millis(2)).await;
+            }
         }
         world
     }
