@@ -49,7 +49,8 @@ impl Role {
             Self::Acceptor => ACCEPTORS[1],
             Self::ResourceManager => RMS[1],
         };
-        Config::new(cluster(), id, 7)
+        // The node and its twin are to write the same.
+        Config::new(cluster(), id, 7).with_birth(Some(7))
     }
 
     /// What comes in for these transactions in one phase, and then the time.
