@@ -59,6 +59,7 @@ impl<A: Actor> World<A> {
     /// *Liveness*: whatever has happened, it all ends.
     fn come_to_rest(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
         let nodes: Vec<NodeId> = self.setup.nodes.iter().copied().filter(|node| !dead.contains(node)).collect();
+        let mut has_swept = false;
         for _ in 0..ROUNDS {
             let mut idle = true;
             for at in nodes.iter().copied() {
@@ -88,7 +89,9 @@ impl<A: Actor> World<A> {
                 }
             }
             if idle {
-                if self.unrest(dead).is_none() {
+                // What a resource holds may be known to nobody else.
+                let swept = core::mem::replace(&mut has_swept, true);
+                if swept && self.unrest(dead).is_none() {
                     return Ok(());
                 }
                 for at in nodes.iter().copied() {
