@@ -126,6 +126,7 @@ where
                 Event::Written(written) => self.written(written?),
                 Event::Answered(answered) => self.answered(answered),
                 Event::Requests => {
+                    self.meet_all();
                     for request in requests.drain(..) {
                         if matches!(request, Request::Shutdown) {
                             return Ok(());
@@ -135,10 +136,7 @@ where
                 }
                 Event::Met(node, birth) => self.meet(node, birth),
                 Event::Packet(packet) => {
-                    // Whoever said it was met before.
-                    while let Ok((node, birth)) = self.mailbox.met.try_recv() {
-                        self.meet(node, birth);
-                    }
+                    self.meet_all();
                     self.receive(packet);
                 }
                 Event::Deserted => return Ok(()),
@@ -360,6 +358,13 @@ where
             (_, _, Status::Fenced(_)) => self.answers.push(self.scope(tx), reply, Err(Refusal::Broken.into())),
             (_, _, Status::Open { outcome, .. }) => self.hands.outcomes.wait(tx, until, known.or(outcome), reply),
             (_, _, Status::Unknown) => self.hands.outcomes.wait(tx, until, known, reply),
+        }
+    }
+
+    /// Whoever was met before something was said is known when that is heard.
+    fn meet_all(&mut self) {
+        while let Ok((node, birth)) = self.mailbox.met.try_recv() {
+            self.meet(node, birth);
         }
     }
 
