@@ -1,8 +1,8 @@
 //! [`Arbitrary`] for fuzzers, where no derive would do.
 //!
-//! What is checked at birth is valid, its plain data (such as [`QuorumSpec`]) mostly is not. Messages and records are
-//! whatever their types allow, with an eye to what gets past the first check. Names and rounds are small, mostly, so
-//! that one value has to do with the next.
+//! Types that are checked on construction are valid; their plain data (such as [`QuorumSpec`]) mostly is not. Messages and
+//! records are whatever their types allow, shaped to get past the first check often. Names and rounds are mostly small, so
+//! that values refer to each other.
 
 use alloc::{boxed::Box, vec::Vec};
 

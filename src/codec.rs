@@ -113,7 +113,7 @@ pub enum DecodeError {
         /// The tag that it has.
         tag: u8,
     },
-    /// A number is none, or does not fit in 64 bits.
+    /// A number is malformed, or does not fit in 64 bits.
     #[error("a number is malformed")]
     MalformedNumber,
     /// A number takes more bytes than it needs.
@@ -438,7 +438,7 @@ tagged! {
         10 => Outcome(outcome),
         11 => Finished(outcome),
         12 => Decline,
-        13 => Wait { left },
+        13 => Wait,
     }
     "record", Record, least 2: {
         1 => Identity { cluster, node },

@@ -286,7 +286,7 @@ pub fn what() -> BoxedStrategy<What> {
             .prop_map(|(ballot, promised)| What::Reject { ballot, promised: promised.into() }),
         Just(What::Inquire),
         Just(What::Decline),
-        any::<u64>().prop_map(|left| What::Wait { left }),
+        Just(What::Wait),
         outcome().prop_map(What::Outcome),
         outcome().prop_map(What::Finished),
     ]
@@ -608,7 +608,7 @@ impl Scene {
                 return (manager, Message::Retired { range: range_from(tx, self.round), outcomes });
             }
             14 => (rm, What::Decline),
-            15 => (manager, What::Wait { left: self.round }),
+            15 => (manager, What::Wait),
             _ => return (acceptor, Message::RetiredNoted { range: range_from(tx, self.round) }),
         };
         (from, Message::About { transaction: self.transaction, what })

@@ -115,7 +115,7 @@ fn messages() -> Vec<(Message, String)> {
             "02 07 fa fbfb00 01 07 03 fd0000000000000004 00".into(),
         ),
         about(What::Decline, "0c"),
-        about(What::Wait { left: 250 }, "0d fa"),
+        about(What::Wait, "0d"),
         (Message::RetiredNoted { range: range(0, u64::MAX) }, "03 07 00 fdffffffffffffffff".into()),
     ]
 }

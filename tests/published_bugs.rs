@@ -286,10 +286,16 @@ fn whatever_comes_after_the_end_is_told_so_and_revives_nothing() {
         for (from, to, message) in sent.chain(late).filter(|(.., message)| message.transaction().is_some()) {
             let mut node = group.node(to).clone();
             let before = catalogue::memory(&node);
+            let begins = matches!(message, Message::About { what: What::Begin { .. }, .. });
             let input = say::from(from, message);
+            // A participant that begins may be in doubt: where the outcome is remembered, it is told that.
+            let told = match (node.status(tx(1)), begins && RMS.contains(&from)) {
+                (Status::Retired { outcome: Some(outcome) }, true) => say::outcome(&transaction(1), outcome),
+                _ => say::retired(tx(1)),
+            };
             let mut effects = Vec::new();
             assert_eq!(node.step_into(input.clone(), &mut effects), Err(Refusal::Retired), "{to}: {input:?}");
-            assert_eq!(effects, [Effect::Send { to: from, message: say::retired(tx(1)) }]);
+            assert_eq!(effects, [Effect::Send { to: from, message: told }]);
             assert_eq!(catalogue::memory(&node), before);
             assert!(node.status(tx(1)).is_retired());
         }

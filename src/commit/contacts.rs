@@ -40,9 +40,9 @@ impl Contacts {
         if self.contacts.len() >= most {
             return Err(Refusal::TooManyNodes);
         }
-        self.contacts.push(Contact { birth, owes: 0, opened: 0 });
-        let count = u32::try_from(self.contacts.len()).ok().and_then(NonZeroU32::new);
+        let count = u32::try_from(self.contacts.len().saturating_add(1)).ok().and_then(NonZeroU32::new);
         self.ids.insert(node, ContactId(count.ok_or(Refusal::TooManyNodes)?));
+        self.contacts.push(Contact { birth, owes: 0, opened: 0 });
         Ok(true)
     }
 

@@ -143,12 +143,9 @@ pub enum What {
     /// Resource manager to transaction manager, if its votes are [durable elsewhere](super::ResourceKind): its resource
     /// cannot prepare. Recover at once. It is no vote: the initial ballot of the sender's instance stays free.
     Decline,
-    /// Transaction manager to resource manager or acceptor: the sender waits for votes, longer than usual. Do not inquire
-    /// before that is over.
-    Wait {
-        /// How much longer, in the unit of the cluster's time-outs.
-        left: u64,
-    },
+    /// Transaction manager to resource manager or acceptor: the sender is at work on it, and waits for votes longer than
+    /// usual. Ask it once more before turning to another one, which would abort.
+    Wait,
 }
 
 /// Phase 1b in several instances.
@@ -251,20 +248,20 @@ pub enum Input {
     /// The time on the caller's clock.
     Tick(Time),
     /// At a transaction manager: wait for the votes on this transaction until this long after it was opened here, instead of
-    /// [`Timeouts::recover`](super::Timeouts::recover). Whoever is prepared already waits for the outcome, however long
-    /// that takes.
+    /// [`Timeouts::recover`](super::Timeouts::recover). Whoever is prepared goes on asking this transaction manager; should it
+    /// not answer any more, another one brings the transaction to its end.
     Patience {
         /// A transaction that is open here, and whose outcome is not known.
         tx: TxId,
         /// How long, on the caller's clock.
         patience: u64,
     },
-    /// A connection to another node begins: it is up to the caller to say so before the first message that comes over it.
-    /// Once a node has met any other, it begins no transaction that names one that it has not met.
+    /// A connection to another node begins. The caller says so before the first message of the connection. Once a node has
+    /// met any other, it begins no transaction that names one that it has not met.
     ///
-    /// [`Refusal::OtherBirth`](crate::Refusal::OtherBirth) means that the connection must be refused, and an operator told:
-    /// whoever is there may vote twice. Otherwise, the caller may answer once what this node knows of the other is
-    /// durable: see [`Node::met`](super::Node::met).
+    /// On [`Refusal::OtherBirth`](crate::Refusal::OtherBirth) refuse the connection and raise an alarm: the other node has
+    /// lost its storage, or runs twice, and could vote twice. Otherwise answer its greeting once the scope of
+    /// [`Node::met`](super::Node::met) is durable.
     Met {
         /// The other node, authenticated by the transport.
         node: NodeId,

@@ -99,7 +99,7 @@ impl Open {
             What::Reject { ballot, promised } => {
                 self.give_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
             }
-            What::Wait { left } => self.hear_wait(shared, from, *left),
+            What::Wait => self.hear_wait(shared, from),
             // A transaction manager that is at work also hears what is sent to the resource manager of its node.
             What::Outcome(outcome) => {
                 if !self.transaction.has(shared.config.id) {
@@ -293,23 +293,23 @@ impl Open {
         Ok(())
     }
 
-    /// A transaction manager waits for votes, and the roles here are not to disturb it.
-    fn hear_wait(&mut self, shared: &mut Shared, from: NodeId, left: u64) -> Result<(), Refusal> {
+    /// A transaction manager is at work on it: the roles here ask it before they turn to another one.
+    fn hear_wait(&mut self, shared: &mut Shared, from: NodeId) -> Result<(), Refusal> {
         if !shared.config.cluster.is_manager(from) {
             return Err(Refusal::NotAManager);
         }
-        let until = Time(shared.clock.now().0.saturating_add(left));
+        if self.rm.is_none() && self.acceptor.is_none() {
+            return Err(Refusal::UnknownTransaction);
+        }
         if let Some(rm) = &mut self.rm {
-            rm.role.hear_wait(from, until);
-            rm.postpone(rm.role.patience());
+            rm.role.hear_wait(from);
+            rm.keep(Some(rm.role.wait()), shared);
         }
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.role.hear_wait(from);
             acceptor.keep(Some(acceptor.role.wait()), shared);
-            acceptor.postpone(until);
         }
-        shared.moved = true;
-        if self.rm.is_none() && self.acceptor.is_none() { Err(Refusal::UnknownTransaction) } else { Ok(()) }
+        Ok(())
     }
 
     /// Lets every role act whose time-out has ended.
@@ -452,7 +452,6 @@ impl Open {
         let Some(rm) = roles.rm else { return Err(Refusal::UnknownTransaction) };
         act(&mut rm.role, &mut cx)?;
         rm.keep(Some(rm.role.wait()), shared);
-        rm.postpone(rm.role.patience());
         Ok(())
     }
 

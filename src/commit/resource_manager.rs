@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use self::phase::{End, Phase};
 use super::{
     Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceKind, ResourceManagerRecord,
-    ResourceManagerState, Sink, Targets, Time, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
+    ResourceManagerState, Sink, Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, TxId, Urgency, paxos::Lesson};
 
@@ -40,8 +40,8 @@ pub(crate) struct ResourceManager {
     acceptors: Places,
     /// Volatile: whether it was restored in doubt, and has not asked anybody since.
     is_restored: bool,
-    /// Volatile: until when a transaction manager waits for votes, as it says.
-    patience: Time,
+    /// Volatile: whether its transaction manager has said that it is at work, and was not asked again since.
+    is_assured: bool,
     /// Volatile: how often the present wait has timed out.
     repetitions: u32,
     /// Volatile, and used only in Faster mode: one per participant, in their order.
@@ -59,7 +59,7 @@ impl ResourceManager {
             manager,
             acceptors: Places::default(),
             is_restored: false,
-            patience: Time(0),
+            is_assured: false,
             repetitions: 0,
             lessons: Vec::new(),
         }
@@ -197,20 +197,18 @@ impl ResourceManager {
     /// transaction tells the outcome sooner than a prepared resource manager asks.
     pub(crate) fn expects(&self) -> Option<NodeId> {
         match self.phase {
-            Phase::Working { asked: false } | Phase::Prepared => Some(self.manager),
+            Phase::Working { asked: false } | Phase::Prepared if !self.is_assured => Some(self.manager),
+            Phase::Working { asked: false } | Phase::Prepared => None,
             Phase::Working { asked: true } | Phase::Declined | Phase::Settled(_) | Phase::Finished(_) => None,
         }
     }
 
-    /// A transaction manager waits for votes, longer than usual.
-    pub(crate) fn hear_wait(&mut self, from: NodeId, until: Time) {
-        (self.manager, self.patience) = (from, until);
-    }
-
-    /// How long, at least, it waits before it asks for the outcome.
-    #[inline]
-    pub(crate) fn patience(&self) -> Time {
-        if self.is_in_doubt() { self.patience } else { Time(0) }
+    /// A transaction manager is at work, and waits for votes longer than usual.
+    pub(crate) fn hear_wait(&mut self, from: NodeId) {
+        (self.manager, self.is_assured) = (from, true);
+        if self.is_in_doubt() {
+            self.repetitions = 0;
+        }
     }
 
     fn vote(&self) -> Option<Vote> {
@@ -494,6 +492,10 @@ impl ResourceManager {
             // The others may be about to vote. This asks for the outcome, too, and does not abort what they vote on.
             self.send_vote(cx, Vote::Prepared, Targets::All);
             self.send_begin(cx);
+            return;
+        }
+        if core::mem::take(&mut self.is_assured) {
+            cx.send(self.manager, What::Inquire);
             return;
         }
         // The others may not have been asked to vote yet, and then an inquiry would abort the transaction. After two

@@ -157,14 +157,6 @@ impl<R> Playing<R> {
         }
     }
 
-    /// Lets the present wait, if there is any, end at `until` if it would end before.
-    #[inline]
-    pub(super) fn postpone(&mut self, until: Time) {
-        if self.due < until && self.due != NEVER {
-            self.due = until;
-        }
-    }
-
     /// Whether the time-out has ended by `now`. If so, clears it, so that the next wait starts afresh.
     pub(super) fn ends(&mut self, now: Time) -> bool {
         let ends = self.due <= now;

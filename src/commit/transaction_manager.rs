@@ -50,7 +50,7 @@ pub(crate) struct TransactionManager {
     pub(crate) claim: Claim,
     /// How often it has tried a ballot of its own.
     attempts: u32,
-    /// Until when it waits for votes, if that is longer than usual.
+    /// Until when it waits for votes, if a client has said so.
     patience: Time,
 }
 
@@ -79,28 +79,19 @@ enum Agreed {
 impl TransactionManager {
     /// A transaction manager that has never heard of `transaction`.
     pub(crate) fn new(transaction: &Transaction) -> Self {
-        let mut fresh = Self {
-            phase: Phase::Learning,
-            instances: Vec::new(),
-            meta: None,
-            heard: false,
-            wants_round: false,
-            recovered: false,
-            highest_round: 0,
-            repetitions: 0,
-            claim: Claim::None,
-            attempts: 0,
-            patience: Time(0),
-        };
-        fresh.add_instances(transaction);
-        fresh
+        Self::in_memory(Vec::new(), transaction)
     }
 
     /// Starts over for `transaction`, in the same memory.
     pub(crate) fn reset(&mut self, transaction: &Transaction) {
         let mut instances = core::mem::take(&mut self.instances);
         instances.clear();
-        *self = Self {
+        *self = Self::in_memory(instances, transaction);
+    }
+
+    fn in_memory(mut instances: Vec<Instance>, transaction: &Transaction) -> Self {
+        instances.extend(transaction.participants().iter().map(|_| Instance::default()));
+        Self {
             phase: Phase::Learning,
             instances,
             meta: None,
@@ -112,12 +103,7 @@ impl TransactionManager {
             claim: Claim::None,
             attempts: 0,
             patience: Time(0),
-        };
-        self.add_instances(transaction);
-    }
-
-    fn add_instances(&mut self, transaction: &Transaction) {
-        self.instances.extend(transaction.participants().iter().map(|_| Instance::default()));
+        }
     }
 
     /// The outcome, once it is known here.
@@ -177,19 +163,14 @@ impl TransactionManager {
         if self.outcome().is_some() {
             return Err(Refusal::AlreadyDecided);
         }
-        let usual = Time(cx.now.0.saturating_add(cx.cluster.timeouts().recover));
-        if until > usual {
-            self.patience = until;
+        self.patience = until;
+        // Others inquire only after the usual time.
+        if until.0 > cx.now.0.saturating_add(cx.cluster.timeouts().recover) {
             for rm in cx.transaction.participants() {
-                self.ask_to_wait(cx, *rm);
+                cx.send(*rm, What::Wait);
             }
         }
         Ok(())
-    }
-
-    /// Tells a node that will inquire until when not to.
-    fn ask_to_wait(&self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
-        cx.send(to, What::Wait { left: self.patience.0.saturating_sub(cx.now.0) });
     }
 
     /// A resource manager has voted, and wants the others to be asked.
@@ -225,7 +206,7 @@ impl TransactionManager {
         }
         let heard = core::mem::replace(&mut self.heard, true);
         if self.outcome().is_none() && cx.now < self.patience {
-            self.ask_to_wait(cx, from);
+            cx.send(from, What::Wait);
         } else if self.outcome().is_none() {
             // Without any news there is nothing to wait for: recover at once.
             self.wants_round |= !heard;

@@ -64,7 +64,7 @@ impl Weight for What {
             | Self::Outcome(_)
             | Self::Finished(_)
             | Self::Decline
-            | Self::Wait { .. } => 0,
+            | Self::Wait => 0,
         }
     }
 }

@@ -157,7 +157,7 @@ impl Driver {
         if !storage.load().map_err(DriverError::Load)?.is_empty() {
             return Err(DriverError::InUse);
         }
-        let birth = config.birth.or_else(super::random::number);
+        let birth = config.birth.or_else(super::random::birth);
         let (node, effects) = Node::create(config.with_birth(birth));
         let mut outbox = Outbox::new();
         outbox.extend(effects);

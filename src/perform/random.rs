@@ -3,16 +3,21 @@
 /// A number from the operating system's source of randomness.
 #[cfg(feature = "std")]
 #[allow(clippy::disallowed_types, reason = "this is for what must be random")]
-#[allow(clippy::unnecessary_wraps, reason = "there is none without `std`")]
-pub(super) fn number() -> Option<u64> {
+pub(super) fn draw() -> u64 {
     use std::hash::{BuildHasher, RandomState};
 
     // The keys of its hashes are random.
-    Some(RandomState::new().hash_one(0))
+    RandomState::new().hash_one(0)
 }
 
-/// There is no source of randomness.
+/// The same, where there is such a source.
+#[cfg(feature = "std")]
+pub(super) fn birth() -> Option<u64> {
+    Some(draw())
+}
+
+/// There is none.
 #[cfg(not(feature = "std"))]
-pub(super) fn number() -> Option<u64> {
+pub(super) fn birth() -> Option<u64> {
     None
 }

@@ -110,6 +110,7 @@ impl Schedule {
         let mut more = Rng::new(seed ^ MORE);
         setup.draw_ghosts(&mut more);
         setup.draw_turns(&mut more);
+        setup.draw_patience(&mut more);
         (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
     }
 

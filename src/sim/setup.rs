@@ -36,6 +36,9 @@ pub struct Setup {
     /// Nodes that do not exist, and that some transactions name all the same. Only where nodes are told whom they meet.
     #[serde(default)]
     pub ghosts: Vec<NodeId>,
+    /// How long the votes on each transaction are waited for that begins at a transaction manager, if clients say so.
+    #[serde(default)]
+    pub patience: Option<u64>,
     /// Resource managers whose votes are durable in their resources: these hold what they have prepared through
     /// everything, and may fail to find it for a while.
     #[serde(default)]
@@ -54,6 +57,7 @@ impl Setup {
             liars: Vec::new(),
             acquainted: false,
             ghosts: Vec::new(),
+            patience: None,
             votes_elsewhere: Vec::new(),
         }
     }
@@ -101,6 +105,13 @@ impl Setup {
             if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
                 self.cluster = cluster;
             }
+        }
+    }
+
+    /// In some worlds clients say how long the votes on their transactions are waited for.
+    pub(super) fn draw_patience(&mut self, rng: &mut Rng) {
+        if rng.once_in(4) {
+            self.patience = Some(rng.between(1, 3_000));
         }
     }
 

@@ -30,6 +30,7 @@ stats! {
     begun: "transactions begun",
     named_by_clients: "transactions named by clients",
     haunted: "transactions begun that name a node which does not exist",
+    patient: "transactions whose client says how long to wait for votes",
     committed: "transactions committed",
     aborted: "transactions aborted",
     votes_to_abort: "votes to abort",

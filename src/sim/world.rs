@@ -1,5 +1,8 @@
 //! The world: nodes, their disks and clocks, the network between them, and the resources behind them.
 
+mod clients;
+mod resources;
+
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -15,8 +18,8 @@ use super::{
 use crate::{
     Fence, NodeId, Refusal, Released, TxId,
     commit::{
-        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Participants, Record, ResourceKind, Status,
-        Transaction, TxRange, Vote, What,
+        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Record, ResourceKind, Status, Transaction,
+        TxRange, Vote, What,
     },
 };
 
@@ -301,121 +304,10 @@ impl<A: Actor> World<A> {
         self.lied.contains(&(at, tx))
     }
 
-    fn take_resource<T>(
-        &mut self,
-        at: NodeId,
-        index: usize,
-        list: impl FnOnce(&mut Process<A>) -> &mut Vec<T>,
-    ) -> Option<T> {
-        let list = self.processes.get_mut(&at).map(list)?;
-        (index < list.len()).then(|| list.remove(index))
-    }
-
-    /// The resource prepares, durably.
-    fn hold(&mut self, at: NodeId, tx: TxId) -> Result<(), Violation> {
-        if let Some(process) = self.processes.get_mut(&at) {
-            process.held.insert(tx);
-        }
-        if self.votes_elsewhere(at) {
-            self.observe(&Observation::Voted { at, tx })?;
-        }
-        self.observe(&Observation::Held { at, tx })
-    }
-
-    /// Whether the votes of a resource are durable in itself.
-    fn votes_elsewhere(&self, at: NodeId) -> bool {
-        self.setup.votes_elsewhere.contains(&at)
-    }
-
-    /// Whether a resource whose votes are durable in itself must refuse: it has ended the transaction, or it holds what it
-    /// does not find.
-    fn cannot_prepare(&self, at: NodeId, tx: TxId) -> bool {
-        let process = self.processes.get(&at).filter(|_| self.votes_elsewhere(at));
-        process.is_some_and(|process| process.ended.contains(&tx) || process.hidden.contains(&tx))
-    }
-
-    /// Whether a resource does not find what it is to carry out the outcome of.
-    fn is_hidden(&self, at: NodeId, index: usize) -> bool {
-        let process = self.processes.get(&at);
-        process.is_some_and(|process| process.handed.get(index).is_some_and(|tx| process.hidden.contains(tx)))
-    }
-
-    /// What a resource holds whose votes are durable in itself.
-    fn held_at(&self, at: NodeId, index: usize) -> Option<TxId> {
-        self.processes.get(&at).filter(|_| self.votes_elsewhere(at))?.held.iter().nth(index).copied()
-    }
-
-    /// A resource finds what it holds, and tells its node, unless it is told meanwhile how that ended.
-    fn find(&mut self, at: NodeId, tx: TxId) -> Result<Vec<Effect>, Violation> {
-        let Some(process) = self.processes.get_mut(&at) else { return Ok(Vec::new()) };
-        process.hidden.remove(&tx);
-        let begun = self.begun.iter().find(|begun| begun.id() == tx).cloned();
-        let Some(transaction) = begun.filter(|_| process.actor.is_some() && !process.handed.contains(&tx)) else {
-            return Ok(Vec::new());
-        };
-        self.stats.found += 1;
-        let meta = self.metas.get(&tx).cloned().unwrap_or_default();
-        self.step(at, Input::Prepared { transaction, meta })
-    }
-
-    /// The resource holds nothing for a transaction any more.
-    fn let_go(&mut self, at: NodeId, tx: TxId) -> Result<(), Violation> {
-        let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
-        match process.held.remove(&tx) {
-            true => self.observe(&Observation::LetGo { at, tx }),
-            false => Ok(()),
-        }
-    }
-
-    fn begin(&mut self, at: NodeId, participants: &[NodeId]) -> Result<Vec<Effect>, Violation> {
-        let Ok(participants) = Participants::new(participants) else { return Ok(Vec::new()) };
-        if !self.is_there(at) {
-            return Ok(Vec::new());
-        }
-        let meta = self.next_meta();
-        let effects = self.step(at, Input::Begin { participants: participants.clone(), meta: meta.clone() })?;
-        if let Some(tx) = effects.iter().find_map(name_in) {
-            self.note_begun(Transaction::of(tx, participants, &meta), meta);
-        }
-        Ok(effects)
-    }
-
-    fn begin_as(&mut self, at: NodeId, participants: &[NodeId], own: Option<u64>) -> Result<Vec<Effect>, Violation> {
-        let Ok(participants) = Participants::new(participants) else { return Ok(Vec::new()) };
-        if !self.is_there(at) {
-            return Ok(Vec::new());
-        }
-        let origin = own.map_or(CLIENT, |_| at);
-        let names = self.begun.iter().map(Transaction::id).filter(|tx| tx.origin == origin);
-        let last = names.map(|tx| tx.seq).max().unwrap_or(0);
-        let meta = self.next_meta();
-        let tx = TxId { origin, seq: last + 1 + own.unwrap_or(0) };
-        let transaction = Transaction::of(tx, participants, &meta);
-        let effects = self.step(at, Input::BeginAs { transaction: transaction.clone(), meta: meta.clone() })?;
-        // A number of the node's own that it has refused is still to be given. A client may try elsewhere.
-        if own.is_none() || self.actor(at).is_some_and(|actor| actor.node().status(tx) != Status::Unknown) {
-            self.stats.named_by_clients += 1;
-            self.note_begun(transaction, meta);
-        }
-        Ok(effects)
-    }
-
     /// Whether a node is up, and will be known if it stops. One whose identity is not durable yet has not come into
     /// being; it may still be created again.
     fn is_there(&self, at: NodeId) -> bool {
         self.processes.get(&at).is_some_and(|process| process.actor.is_some() && !process.disk.is_blank())
-    }
-
-    fn next_meta(&mut self) -> Meta {
-        self.begins += 1;
-        self.begins.to_be_bytes().into()
-    }
-
-    fn note_begun(&mut self, transaction: Transaction, meta: Meta) {
-        self.stats.begun += 1;
-        self.stats.haunted += u64::from(self.setup.ghosts.iter().any(|ghost| transaction.has(*ghost)));
-        self.metas.insert(transaction.id(), meta);
-        self.begun.push(transaction);
     }
 
     /// A transaction whose name is durable, so that clients may know it.

@@ -85,7 +85,7 @@ fn about(transaction: &Transaction, what: &What) -> String {
         }
         What::Inquire => format!("inquire {tx}"),
         What::Decline => format!("decline {tx}"),
-        What::Wait { left } => format!("wait {tx} {left}"),
+        What::Wait => format!("wait {tx}"),
         What::Outcome(how) => format!("outcome {tx} {}", outcome(*how)),
         What::Finished(how) => format!("finished {tx} {}", outcome(*how)),
     }

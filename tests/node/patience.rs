@@ -1,4 +1,4 @@
-//! How long a transaction manager waits for votes, if it is told, and whom it asks to wait with it.
+//! How long a transaction manager waits for votes, if it is told, and who waits with it.
 
 use synod::{
     Machine, NodeId, Refusal,
@@ -20,21 +20,27 @@ fn patient(patience: u64) -> (Node, Vec<Effect>) {
     (tm, effects)
 }
 
-/// Whom these effects ask to wait, and how long.
-fn waits(effects: &[Effect]) -> Vec<(NodeId, u64)> {
-    let wait = |(to, message): (NodeId, &Message)| match message {
-        Message::About { what: What::Wait { left }, .. } => Some((to, *left)),
-        _ => None,
-    };
+/// Who is told in these effects that it is waited for votes.
+fn told_to_wait(effects: &[Effect]) -> Vec<NodeId> {
+    let wait =
+        |(to, message): (NodeId, &Message)| matches!(message, Message::About { what: What::Wait, .. }).then_some(to);
     say::sends(effects).into_iter().filter_map(wait).collect()
+}
+
+/// Lets the next wait end, and says who is asked for the outcome.
+fn asks(node: &mut Node) -> Vec<NodeId> {
+    let due = node.deadline().unwrap();
+    let effects = node.step(Input::Tick(due));
+    let inquiry = say::inquire(&transaction(1));
+    say::sends(&effects).into_iter().filter(|(_, message)| **message == inquiry).map(|(to, _)| to).collect()
 }
 
 fn recovers(effects: &[Effect]) -> bool {
     say::sends(effects).iter().any(|(_, message)| matches!(message, Message::About { what: What::Phase1a { .. }, .. }))
 }
 
-fn asked_to_wait(left: u64) -> Input {
-    say::from(TMS[0], Message::about(&transaction(1), What::Wait { left }))
+fn wait() -> Message {
+    Message::about(&transaction(1), What::Wait)
 }
 
 #[test]
@@ -58,9 +64,9 @@ fn patience_counts_from_the_beginning() {
 }
 
 #[test]
-fn a_long_patience_lasts_and_the_participants_are_asked_to_wait() {
+fn a_long_patience_lasts_and_the_participants_are_told() {
     let (mut tm, effects) = patient(LONG);
-    assert_eq!(waits(&effects), RMS.map(|rm| (rm, LONG)));
+    assert_eq!(told_to_wait(&effects), RMS);
     assert_eq!(tm.deadline(), Some(Time(1_000 + LONG)));
     assert!(recovers(&tm.step(Input::Tick(Time(1_000 + LONG)))));
 }
@@ -71,47 +77,65 @@ fn while_it_waits_no_inquiry_makes_it_recover() {
     tm.step(Input::Tick(Time(1_000 + LONG / 2)));
     for from in [RMS[0], ACCEPTORS[0]] {
         let effects = tm.step(say::from(from, say::inquire(&transaction(1))));
-        assert_eq!((waits(&effects), recovers(&effects)), (vec![(from, LONG - LONG / 2)], false));
+        assert_eq!((told_to_wait(&effects), recovers(&effects)), (vec![from], false));
     }
     // Its outcome ends the wait.
     tm.step(say::from(TMS[1], say::outcome(&transaction(1), Outcome::Aborted)));
-    assert_eq!(waits(&tm.step(say::from(RMS[0], say::inquire(&transaction(1))))), []);
+    assert_eq!(told_to_wait(&tm.step(say::from(RMS[0], say::inquire(&transaction(1))))), []);
 }
 
 #[test]
-fn who_is_prepared_and_asked_to_wait_asks_nobody_before_that_is_over() {
+fn who_is_prepared_asks_the_one_that_is_at_work_for_as_long_as_it_answers() {
     let mut rm = prepared(RMS[0]);
     rm.step(Input::Tick(Time(0)));
-    rm.step(asked_to_wait(LONG));
-    assert_eq!(rm.deadline(), Some(Time(LONG)));
-    assert_ne!(rm.step(Input::Tick(Time(LONG))), []);
-    // It may be asked before it has voted.
+    for _ in 0..5 {
+        rm.step_into(say::from(TMS[0], wait()), &mut Vec::new()).unwrap();
+        let before = rm.deadline().unwrap().0;
+        assert_eq!(asks(&mut rm), [TMS[0]]);
+        assert!(rm.deadline().unwrap().0 - before <= 3 * TIMEOUTS.inquire, "and hardly less often than usual");
+    }
+    // It may be told before it has voted.
     let mut rm = node(RMS[0]);
     rm.step(Input::Tick(Time(0)));
-    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
-    rm.step(asked_to_wait(LONG));
+    rm.step(say::from(TMS[1], say::prepare(&transaction(1))));
+    rm.step(say::from(TMS[1], wait()));
     rm.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
-    assert_eq!(rm.deadline(), Some(Time(LONG)));
+    assert_eq!(asks(&mut rm), [TMS[1]]);
 }
 
 #[test]
-fn an_acceptor_that_is_asked_to_wait_asks_the_same_transaction_manager_again() {
+fn who_waits_for_a_patient_transaction_manager_that_dies_turns_to_another_in_the_usual_time() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(Input::Tick(Time(0)));
+    rm.step(say::from(TMS[0], wait()));
+    assert_eq!([asks(&mut rm), asks(&mut rm)], [[TMS[0]], [TMS[1]]]);
+    assert!(rm.deadline().unwrap().0 < 12 * TIMEOUTS.inquire);
+}
+
+#[test]
+fn a_patient_transaction_manager_is_not_taken_for_dead() {
+    let mut rm = prepared(RMS[0]);
+    rm.step(Input::Tick(Time(0)));
+    rm.step(say::from(TMS[0], wait()));
+    asks(&mut rm);
+    // The next transaction whose turn it is turns to the same one.
+    rm.step(say::begins(&transaction(3)));
+    let effects = rm.step(Input::Vote { transaction: transaction(3), vote: Vote::Prepared });
+    let begun = say::begin(&transaction(3));
+    assert!(say::sends(&effects).into_iter().any(|(to, message)| to == TMS[0] && *message == begun));
+}
+
+#[test]
+fn an_acceptor_asks_the_one_that_is_at_work_for_as_long_as_it_answers() {
     let mut acceptor = node(ACCEPTORS[0]);
     acceptor.step(Input::Tick(Time(0)));
     acceptor.step(say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, TMS[0])));
-    let mut asked = Vec::new();
-    while asked.len() < 2 {
-        let due = acceptor.deadline().unwrap();
-        let effects = acceptor.step(Input::Tick(due));
-        let inquiry = say::inquire(&transaction(1));
-        let to = say::sends(&effects).into_iter().find(|(_, message)| **message == inquiry).map(|(to, _)| to);
-        if let Some(to) = to {
-            asked.push(to);
-            acceptor.step(asked_to_wait(LONG));
-            assert_eq!(acceptor.deadline(), Some(Time(due.0 + LONG)));
-        }
+    assert_eq!(asks(&mut acceptor), [], "first, it writes what it has");
+    for _ in 0..3 {
+        assert_eq!(asks(&mut acceptor), [TMS[0]]);
+        acceptor.step_into(say::from(TMS[0], wait()), &mut Vec::new()).unwrap();
     }
-    assert_eq!(asked, [TMS[0]; 2]);
+    assert_eq!([asks(&mut acceptor), asks(&mut acceptor)], [[TMS[0]], [TMS[1]]]);
 }
 
 #[test]
@@ -119,10 +143,9 @@ fn patience_is_for_what_a_transaction_manager_waits_for_and_only_they_ask_to_wai
     let mut rm = prepared(RMS[0]);
     refuse(&mut rm, Input::Patience { tx: tx(1), patience: 1 }, Refusal::NotAManager);
     refuse(&mut rm, Input::Patience { tx: tx(2), patience: 1 }, Refusal::UnknownTransaction);
-    let wait = Message::about(&transaction(1), What::Wait { left: 1 });
-    refuse(&mut rm, say::from(STRANGER, wait.clone()), Refusal::NotAManager);
+    refuse(&mut rm, say::from(STRANGER, wait()), Refusal::NotAManager);
     let (mut tm, _) = patient(LONG);
-    refuse(&mut tm, say::from(TMS[1], wait), Refusal::UnknownTransaction);
+    refuse(&mut tm, say::from(TMS[1], wait()), Refusal::UnknownTransaction);
     tm.step(say::from(TMS[1], say::outcome(&transaction(1), Outcome::Aborted)));
     refuse(&mut tm, Input::Patience { tx: tx(1), patience: 1 }, Refusal::AlreadyDecided);
 }

@@ -318,12 +318,13 @@ fn what_is_refused_is_counted_for_the_reason_that_the_step_gives_and_changes_not
 }
 
 #[test]
-fn the_answer_to_a_refused_input_is_a_rejection_or_that_all_is_over_or_silence() {
+fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_silence() {
     for (refusal, mut node, input) in refused() {
         let answer = refuse(&mut node, input.clone(), refusal);
         match (&input, refusal) {
+            // It is said by a participant, which may be in doubt.
             (Input::Receive { from, message }, Refusal::Retired) if message.transaction().is_some() => {
-                assert_eq!(say::sends(&answer), [(*from, &say::retired(tx(1)))]);
+                assert_eq!(say::sends(&answer), [(*from, &say::outcome(&transaction(1), Outcome::Committed))]);
             }
             (Input::Receive { from, message }, Refusal::StaleBallot) if say::is_paxos(message) => {
                 let (ballot, promised) = (Ballot::new(1, TMS[0]), Ballot::new(2, TMS[1]));

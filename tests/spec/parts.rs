@@ -28,7 +28,7 @@ pub(crate) fn has_parts(what: &What) -> bool {
         | What::Vote { .. }
         | What::Inquire
         | What::Decline
-        | What::Wait { .. }
+        | What::Wait
         | What::Outcome(_)
         | What::Finished(_) => false,
     }

@@ -34,7 +34,7 @@ pub fn holds(log: &[Record], message: &Message) -> bool {
                     | What::Prepare { .. }
                     | What::Inquire
                     | What::Decline
-                    | What::Wait { .. }
+                    | What::Wait
                     | What::Outcome(_) => true,
                     _ => {
                         let parts = say::parts_of(message);

@@ -1,9 +1,9 @@
 //! Requests of which not all has come yet.
 //!
-//! A request is read as it comes, and is passed on when all of it is there. What has come of it until then takes room. A
-//! connection has so much of that, and so have all connections together that are not proved to be nodes'. A request for which there
-//! is none is refused at once, and what is still to come of it is thrown away. It is not left unread until there is room:
-//! requests that wait for each other's room would wait for ever, and what is unread holds up all calls over its connection.
+//! A request is read as it arrives, and passed on once it is complete. Until then its bytes take room, which is bounded for
+//! each connection, and for all connections together that are not proved to be nodes'. A request without room is refused at
+//! once, and the rest of it is thrown away. Leaving it unread would be worse: requests would wait for each other's room, and
+//! unread bytes hold up every call over their connection.
 
 use std::{
     convert::Infallible,

@@ -148,13 +148,13 @@ impl Node {
         }
     }
 
-    /// The answer to what `from` says about a transaction that is retired here. A participant that inquires may be
-    /// prepared, so it is told the outcome, if that is still known. All others are told that it is over. A transaction
+    /// The answer to what `from` says about a transaction that is retired here. A participant that asks for the outcome
+    /// may be prepared, so it is told that, if it is still known. All others are told that it is over. A transaction
     /// manager names the whole retired range around it: other nodes take part in few transactions each, and the gaps in
     /// what they know would grow with history.
     pub(super) fn answer_about_retired(&self, from: NodeId, transaction: &Transaction, what: &What) -> Message {
         let tx = transaction.id();
-        if matches!(what, What::Inquire)
+        if matches!(what, What::Inquire | What::Begin { .. })
             && transaction.has(from)
             && let Some(outcome) = self.history.outcome(tx)
         {
@@ -172,8 +172,8 @@ impl Node {
         Ok(())
     }
 
-    /// A node says that `range` is over, and perhaps how some of it ended. If a part of it must stay open, a refusal is counted; if all must, this is
-    /// refused.
+    /// A node says that `range` is over, and perhaps how some of it ended. If a part of it must stay open, a refusal is
+    /// counted; if all must, this is refused.
     pub(super) fn receive_retired(
         &mut self,
         from: NodeId,

@@ -7,7 +7,7 @@ use alloc::{vec, vec::Vec};
 use super::{super::ClusterId, *};
 use crate::{
     Quorums, Scope, TxId,
-    commit::{Metrics, peers::Peers},
+    commit::{Metrics, Time, peers::Peers},
 };
 
 const ABORTED: [End; 3] = [

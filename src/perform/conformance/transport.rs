@@ -350,7 +350,7 @@ fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<M
         What::Reject { ballot: lower, promised: promised.into() },
         What::Inquire,
         What::Decline,
-        What::Wait { left: u64::MAX },
+        What::Wait,
         What::Outcome(Outcome::Aborted),
         What::Finished(Outcome::Committed),
     ];

@@ -132,7 +132,7 @@ fn decode(bytes: &[u8]) -> Option<(u64, Nonce)> {
 
 /// Something that nobody else knows, so that no record can be made to look like a seal.
 fn nonce() -> Nonce {
-    let [mut one, other] = [(); 2].map(|()| random::number().unwrap_or(0).to_le_bytes());
+    let [mut one, other] = [(); 2].map(|()| random::draw().to_le_bytes());
     // The search for it is quick where the journals are empty.
     one[0] |= 1;
     let mut nonce = [0; 16];

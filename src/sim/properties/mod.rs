@@ -169,7 +169,7 @@ fn paxos_of(from: NodeId, message: &Message) -> Vec<(InstanceId, paxos::Message<
         | What::Prepare { .. }
         | What::Inquire
         | What::Decline
-        | What::Wait { .. }
+        | What::Wait
         | What::Outcome(_)
         | What::Finished(_) => Vec::new(),
     }

@@ -38,14 +38,14 @@ impl Property for RetiredIsFinal {
                 effects: [Effect::Decide(Decision::Abort { .. })],
                 ..
             } => {}
-            // Whoever begins it again, or inquires about it, is told how it ended.
+            // Whoever begins it again, or asks for its outcome, is told how it ended.
             Observation::Stepped {
                 input: Input::BeginAs { .. },
                 effects: [Effect::Decide(Decision::Decided { .. })],
                 ..
             }
             | Observation::Stepped {
-                input: Input::Receive { message: Message::About { what: What::Inquire, .. }, .. },
+                input: Input::Receive { message: Message::About { what: What::Inquire | What::Begin { .. }, .. }, .. },
                 effects: [Effect::Send { message: Message::About { what: What::Outcome(_), .. }, .. }],
                 ..
             } => {}

@@ -201,14 +201,10 @@ pub struct Inquire {}
 /// Get this transaction to its outcome at once. It is no vote.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Decline {}
-/// The sender waits for votes, longer than usual, and is not to be asked before: transaction manager to resource manager
-/// or acceptor.
+/// The sender is at work on it, and waits for votes longer than usual. Ask it once more before turning to another one:
+/// transaction manager to resource manager or acceptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Wait {
-    /// How much longer, in the unit of the cluster's time-outs.
-    #[prost(uint64, tag = "1")]
-    pub left: u64,
-}
+pub struct Wait {}
 /// What is said about one transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct About {
