@@ -439,6 +439,7 @@ tagged! {
         11 => Finished(outcome),
         12 => Decline,
         13 => Wait,
+        14 => OtherTransaction,
     }
     "record", Record, least 2: {
         1 => Identity { cluster, node },

@@ -287,6 +287,7 @@ pub fn what() -> BoxedStrategy<What> {
         Just(What::Inquire),
         Just(What::Decline),
         Just(What::Wait),
+        Just(What::OtherTransaction),
         outcome().prop_map(What::Outcome),
         outcome().prop_map(What::Finished),
     ]
@@ -454,7 +455,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
 
 /// A message of `cluster`, and who may send it.
 fn said(cluster: &Cluster) -> BoxedStrategy<(NodeId, Message)> {
-    (scene(cluster), 0..17u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
+    (scene(cluster), 0..19u8).prop_map(|(scene, kind)| scene.say(kind)).boxed()
 }
 
 /// How many things [`bent`] can put wrong.
@@ -609,6 +610,8 @@ impl Scene {
             }
             14 => (rm, What::Decline),
             15 => (manager, What::Wait),
+            16 => (acceptor, What::OtherTransaction),
+            17 => (manager, What::OtherTransaction),
             _ => return (acceptor, Message::RetiredNoted { range: range_from(tx, self.round) }),
         };
         (from, Message::About { transaction: self.transaction, what })

@@ -116,6 +116,7 @@ fn messages() -> Vec<(Message, String)> {
         ),
         about(What::Decline, "0c"),
         about(What::Wait, "0d"),
+        about(What::OtherTransaction, "0e"),
         (Message::RetiredNoted { range: range(0, u64::MAX) }, "03 07 00 fdffffffffffffffff".into()),
     ]
 }
@@ -401,7 +402,7 @@ fn unknown_tags_are_refused() {
     for tag in [0, 4, 255] {
         assert_eq!(one_message(&format!("{tag:02x} {t} 09")), Err(unknown("message", tag)));
     }
-    for tag in [0, 14, 255] {
+    for tag in [0, 15, 255] {
         assert_eq!(one_message(&format!("01 {t} {tag:02x}")), Err(unknown("statement about a transaction", tag)));
     }
     for tag in [0, 12, 255] {

@@ -146,6 +146,9 @@ pub enum What {
     /// Transaction manager to resource manager or acceptor: the sender is at work on it, and waits for votes longer than
     /// usual. Ask it once more before turning to another one, which would abort.
     Wait,
+    /// Acceptor to transaction manager, or transaction manager to participant: the sender knows another transaction by this
+    /// name, with other participants or other content. Somebody has used a name twice. A hint: no safety rests on it.
+    OtherTransaction,
 }
 
 /// Phase 1b in several instances.
@@ -280,7 +283,9 @@ pub enum Input {
     },
     /// An operator's last resort: end a transaction that is in doubt here by the operator's word. The resource here
     /// carries `outcome` out. Nobody else hears of it, no history remembers it, and nothing that comes later about the
-    /// transaction touches it again: it waits until the transaction is retired.
+    /// transaction touches it again: it waits until the transaction is retired. A transaction manager that cannot go on
+    /// because another transaction has the name, and where no resource manager is in doubt, gives the transaction up,
+    /// whatever the `outcome`.
     ///
     /// It breaks atomicity if the others ended otherwise. Use it only where the protocol cannot help any more, because
     /// one of its assumptions was broken: [`Node::violations`](super::Node::violations) lists such transactions. For

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! 1. its first record says whose storage this is, and without that record nothing is restored;
-//! 2. a transaction leaves memory only with the write that adds it to the retired ranges;
+//! 2. a transaction leaves memory only with the write that adds it to the retired ranges, unless only a transaction manager
+//!    knows it here, which keeps nothing durable, and an operator says so;
 //! 3. nothing depends on the order of the table of open transactions.
 
 mod beginning;
@@ -21,7 +22,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use self::retirement::{Announcement, Lists};
 pub use self::view::{InDoubt, Promised, Status, Violation, ViolationReason};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Record, ResourceKind, Sink, Time, Transaction, Vote, What,
+    Config, Decision, Effect, Input, Message, Meta, Outcome, Record, ResourceKind, Sink, Time, Transaction, Vote, What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
     contacts::ContactId,
@@ -292,9 +293,17 @@ impl Node {
         };
         self.work(handle, effects, |open, shared, effects| {
             if open.transaction != *transaction {
+                if shared.tells_of_other(from, transaction, what) {
+                    shared.metrics.count_send();
+                    effects.send(from, Message::about(transaction, What::OtherTransaction), open.scope);
+                }
                 return Err(Refusal::OtherTransaction);
             }
-            open.receive(shared, effects, from, what)
+            let result = open.receive(shared, effects, from, what);
+            if result == Err(Refusal::SecondValue) {
+                open.violation.get_or_insert(ViolationReason::SecondVote);
+            }
+            result
         })
     }
 
@@ -411,6 +420,18 @@ impl Node {
         }
     }
 
+    /// An operator ends a transaction here.
+    fn resolve(&mut self, tx: TxId, outcome: Outcome, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let handle = self.known(tx)?;
+        if self.open.at(handle).is_some_and(Open::is_stuck) {
+            // A transaction manager remembers nothing, so to forget the transaction is safe.
+            self.drop_open(handle, effects);
+            self.shared.metrics.count_resolved();
+            return Ok(());
+        }
+        self.work(handle, effects, |open, shared, effects| open.resolve(shared, effects, outcome))
+    }
+
     /// Refuses a name of this node's own that it has not given.
     fn check_name(&self, tx: TxId) -> Result<(), Refusal> {
         let is_own = tx.origin == self.shared.config.id;
@@ -491,7 +512,7 @@ impl Node {
         } else if open.is_completed() {
             self.complete(handle, effects);
         } else if open.is_retired && !open.stays() {
-            self.drop_retired(handle, effects);
+            self.drop_open(handle, effects);
         }
         result
     }
@@ -557,9 +578,7 @@ impl Machine for Node {
             Input::Patience { tx, patience } => {
                 self.work_on(tx, effects, |open, shared, effects| open.be_patient(shared, effects, patience))
             }
-            Input::Resolve { tx, outcome } => {
-                self.work_on(tx, effects, |open, shared, effects| open.resolve(shared, effects, outcome))
-            }
+            Input::Resolve { tx, outcome } => self.resolve(tx, outcome, effects),
         };
         self.give_turns(effects);
         self.end_step(result)

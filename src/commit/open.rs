@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::{
-    Learning, Meta, Outcome, Record, Sink, Time, Transaction, Vote, What,
+    Learning, Meta, Outcome, Record, Sink, Time, Transaction, ViolationReason, Vote, What,
     acceptor::Acceptor,
     clock::NEVER,
     contacts::ContactId,
@@ -32,8 +32,8 @@ pub(crate) struct Open {
     pub(crate) opener: Option<ContactId>,
     /// The broken invariant that makes the node silent about it, if any.
     pub(crate) fence: Option<Fence>,
-    /// Whether it is over elsewhere, while the resource manager here is prepared: an assumption was broken.
-    pub(crate) over_elsewhere: bool,
+    /// How it shows that an assumption of the protocol was broken, if it does.
+    pub(crate) violation: Option<ViolationReason>,
     /// Whether this node has retired it, before it was restored. Then only the resource manager acts.
     pub(crate) is_retired: bool,
     pub(crate) acceptor: Option<Playing<Acceptor>>,
@@ -50,7 +50,7 @@ impl Open {
             since,
             opener: None,
             fence: None,
-            over_elsewhere: false,
+            violation: None,
             is_retired: false,
             acceptor: None,
             rm: None,
@@ -62,6 +62,23 @@ impl Open {
     #[inline]
     pub(crate) fn is_completed(&self) -> bool {
         self.tm.as_ref().is_some_and(|tm| tm.role.is_completed())
+    }
+
+    /// Whether the resource manager here is prepared and knows no outcome.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.rm.as_ref().is_some_and(|rm| rm.role.is_in_doubt())
+    }
+
+    /// Whether the transaction manager here does not know the outcome.
+    pub(crate) fn lacks_outcome(&self) -> bool {
+        self.tm.as_ref().is_some_and(|tm| tm.role.outcome().is_none())
+    }
+
+    /// Whether only the transaction manager here knows of the transaction, and cannot go on with it: others know another
+    /// one by this name.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let others = self.rm.is_some() || self.acceptor.is_some();
+        self.violation == Some(ViolationReason::OtherTransaction) && self.lacks_outcome() && !others
     }
 
     /// Gives a message to the role that it is for, which is created if need be.
@@ -100,6 +117,7 @@ impl Open {
                 self.give_tm(shared, effects, |tm, cx| tm.reject(cx, from, *ballot, promised))
             }
             What::Wait => self.hear_wait(shared, from),
+            What::OtherTransaction => self.hear_other(shared, effects, from),
             // A transaction manager that is at work also hears what is sent to the resource manager of its node.
             What::Outcome(outcome) => {
                 if !self.transaction.has(shared.config.id) {
@@ -310,6 +328,30 @@ impl Open {
             acceptor.keep(Some(acceptor.role.wait()), shared);
         }
         Ok(())
+    }
+
+    /// Another node knows another transaction by this name. An acceptor's word stops the transaction manager, which tells
+    /// the resource managers. It tries again, ever more rarely: the other transaction may end, and this one with it.
+    #[cold]
+    fn hear_other<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, from: NodeId) -> Result<(), Refusal> {
+        let Shared { config, .. } = shared;
+        let is_asked = self.lacks_outcome() && config.cluster.acceptors().contains(from) && from != config.id;
+        if !is_asked && !config.cluster.is_manager(from) {
+            return Err(Refusal::NotAManager);
+        }
+        if !is_asked && !self.is_in_doubt() {
+            return Err(Refusal::UnknownTransaction);
+        }
+        self.violation = Some(ViolationReason::OtherTransaction);
+        if !is_asked {
+            return Ok(());
+        }
+        self.as_tm(shared, effects, |_, cx| {
+            for rm in cx.transaction.participants() {
+                cx.send(*rm, What::OtherTransaction);
+            }
+            Ok(())
+        })
     }
 
     /// Lets every role act whose time-out has ended.

@@ -76,6 +76,17 @@ impl Shared {
         }
     }
 
+    /// Whether `from`, which asks this node for something about `transaction`, is told that this node knows another one by
+    /// that name: who drives a transaction asks acceptors, and who takes part asks transaction managers.
+    #[cold]
+    pub(crate) fn tells_of_other(&self, from: NodeId, transaction: &Transaction, what: &What) -> bool {
+        match what {
+            What::Phase1a { .. } | What::Phase2a { .. } => self.is_acceptor && self.config.cluster.is_manager(from),
+            What::Begin { .. } | What::Inquire | What::Decline => self.is_manager && transaction.has(from),
+            _ => false,
+        }
+    }
+
     /// When a wait that starts now will end.
     pub(super) fn due(&self, wait: Wait) -> Time {
         let words = [self.tx.origin.0, self.tx.seq, wait.salt()];

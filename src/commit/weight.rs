@@ -64,7 +64,8 @@ impl Weight for What {
             | Self::Outcome(_)
             | Self::Finished(_)
             | Self::Decline
-            | Self::Wait => 0,
+            | Self::Wait
+            | Self::OtherTransaction => 0,
         }
     }
 }

@@ -86,6 +86,7 @@ fn about(transaction: &Transaction, what: &What) -> String {
         What::Inquire => format!("inquire {tx}"),
         What::Decline => format!("decline {tx}"),
         What::Wait => format!("wait {tx}"),
+        What::OtherTransaction => format!("other {tx}"),
         What::Outcome(how) => format!("outcome {tx} {}", outcome(*how)),
         What::Finished(how) => format!("finished {tx} {}", outcome(*how)),
     }

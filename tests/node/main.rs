@@ -21,6 +21,7 @@ mod refusals;
 mod roles;
 mod time;
 mod turns;
+mod used_twice;
 mod violations;
 mod words;
 

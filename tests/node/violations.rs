@@ -48,7 +48,7 @@ fn assert_listed(node: &Node, about: &Transaction) {
     let violations = node.violations();
     let [violation] = violations.as_slice() else { panic!("{violations:?}") };
     assert_eq!(violation.transaction, *about);
-    assert_eq!(violation.state, ResourceManagerState::Prepared);
+    assert_eq!(violation.state, Some(ResourceManagerState::Prepared));
     assert_eq!(violation.reason, ViolationReason::OverElsewhere);
     assert_eq!(node.in_doubt().len(), 1);
 }

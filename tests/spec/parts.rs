@@ -29,6 +29,7 @@ pub(crate) fn has_parts(what: &What) -> bool {
         | What::Inquire
         | What::Decline
         | What::Wait
+        | What::OtherTransaction
         | What::Outcome(_)
         | What::Finished(_) => false,
     }

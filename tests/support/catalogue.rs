@@ -16,7 +16,11 @@ use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, say, spec_of, transac
 /// All that a node or a role knows, apart from its counters and from what it lists as violated. What a node had in hand in its last step is no part of that,
 /// nor is the memory that it keeps of roles that are over.
 pub fn memory(node: &impl Debug) -> String {
-    let text = format!("{node:?}").replace("over_elsewhere: true", "over_elsewhere: false");
+    // What shows that an assumption was broken is listed, and nothing else.
+    let mut text = format!("{node:?}");
+    for reason in ["OverElsewhere", "SecondVote"] {
+        text = text.replace(&format!("violation: Some({reason})"), "violation: None");
+    }
     // A role that is driven alone has no counters.
     let memory = match text.split_once("metrics: Metrics {") {
         None => text,

@@ -35,6 +35,7 @@ pub fn holds(log: &[Record], message: &Message) -> bool {
                     | What::Inquire
                     | What::Decline
                     | What::Wait
+                    | What::OtherTransaction
                     | What::Outcome(_) => true,
                     _ => {
                         let parts = say::parts_of(message);

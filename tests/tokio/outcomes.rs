@@ -38,6 +38,28 @@ async fn a_transaction_that_all_can_commit_is_committed_known_and_forgotten_ever
 }
 
 #[tokio::test]
+async fn who_waits_for_what_an_operator_gives_up_is_told_that_nothing_is_known_of_it() {
+    let member = Member::new(&of([IDS[1]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
+    let (handle, _task) = member.start(Start::Create).await;
+    let transaction = transaction(1, &IDS[1..]);
+    let tx = transaction.id();
+    soon(handle.begin_as(transaction.clone(), META)).await.unwrap();
+    let waiting = [handle.clone(), handle.clone()].map(|handle| tokio::spawn(async move { handle.outcome(tx).await }));
+    let resolve = async || soon(handle.resolve(tx, Outcome::Aborted)).await;
+    assert!(matches!(resolve().await, Err(Error::Refused(Refusal::UnknownTransaction))));
+    assert!(handle.violations().await.unwrap().is_empty());
+    // The acceptor knows another transaction by this name.
+    assert!(handle.deliver(IDS[1], vec![Message::about(&transaction, What::OtherTransaction)]));
+    until(async || handle.violations().await.unwrap().len() == 1).await;
+    resolve().await.unwrap();
+    for waiting in waiting {
+        assert!(matches!(soon(waiting).await.unwrap(), Err(Error::Forgotten(forgotten)) if forgotten == tx));
+    }
+    assert!(handle.violations().await.unwrap().is_empty());
+    assert_eq!(handle.metrics().await.unwrap().resolved, 1);
+}
+
+#[tokio::test]
 async fn one_vote_to_abort_aborts_everywhere() {
     let [yes, _, also] = all(Vote::Prepared);
     let nodes = three([yes, Puppet::voting(Vote::Aborted), also]).await;

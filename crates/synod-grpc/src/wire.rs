@@ -114,7 +114,13 @@ pub(crate) fn size(message: &Message) -> usize {
         What::Phase2a { votes, .. } => sets(&[votes.cast(), votes.prepared()]),
         What::Phase2b { votes, higher } => sets(&[votes.cast(), votes.prepared()]) + higher.len() * PART,
         What::Reject { promised, .. } => promised.len() * PART,
-        What::Vote { .. } | What::Inquire | What::Decline | What::Wait | What::Outcome(_) | What::Finished(_) => 0,
+        What::Vote { .. }
+        | What::Inquire
+        | What::Decline
+        | What::Wait
+        | What::OtherTransaction
+        | What::Outcome(_)
+        | What::Finished(_) => 0,
     };
     bound(transaction.participants().len()) + FIXED + said
 }
@@ -343,6 +349,7 @@ impl From<&What> for v1::about::What {
             What::Finished(outcome) => Self::Finished(v1::Outcome::from(*outcome).into()),
             What::Decline => Self::Decline(v1::Decline {}),
             What::Wait => Self::Wait(v1::Wait {}),
+            What::OtherTransaction => Self::OtherTransaction(v1::OtherTransaction {}),
         }
     }
 }
@@ -426,6 +433,7 @@ impl TryFrom<v1::about::What> for What {
             Wire::Finished(ended) => outcome(ended).map(Self::Finished),
             Wire::Decline(_) => Ok(Self::Decline),
             Wire::Wait(_) => Ok(Self::Wait),
+            Wire::OtherTransaction(_) => Ok(Self::OtherTransaction),
         }
     }
 }

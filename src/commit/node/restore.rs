@@ -8,7 +8,7 @@ use super::{
         acceptor::Acceptor, block::BlockAllocator, open::Open, resource_manager::ResourceManager, retired::Retired,
         table::Handle,
     },
-    Node,
+    Node, ViolationReason,
     retirement::other_keepers,
 };
 use crate::{Ballot, RestoreError, Scope, TxId};
@@ -209,7 +209,8 @@ impl Node {
         }
         let handle = self.restore_open(&record.transaction)?;
         if let Some(open) = self.open.at_mut(handle) {
-            (open.is_retired, open.over_elsewhere) = (is_retired, is_retired);
+            open.is_retired = is_retired;
+            open.violation = is_retired.then_some(ViolationReason::OverElsewhere);
             open.rm = Some(alloc::boxed::Box::new(rm.into()));
         }
         Ok(())

@@ -14,7 +14,7 @@ use super::{
         table::Handle,
         wait::mix,
     },
-    Node,
+    Node, ViolationReason,
 };
 use crate::{NodeId, Refusal, TxId};
 
@@ -140,9 +140,9 @@ impl Node {
         Some(open)
     }
 
-    /// Drops a transaction that was retired before the resource manager here had finished it.
+    /// Drops a transaction that was retired before the resource manager here had finished it, or that an operator gives up.
     #[cold]
-    pub(super) fn drop_retired(&mut self, handle: Handle, effects: &mut impl Sink) {
+    pub(super) fn drop_open(&mut self, handle: Handle, effects: &mut impl Sink) {
         if let Some(open) = self.drop_transaction(handle, effects) {
             self.shared.recycle(open);
         }
@@ -214,7 +214,7 @@ impl Node {
             if let (_, Some(handle)) = self.look_up(staying.first())
                 && let Some(open) = self.open.at_mut(handle)
             {
-                open.over_elsewhere = true;
+                open.violation = Some(ViolationReason::OverElsewhere);
             }
         }
         let mut verdict = Err(Refusal::RetiredUnfinished);

@@ -73,8 +73,8 @@ impl From<Promised> for Input {
     }
 }
 
-/// A transaction that stays in doubt here because an assumption of the protocol was broken: a storage was restored from
-/// an old copy, or a name was used twice.
+/// A transaction that shows here that an assumption of the protocol was broken: a storage was restored from an old copy, a
+/// name was used twice, or a participant voted twice.
 ///
 /// See [`Node::violations`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,8 @@ impl From<Promised> for Input {
 pub struct Violation {
     /// The transaction.
     pub transaction: Transaction,
-    /// The state of the resource manager here.
-    pub state: ResourceManagerState,
+    /// The state of the resource manager here, if it has heard of the transaction.
+    pub state: Option<ResourceManagerState>,
     /// How it shows.
     pub reason: ViolationReason,
 }
@@ -99,6 +99,13 @@ pub enum ViolationReason {
     /// The transaction of this name is over elsewhere, or was retired here, and the resource manager here is prepared.
     #[error("the transaction of this name is over, while the resource manager here is prepared")]
     OverElsewhere,
+    /// Another transaction has this name, at an acceptor or a transaction manager. It comes to no outcome, unless enough
+    /// acceptors know this one by the name.
+    #[error("another transaction has this name")]
+    OtherTransaction,
+    /// A resource manager has voted both ways. The instance of its vote may choose either, and be heard to have chosen both.
+    #[error("a resource manager has voted twice, and differently")]
+    SecondVote,
 }
 
 impl Status {
@@ -166,22 +173,27 @@ impl Node {
     pub fn in_doubt(&self) -> Vec<InDoubt> {
         let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
         open.filter_map(|open| {
-            let rm = open.rm.as_ref().filter(|rm| rm.role.is_in_doubt())?;
+            let rm = open.rm.as_ref().filter(|_| open.is_in_doubt())?;
             let age = self.shared.clock.now().0.saturating_sub(open.since.0);
             Some(InDoubt { transaction: open.transaction.clone(), state: rm.role.state(), age })
         })
         .collect()
     }
 
-    /// The transactions that stay in doubt here although an assumption of the protocol rules that out, in order of name.
-    /// An outcome that a transaction manager still remembers ends one; otherwise only
-    /// [`Input::Resolve`](crate::commit::Input::Resolve) does.
+    /// The open transactions that show that an assumption of the protocol was broken, in order of name. What is in doubt
+    /// because of that, or has no outcome here, is ended by what a transaction manager still remembers, or else by
+    /// [`Input::Resolve`](crate::commit::Input::Resolve).
     pub fn violations(&self) -> Vec<Violation> {
         let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
         open.filter_map(|open| {
-            let rm = open.rm.as_ref().filter(|rm| open.over_elsewhere && rm.role.is_in_doubt())?;
-            let (transaction, state) = (open.transaction.clone(), rm.role.state());
-            Some(Violation { transaction, state, reason: ViolationReason::OverElsewhere })
+            let reason = open.violation?;
+            let hurts = match reason {
+                ViolationReason::OverElsewhere => open.is_in_doubt(),
+                ViolationReason::OtherTransaction => open.is_in_doubt() || open.lacks_outcome(),
+                ViolationReason::SecondVote => true,
+            };
+            let state = open.rm.as_ref().map(|rm| rm.role.state());
+            hurts.then(|| Violation { transaction: open.transaction.clone(), state, reason })
         })
         .collect()
     }

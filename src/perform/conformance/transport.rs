@@ -351,6 +351,7 @@ fn catalogue(names: &mut dyn FnMut() -> TxId, from: NodeId, to: NodeId) -> Vec<M
         What::Inquire,
         What::Decline,
         What::Wait,
+        What::OtherTransaction,
         What::Outcome(Outcome::Aborted),
         What::Finished(Outcome::Committed),
     ];

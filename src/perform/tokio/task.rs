@@ -330,6 +330,10 @@ where
                 let result = self.driver.push(Input::Resolve { tx, outcome }).map_err(Error::from);
                 if result.is_ok() {
                     tracing::warn!(%tx, ?outcome, "resolved by an operator");
+                    if self.node().status(tx) == Status::Unknown {
+                        // It is given up, and nobody will hear of it here.
+                        self.hands.outcomes.over(TxRange::only(tx), |_| None);
+                    }
                 }
                 self.answers.push(self.scope(tx), reply, result);
             }

@@ -170,6 +170,7 @@ fn paxos_of(from: NodeId, message: &Message) -> Vec<(InstanceId, paxos::Message<
         | What::Inquire
         | What::Decline
         | What::Wait
+        | What::OtherTransaction
         | What::Outcome(_)
         | What::Finished(_) => Vec::new(),
     }

@@ -205,6 +205,10 @@ pub struct Decline {}
 /// transaction manager to resource manager or acceptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Wait {}
+/// The sender knows another transaction by this name, with other participants or other content: acceptor to transaction
+/// manager, or transaction manager to resource manager.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OtherTransaction {}
 /// What is said about one transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct About {
@@ -212,7 +216,10 @@ pub struct About {
     #[prost(message, optional, tag = "1")]
     pub transaction: ::core::option::Option<Transaction>,
     /// What is said.
-    #[prost(oneof = "about::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "about::What",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+    )]
     pub what: ::core::option::Option<about::What>,
 }
 /// Nested message and enum types in `About`.
@@ -256,8 +263,12 @@ pub mod about {
         /// Resource manager to transaction manager: its resource cannot prepare.
         #[prost(message, tag = "13")]
         Decline(super::Decline),
+        /// At work, and waiting for votes.
         #[prost(message, tag = "14")]
         Wait(super::Wait),
+        /// Another transaction has this name.
+        #[prost(message, tag = "15")]
+        OtherTransaction(super::OtherTransaction),
     }
 }
 /// A message from one node to another.
