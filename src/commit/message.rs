@@ -263,8 +263,8 @@ pub enum Input {
     /// met any other, it begins no transaction that names one that it has not met.
     ///
     /// On [`Refusal::OtherBirth`](crate::Refusal::OtherBirth) refuse the connection and raise an alarm: the other node has
-    /// lost its storage, or runs twice, and could vote twice. Otherwise answer its greeting once the scope of
-    /// [`Node::met`](super::Node::met) is durable.
+    /// lost its storage, or runs twice, and could vote twice. Nothing that comes of its messages leaves this node before the
+    /// meeting is durable.
     Met {
         /// The other node, authenticated by the transport.
         node: NodeId,

@@ -470,12 +470,13 @@ impl Node {
         if self.open.len() >= room { Err(Refusal::TooManyOpen) } else { Ok(()) }
     }
 
-    /// A transaction to be opened. If it is named after this node, it rests on the reserved numbers.
+    /// A transaction to be opened. If it is named after this node, it rests on the reserved numbers, and always on the nodes
+    /// that were met.
     #[inline]
     fn new_open(&self, transaction: Transaction) -> Open {
         let own = transaction.id().origin == self.shared.config.id;
         let scope = if own { self.sequence.scope } else { Scope::NOTHING };
-        Open::new(transaction, scope, self.shared.clock.now())
+        Open::new(transaction, scope.and(self.met_scope), self.shared.clock.now())
     }
 
     /// Adds the current transaction to the table.
@@ -497,6 +498,8 @@ impl Node {
         if open.fence.is_some() {
             return Err(Refusal::Broken);
         }
+        // What is heard from a node rests on having met it: who comes back under another birth must be known for that.
+        open.scope = open.scope.and(self.met_scope);
         let result = act(open, &mut self.shared, effects);
         if !self.shared.local.is_empty() {
             open.exchange(&mut self.shared, effects);

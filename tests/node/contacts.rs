@@ -1,7 +1,7 @@
 //! Who was met, who may not exist, and how much others may leave unfinished here.
 
 use synod::{
-    Ballot, Effect, Machine, NodeId, Refusal, RestoreError, Scope,
+    Ballot, Effect, Machine, NodeId, Refusal, RestoreError,
     commit::{Decision, Input, Limits, Message, Node, Outcome, Record, Status, Time, Transaction, Vote, What},
     paxos::Message::Promise,
 };
@@ -227,15 +227,27 @@ fn a_node_that_comes_back_under_another_birth_is_refused_after_a_restart_too() {
 }
 
 #[test]
-fn whom_a_node_has_met_is_written_at_once_and_an_answer_waits_for_that() {
+fn whom_a_node_has_met_is_written_at_once_and_what_comes_of_its_messages_waits_for_that() {
     let mut tm = node(TMS[0]);
     assert_eq!(tm.step(met(RMS[0])), [Effect::Persist(Record::Peer { node: RMS[0], birth: RMS[0].0 + 1_000 })]);
-    assert_eq!(tm.met().0.collect::<Vec<_>>(), [(RMS[0], RMS[0].0 + 1_000)]);
-    let mut outbox = synod::Outbox::new();
-    outbox.step(&mut tm, met(RMS[1])).unwrap();
-    assert!(outbox.is_urgent() && !outbox.is_durable(tm.met().1));
-    drop(outbox.take().unwrap().persisted());
-    assert!(outbox.is_durable(tm.met().1) && tm.met().1 != Scope::NOTHING);
+    assert_eq!(tm.met().collect::<Vec<_>>(), [(RMS[0], RMS[0].0 + 1_000)]);
+    let alone = Transaction::new(tx(1), &RMS[..1], *b"meta").unwrap();
+    // In a transaction that is open, in a new one, and at the end of one.
+    for (at, begun, from, message) in [
+        (TMS[0], Some(transaction(1)), TMS[1], say::outcome(&transaction(1), Outcome::Aborted)),
+        (RMS[0], None, TMS[0], say::prepare(&transaction(1))),
+        (TMS[0], Some(alone), RMS[0], say::retired(tx(1))),
+    ] {
+        let (mut node, mut outbox) = (node(at), synod::Outbox::new());
+        begun.iter().for_each(|begun| outbox.step(&mut node, say::begins(begun)).unwrap());
+        drop(outbox.take_free());
+        outbox.step(&mut node, met(from)).unwrap();
+        assert!(outbox.is_urgent());
+        outbox.step(&mut node, say::from(from, message)).unwrap();
+        assert!(outbox.take_free().is_none());
+        let (packets, decisions) = outbox.take().unwrap().persisted().into_parts();
+        assert!(packets.len() + decisions.len() > 0);
+    }
 }
 
 #[test]

@@ -147,10 +147,9 @@ impl Node {
         self.birth
     }
 
-    /// The nodes that this one has met, with their births, and what an answer to any of them rests on: it must not leave
-    /// before that is durable.
-    pub fn met(&self) -> (impl Iterator<Item = (NodeId, u64)>, Scope) {
-        (self.shared.peers.contacts.iter(), self.met_scope)
+    /// The nodes that this one has met, with their births.
+    pub fn met(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        self.shared.peers.contacts.iter()
     }
 
     /// At a transaction manager: those of `participants` that it has never met. It begins nothing that names one. None, as

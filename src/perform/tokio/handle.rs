@@ -117,7 +117,7 @@ impl Handle {
     /// A handle for `node`, and the node's ends of its queues.
     pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
         let (birth, config) = (node.birth(), node.config());
-        let (contacts, met) = Contacts::new(node.met().0, config.cluster.limits().nodes);
+        let (contacts, met) = Contacts::new(node.met(), config.cluster.limits().nodes);
         let (node, cluster) = (config.id, config.cluster.id());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
