@@ -453,6 +453,7 @@ tagged! {
         9 => Resolved { record, outcome },
         10 => Birth(number),
         11 => Peer { node, birth },
+        12 => Resolutions { count },
     }
 }
 
@@ -681,6 +682,7 @@ impl Wire for Key {
             Self::History(tx) => (7, [Some(tx.origin.0), Some(tx.seq)]),
             Self::Birth => (8, [None; 2]),
             Self::Peer(node) => (9, [Some(node.0), None]),
+            Self::Resolutions => (10, [None; 2]),
         };
         sink.byte(tag);
         numbers.into_iter().flatten().for_each(|number| sink.put(number.to_be_bytes()));
@@ -697,6 +699,7 @@ impl Wire for Key {
             7 => Self::History,
             8 => return Ok(Self::Birth),
             9 => return Ok(Self::Peer(NodeId(u64::from_be_bytes(source.array()?)))),
+            10 => return Ok(Self::Resolutions),
             tag => return Err(DecodeError::UnknownTag { kind: "key", tag }),
         };
         let (origin, seq) = (source.array()?, source.array()?);

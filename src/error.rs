@@ -204,8 +204,11 @@ pub enum RestoreError {
     /// A later record gives this node, or one that it has met, another birth, or erases it.
     #[error("the storage holds two different births of one node")]
     BirthChanged,
-    /// A later record reserves fewer numbers or rounds than an earlier one, or erases it.
-    #[error("the storage reserves fewer numbers, or fewer rounds, than an earlier record")]
+    /// A later record reserves fewer numbers or rounds than an earlier one, counts less that an operator settled, or erases
+    /// it.
+    #[error(
+        "the storage reserves fewer numbers or rounds, or counts less that an operator settled, than it did before"
+    )]
     ReservationWentBack,
     /// A later record takes back that transactions are over.
     #[error("the storage takes back that the transactions from {0} on are over")]

@@ -340,7 +340,7 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
 /// A key of any kind.
 pub fn key() -> BoxedStrategy<Key> {
     prop_oneof![
-        one_of([Key::Identity, Key::Birth, Key::Sequence, Key::Rounds]),
+        one_of([Key::Identity, Key::Birth, Key::Sequence, Key::Rounds, Key::Resolutions]),
         node().prop_map(Key::Peer),
         tx().prop_map(Key::Acceptor),
         tx().prop_map(Key::ResourceManager),
@@ -372,6 +372,7 @@ pub fn record() -> BoxedStrategy<Record> {
         small(0..8).prop_map(Record::Birth),
         (node(), 0..3u64).prop_map(|(node, birth)| Record::Peer { node, birth }),
         resolved.prop_map(|(record, outcome)| Record::Resolved { record, outcome }),
+        small(0..8).prop_map(|count| Record::Resolutions { count }),
     ]
     .boxed()
 }
@@ -418,7 +419,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let more =
         [(Vote::Prepared, Outcome::Committed), (Vote::Prepared, Outcome::Aborted), (Vote::Aborted, Outcome::Aborted)];
     let votes = votes.into_iter().chain(more.map(|(vote, outcome)| (Some(vote), Some(outcome))));
-    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..10, 0..8u64)
+    (scene(&config.cluster), select(Vec::from_iter(votes)), 0..11, 0..8u64)
         .prop_map(move |(scene, (vote, finished), kind, more)| {
             let (transaction, tx) = (scene.transaction.clone(), scene.transaction.id());
             let meta = vote.map_or(scene.meta(), |_| Some(known_meta(tx)));
@@ -446,6 +447,7 @@ fn written(config: &Config) -> BoxedStrategy<Vec<Record>> {
                 6 => Vec::from([Record::Erased(Key::Acceptor(tx))]),
                 7 => Vec::from([Record::History { outcomes: OutcomeBlock::of(tx, scene.outcome), age: tx.origin.0 }]),
                 8 => Vec::from([Record::Birth(7), Record::Peer { node: NodeId(1_000 + more), birth: more }]),
+                9 => Vec::from([Record::Resolutions { count: reserved }]),
                 _ => Vec::from([Record::Retired(range_from(tx, 0))]),
             };
             numbers.into_iter().chain(about).collect()

@@ -175,6 +175,7 @@ fn records() -> Vec<(Record, String)> {
         ),
         (Record::Birth(9), "02 0a 09".into()),
         (Record::Peer { node: NodeId(7), birth: 300 }, "02 0b 07 fb2c01".into()),
+        (Record::Resolutions { count: 3 }, "02 0c 03".into()),
         (Record::Erased(Key::Rounds), "02 07 03".into()),
         (Record::Erased(Key::Acceptor(tx)), "02 07 04 0000000000000007 0000000000002710".into()),
     ]
@@ -193,6 +194,7 @@ fn keys() -> Vec<(Key, &'static str)> {
         (Key::History(tx), "07 0000000000000007 0000000000002710"),
         (Key::Birth, "08"),
         (Key::Peer(NodeId(7)), "09 0000000000000007"),
+        (Key::Resolutions, "0a"),
     ]
 }
 
@@ -405,10 +407,10 @@ fn unknown_tags_are_refused() {
     for tag in [0, 15, 255] {
         assert_eq!(one_message(&format!("01 {t} {tag:02x}")), Err(unknown("statement about a transaction", tag)));
     }
-    for tag in [0, 12, 255] {
+    for tag in [0, 13, 255] {
         assert_eq!(decode_record(&[2, tag, 0, 0]), Err(unknown("record", tag)));
     }
-    for tag in [0, 10, 255] {
+    for tag in [0, 11, 255] {
         assert_eq!(decode_key(&[tag; 17]), Err(unknown("key", tag)));
     }
     for tag in [0, 3, 255] {

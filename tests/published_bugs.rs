@@ -260,7 +260,10 @@ fn what_is_meant_for_another_role_transaction_instance_or_ballot_changes_nothing
     let others = [Transaction::new(tx(1), &RMS[..2], *b"meta").unwrap(), Transaction::new(tx(1), RMS, []).unwrap()];
     for (node, other) in [tm, rm, acceptor].iter().flat_map(|node| others.iter().map(move |other| (node, other))) {
         for message in catalogue::messages(other).into_iter().filter(|message| message.transaction().is_some()) {
-            refuse(&mut node.clone(), say::from(TMS[1], message), Refusal::OtherTransaction);
+            let answer = support::refuse(&mut node.clone(), say::from(TMS[1], message), Refusal::OtherTransaction);
+            // Who asks an acceptor to take part is told why it does not.
+            let told = Message::about(other, What::OtherTransaction);
+            assert!(answer.is_empty() || answer == [Effect::Send { to: TMS[1], message: told }]);
         }
     }
     // The frame says whom it is for, and in which cluster.
@@ -434,6 +437,7 @@ fn no_input_whatever_makes_a_node_panic_in_any_state_and_what_is_refused_changes
                         refusal == Refusal::Retired
                     }
                     Message::About { what: What::Reject { .. }, .. } => refusal == Refusal::StaleBallot,
+                    Message::About { what: What::OtherTransaction, .. } => refusal == Refusal::OtherTransaction,
                     _ => false,
                 };
                 assert!(answers, "{refusal:?}: {input:?}: {message:?}");

@@ -426,10 +426,12 @@ impl Node {
         if self.open.at(handle).is_some_and(Open::is_stuck) {
             // A transaction manager remembers nothing, so to forget the transaction is safe.
             self.drop_open(handle, effects);
-            self.shared.metrics.count_resolved();
-            return Ok(());
+        } else {
+            self.work(handle, effects, |open, shared, effects| open.resolve(shared, effects, outcome))?;
         }
-        self.work(handle, effects, |open, shared, effects| open.resolve(shared, effects, outcome))
+        self.shared.metrics.count_resolved();
+        self.persist(Record::Resolutions { count: self.shared.metrics.resolved }, effects);
+        Ok(())
     }
 
     /// Refuses a name of this node's own that it has not given.

@@ -264,9 +264,7 @@ impl Open {
         effects: &mut S,
         outcome: Outcome,
     ) -> Result<(), Refusal> {
-        self.as_rm(shared, effects, |rm, cx| rm.resolve(cx, outcome))?;
-        shared.metrics.count_resolved();
-        Ok(())
+        self.as_rm(shared, effects, |rm, cx| rm.resolve(cx, outcome))
     }
 
     /// Drives the transaction to its outcome, through every role that is played here.

@@ -82,6 +82,11 @@ pub enum Record {
         /// The operator's outcome.
         outcome: Outcome,
     },
+    /// How many transactions an operator has settled at this node, ever.
+    Resolutions {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// All that an acceptor knows of one transaction.
@@ -245,6 +250,8 @@ pub enum Key {
     Birth,
     /// A node that was met.
     Peer(NodeId),
+    /// What an operator has settled.
+    Resolutions,
 }
 
 impl Record {
@@ -263,6 +270,7 @@ impl Record {
             Self::Birth(_) => Key::Birth,
             Self::Peer { node, .. } => Key::Peer(*node),
             Self::History { outcomes, .. } => Key::History(outcomes.first()),
+            Self::Resolutions { .. } => Key::Resolutions,
         }
     }
 

@@ -33,7 +33,8 @@ impl Weight for Record {
             | Self::Rounds { .. }
             | Self::Retired(_)
             | Self::History { .. }
-            | Self::Erased(_) => 0,
+            | Self::Erased(_)
+            | Self::Resolutions { .. } => 0,
         }
     }
 }

@@ -137,6 +137,7 @@ fn record(record: &Record) -> String {
         Record::Erased(Key::Acceptor(tx)) => format!("erased acceptor {tx}"),
         Record::Erased(Key::ResourceManager(tx)) => format!("erased rm {tx}"),
         Record::Erased(key) => format!("erased {key:?}"),
+        Record::Resolutions { count } => format!("{count} resolved"),
         Record::Birth(birth) => format!("birth {birth}"),
         Record::Peer { node, birth } => format!("peer {node}, birth {birth}"),
         Record::Resolved { record, outcome: how } => format!("resolved {} {}", record.transaction.id(), outcome(*how)),

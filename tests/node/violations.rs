@@ -2,7 +2,7 @@
 //! resort.
 
 use synod::{
-    Effect, Machine, Refusal,
+    Effect, Machine, Refusal, RestoreError,
     commit::{
         Input, Key, Limits, Message, Node, Outcome, Record, ResourceManagerRecord, ResourceManagerState, Time,
         Transaction, TxRange, ViolationReason, Vote,
@@ -67,7 +67,8 @@ fn an_operator_resolves_what_is_in_doubt_and_nobody_hears_of_it() {
     let mut rm = violated();
     let effects = rm.step(resolve(Committed));
     let handed = Effect::Decide(commits(&transaction(1)));
-    assert_eq!(effects, [Effect::Persist(resolved(None)), handed.clone()]);
+    let counted = Record::Resolutions { count: 1 };
+    assert_eq!(effects, [Effect::Persist(resolved(None)), handed.clone(), Effect::Persist(counted.clone())]);
     assert_eq!((rm.violations().len(), rm.in_doubt().len(), rm.metrics().resolved), (0, 0, 1));
     assert_eq!(rm.status(tx(1)).outcome(), None, "it proves nothing about the transaction");
     assert_eq!(refuse(&mut rm, resolve(Aborted), Refusal::NotInDoubt), []);
@@ -90,6 +91,15 @@ fn an_operator_resolves_what_is_in_doubt_and_nobody_hears_of_it() {
     }
     let effects = rm.step(say::from(TMS[0], say::retired(tx(1))));
     assert_eq!(effects, [over(), Record::Erased(Key::ResourceManager(tx(1)))].map(Effect::Persist));
+    // It is counted for ever.
+    let rm = restored(rm.snapshot().into_iter().skip(1));
+    assert_eq!(rm.metrics().resolved, 1);
+    assert!(rm.snapshot().contains(&counted));
+    let identity = Record::Identity { cluster: CLUSTER, node: RMS[0] };
+    for after in [Record::Resolutions { count: 0 }, Record::Erased(Key::Resolutions)] {
+        let restored = Node::restore(config(&cluster(), RMS[0]), [identity.clone(), counted.clone(), after]);
+        assert_eq!(restored.err(), Some(RestoreError::ReservationWentBack));
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Restores the node's own birth, and whom it has met.
+    /// Restores the node's own birth, whom it has met, and what was settled at it.
     fn restore_contacts(&mut self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
         for record in latest.values() {
             match record {
@@ -76,6 +76,7 @@ impl Node {
                     // Limits are for what is new.
                     let _ = self.shared.peers.contacts.meet(*node, *birth, usize::MAX);
                 }
+                Record::Resolutions { count } => self.shared.metrics.resolved = *count,
                 _ => {}
             }
         }
@@ -259,6 +260,8 @@ impl Node {
         if self.shared.rounds.is_used() {
             records.push(Record::Rounds { reserved: self.shared.rounds.reserved() });
         }
+        let count = self.shared.metrics.resolved;
+        records.extend((count > 0).then_some(Record::Resolutions { count }));
         records.extend(self.history.records());
         records.extend(self.retired.iter().map(Record::Retired));
         for tx in self.open_transactions() {
@@ -300,11 +303,14 @@ fn check_follows(
         (Record::Birth(_) | Record::Peer { .. }, _) if now != before => Err(RestoreError::BirthChanged),
         (Record::Sequence { reserved: before }, Record::Sequence { reserved: now })
         | (Record::Rounds { reserved: before }, Record::Rounds { reserved: now })
+        | (Record::Resolutions { count: before }, Record::Resolutions { count: now })
             if now >= before =>
         {
             Ok(())
         }
-        (Record::Sequence { .. } | Record::Rounds { .. }, _) => Err(RestoreError::ReservationWentBack),
+        (Record::Sequence { .. } | Record::Rounds { .. } | Record::Resolutions { .. }, _) => {
+            Err(RestoreError::ReservationWentBack)
+        }
         (Record::Acceptor(before), Record::Acceptor(now)) if !now.may_follow(before) => {
             Err(RestoreError::AcceptorWentBack(now.transaction.id()))
         }

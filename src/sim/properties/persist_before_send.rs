@@ -50,7 +50,11 @@ impl PersistBeforeSend {
             Record::Sequence { reserved } => {
                 self.numbers.insert(at, *reserved);
             }
-            Record::Identity { .. } | Record::Birth(_) | Record::Peer { .. } | Record::Erased(_) => {}
+            Record::Identity { .. }
+            | Record::Birth(_)
+            | Record::Peer { .. }
+            | Record::Resolutions { .. }
+            | Record::Erased(_) => {}
         }
     }
 

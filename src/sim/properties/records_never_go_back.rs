@@ -24,7 +24,8 @@ fn may_follow(record: &Record, before: &Record) -> bool {
     match (record, before) {
         (Record::Identity { .. } | Record::Birth(_) | Record::Peer { .. }, _) => record == before,
         (Record::Sequence { reserved }, Record::Sequence { reserved: before })
-        | (Record::Rounds { reserved }, Record::Rounds { reserved: before }) => reserved >= before,
+        | (Record::Rounds { reserved }, Record::Rounds { reserved: before })
+        | (Record::Resolutions { count: reserved }, Record::Resolutions { count: before }) => reserved >= before,
         (Record::Acceptor(record), Record::Acceptor(before)) => record.may_follow(before),
         (Record::ResourceManager(record), Record::ResourceManager(before)) => record.may_follow(before),
         (Record::Retired(range), Record::Retired(before)) => range.contains(before.last()),
@@ -52,7 +53,7 @@ impl RecordsNeverGoBack {
             (Key::Acceptor(tx) | Key::ResourceManager(tx), _) => over(tx),
             (Key::Retired(_), Some(Record::Retired(range))) => self.is_retired(at, *range),
             (Key::Retired(first), _) => over(first),
-            (Key::Identity | Key::Birth | Key::Peer(_) | Key::Sequence | Key::Rounds, _) => false,
+            (Key::Identity | Key::Birth | Key::Peer(_) | Key::Sequence | Key::Rounds | Key::Resolutions, _) => false,
             // The oldest outcomes leave.
             (Key::History(_), _) => true,
         };
