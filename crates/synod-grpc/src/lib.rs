@@ -40,7 +40,9 @@
 //!
 //! A node has a connection to every transaction manager at all times, and makes it again when it breaks, whether it has
 //! something to send or not. It says its birth over each ([`Peers::set_birth`]), and the one that is called says its own
-//! ([`PeerStats::birth`]).
+//! ([`PeerStats::birth`]). It also says a number that it draws for as long as its process lives. When a process of a node
+//! calls, the connections of the one before it end; should that one call again, the node runs twice, and the older process
+//! is refused ([`Fault::RunsTwice`]).
 //!
 //! # What is counted
 //!
@@ -97,6 +99,7 @@ mod client;
 mod error;
 mod identity;
 mod listener;
+mod lives;
 mod options;
 mod peers;
 mod places;

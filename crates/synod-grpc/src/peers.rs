@@ -28,9 +28,9 @@ use tokio::{
 use tonic::{Request, Status, codegen::http::uri::Authority, transport::Endpoint};
 
 use crate::{
-    Error, Identity, Options, PeerStats, Security,
+    Error, Identity, Options, PeerStats, Security, lives,
     queue::Queue,
-    serve::BIRTH,
+    serve::{BIRTH, LIFE},
     stats::{Counter, PeerCounters, without_address},
     v1, wire,
 };
@@ -50,6 +50,7 @@ struct Inner {
     runtime: Runtime,
     managers: Vec<NodeId>,
     birth: Arc<AtomicU64>,
+    life: u64,
     peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
     tasks: Mutex<JoinSet<()>>,
     without_address: Counter,
@@ -66,6 +67,7 @@ struct Peer {
     options: Options,
     /// This node's.
     birth: Arc<AtomicU64>,
+    life: u64,
     /// Whether there is always a connection.
     is_manager: bool,
     jitter: u64,
@@ -90,6 +92,7 @@ impl Peers {
             runtime: Runtime::try_current().map_err(|_| Error::NoRuntime)?,
             managers: config.cluster.managers().to_vec(),
             birth: Arc::default(),
+            life: lives::draw(),
             peers: RwLock::default(),
             tasks: Mutex::default(),
             without_address: without_address(cluster, node),
@@ -115,6 +118,7 @@ impl Peers {
             counters,
             options: inner.options,
             birth: Arc::clone(&inner.birth),
+            life: inner.life,
             is_manager: inner.managers.contains(&node),
             jitter: inner.node.0.rotate_left(32) ^ node.0,
         });
@@ -242,6 +246,7 @@ impl Peer {
         let mut stream = Request::new(self.queue.attach(self.route.clone()));
         // Read after that: a birth that is set later ends this stream.
         stream.metadata_mut().insert(BIRTH, self.birth.load(Ordering::SeqCst).into());
+        stream.metadata_mut().insert(LIFE, self.life.into());
         let mut answers = client.exchange(stream).await?.into_inner();
         let welcome = answers.message().await?.ok_or_else(|| Status::unavailable("the node said nothing"))?;
         if welcome.cluster != self.route.cluster || welcome.node != self.route.to {

@@ -58,8 +58,18 @@ pub(crate) struct Line {
     pub(crate) streams: Arc<Semaphore>,
     /// For half-sent requests.
     room: Room,
-    /// Whom the node has met last over this connection, and under which birth.
-    met: Mutex<Option<(NodeId, u64)>>,
+    /// Who was let speak last over this connection.
+    met: Mutex<Option<Greeting>>,
+}
+
+/// What a node says of itself before anything else. 0 does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Greeting {
+    pub(crate) node: NodeId,
+    /// Drawn when it was created.
+    pub(crate) birth: u64,
+    /// Drawn when its process started.
+    pub(crate) life: u64,
 }
 
 /// A node needs one stream of packets at a time. It may have made the next before the end of the last is noticed.
@@ -190,12 +200,15 @@ impl Line {
         [&self.room].into_iter().chain((!is_node).then_some(&self.places.room))
     }
 
-    /// Has `node` met, under `birth`, unless it was the last to be met over this connection.
-    pub(crate) fn meet(&self, node: NodeId, birth: u64, meet: impl FnOnce() -> bool) -> bool {
+    /// Has whoever says this be met, unless it was the last to be met over this connection.
+    pub(crate) fn meet<E>(&self, greeting: Greeting, meet: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_met = *met == Some((node, birth)) || meet();
-        *met = is_met.then_some((node, birth));
-        is_met
+        if *met != Some(greeting) {
+            *met = None;
+            meet()?;
+            *met = Some(greeting);
+        }
+        Ok(())
     }
 
     /// It has made a call that it may make.

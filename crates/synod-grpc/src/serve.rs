@@ -20,7 +20,8 @@ use tonic::{
 use crate::{
     Fault, Options,
     listener::{Caller, Origin},
-    places::{Line, Side},
+    lives::Lives,
+    places::{Greeting, Line, Side},
     stats::ServerCounters,
     v1::{self, Delivered},
     wire::{self, Needed, WireError},
@@ -46,6 +47,9 @@ pub(crate) type Meet = Arc<dyn Fn(NodeId, u64) -> bool + Send + Sync>;
 /// The metadata by which a node that calls says its birth.
 pub(crate) const BIRTH: &str = "synod-birth";
 
+/// The metadata by which it says which life of its process this is.
+pub(crate) const LIFE: &str = "synod-life";
+
 /// A node as other nodes see it.
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -54,6 +58,7 @@ pub(crate) struct Service {
     /// What the node says of itself.
     pub(crate) birth: u64,
     pub(crate) meet: Meet,
+    pub(crate) lives: Arc<Lives>,
     pub(crate) inbox: Inbox,
     pub(crate) options: Options,
     pub(crate) counters: Arc<ServerCounters>,
@@ -97,16 +102,18 @@ impl Interceptor for Guard {
 pub(crate) struct Who {
     pub(crate) caller: Caller,
     birth: u64,
+    life: u64,
     pub(crate) line: Option<Arc<Line>>,
 }
 
 pub(crate) fn who<T>(request: &Request<T>) -> Who {
     let origin: Option<&Origin> = request.extensions().get();
-    let birth = request.metadata().get(BIRTH).and_then(|birth| birth.to_str().ok()?.parse().ok());
+    let number = |of| request.metadata().get(of).and_then(|number| number.to_str().ok()?.parse().ok()).unwrap_or(0);
     Who {
         // Every connection says, so a stranger is just the safe side.
         caller: origin.map_or(Caller::Stranger, |origin| origin.caller),
-        birth: birth.unwrap_or(0),
+        birth: number(BIRTH),
+        life: number(LIFE),
         line: origin.map(|origin| Arc::clone(&origin.line)),
     }
 }
@@ -182,13 +189,27 @@ impl Service {
             self.counters.fault(Fault::Misrouted);
             return Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)));
         }
-        let meet = || (self.meet)(from, who.birth);
-        if !who.line.as_ref().map_or_else(meet, |line| line.meet(from, who.birth, meet)) {
-            self.counters.fault(Fault::OtherBirth);
-            tracing::error!(%from, "a node has lost its storage, or runs twice");
-            return Err(Status::failed_precondition(format!("{from} is known here under another birth")));
-        }
+        let Some(line) = &who.line else { return self.meet(who, from).map(|()| from) };
+        line.meet(Greeting { node: from, birth: who.birth, life: who.life }, || {
+            self.meet(who, from)?;
+            if self.lives.may_speak(from, who.life, line) {
+                return Ok(());
+            }
+            self.counters.fault(Fault::RunsTwice);
+            tracing::error!(%from, "a node runs twice");
+            Err(Status::failed_precondition(format!("{from} has been met in another process since: it runs twice")))
+        })?;
         Ok(from)
+    }
+
+    /// Has the node meet `from`.
+    fn meet(&self, who: &Who, from: NodeId) -> Result<(), Status> {
+        if (self.meet)(from, who.birth) {
+            return Ok(());
+        }
+        self.counters.fault(Fault::OtherBirth);
+        tracing::error!(%from, "a node has lost its storage, or runs twice");
+        Err(Status::failed_precondition(format!("{from} is known here under another birth")))
     }
 
     fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {

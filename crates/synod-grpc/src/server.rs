@@ -120,8 +120,17 @@ impl Server {
             links,
             stage: at.clone(),
         };
-        let service =
-            Service { cluster, node, birth, meet, inbox, options, counters: Arc::clone(&counters), stage: at.clone() };
+        let service = Service {
+            cluster,
+            node,
+            birth,
+            meet,
+            lives: Arc::default(),
+            inbox,
+            options,
+            counters: Arc::clone(&counters),
+            stage: at.clone(),
+        };
         let serving =
             router(service, handle).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
         let serving = runtime.spawn(async move {
@@ -239,9 +248,12 @@ mod tests {
     }
 
     async fn until(mut holds: impl FnMut() -> bool) {
-        while !holds() {
-            sleep(Duration::from_millis(2)).await;
-        }
+        let came = async {
+            while !holds() {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), came).await.expect("it never came");
     }
 
     #[tokio::test]
@@ -296,5 +308,43 @@ mod tests {
         again.set_birth(77);
         again.send(Packet { to: manager, messages: vec![Message::retired(range)] });
         until(|| log.lock().unwrap().last() == Some(&Heard::Said(other, 1))).await;
+    }
+
+    #[tokio::test]
+    async fn of_two_processes_of_one_node_the_older_is_refused_and_of_one_that_is_restarted_none() {
+        let (manager, other) = (NodeId(1), NodeId(4));
+        let cluster = Cluster::new(ClusterId([7; 16]), Quorums::majority([manager]).unwrap(), [manager]).unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let inbox = Arc::clone(&heard);
+        let inbox = move |_, messages: Vec<Message>| {
+            inbox.lock().unwrap().push(messages.len());
+            true
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options::default().with_backoff(Duration::from_millis(5));
+        let config = |id| Config::new(cluster.clone(), id, 1);
+        let server = Server::relay(listener, &config(manager), inbox, Security::Plaintext, options).unwrap();
+        let process = || {
+            let peers = Peers::new(&config(other), Security::Plaintext, options).unwrap();
+            peers.set(manager, &server.address().to_string()).unwrap();
+            peers
+        };
+        let is_connected = |peers: &Peers| peers.stats(manager).unwrap().connected;
+        let runs_twice = || server.stats().faults(Fault::RunsTwice);
+
+        let first = process();
+        until(|| is_connected(&first)).await;
+        first.shutdown().await;
+        let second = process();
+        until(|| is_connected(&second)).await;
+        assert_eq!(runs_twice(), 0);
+
+        let mut third = process();
+        until(|| runs_twice() > 1).await;
+        until(|| is_connected(&third)).await;
+        let range = TxRange::only(TxId { origin: other, seq: 1 });
+        third.send(Packet { to: manager, messages: vec![Message::retired(range); 3] });
+        until(|| *heard.lock().unwrap() == [3]).await;
+        assert!(!is_connected(&second));
     }
 }

@@ -104,6 +104,8 @@ faults! {
     HalfSent = "half_sent",
     /// A node was refused: it has been met under another birth. It has lost its storage, or it runs twice.
     OtherBirth = "other_birth",
+    /// A node was refused: it has been met in another process since. It runs twice.
+    RunsTwice = "runs_twice",
 }
 
 /// A counter, to be read here and to be seen by metrics.
