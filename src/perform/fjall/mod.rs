@@ -38,7 +38,11 @@ use std::{
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
-use self::{count::Count, error::caught, seal::Seal};
+use self::{
+    count::Count,
+    error::caught,
+    seal::{Contents, Seal},
+};
 pub use self::{
     error::{Damage, FjallError},
     folder::create_whole,
@@ -82,8 +86,9 @@ pub struct FjallStorage {
 #[derive(Debug)]
 struct Written {
     count: Count,
-    /// The seal of the last batch. Unknown while a batch is being written, and after it has failed.
-    seal: Option<Seal>,
+    /// What is there since the last batch. Unknown before the first one, while a batch is being written, and after one has
+    /// failed.
+    contents: Option<Contents>,
 }
 
 impl FjallStorage {
@@ -155,10 +160,9 @@ impl FjallStorage {
                 if !record.is_tombstone() {
                     codec::encode_record_into(&mut bytes, record);
                 }
-                filling.put(&bytes_of_key, (!record.is_tombstone()).then_some(&bytes))?;
+                filling.put(&bytes_of_key, (!record.is_tombstone()).then_some(&*bytes));
             }
             add(&mut filling.batch);
-            Ok(())
         })
     }
 
@@ -170,55 +174,43 @@ impl FjallStorage {
     }
 
     /// Makes what `fill` puts in one batch durable.
-    fn write(
-        &mut self,
-        records: usize,
-        fill: impl FnOnce(&mut Filling<'_>) -> Result<(), FjallError>,
-    ) -> Result<(), FjallError> {
+    fn write(&mut self, records: usize, fill: impl FnOnce(&mut Filling<'_>)) -> Result<(), FjallError> {
         let batch = OwnedWriteBatch::with_capacity(self.database.clone(), records + 1).durability(Some(self.mode));
         // From here until the batch has landed no new life begins.
         let mut written = self.lives.write()?;
-        let before = match written.seal.take() {
-            Some(seal) => seal,
-            None => sealed(&self.records, &written.count)?,
+        let contents = match written.contents.take() {
+            Some(contents) => contents,
+            None => read(&self.records, &written.count)?.1,
         };
-        let mut filling = Filling { records: &self.records, batch, seal: before };
-        fill(&mut filling)?;
-        let Filling { mut batch, mut seal, .. } = filling;
-        if batch.is_empty() {
-            written.seal = Some(before);
-            return Ok(());
+        let mut filling = Filling { records: &self.records, batch, contents };
+        fill(&mut filling);
+        let Filling { mut batch, mut contents, .. } = filling;
+        if !batch.is_empty() {
+            contents.seal.batches += 1;
+            batch.insert(&self.records, seal::KEY, contents.seal.encode(&written.count.nonce));
+            batch.commit().map_err(|source| at(&self.records, source))?;
+            written.count.raise(contents.seal.batches)?;
         }
-        seal.batches += 1;
-        batch.insert(&self.records, seal::KEY, seal.encode(&written.count.nonce));
-        batch.commit().map_err(|source| at(&self.records, source))?;
-        written.count.raise(seal.batches)?;
-        written.seal = Some(seal);
+        written.contents = Some(contents);
         Ok(())
     }
 }
 
-/// A batch, and the seal over what is there after it.
+/// A batch, and what is there after it.
 struct Filling<'a> {
     records: &'a Keyspace,
     batch: OwnedWriteBatch,
-    seal: Seal,
+    contents: Contents,
 }
 
 impl Filling<'_> {
     /// Writes the bytes of a record, or erases it.
-    fn put(&mut self, key: &[u8], record: Option<impl AsRef<[u8]>>) -> Result<(), FjallError> {
-        if let Some(old) = self.records.get(key).map_err(|source| at(self.records, source))? {
-            self.seal.take_out(key, &old);
-        }
+    fn put(&mut self, key: &[u8], record: Option<&[u8]>) {
+        self.contents.put(key, record);
         match record {
-            Some(record) => {
-                self.seal.add(key, record.as_ref());
-                self.batch.insert(self.records, key, record.as_ref());
-            }
+            Some(record) => self.batch.insert(self.records, key, record),
             None => self.batch.remove(self.records, key),
         }
-        Ok(())
     }
 }
 
@@ -228,9 +220,9 @@ impl Storage for FjallStorage {
     fn load(&mut self) -> Result<Vec<Record>, FjallError> {
         // A write that is under way is over before this goes on.
         let mut written = self.lives.begin();
-        written.seal = None;
-        let (records, seal) = read(&self.records, &written.count)?;
-        written.seal = Some(seal);
+        written.contents = None;
+        let (records, contents) = read(&self.records, &written.count)?;
+        written.contents = Some(contents);
         Ok(records)
     }
 
@@ -259,8 +251,8 @@ fn lives(keyspace: &Keyspace) -> Result<Lives<Written>, FjallError> {
         None if keyspace.is_empty().map_err(|source| at(keyspace, source))? => Count::create(&path)?,
         None => return Err(count::damaged(&path)),
     };
-    let seal = Some(sealed(keyspace, &count)?);
-    let lives = Lives::new(Written { count, seal });
+    sealed(keyspace, &count)?;
+    let lives = Lives::new(Written { count, contents: None });
     all.insert(keyspace.path().into(), Arc::downgrade(lives.shared()));
     Ok(lives)
 }
@@ -287,16 +279,16 @@ fn checked(keyspace: &Keyspace, count: &Count, seal: Option<Seal>) -> Result<Sea
 }
 
 /// All records, if they are those that the last seal is over.
-fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Seal), FjallError> {
+fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Contents), FjallError> {
     caught(folder_of(keyspace), || {
-        let (mut records, mut there, mut last, mut newer) = (Vec::new(), Seal::default(), None, None);
+        let (mut records, mut there, mut last, mut newer) = (Vec::new(), Contents::default(), None, None);
         for entry in keyspace.iter() {
             let (key, value) = entry.into_inner().map_err(|source| at(keyspace, source))?;
             if *key == *seal::KEY {
                 last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
                 continue;
             }
-            there.add(&key, &value);
+            there.put(&key, Some(&value));
             let record = match codec::decode_record(&value) {
                 Ok(record) => record,
                 Err(error) if error.is_news() => {
@@ -311,10 +303,10 @@ fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Seal), Fjall
             records.push(record);
         }
         let seal = checked(keyspace, count, last).and_then(|seal| {
-            if seal.is_over_the_same(&there) { Ok(seal) } else { Err(damaged(keyspace, Damage::Changed)) }
+            if seal.is_over_the_same(&there.seal) { Ok(seal) } else { Err(damaged(keyspace, Damage::Changed)) }
         });
         match newer {
-            None => Ok((records, seal?)),
+            None => Ok((records, Contents { seal: seal?, ..there })),
             // If a seal says so, it was written like that.
             Some(source) if seal.is_ok() => Err(FjallError::Newer { path: folder_of(keyspace).into(), source }),
             Some(source) => Err(damaged(keyspace, Damage::Undecodable(source))),

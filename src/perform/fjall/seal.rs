@@ -3,8 +3,12 @@
 //! Every batch carries a new seal, in the same keyspace as the records: how many batches there were, how many records
 //! there are now, and the sum of the hashes of all of them. A batch changes the sum only by what it changes, so a seal
 //! costs as much as the batch has records. The sum does not depend on the order in which records came.
+//!
+//! The hashes are kept in memory: to replace a record, nothing is read.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
 /// Where the seal is: no key of a record is as long.
 pub(super) const KEY: &[u8] = b"\xffthe seal of all records";
@@ -26,19 +30,31 @@ pub(super) struct Seal {
     pub(super) sum: u128,
 }
 
+/// What is there: the seal over it, and the hash of each record, by that of its key.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) seal: Seal,
+    pub(super) hashes: BTreeMap<u128, u128>,
+}
+
+impl Contents {
+    /// Puts a record in the place of the one of its key, if there is any, or erases that.
+    pub(super) fn put(&mut self, key: &[u8], record: Option<&[u8]>) {
+        let of_key = xxh3_128(key);
+        let before = match record {
+            Some(record) => {
+                let hash = xxh3_128_with_seed(record, xxh3_64(key));
+                self.seal.sum = self.seal.sum.wrapping_add(hash);
+                self.hashes.insert(of_key, hash)
+            }
+            None => self.hashes.remove(&of_key),
+        };
+        self.seal.sum = self.seal.sum.wrapping_sub(before.unwrap_or(0));
+        self.seal.records = self.hashes.len() as u64;
+    }
+}
+
 impl Seal {
-    /// Takes a record in, under its key.
-    pub(super) fn add(&mut self, key: &[u8], record: &[u8]) {
-        self.records = self.records.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(hash(key, record));
-    }
-
-    /// Takes a record out that was taken in before.
-    pub(super) fn take_out(&mut self, key: &[u8], record: &[u8]) {
-        self.records = self.records.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(hash(key, record));
-    }
-
     /// Whether the other seal is over the same records.
     pub(super) fn is_over_the_same(&self, other: &Self) -> bool {
         (self.records, self.sum) == (other.records, other.sum)
@@ -67,30 +83,29 @@ impl Seal {
     }
 }
 
-fn hash(key: &[u8], record: &[u8]) -> u128 {
-    xxh3_128_with_seed(record, xxh3_64(key))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_seal_depends_on_the_records_and_not_on_the_order_in_which_they_came() {
-        let mut one = Seal::default();
-        one.add(b"a", b"1");
-        one.add(b"b", b"2");
-        let mut other = Seal { batches: 9, ..Seal::default() };
-        other.add(b"b", b"0");
-        other.add(b"a", b"1");
-        assert!(!one.is_over_the_same(&other));
-        other.take_out(b"b", b"0");
-        assert!(!one.is_over_the_same(&other));
-        other.add(b"b", b"2");
-        assert!(one.is_over_the_same(&other));
-        other.take_out(b"b", b"2");
-        other.add(b"c", b"2");
-        assert!(!one.is_over_the_same(&other), "the key counts");
+        let mut one = Contents::default();
+        one.put(b"a", Some(b"1"));
+        one.put(b"b", Some(b"2"));
+        let mut other = Contents { seal: Seal { batches: 9, ..Seal::default() }, ..Contents::default() };
+        let is_same = |other: &Contents| one.seal.is_over_the_same(&other.seal);
+        other.put(b"b", Some(b"0"));
+        other.put(b"a", Some(b"1"));
+        assert!(!is_same(&other));
+        other.put(b"b", None);
+        assert!(!is_same(&other));
+        other.put(b"b", Some(b"2"));
+        assert!(is_same(&other));
+        other.put(b"c", None);
+        assert!(is_same(&other), "there was none");
+        other.put(b"b", None);
+        other.put(b"c", Some(b"2"));
+        assert!(!is_same(&other), "the key counts");
     }
 
     #[test]
