@@ -180,7 +180,7 @@ impl FjallStorage {
         let mut written = self.lives.write()?;
         let contents = match written.contents.take() {
             Some(contents) => contents,
-            None => read(&self.records, &written.count)?.1,
+            None => scan(&self.records, &written.count, |_, _| Ok(()))?,
         };
         let mut filling = Filling { records: &self.records, batch, contents };
         fill(&mut filling);
@@ -278,37 +278,47 @@ fn checked(keyspace: &Keyspace, count: &Count, seal: Option<Seal>) -> Result<Sea
     }
 }
 
-/// All records, if they are those that the last seal is over.
+/// What is there, if it is what the last seal is over. `each` looks at every record.
+fn scan(
+    keyspace: &Keyspace,
+    count: &Count,
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<(), FjallError>,
+) -> Result<Contents, FjallError> {
+    let (mut contents, mut last) = (Contents::default(), None);
+    for entry in keyspace.iter() {
+        let (key, value) = entry.into_inner().map_err(|source| at(keyspace, source))?;
+        if *key == *seal::KEY {
+            last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
+            continue;
+        }
+        contents.put(&key, Some(&value));
+        each(&key, &value)?;
+    }
+    let seal = checked(keyspace, count, last)?;
+    if !seal.is_over_the_same(&contents.seal) {
+        return Err(damaged(keyspace, Damage::Changed));
+    }
+    contents.seal = seal;
+    Ok(contents)
+}
+
+/// All records, and what is there.
 fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Contents), FjallError> {
     caught(folder_of(keyspace), || {
-        let (mut records, mut there, mut last, mut newer) = (Vec::new(), Contents::default(), None, None);
-        for entry in keyspace.iter() {
-            let (key, value) = entry.into_inner().map_err(|source| at(keyspace, source))?;
-            if *key == *seal::KEY {
-                last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
-                continue;
-            }
-            there.put(&key, Some(&value));
-            let record = match codec::decode_record(&value) {
-                Ok(record) => record,
-                Err(error) if error.is_news() => {
-                    newer = newer.or(Some(error));
-                    continue;
-                }
+        let (mut records, mut newer) = (Vec::new(), None);
+        let contents = scan(keyspace, count, |key, value| {
+            match codec::decode_record(value) {
+                Ok(record) if codec::encode_key(&record.key()) == key => records.push(record),
+                Ok(record) => return Err(damaged(keyspace, Damage::Misfiled(Box::new(record)))),
+                Err(error) if error.is_news() => newer = newer.take().or(Some(error)),
                 Err(error) => return Err(damaged(keyspace, Damage::Undecodable(error))),
-            };
-            if codec::encode_key(&record.key()) != *key {
-                return Err(damaged(keyspace, Damage::Misfiled(Box::new(record))));
             }
-            records.push(record);
-        }
-        let seal = checked(keyspace, count, last).and_then(|seal| {
-            if seal.is_over_the_same(&there.seal) { Ok(seal) } else { Err(damaged(keyspace, Damage::Changed)) }
+            Ok(())
         });
         match newer {
-            None => Ok((records, Contents { seal: seal?, ..there })),
+            None => Ok((records, contents?)),
             // If a seal says so, it was written like that.
-            Some(source) if seal.is_ok() => Err(FjallError::Newer { path: folder_of(keyspace).into(), source }),
+            Some(source) if contents.is_ok() => Err(FjallError::Newer { path: folder_of(keyspace).into(), source }),
             Some(source) => Err(damaged(keyspace, Damage::Undecodable(source))),
         }
     })

@@ -34,7 +34,7 @@ pub(super) struct Seal {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) seal: Seal,
-    pub(super) hashes: BTreeMap<u128, u128>,
+    hashes: BTreeMap<u128, u128>,
 }
 
 impl Contents {
