@@ -230,7 +230,9 @@ fn a_node_that_comes_back_under_another_birth_is_refused_after_a_restart_too() {
 fn whom_a_node_has_met_is_written_at_once_and_what_comes_of_its_messages_waits_for_that() {
     let mut tm = node(TMS[0]);
     assert_eq!(tm.step(met(RMS[0])), [Effect::Persist(Record::Peer { node: RMS[0], birth: RMS[0].0 + 1_000 })]);
-    assert_eq!(tm.met().collect::<Vec<_>>(), [(RMS[0], RMS[0].0 + 1_000)]);
+    assert_eq!((tm.met().collect::<Vec<_>>(), tm.metrics().met), (vec![(RMS[0], RMS[0].0 + 1_000)], 1));
+    tm.step(met(RMS[1]));
+    assert_eq!(tm.metrics().met, 2);
     let alone = Transaction::new(tx(1), &RMS[..1], *b"meta").unwrap();
     // In a transaction that is open, in a new one, and at the end of one.
     for (at, begun, from, message) in [

@@ -1,6 +1,6 @@
 //! Who plays: three processes that are acceptors and transaction managers at once, and four branches.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use synod::{
     NodeId, QuorumError, Quorums,
@@ -64,9 +64,18 @@ pub(crate) enum Votes {
 }
 
 impl Style {
+    fn recover(&self) -> u64 {
+        self.patience.unwrap_or(2_000)
+    }
+
+    /// How long a client waits for an answer before it turns to the next transaction manager.
+    pub(crate) fn turn(&self) -> Duration {
+        Duration::from_millis(self.recover()).min(Duration::from_secs(1))
+    }
+
     /// The ceiling is high: on a busy machine everything takes long, and repeating messages sooner makes more work.
     fn timeouts(&self) -> Timeouts {
-        let recover = self.patience.unwrap_or(2_000);
+        let recover = self.recover();
         Timeouts::default()
             .with_flush(recover / 4)
             .with_recover(recover)

@@ -26,9 +26,9 @@ use crate::{
     places::{Places, options},
 };
 
-/// After this long without an answer, the next transaction manager is turned to. It doubles each time.
+/// How long a single answer is waited for that nobody else can give.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After this long at most.
+/// After this long without an answer, at most, the next transaction manager is turned to.
 const CEILING: Duration = Duration::from_secs(12);
 /// How long to wait after an answer that was none.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -38,6 +38,8 @@ pub(crate) struct Counter {
     clients: Vec<Client>,
     /// The transaction manager that is turned to first.
     favourite: AtomicUsize,
+    /// After this long without an answer, the next transaction manager is turned to. It doubles each time.
+    turn: Duration,
     /// Whether an earlier run may have made the next transfer. The first one that it has not made tells.
     resumes: AtomicBool,
     looks: mpsc::UnboundedSender<Look>,
@@ -64,19 +66,24 @@ enum Answer {
 }
 
 impl Counter {
-    pub(crate) fn open(data: &Path, places: &Places, looks: mpsc::UnboundedSender<Look>) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        data: &Path,
+        places: &Places,
+        turn: Duration,
+        looks: mpsc::UnboundedSender<Look>,
+    ) -> anyhow::Result<Self> {
         let security = papers::security(data, Identity::client(CLUSTER, TELLER))?;
         let client = |name| {
             let (node, address) = (CAST.node(name), places.of(name)?);
             Ok::<_, anyhow::Error>(Client::new(CLUSTER, node, address, &security, &options())?)
         };
         let clients = CAST.managers().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { clients, favourite: AtomicUsize::new(0), resumes: AtomicBool::new(true), looks })
+        Ok(Self { clients, favourite: AtomicUsize::new(0), turn, resumes: AtomicBool::new(true), looks })
     }
 
     /// Has `transaction` made, however long that takes.
     pub(crate) async fn run(&self, transaction: &Transaction, meta: &Meta) -> Errand {
-        let (begun, tx, mut patience) = (Instant::now(), transaction.id(), PATIENCE);
+        let (begun, tx, mut patience) = (Instant::now(), transaction.id(), self.turn);
         let is_old = self.resumes.load(Ordering::Relaxed) && self.is_made(tx).await;
         loop {
             let manager = self.favourite.load(Ordering::Relaxed);

@@ -136,7 +136,7 @@ impl Run {
         places.write(data)?;
         let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed });
         let (asking, looks) = mpsc::unbounded_channel();
-        let counter = Arc::new(Counter::open(data, &places, asking)?);
+        let counter = Arc::new(Counter::open(data, &places, work.style.turn(), asking)?);
         let (teller, errands, watch) = (Teller::default(), JoinSet::new(), Watch::new());
         let (style, in_flight) = (work.style, work.in_flight as usize);
         Ok(Self {
