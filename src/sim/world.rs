@@ -290,6 +290,7 @@ impl<A: Actor> World<A> {
             Lie::Committed => Message::about(about, What::Finished(Outcome::Committed)),
             Lie::Aborted => Message::about(about, What::Finished(Outcome::Aborted)),
             Lie::Retired => Message::retired(TxRange::only(about.id())),
+            // That is no word about its end: see `vote_again`.
             Lie::SecondVote => return Ok(()),
         };
         self.stats.lies += 1;
