@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000
+//! cargo run --release --features sim --example simulate -- --seeds 0..10000 --hurt
 //! cargo run --release --features sim --example simulate -- --replay seed-7.json
 //! ```
 
@@ -25,7 +26,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use synod::{
     commit::Node,
-    sim::{self, Event, Run, Setup, Stats, World},
+    sim::{self, Event, Run, Schedule, Setup, Stats, World},
 };
 
 /// Runs worlds from seeds, or replays the events of one.
@@ -34,6 +35,9 @@ struct Arguments {
     /// The seeds to run: FIRST..END, without END.
     #[arg(long, default_value = "0..1000", value_parser = parse_range)]
     seeds: Range<u64>,
+    /// Runs the worlds in which a participant does what can hurt others: it votes twice, or uses names that are not its own.
+    #[arg(long)]
+    hurt: bool,
     /// Where the events of a failed run go.
     #[arg(long, default_value = ".")]
     out: PathBuf,
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let seeds = arguments.seeds.clone();
+    let schedule = if arguments.hurt { Schedule::hurt } else { Schedule::new };
     let count = seeds.end - seeds.start;
     let bar = ProgressBar::new(count);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {per_sec}  {eta} left")?);
@@ -81,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
                 while !stop.load(Ordering::Relaxed)
                     && let Some(seed) = seeds.lock().ok().and_then(|mut seeds| seeds.next())
                 {
-                    let run = sim::run(seed);
+                    let run = sim::run_schedule::<Node>(schedule(seed));
                     stats += run.stats;
                     bar.inc(1);
                     if run.result.is_err() {

@@ -1,21 +1,38 @@
 //! Worlds from seeds.
 
-use synod::sim::{self, Stats};
+use synod::{
+    commit::Node,
+    sim::{self, Run, Schedule, Stats},
+};
 
-#[test]
-fn three_thousand_worlds_keep_every_property_and_come_to_rest_and_everything_happens_in_them() {
+/// What the worlds of the first seeds come to. The arguments tell `simulate` which worlds they are.
+fn total(seeds: u64, run: impl Fn(u64) -> Run, arguments: &str) -> Stats {
     let mut total = Stats::default();
-    for seed in 0..3_000 {
-        let run = sim::run(seed);
+    for seed in 0..seeds {
+        let run = run(seed);
         if let Err(violation) = run.result {
             panic!(
                 "seed {seed} breaks {violation}\nTo shrink it:\n\
-                 cargo run --release --features sim --example simulate -- --seeds {seed}..{}",
+                 cargo run --release --features sim --example simulate -- --seeds {seed}..{}{arguments}",
                 seed + 1
             );
         }
         total += run.stats;
     }
+    total
+}
+
+#[test]
+fn who_votes_twice_or_uses_the_names_of_others_hurts_only_what_it_touches_and_splits_no_name() {
+    let total = total(400, |seed| sim::run_schedule::<Node>(Schedule::hurt(seed)), " --hurt");
+    let Stats { second_votes, second_votes_refused, stolen_names, left_waiting, resolved, .. } = total;
+    let hurts = [second_votes, second_votes_refused, stolen_names, left_waiting, resolved];
+    assert!(hurts.iter().all(|count| *count > 50), "some things hardly happen:\n{total}");
+}
+
+#[test]
+fn three_thousand_worlds_keep_every_property_and_come_to_rest_and_everything_happens_in_them() {
+    let total = total(3_000, sim::run, "");
     let Stats { committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements, .. } = total;
     let ends = [committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements];
     let Stats { crashes, torn_writes, unsynced_writes_lost, failed_writes, compactions, overtaking, .. } = total;

@@ -147,7 +147,8 @@ pub enum What {
     /// usual. Ask it once more before turning to another one, which would abort.
     Wait,
     /// Acceptor to transaction manager, or transaction manager to participant: the sender knows another transaction by this
-    /// name, with other participants or other content. Somebody has used a name twice. A hint: no safety rests on it.
+    /// name, with other participants or other content, or gives the name itself and has not given it to this one. Somebody
+    /// has used a name twice. A hint: no safety rests on it.
     OtherTransaction,
 }
 

@@ -321,7 +321,13 @@ impl Node {
             self.send(from, reply, self.retired_scope, effects);
             return Err(Refusal::Retired);
         }
-        self.check_name(tx)?;
+        if let Err(refusal) = self.check_name(tx) {
+            // Only this node gives the name, and will give it to another transaction.
+            if self.shared.tells_of_other(from, transaction, what) {
+                self.send(from, Message::about(transaction, What::OtherTransaction), Scope::NOTHING, effects);
+            }
+            return Err(refusal);
+        }
         if matches!(what, What::Begin { .. }) && self.shared.turns.is_crowded() {
             return Err(Refusal::Overloaded);
         }

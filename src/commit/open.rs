@@ -74,6 +74,11 @@ impl Open {
         self.tm.as_ref().is_some_and(|tm| tm.role.outcome().is_none())
     }
 
+    /// Whether a role here waits for the outcome, which others must bring.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.is_in_doubt() || self.lacks_outcome()
+    }
+
     /// Whether only the transaction manager here knows of the transaction, and cannot go on with it: others know another
     /// one by this name.
     pub(crate) fn is_stuck(&self) -> bool {
@@ -329,7 +334,8 @@ impl Open {
     }
 
     /// Another node knows another transaction by this name. An acceptor's word stops the transaction manager, which tells
-    /// the resource managers. It tries again, ever more rarely: the other transaction may end, and this one with it.
+    /// the resource managers. It tries again, ever more rarely: the other transaction may end, and this one with it. Until
+    /// then others may recover in its place.
     #[cold]
     fn hear_other<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, from: NodeId) -> Result<(), Refusal> {
         let Shared { config, .. } = shared;
@@ -341,9 +347,9 @@ impl Open {
             return Err(Refusal::UnknownTransaction);
         }
         self.violation = Some(ViolationReason::OtherTransaction);
-        if !is_asked {
-            return Ok(());
-        }
+        // Once per attempt: two transaction managers that are acceptors and take part would tell each other for ever.
+        let Some(tm) = self.tm.as_mut().filter(|tm| is_asked && tm.role.claim == Claim::Holds) else { return Ok(()) };
+        shared.turns.give_up(&mut tm.role.claim);
         self.as_tm(shared, effects, |_, cx| {
             for rm in cx.transaction.participants() {
                 cx.send(*rm, What::OtherTransaction);

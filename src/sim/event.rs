@@ -15,6 +15,8 @@ pub enum Lie {
     Aborted,
     /// That to it the transaction is retired.
     Retired,
+    /// To an acceptor: that its vote is the other one than it has given.
+    SecondVote,
 }
 
 /// One thing that happens. What cannot happen (the node is down, the message is not there) changes nothing, so that
@@ -86,6 +88,17 @@ pub enum Event {
         index: usize,
         /// What it says.
         lie: Lie,
+    },
+    /// A faulty participant begins a transaction of its own under a name that another node numbers.
+    StealName {
+        /// Which: one of [`Setup::liars`](super::Setup::liars).
+        at: NodeId,
+        /// Who numbers the name.
+        origin: NodeId,
+        /// Among whom.
+        participants: Vec<NodeId>,
+        /// How far back from the numbers that come next.
+        back: u64,
     },
     /// A message arrives.
     Deliver {

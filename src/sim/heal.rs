@@ -1,13 +1,16 @@
 //! The end of a run: faults stop, and everything must come to its end.
 
-use super::{Actor, Event, Violation, World, world::name_in};
+use super::{Actor, Event, Hurt, Violation, World, world::name_in};
 use crate::{
     NodeId, TxId,
-    commit::{Outcome, Record, Status, Vote},
+    commit::{Input, Node, Outcome, Record, Status, Vote},
 };
 
 /// How many rounds of deliveries and ticks a healed world has to bring everything to its end.
 const ROUNDS: usize = 2_000;
+
+/// How often an operator looks for what is to be ended.
+const TURNS_OF_THE_OPERATOR: usize = 3;
 
 /// More than a node has to do between two messages, in a world of this size.
 const AT_ONCE: usize = 10_000;
@@ -16,6 +19,9 @@ impl<A: Actor> World<A> {
     /// Ends all faults, and lets everything come to its end: every transaction completes, is retired everywhere, and
     /// leaves nothing open. Then every message of the past comes once more, and one more transaction commits. At last
     /// the properties have their last word.
+    ///
+    /// Where names are used twice, transactions of such a name may be blocked. Then whoever waits for an outcome lists it as
+    /// a violation, and an operator ends it.
     ///
     /// Where the setup says so, some nodes stay dead at first, and what does not need them must come to its end without.
     pub fn heal(&mut self) -> Result<(), Violation> {
@@ -28,6 +34,9 @@ impl<A: Actor> World<A> {
         self.repeat_the_past()?;
         self.come_to_rest(&[])?;
         self.commit_one_more(&[])?;
+        if self.setup.hurt.is_some() {
+            self.resolve()?;
+        }
         self.properties.iter_mut().try_for_each(|property| property.finish())
     }
 
@@ -129,8 +138,12 @@ impl<A: Actor> World<A> {
         else {
             return Ok(());
         };
-        let effects = self.apply(&Event::Begin { at, participants })?;
-        let tx = effects.iter().find_map(name_in);
+        let begin = Event::Begin { at, participants };
+        let mut tx = self.apply(&begin)?.iter().find_map(name_in);
+        if tx.is_some_and(|tx| self.setup.may_hurt(tx)) {
+            // The next one may not be hurt.
+            tx = self.apply(&begin)?.iter().find_map(name_in);
+        }
         self.come_to_rest(dead)?;
         let outcome = tx.and_then(|tx| self.outcome(tx));
         match outcome {
@@ -140,6 +153,36 @@ impl<A: Actor> World<A> {
                 what: format!("with all faults over, a transaction that all vote to commit ends as {other:?}"),
             }),
         }
+    }
+
+    /// An operator ends what waits for an outcome that does not come, until nobody is in doubt.
+    fn resolve(&mut self) -> Result<(), Violation> {
+        for _ in 0..TURNS_OF_THE_OPERATOR {
+            let mut waiting = Vec::new();
+            for (at, node) in self.living() {
+                let open = node.open_transactions().into_iter().filter(|tx| self.setup.may_hurt(*tx));
+                waiting.extend(open.filter(|tx| node.lacks_outcome(*tx)).map(|tx| (at, tx)));
+            }
+            for (at, tx) in waiting {
+                self.stats.left_waiting += 1;
+                let before = self.resolved(at);
+                self.step(at, Input::Resolve { tx, outcome: Outcome::Aborted })?;
+                self.stats.resolved += self.resolved(at) - before;
+            }
+            self.come_to_rest(&[])?;
+            if self.living().all(|(_, node)| node.in_doubt().is_empty()) {
+                return Ok(());
+            }
+        }
+        Err(Violation { property: "liveness", what: "what an operator ends is in doubt again".to_owned() })
+    }
+
+    fn resolved(&self, at: NodeId) -> u64 {
+        self.actor(at).map_or(0, |actor| actor.node().metrics().resolved)
+    }
+
+    fn living(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.processes.iter().filter_map(|(at, process)| Some((*at, process.actor.as_ref()?.node())))
     }
 
     /// Advances all clocks to the next deadline of any node.
@@ -157,9 +200,20 @@ impl<A: Actor> World<A> {
 
     /// What has not come to its end although it could have, without `dead`.
     fn unrest(&self, dead: &[NodeId]) -> Option<String> {
-        let actors = self.processes.iter().filter_map(|(at, process)| Some((*at, process.actor.as_ref()?.node())));
-        for (at, node) in actors {
+        for (at, node) in self.living() {
             for tx in node.open_transactions() {
+                // Who waits for an outcome that does not come because of a name says so.
+                if self.setup.may_use_twice(tx) && dead.is_empty() && node.lacks_outcome(tx) && !is_listed(node, tx) {
+                    return Some(format!("{at} waits for the outcome of {tx}, and does not list it"));
+                }
+                if self.setup.may_hurt(tx) {
+                    // What is prepared is voted on in the end.
+                    let holds = self.processes.get(&at).is_some_and(|process| process.held.contains(&tx));
+                    if dead.is_empty() && holds && node.awaits_vote(tx) {
+                        return Some(format!("{at} has not voted in {tx}, which its resource has prepared"));
+                    }
+                    continue;
+                }
                 // A liar may be left in doubt by its own lie: the others have believed that it is done.
                 if self.has_lied(at, tx) {
                     continue;
@@ -171,7 +225,9 @@ impl<A: Actor> World<A> {
                     return Some(format!("nobody knows the outcome of {tx}, which {at} has open"));
                 }
             }
-            let keepers = self.setup.nodes.iter().filter(|keeper| !dead.contains(keeper));
+            // Of a name that is used twice, who is blocked does not acknowledge the end, nor who has not come to the name.
+            let acknowledges = |keeper: &&NodeId| !dead.contains(keeper) && self.setup.hurt != Some(Hurt::Names);
+            let keepers = self.setup.nodes.iter().filter(acknowledges);
             if let Some(keeper) = keepers.into_iter().find(|keeper| node.unacknowledged_by(**keeper) > 0) {
                 return Some(format!("{keeper} has not acknowledged what {at} said is over"));
             }
@@ -182,7 +238,7 @@ impl<A: Actor> World<A> {
                 Record::ResourceManager(record) if record.finished.is_none() => Some(record.transaction.id()),
                 _ => None,
             });
-            let unfinished = unfinished.filter(|tx| !self.has_lied(at, *tx));
+            let unfinished = unfinished.filter(|tx| !self.has_lied(at, *tx) && !self.setup.may_hurt(*tx));
             if let Some(tx) = unfinished {
                 return Some(format!("{at} has voted in {tx}, and not carried out how it ended"));
             }
@@ -203,4 +259,9 @@ impl<A: Actor> World<A> {
             Status::Open { outcome: None, .. } | Status::Unknown | Status::Fenced(_) => false,
         })
     }
+}
+
+/// Whether a node lists a transaction as one that shows a broken assumption.
+fn is_listed(node: &Node, tx: TxId) -> bool {
+    node.violations().iter().any(|violation| violation.transaction.id() == tx)
 }

@@ -25,7 +25,13 @@ pub fn run(seed: u64) -> Run {
 
 /// Runs the schedule of `seed` against any actors, then heals the world.
 pub fn run_seed<A: Actor>(seed: u64) -> Run {
-    let (setup, mut schedule) = Schedule::new(seed);
+    run_schedule::<A>(Schedule::new(seed))
+}
+
+/// Runs a schedule in a world of its setup against any actors, then heals the world.
+///
+/// See [`Schedule::hurt`] for an example.
+pub fn run_schedule<A: Actor>((setup, mut schedule): (Setup, Schedule)) -> Run {
     let mut world = World::<A>::new(setup.clone());
     let mut events = Vec::new();
     let mut result = Ok(());

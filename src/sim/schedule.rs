@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Actor, Event, Lie, Rng, Setup, World};
+use super::{Actor, Event, Hurt, Lie, Rng, Setup, World};
 use crate::{NodeId, commit::Vote};
 
 /// How often each kind of event happens, as parts of their sum. Every seed draws its own (*swarm testing*; Groce and
@@ -53,8 +53,9 @@ pub struct Schedule {
 /// No more partitions than this at a time.
 const PARTITIONS: usize = 2;
 
-/// Sets the second generator of a seed apart from the first.
+/// Set further generators of a seed apart from the first.
 const MORE: u64 = 0x6d6f_7265;
+const HURT: u64 = 0x6875_7274;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Self {
@@ -112,6 +113,21 @@ impl Schedule {
         setup.draw_turns(&mut more);
         setup.draw_patience(&mut more);
         (setup, Self { rng, weights, rates, partitions: Vec::new(), left, begins })
+    }
+
+    /// The same where one participant hurts others: by second votes, or by names that are not its own.
+    ///
+    /// ```
+    /// use synod::{commit::Node, sim::{self, Schedule}};
+    ///
+    /// let run = sim::run_schedule::<Node>(Schedule::hurt(7));
+    /// assert!(run.setup.hurt.is_some() && run.result.is_ok());
+    /// ```
+    pub fn hurt(seed: u64) -> (Setup, Self) {
+        let (mut setup, mut schedule) = Self::new(seed);
+        setup.draw_hurt(&mut Rng::new(seed ^ HURT));
+        schedule.begins += 4;
+        (setup, schedule)
     }
 
     /// The next event in `world`, or `None` when it is time to heal.
@@ -183,13 +199,26 @@ impl Schedule {
             16 => self.hits(world, at).then(|| self.cut(world.setup(), at))?,
             18 => self.held(world).map(|(at, index)| Event::Find { at, index }),
             19 => self.held(world).map(|(at, index)| Event::Hide { at, index }),
-            _ => {
-                let at = *self.rng.pick(&world.setup().liars)?;
-                let to = *self.rng.pick(&world.setup().nodes)?;
-                let lie = *self.rng.pick(&[Lie::Committed, Lie::Aborted, Lie::Retired])?;
-                Some(Event::Lie { at, to, index: self.index(world.begun().len())?, lie })
-            }
+            _ => self.lie(world),
         }
+    }
+
+    fn lie<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {
+        let setup = world.setup();
+        let at = *self.rng.pick(&setup.liars)?;
+        let to = *self.rng.pick(&setup.nodes)?;
+        let lie = match setup.hurt {
+            None => *self.rng.pick(&[Lie::Committed, Lie::Aborted, Lie::Retired])?,
+            Some(Hurt::SecondVotes) => Lie::SecondVote,
+            Some(Hurt::Names) => {
+                let mut participants = self.rng.some(&setup.resource_managers, 0);
+                if !participants.contains(&at) {
+                    participants.push(at);
+                }
+                return Some(Event::StealName { at, origin: to, participants, back: self.rng.below(4) });
+            }
+        };
+        Some(Event::Lie { at, to, index: self.index(world.begun().len())?, lie })
     }
 
     fn begin<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {

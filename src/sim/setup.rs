@@ -4,9 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::Rng;
 use crate::{
-    NodeId, Phase, Quorums,
+    NodeId, Phase, Quorums, TxId,
     commit::{Cluster, ClusterId, ClusterSpec, Learning, Limits, Targets, Timeouts},
 };
+
+/// What a liar does that can hurt others: the two lies that the protocol does not rule out.
+///
+/// See [`Schedule::hurt`](super::Schedule::hurt) for an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hurt {
+    /// It votes a second time, and differently.
+    SecondVotes,
+    /// It uses names that other nodes number, for transactions of its own.
+    Names,
+}
+
+impl Hurt {
+    /// Whether a transaction of this name may be hurt: one in two may, by its number, so that it is known beforehand which.
+    pub fn may_hit(tx: TxId) -> bool {
+        tx.seq % 2 == 1
+    }
+}
 
 /// What a world is made of.
 ///
@@ -27,7 +45,8 @@ pub struct Setup {
     /// batch is being written.
     #[serde(default)]
     pub in_order: bool,
-    /// Resource managers that may say falsely that they are done. They are neither acceptors nor transaction managers.
+    /// Resource managers that may say falsely that they are done, or, in a world that is [hurt](Self::hurt), do what hurts
+    /// others. They are neither acceptors nor transaction managers, unless all that they do is to use other nodes' names.
     #[serde(default)]
     pub liars: Vec<NodeId>,
     /// Whether nodes are told whom they meet. They meet all others when they start.
@@ -43,6 +62,9 @@ pub struct Setup {
     /// everything, and may fail to find it for a while.
     #[serde(default)]
     pub votes_elsewhere: Vec<NodeId>,
+    /// What the liars do that can hurt others, if they do.
+    #[serde(default)]
+    pub hurt: Option<Hurt>,
 }
 
 impl Setup {
@@ -59,7 +81,18 @@ impl Setup {
             ghosts: Vec::new(),
             patience: None,
             votes_elsewhere: Vec::new(),
+            hurt: None,
         }
+    }
+
+    /// Whether a transaction of this name may be hurt.
+    pub fn may_hurt(&self, tx: TxId) -> bool {
+        self.hurt.is_some() && Hurt::may_hit(tx)
+    }
+
+    /// Whether a name may be used twice.
+    pub(super) fn may_use_twice(&self, tx: TxId) -> bool {
+        self.hurt == Some(Hurt::Names) && self.may_hurt(tx)
     }
 
     /// Between one and five acceptors, one and three transaction managers and five resource managers, each of them a
@@ -84,10 +117,7 @@ impl Setup {
     /// In some worlds a node has room for one or two transactions, and refuses most.
     pub(super) fn draw_room(&mut self, rng: &mut Rng) {
         let open = *rng.pick(&[1, 2, 1_000, 1_000, 1_000, 1_000]).unwrap_or(&1_000);
-        let limits = self.cluster.limits().with_open(open);
-        if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
-            self.cluster = cluster;
-        }
+        self.limit(self.cluster.limits().with_open(open));
     }
 
     /// In some worlds nodes are told whom they meet, and some transactions name a node that does not exist.
@@ -101,10 +131,7 @@ impl Setup {
     /// In some worlds a transaction manager recovers one or two transactions at a time.
     pub(super) fn draw_turns(&mut self, rng: &mut Rng) {
         if rng.once_in(3) {
-            let limits = self.cluster.limits().with_recoveries(rng.between(1, 2) as usize);
-            if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
-                self.cluster = cluster;
-            }
+            self.limit(self.cluster.limits().with_recoveries(rng.between(1, 2) as usize));
         }
     }
 
@@ -131,10 +158,41 @@ impl Setup {
 
     /// In some worlds a resource manager lies.
     pub(super) fn draw_liars(&mut self, rng: &mut Rng) {
-        let is_keeper = |node: &NodeId| self.cluster.acceptors().contains(*node) || self.cluster.is_manager(*node);
-        let candidates: Vec<NodeId> = self.resource_managers.iter().copied().filter(|node| !is_keeper(node)).collect();
         if rng.once_in(4) {
-            self.liars.extend(rng.pick(&candidates));
+            self.liars.extend(rng.pick(&self.mere_participants()));
+        }
+    }
+
+    /// Resource managers that are neither acceptors nor transaction managers.
+    fn mere_participants(&self) -> Vec<NodeId> {
+        let is_keeper = |node: &NodeId| self.cluster.acceptors().contains(*node) || self.cluster.is_manager(*node);
+        self.resource_managers.iter().copied().filter(|node| !is_keeper(node)).collect()
+    }
+
+    /// A resource manager hurts others. A transaction that is blocked by that keeps its room, so there is room enough; and
+    /// where names are used twice, nothing may go by names alone: no history, and no resource that knows what it holds by
+    /// its name.
+    pub(super) fn draw_hurt(&mut self, rng: &mut Rng) {
+        let limits = self.cluster.limits().with_open(1_000);
+        match rng.pick(&self.mere_participants()).copied().filter(|_| rng.once_in(2)) {
+            Some(liar) => {
+                self.limit(limits);
+                self.liars = vec![liar];
+                self.votes_elsewhere.retain(|node| *node != liar);
+                self.hurt = Some(Hurt::SecondVotes);
+            }
+            None => {
+                self.limit(limits.with_history(0));
+                self.liars = rng.pick(&self.resource_managers).copied().into_iter().collect();
+                self.votes_elsewhere.clear();
+                self.hurt = Some(Hurt::Names);
+            }
+        }
+    }
+
+    fn limit(&mut self, limits: Limits) {
+        if let Ok(cluster) = self.cluster.spec().clone().with_limits(limits).build() {
+            self.cluster = cluster;
         }
     }
 

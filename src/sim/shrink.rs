@@ -83,6 +83,11 @@ fn simpler(event: &Event) -> Vec<Event> {
             let plain = Event::Begin { at, participants: participants.clone() };
             return few.chain([plain]).collect();
         }
+        Event::StealName { at, origin, participants, back } => {
+            let (at, origin, back) = (*at, *origin, *back);
+            let few = fewer(participants);
+            return few.map(|participants| Event::StealName { at, origin, participants, back }).collect();
+        }
         Event::Cut { from, to, both_ways } => {
             let both_ways = *both_ways;
             let froms = fewer(from).map(|from| Event::Cut { from, to: to.clone(), both_ways });

@@ -68,4 +68,9 @@ stats! {
     declined: "times that a resource could not prepare, and might not vote to abort",
     found: "prepared transactions that a resource found in itself",
     hidden: "prepared transactions that a resource did not find for a while",
+    second_votes: "second and different votes of a participant",
+    second_votes_refused: "second and different votes that an acceptor noticed",
+    stolen_names: "transactions begun under a name that another node numbers",
+    left_waiting: "times that a node of a healed world waits for an outcome which does not come",
+    resolved: "times that an operator ends that",
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Actor, Event, Lie, Observation, Property, Setup, Stats,
+    Actor, Event, Hurt, Lie, Observation, Property, Setup, Stats,
     network::{Link, Network},
     process::Process,
     properties,
@@ -76,7 +76,7 @@ impl<A: Actor> World<A> {
             begun: Vec::new(),
             metas: BTreeMap::new(),
             begins: 0,
-            properties: properties::all(&setup.cluster),
+            properties: properties::of(&setup.cluster, setup.hurt),
             recoverers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             lied: BTreeSet::new(),
@@ -202,6 +202,7 @@ impl<A: Actor> World<A> {
                     return self.step(*at, Input::Inquire(tx));
                 }
             }
+            Event::Lie { at, to, index, lie: Lie::SecondVote } => self.vote_again(*at, *to, *index),
             Event::Lie { at, to, index, lie } => {
                 let about = self.shown(*index).filter(|about| self.setup.liars.contains(at) && about.has(*at));
                 // What all participants say is true by definition.
@@ -210,6 +211,9 @@ impl<A: Actor> World<A> {
                 if let Some(transaction) = about {
                     self.lie(*at, *to, &transaction, *lie)?;
                 }
+            }
+            Event::StealName { at, origin, participants, back } => {
+                return self.steal_name(*at, *origin, participants, *back);
             }
             Event::Deliver { from, to, index } => {
                 if let Some(message) = self.network.take((*from, *to), *index) {
@@ -286,11 +290,31 @@ impl<A: Actor> World<A> {
             Lie::Committed => Message::about(about, What::Finished(Outcome::Committed)),
             Lie::Aborted => Message::about(about, What::Finished(Outcome::Aborted)),
             Lie::Retired => Message::retired(TxRange::only(about.id())),
+            // That is no word about its end: see `vote_again`.
+            Lie::SecondVote => return Ok(()),
         };
         self.stats.lies += 1;
         self.lied.insert((at, about.id()));
         self.network.send((at, to), message);
         self.observe(&Observation::Lied { at, tx: about.id() })
+    }
+
+    /// A faulty participant votes once more, and differently from what it has on its disk. Its node goes on as if it had not.
+    fn vote_again(&mut self, at: NodeId, to: NodeId, index: usize) {
+        let is_liar = self.setup.hurt == Some(Hurt::SecondVotes) && self.setup.liars.contains(&at) && to != at;
+        let about = self.shown(index).map(Transaction::id).filter(|tx| is_liar && Hurt::may_hit(*tx));
+        let disk = self.processes.get(&at).map(|process| &process.disk);
+        let written = about.and_then(|tx| disk?.get(Key::ResourceManager(tx)));
+        let Some(Record::ResourceManager(record)) = written else { return };
+        let vote = match record.vote {
+            Some(Vote::Prepared) => Vote::Aborted,
+            Some(Vote::Aborted) => Vote::Prepared,
+            None => return,
+        };
+        let manager = self.setup.cluster.manager_of(record.transaction.id());
+        let message = Message::about(&record.transaction, What::Vote { vote, manager });
+        self.stats.second_votes += 1;
+        self.network.send((at, to), message);
     }
 
     /// Whether any node that is up has heard of a transaction.
@@ -329,7 +353,7 @@ impl<A: Actor> World<A> {
     }
 
     /// One step of a node. It is told the time before anything else.
-    fn step(&mut self, at: NodeId, input: Input) -> Result<Vec<Effect>, Violation> {
+    pub(super) fn step(&mut self, at: NodeId, input: Input) -> Result<Vec<Effect>, Violation> {
         self.introduce(at)?;
         let mut effects = self.tell_time(at)?;
         effects.extend(self.take(at, &input)?);
@@ -371,6 +395,7 @@ impl<A: Actor> World<A> {
         self.stats.after_retirement += u64::from(verdict == Err(Refusal::Retired));
         self.stats.waited_for_a_turn +=
             u64::from(after.metrics().waiting_to_recover > before.metrics().waiting_to_recover);
+        self.stats.second_votes_refused += u64::from(verdict == Err(Refusal::SecondValue));
         self.stats.refused_for_room += u64::from(verdict == Err(Refusal::TooManyOpen));
         self.stats.recoveries += after.metrics().recoveries - before.metrics().recoveries;
         if let Some((tx, fence)) = fence_of(&after) {

@@ -331,6 +331,16 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_silence() {
                 let reject = say::paxos(&transaction(1), &RMS[..2], Reject { ballot, promised });
                 assert_eq!(say::sends(&answer), [(*from, &reject)]);
             }
+            // The node that gives the name gives it to another transaction.
+            (
+                Input::Receive {
+                    from,
+                    message: Message::About { transaction, what: What::Begin { .. } | What::Inquire },
+                },
+                Refusal::NotNamedHere,
+            ) => {
+                assert_eq!(say::sends(&answer), [(*from, &Message::about(transaction, What::OtherTransaction))]);
+            }
             _ => assert_eq!(answer, [], "{refusal:?}"),
         }
     }

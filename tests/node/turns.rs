@@ -5,7 +5,7 @@ use synod::{
     commit::{Input, Limits, Message, Node, Outcome, Time, What},
 };
 
-use super::support::{RMS, TIMEOUTS, TMS, config, refuse, say, spec, transaction, tx};
+use super::support::{ACCEPTORS, RMS, TIMEOUTS, TMS, config, refuse, say, spec, transaction, tx};
 
 /// A transaction manager that recovers one transaction at a time, with three that wait for votes.
 fn manager() -> Node {
@@ -53,6 +53,15 @@ fn one_recovers_and_the_next_one_follows_when_its_outcome_is_known() {
     assert_eq!((first + second + third, tm.metrics().waiting_to_recover), (6, 0));
     assert!(second < third, "the oldest first");
     assert_eq!(recovering(&end(&mut tm, third)), [0; 0]);
+}
+
+#[test]
+fn one_that_is_blocked_by_its_name_gives_its_place_to_the_next_one() {
+    let mut tm = manager();
+    let [first] = recovering(&wait(&mut tm))[..] else { panic!("one at a time") };
+    let blocked = Message::about(&transaction(first), What::OtherTransaction);
+    assert_eq!(recovering(&tm.step(say::from(ACCEPTORS[0], blocked))).len(), 1);
+    assert_eq!(tm.metrics().waiting_to_recover, 1);
 }
 
 #[test]

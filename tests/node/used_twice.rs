@@ -185,6 +185,51 @@ fn a_manager_beside_a_participant_or_an_acceptor_is_not_given_up() {
 }
 
 #[test]
+fn who_uses_a_name_before_its_node_gives_it_is_told_that_another_transaction_has_it() {
+    let named = |at| Transaction::new(synod::TxId { origin: at, seq: 1 }, &RMS[..2], *b"meta").unwrap();
+    let tell = |node: &mut Node, from, transaction: &Transaction, what| {
+        let told = Message::about(transaction, What::OtherTransaction);
+        let answer = refuse(node, say::from(from, Message::about(transaction, what)), Refusal::NotNamedHere);
+        say::sends(&answer) == [(from, &told)]
+    };
+    let ballot = synod::Ballot::new(1, TMS[1]);
+    let (by_manager, by_acceptor) = (named(TMS[0]), named(ACCEPTORS[0]));
+    let instances = say::places(&by_acceptor, &RMS[..2]);
+    assert!(tell(&mut node(TMS[0]), RMS[0], &by_manager, What::Inquire));
+    assert!(!tell(&mut node(TMS[0]), STRANGER, &by_manager, What::Inquire));
+    assert!(tell(&mut node(ACCEPTORS[0]), TMS[1], &by_acceptor, What::Phase1a { ballot, instances }));
+    // Then its manager lists it.
+    let mut tm = node(TMS[1]);
+    tm.step(say::begins(&by_acceptor));
+    tm.step(say::from(ACCEPTORS[0], Message::about(&by_acceptor, What::OtherTransaction)));
+    assert_eq!(listed(&tm), [(by_acceptor, None, ViolationReason::OtherTransaction)]);
+}
+
+#[test]
+fn who_takes_part_is_told_once_an_attempt_or_two_managers_would_tell_each_other_for_ever() {
+    let [one, two, three] = ACCEPTORS;
+    let transaction = Transaction::new(tx(1), [one, two], *b"meta").unwrap();
+    let mut node = Node::create(super::support::config(&spec_of(&ACCEPTORS, &[one, two]).build().unwrap(), one)).0;
+    let told = |effects: &[_]| {
+        let sends = say::sends(effects).into_iter();
+        let told = sends.filter(|(_, message)| matches!(message, Message::About { what: What::OtherTransaction, .. }));
+        told.map(|(to, _)| to).collect::<Vec<_>>()
+    };
+    let other = Message::about(&transaction, What::OtherTransaction);
+    node.step(Input::Tick(synod::commit::Time(1)));
+    node.step(say::begins(&transaction));
+    for _ in 0..2 {
+        let attempts = node.metrics().recoveries;
+        while node.metrics().recoveries == attempts {
+            let due = node.deadline().unwrap();
+            node.step(Input::Tick(due));
+        }
+        assert_eq!(told(&node.step(say::from(three, other.clone()))), [two]);
+        assert_eq!(told(&node.step(say::from(two, other.clone()))), []);
+    }
+}
+
+#[test]
 fn a_second_and_different_vote_is_listed_at_the_acceptor_that_has_the_first() {
     let mut acceptor = node(ACCEPTORS[0]);
     let vote = |vote| say::from(RMS[0], say::vote(&transaction(1), vote, TMS[0]));

@@ -36,6 +36,32 @@ impl Fault for OtherTransactionsCount {
     }
 }
 
+/// A node takes a transaction of a name that it knows for the one that it knows by it.
+#[derive(Clone, Default)]
+pub(crate) struct NamesakesCount {
+    spoken_of: BTreeMap<TxId, Transaction>,
+}
+
+impl Fault for NamesakesCount {
+    fn input(&mut self, node: &Node, input: Input) -> Vec<Input> {
+        let Input::Receive { from, message: Message::About { transaction, what } } = &input else { return vec![input] };
+        let tx = transaction.id();
+        let open = self.spoken_of.get(&tx).filter(|_| node.open_transactions().contains(&tx));
+        open.map_or(vec![input.clone()], |open| {
+            vec![Input::Receive { from: *from, message: Message::about(open, what.clone()) }]
+        })
+    }
+
+    fn effects(&mut self, _node: &Node, _input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+        for effect in &effects {
+            if let Effect::Send { message: Message::About { transaction, .. }, .. } = effect {
+                self.spoken_of.insert(transaction.id(), transaction.clone());
+            }
+        }
+        effects
+    }
+}
+
 /// The votes that an acceptor knows are taken for those of all resource managers.
 #[derive(Clone, Default)]
 pub(crate) struct OneVoteSpeaksForAll;

@@ -23,7 +23,7 @@ use std::{
 
 use synod::{
     commit::Node,
-    sim::{self, Actor, Run, Violation},
+    sim::{self, Actor, Run, Schedule, Setup, Violation},
 };
 
 use self::{
@@ -42,6 +42,8 @@ struct Exhibit {
     within: u64,
     /// The property that it must be found by, where another one may see it first.
     by: Option<&'static str>,
+    /// Where it is looked for.
+    schedule: fn(u64) -> (Setup, Schedule),
     hunt: fn(&Exhibit) -> Option<Catch>,
     /// The name of the fault in the code.
     name: &'static str,
@@ -87,19 +89,24 @@ fn hasty<H: Haste>(row: u8, within: u64, what: &'static str) -> Exhibit {
 fn exhibit_of<A: Actor>(name: &'static str, row: u8, within: u64, what: &'static str) -> Exhibit {
     let name = name.rsplit("::").next().unwrap_or(name);
     let replay = |story: &Story| sim::replay::<A>(&story.setup, &story.events).result;
-    Exhibit { row, what, within, by: None, hunt: hunt::<A>, name, replay }
+    Exhibit { row, what, within, by: None, schedule: Schedule::new, hunt: hunt::<A>, name, replay }
 }
 
 impl Exhibit {
     fn by(self, property: &'static str) -> Self {
         Self { by: Some(property), ..self }
     }
+
+    /// In the worlds where a participant hurts others.
+    fn where_it_hurts(self) -> Self {
+        Self { schedule: Schedule::hurt, ..self }
+    }
 }
 
 /// The first seed whose world breaks a property.
 fn hunt<A: Actor>(exhibit: &Exhibit) -> Option<Catch> {
     (0..exhibit.within).find_map(|seed| {
-        let run = sim::run_seed::<A>(seed);
+        let run = sim::run_schedule::<A>((exhibit.schedule)(seed));
         let found = run.result.as_ref().err()?.property;
         if exhibit.by.is_some_and(|property| property != found) {
             return None;
@@ -147,6 +154,8 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ballots::AcceptedBallotsLoseTheirNode>(10, 10_000, "accepted ballots lose their node on the way"),
         exhibit::<disks::WritesConfirmedEarly>(11, 100, "a write is confirmed by the one before it"),
         exhibit::<ends::OtherTransactionsCount>(12, 100, "an answer about one transaction counts for another"),
+        exhibit::<ends::NamesakesCount>(12, 1_000, "a message about one transaction counts for another of its name")
+            .where_it_hurts().by("names never split"),
         exhibit::<ends::OneVoteSpeaksForAll>(12, 100, "a vote of one instance counts for all"),
         exhibit::<disks::RetirementForgotten>(13, 100, "a restart forgets what is over"),
         exhibit::<disks::ErasedEarly>(13, 100, "what is over is erased before it is written that it is"),

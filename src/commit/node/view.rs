@@ -188,13 +188,19 @@ impl Node {
             let reason = open.violation?;
             let hurts = match reason {
                 ViolationReason::OverElsewhere => open.is_in_doubt(),
-                ViolationReason::OtherTransaction => open.is_in_doubt() || open.lacks_outcome(),
+                ViolationReason::OtherTransaction => open.is_undecided(),
                 ViolationReason::SecondVote => true,
             };
             let state = open.rm.as_ref().map(|rm| rm.role.state());
             hurts.then(|| Violation { transaction: open.transaction.clone(), state, reason })
         })
         .collect()
+    }
+
+    /// Whether the resource manager here is prepared, or the transaction manager at work, without knowing the outcome.
+    #[cfg(feature = "sim")]
+    pub(crate) fn lacks_outcome(&self, tx: TxId) -> bool {
+        self.open.get(tx).is_some_and(super::Open::is_undecided)
     }
 
     /// Whether the resource here is asked for its vote on `tx`, and has not given it: only then may a driver hand a

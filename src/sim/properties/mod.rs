@@ -23,6 +23,7 @@ mod commit_needs_all;
 mod content_is_the_clients;
 mod decided_is_chosen;
 mod names_are_given_once;
+mod names_never_split;
 mod nothing_is_left;
 mod one_value_per_ballot;
 mod outcome_stable;
@@ -34,11 +35,13 @@ mod refusals_change_nothing;
 mod requests_are_granted;
 mod resources_keep_promises;
 mod retired_is_final;
+mod second_votes_are_listed;
+mod spared;
 #[cfg(test)]
 mod tests;
 mod validity;
 
-use super::Violation;
+use super::{Hurt, Violation};
 use crate::{
     Ballot, InstanceId, NodeId, Refusal, TxId,
     commit::{
@@ -95,29 +98,44 @@ pub trait Property {
 
 /// Every property, as it reads in `cluster`.
 pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
+    of(cluster, None)
+}
+
+/// The same where some transactions may be hurt: these are followed by what each node does alone, and by what must hold of
+/// them all the same.
+pub(super) fn of(cluster: &Cluster, hurt: Option<Hurt>) -> Vec<Box<dyn Property>> {
     let acceptors = || cluster.acceptors().clone();
-    vec![
-        Box::new(agreement::Agreement::default()),
-        Box::new(validity::Validity::default()),
-        Box::new(commit_needs_all::CommitNeedsAll::default()),
-        Box::new(abort_has_a_reason::AbortHasAReason::default()),
-        Box::new(outcome_stable::OutcomeStable::default()),
-        Box::new(decided_is_chosen::DecidedIsChosen::new(acceptors())),
-        Box::new(proposals_are_safe::ProposalsAreSafe::new(acceptors())),
+    let mut all: Vec<Box<dyn Property>> = vec![
+        spared::by(hurt, agreement::Agreement::default()),
+        spared::by(hurt, validity::Validity::default()),
+        spared::by(hurt, commit_needs_all::CommitNeedsAll::default()),
+        spared::by(hurt, abort_has_a_reason::AbortHasAReason::default()),
+        spared::by(hurt, outcome_stable::OutcomeStable::default()),
+        spared::by(hurt, decided_is_chosen::DecidedIsChosen::new(acceptors())),
+        spared::by(hurt, proposals_are_safe::ProposalsAreSafe::new(acceptors())),
         Box::new(promise_monotone::PromiseMonotone::default()),
         Box::new(records_never_go_back::RecordsNeverGoBack::default()),
-        Box::new(one_value_per_ballot::OneValuePerBallot::default()),
+        spared::by(hurt, one_value_per_ballot::OneValuePerBallot::default()),
         Box::new(ballots_unique::BallotsUnique::default()),
         Box::new(persist_before_send::PersistBeforeSend::default()),
         Box::new(retired_is_final::RetiredIsFinal::default()),
-        Box::new(clients_view::ClientsView::default()),
+        spared::by(hurt, clients_view::ClientsView::default()),
         Box::new(refusals_change_nothing::RefusalsChangeNothing),
         Box::new(requests_are_granted::RequestsAreGranted),
         Box::new(names_are_given_once::NamesAreGivenOnce::default()),
-        Box::new(content_is_the_clients::ContentIsTheClients::default()),
-        Box::new(nothing_is_left::NothingIsLeft::default()),
-        Box::new(resources_keep_promises::ResourcesKeepPromises::default()),
-    ]
+        spared::by(hurt, content_is_the_clients::ContentIsTheClients::default()),
+        spared::by(hurt, nothing_is_left::NothingIsLeft::default()),
+        spared::by(
+            hurt.filter(|hurt| *hurt == Hurt::SecondVotes),
+            resources_keep_promises::ResourcesKeepPromises::default(),
+        ),
+    ];
+    match hurt {
+        Some(Hurt::SecondVotes) => all.push(Box::new(second_votes_are_listed::SecondVotesAreListed::default())),
+        Some(Hurt::Names) => all.push(Box::new(names_never_split::NamesNeverSplit::default())),
+        None => {}
+    }
+    all
 }
 
 /// `Ok` if `holds`; otherwise a violation that `what` describes.
@@ -210,6 +228,17 @@ fn begun<'a>(observation: &Observation<'a>) -> Option<Begun<'a>> {
             Some(Begun { tx: transaction.id(), participants: transaction.participants(), meta })
         }
         _ => None,
+    }
+}
+
+/// The transaction that `decision` is about; the last one, if it is about a range.
+fn name_in(decision: &Decision) -> TxId {
+    match decision {
+        Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => *tx,
+        Decision::Forget(range) => range.last(),
+        Decision::Vote { transaction, .. }
+        | Decision::Commit { transaction, .. }
+        | Decision::Abort { transaction, .. } => transaction.id(),
     }
 }
 

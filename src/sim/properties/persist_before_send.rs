@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observation, Property, Violation, instances_of, paxos_of, require};
+use super::{Observation, Property, Violation, instances_of, name_in, paxos_of, require};
 use crate::{
     InstanceId, NodeId, TxId,
     commit::{Decision, Key, Message, Outcome, OutcomeBlock, Record, TxRange, Vote, What},
@@ -92,17 +92,6 @@ impl PersistBeforeSend {
     }
 }
 
-/// The transaction that a caller is told of.
-fn name_in(decision: &Decision) -> TxId {
-    match decision {
-        Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => *tx,
-        Decision::Forget(range) => range.last(),
-        Decision::Vote { transaction, .. }
-        | Decision::Commit { transaction, .. }
-        | Decision::Abort { transaction, .. } => transaction.id(),
-    }
-}
-
 impl Property for PersistBeforeSend {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
@@ -121,7 +110,12 @@ impl Property for PersistBeforeSend {
                 self.name(*at, name_in(decision))
             }
             Observation::Sent { at, message, .. } => {
-                message.transaction().map_or(Ok(()), |transaction| self.name(*at, transaction.id()))?;
+                if let Message::About { transaction, what } = message
+                    // Another node has used the name, and is told so.
+                    && *what != What::OtherTransaction
+                {
+                    self.name(*at, transaction.id())?;
+                }
                 for (instance, message) in paxos_of(*at, message) {
                     self.paxos(*at, instance, message)?;
                 }

@@ -28,6 +28,11 @@ fn may_follow(record: &Record, before: &Record) -> bool {
         | (Record::Resolutions { count: reserved }, Record::Resolutions { count: before }) => reserved >= before,
         (Record::Acceptor(record), Record::Acceptor(before)) => record.may_follow(before),
         (Record::ResourceManager(record), Record::ResourceManager(before)) => record.may_follow(before),
+        // An operator has settled what was prepared.
+        (Record::Resolved { record, .. }, Record::ResourceManager(before)) => record.may_follow(before),
+        (Record::Resolved { record, outcome }, Record::Resolved { record: before, outcome: settled }) => {
+            record.may_follow(before) && outcome == settled
+        }
         (Record::Retired(range), Record::Retired(before)) => range.contains(before.last()),
         (Record::History { outcomes, age }, Record::History { outcomes: before, age: since }) => {
             outcomes.may_follow(before) && age == since

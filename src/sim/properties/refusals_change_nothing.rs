@@ -45,7 +45,9 @@ fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
             Refusal::Retired => {
                 matches!(message, Message::Retired { .. } | Message::About { what: What::Outcome(_), .. })
             }
-            Refusal::OtherTransaction => matches!(message, Message::About { what: What::OtherTransaction, .. }),
+            Refusal::OtherTransaction | Refusal::NotNamedHere => {
+                matches!(message, Message::About { what: What::OtherTransaction, .. })
+            }
             _ => false,
         },
         _ => false,

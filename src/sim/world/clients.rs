@@ -32,8 +32,7 @@ impl<A: Actor> World<A> {
             return Ok(Vec::new());
         }
         let origin = own.map_or(CLIENT, |_| at);
-        let names = self.begun.iter().map(Transaction::id).filter(|tx| tx.origin == origin);
-        let last = names.map(|tx| tx.seq).max().unwrap_or(0);
+        let last = self.last_number(origin);
         let meta = self.next_meta();
         let tx = TxId { origin, seq: last + 1 + own.unwrap_or(0) };
         let transaction = Transaction::of(tx, participants, &meta);
@@ -45,6 +44,34 @@ impl<A: Actor> World<A> {
             self.be_patient(at, tx)?;
         }
         Ok(effects)
+    }
+
+    /// A liar begins a transaction under a name that `origin` gives next, or has given. It is not [begun](World::begun):
+    /// nobody but the liar's client asks for it.
+    pub(super) fn steal_name(
+        &mut self,
+        at: NodeId,
+        origin: NodeId,
+        participants: &[NodeId],
+        back: u64,
+    ) -> Result<Vec<Effect>, Violation> {
+        let Ok(participants) = Participants::new(participants) else { return Ok(Vec::new()) };
+        let seq = (self.last_number(origin) + 2).saturating_sub(back) | 1;
+        let tx = TxId { origin, seq };
+        let is_liar = self.setup.liars.contains(&at) && self.setup.may_use_twice(tx) && origin != at;
+        if !is_liar || !self.is_there(at) {
+            return Ok(Vec::new());
+        }
+        let meta = self.next_meta();
+        let effects = self.step(at, Input::BeginAs { transaction: Transaction::of(tx, participants, &meta), meta })?;
+        self.stats.stolen_names += u64::from(!effects.is_empty());
+        Ok(effects)
+    }
+
+    /// The highest number that clients know of `origin`.
+    fn last_number(&self, origin: NodeId) -> u64 {
+        let names = self.begun.iter().map(Transaction::id).filter(|tx| tx.origin == origin);
+        names.map(|tx| tx.seq).max().unwrap_or(0)
     }
 
     /// A client says how long to wait for the votes on what it has just begun.
