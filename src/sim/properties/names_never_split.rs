@@ -3,7 +3,7 @@
 //! its participants and its content as well. What an operator says at one node is that node's alone, and what a client is
 //! told of a name is of whichever transaction its transaction manager knows by it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observation, Property, Violation, require, votes};
 use crate::{
@@ -13,23 +13,40 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct NamesNeverSplit {
-    outcomes: HashMap<Transaction, Outcome>,
-    prepared: HashSet<(NodeId, Transaction)>,
+    /// All transactions of each name.
+    known: BTreeMap<TxId, Vec<Known>>,
     /// What an operator has ended.
-    resolved: HashSet<(NodeId, TxId)>,
+    resolved: BTreeSet<(NodeId, TxId)>,
+}
+
+/// One transaction, whatever else has its name.
+struct Known {
+    transaction: Transaction,
+    outcome: Option<Outcome>,
+    prepared: BTreeSet<NodeId>,
 }
 
 const NAME: &str = "names never split";
 
 impl NamesNeverSplit {
+    fn known(&mut self, transaction: &Transaction) -> &mut Known {
+        let namesakes = self.known.entry(transaction.id()).or_default();
+        let place = namesakes.iter().position(|known| known.transaction == *transaction).unwrap_or_else(|| {
+            let (transaction, outcome, prepared) = (transaction.clone(), None, BTreeSet::new());
+            namesakes.push(Known { transaction, outcome, prepared });
+            namesakes.len() - 1
+        });
+        &mut namesakes[place]
+    }
+
     fn hears(&mut self, at: NodeId, transaction: &Transaction, outcome: Outcome) -> Result<(), Violation> {
         if self.resolved.contains(&(at, transaction.id())) {
             return Ok(());
         }
-        let known = *self.outcomes.entry(transaction.clone()).or_insert(outcome);
-        require(NAME, known == outcome, || format!("{transaction:?} is {known:?}, but {outcome:?} at {at}"))?;
-        let mut participants = transaction.participants().iter();
-        let missing = participants.find(|rm| !self.prepared.contains(&(**rm, transaction.clone())));
+        let known = self.known(transaction);
+        let first = *known.outcome.get_or_insert(outcome);
+        require(NAME, first == outcome, || format!("{transaction:?} is {first:?}, but {outcome:?} at {at}"))?;
+        let missing = transaction.participants().iter().find(|rm| !known.prepared.contains(rm));
         require(NAME, outcome == Outcome::Aborted || missing.is_none(), || {
             format!("{at} commits {transaction:?}, but {missing:?} has not voted to")
         })
@@ -42,7 +59,7 @@ impl Property for NamesNeverSplit {
             Observation::Stepped { at, input: Input::Vote { transaction, vote: Vote::Prepared }, effects, .. }
                 if votes(effects) =>
             {
-                self.prepared.insert((*at, transaction.clone()));
+                self.known(transaction).prepared.insert(*at);
                 Ok(())
             }
             Observation::Stepped { at, input: Input::Resolve { tx, .. }, verdict: Ok(()), .. } => {
