@@ -437,7 +437,9 @@ fn no_input_whatever_makes_a_node_panic_in_any_state_and_what_is_refused_changes
                         refusal == Refusal::Retired
                     }
                     Message::About { what: What::Reject { .. }, .. } => refusal == Refusal::StaleBallot,
-                    Message::About { what: What::OtherTransaction, .. } => refusal == Refusal::OtherTransaction,
+                    Message::About { what: What::OtherTransaction, .. } => {
+                        matches!(refusal, Refusal::OtherTransaction | Refusal::NotNamedHere)
+                    }
                     _ => false,
                 };
                 assert!(answers, "{refusal:?}: {input:?}: {message:?}");

@@ -346,7 +346,9 @@ impl Open {
         if !is_asked && !self.is_in_doubt() {
             return Err(Refusal::UnknownTransaction);
         }
-        self.violation = Some(ViolationReason::OtherTransaction);
+        if self.violation != Some(ViolationReason::OverElsewhere) {
+            self.violation = Some(ViolationReason::OtherTransaction);
+        }
         // Once per attempt: two transaction managers that are acceptors and take part would tell each other for ever.
         let Some(tm) = self.tm.as_mut().filter(|tm| is_asked && tm.role.claim == Claim::Holds) else { return Ok(()) };
         shared.turns.give_up(&mut tm.role.claim);
@@ -509,6 +511,8 @@ impl Open {
         effects: &mut S,
         act: impl FnOnce(&mut TransactionManager, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
+        // What is over elsewhere is not recovered: acceptors only say so, and others wait for the place.
+        let may_recover = self.violation != Some(ViolationReason::OverElsewhere);
         let (roles, mut cx) = self.split(shared, effects);
         let Some(tm) = roles.tm else { return Err(Refusal::UnknownTransaction) };
         let was_known = tm.role.outcome().is_some();
@@ -517,7 +521,7 @@ impl Open {
         if !was_known && tm.role.outcome().is_some() {
             shared.turns.give_up(&mut tm.role.claim);
         }
-        if tm.role.wants_round().is_some() { self.claim_turn(shared, effects) } else { Ok(()) }
+        if may_recover && tm.role.wants_round().is_some() { self.claim_turn(shared, effects) } else { Ok(()) }
     }
 
     /// Recovers, if there is a place for that; otherwise waits for one.

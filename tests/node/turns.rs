@@ -2,10 +2,10 @@
 
 use synod::{
     Machine, Refusal,
-    commit::{Input, Limits, Message, Node, Outcome, Time, What},
+    commit::{Input, Limits, Message, Node, Outcome, Time, Vote, What},
 };
 
-use super::support::{ACCEPTORS, RMS, TIMEOUTS, TMS, config, refuse, say, spec, transaction, tx};
+use super::support::{ACCEPTORS, RMS, TIMEOUTS, TMS, config, refuse, say, spec, spec_of, transaction, tx};
 
 /// A transaction manager that recovers one transaction at a time, with three that wait for votes.
 fn manager() -> Node {
@@ -62,6 +62,28 @@ fn one_that_is_blocked_by_its_name_gives_its_place_to_the_next_one() {
     let blocked = Message::about(&transaction(first), What::OtherTransaction);
     assert_eq!(recovering(&tm.step(say::from(ACCEPTORS[0], blocked))).len(), 1);
     assert_eq!(tm.metrics().waiting_to_recover, 1);
+}
+
+#[test]
+fn what_is_over_elsewhere_while_the_resource_here_is_prepared_takes_nobodys_turn() {
+    let limits = Limits::default().with_recoveries(1);
+    let cluster = spec_of(&ACCEPTORS, &[RMS[0], TMS[0]]).with_limits(limits).build().unwrap();
+    let mut tm = Node::create(config(&cluster, RMS[0])).0;
+    tm.step(Input::Tick(Time(1)));
+    for seq in 1..=2 {
+        tm.step(say::begins(&transaction(seq)));
+        tm.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
+    }
+    let [first] = recovering(&wait(&mut tm))[..] else { panic!("one at a time") };
+    refuse(&mut tm, say::from(ACCEPTORS[0], say::retired(tx(first))), Refusal::RetiredUnfinished);
+    // When the time of its attempt is over, the other one's begins, and it never comes back.
+    let second = 3 - first;
+    let mut tried = Vec::new();
+    for _ in 0..30 {
+        let due = tm.deadline().unwrap();
+        tried.extend(recovering(&tm.step(Input::Tick(due))));
+    }
+    assert!(tried.len() > 1 && tried.iter().all(|seq| *seq == second), "{tried:?}");
 }
 
 #[test]

@@ -168,6 +168,14 @@ fn that_another_transaction_has_the_name_is_an_acceptors_word_to_a_manager_and_a
 }
 
 #[test]
+fn that_it_is_over_elsewhere_says_more_than_that_another_transaction_has_the_name() {
+    let mut rm = super::prepared(RMS[0]);
+    refuse(&mut rm, say::from(ACCEPTORS[0], say::retired(tx(1))), Refusal::RetiredUnfinished);
+    rm.step(say::from(TMS[1], other()));
+    assert_eq!(rm.violations()[0].reason, ViolationReason::OverElsewhere);
+}
+
+#[test]
 fn a_manager_beside_a_participant_or_an_acceptor_is_not_given_up() {
     let cluster = spec_of(&ACCEPTORS, &[ACCEPTORS[0], RMS[0]]).build().unwrap();
     for at in [ACCEPTORS[0], RMS[0]] {
