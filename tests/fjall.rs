@@ -137,6 +137,19 @@ fn bytes_that_are_no_record_and_records_in_a_wrong_place_are_errors() {
     assert!(matches!(damage(storage.load()), Damage::Undecodable(_)));
     keyspace.insert("key", synod::codec::encode_record(&rounds(1))).unwrap();
     assert!(matches!(damage(storage.load()), Damage::Misfiled(record) if *record == rounds(1)));
+    assert!(matches!(damage(storage.persist(&[rounds(1)])), Damage::NoSeal), "nothing is written beside them, either");
+}
+
+#[test]
+fn a_record_that_was_damaged_is_whole_again_when_the_next_one_takes_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut storage = FjallStorage::open(folder.path()).unwrap();
+    storage.persist(&[rounds(1)]).unwrap();
+    let keyspace = storage.database().keyspace(KEYSPACE, KeyspaceCreateOptions::default).unwrap();
+    keyspace.insert(synod::codec::encode_key(&rounds(1).key()), synod::codec::encode_record(&rounds(9))).unwrap();
+    assert!(matches!(damage(storage.records()), Damage::Changed));
+    storage.persist(&[rounds(2)]).unwrap();
+    assert_eq!(load(&mut storage), [rounds(2)]);
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub struct Metrics {
     pub recoveries: u64,
     /// Transactions that were retired while the transaction manager here still did not know their outcome.
     pub missed_outcomes: u64,
-    /// Transactions that an operator settled here, ever, restarts included: see [`Input::Resolve`](crate::commit::Input::Resolve).
+    /// Transactions that an operator ever settled here, before restarts too: see
+    /// [`Input::Resolve`](crate::commit::Input::Resolve).
     pub resolved: u64,
     /// Open transactions (gauge).
     pub open: usize,

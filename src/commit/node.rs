@@ -293,10 +293,7 @@ impl Node {
         };
         self.work(handle, effects, |open, shared, effects| {
             if open.transaction != *transaction {
-                if shared.tells_of_other(from, transaction, what) {
-                    shared.metrics.count_send();
-                    effects.send(from, Message::about(transaction, What::OtherTransaction), open.scope);
-                }
+                shared.tell_of_other(effects, from, transaction, what, open.scope);
                 return Err(Refusal::OtherTransaction);
             }
             let result = open.receive(shared, effects, from, what);
@@ -323,9 +320,7 @@ impl Node {
         }
         if let Err(refusal) = self.check_name(tx) {
             // Only this node gives the name, and will give it to another transaction.
-            if self.shared.tells_of_other(from, transaction, what) {
-                self.send(from, Message::about(transaction, What::OtherTransaction), Scope::NOTHING, effects);
-            }
+            self.shared.tell_of_other(effects, from, transaction, what, Scope::NOTHING);
             return Err(refusal);
         }
         if matches!(what, What::Begin { .. }) && self.shared.turns.is_crowded() {

@@ -197,8 +197,7 @@ impl ResourceManager {
     /// transaction tells the outcome sooner than a prepared resource manager asks.
     pub(crate) fn expects(&self) -> Option<NodeId> {
         match self.phase {
-            Phase::Working { asked: false } | Phase::Prepared if !self.is_assured => Some(self.manager),
-            Phase::Working { asked: false } | Phase::Prepared => None,
+            Phase::Working { asked: false } | Phase::Prepared => (!self.is_assured).then_some(self.manager),
             Phase::Working { asked: true } | Phase::Declined | Phase::Settled(_) | Phase::Finished(_) => None,
         }
     }

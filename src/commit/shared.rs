@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use super::{
-    Config, Metrics, Targets, Time, Transaction, Wait, What,
+    Config, Message, Metrics, Sink, Targets, Time, Transaction, Wait, What,
     block::BlockAllocator,
     clock::{Clock, NEVER},
     open::Open,
@@ -13,7 +13,7 @@ use super::{
     turns::Turns,
     wait::mix,
 };
-use crate::{NodeId, TxId};
+use crate::{NodeId, Scope, TxId};
 
 /// How many unused roles are kept, so that their memory is reused.
 const SPARES: usize = 1024;
@@ -76,14 +76,25 @@ impl Shared {
         }
     }
 
-    /// Whether `from`, which asks this node for something about `transaction`, is told that this node knows another one by
-    /// that name: who drives a transaction asks acceptors, and who takes part asks transaction managers.
+    /// Tells `from` that this node knows another transaction by the name of `transaction`, if `from` asks something of this
+    /// node: who drives a transaction asks acceptors, and who takes part asks transaction managers.
     #[cold]
-    pub(crate) fn tells_of_other(&self, from: NodeId, transaction: &Transaction, what: &What) -> bool {
-        match what {
+    pub(crate) fn tell_of_other(
+        &mut self,
+        effects: &mut impl Sink,
+        from: NodeId,
+        transaction: &Transaction,
+        what: &What,
+        after: Scope,
+    ) {
+        let asks = match what {
             What::Phase1a { .. } | What::Phase2a { .. } => self.is_acceptor && self.config.cluster.is_manager(from),
             What::Begin { .. } | What::Inquire | What::Decline => self.is_manager && transaction.has(from),
             _ => false,
+        };
+        if asks {
+            self.metrics.count_send();
+            effects.send(from, Message::about(transaction, What::OtherTransaction), after);
         }
     }
 

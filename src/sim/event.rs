@@ -15,8 +15,6 @@ pub enum Lie {
     Aborted,
     /// That to it the transaction is retired.
     Retired,
-    /// To an acceptor: that its vote is the other one than it has given.
-    SecondVote,
 }
 
 /// One thing that happens. What cannot happen (the node is down, the message is not there) changes nothing, so that
@@ -88,6 +86,15 @@ pub enum Event {
         index: usize,
         /// What it says.
         lie: Lie,
+    },
+    /// A faulty participant votes once more, and differently.
+    VoteAgain {
+        /// Which: one of [`Setup::liars`](super::Setup::liars).
+        at: NodeId,
+        /// At which acceptor.
+        to: NodeId,
+        /// On which transaction, in the order of beginning.
+        index: usize,
     },
     /// A faulty participant begins a transaction of its own under a name that another node numbers.
     StealName {

@@ -207,18 +207,21 @@ impl Schedule {
         let setup = world.setup();
         let at = *self.rng.pick(&setup.liars)?;
         let to = *self.rng.pick(&setup.nodes)?;
-        let lie = match setup.hurt {
-            None => *self.rng.pick(&[Lie::Committed, Lie::Aborted, Lie::Retired])?,
-            Some(Hurt::SecondVotes) => Lie::SecondVote,
+        let begun = world.begun().len();
+        Some(match setup.hurt {
+            None => {
+                let lie = *self.rng.pick(&[Lie::Committed, Lie::Aborted, Lie::Retired])?;
+                Event::Lie { at, to, index: self.index(begun)?, lie }
+            }
+            Some(Hurt::SecondVotes) => Event::VoteAgain { at, to, index: self.index(begun)? },
             Some(Hurt::Names) => {
                 let mut participants = self.rng.some(&setup.resource_managers, 0);
                 if !participants.contains(&at) {
                     participants.push(at);
                 }
-                return Some(Event::StealName { at, origin: to, participants, back: self.rng.below(4) });
+                Event::StealName { at, origin: to, participants, back: self.rng.below(4) }
             }
-        };
-        Some(Event::Lie { at, to, index: self.index(world.begun().len())?, lie })
+        })
     }
 
     fn begin<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {

@@ -202,7 +202,6 @@ impl<A: Actor> World<A> {
                     return self.step(*at, Input::Inquire(tx));
                 }
             }
-            Event::Lie { at, to, index, lie: Lie::SecondVote } => self.vote_again(*at, *to, *index),
             Event::Lie { at, to, index, lie } => {
                 let about = self.shown(*index).filter(|about| self.setup.liars.contains(at) && about.has(*at));
                 // What all participants say is true by definition.
@@ -212,6 +211,7 @@ impl<A: Actor> World<A> {
                     self.lie(*at, *to, &transaction, *lie)?;
                 }
             }
+            Event::VoteAgain { at, to, index } => self.vote_again(*at, *to, *index),
             Event::StealName { at, origin, participants, back } => {
                 return self.steal_name(*at, *origin, participants, *back);
             }
@@ -290,8 +290,6 @@ impl<A: Actor> World<A> {
             Lie::Committed => Message::about(about, What::Finished(Outcome::Committed)),
             Lie::Aborted => Message::about(about, What::Finished(Outcome::Aborted)),
             Lie::Retired => Message::retired(TxRange::only(about.id())),
-            // That is no word about its end: see `vote_again`.
-            Lie::SecondVote => return Ok(()),
         };
         self.stats.lies += 1;
         self.lied.insert((at, about.id()));

@@ -215,6 +215,7 @@ fn stepping(event: &Event) -> NodeId {
         | Event::Find { at, .. }
         | Event::Hide { at, .. }
         | Event::Lie { at, .. }
+        | Event::VoteAgain { at, .. }
         | Event::StealName { at, .. }
         | Event::Finish { at, .. }
         | Event::Inquire { at, .. }

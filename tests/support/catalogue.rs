@@ -13,8 +13,8 @@ use synod::{
 
 use super::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, say, spec_of, transaction, tx};
 
-/// All that a node or a role knows, apart from its counters and from what it lists as violated. What a node had in hand in its last step is no part of that,
-/// nor is the memory that it keeps of roles that are over.
+/// All that a node or a role knows, apart from its counters and from what it lists as violated. What a node had in hand in
+/// its last step is no part of that, nor is the memory that it keeps of roles that are over.
 pub fn memory(node: &impl Debug) -> String {
     // What shows that an assumption was broken is listed, and nothing else.
     let mut text = format!("{node:?}");

@@ -60,8 +60,38 @@ impl Lives {
                 known.past.pop_front();
             }
         }
-        known.lines.retain(|line| line.strong_count() > 0);
+        // Each connection once, however often it is asked over it.
+        known.lines.retain(|other| other.strong_count() > 0 && other.as_ptr() != Arc::as_ptr(line));
         known.lines.push(Arc::downgrade(line));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, places::Places, stats::ServerCounters};
+
+    #[tokio::test]
+    async fn a_connection_over_which_it_is_asked_again_and_again_is_known_once_and_one_that_is_closed_is_forgotten() {
+        let counters = Arc::new(ServerCounters::new(synod::commit::ClusterId([7; 16]), NodeId(1)));
+        let places = Places::new(Options::default(), counters);
+        let (lives, first, second) = (Lives::default(), places.newcomer().await, places.newcomer().await);
+        let known = || lives.0.lock().unwrap()[&NodeId(4)].lines.len();
+        for place in [&first, &first, &second, &first, &second] {
+            assert!(lives.may_speak(NodeId(4), 1, &place.0));
+        }
+        assert_eq!(known(), 2);
+        // A newer life ends them, and an older one is refused for as long as that is remembered.
+        assert!(lives.may_speak(NodeId(4), 2, &second.0));
+        assert_eq!(known(), 1);
+        first.0.over().await;
+        assert!(!lives.may_speak(NodeId(4), 1, &first.0));
+        assert!(lives.may_speak(NodeId(4), 0, &first.0) && lives.may_speak(NodeId(5), 1, &first.0));
+        for life in 3..3 + PAST as u64 {
+            assert!(lives.may_speak(NodeId(4), life, &second.0));
+        }
+        assert!(!lives.may_speak(NodeId(4), 2 + PAST as u64 - 1, &first.0));
+        assert!(lives.0.lock().unwrap()[&NodeId(4)].past.len() <= PAST);
     }
 }

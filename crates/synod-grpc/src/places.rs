@@ -200,7 +200,7 @@ impl Line {
         [&self.room].into_iter().chain((!is_node).then_some(&self.places.room))
     }
 
-    /// Has whoever says this be met, unless it was the last to be met over this connection.
+    /// Asks `meet` whether a node that greets like this may speak, unless it was the last to speak over this connection.
     pub(crate) fn meet<E>(&self, greeting: Greeting, meet: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         if *met != Some(greeting) {

@@ -44,7 +44,7 @@ impl ResourceManager {
             Phase::Working { asked: false } => {
                 self.go_on(cx, Phase::Prepared)?;
                 self.meta = Some(meta.clone());
-                // It may be long since it voted: whoever decided has forgotten, or waits for it.
+                // It may have voted long ago: whoever decided has forgotten, or waits for it.
                 self.send_vote(cx, Vote::Prepared, Targets::All);
                 cx.send(self.manager, What::Inquire);
                 self.persist_copy(cx);

@@ -17,6 +17,8 @@
 //!   is still in a journal (only by [`FjallStorage::open`]: a database that the caller has opened has cut its journal
 //!   already).
 //!
+//! For that, 32 bytes of each record are kept in memory, and what a map takes beside them.
+//!
 //! Records of a newer version of this program are no damage: they are as they were written, and [`FjallError::Newer`] says
 //! so.
 //!
@@ -284,44 +286,44 @@ fn scan(
     count: &Count,
     mut each: impl FnMut(&[u8], &[u8]) -> Result<(), FjallError>,
 ) -> Result<Contents, FjallError> {
-    let (mut contents, mut last) = (Contents::default(), None);
-    for entry in keyspace.iter() {
-        let (key, value) = entry.into_inner().map_err(|source| at(keyspace, source))?;
-        if *key == *seal::KEY {
-            last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
-            continue;
+    caught(folder_of(keyspace), || {
+        let (mut contents, mut last) = (Contents::default(), None);
+        for entry in keyspace.iter() {
+            let (key, value) = entry.into_inner().map_err(|source| at(keyspace, source))?;
+            if *key == *seal::KEY {
+                last = Some(Seal::decode(&value, &count.nonce).ok_or_else(|| damaged(keyspace, Damage::NoSeal))?);
+                continue;
+            }
+            contents.put(&key, Some(&value));
+            each(&key, &value)?;
         }
-        contents.put(&key, Some(&value));
-        each(&key, &value)?;
-    }
-    let seal = checked(keyspace, count, last)?;
-    if !seal.is_over_the_same(&contents.seal) {
-        return Err(damaged(keyspace, Damage::Changed));
-    }
-    contents.seal = seal;
-    Ok(contents)
+        let seal = checked(keyspace, count, last)?;
+        if !seal.is_over_the_same(&contents.seal) {
+            return Err(damaged(keyspace, Damage::Changed));
+        }
+        contents.seal = seal;
+        Ok(contents)
+    })
 }
 
 /// All records, and what is there.
 fn read(keyspace: &Keyspace, count: &Count) -> Result<(Vec<Record>, Contents), FjallError> {
-    caught(folder_of(keyspace), || {
-        let (mut records, mut newer) = (Vec::new(), None);
-        let contents = scan(keyspace, count, |key, value| {
-            match codec::decode_record(value) {
-                Ok(record) if codec::encode_key(&record.key()) == key => records.push(record),
-                Ok(record) => return Err(damaged(keyspace, Damage::Misfiled(Box::new(record)))),
-                Err(error) if error.is_news() => newer = newer.take().or(Some(error)),
-                Err(error) => return Err(damaged(keyspace, Damage::Undecodable(error))),
-            }
-            Ok(())
-        });
-        match newer {
-            None => Ok((records, contents?)),
-            // If a seal says so, it was written like that.
-            Some(source) if contents.is_ok() => Err(FjallError::Newer { path: folder_of(keyspace).into(), source }),
-            Some(source) => Err(damaged(keyspace, Damage::Undecodable(source))),
+    let (mut records, mut newer) = (Vec::new(), None);
+    let contents = scan(keyspace, count, |key, value| {
+        match codec::decode_record(value) {
+            Ok(record) if codec::encode_key(&record.key()) == key => records.push(record),
+            Ok(record) => return Err(damaged(keyspace, Damage::Misfiled(Box::new(record)))),
+            Err(error) if error.is_news() => newer = newer.take().or(Some(error)),
+            Err(error) => return Err(damaged(keyspace, Damage::Undecodable(error))),
         }
-    })
+        Ok(())
+    });
+    match newer {
+        None => Ok((records, contents?)),
+        // If a seal says so, it was written like that.
+        Some(source) if contents.is_ok() => Err(FjallError::Newer { path: folder_of(keyspace).into(), source }),
+        Some(source) => Err(damaged(keyspace, Damage::Undecodable(source))),
+    }
 }
 
 /// The folder of the database.
