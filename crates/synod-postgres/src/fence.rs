@@ -78,7 +78,8 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
             "SELECT current_setting('max_prepared_transactions')::int, pg_is_in_recovery(), \
              current_setting('synchronous_commit'), current_setting('synchronous_standby_names') <> '', \
              current_setting('server_version_num')::int, current_setting('server_version'), current_user::text, \
-             to_regclass('synod.fence') IS NOT NULL",
+             EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+             WHERE nspname = 'synod' AND relname = 'fence')",
             &[],
         )
         .await
@@ -118,8 +119,9 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
             }
         }
     }
-    let rights = "SELECT has_schema_privilege('synod', 'USAGE') AND has_table_privilege('synod.fence', 'SELECT') \
-        AND has_table_privilege('synod.fence', 'INSERT') AND has_table_privilege('synod.fence', 'DELETE')";
+    let rights = "SELECT bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
+        AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'DELETE')) \
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'synod' AND relname = 'fence'";
     let has_rights: bool = client.query_one(rights, &[]).await.map_err(failed("say what this role may do"))?.get(0);
     if has_rights { Ok(()) } else { missing(Missing::NoRights(role)) }
 }

@@ -21,7 +21,9 @@ pub(crate) enum Found {
 
 /// What the database has of the branch `gid`.
 pub(crate) async fn look(client: &Object, gid: &Gid) -> Result<Found, Error> {
-    let prepared = client.prepare_cached("SELECT 1 FROM pg_prepared_xacts WHERE gid = $1").await?;
+    let prepared = client
+        .prepare_cached("SELECT 1 FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()")
+        .await?;
     if !client.query(&prepared, &[&gid.as_str()]).await?.is_empty() {
         confirm(client).await?;
         return Ok(Found::Prepared);
