@@ -437,8 +437,7 @@ impl Node {
 
     /// Refuses a name of this node's own that it has not given.
     fn check_name(&self, tx: TxId) -> Result<(), Refusal> {
-        let is_own = tx.origin == self.shared.config.id;
-        if is_own && tx.seq >= self.sequence.reserved() { Err(Refusal::NotNamedHere) } else { Ok(()) }
+        if self.may_have_given(tx) { Ok(()) } else { Err(Refusal::NotNamedHere) }
     }
 
     /// Lets transactions recover whose turn has come.

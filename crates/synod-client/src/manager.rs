@@ -68,3 +68,44 @@ impl From<Error> for ManagerError {
         }
     }
 }
+
+#[cfg(feature = "grpc")]
+mod grpc {
+    use futures_util::FutureExt;
+    use synod::{
+        TxId,
+        commit::{self, ClusterId, Outcome, TxRange},
+    };
+    use synod_grpc::{CallError, Client, Reason};
+
+    use super::{Asked, Manager, ManagerError};
+
+    /// A client of one or several nodes, which turns to the next by itself. Its certificate may be any client's of the cluster.
+    impl Manager for Client {
+        fn cluster(&self) -> ClusterId {
+            Self::cluster(self)
+        }
+
+        fn names(&self, count: u64) -> Asked<'_, TxRange> {
+            async move { Ok(Self::names(self, count).await?) }.boxed()
+        }
+
+        fn begin<'a>(&'a self, transaction: &'a commit::Transaction) -> Asked<'a, ()> {
+            async move { Ok(self.begin_as(transaction, []).await?) }.boxed()
+        }
+
+        fn outcome(&self, tx: TxId) -> Asked<'_, Outcome> {
+            async move { Ok(Self::outcome(self, tx).await?) }.boxed()
+        }
+    }
+
+    impl From<CallError> for ManagerError {
+        fn from(error: CallError) -> Self {
+            match error {
+                CallError::Forgotten(_) | CallError::Refused { reason: Reason::Over, .. } => Self::Forgotten,
+                CallError::Refused { .. } => Self::Refused(error.into()),
+                error => Self::Silent(error.into()),
+            }
+        }
+    }
+}

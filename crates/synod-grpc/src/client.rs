@@ -13,7 +13,7 @@ use std::{
 
 use synod::{
     NodeId, TxId,
-    commit::{ClusterId, InDoubt, Meta, Outcome, Status, Transaction},
+    commit::{ClusterId, InDoubt, Meta, Outcome, Status, Transaction, TxRange},
 };
 use tokio::time::{Instant, timeout};
 use tonic::{Code, ConnectError, Response, transport::Channel};
@@ -134,7 +134,8 @@ impl Client {
         Ok(reply.id.needed("the transaction's id")?.into())
     }
 
-    /// Begins `transaction`, whose name has the number of this client, or node, as its origin, and is used once, ever. To
+    /// Begins `transaction`, whose name was [given](Self::names) by a transaction manager, or has the number of this client, or
+    /// node, as its origin; and is used once, ever. To
     /// begin it again, here or at another transaction manager, does no harm and brings it on. One that is over is
     /// [`Refused`](CallError::Refused), for [`Reason::Over`], unless it is this very call that may have begun it.
     ///
@@ -153,6 +154,19 @@ impl Client {
             Err(CallError::Refused { reason: Reason::Over, .. }) if in_doubt => Ok(()),
             asked => asked.map(drop),
         }
+    }
+
+    /// The cluster of the nodes.
+    pub fn cluster(&self) -> ClusterId {
+        self.0.cluster
+    }
+
+    /// Up to `count` names of the first transaction manager that answers, durably taken, for [`begin_as`](Self::begin_as).
+    /// `count` is from 1 to [`MOST_NAMES`](synod::commit::MOST_NAMES). An answer that is lost costs these names.
+    pub async fn names(&self, count: u64) -> Result<TxRange, CallError> {
+        let call = |mut stub: Stub| async move { stub.names(v1::NamesRequest { count }).await };
+        let reply = self.ask(Repeat::Harmless, call).await?;
+        Ok(reply.names.needed("the names")?.try_into()?)
     }
 
     /// Waits until a node knows how `tx` ended. See [`Handle::outcome`](synod::perform::tokio::Handle::outcome).

@@ -32,15 +32,31 @@ impl v1::transactions_server::Transactions for Desk {
         let tx = match request.id.map(TxId::from) {
             None => self.answer(self.handle.begin(participants, request.meta)).await?,
             Some(tx) => {
-                self.check_name(caller, tx)?;
+                let is_trusted = self.check_name(caller, tx)?;
                 let meta = Meta::from(request.meta);
                 let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), meta.clone());
                 let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?;
-                self.answer(self.handle.begin_as(transaction, meta)).await?;
+                let begun = async {
+                    if is_trusted {
+                        self.handle.begin_as(transaction, meta).await
+                    } else {
+                        self.handle.begin_given(transaction, meta).await
+                    }
+                };
+                self.answer(begun).await.inspect_err(|status| {
+                    if status.code() == Code::PermissionDenied {
+                        self.service.counters.fault(Fault::Forged);
+                    }
+                })?;
                 tx
             }
         };
         Ok(Response::new(v1::BeginReply { id: Some(tx.into()) }))
+    }
+
+    async fn names(&self, request: Request<v1::NamesRequest>) -> Result<Response<v1::NamesReply>, Status> {
+        let names = self.answer(self.handle.names(request.into_inner().count)).await?;
+        Ok(Response::new(v1::NamesReply { names: Some(names.into()) }))
     }
 
     async fn outcome(&self, request: Request<v1::OutcomeRequest>) -> Result<Response<v1::OutcomeReply>, Status> {
@@ -91,11 +107,14 @@ impl Desk {
         id.needed("the transaction's id").map(TxId::from).map_err(|error| self.service.malformed(error))
     }
 
-    /// Refuses a name by another's number: names are used once, and only who owns the number can see to that.
-    fn check_name(&self, caller: Caller, tx: TxId) -> Result<(), Status> {
+    /// Refuses a name by another's number: names are used once, and only who owns the number can see to that. A transaction
+    /// manager gives its names away, each once.
+    /// True if the caller sees to it itself.
+    fn check_name(&self, caller: Caller, tx: TxId) -> Result<bool, Status> {
         match caller {
-            Caller::Anyone => Ok(()),
-            Caller::Node(own) | Caller::Client(own) if own == tx.origin => Ok(()),
+            Caller::Anyone => Ok(true),
+            Caller::Node(own) | Caller::Client(own) if own == tx.origin => Ok(true),
+            Caller::Node(_) | Caller::Client(_) if self.handle.is_manager(tx.origin) => Ok(false),
             _ => {
                 self.service.counters.fault(Fault::Forged);
                 Err(Status::permission_denied(format!("the certificate does not have the number of {}", tx.origin)))
@@ -141,6 +160,8 @@ fn refused(refusal: Refusal) -> (Code, Reason) {
         Refusal::MetaTooLong | Refusal::OtherContent => (Code::InvalidArgument, Reason::Content),
         Refusal::NotAManager => (Code::FailedPrecondition, Reason::NotAManager),
         Refusal::TooManyOpen => (Code::ResourceExhausted, Reason::TooManyOpen),
+        Refusal::NotNamedHere => (Code::PermissionDenied, Reason::Unspecified),
+        Refusal::BadCount => (Code::InvalidArgument, Reason::Count),
         Refusal::NumbersUsedUp => (Code::ResourceExhausted, Reason::NumbersUsedUp),
         Refusal::Broken => (Code::Internal, Reason::Broken),
         _ => (Code::FailedPrecondition, Reason::Unspecified),
@@ -167,6 +188,8 @@ mod tests {
             (Refusal::OtherTransaction.into(), Code::AlreadyExists, Reason::OtherTransaction),
             (Refusal::TooManyOpen.into(), Code::ResourceExhausted, Reason::TooManyOpen),
             (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted, Reason::NumbersUsedUp),
+            (Refusal::NotNamedHere.into(), Code::PermissionDenied, Reason::Unspecified),
+            (Refusal::BadCount.into(), Code::InvalidArgument, Reason::Count),
             (Error::TooManyWaiting, Code::ResourceExhausted, Reason::TooManyWaiting),
             (Error::Forgotten(TxId::default()), Code::DataLoss, Reason::Forgotten),
             (Refusal::UnknownTransaction.into(), Code::NotFound, Reason::Unknown),

@@ -203,6 +203,11 @@ impl Node {
         self.open.get(tx).is_some_and(super::Open::is_undecided)
     }
 
+    /// Whether the name `tx` may have been given: only the node that it is named after can tell that it was not.
+    pub fn may_have_given(&self, tx: TxId) -> bool {
+        tx.origin != self.shared.config.id || tx.seq < self.sequence.reserved()
+    }
+
     /// Whether the resource here is asked for its vote on `tx`, and has not given it: only then may a driver hand a
     /// [`Decision::Vote`](crate::commit::Decision::Vote) over that it has kept back.
     pub fn awaits_vote(&self, tx: TxId) -> bool {

@@ -25,6 +25,7 @@ use crate::{
 pub struct Handle {
     node: NodeId,
     cluster: ClusterId,
+    managers: Arc<[NodeId]>,
     birth: Option<u64>,
     contacts: Contacts,
     requests: mpsc::Sender<Request>,
@@ -60,19 +61,63 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// What a handle asks of the node.
 #[derive(Debug)]
 pub(super) enum Request {
-    Begin { participants: Participants, meta: Meta, reply: Reply<TxId> },
-    BeginAs { transaction: Transaction, meta: Meta, reply: Reply<()> },
-    Names { count: u64, reply: Reply<TxRange> },
-    Prepared { transaction: Transaction, meta: Meta, reply: Reply<()> },
-    Outcome { tx: TxId, until: Until, reply: Reply<Outcome> },
-    Status { tx: TxId, reply: Reply<Status> },
-    InDoubt { reply: Reply<Vec<InDoubt>> },
-    Inquire { tx: TxId, reply: Reply<()> },
-    Finished { tx: TxId, reply: Reply<()> },
-    Resolve { tx: TxId, outcome: Outcome, reply: Reply<()> },
-    Violations { reply: Reply<Vec<Violation>> },
-    Patience { tx: TxId, patience: u64, reply: Reply<()> },
-    Metrics { reply: Reply<Metrics> },
+    Begin {
+        participants: Participants,
+        meta: Meta,
+        reply: Reply<TxId>,
+    },
+    /// Where its name must have been given, a name of the node's own that was not is refused.
+    BeginAs {
+        transaction: Transaction,
+        meta: Meta,
+        must_be_given: bool,
+        reply: Reply<()>,
+    },
+    Names {
+        count: u64,
+        reply: Reply<TxRange>,
+    },
+    Prepared {
+        transaction: Transaction,
+        meta: Meta,
+        reply: Reply<()>,
+    },
+    Outcome {
+        tx: TxId,
+        until: Until,
+        reply: Reply<Outcome>,
+    },
+    Status {
+        tx: TxId,
+        reply: Reply<Status>,
+    },
+    InDoubt {
+        reply: Reply<Vec<InDoubt>>,
+    },
+    Inquire {
+        tx: TxId,
+        reply: Reply<()>,
+    },
+    Finished {
+        tx: TxId,
+        reply: Reply<()>,
+    },
+    Resolve {
+        tx: TxId,
+        outcome: Outcome,
+        reply: Reply<()>,
+    },
+    Violations {
+        reply: Reply<Vec<Violation>>,
+    },
+    Patience {
+        tx: TxId,
+        patience: u64,
+        reply: Reply<()>,
+    },
+    Metrics {
+        reply: Reply<Metrics>,
+    },
     Shutdown,
 }
 
@@ -121,7 +166,7 @@ impl Handle {
     pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
         let (birth, config) = (node.birth(), node.config());
         let (contacts, met) = Contacts::new(node.met(), config.cluster.limits().nodes);
-        let (node, cluster) = (config.id, config.cluster.id());
+        let (node, cluster, managers) = (config.id, config.cluster.id(), config.cluster.managers().into());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
         let (ended, end) = watch::channel(None);
@@ -131,6 +176,7 @@ impl Handle {
         let handle = Self {
             node,
             cluster,
+            managers,
             birth,
             contacts,
             requests,
@@ -152,6 +198,11 @@ impl Handle {
     /// The cluster that it belongs to.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// Whether `node` is a transaction manager of the cluster.
+    pub fn is_manager(&self, node: NodeId) -> bool {
+        self.managers.contains(&node)
     }
 
     /// The random number that the node was given when it was created. A transport says it in its greeting.
@@ -187,7 +238,15 @@ impl Handle {
     /// another transaction manager, does no harm and brings it on.
     pub async fn begin_as(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
         let meta = meta.into();
-        self.ask(|reply| Request::BeginAs { transaction, meta, reply }).await
+        self.ask(|reply| Request::BeginAs { transaction, meta, must_be_given: false, reply }).await
+    }
+
+    /// The same for a caller who is not trusted to see to the name: one of this node's own must have been
+    /// [given](Self::names). Otherwise this is refused for [`Refusal::NotNamedHere`](crate::Refusal::NotNamedHere), and the
+    /// node's numbers are not used up.
+    pub async fn begin_given(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
+        let meta = meta.into();
+        self.ask(|reply| Request::BeginAs { transaction, meta, must_be_given: true, reply }).await
     }
 
     /// Up to `count` names of this node's own, which must be a transaction manager, for transactions that are begun by

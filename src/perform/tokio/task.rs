@@ -316,9 +316,11 @@ where
                     Err(refusal) => drop(reply.send(Err(refusal.into()))),
                 }
             }
-            Request::BeginAs { transaction, meta, reply } => {
+            Request::BeginAs { transaction, meta, must_be_given, reply } => {
                 let tx = transaction.id();
-                let result = self.begin_as(transaction, meta).map_err(Error::from);
+                let is_good = !must_be_given || self.node().may_have_given(tx);
+                let begun = if is_good { self.begin_as(transaction, meta) } else { Err(Refusal::NotNamedHere) };
+                let result = begun.map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
             }
             Request::Outcome { tx, until, reply } => self.tell_outcome(tx, until, reply),

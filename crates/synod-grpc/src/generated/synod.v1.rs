@@ -2769,8 +2769,8 @@ pub struct BeginRequest {
     /// What it is about: bytes that mean something to its participants alone.
     #[prost(bytes = "vec", tag = "2")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
-    /// Its name. Optional: without it, the node gives one. A caller that gives names takes its own number, the one in its
-    /// certificate, as their origin, and uses each name once, ever. It numbers them in a row: every gap costs memory at
+    /// Its name. Optional: without it, the node gives one. A caller that gives names takes those that a transaction manager
+    /// has given it by `Names`, or its own number, the one in its certificate, as their origin, and uses each name once, ever. It numbers them in a row: every gap costs memory at
     /// every node for ever. After an answer was lost it may begin the same transaction again, at this or another node: it
     /// still begins once.
     #[prost(message, optional, tag = "3")]
@@ -2782,6 +2782,20 @@ pub struct BeginReply {
     /// The name of the transaction.
     #[prost(message, optional, tag = "1")]
     pub id: ::core::option::Option<TxId>,
+}
+/// How many names to give away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamesRequest {
+    /// At most this many in a row, from 1 to 1024.
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+}
+/// Names that were given away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamesReply {
+    /// As many as were free in a row.
+    #[prost(message, optional, tag = "1")]
+    pub names: ::core::option::Option<TxRange>,
 }
 /// Which outcome to wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2896,6 +2910,8 @@ pub enum Reason {
     Broken = 11,
     /// The node has stopped, or its server is closing. What was asked may or may not have been done. (UNAVAILABLE)
     Stopped = 12,
+    /// No names were asked for, or more than a node gives away at once. (INVALID_ARGUMENT)
+    Count = 13,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2917,6 +2933,7 @@ impl Reason {
             Self::NumbersUsedUp => "REASON_NUMBERS_USED_UP",
             Self::Broken => "REASON_BROKEN",
             Self::Stopped => "REASON_STOPPED",
+            Self::Count => "REASON_COUNT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2935,6 +2952,7 @@ impl Reason {
             "REASON_NUMBERS_USED_UP" => Some(Self::NumbersUsedUp),
             "REASON_BROKEN" => Some(Self::Broken),
             "REASON_STOPPED" => Some(Self::Stopped),
+            "REASON_COUNT" => Some(Self::Count),
             _ => None,
         }
     }
@@ -3091,7 +3109,7 @@ pub mod transactions_client {
     /// `synod-reason` holds the name of a `Reason`: codes are few, and several reasons share one.
     ///
     /// A call that was answered by no node may be made again, at the same node or at another one: `Begin` with a name,
-    /// `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
+    /// `Names`, `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
     /// transaction, and begins another one when it is made again.
     ///
     /// A node closes a connection over which no call comes in time, and one over which a long answer is not read in time.
@@ -3171,7 +3189,8 @@ pub mod transactions_client {
         ///
         /// * INVALID_ARGUMENT: nobody takes part, somebody is named twice, there are more participants than the cluster
         ///  allows, or `meta` is longer;
-        /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
+        /// * PERMISSION_DENIED: the origin in `id` is neither the number in the caller's certificate nor that of a transaction
+        ///  manager, whose names are had by `Names`; or it is the node's own, and was not given;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
@@ -3196,6 +3215,36 @@ pub mod transactions_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Begin"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives names away, for transactions that the caller begins by them, here or at another transaction manager. The node
+        /// called must be a transaction manager. A name that is never used leaves a gap, which costs memory at every node for
+        /// ever: ask for few.
+        ///
+        /// Other codes:
+        ///
+        /// * INVALID_ARGUMENT: none are asked for, or more than 1024 (REASON_COUNT);
+        /// * RESOURCE_EXHAUSTED: the node has no number left to name a transaction with;
+        /// * FAILED_PRECONDITION: the node is no transaction manager (REASON_NOT_A_MANAGER).
+        pub async fn names(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NamesRequest>,
+        ) -> std::result::Result<tonic::Response<super::NamesReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/synod.v1.Transactions/Names",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("synod.v1.Transactions", "Names"));
             self.inner.unary(req, path, codec).await
         }
         /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask a
@@ -3325,7 +3374,8 @@ pub mod transactions_server {
         ///
         /// * INVALID_ARGUMENT: nobody takes part, somebody is named twice, there are more participants than the cluster
         ///  allows, or `meta` is longer;
-        /// * PERMISSION_DENIED: the origin in `id` is not the number in the caller's certificate;
+        /// * PERMISSION_DENIED: the origin in `id` is neither the number in the caller's certificate nor that of a transaction
+        ///  manager, whose names are had by `Names`; or it is the node's own, and was not given;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
@@ -3335,6 +3385,19 @@ pub mod transactions_server {
             &self,
             request: tonic::Request<super::BeginRequest>,
         ) -> std::result::Result<tonic::Response<super::BeginReply>, tonic::Status>;
+        /// Gives names away, for transactions that the caller begins by them, here or at another transaction manager. The node
+        /// called must be a transaction manager. A name that is never used leaves a gap, which costs memory at every node for
+        /// ever: ask for few.
+        ///
+        /// Other codes:
+        ///
+        /// * INVALID_ARGUMENT: none are asked for, or more than 1024 (REASON_COUNT);
+        /// * RESOURCE_EXHAUSTED: the node has no number left to name a transaction with;
+        /// * FAILED_PRECONDITION: the node is no transaction manager (REASON_NOT_A_MANAGER).
+        async fn names(
+            &self,
+            request: tonic::Request<super::NamesRequest>,
+        ) -> std::result::Result<tonic::Response<super::NamesReply>, tonic::Status>;
         /// Waits for the outcome of a transaction, for as long as the caller's deadline allows, and answers with it. Ask a
         /// transaction manager: once a transaction is over, all nodes remember that it is, and transaction managers how the
         /// newest ones ended.
@@ -3391,7 +3454,7 @@ pub mod transactions_server {
     /// `synod-reason` holds the name of a `Reason`: codes are few, and several reasons share one.
     ///
     /// A call that was answered by no node may be made again, at the same node or at another one: `Begin` with a name,
-    /// `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
+    /// `Names`, `Outcome`, `Status` and `Inquire` do no harm when they are made twice. `Begin` without a name may have begun a
     /// transaction, and begins another one when it is made again.
     ///
     /// A node closes a connection over which no call comes in time, and one over which a long answer is not read in time.
@@ -3500,6 +3563,50 @@ pub mod transactions_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BeginSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Transactions/Names" => {
+                    #[allow(non_camel_case_types)]
+                    struct NamesSvc<T: Transactions>(pub Arc<T>);
+                    impl<
+                        T: Transactions,
+                    > tonic::server::UnaryService<super::NamesRequest> for NamesSvc<T> {
+                        type Response = super::NamesReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NamesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Transactions>::names(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NamesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -70,6 +70,31 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
     soon("a node may too", node.begin_as(&named(BRANCHES[0], 1 << 40, b""), b"")).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_begins_by_names_that_a_manager_has_given_at_any_manager_and_by_no_others() {
+    let world = World::new().await;
+    let clients = [0, 1].map(|at| world.client(MANAGERS[at], Identity::client(CLUSTER, ME)));
+    let names = soon("names", clients[0].names(2)).await.unwrap();
+    assert_eq!((names.origin(), names.last().seq - names.first().seq), (MANAGERS[0], 1));
+    for (client, seq) in clients.iter().zip([names.last().seq, names.first().seq]) {
+        let transaction = named(MANAGERS[0], seq, b"");
+        soon("to begin", client.begin_as(&transaction, b"")).await.unwrap();
+        assert_eq!(soon("the outcome", client.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
+    }
+    for count in [0, 1 << 20] {
+        let refused = clients[0].names(count).await.unwrap_err();
+        assert!(matches!(refused, CallError::Refused { reason: Reason::Count, .. }), "{refused:?}");
+    }
+    // The node's numbers are not used up by one who makes names up.
+    let far = clients[0].begin_as(&named(MANAGERS[0], u64::MAX - 1, b""), b"").await;
+    assert_eq!(code(far), Code::PermissionDenied);
+    let next = soon("names", clients[0].names(1)).await.unwrap();
+    assert_eq!(next.first().seq, names.last().seq + 1);
+    let elsewhere = world.client(BRANCHES[0], Identity::client(CLUSTER, ME));
+    let refused = elsewhere.names(1).await.unwrap_err();
+    assert!(matches!(refused, CallError::Refused { reason: Reason::NotAManager, .. }), "{refused:?}");
+}
+
 /// The answer to a client is lost, and the cluster restarts. Whoever takes "over" for "never heard of" pays twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_is_over_is_not_one_that_never_was_and_neither_is_a_refusal() {
