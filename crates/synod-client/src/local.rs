@@ -20,6 +20,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -108,7 +109,8 @@ impl Local {
             folder: folder.as_ref().to_owned(),
             acceptors: 1,
             timeouts: Timeouts::default(),
-            options: Options::default(),
+            // What only rides along need not make a disk work of its own.
+            options: Options::default().with_linger(Duration::from_millis(50)),
             agents: Vec::new(),
         }
     }
@@ -165,7 +167,7 @@ impl Builder {
         self
     }
 
-    /// The options of all nodes. Their unit stays a millisecond.
+    /// The options of all nodes: the defaults, but for a [linger](Options::linger) of 50 milliseconds, unless they are set.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self

@@ -1,16 +1,17 @@
 //! The part of a transaction in one database: a transaction of PostgreSQL, over a connection of its own.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::Object;
+use futures_util::FutureExt;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{
-    Row, RowStream, SimpleQueryMessage, Statement, ToStatement,
-    error::SqlState,
-    types::{BorrowToSql, ToSql},
-};
+use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
 
 use crate::{Error, Gid, Postgres, fence};
 
@@ -18,16 +19,26 @@ use crate::{Error, Gid, Postgres, fence};
 const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
 
+/// How many statements a connection keeps prepared.
+const STATEMENTS: usize = 512;
+
 /// A branch in PostgreSQL. Its methods are those of [`tokio_postgres::Client`].
 ///
 /// It is a transaction at the isolation level of the role or database; `SET TRANSACTION ISOLATION LEVEL …` as its first
-/// statement changes that. What it `SET`s is gone when it ends. `COMMIT`, `ROLLBACK` and `PREPARE TRANSACTION` are not for it;
+/// statement changes that. `COMMIT`, `ROLLBACK` and `PREPARE TRANSACTION` are not for it;
 /// nor may it use `LISTEN`, `NOTIFY` or temporary tables, which PostgreSQL does not prepare.
+///
+/// What its statements leave in the session (`SET`, advisory locks) is gone when it ends. What functions of the database do
+/// there unseen is not, unless [`Options::reset_always`](crate::Options::reset_always) says so.
 pub struct PostgresBranch {
     postgres: Postgres,
     /// Gone when the branch is over.
     connection: Option<Object>,
     state: State,
+    /// Whether that is certain.
+    has_written: AtomicBool,
+    /// Whether something may be left in the session that the next one must not find.
+    is_dirty: AtomicBool,
 }
 
 enum State {
@@ -46,16 +57,72 @@ impl PostgresBranch {
     pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
         let participant = postgres.participant();
         let connection = postgres.branch().await?;
-        connection.batch_execute("BEGIN").await.map_err(|source| Error::Statement {
-            participant,
-            what: "begin a transaction",
-            source,
-        })?;
-        Ok(Self { postgres, connection: Some(connection), state: State::Open })
+        // It goes out with the first statement, and nobody waits for its answer: should it fail, so does PREPARE.
+        if let Some(Err(source)) = connection.batch_execute("BEGIN").now_or_never() {
+            return Err(Error::Statement { participant, what: "begin a transaction", source });
+        }
+        let (has_written, is_dirty) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { postgres, connection: Some(connection), state: State::Open, has_written, is_dirty })
     }
 
     /// The connection, for what has no method here.
     pub fn client(&self) -> &tokio_postgres::Client {
+        self.is_dirty.store(true, Ordering::Relaxed);
+        self.connection()
+    }
+
+    /// Runs one statement, and returns how many rows it changed: [`tokio_postgres::Client::execute`]. The connection keeps it
+    /// prepared for the next time, so values belong into `params`, not into the text.
+    pub async fn execute(&self, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        let rows = self.connection().execute(&prepared, params).await?;
+        self.note(statement, rows > 0);
+        Ok(rows)
+    }
+
+    /// Runs one statement, and returns its rows: [`tokio_postgres::Client::query`]. It is kept as by
+    /// [`execute`](Self::execute).
+    pub async fn query(
+        &self,
+        statement: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        let rows = self.connection().query(&prepared, params).await?;
+        self.note(statement, !rows.is_empty());
+        Ok(rows)
+    }
+
+    /// The same, of a statement that has one row: [`tokio_postgres::Client::query_one`].
+    pub async fn query_one(
+        &self,
+        statement: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        let row = self.connection().query_one(&prepared, params).await?;
+        self.note(statement, true);
+        Ok(row)
+    }
+
+    /// The same, of a statement that has one row at most: [`tokio_postgres::Client::query_opt`].
+    pub async fn query_opt(
+        &self,
+        statement: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        let prepared = self.prepared(statement).await?;
+        let row = self.connection().query_opt(&prepared, params).await?;
+        self.note(statement, row.is_some());
+        Ok(row)
+    }
+
+    /// Runs several statements, as text: [`tokio_postgres::Client::batch_execute`].
+    pub async fn batch_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
+        self.client().batch_execute(statements).await
+    }
+
+    fn connection(&self) -> &Object {
         match &self.connection {
             Some(connection) => connection,
             // The front door lets go of a branch when it is over.
@@ -63,71 +130,28 @@ impl PostgresBranch {
         }
     }
 
-    /// [`tokio_postgres::Client::execute`]: how many rows it changed.
-    pub async fn execute<T>(&self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<u64, tokio_postgres::Error>
-    where
-        T: ?Sized + ToStatement,
-    {
-        self.client().execute(statement, params).await
+    async fn prepared(&self, statement: &str) -> Result<Statement, tokio_postgres::Error> {
+        let connection = self.connection();
+        if connection.statement_cache.size() > STATEMENTS {
+            // Somebody writes values into the text of statements.
+            connection.statement_cache.clear();
+        }
+        connection.prepare_cached(statement).await
     }
 
-    /// [`tokio_postgres::Client::query`]: all rows.
-    pub async fn query<T>(
-        &self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, tokio_postgres::Error>
-    where
-        T: ?Sized + ToStatement,
-    {
-        self.client().query(statement, params).await
-    }
-
-    /// [`tokio_postgres::Client::query_one`]: the one row.
-    pub async fn query_one<T>(
-        &self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, tokio_postgres::Error>
-    where
-        T: ?Sized + ToStatement,
-    {
-        self.client().query_one(statement, params).await
-    }
-
-    /// [`tokio_postgres::Client::query_opt`]: the one row, if there is one.
-    pub async fn query_opt<T>(
-        &self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, tokio_postgres::Error>
-    where
-        T: ?Sized + ToStatement,
-    {
-        self.client().query_opt(statement, params).await
-    }
-
-    /// [`tokio_postgres::Client::query_raw`]: rows as they come.
-    pub async fn query_raw<T, P, I>(&self, statement: &T, params: I) -> Result<RowStream, tokio_postgres::Error>
-    where
-        T: ?Sized + ToStatement,
-        P: BorrowToSql,
-        I: IntoIterator<Item = P>,
-        I::IntoIter: ExactSizeIterator,
-    {
-        self.client().query_raw(statement, params).await
-    }
-
-    /// [`tokio_postgres::Client::batch_execute`]: several statements, as text.
-    pub async fn batch_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
-        self.client().batch_execute(statements).await
-    }
-
-    /// A prepared *statement*, which the connection keeps: the next branch over it has it already.
-    pub async fn prepare_cached(&self, statement: &str) -> Result<Statement, tokio_postgres::Error> {
-        match &self.connection {
-            Some(connection) => connection.prepare_cached(statement).await,
-            None => unreachable!("the branch is over"),
+    /// Notes what a statement tells of the transaction and the session: that rows were written; or that something may be left
+    /// in the session.
+    fn note(&self, statement: &str, has_rows: bool) {
+        match statement.split_whitespace().next().map(str::to_ascii_uppercase).as_deref() {
+            Some("INSERT" | "UPDATE" | "DELETE" | "MERGE") => {
+                // A rule or a trigger may have written something else, or nothing: then too much is prepared, which does no harm.
+                self.has_written.fetch_or(has_rows, Ordering::Relaxed);
+            }
+            Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "LOCK") => {}
+            _ => self.is_dirty.store(true, Ordering::Relaxed),
+        }
+        if ["set_config", "advisory_lock"].iter().any(|name| mentions(statement, name)) {
+            self.is_dirty.store(true, Ordering::Relaxed);
         }
     }
 
@@ -162,12 +186,16 @@ impl PostgresBranch {
     /// Gives the connection back, clean, once nothing of the branch is left in it; and not at all, if it does not come clean.
     fn give_back(&mut self, first: Option<&'static str>) {
         let Some(connection) = self.connection.take() else { return };
+        let is_dirty = self.postgres.0.options.reset_always || self.is_dirty.load(Ordering::Relaxed);
+        if first.is_none() && !is_dirty {
+            return;
+        }
         let clean = async move {
             let rolled_back = match first {
                 Some(statement) => connection.batch_execute(statement).await,
                 None => Ok(()),
             };
-            if rolled_back.is_err() || connection.batch_execute(RESET).await.is_err() {
+            if rolled_back.is_err() || is_dirty && connection.batch_execute(RESET).await.is_err() {
                 drop(Object::take(connection));
             }
         };
@@ -179,11 +207,14 @@ impl PostgresBranch {
 
 impl Branch for PostgresBranch {
     async fn has_written(&mut self) -> Result<bool, Cause> {
-        let asked = self.client().simple_query("SELECT pg_current_xact_id_if_assigned()").await?;
+        if self.has_written.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let asked = self.connection().simple_query("SELECT pg_current_xact_id_if_assigned()").await?;
         let has_written =
             asked.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some()));
         if !has_written {
-            self.client().batch_execute("COMMIT").await?;
+            self.connection().batch_execute("COMMIT").await?;
             self.give_back(None);
         }
         Ok(has_written)
@@ -196,7 +227,7 @@ impl Branch for PostgresBranch {
             "INSERT INTO synod.fence (branch, state) SELECT {}, 'w' WHERE pg_current_xact_id_if_assigned() IS NOT NULL; COMMIT",
             key.literal()
         );
-        match self.client().batch_execute(&statements).await {
+        match self.connection().batch_execute(&statements).await {
             Ok(()) => {
                 self.give_back(None);
                 Ok(())
@@ -224,7 +255,7 @@ impl Branch for PostgresBranch {
             fence::Key::of(&gid).literal()
         );
         self.state = State::Prepared(gid, None);
-        match self.client().batch_execute(&statements).await {
+        match self.connection().batch_execute(&statements).await {
             Ok(()) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
                     *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));
@@ -287,6 +318,11 @@ fn is_answer(error: &tokio_postgres::Error) -> bool {
         SqlState::CONNECTION_FAILURE,
     ];
     error.code().is_some_and(|code| !lost.contains(code))
+}
+
+/// Whether `statement` has `name` in it, which is in lower case.
+fn mentions(statement: &str, name: &str) -> bool {
+    statement.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// A number that is drawn once.

@@ -24,6 +24,7 @@ pub struct Options {
     pub(crate) patience: Duration,
     pub(crate) hand_over: Duration,
     pub(crate) keep: Duration,
+    pub(crate) reset_always: bool,
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
@@ -46,6 +47,7 @@ impl Options {
             patience: Duration::from_secs(5),
             hand_over: Duration::from_secs(5),
             keep: Duration::from_secs(24 * 60 * 60),
+            reset_always: false,
             tls: None,
         }
     }
@@ -88,6 +90,14 @@ impl Options {
     /// How long the row of a branch that was committed by itself is kept, for an application that has lost the answer: a day.
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;
+        self
+    }
+
+    /// Whether every branch's session is reset when it ends, and not only one of whose statements the text says that they
+    /// change it: no. Needed where functions of the database set what outlives the transaction, or take advisory locks of the
+    /// session. It costs a message for each branch.
+    pub fn reset_always(mut self, reset_always: bool) -> Self {
+        self.reset_always = reset_always;
         self
     }
 

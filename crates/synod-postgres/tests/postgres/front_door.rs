@@ -106,26 +106,43 @@ async fn a_transaction_that_has_written_in_one_database_is_one_plain_commit_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_branch_sets_in_its_session_is_gone_for_the_next_one() {
+async fn what_a_branch_leaves_in_its_session_is_gone_for_the_next_one() {
     or_leave_out!();
-    let pair = Pair::with(Pair::new().await.server, quick().connections(1)).await;
-    for end in 0..4 {
-        let mut tx = pair.transfer().await;
-        let branch = tx.on(&pair.databases[0]).await.unwrap();
-        let row =
-            branch.query_one("SELECT current_setting('work_mem'), current_setting('search_path')", &[]).await.unwrap();
-        assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("4MB", "\"$user\", public"), "after {end}");
-        branch
-            .batch_execute("SET work_mem = '1MB'; SET search_path = nowhere; SELECT pg_advisory_lock(7)")
-            .await
-            .unwrap();
-        match end {
-            0 => assert_eq!(tx.commit().await.unwrap(), Outcome::Committed),
-            1 => tx.roll_back().await,
-            _ => drop(tx),
+    let server = Pair::new().await.server;
+    for (options, left) in [
+        (
+            quick(),
+            &[
+                "SET work_mem = '1MB'",
+                "SELECT Set_Config('search_path', 'nowhere', false)",
+                "SELECT pg_advisory_lock(7)",
+            ][..],
+        ),
+        (quick().reset_always(true), &["SELECT hidden()"]),
+    ] {
+        let pair = Pair::with(server.clone(), options.connections(1)).await;
+        pair.sql(
+            0,
+            "CREATE FUNCTION hidden() RETURNS text LANGUAGE SQL AS $$ SELECT pg_advisory_lock(7); \
+             SELECT set_config('work_mem', '1MB', false) || set_config('search_path', 'nowhere', false) $$",
+        );
+        for end in 0..4 {
+            let mut tx = pair.transfer().await;
+            let branch = tx.on(&pair.databases[0]).await.unwrap();
+            let shown = "SELECT current_setting('work_mem'), current_setting('search_path')";
+            let row = branch.query_one(shown, &[]).await.unwrap();
+            assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("4MB", "\"$user\", public"), "after {end}");
+            for statement in left {
+                branch.execute(*statement, &[]).await.unwrap();
+            }
+            match end {
+                0 => assert_eq!(tx.commit().await.unwrap(), Outcome::Committed),
+                1 => tx.roll_back().await,
+                _ => drop(tx),
+            }
+            let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+            until("the lock is free", || pair.sql(0, locks) == "0").await;
         }
-        until("the lock is free", || pair.sql(0, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0")
-            .await;
     }
 }
 

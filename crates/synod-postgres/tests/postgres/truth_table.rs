@@ -247,7 +247,7 @@ async fn all_that_is_prepared_is_recovered_and_nothing_is_let_go_of() {
     for seq in 1..=3 {
         left.prepare(&transaction(seq));
     }
-    left.end(&transaction(2), Outcome::Committed).await;
+    assert_eq!(left.end(&transaction(2), Outcome::Committed).await, Progress::Finished);
     let lost = Promised::new(transaction(7), Meta::default());
     for promised in [vec![], vec![lost]] {
         let mut found = left.resource.recover(&promised).await.unwrap();
