@@ -55,7 +55,7 @@ pub enum Missing {
     )]
     NotSynchronous(String),
     /// The server is older than what this was made for.
-    #[error("the server has version {0}: PostgreSQL 12 or newer is needed")]
+    #[error("the server has version {0}: PostgreSQL 13 or newer is needed")]
     TooOld(String),
     /// The table is not there, and the role may not make it.
     #[error(

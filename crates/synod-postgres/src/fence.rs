@@ -87,7 +87,7 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
     let (prepared, is_standby, commit): (i32, bool, String) = (row.get(0), row.get(1), row.get(2));
     let (has_standbys, number, version): (bool, i32, String) = (row.get(3), row.get(4), row.get(5));
     let (role, has_table): (String, bool) = (row.get(6), row.get(7));
-    if number < 120_000 {
+    if number < 130_000 {
         return missing(Missing::TooOld(version));
     }
     if is_standby {

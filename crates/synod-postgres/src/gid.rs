@@ -25,7 +25,7 @@ const LONGEST: usize = 199;
 /// let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 7 }, [NodeId(11), NodeId(12)], [])?;
 /// let gid = Gid::new(ClusterId(*b"an example of it"), NodeId(11), transaction)?;
 /// let text = gid.to_string();
-/// assert_eq!(text, "synod_YW4gZXhhbXBsZSBvZiBpdAELAQcACww");
+/// assert_eq!(text, "synod_YW4gZXhhbXBsZSBvZiBpdAABAQcACww");
 /// assert_eq!(text.parse::<Gid>()?, gid);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -49,6 +49,9 @@ pub enum GidError {
     /// The transaction has content, which does not fit into a name.
     #[error("the transaction has content of its own, which a prepared transaction cannot carry")]
     HasContent,
+    /// It has no branch in the transaction.
+    #[error("participant {0} takes no part in the transaction")]
+    NotAParticipant(NodeId),
     /// The text is no name of ours.
     #[error("this is not the name of a branch")]
     Foreign,
@@ -61,13 +64,15 @@ impl Gid {
             return Err(GidError::HasContent);
         }
         let tx = transaction.id();
+        let place = transaction.participants().iter().position(|node| *node == participant);
+        let place = place.ok_or(GidError::NotAParticipant(participant))?;
         let others = transaction.participants().iter().map(|node| node.0);
-        let numbers: Vec<u64> =
-            [participant.0, tx.origin.0, tx.seq, transaction.epoch()].into_iter().chain(others).collect();
+        let numbers: Vec<u64> = [tx.origin.0, tx.seq, transaction.epoch()].into_iter().chain(others).collect();
         // All numbers have as many bytes as the largest one needs.
         let width = numbers.iter().map(|number| width(*number)).max().unwrap_or(1);
         let mut bytes = cluster.0.to_vec();
-        bytes.push(width as u8);
+        // One with so many participants that this does not fit is too long in any case.
+        bytes.extend([u8::try_from(place).unwrap_or(u8::MAX), width as u8]);
         numbers.iter().for_each(|number| bytes.extend(&number.to_be_bytes()[8 - width..]));
         let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
         if text.len() > LONGEST {
@@ -115,15 +120,16 @@ impl std::str::FromStr for Gid {
         let encoded = text.strip_prefix(PREFIX).ok_or(GidError::Foreign)?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| GidError::Foreign)?;
         let (cluster, rest) = bytes.split_first_chunk::<16>().ok_or(GidError::Foreign)?;
-        let (width, rest) = rest.split_first().ok_or(GidError::Foreign)?;
+        let ([place, width], rest) = rest.split_first_chunk::<2>().ok_or(GidError::Foreign)?;
         if !(1..=8).contains(width) || rest.len() % usize::from(*width) != 0 {
             return Err(GidError::Foreign);
         }
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let mut numbers = rest.chunks(usize::from(*width)).map(number);
         let mut next = || numbers.next().ok_or(GidError::Foreign);
-        let (participant, origin, seq, epoch) = (NodeId(next()?), NodeId(next()?), next()?, next()?);
+        let (origin, seq, epoch) = (NodeId(next()?), next()?, next()?);
         let participants: Vec<NodeId> = numbers.map(NodeId).collect();
+        let participant = *participants.get(usize::from(*place)).ok_or(GidError::Foreign)?;
         let participants = Participants::new(participants).map_err(|_| GidError::Foreign)?;
         let transaction = Transaction::of(TxId { origin, seq }, participants, &Meta::default());
         let gid = Self::new(ClusterId(*cluster), participant, transaction)?;
@@ -143,8 +149,8 @@ mod tests {
 
     fn gid(participants: impl IntoIterator<Item = u64>) -> Result<Gid, GidError> {
         let participants: Vec<NodeId> = participants.into_iter().map(NodeId).collect();
-        let tx = TxId { origin: NodeId(u64::MAX), seq: u64::MAX };
-        Gid::new(ClusterId([255; 16]), NodeId(u64::MAX), Transaction::new(tx, participants, []).unwrap())
+        let (tx, first) = (TxId { origin: NodeId(u64::MAX), seq: u64::MAX }, participants[0]);
+        Gid::new(ClusterId([255; 16]), first, Transaction::new(tx, participants, []).unwrap())
     }
 
     #[test]
@@ -152,7 +158,7 @@ mod tests {
         let largest = |count| (0..count).map(|offset| u64::MAX - offset);
         let most = (1..100).take_while(|count| gid(largest(*count)).is_ok()).last();
         assert_eq!(most, Some(12));
-        assert_eq!(gid(largest(13)), Err(GidError::TooLong(210)));
+        assert_eq!(gid(largest(13)), Err(GidError::TooLong(201)));
         assert!(gid(1..=12).is_ok());
         let full = gid(largest(12)).unwrap();
         assert_eq!(full.to_string().parse(), Ok(full));
@@ -176,5 +182,7 @@ mod tests {
         }
         let content = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, [NodeId(1)], "content").unwrap();
         assert_eq!(Gid::new(ClusterId([1; 16]), NodeId(1), content), Err(GidError::HasContent));
+        let others = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, [NodeId(1)], []).unwrap();
+        assert_eq!(Gid::new(ClusterId([1; 16]), NodeId(2), others), Err(GidError::NotAParticipant(NodeId(2))));
     }
 }

@@ -40,6 +40,11 @@
 //!
 //! Rows go when the cluster says that the transaction is over everywhere.
 
+/// The guide's code.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/POSTGRES.md")]
+pub struct Guide;
+
 mod agent;
 mod alarm;
 mod branch;
