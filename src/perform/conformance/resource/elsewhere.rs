@@ -1,0 +1,218 @@
+//! What a resource owes whose votes are durable in itself: it knows by itself, and `recover` lets go of nothing.
+
+use super::{
+    ResourceUnderTest,
+    ask::Ask,
+    bench::{Bench, Found, Stop},
+};
+use crate::{
+    commit::{Outcome, Promised, Vote},
+    perform::conformance::{Report, report::shown},
+};
+
+/// What is held, and what is known of it.
+pub(super) async fn recovers<U: ResourceUnderTest, A: Ask<U::Resource>>(
+    bench: &mut Bench<'_, U, A>,
+    report: &mut Report,
+) {
+    bench
+        .check(
+            report,
+            "what has no record is not let go of",
+            "`recover` lets go of nothing: the node may have sent a vote, and its record be lost",
+            async |bench| bench.without_record().await,
+        )
+        .await;
+    bench
+        .check(
+            report,
+            "all that is held is reported, and nothing else",
+            "`recover` returns every transaction that it holds, once and as it is, whether the node remembers it or not, \
+             and none that it does not hold: a report of what has ended counts as a violation",
+            async |bench| bench.returns_what_is_held().await,
+        )
+        .await;
+    bench
+        .check(
+            report,
+            "a vote to commit is for what is held",
+            "it answers `Prepared` only when a crash cannot undo that, and refuses what it does not find: the node may \
+             write nothing of the vote before it speaks of it",
+            async |bench| bench.vote_tells_the_truth().await,
+        )
+        .await;
+    bench
+        .check(
+            report,
+            "an outcome can come by the name alone",
+            "a node that has lost the record of a vote hands the outcome over by the transaction's name, without content",
+            async |bench| bench.by_name().await,
+        )
+        .await;
+}
+
+/// What is remembered of what has ended, and for how long.
+pub(super) async fn outcomes<U: ResourceUnderTest, A: Ask<U::Resource>>(
+    bench: &mut Bench<'_, U, A>,
+    report: &mut Report,
+) {
+    bench
+        .check(
+            report,
+            "a commit of what is not there is refused",
+            "what it has neither prepared nor committed is not done: a commit of it is an alarm, and is never answered \
+             `Finished`",
+            async |bench| bench.absent().await,
+        )
+        .await;
+    bench
+        .check(
+            report,
+            "what is not retired is remembered",
+            "`forget` says whose traces may go, and nobody else's: all others may still be handed over again",
+            async |bench| bench.forgets_no_other().await,
+        )
+        .await;
+    bench
+        .check(
+            report,
+            "what is retired leaves no trace",
+            "after `forget` nobody asks for these transactions any more: otherwise what is kept grows with the history",
+            async |bench| bench.forgets().await,
+        )
+        .await;
+}
+
+impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
+    async fn vote_tells_the_truth(&mut self) -> Found {
+        // The application has done its part for one of them. A resource that prepares in its vote need not care.
+        let (unheard, prepared) = (self.new_work(), self.new_work());
+        self.prepare(prepared).await?;
+        for number in [unheard, prepared] {
+            let vote = self.vote(number).await?;
+            let recovered = self.restart(&[]).await?;
+            if (vote == Vote::Prepared) != self.is_among(&recovered, number) {
+                let found = if vote == Vote::Prepared { "not found" } else { "found" };
+                let found = format!("its vote on {} is {vote:?}, and after a crash it is {found}", self.name(number));
+                return Err(found.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn without_record(&mut self) -> Found {
+        let (number, other) = (self.new_work(), self.new_work());
+        self.promise(other).await?;
+        self.vote_to_commit(number).await?;
+        // What `recover` returns is another check's matter: here it must still be there the second time.
+        self.restart(&[other]).await?;
+        self.expect_holds(number, true, "after a crash that took the record of its vote").await?;
+        self.restart(&[other]).await?;
+        self.expect_holds(number, true, "after a crash that took the record of its vote, and another one").await?;
+        self.expect_vote(number, "when it is asked again, after a crash that took the record").await?;
+        self.end(number, Outcome::Committed).await?;
+        self.expect_shows(number, 1, "once it is committed").await
+    }
+
+    async fn returns_what_is_held(&mut self) -> Found {
+        let [unheard, asked, promised, committed, aborted] = [(); 5].map(|()| self.new_work());
+        for number in [promised, committed, aborted] {
+            self.promise(number).await?;
+        }
+        self.vote_to_commit(asked).await?;
+        for number in [asked, promised, committed, aborted] {
+            self.expect_vote(number, "when it is asked again").await?;
+        }
+        self.end(committed, Outcome::Committed).await?;
+        self.end(aborted, Outcome::Aborted).await?;
+        // Each is found again, as often as it takes.
+        for _ in 0..2 {
+            let recovered = self.restart(&[promised]).await?;
+            self.expect_not_found(&recovered, &[unheard, committed, aborted])?;
+            for work in [asked, promised].map(|number| self.work(number)) {
+                let same = |found: &&Promised| found.transaction.id() == work.transaction.id();
+                let found: Vec<_> = recovered.iter().filter(same).collect();
+                match found[..] {
+                    [found] if found.transaction == work.transaction => {}
+                    _ => {
+                        let work = shown(&work.transaction);
+                        return Err(format!("of {work}, which is held, `recover` returns {}", shown(&found)).into());
+                    }
+                }
+            }
+            let strange = recovered.iter().find(|found| self.number(found.transaction.id()).is_none());
+            if let Some(strange) = strange {
+                return Err(format!("`recover` returns {}, which nobody began", strange.transaction.id()).into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn by_name(&mut self) -> Found {
+        let (committed, aborted) = (self.new_work(), self.new_work());
+        for number in [committed, aborted] {
+            self.vote_to_commit(number).await?;
+        }
+        self.restart(&[]).await?;
+        for (number, outcome, times) in [(committed, Outcome::Committed, 1), (aborted, Outcome::Aborted, 0)] {
+            self.finish_by_name(number, outcome, "after a crash that took the record of the vote").await?;
+            self.write_end(number, outcome).await?;
+            self.expect_shows(number, times, "once it has ended").await?;
+            self.expect_holds(number, false, "once it has ended").await?;
+        }
+        let recovered = self.restart(&[]).await?;
+        self.expect_not_found(&recovered, &[committed, aborted])
+    }
+
+    async fn absent(&mut self) -> Found {
+        let (unheard, aborted) = (self.new_work(), self.new_work());
+        self.promise(aborted).await?;
+        self.end(aborted, Outcome::Aborted).await?;
+        for _ in 0..2 {
+            self.expect_refused(unheard, "and it was never prepared").await?;
+            self.expect_refused(aborted, "and it was aborted").await?;
+            self.restart(&[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn forgets_no_other(&mut self) -> Found {
+        let [before, retired, after, held] = [(); 4].map(|()| self.new_work());
+        for number in [before, retired, after, held] {
+            self.promise(number).await?;
+        }
+        for number in [before, retired, after] {
+            self.end(number, Outcome::Committed).await?;
+        }
+        self.forget(retired)?;
+        self.pause().await;
+        for _ in 0..2 {
+            for number in [before, after] {
+                self.finish_by_name(number, Outcome::Committed, "again, when another is retired").await?;
+                self.expect_shows(number, 1, "when another is retired").await?;
+            }
+            self.expect_shows(retired, 1, "once it is retired").await?;
+            let recovered = self.restart(&[held]).await?;
+            if !self.is_among(&recovered, held) {
+                return Err(format!("{} is not found, since another is retired", self.name(held)).into());
+            }
+        }
+        self.end(held, Outcome::Committed).await?;
+        self.expect_shows(held, 1, "once it is committed, when another is retired").await
+    }
+
+    async fn forgets(&mut self) -> Found {
+        let number = self.new_work();
+        self.promise(number).await?;
+        self.end(number, Outcome::Committed).await?;
+        self.forget(number)?;
+        if !self.expect_forgotten(number).await? {
+            return Err(Stop::Skipped("the scene does not tell what is remembered"));
+        }
+        self.expect_shows(number, 1, "once it is retired").await?;
+        // A crash may undo that, but a later range covers it.
+        self.restart(&[]).await?;
+        self.forget(number)?;
+        self.expect_forgotten(number).await.map(|_| ())
+    }
+}
