@@ -28,7 +28,7 @@ pub type SceneError = Box<dyn Error + Send + Sync>;
 /// The suite plays the node. It asks the resource to vote, keeps the record of the vote or loses it, hands over outcomes,
 /// and lets the process crash at each point between. Each piece of work has a number of its own, from 0 on, and none is
 /// used twice: what the suite does to one must not depend on any other, so give each number a row, a key or an account of
-/// its own. Start with an empty database.
+/// its own. Start with an empty database, with room for 40 transactions that are prepared at once.
 ///
 /// Everything here may be async, for a resource of the driver for tokio. For one that is not, write `async fn` as well, and
 /// wait for nothing.
