@@ -24,6 +24,8 @@ enum Fault {
     None,
     /// None, but all answers come later.
     Slow,
+    /// None, but it can never carry an outcome out at once.
+    Busy,
     NeverApplies,
     AppliesAborts,
     ShowsVotes,
@@ -66,6 +68,7 @@ struct Shop {
     /// Commits that a crash takes away.
     unsynced: BTreeSet<TxId>,
     later: Vec<Input>,
+    asked: u32,
 }
 
 impl Resource for Shop {
@@ -141,9 +144,11 @@ impl Resource for Shop {
 
 impl Shop {
     fn end(&mut self, mut tx: TxId, outcome: Outcome) -> Progress {
+        self.asked += 1;
         let mut disk = self.disk.borrow_mut();
         let before = disk.ended.get(&tx).copied();
         match (self.fault, outcome) {
+            (Fault::Busy, _) if !self.asked.is_multiple_of(3) => return Progress::Again,
             (Fault::MixesUp, _) if disk.held.len() > 16 => tx = *disk.held.keys().next().unwrap(),
             (Fault::RefusesSecondCommit, Outcome::Committed) if before.is_some() => return Progress::Again,
             (Fault::RefusesSecondAbort, Outcome::Aborted) if before.is_some() => return Progress::Again,
@@ -220,6 +225,7 @@ impl ResourceUnderTest for Scene {
     }
 
     async fn later(&mut self, shop: &mut Shop) -> Option<Input> {
+        tokio::task::yield_now().await;
         // Not in the order in which it was asked.
         shop.later.pop()
     }
@@ -258,8 +264,10 @@ fn each_check_of_a_resource_whose_votes_are_recorded_here_is_the_first_to_find_a
 }
 
 #[test]
-fn a_resource_may_answer_later() {
-    conformance::resource(&mut Scene::new(Fault::Slow)).assert();
+fn a_resource_may_answer_later_or_want_to_be_asked_again() {
+    for fault in [Fault::Slow, Fault::Busy] {
+        conformance::resource(&mut Scene::new(fault)).assert();
+    }
 }
 
 #[test]
@@ -269,4 +277,30 @@ fn what_a_scene_cannot_tell_is_not_tried() {
     let skipped = report.checks().iter().filter(|check| matches!(check.verdict, Verdict::Skipped(_)));
     let skipped: Vec<_> = skipped.map(|check| check.name).collect();
     assert_eq!(skipped, ["what was promised to nobody is let go of", "a lost promise is not taken for done"]);
+}
+
+/// A scene that comes to nothing.
+struct Closed;
+
+impl ResourceUnderTest for Closed {
+    type Resource = Shop;
+
+    fn work(&self, number: u64) -> Promised {
+        work(number)
+    }
+
+    async fn open(&mut self) -> Result<Shop, SceneError> {
+        Err("no disk".into())
+    }
+
+    async fn shows(&mut self, _: &Shop, _: u64) -> Result<usize, SceneError> {
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_resource_that_cannot_be_opened_fails_every_check_and_the_report_says_why() {
+    let report = conformance::resource(&mut Closed);
+    assert_eq!(report.failures().count(), report.checks().len());
+    assert!(report.to_string().contains("found: the scene could not open the resource: no disk"), "{report}");
 }

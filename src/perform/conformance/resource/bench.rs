@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How often a resource is asked again that says so, or is waited for.
-const TRIES: usize = 500;
+const TRIES: usize = 200;
 /// How often it is asked for what it must not do.
 const FEW: usize = 3;
 
@@ -50,18 +50,19 @@ pub(super) struct Bench<'a, U: ResourceUnderTest, A> {
     open: BTreeSet<u64>,
     /// Answers that came while another one was awaited.
     answers: Vec<Input>,
+    report: Report,
 }
 
 impl<'a, U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'a, U, A> {
     pub(super) fn new(subject: &'a mut U, ask: A) -> Self {
         let kind = subject.kind();
-        Self { subject, ask, kind, resource: None, next: 0, open: BTreeSet::new(), answers: Vec::new() }
+        let report = Report::new("resource");
+        Self { subject, ask, kind, resource: None, next: 0, open: BTreeSet::new(), answers: Vec::new(), report }
     }
 
     /// Makes one check, in a process that has just started, and ends all that it leaves.
     pub(super) async fn check(
         &mut self,
-        report: &mut Report,
         name: &'static str,
         contract: &'static str,
         check: impl AsyncFnOnce(&mut Self) -> Found,
@@ -71,15 +72,16 @@ impl<'a, U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'a, U, A> {
             Err(stop) => Err(stop),
         };
         self.leave().await;
-        report.add(
-            name,
-            contract,
-            match found {
-                Ok(()) => Verdict::Passed,
-                Err(Stop::Broken(found)) => Verdict::Failed(found),
-                Err(Stop::Skipped(why)) => Verdict::Skipped(why),
-            },
-        );
+        let verdict = match found {
+            Ok(()) => Verdict::Passed,
+            Err(Stop::Broken(found)) => Verdict::Failed(found),
+            Err(Stop::Skipped(why)) => Verdict::Skipped(why),
+        };
+        self.report.add(name, contract, verdict);
+    }
+
+    pub(super) fn into_report(self) -> Report {
+        self.report
     }
 
     /// A check that failed may leave work that holds up the next one. Whether this succeeds is no part of any check.
@@ -88,9 +90,8 @@ impl<'a, U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'a, U, A> {
             self.crash().await;
         }
         for number in core::mem::take(&mut self.open) {
-            if self.resource.is_some()
-                && matches!(self.hand_over(number, Outcome::Aborted).await, Ok(Progress::Finished))
-            {
+            let call = Call::verdict(self.work(number), Outcome::Aborted);
+            if matches!(self.carry_out(number, call, FEW).await, Ok(Progress::Finished)) {
                 let _ = self.write_end(number, Outcome::Aborted).await;
             }
         }

@@ -7,84 +7,11 @@ use super::{
 };
 use crate::{
     commit::{Outcome, Promised, Vote},
-    perform::conformance::{Report, report::shown},
+    perform::conformance::report::shown,
 };
 
-/// What is held, and what is known of it.
-pub(super) async fn recovers<U: ResourceUnderTest, A: Ask<U::Resource>>(
-    bench: &mut Bench<'_, U, A>,
-    report: &mut Report,
-) {
-    bench
-        .check(
-            report,
-            "what has no record is not let go of",
-            "`recover` lets go of nothing: the node may have sent a vote, and its record be lost",
-            async |bench| bench.without_record().await,
-        )
-        .await;
-    bench
-        .check(
-            report,
-            "all that is held is reported, and nothing else",
-            "`recover` returns every transaction that it holds, once and as it is, whether the node remembers it or not, \
-             and none that it does not hold: a report of what has ended counts as a violation",
-            async |bench| bench.returns_what_is_held().await,
-        )
-        .await;
-    bench
-        .check(
-            report,
-            "a vote to commit is for what is held",
-            "it answers `Prepared` only when a crash cannot undo that, and refuses what it does not find: the node may \
-             write nothing of the vote before it speaks of it",
-            async |bench| bench.vote_tells_the_truth().await,
-        )
-        .await;
-    bench
-        .check(
-            report,
-            "an outcome can come by the name alone",
-            "a node that has lost the record of a vote hands the outcome over by the transaction's name, without content",
-            async |bench| bench.by_name().await,
-        )
-        .await;
-}
-
-/// What is remembered of what has ended, and for how long.
-pub(super) async fn outcomes<U: ResourceUnderTest, A: Ask<U::Resource>>(
-    bench: &mut Bench<'_, U, A>,
-    report: &mut Report,
-) {
-    bench
-        .check(
-            report,
-            "a commit of what is not there is refused",
-            "what it has neither prepared nor committed is not done: a commit of it is an alarm, and is never answered \
-             `Finished`",
-            async |bench| bench.absent().await,
-        )
-        .await;
-    bench
-        .check(
-            report,
-            "what is not retired is remembered",
-            "`forget` says whose traces may go, and nobody else's: all others may still be handed over again",
-            async |bench| bench.forgets_no_other().await,
-        )
-        .await;
-    bench
-        .check(
-            report,
-            "what is retired leaves no trace",
-            "after `forget` nobody asks for these transactions any more: otherwise what is kept grows with the history",
-            async |bench| bench.forgets().await,
-        )
-        .await;
-}
-
 impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
-    async fn vote_tells_the_truth(&mut self) -> Found {
+    pub(super) async fn vote_tells_the_truth(&mut self) -> Found {
         // The application has done its part for one of them. A resource that prepares in its vote need not care.
         let (unheard, prepared) = (self.new_work(), self.new_work());
         self.prepare(prepared).await?;
@@ -100,7 +27,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         Ok(())
     }
 
-    async fn without_record(&mut self) -> Found {
+    pub(super) async fn without_record(&mut self) -> Found {
         let (number, other) = (self.new_work(), self.new_work());
         self.promise(other).await?;
         self.vote_to_commit(number).await?;
@@ -114,7 +41,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         self.expect_shows(number, 1, "once it is committed").await
     }
 
-    async fn returns_what_is_held(&mut self) -> Found {
+    pub(super) async fn returns_what_is_held(&mut self) -> Found {
         let [unheard, asked, promised, committed, aborted] = [(); 5].map(|()| self.new_work());
         for number in [promised, committed, aborted] {
             self.promise(number).await?;
@@ -148,7 +75,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         Ok(())
     }
 
-    async fn by_name(&mut self) -> Found {
+    pub(super) async fn by_name(&mut self) -> Found {
         let (committed, aborted) = (self.new_work(), self.new_work());
         for number in [committed, aborted] {
             self.vote_to_commit(number).await?;
@@ -164,7 +91,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         self.expect_not_found(&recovered, &[committed, aborted])
     }
 
-    async fn absent(&mut self) -> Found {
+    pub(super) async fn absent(&mut self) -> Found {
         let (unheard, aborted) = (self.new_work(), self.new_work());
         self.promise(aborted).await?;
         self.end(aborted, Outcome::Aborted).await?;
@@ -176,7 +103,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         Ok(())
     }
 
-    async fn forgets_no_other(&mut self) -> Found {
+    pub(super) async fn forgets_no_other(&mut self) -> Found {
         let [before, retired, after, held] = [(); 4].map(|()| self.new_work());
         for number in [before, retired, after, held] {
             self.promise(number).await?;
@@ -201,7 +128,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         self.expect_shows(held, 1, "once it is committed, when another is retired").await
     }
 
-    async fn forgets(&mut self) -> Found {
+    pub(super) async fn forgets(&mut self) -> Found {
         let number = self.new_work();
         self.promise(number).await?;
         self.end(number, Outcome::Committed).await?;

@@ -7,34 +7,11 @@ use super::{
 };
 use crate::{
     commit::{Outcome, Vote},
-    perform::conformance::{Report, report::shown},
+    perform::conformance::report::shown,
 };
 
-pub(super) async fn recovers<U: ResourceUnderTest, A: Ask<U::Resource>>(
-    bench: &mut Bench<'_, U, A>,
-    report: &mut Report,
-) {
-    bench
-        .check(
-            report,
-            "what was promised to nobody is let go of",
-            "a crash may come after a vote, and before the record of it: `recover` lets go of what has no record, for \
-             nobody may ever ask for it again, and of nothing else",
-            async |bench| bench.orphan().await,
-        )
-        .await;
-    bench
-        .check(
-            report,
-            "nothing is reported to the node",
-            "`recover` returns nothing: the votes are in the node's own records",
-            async |bench| bench.returns_nothing().await,
-        )
-        .await;
-}
-
 impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
-    async fn orphan(&mut self) -> Found {
+    pub(super) async fn orphan(&mut self) -> Found {
         let (unheard, orphan, promised) = (self.new_work(), self.new_work(), self.new_work());
         self.promise(promised).await?;
         self.vote_to_commit(orphan).await?;
@@ -58,7 +35,7 @@ impl<U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'_, U, A> {
         self.expect_shows(promised, 1, "once it is committed, after another was let go of").await
     }
 
-    async fn returns_nothing(&mut self) -> Found {
+    pub(super) async fn returns_nothing(&mut self) -> Found {
         let (orphan, promised) = (self.new_work(), self.new_work());
         self.promise(promised).await?;
         self.vote_to_commit(orphan).await?;

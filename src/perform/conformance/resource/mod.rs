@@ -2,15 +2,16 @@
 
 mod ask;
 mod bench;
-mod both;
+mod checks;
 mod elsewhere;
 mod here;
+mod outcomes;
+mod votes;
 
 use core::{error::Error, future::Future};
 use std::time::Duration;
 
-use ask::{Ask, Direct};
-use bench::Bench;
+use ask::Direct;
 
 use super::Report;
 use crate::{
@@ -177,7 +178,7 @@ pub trait ResourceUnderTest {
         async { None }
     }
 
-    /// Waits a little, before the resource is asked again. Unless given, the thread sleeps for 10 ms.
+    /// Waits a little, before the resource is asked again, 200 times at most. Unless given, the thread sleeps for 10 ms.
     #[allow(clippy::disallowed_methods, reason = "a resource that is busy needs real time")]
     fn pause(&mut self) -> impl Future<Output = ()> {
         async { std::thread::sleep(Duration::from_millis(10)) }
@@ -192,11 +193,11 @@ where
     U: ResourceUnderTest,
     U::Resource: Resource,
 {
-    ask::wait(run(subject, Direct))
+    ask::wait(checks::run(subject, Direct))
 }
 
 /// Puts a resource of the [driver for tokio](crate::perform::tokio) through all that a node relies on. Many calls are under
-/// way at once, as in a node.
+/// way at once, as in a node. Every answer is waited for: set a limit to the whole.
 ///
 /// ```
 /// # ::tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -233,24 +234,5 @@ where
     U: ResourceUnderTest,
     U::Resource: crate::perform::tokio::Resource,
 {
-    run(subject, ask::Concurrent).await
-}
-
-/// Every check, on a bench of its own.
-async fn run<U: ResourceUnderTest, A: Ask<U::Resource>>(subject: &mut U, ask: A) -> Report {
-    let (kind, mut report) = (subject.kind(), Report::new("resource"));
-    let mut bench = Bench::new(subject, ask);
-    both::shows(&mut bench, &mut report).await;
-    both::promises(&mut bench, &mut report).await;
-    both::outcomes(&mut bench, &mut report).await;
-    match kind {
-        ResourceKind::VotesHere => here::recovers(&mut bench, &mut report).await,
-        ResourceKind::VotesElsewhere => {
-            elsewhere::recovers(&mut bench, &mut report).await;
-            elsewhere::outcomes(&mut bench, &mut report).await;
-        }
-    }
-    both::losses(&mut bench, &mut report).await;
-    both::many(&mut bench, &mut report).await;
-    report
+    checks::run(subject, ask::Concurrent).await
 }
