@@ -23,20 +23,28 @@ enum Fault {
     #[default]
     None,
     NeverApplies,
+    LosesTheFirst,
     AppliesAborts,
+    AppliesTheFirstAbort,
     ShowsVotes,
+    DirtyReads,
     ChangesItsMind,
     HoldsTwice,
     LosesPromises,
+    ChokesOnContent,
     RefusesAfterCrash,
     GivesUp,
     CommitsByItself,
     AddsAgain,
+    AddsAgainAtOnce,
     RefusesSecondCommit,
     RefusesSecondAbort,
+    RefusesSecondAbortAtOnce,
     VolatileCommits,
+    LosesTheLastCommit,
     ForgetsItsCommits,
     VolatileAborts,
+    LosesTheLastAbort,
     ForgetsItsAborts,
     KnowsOnlyVotes,
     NoTombstones,
@@ -75,8 +83,14 @@ struct Vault {
     fault: Fault,
     found: BTreeSet<TxId>,
     voted: BTreeSet<TxId>,
-    /// Commits that a crash takes away.
+    /// What shows until a crash takes it away.
     unsynced: BTreeSet<TxId>,
+    /// What has ended since the start.
+    ended: BTreeSet<TxId>,
+    /// An outcome that is written with the next call.
+    tail: Option<(TxId, Outcome)>,
+    /// Aborts that only the node remembers.
+    forgotten: BTreeSet<TxId>,
 }
 
 fn is(tx: TxId) -> impl Fn(&(Promised, u32)) -> bool {
@@ -95,10 +109,14 @@ impl Resource for Vault {
         let remembered = |tx: TxId| promised.iter().any(|promised| promised.transaction.id() == tx);
         match self.fault {
             Fault::LosesPromises => disk.prepared.clear(),
-            Fault::ForgetsItsCommits => disk.ended.retain(|_, outcome| *outcome == Outcome::Aborted),
-            Fault::ForgetsItsAborts | Fault::VolatileTombstones => {
-                disk.ended.retain(|_, outcome| *outcome == Outcome::Committed);
+            Fault::ForgetsItsCommits => {
+                disk.ended.retain(|tx, outcome| *outcome == Outcome::Aborted || !remembered(*tx));
             }
+            Fault::ForgetsItsAborts => {
+                let ended = disk.ended.iter().filter(|(tx, outcome)| **outcome == Outcome::Aborted && remembered(**tx));
+                self.forgotten = ended.map(|(tx, _)| *tx).collect();
+            }
+            Fault::VolatileTombstones => disk.ended.retain(|_, outcome| *outcome == Outcome::Committed),
             Fault::VolatileAborts => disk.prepared.append(&mut disk.undone),
             _ => {}
         }
@@ -113,7 +131,7 @@ impl Resource for Vault {
         }
         let held = disk.prepared.iter().map(|(promised, _)| promised.clone());
         let mut found: Vec<_> = held.collect();
-        self.found.extend(found.iter().map(|promised| promised.transaction.id()));
+        self.found.extend(found.iter().map(|promised| promised.transaction.id()).filter(|tx| remembered(*tx)));
         match self.fault {
             Fault::ReportsPromisesOnly => found.retain(|promised| remembered(promised.transaction.id())),
             Fault::ReportsTwice => found.extend(found.clone()),
@@ -124,13 +142,16 @@ impl Resource for Vault {
             Fault::ReportsAnother => found.iter_mut().for_each(|Promised { transaction, meta, .. }| {
                 *transaction = Transaction::new(transaction.id(), [NodeId(1)], meta.clone()).unwrap();
             }),
-            Fault::LetsGo => disk.prepared.retain(|(promised, _)| remembered(promised.transaction.id())),
+            Fault::LetsGo if !promised.is_empty() => {
+                disk.prepared.retain(|(promised, _)| remembered(promised.transaction.id()))
+            }
             _ => {}
         }
         Ok(found)
     }
 
     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
+        self.write_tail();
         let (tx, disk) = (transaction.id(), &mut *self.disk.borrow_mut());
         let again = !self.voted.insert(tx);
         match self.fault {
@@ -144,16 +165,27 @@ impl Resource for Vault {
             return Some(Vote::Aborted);
         }
         disk.voted.insert(tx);
-        if self.fault == Fault::ShowsVotes {
-            disk.shows.insert(tx, 1);
+        match self.fault {
+            Fault::ShowsVotes => _ = disk.shows.insert(tx, 1),
+            Fault::DirtyReads => _ = self.unsynced.insert(tx),
+            _ => {}
         }
         Some(Vote::Prepared)
     }
 
     fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
+        self.write_tail();
         let (mut tx, disk) = (transaction.id(), &mut *self.disk.borrow_mut());
         let is_done = disk.ended.get(&tx) == Some(&Outcome::Committed);
+        let at_once = !self.ended.insert(tx);
         match self.fault {
+            Fault::LosesTheLastCommit if self.voted.contains(&tx) && disk.holds(tx) => {
+                self.tail = Some((tx, Outcome::Committed));
+                return Progress::Finished;
+            }
+            Fault::AddsAgainAtOnce if at_once && is_done && !meta.bytes().is_empty() => {
+                *disk.shows.entry(tx).or_default() += 1
+            }
             Fault::MixesUp if disk.prepared.len() > 16 => tx = disk.prepared[0].0.transaction.id(),
             Fault::RefusesSecondCommit if is_done => return Progress::Again,
             Fault::AddsAgain if is_done => *disk.shows.entry(tx).or_default() += 1,
@@ -170,8 +202,10 @@ impl Resource for Vault {
             return if is_done { Progress::Finished } else { Progress::Later };
         };
         disk.prepared.remove(place);
+        self.unsynced.remove(&tx);
         match self.fault {
             Fault::NeverApplies => {}
+            Fault::LosesTheFirst if disk.ended.is_empty() => {}
             Fault::ShowsVotes => _ = disk.shows.insert(tx, 1),
             Fault::VolatileCommits => _ = self.unsynced.insert(tx),
             _ => *disk.shows.entry(tx).or_default() += 1,
@@ -180,17 +214,30 @@ impl Resource for Vault {
         Progress::Finished
     }
 
-    fn abort(&mut self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
+    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
+        self.write_tail();
         let (tx, disk) = (transaction.id(), &mut *self.disk.borrow_mut());
-        let (is_done, is_voted) = (disk.ended.contains_key(&tx), disk.voted.remove(&tx));
+        let (is_done, is_voted) = (disk.ended.contains_key(&tx), disk.voted.contains(&tx));
+        let at_once = !self.ended.insert(tx);
         match self.fault {
+            Fault::RefusesSecondAbortAtOnce if at_once => return Progress::Again,
+            Fault::ChokesOnContent if meta.is_some() && self.found.contains(&tx) => return Progress::Later,
+            Fault::LosesTheLastAbort if self.voted.contains(&tx) && disk.holds(tx) => {
+                self.tail = Some((tx, Outcome::Aborted));
+                return Progress::Finished;
+            }
+            Fault::AppliesTheFirstAbort if disk.ended.values().all(|end| *end == Outcome::Committed) => {
+                disk.shows.insert(tx, 1);
+            }
             Fault::RefusesSecondAbort if is_done => return Progress::Again,
-            Fault::KnowsOnlyVotes if !is_done && !is_voted => return Progress::Later,
-            Fault::ForgetsItsAborts if !is_done && !disk.holds(tx) => return Progress::Later,
+            Fault::KnowsOnlyVotes if disk.holds(tx) && !is_voted => return Progress::Later,
+            Fault::ForgetsItsAborts if self.forgotten.contains(&tx) => return Progress::Later,
             Fault::AppliesAborts => _ = disk.shows.insert(tx, 1),
             Fault::ShowsVotes => _ = disk.shows.remove(&tx),
             _ => {}
         }
+        disk.voted.remove(&tx);
+        self.unsynced.remove(&tx);
         let place = disk.prepared.iter().position(is(tx));
         if let Some(place) = place {
             let ended = disk.prepared.remove(place);
@@ -212,6 +259,24 @@ impl Resource for Vault {
         if self.fault == Fault::ForgetsWhatIsHeld {
             disk.prepared.clear();
         }
+    }
+}
+
+impl Vault {
+    fn write_tail(&mut self) {
+        if let Some((tx, outcome)) = self.tail.take() {
+            self.voted.remove(&tx);
+            let Promised { transaction, meta, .. } = work(tx.seq);
+            let _ = match outcome {
+                Outcome::Committed => self.commit(&transaction, &meta),
+                Outcome::Aborted => self.abort(&transaction, Some(&meta)),
+            };
+        }
+    }
+
+    /// Whether this is still to be written.
+    fn is_tail(&self, tx: TxId, outcome: Option<Outcome>) -> bool {
+        self.tail.is_some_and(|(tail, end)| tail == tx && outcome.is_none_or(|outcome| outcome == end))
     }
 }
 
@@ -255,11 +320,13 @@ impl ResourceUnderTest for Scene {
     async fn shows(&mut self, vault: &Vault, number: u64) -> Result<usize, SceneError> {
         let tx = work(number).transaction.id();
         let durable = self.disk.borrow().shows.get(&tx).copied().unwrap_or_default();
-        Ok(durable + usize::from(vault.unsynced.contains(&tx)))
+        let volatile = vault.unsynced.contains(&tx) || vault.is_tail(tx, Some(Outcome::Committed));
+        Ok(durable + usize::from(volatile))
     }
 
-    async fn holds(&mut self, _: &Vault, number: u64) -> Result<Option<bool>, SceneError> {
-        Ok(self.tells_all.then(|| self.disk.borrow().holds(work(number).transaction.id())))
+    async fn holds(&mut self, vault: &Vault, number: u64) -> Result<Option<bool>, SceneError> {
+        let tx = work(number).transaction.id();
+        Ok(self.tells_all.then(|| self.disk.borrow().holds(tx) && !vault.is_tail(tx, None)))
     }
 
     async fn remembers(&mut self, _: &Vault, number: u64) -> Result<Option<bool>, SceneError> {
@@ -275,11 +342,19 @@ impl ResourceUnderTest for Scene {
 }
 
 #[test]
-fn each_check_of_a_resource_whose_votes_are_durable_elsewhere_is_the_first_to_find_a_fault() {
+fn each_check_of_a_resource_whose_votes_are_durable_elsewhere_finds_a_fault_that_no_other_check_finds() {
     let faults = [
         (Fault::NeverApplies, "what is committed shows"),
+        (Fault::LosesTheFirst, "what is committed shows"),
+        (Fault::AppliesTheFirstAbort, "what is aborted does not show"),
+        (Fault::ChokesOnContent, "a promise outlives a crash"),
+        (Fault::AddsAgainAtOnce, "a commit that comes again changes nothing"),
+        (Fault::RefusesSecondAbortAtOnce, "an abort that comes again changes nothing"),
+        (Fault::LosesTheLastCommit, "a commit outlives a crash"),
+        (Fault::LosesTheLastAbort, "an abort outlives a crash"),
         (Fault::AppliesAborts, "what is aborted does not show"),
         (Fault::ShowsVotes, "what is only prepared does not show"),
+        (Fault::DirtyReads, "what is only prepared does not show"),
         (Fault::ChangesItsMind, "a vote that is asked for again is the same"),
         (Fault::HoldsTwice, "a vote that is asked for again is the same"),
         (Fault::LosesPromises, "a promise outlives a crash"),

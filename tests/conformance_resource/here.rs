@@ -27,18 +27,25 @@ enum Fault {
     /// None, but it can never carry an outcome out at once.
     Busy,
     NeverApplies,
+    LosesTheFirst,
     AppliesAborts,
+    AppliesTheFirstAbort,
     ShowsVotes,
+    DirtyReads,
     ChangesItsMind,
     HoldsTwice,
     LosesPromises,
+    RecoversOne,
     RefusesAfterCrash,
     GivesUp,
     CommitsByItself,
     AddsAgain,
+    AddsAgainAtOnce,
     RefusesSecondCommit,
     RefusesSecondAbort,
+    RefusesSecondAbortAtOnce,
     VolatileCommits,
+    LosesTheLastCommit,
     ForgetsItsCommits,
     FailsOverAborts,
     KnowsOnlyVotes,
@@ -65,8 +72,12 @@ struct Shop {
     fault: Fault,
     found: BTreeSet<TxId>,
     voted: BTreeSet<TxId>,
-    /// Commits that a crash takes away.
+    /// What shows until a crash takes it away.
     unsynced: BTreeSet<TxId>,
+    /// What has ended since the start.
+    ended: BTreeSet<TxId>,
+    /// A commit that is written with the next call.
+    tail: Option<TxId>,
     later: Vec<Input>,
     asked: u32,
 }
@@ -75,11 +86,17 @@ impl Resource for Shop {
     fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         let mut disk = self.disk.borrow_mut();
         let ids: BTreeSet<_> = promised.iter().map(|promised| promised.transaction.id()).collect();
+        let is_known = |tx: &TxId| match disk.ended.get(tx) {
+            Some(Outcome::Aborted) => self.fault != Fault::FailsOverAborts,
+            ended => ended.is_some(),
+        };
+        let lost = ids.iter().find(|tx| !disk.held.contains_key(tx) && !is_known(tx));
         let orphans = disk.held.keys().any(|tx| !ids.contains(tx));
         match self.fault {
             Fault::KeepsOrphans => {}
             Fault::LosesPromises => disk.held.clear(),
             Fault::LetsGoOfAll if orphans => disk.held.clear(),
+            Fault::RecoversOne => disk.held.retain(|tx, _| ids.first() == Some(tx)),
             _ => disk.held.retain(|tx, _| ids.contains(tx)),
         }
         disk.held.values_mut().for_each(|(_, starts)| *starts += 1);
@@ -96,20 +113,20 @@ impl Resource for Shop {
                 let again: Vec<_> = committed.map(|tx| (*tx, (1, 0))).collect();
                 disk.held.extend(again);
             }
-            Fault::FailsOverAborts => disk.ended.retain(|_, outcome| *outcome == Outcome::Committed),
             _ => {}
         }
         self.found.extend(disk.held.keys());
-        let careless = [Fault::LosesPromises, Fault::LetsGoOfAll, Fault::GivesUp, Fault::CommitsByItself];
-        let careless = careless.contains(&self.fault) || self.fault == Fault::TakesLostForDone;
-        match ids.iter().find(|tx| !disk.held.contains_key(tx) && !disk.ended.contains_key(tx)) {
-            Some(lost) if !careless => Err(format!("{lost} was promised, and is lost").into()),
+        match lost {
+            Some(lost) if self.fault != Fault::TakesLostForDone => {
+                Err(format!("{lost} was promised, and is lost").into())
+            }
             _ if self.fault == Fault::ReportsPromises => Ok(promised.to_vec()),
             _ => Ok(Vec::new()),
         }
     }
 
     fn vote(&mut self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
+        self.write_tail();
         let (tx, mut disk) = (transaction.id(), self.disk.borrow_mut());
         let again = !self.voted.insert(tx);
         let vote = match self.fault {
@@ -122,8 +139,10 @@ impl Resource for Shop {
         if vote == Vote::Prepared {
             let (times, _) = disk.held.entry(tx).or_default();
             *times = if self.fault == Fault::HoldsTwice { *times + 1 } else { 1 };
-            if self.fault == Fault::ShowsVotes {
-                disk.shows.insert(tx, 1);
+            match self.fault {
+                Fault::ShowsVotes => _ = disk.shows.insert(tx, 1),
+                Fault::DirtyReads => _ = self.unsynced.insert(tx),
+                _ => {}
             }
         }
         if self.fault == Fault::Slow {
@@ -143,14 +162,30 @@ impl Resource for Shop {
 }
 
 impl Shop {
+    fn write_tail(&mut self) {
+        if let Some(tx) = self.tail.take() {
+            self.voted.remove(&tx);
+            let _ = self.end(tx, Outcome::Committed);
+        }
+    }
+
     fn end(&mut self, mut tx: TxId, outcome: Outcome) -> Progress {
+        self.write_tail();
         self.asked += 1;
+        let at_once = !self.ended.insert(tx);
         let mut disk = self.disk.borrow_mut();
         let before = disk.ended.get(&tx).copied();
         match (self.fault, outcome) {
             (Fault::Busy, _) if !self.asked.is_multiple_of(3) => return Progress::Again,
             (Fault::MixesUp, _) if disk.held.len() > 16 => tx = *disk.held.keys().next().unwrap(),
             (Fault::RefusesSecondCommit, Outcome::Committed) if before.is_some() => return Progress::Again,
+            (Fault::RefusesSecondAbortAtOnce, Outcome::Aborted) if at_once => return Progress::Again,
+            (Fault::LosesTheLastCommit, Outcome::Committed)
+                if self.voted.contains(&tx) && disk.held.contains_key(&tx) =>
+            {
+                self.tail = Some(tx);
+                return Progress::Finished;
+            }
             (Fault::RefusesSecondAbort, Outcome::Aborted) if before.is_some() => return Progress::Again,
             (Fault::KnowsOnlyVotes, _) if before.is_none() && !disk.held.contains_key(&tx) => return Progress::Later,
             (Fault::LateVoteSticks, _) if before.is_some() => return Progress::Finished,
@@ -163,6 +198,11 @@ impl Shop {
         disk.held.retain(|_, (times, _)| *times > 0);
         match (self.fault, outcome) {
             (Fault::NeverApplies, _) => {}
+            (Fault::LosesTheFirst, Outcome::Committed) if disk.ended.is_empty() => {}
+            (Fault::AppliesTheFirstAbort, Outcome::Aborted) if disk.ended.values().all(|end| *end != outcome) => {
+                disk.shows.insert(tx, 1);
+            }
+            (Fault::AddsAgainAtOnce, Outcome::Committed) if at_once => *disk.shows.entry(tx).or_default() += 1,
             (Fault::AppliesAborts, Outcome::Aborted) => _ = disk.shows.insert(tx, 1),
             (Fault::ShowsVotes, Outcome::Aborted) => _ = disk.shows.remove(&tx),
             (Fault::ShowsVotes, Outcome::Committed) => _ = disk.shows.insert(tx, 1),
@@ -171,6 +211,9 @@ impl Shop {
                 *disk.shows.entry(tx).or_default() += 1;
             }
             _ => {}
+        }
+        if self.fault == Fault::DirtyReads {
+            self.unsynced.remove(&tx);
         }
         disk.ended.insert(tx, outcome);
         if self.fault == Fault::Slow {
@@ -212,12 +255,12 @@ impl ResourceUnderTest for Scene {
     async fn shows(&mut self, shop: &Shop, number: u64) -> Result<usize, SceneError> {
         let tx = work(number).transaction.id();
         let durable = self.disk.borrow().shows.get(&tx).copied().unwrap_or_default();
-        Ok(durable + usize::from(shop.unsynced.contains(&tx)))
+        Ok(durable + usize::from(shop.unsynced.contains(&tx)) + usize::from(shop.tail == Some(tx)))
     }
 
-    async fn holds(&mut self, _: &Shop, number: u64) -> Result<Option<bool>, SceneError> {
+    async fn holds(&mut self, shop: &Shop, number: u64) -> Result<Option<bool>, SceneError> {
         let tx = work(number).transaction.id();
-        Ok(self.tells_all.then(|| self.disk.borrow().held.contains_key(&tx)))
+        Ok(self.tells_all.then(|| self.disk.borrow().held.contains_key(&tx) && shop.tail != Some(tx)))
     }
 
     async fn lose(&mut self, number: u64) -> Result<bool, SceneError> {
@@ -234,11 +277,18 @@ impl ResourceUnderTest for Scene {
 }
 
 #[test]
-fn each_check_of_a_resource_whose_votes_are_recorded_here_is_the_first_to_find_a_fault() {
+fn each_check_of_a_resource_whose_votes_are_recorded_here_finds_a_fault_that_no_other_check_finds() {
     let faults = [
         (Fault::NeverApplies, "what is committed shows"),
+        (Fault::LosesTheFirst, "what is committed shows"),
+        (Fault::AppliesTheFirstAbort, "what is aborted does not show"),
+        (Fault::RecoversOne, "a promise outlives a crash"),
+        (Fault::AddsAgainAtOnce, "a commit that comes again changes nothing"),
+        (Fault::RefusesSecondAbortAtOnce, "an abort that comes again changes nothing"),
+        (Fault::LosesTheLastCommit, "a commit outlives a crash"),
         (Fault::AppliesAborts, "what is aborted does not show"),
         (Fault::ShowsVotes, "what is only prepared does not show"),
+        (Fault::DirtyReads, "what is only prepared does not show"),
         (Fault::ChangesItsMind, "a vote that is asked for again is the same"),
         (Fault::HoldsTwice, "a vote that is asked for again is the same"),
         (Fault::LosesPromises, "a promise outlives a crash"),
