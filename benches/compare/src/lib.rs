@@ -1,5 +1,6 @@
 //! What the programs that measure share.
 
+pub mod chart;
 pub mod memory;
 pub mod options;
 pub mod parties;

@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use anyhow::Result;
-use compare::table::readable;
+use compare::{
+    chart::{
+        axis::Axis,
+        style::{FAINT, colour, heading, text},
+    },
+    table::readable,
+};
 use plotters::{
     coord::Shift,
     prelude::*,
     style::text_anchor::{HPos, VPos},
-};
-
-use super::{
-    axis::Axis,
-    style::{FAINT, colour, heading, text},
 };
 
 /// A line of the plot.

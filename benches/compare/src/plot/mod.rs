@@ -1,22 +1,26 @@
 //! Plots of what earlier runs measured.
 
-mod axis;
 mod bars;
-mod curves;
 mod sheet;
-mod style;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use compare::table::readable;
+use compare::{
+    chart::{
+        axis::{
+            self,
+            Axis::{Linear, Log},
+        },
+        curves::{self, Curve, Panel},
+        style::{ACCENTS, colour},
+    },
+    table::readable,
+};
 
 use self::{
-    axis::Axis::{Linear, Log},
     bars::Line,
-    curves::{Curve, Panel},
     sheet::{Row, Sheet},
-    style::{ACCENTS, colour},
 };
 
 /// Draws all that there are figures of in `folder`, and says where.

@@ -16,16 +16,23 @@ use super::{
 
 /// Some curves with the same axes.
 pub struct Panel {
+    /// What is above it.
     pub title: String,
+    /// The axis across, and what it shows.
     pub across: (Axis, &'static str),
+    /// The axis upward, and what it shows.
     pub up: (Axis, &'static str),
+    /// The first one is drawn above the others.
     pub curves: Vec<Curve>,
 }
 
 /// One curve.
 pub struct Curve {
+    /// Whose it is.
     pub name: String,
+    /// Its colour.
     pub colour: RGBColor,
+    /// Across, and up.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -44,6 +51,7 @@ pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
 }
 
 impl Curve {
+    /// A curve through `points`.
     pub fn new(name: &str, colour: RGBColor, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         Self { name: name.into(), colour, points: points.into_iter().collect() }
     }

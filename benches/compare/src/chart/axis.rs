@@ -2,16 +2,19 @@
 
 use std::ops::Range;
 
-use compare::table::readable;
+use crate::table::readable;
 
-/// From nothing upward, or by powers of ten.
+/// How numbers are laid out along an axis.
 #[derive(Clone, Copy)]
 pub enum Axis {
+    /// From nothing upward.
     Linear,
+    /// By powers of ten.
     Log,
 }
 
 impl Axis {
+    /// Where `number` is on the axis.
     pub fn place(self, number: f64) -> f64 {
         match self {
             Self::Linear => number,
