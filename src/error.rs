@@ -125,6 +125,8 @@ refusals! {
     MalformedOutcomes = "the outcomes are not of their range, out of order, or too many",
     /// An operator resolves a transaction in which the resource manager here is not in doubt.
     NotInDoubt = "the resource manager here is not in doubt",
+    /// Names are given away one by one to [`MOST_NAMES`](crate::commit::MOST_NAMES) at once.
+    BadCount = "no names, or too many at once, are asked for",
 }
 
 impl Refusal {

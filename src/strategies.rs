@@ -326,6 +326,7 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         1 => (name.clone(), small(0..1000)).prop_map(|(tx, patience)| Input::Patience { tx, patience }),
         2 => (node(), 0..3u64).prop_map(|(node, birth)| Input::Met { node, birth }),
         1 => (name, outcome()).prop_map(|(tx, outcome)| Input::Resolve { tx, outcome }),
+        1 => small(0..2000).prop_map(|count| Input::Names { count }),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
         32 => said(cluster).prop_map(receive),
         1 => (node(), message(cluster)).prop_map(receive),

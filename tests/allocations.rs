@@ -143,7 +143,9 @@ impl Group {
             for effect in self.step(at, input) {
                 match effect {
                     Effect::Persist(_)
-                    | Effect::Decide(Decision::Begun(_) | Decision::Decided { .. } | Decision::Forget(_)) => {}
+                    | Effect::Decide(
+                        Decision::Begun(_) | Decision::Named(_) | Decision::Decided { .. } | Decision::Forget(_),
+                    ) => {}
                     Effect::Send { to, message } => inputs.insert(0, (to, Input::Receive { from: at, message })),
                     Effect::Decide(Decision::Vote { transaction, .. }) => {
                         inputs.push((at, Input::Vote { transaction, vote: Vote::Prepared }));

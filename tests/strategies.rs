@@ -163,7 +163,7 @@ fn the_strategies_yield_all_kinds() {
     for config in sample(strategies::config()).take(20) {
         assert_eq!(kinds(sample(strategies::message(&config.cluster))), 3);
         assert_eq!(kinds(sample(strategies::message(&config.cluster)).filter_map(said)), 14);
-        assert_eq!(kinds(sample(strategies::input(&config.cluster))), 11);
+        assert_eq!(kinds(sample(strategies::input(&config.cluster))), 12);
         assert!((11..=12).contains(&kinds(sample(strategies::records(&config)).flatten())));
     }
 }
@@ -176,7 +176,7 @@ fn noise_makes_values_of_all_kinds() {
     let first_word = |text: String| text.split([' ', '(']).next().unwrap_or_default().to_owned();
     assert_eq!(kinds(|message: &Message| first_word(format!("{message:?}"))), 3);
     assert_eq!(kinds(|what: &What| first_word(format!("{what:?}"))), 14);
-    assert_eq!(kinds(|input: &Input| first_word(format!("{input:?}"))), 11);
+    assert_eq!(kinds(|input: &Input| first_word(format!("{input:?}"))), 12);
     assert_eq!(kinds(|record: &Record| first_word(format!("{record:?}"))), 12);
     assert_eq!(kinds(|input: &paxos::Input<Vote>| first_word(format!("{input:?}"))), 3);
     assert!(kinds(|config: &Config| config.id.to_string()) > 8);

@@ -297,7 +297,19 @@ pub enum Input {
         /// How it is to end here.
         outcome: Outcome,
     },
+    /// Give names of this transaction manager's own away, at most this many in a row, from 1 to [`MOST_NAMES`]. The node
+    /// reports them with [`Decision::Named`], uses none of them itself, and whoever asked begins transactions of these names by
+    /// [`BeginAs`](Self::BeginAs), at any transaction manager.
+    ///
+    /// A name that is never used leaves a gap, which every node remembers for ever: ask for few.
+    Names {
+        /// How many.
+        count: u64,
+    },
 }
+
+/// The most names that [`Input::Names`] gives away at once.
+pub const MOST_NAMES: u64 = 1024;
 
 /// A decision of a node, for its caller.
 ///
@@ -362,6 +374,8 @@ pub enum Decision {
     /// it keeps to remember how they ended may go. It names the whole range around what is newly retired, because a crash
     /// may lose it.
     Forget(TxRange),
+    /// To the caller: the names that the [`Input::Names`] of this step was given, as many as were free in a row.
+    Named(TxRange),
 }
 
 /// An effect of a node or of a commit role.

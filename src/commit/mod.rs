@@ -44,7 +44,7 @@ pub use config::{
     Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, ResourceKind, Targets, Time, Timeouts,
 };
 pub use history::{MalformedBlock, OutcomeBlock, Outcomes};
-pub use message::{Acceptance, Decision, Effect, Input, Message, Obstacle, Promises, Sink, What};
+pub use message::{Acceptance, Decision, Effect, Input, MOST_NAMES, Message, Obstacle, Promises, Sink, What};
 pub use metrics::Metrics;
 pub use node::{InDoubt, Node, Promised, Status, Violation, ViolationReason};
 pub use places::{Places, Votes};

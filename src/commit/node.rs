@@ -585,6 +585,7 @@ impl Machine for Node {
                 self.work_on(tx, effects, |open, shared, effects| open.be_patient(shared, effects, patience))
             }
             Input::Resolve { tx, outcome } => self.resolve(tx, outcome, effects),
+            Input::Names { count } => self.give_names(count, effects),
         };
         self.give_turns(effects);
         self.end_step(result)

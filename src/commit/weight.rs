@@ -76,7 +76,7 @@ impl Weight for Decision {
         match self {
             Self::Vote { transaction, meta } | Self::Commit { transaction, meta } => about(transaction, Some(meta)),
             Self::Abort { transaction, meta } => about(transaction, meta.as_ref()),
-            Self::Begun(_) | Self::Decided { .. } | Self::Completed { .. } | Self::Forget(_) => 0,
+            Self::Begun(_) | Self::Decided { .. } | Self::Completed { .. } | Self::Forget(_) | Self::Named(_) => 0,
         }
     }
 }

@@ -385,5 +385,9 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
             resource.forget(range);
             None
         }
+        Decision::Named(names) => {
+            resource.named(names);
+            None
+        }
     }
 }

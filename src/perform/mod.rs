@@ -268,6 +268,12 @@ pub trait Resource {
         let _ = tx;
     }
 
+    /// Reports the names that the oldest [`Input::Names`](crate::commit::Input::Names) was given that was accepted and not
+    /// answered yet. They are durably reserved.
+    fn named(&mut self, names: TxRange) {
+        let _ = names;
+    }
+
     /// At a transaction manager: the outcome of `tx` is known, and final.
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
@@ -366,6 +372,10 @@ impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
 
     fn begun(&mut self, tx: TxId) {
         self.resource.begun(tx);
+    }
+
+    fn named(&mut self, names: TxRange) {
+        self.resource.named(names);
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

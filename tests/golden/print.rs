@@ -40,6 +40,7 @@ fn decision(decision: &Decision) -> String {
         Decision::Decided { tx, outcome: how } => format!("{tx} is decided: {}", outcome(*how)),
         Decision::Completed { tx, outcome: how } => format!("{tx} is completed: {}", outcome(*how)),
         Decision::Forget(over) => format!("forget {}", range(over)),
+        Decision::Named(names) => format!("names {}", range(names)),
     }
 }
 

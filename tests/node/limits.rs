@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use synod::{
     Ballot, Effect, Machine, Outbox, Refusal, TxId,
     commit::{
-        ConfigError, Decision, Input, Limits, Meta, Node, Outcome, Participants, Record, Status, Timeouts, Transaction,
-        Vote,
+        ConfigError, Decision, Input, Limits, MOST_NAMES, Meta, Node, Outcome, Participants, Record, Status, Timeouts,
+        Transaction, TxRange, Vote,
     },
     paxos::Message::Prepare,
 };
@@ -190,6 +190,50 @@ fn names_end_and_never_wrap() {
     let last = Transaction::new(TxId { origin: TMS[0], seq: u64::MAX }, RMS, []).unwrap();
     refuse(&mut node(TMS[0]), say::begins(&last), Refusal::NumbersUsedUp);
     assert_eq!(verdict(&node(TMS[1]), &say::begins(&last)), Ok(()), "it is no name of that node's own");
+}
+
+#[test]
+fn names_are_given_away_in_a_row_behind_the_record_of_their_block_and_each_only_once() {
+    let mut tm = node(TMS[0]);
+    let row = |first, last| Decision::Named(TxRange::new(TMS[0], first, last).unwrap());
+    let ask = |count| Input::Names { count };
+    let reserved = |reserved| Effect::Persist(Record::Sequence { reserved });
+    assert_eq!(tm.step(ask(10)), [reserved(1_034), Effect::Decide(row(1, 10))]);
+    assert_eq!(tm.step(ask(1)), [Effect::Decide(row(11, 11))]);
+    assert_eq!(begun(&tm.step(new())), Some(TxId { origin: TMS[0], seq: 12 }));
+    // Neither what is over nor what is open is among them.
+    tm.step(say::from(TMS[1], say::retired(TxId { origin: TMS[0], seq: 15 })));
+    let open = Transaction::new(TxId { origin: TMS[0], seq: 18 }, RMS, []).unwrap();
+    tm.step(say::from(RMS[0], say::inquire(&open)));
+    assert_eq!(
+        [ask(9), ask(9), ask(9)].map(|ask| tm.step(ask)),
+        [[Effect::Decide(row(13, 14))], [Effect::Decide(row(16, 17))], [Effect::Decide(row(19, 27))],]
+    );
+    let mut restored = Node::restore(tm.config().clone(), tm.snapshot()).unwrap();
+    let effects = restored.step(ask(MOST_NAMES));
+    assert_eq!(effects[1], Effect::Decide(row(1_034, 2_057)), "whatever was given, it is not given again");
+    for count in [0, MOST_NAMES + 1, u64::MAX] {
+        assert_eq!(refuse(&mut tm, ask(count), Refusal::BadCount), []);
+    }
+    assert_eq!(refuse(&mut node(RMS[0]), ask(1), Refusal::NotAManager), []);
+}
+
+#[test]
+fn the_last_names_are_given_away_and_never_wrap() {
+    let mut tm = restored(TMS[0], u64::MAX - 2);
+    let last = TxRange::new(TMS[0], u64::MAX - 2, u64::MAX - 1).unwrap();
+    assert_eq!(tm.step(Input::Names { count: 9 }).last(), Some(&Effect::Decide(Decision::Named(last))));
+    assert_eq!(refuse(&mut tm, Input::Names { count: 1 }, Refusal::NumbersUsedUp), []);
+}
+
+#[test]
+fn who_was_given_a_name_begins_at_any_manager_by_it() {
+    let mut tms = [node(TMS[0]), node(TMS[1])];
+    tms[0].step(Input::Names { count: 2 });
+    for (seq, tm) in (1..).zip(&mut tms) {
+        let named = Transaction::new(TxId { origin: TMS[0], seq }, RMS, []).unwrap();
+        assert_eq!(tm.step(say::begins(&named)).len(), RMS.len(), "nothing is written for it");
+    }
 }
 
 #[test]

@@ -291,7 +291,14 @@ impl Processes {
             (.., Decision::Commit { .. }) => Some(self.outcome(Outcome::Committed)),
             (.., Decision::Abort { .. }) => Some(self.outcome(Outcome::Aborted)),
             (.., Decision::Decided { outcome, .. }) => Some(self.outcome(*outcome)),
-            (.., Decision::Vote { .. } | Decision::Completed { .. } | Decision::Begun(_) | Decision::Forget(_)) => None,
+            (
+                ..,
+                Decision::Vote { .. }
+                | Decision::Completed { .. }
+                | Decision::Begun(_)
+                | Decision::Named(_)
+                | Decision::Forget(_),
+            ) => None,
         }
     }
 

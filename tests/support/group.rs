@@ -260,7 +260,7 @@ impl Group {
                 self.note(tx, outcome);
                 self.assert_done(tx, outcome);
             }
-            Decision::Forget(_) => {}
+            Decision::Forget(_) | Decision::Named(_) => {}
         }
     }
 

@@ -117,7 +117,7 @@ pub fn visible(node: &Node, about: &[TxId]) -> impl PartialEq + core::fmt::Debug
 /// The transactions that an input names.
 fn named(input: &Input) -> Vec<TxId> {
     match input {
-        Input::Begin { .. } | Input::Tick(_) | Input::Met { .. } => Vec::new(),
+        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } => Vec::new(),
         Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } | Input::Prepared { transaction, .. } => {
             vec![transaction.id()]
         }

@@ -2,7 +2,7 @@
 
 use synod::{
     Refusal, TxId,
-    commit::{Decision, Limits, Message, Outcome, TransactionError, TxRange, Vote, What},
+    commit::{Decision, Limits, Message, Outcome, Transaction, TransactionError, TxRange, Vote, What},
     perform::tokio::{Error, Handle, Options, Start},
 };
 use tokio::task::JoinHandle;
@@ -87,6 +87,21 @@ async fn a_transaction_named_by_its_client_goes_through_once_wherever_it_is_begu
         handle.begin_as(transaction.clone(), META).await.unwrap();
         assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
     }
+}
+
+#[tokio::test]
+async fn names_that_a_manager_gives_away_are_good_at_every_manager() {
+    let nodes = three(all(Vote::Prepared)).await;
+    let [first, second] = [4, 2].map(|count| nodes[0].1.names(count));
+    let (first, second) = (soon(first).await.unwrap(), soon(second).await.unwrap());
+    assert_eq!((first, second), (TxRange::new(IDS[0], 1, 4).unwrap(), TxRange::new(IDS[0], 5, 6).unwrap()));
+    for ((_, handle, _), seq) in nodes.iter().zip([4, 5, 6]) {
+        let named = Transaction::new(TxId { origin: IDS[0], seq }, IDS, META).unwrap();
+        soon(handle.begin_as(named.clone(), META)).await.unwrap();
+        assert_eq!(soon(handle.outcome(named.id())).await.unwrap(), Outcome::Committed);
+    }
+    let refused = soon(nodes[0].1.names(0)).await;
+    assert!(matches!(refused, Err(Error::Refused(Refusal::BadCount))), "{refused:?}");
 }
 
 #[tokio::test]

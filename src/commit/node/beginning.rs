@@ -1,7 +1,7 @@
 //! How transactions begin at a node: their names, and what keeps one from beginning.
 
 use super::{
-    super::{Decision, Meta, Participants, Record, Sink, Transaction, shared::Shared},
+    super::{Decision, MOST_NAMES, Meta, Participants, Record, Sink, Transaction, TxRange, shared::Shared},
     Admission, Node,
 };
 use crate::{NodeId, Refusal, TxId, Urgency};
@@ -24,6 +24,27 @@ impl Node {
         (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let handle = self.insert(self.new_open(Transaction::of(tx, participants, meta)))?;
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
+    }
+
+    /// Gives up to `count` names of this node's own away.
+    pub(super) fn give_names(&mut self, count: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+        if !self.shared.is_manager {
+            return Err(Refusal::NotAManager);
+        }
+        if !(1..=MOST_NAMES).contains(&count) {
+            return Err(Refusal::BadCount);
+        }
+        let origin = self.shared.config.id;
+        let first = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
+        let is_free = |seq: &u64| {
+            let tx = TxId { origin, seq: *seq };
+            *seq < u64::MAX && !self.retired.contains(tx) && self.look_up(tx).1.is_none()
+        };
+        let last = (first..first.saturating_add(count)).take_while(is_free).last().unwrap_or(first);
+        self.reserve(last, effects)?;
+        let names = TxRange::new(origin, first, last).map_err(|_| Refusal::NumbersUsedUp)?;
+        self.decide(Decision::Named(names), self.sequence.scope, effects);
+        Ok(())
     }
 
     /// Ensures that `seq`, a number of this node's own, is never handed out again.

@@ -9,7 +9,8 @@ use super::{Error, contacts::Contacts, outcomes::Until, telemetry};
 use crate::{
     NodeId, TxId,
     commit::{
-        ClusterId, InDoubt, Message, Meta, Metrics, Node, Outcome, Participants, Status, Transaction, Violation, Weight,
+        ClusterId, InDoubt, Message, Meta, Metrics, Node, Outcome, Participants, Status, Transaction, TxRange,
+        Violation, Weight,
     },
 };
 
@@ -61,6 +62,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Request {
     Begin { participants: Participants, meta: Meta, reply: Reply<TxId> },
     BeginAs { transaction: Transaction, meta: Meta, reply: Reply<()> },
+    Names { count: u64, reply: Reply<TxRange> },
+    Prepared { transaction: Transaction, meta: Meta, reply: Reply<()> },
     Outcome { tx: TxId, until: Until, reply: Reply<Outcome> },
     Status { tx: TxId, reply: Reply<Status> },
     InDoubt { reply: Reply<Vec<InDoubt>> },
@@ -185,6 +188,23 @@ impl Handle {
     pub async fn begin_as(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
         let meta = meta.into();
         self.ask(|reply| Request::BeginAs { transaction, meta, reply }).await
+    }
+
+    /// Up to `count` names of this node's own, which must be a transaction manager, for transactions that are begun by
+    /// [`begin_as`](Self::begin_as), here or at another one. They are durably taken. `count` is from 1 to
+    /// [`MOST_NAMES`](crate::commit::MOST_NAMES).
+    ///
+    /// A name that is never used leaves a gap, which every node remembers for ever: ask for few.
+    pub async fn names(&self, count: u64) -> Result<TxRange, Error> {
+        self.ask(|reply| Request::Names { count, reply }).await
+    }
+
+    /// Says that the resource here, whose votes are [durable elsewhere](crate::commit::ResourceKind), finds `transaction`
+    /// prepared in itself, in a sweep after the start: the node votes to commit, and asks for the outcome. See
+    /// [`Input::Prepared`](crate::commit::Input::Prepared).
+    pub async fn prepared(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
+        let meta = meta.into();
+        self.ask(|reply| Request::Prepared { transaction, meta, reply }).await
     }
 
     /// Waits until this node knows how `tx` ended: at a transaction manager or a participant.

@@ -28,6 +28,8 @@ pub(super) struct Hands<T, R> {
     /// Who began a transaction and has not heard its name, and since when. Names come in this order. Nobody waits any more
     /// where the caller was told that a write hangs.
     pub(super) begins: VecDeque<(Option<Reply<TxId>>, Instant)>,
+    /// Who asked for names and has not heard them, in the same way.
+    pub(super) namings: VecDeque<Option<Reply<TxRange>>>,
     pub(super) outcomes: Outcomes,
     pub(super) telemetry: Telemetry,
 }
@@ -65,6 +67,9 @@ impl<T, R: Resource> Hands<T, R> {
     /// Tells all who wait for a name or for an outcome that they will not hear soon.
     pub(super) fn fail(&mut self, error: &Error) {
         for (reply, _) in &mut self.begins {
+            let _ = reply.take().map(|reply| reply.send(Err(error.clone())));
+        }
+        for reply in &mut self.namings {
             let _ = reply.take().map(|reply| reply.send(Err(error.clone())));
         }
         self.outcomes.fail(error);
@@ -112,6 +117,11 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
             // The caller may be gone.
             let _ = reply.map(|reply| reply.send(Ok(tx)));
         }
+    }
+
+    fn named(&mut self, names: TxRange) {
+        // The caller may be gone.
+        let _ = self.namings.pop_front().flatten().map(|reply| reply.send(Ok(names)));
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

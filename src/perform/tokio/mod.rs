@@ -218,6 +218,7 @@ where
         transport,
         jobs: Jobs::new(resource, &options, seed),
         begins: VecDeque::new(),
+        namings: VecDeque::new(),
         outcomes: Outcomes::new(options.waiting, options.outcomes),
         telemetry: Telemetry::new(cluster, id),
     };

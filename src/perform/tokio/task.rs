@@ -291,10 +291,23 @@ where
         match request {
             // Nothing is begun that nobody may hear of.
             Request::Begin { reply, .. } if self.watch.is_stalled() => drop(reply.send(Err(Error::Stalled))),
-            Request::BeginAs { reply, .. } | Request::Inquire { reply, .. } | Request::Resolve { reply, .. }
+            Request::Names { reply, .. } if self.watch.is_stalled() => drop(reply.send(Err(Error::Stalled))),
+            Request::BeginAs { reply, .. }
+            | Request::Prepared { reply, .. }
+            | Request::Inquire { reply, .. }
+            | Request::Resolve { reply, .. }
                 if self.watch.is_stalled() =>
             {
                 drop(reply.send(Err(Error::Stalled)));
+            }
+            Request::Names { count, reply } => match self.driver.push(Input::Names { count }) {
+                Ok(()) => self.hands.namings.push_back(Some(reply)),
+                Err(refusal) => drop(reply.send(Err(refusal.into()))),
+            },
+            Request::Prepared { transaction, meta, reply } => {
+                let tx = transaction.id();
+                let result = self.driver.push(Input::Prepared { transaction, meta }).map_err(Error::from);
+                self.answers.push(self.scope(tx), reply, result);
             }
             Request::Begin { participants, meta, reply } => {
                 match self.driver.push(Input::Begin { participants, meta }) {

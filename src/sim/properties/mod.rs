@@ -235,7 +235,7 @@ fn begun<'a>(observation: &Observation<'a>) -> Option<Begun<'a>> {
 fn name_in(decision: &Decision) -> TxId {
     match decision {
         Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => *tx,
-        Decision::Forget(range) => range.last(),
+        Decision::Forget(range) | Decision::Named(range) => range.last(),
         Decision::Vote { transaction, .. }
         | Decision::Commit { transaction, .. }
         | Decision::Abort { transaction, .. } => transaction.id(),
@@ -245,7 +245,7 @@ fn name_in(decision: &Decision) -> TxId {
 /// The outcome that `decision` tells of, if it does.
 pub(super) fn outcome_of(decision: &Decision) -> Option<(TxId, Outcome)> {
     match decision {
-        Decision::Begun(_) | Decision::Vote { .. } | Decision::Forget(_) => None,
+        Decision::Begun(_) | Decision::Vote { .. } | Decision::Forget(_) | Decision::Named(_) => None,
         Decision::Commit { transaction, .. } => Some((transaction.id(), Outcome::Committed)),
         Decision::Abort { transaction, .. } => Some((transaction.id(), Outcome::Aborted)),
         Decision::Decided { tx, outcome } | Decision::Completed { tx, outcome } => Some((*tx, *outcome)),

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::{Observation, Property, Violation, require};
-use crate::{TxId, commit::Decision};
+use crate::{
+    TxId,
+    commit::{Decision, TxRange},
+};
 
 #[derive(Default)]
 pub(super) struct NamesAreGivenOnce {
@@ -13,10 +16,20 @@ pub(super) struct NamesAreGivenOnce {
 
 impl Property for NamesAreGivenOnce {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
-        let Observation::Decided { at, decision: Decision::Begun(tx) } = observation else { return Ok(()) };
-        require("names are given once", tx.origin == *at, || {
-            format!("{at} gives the name {tx}, which is not its own")
+        let Observation::Decided { at, decision } = observation else { return Ok(()) };
+        let range = match decision {
+            Decision::Begun(tx) => TxRange::only(*tx),
+            Decision::Named(range) => *range,
+            _ => return Ok(()),
+        };
+        let origin = range.origin();
+        require("names are given once", origin == *at, || {
+            format!("{at} gives a name of {origin}, which is not its own")
         })?;
-        require("names are given once", self.given.insert(*tx), || format!("{at} gives the name {tx} again"))
+        for seq in range.first().seq..=range.last().seq {
+            let tx = TxId { origin, seq };
+            require("names are given once", self.given.insert(tx), || format!("{at} gives the name {tx} again"))?;
+        }
+        Ok(())
     }
 }

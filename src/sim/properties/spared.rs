@@ -48,7 +48,7 @@ fn taken(input: &Input) -> Option<TxId> {
         }
         Input::Finished(tx) | Input::Inquire(tx) | Input::Patience { tx, .. } | Input::Resolve { tx, .. } => Some(*tx),
         Input::Receive { message, .. } => said(message),
-        Input::Begin { .. } | Input::Tick(_) | Input::Met { .. } => None,
+        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } => None,
     }
 }
 

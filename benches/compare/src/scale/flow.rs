@@ -128,7 +128,11 @@ impl Cast {
                     answers.push(Input::Finished(transaction.id()));
                 }
                 Effect::Decide(
-                    Decision::Begun(_) | Decision::Decided { .. } | Decision::Completed { .. } | Decision::Forget(_),
+                    Decision::Begun(_)
+                    | Decision::Named(_)
+                    | Decision::Decided { .. }
+                    | Decision::Completed { .. }
+                    | Decision::Forget(_),
                 ) => {}
             }
         }

@@ -105,7 +105,7 @@ impl Encoded {
             }
             Decision::Commit { transaction, .. } => self.committed.push((at, transaction.id())),
             Decision::Completed { .. } => self.completed += 1,
-            Decision::Decided { .. } | Decision::Begun(_) | Decision::Forget(_) => {}
+            Decision::Decided { .. } | Decision::Begun(_) | Decision::Named(_) | Decision::Forget(_) => {}
             Decision::Abort { .. } => panic!("nobody aborts"),
         }
     }

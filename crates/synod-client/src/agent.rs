@@ -1,0 +1,29 @@
+//! What stands beside a database in the cluster.
+
+use synod::{
+    NodeId,
+    commit::{ClusterId, ResourceKind},
+    perform::tokio::{Handle, Resource},
+};
+
+use crate::Cause;
+
+/// A database's part in the protocol: the resource of a node, and what goes on beside it.
+pub trait Agent: Send + 'static {
+    /// What votes for the database, and carries outcomes out in it.
+    type Resource: Resource;
+
+    /// Where its votes are durable.
+    const KIND: ResourceKind;
+
+    /// Which participant it is.
+    fn participant(&self) -> NodeId;
+
+    /// Makes sure that the database can take part, and returns what votes for it. An error says what is missing, and how to
+    /// provide it.
+    fn resource(&self, cluster: ClusterId) -> impl Future<Output = Result<Self::Resource, Cause>> + Send;
+
+    /// What goes on as long as the node runs: looks for branches that were left behind, and clears up. `node` is the node of
+    /// the resource.
+    fn watch(self, cluster: ClusterId, node: Handle) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,334 @@
+//! A whole cluster in the application's process, with its records in a folder: to begin with, for tests, and for an
+//! application of one process.
+//!
+//! ```no_run
+//! # async fn example(accounts: impl synod_client::Agent) -> Result<(), Box<dyn std::error::Error>> {
+//! use synod_client::local::Local;
+//!
+//! let local = Local::builder("synod-data").agent(accounts).start().await?;
+//! let mut tx = local.synod().transaction();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The records must outlive the process: whoever loses the folder leaves prepared transactions in the databases, which then
+//! wait for an operator. One process and one disk are one failure: a cluster on several machines goes on without any one of
+//! them.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, Weak},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use synod::{
+    NodeId, Packet, QuorumError, Quorums,
+    commit::{ClusterId, ClusterSpec, Config, ConfigError, Message, Timeouts},
+    perform::{
+        NoResource, Start, Transport,
+        fjall::{FjallError, FjallStorage},
+        tokio::{Error, Handle, Options, spawn},
+    },
+};
+use tokio::task::{AbortHandle, spawn_blocking};
+
+use crate::{Agent, Cause, Synod};
+
+/// A running cluster in this process. Dropped, its nodes shut down.
+#[derive(Debug)]
+pub struct Local {
+    synod: Synod,
+    cluster: ClusterId,
+    nodes: BTreeMap<NodeId, Handle>,
+    watches: Vec<AbortHandle>,
+    /// What connects the nodes: they go when nobody else needs them.
+    _wires: Arc<Wires>,
+}
+
+/// What makes a [`Local`].
+pub struct Builder {
+    folder: PathBuf,
+    acceptors: u64,
+    timeouts: Timeouts,
+    options: Options,
+    agents: Vec<(NodeId, Box<dyn AnyAgent>)>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let agents: Vec<_> = self.agents.iter().map(|(node, _)| node).collect();
+        f.debug_struct("Builder").field("folder", &self.folder).field("agents", &agents).finish_non_exhaustive()
+    }
+}
+
+/// Why a cluster did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The folder cannot be read or written.
+    #[error("the cluster's folder {}", .0.display())]
+    Folder(PathBuf, #[source] io::Error),
+    /// The file that names the cluster holds something else.
+    #[error("{} names no cluster: restore it, or begin with an empty folder once no database holds prepared transactions", .0.display())]
+    NotACluster(PathBuf),
+    /// Two nodes have one number.
+    #[error("node {0} is there twice: acceptors have the numbers from 1 on, and each database needs one of its own")]
+    Twice(NodeId),
+    /// The records of a node are gone.
+    #[error("the records of node {node} in {} are gone: restore them", folder.display())]
+    Gone {
+        /// Whose.
+        node: NodeId,
+        /// Where they were.
+        folder: PathBuf,
+    },
+    /// The records of a node cannot be opened.
+    #[error("the records of node {0}")]
+    Storage(NodeId, #[source] FjallError),
+    /// A database cannot take part.
+    #[error("the database of participant {0} cannot take part")]
+    Database(NodeId, #[source] Cause),
+    /// A node does not start.
+    #[error("node {0} does not start")]
+    Node(NodeId, #[source] Error),
+    /// No quorums can be made of so many acceptors.
+    #[error(transparent)]
+    Quorums(#[from] QuorumError),
+    /// These nodes and time-outs make no cluster.
+    #[error(transparent)]
+    Cluster(#[from] ConfigError),
+}
+
+impl Local {
+    /// A cluster whose records are in `folder`, which is made if it is not there.
+    pub fn builder(folder: impl AsRef<Path>) -> Builder {
+        Builder {
+            folder: folder.as_ref().to_owned(),
+            acceptors: 1,
+            timeouts: Timeouts::default(),
+            options: Options::default(),
+            agents: Vec::new(),
+        }
+    }
+
+    /// The front door to it.
+    pub fn synod(&self) -> Synod {
+        self.synod.clone()
+    }
+
+    /// Its name, which is in its folder.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// A node of it, to ask how things are.
+    pub fn node(&self, node: NodeId) -> Option<&Handle> {
+        self.nodes.get(&node)
+    }
+
+    /// Shuts all nodes down, and waits until their records are written.
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.watches.drain(..).for_each(|watch| watch.abort());
+        let mut result = Ok(());
+        for handle in std::mem::take(&mut self.nodes).into_values() {
+            result = result.and(handle.shutdown().await);
+        }
+        result
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.watches.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Builder {
+    /// Lets a database take part.
+    pub fn agent(mut self, agent: impl Agent) -> Self {
+        self.agents.push((agent.participant(), Box::new(agent)));
+        self
+    }
+
+    /// How many acceptors there are, which are also the transaction managers: 1, unless it is set. More of them do not make
+    /// a process on one disk safer; they make it what a cluster of that size is, for tests.
+    pub fn acceptors(mut self, acceptors: u64) -> Self {
+        self.acceptors = acceptors;
+        self
+    }
+
+    /// The time-outs of the protocol, in milliseconds.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The options of all nodes. Their unit stays a millisecond.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Starts all nodes, on the runtime of the caller: for the first time, or from what the folder holds.
+    pub async fn start(self) -> Result<Local, LocalError> {
+        let acceptors: Vec<NodeId> = (1..=self.acceptors).map(NodeId).collect();
+        let mut all = acceptors.clone();
+        for (node, _) in &self.agents {
+            if all.contains(node) {
+                return Err(LocalError::Twice(*node));
+            }
+            all.push(*node);
+        }
+        let id = identity(&self.folder)?;
+        let spec = ClusterSpec::new(id, Quorums::majority(acceptors.iter().copied())?, acceptors.iter().copied());
+        let cluster = spec.with_timeouts(self.timeouts).build()?;
+        let wires = Arc::<Wires>::default();
+        let (mut nodes, mut watches) = (BTreeMap::new(), Vec::new());
+        let hall = Hall { folder: &self.folder, wires: &wires, options: self.options };
+        for node in acceptors {
+            let config = Config::new(cluster.clone(), node, node.0);
+            nodes.insert(node, hall.start(config, NoResource).await?);
+        }
+        let mut agents = Vec::new();
+        for (node, agent) in self.agents {
+            let config = Config::new(cluster.clone(), node, node.0);
+            nodes.insert(node, agent.start(&hall, config).await?);
+            agents.push((node, agent));
+        }
+        for (node, handle) in &nodes {
+            let others = nodes.iter().filter(|(other, _)| *other != node);
+            others.for_each(|(other, met)| _ = handle.meet(*other, met.birth().unwrap_or_default()));
+        }
+        let gone = wires.0.set(nodes.clone()).is_err();
+        debug_assert!(!gone, "the nodes are connected once");
+        for (node, agent) in agents {
+            watches.push(tokio::spawn(agent.watch(id, nodes[&node].clone())).abort_handle());
+        }
+        let mut managers = (1..=self.acceptors).filter_map(|node| nodes.get(&NodeId(node)).cloned());
+        let first = managers.next().ok_or(QuorumError::Empty)?;
+        let builder = managers.fold(Synod::builder(first), crate::Builder::manager);
+        // They are of one cluster.
+        let synod = builder.build().map_err(|_| LocalError::NotACluster(self.folder.clone()))?;
+        Ok(Local { synod, cluster: id, nodes, watches, _wires: wires })
+    }
+}
+
+/// Any agent.
+trait AnyAgent: Send {
+    fn start<'a>(&'a self, hall: &'a Hall<'_>, config: Config) -> BoxFuture<'a, Result<Handle, LocalError>>;
+    fn watch(self: Box<Self>, cluster: ClusterId, node: Handle) -> BoxFuture<'static, ()>;
+}
+
+impl<A: Agent> AnyAgent for A {
+    fn start<'a>(&'a self, hall: &'a Hall<'_>, config: Config) -> BoxFuture<'a, Result<Handle, LocalError>> {
+        // Futures of a trait are not known to be `Sync`, so the resource is had first.
+        let resource = self.resource(config.cluster.id());
+        async move {
+            let resource = resource.await.map_err(|cause| LocalError::Database(config.id, cause))?;
+            hall.start(config.with_resource(A::KIND), resource).await
+        }
+        .boxed()
+    }
+
+    fn watch(self: Box<Self>, cluster: ClusterId, node: Handle) -> BoxFuture<'static, ()> {
+        Agent::watch(*self, cluster, node).boxed()
+    }
+}
+
+/// Where the nodes live.
+struct Hall<'a> {
+    folder: &'a Path,
+    wires: &'a Arc<Wires>,
+    options: Options,
+}
+
+impl Hall<'_> {
+    /// Starts a node: what it holds says whether it is new.
+    async fn start(
+        &self,
+        config: Config,
+        resource: impl synod::perform::tokio::Resource,
+    ) -> Result<Handle, LocalError> {
+        let (node, folder) = (config.id, self.folder.join(format!("node-{}", config.id)));
+        let path = folder.clone();
+        let opened = spawn_blocking(move || {
+            let mut storage = FjallStorage::open(&path)?;
+            let is_blank = synod::perform::Storage::load(&mut storage)?.is_empty();
+            Ok((storage, is_blank))
+        });
+        let opened = opened.await.map_err(|error| LocalError::Folder(folder.clone(), io::Error::other(error)))?;
+        let (storage, is_blank) = opened.map_err(|error| LocalError::Storage(node, error))?;
+        // A node that was there and has nothing to show has lost its promises, and must not make new ones.
+        let mark = self.folder.join(format!("node-{node}.created"));
+        let start = match (is_blank, mark.exists()) {
+            (true, true) => return Err(LocalError::Gone { node, folder }),
+            (true, false) => Start::Create,
+            (false, _) => Start::Restore,
+        };
+        let port = Port { node, wires: Arc::downgrade(self.wires) };
+        let started = spawn(config, start, storage, port, resource, self.options).await;
+        let (handle, _task) = started.map_err(|error| LocalError::Node(node, error))?;
+        write(&mark, "")?;
+        Ok(handle)
+    }
+}
+
+/// A network inside one process: everyone's handle.
+#[derive(Debug, Default)]
+struct Wires(OnceLock<BTreeMap<NodeId, Handle>>);
+
+/// A node's way to the others. It does not keep them running.
+struct Port {
+    node: NodeId,
+    wires: Weak<Wires>,
+}
+
+impl Transport for Port {
+    fn send(&mut self, packet: Packet<Message>) {
+        if let Some(wires) = self.wires.upgrade()
+            && let Some(handle) = wires.0.get().and_then(|nodes| nodes.get(&packet.to))
+        {
+            handle.deliver(self.node, packet.messages);
+        }
+    }
+}
+
+/// The cluster that the folder is of; a new one, if it is new.
+fn identity(folder: &Path) -> Result<ClusterId, LocalError> {
+    let path = folder.join("cluster");
+    fs::create_dir_all(folder).map_err(|error| LocalError::Folder(folder.to_owned(), error))?;
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map_err(|_| LocalError::NotACluster(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = ClusterId(random());
+            write(&path, &id.to_string())?;
+            Ok(id)
+        }
+        Err(error) => Err(LocalError::Folder(path, error)),
+    }
+}
+
+/// Writes a small file so that it is there whole, or not at all.
+fn write(path: &Path, text: &str) -> Result<(), LocalError> {
+    let unfinished = path.with_extension("unfinished");
+    let written = (|| {
+        fs::write(&unfinished, text)?;
+        fs::File::open(&unfinished)?.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    })();
+    written.map_err(|error| LocalError::Folder(path.to_owned(), error))
+}
+
+/// Sixteen bytes that no other cluster has.
+#[allow(clippy::disallowed_types, reason = "a name that is drawn once is no part of the protocol")]
+fn random() -> [u8; 16] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let half = || RandomState::new().build_hasher().finish().to_be_bytes();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&half());
+    bytes[8..].copy_from_slice(&half());
+    bytes
+}

@@ -1,0 +1,70 @@
+//! The way to a transaction manager.
+
+use futures_util::{FutureExt, future::BoxFuture};
+use synod::{
+    Refusal, TxId,
+    commit::{self, ClusterId, Outcome, TxRange},
+    perform::tokio::{Error, Handle},
+};
+
+use crate::Cause;
+
+/// The answer of a transaction manager, when it comes.
+pub type Asked<'a, T> = BoxFuture<'a, Result<T, ManagerError>>;
+
+/// The way to a transaction manager: a node of this process, by its [`Handle`], or one elsewhere.
+pub trait Manager: Send + Sync + 'static {
+    /// The cluster that it belongs to.
+    fn cluster(&self) -> ClusterId;
+
+    /// Up to `count` names of its own, durably taken.
+    fn names(&self, count: u64) -> Asked<'_, TxRange>;
+
+    /// Begins `transaction`, which has no content. To begin it again does no harm.
+    fn begin<'a>(&'a self, transaction: &'a commit::Transaction) -> Asked<'a, ()>;
+
+    /// Waits for the outcome of `tx`.
+    fn outcome(&self, tx: TxId) -> Asked<'_, Outcome>;
+}
+
+/// Why a transaction manager has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// It does not do this, and nothing has happened.
+    #[error("the transaction manager refuses")]
+    Refused(#[source] Cause),
+    /// The transaction is over, and how it ended is not known there, or not any more.
+    #[error("the transaction is over, and how it ended is forgotten")]
+    Forgotten,
+    /// It does not answer. What was asked may or may not have been done.
+    #[error("the transaction manager does not answer")]
+    Silent(#[source] Cause),
+}
+
+impl Manager for Handle {
+    fn cluster(&self) -> ClusterId {
+        Self::cluster(self)
+    }
+
+    fn names(&self, count: u64) -> Asked<'_, TxRange> {
+        async move { Ok(Self::names(self, count).await?) }.boxed()
+    }
+
+    fn begin<'a>(&'a self, transaction: &'a commit::Transaction) -> Asked<'a, ()> {
+        async move { Ok(self.begin_as(transaction.clone(), []).await?) }.boxed()
+    }
+
+    fn outcome(&self, tx: TxId) -> Asked<'_, Outcome> {
+        async move { Ok(Self::outcome(self, tx).await?) }.boxed()
+    }
+}
+
+impl From<Error> for ManagerError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Forgotten(_) | Error::Refused(Refusal::Retired) => Self::Forgotten,
+            Error::Refused(_) | Error::NoTransaction(_) | Error::TooManyWaiting => Self::Refused(error.into()),
+            _ => Self::Silent(error.into()),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The table that tells what has become of a branch that is not prepared.
+
+use synod::{
+    NodeId, TxId,
+    commit::{ClusterId, TxRange},
+};
+use tokio_postgres::{Client, error::SqlState};
+
+use crate::{Error, Gid, Missing};
+
+/// Makes the table. Twice at once does no harm: the lock is for that.
+pub(crate) const CREATE: &str = "BEGIN; SELECT pg_advisory_xact_lock(8386110513); \
+    CREATE SCHEMA IF NOT EXISTS synod; \
+    CREATE TABLE IF NOT EXISTS synod.fence (\
+    branch bytea PRIMARY KEY, state \"char\" NOT NULL, made timestamptz NOT NULL DEFAULT now()); COMMIT";
+
+/// The key of a branch's row: the cluster, the participant, and the transaction's name, each in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key([u8; 40]);
+
+impl Key {
+    pub(crate) fn new(cluster: ClusterId, participant: NodeId, tx: TxId) -> Self {
+        let mut bytes = [0; 40];
+        bytes[..16].copy_from_slice(&cluster.0);
+        bytes[16..24].copy_from_slice(&participant.0.to_be_bytes());
+        bytes[24..32].copy_from_slice(&tx.origin.0.to_be_bytes());
+        bytes[32..].copy_from_slice(&tx.seq.to_be_bytes());
+        Self(bytes)
+    }
+
+    pub(crate) fn of(gid: &Gid) -> Self {
+        Self::new(gid.cluster(), gid.participant(), gid.transaction().id())
+    }
+
+    /// The first and the last key of a range of transactions.
+    pub(crate) fn range(cluster: ClusterId, participant: NodeId, range: TxRange) -> (Self, Self) {
+        (Self::new(cluster, participant, range.first()), Self::new(cluster, participant, range.last()))
+    }
+
+    /// As part of a statement.
+    pub(crate) fn literal(&self) -> String {
+        literal(&self.0)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The key of the row of a branch that is committed by itself: longer than any other, and drawn once.
+pub(crate) struct Alone(Vec<u8>);
+
+impl Alone {
+    pub(crate) fn new(participant: NodeId, number: u128) -> Self {
+        Self([&[0; 16][..], &participant.0.to_be_bytes(), &number.to_be_bytes(), &[0]].concat())
+    }
+
+    pub(crate) fn literal(&self) -> String {
+        literal(&self.0)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn literal(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("'\\x{digits}'")
+}
+
+/// Makes sure that the server can take part, and that the table is there.
+pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) -> Result<(), Error> {
+    let missing = |missing| Err(Error::Missing { participant, missing });
+    let failed = |what| move |source| Error::Statement { participant, what, source };
+    let row = client
+        .query_one(
+            "SELECT current_setting('max_prepared_transactions')::int, pg_is_in_recovery(), \
+             current_setting('synchronous_commit'), current_setting('synchronous_standby_names') <> '', \
+             current_setting('server_version_num')::int, current_setting('server_version'), current_user::text, \
+             to_regclass('synod.fence') IS NOT NULL",
+            &[],
+        )
+        .await
+        .map_err(failed("say how it is set up"))?;
+    let (prepared, is_standby, commit): (i32, bool, String) = (row.get(0), row.get(1), row.get(2));
+    let (has_standbys, number, version): (bool, i32, String) = (row.get(3), row.get(4), row.get(5));
+    let (role, has_table): (String, bool) = (row.get(6), row.get(7));
+    if number < 120_000 {
+        return missing(Missing::TooOld(version));
+    }
+    if is_standby {
+        return missing(Missing::ReadOnly);
+    }
+    if prepared == 0 {
+        return missing(Missing::NoSlots(slots));
+    }
+    if commit == "off" || (commit == "local" && has_standbys) {
+        return missing(Missing::NotSynchronous(commit));
+    }
+    if (prepared as usize) < slots {
+        tracing::warn!(
+            %participant,
+            max_prepared_transactions = prepared,
+            connections = slots,
+            "more branches may be prepared at once than the server has room for: raise max_prepared_transactions"
+        );
+    }
+    if !has_table {
+        match client.batch_execute(CREATE).await {
+            Ok(()) => {}
+            Err(error) => {
+                let _ = client.batch_execute("ROLLBACK").await;
+                if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                    return missing(Missing::NoTable(CREATE.to_owned()));
+                }
+                return Err(failed("create synod.fence")(error));
+            }
+        }
+    }
+    let rights = "SELECT has_schema_privilege('synod', 'USAGE') AND has_table_privilege('synod.fence', 'SELECT') \
+        AND has_table_privilege('synod.fence', 'INSERT') AND has_table_privilege('synod.fence', 'DELETE')";
+    let has_rights: bool = client.query_one(rights, &[]).await.map_err(failed("say what this role may do"))?.get(0);
+    if has_rights { Ok(()) } else { missing(Missing::NoRights(role)) }
+}

@@ -1,0 +1,75 @@
+//! What has become of a branch, as its database tells.
+
+use deadpool_postgres::Object;
+use synod::{NodeId, commit::ClusterId};
+use tokio_postgres::Error;
+
+use crate::{Gid, fence::Key};
+
+/// What the database has of a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is prepared.
+    Prepared,
+    /// It was committed: its row is there.
+    Work,
+    /// It was aborted: the tombstone is there.
+    Tombstone,
+    /// Nothing.
+    Nothing,
+}
+
+/// What the database has of the branch `gid`.
+pub(crate) async fn look(client: &Object, gid: &Gid) -> Result<Found, Error> {
+    let prepared = client.prepare_cached("SELECT 1 FROM pg_prepared_xacts WHERE gid = $1").await?;
+    if !client.query(&prepared, &[&gid.as_str()]).await?.is_empty() {
+        confirm(client).await?;
+        return Ok(Found::Prepared);
+    }
+    row(client, gid).await
+}
+
+/// What the fence has of the branch `gid`, which is not prepared, or was not a moment ago. A later statement than the one that
+/// found that: a branch that was committed in between has its row by now.
+pub(crate) async fn row(client: &Object, gid: &Gid) -> Result<Found, Error> {
+    let row = client.prepare_cached("SELECT state FROM synod.fence WHERE branch = $1").await?;
+    let state: Option<i8> = client.query_opt(&row, &[&Key::of(gid).bytes()]).await?.map(|row| row.get(0));
+    Ok(match state {
+        Some(state) if state == b't' as i8 => Found::Tombstone,
+        Some(_) => Found::Work,
+        None => Found::Nothing,
+    })
+}
+
+/// The prepared branches of a participant in this database, those at least `age` seconds old.
+pub(crate) async fn prepared(
+    client: &Object,
+    cluster: ClusterId,
+    participant: NodeId,
+    age: f64,
+) -> Result<Vec<Gid>, Error> {
+    let list = client
+        .prepare_cached(
+            "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, 'synod_') \
+             AND prepared <= clock_timestamp() - make_interval(secs => $1)",
+        )
+        .await?;
+    let rows = client.query(&list, &[&age]).await?;
+    let gids = rows.iter().filter_map(|row| row.get::<_, String>(0).parse::<Gid>().ok());
+    let own: Vec<Gid> = gids.filter(|gid| gid.is_of(cluster, participant)).collect();
+    if !own.is_empty() {
+        confirm(client).await?;
+    }
+    Ok(own)
+}
+
+/// Where commits wait for a standby, a prepared branch is seen before the standby has it. It does once a later write that
+/// waited has come back.
+async fn confirm(client: &Object) -> Result<(), Error> {
+    let ask = client.prepare_cached("SELECT current_setting('synchronous_standby_names') <> ''").await?;
+    if client.query_one(&ask, &[]).await?.get(0) {
+        let write = client.prepare_cached("SELECT pg_logical_emit_message(true, 'synod', '')").await?;
+        client.query_one(&write, &[]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What votes for the database, and carries outcomes out in it.
+
+use std::sync::Arc;
+
+use synod::{
+    commit::{ClusterId, Meta, Outcome, Promised, Transaction, TxRange, Vote},
+    perform::tokio::{Progress, RecoverError, Resource},
+};
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    Error, Gid, Kind, Postgres,
+    database::Inner,
+    fence::Key,
+    look::{Found, look, prepared, row},
+};
+
+/// The resource of the node that stands for a database. Its votes are
+/// [durable elsewhere](synod::commit::ResourceKind::VotesElsewhere): a prepared transaction is the vote.
+#[derive(Debug)]
+pub struct PostgresResource {
+    postgres: Postgres,
+    cluster: ClusterId,
+}
+
+impl PostgresResource {
+    pub(crate) fn new(postgres: Postgres, cluster: ClusterId) -> Self {
+        Self { postgres, cluster }
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        &self.postgres.0
+    }
+
+    fn gid(&self, transaction: &Transaction) -> Option<Gid> {
+        match Gid::new(self.cluster, self.inner().participant, transaction.clone()) {
+            Ok(gid) => Some(gid),
+            Err(error) => {
+                tracing::warn!(tx = %transaction.id(), %error, "no branch can be prepared for it");
+                None
+            }
+        }
+    }
+
+    async fn look(&self, gid: &Gid) -> Result<Found, Error> {
+        let client = self.inner().for_votes().await?;
+        look(&client, gid).await.map_err(|source| self.failed("look for a branch", source))
+    }
+
+    fn failed(&self, what: &'static str, source: tokio_postgres::Error) -> Error {
+        Error::Statement { participant: self.inner().participant, what, source }
+    }
+
+    /// Carries `outcome` out, if the application of this process does not.
+    async fn end(&self, transaction: &Transaction, outcome: Outcome) -> Progress {
+        let tx = transaction.id();
+        let done = timeout(self.inner().options.hand_over, self.inner().desk.done(tx)).await;
+        if outcome == Outcome::Committed && done == Ok(Some(Outcome::Committed)) {
+            return Progress::Finished;
+        }
+        let Some(gid) = self.gid(transaction) else {
+            // Nothing can have been prepared under a name that there is not.
+            return if outcome == Outcome::Aborted { Progress::Finished } else { Progress::Later };
+        };
+        match self.carry_out(&gid, outcome).await {
+            Ok(None) => {
+                self.inner().clear(tx);
+                Progress::Finished
+            }
+            Ok(Some(kind)) => {
+                self.inner().raise(tx, outcome, kind);
+                Progress::Again
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(%tx, ?outcome, error, "not carried out yet, it is tried again");
+                Progress::Again
+            }
+        }
+    }
+
+    /// Carries `outcome` out. What stands in the way for good is returned.
+    async fn carry_out(&self, gid: &Gid, outcome: Outcome) -> Result<Option<Kind>, Error> {
+        let client = self.inner().for_verdicts().await?;
+        let verb = match outcome {
+            Outcome::Committed => "COMMIT",
+            Outcome::Aborted => "ROLLBACK",
+        };
+        let ended = client.batch_execute(&format!("{verb} PREPARED '{gid}'")).await;
+        match (&ended, outcome) {
+            (Ok(()), Outcome::Committed) => return Ok(None),
+            (Ok(()), Outcome::Aborted) => {}
+            (Err(error), _) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {}
+            // Somebody else is at it, or it cannot be reached.
+            _ => return ended.map(|()| None).map_err(|source| self.failed("end a prepared branch", source)),
+        }
+        // It is not prepared (any more).
+        let found = row(&client, gid).await.map_err(|source| self.failed("look into its fence", source))?;
+        Ok(match (outcome, found) {
+            (Outcome::Committed, Found::Work) | (Outcome::Aborted, Found::Tombstone) => None,
+            (Outcome::Committed, Found::Tombstone) => Some(Kind::RolledBack),
+            (Outcome::Committed, _) => Some(Kind::Lost),
+            (Outcome::Aborted, Found::Work) => Some(Kind::Committed),
+            (Outcome::Aborted, _) => {
+                // From now on it cannot be prepared any more. If it is being prepared at this moment, this waits, and fails.
+                let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
+                let put = client.execute(tombstone, &[&Key::of(gid).bytes()]).await;
+                put.map_err(|source| self.failed("make sure that a branch is never prepared", source))?;
+                None
+            }
+        })
+    }
+}
+
+impl Resource for PostgresResource {
+    /// Everything that is prepared is binding. Of what the node has promised, it is said what the database has lost.
+    async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
+        let client = self.inner().for_votes().await?;
+        let found = prepared(&client, self.cluster, self.inner().participant, 0.0).await;
+        let found = found.map_err(|source| self.failed("list prepared branches", source))?;
+        for Promised { transaction, .. } in promised {
+            if let Some(gid) = self.gid(transaction)
+                && !found.contains(&gid)
+                && row(&client, &gid).await.map_err(|source| self.failed("look into its fence", source))?
+                    == Found::Nothing
+            {
+                tracing::error!(
+                    participant = %self.inner().participant,
+                    tx = %transaction.id(),
+                    "a branch that was promised to be committed is gone from the database: if it is to be committed, it is lost"
+                );
+            }
+        }
+        Ok(found.into_iter().map(|gid| Promised::new(gid.transaction().clone(), Meta::default())).collect())
+    }
+
+    /// Prepared is what is prepared, or was and is committed by now. All else is no vote: the node declines.
+    async fn vote(&self, transaction: &Transaction, _: &Meta) -> Vote {
+        if self.inner().desk.has(transaction.id()) {
+            return Vote::Prepared;
+        }
+        let Some(gid) = self.gid(transaction) else { return Vote::Aborted };
+        match self.look(&gid).await {
+            Ok(Found::Prepared | Found::Work) => Vote::Prepared,
+            Ok(Found::Tombstone | Found::Nothing) => Vote::Aborted,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(tx = %transaction.id(), error, "the database cannot be asked, so the node declines");
+                Vote::Aborted
+            }
+        }
+    }
+
+    async fn commit(&self, transaction: &Transaction, _: &Meta) -> Progress {
+        self.end(transaction, Outcome::Committed).await
+    }
+
+    async fn abort(&self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
+        self.end(transaction, Outcome::Aborted).await
+    }
+
+    fn forget(&self, range: TxRange) {
+        self.inner().forget(range);
+    }
+}
