@@ -1,0 +1,9 @@
+//! PostgreSQL in transactions with other databases, against real servers. Where none is installed, the tests say so and pass.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real servers take real time")]
+
+mod checks;
+mod crashes;
+mod front_door;
+mod scene;
+mod truth_table;
