@@ -28,7 +28,7 @@ others: what others had of the processors just before or after, the median. By h
 PREPARED in both, and no record of the outcome anywhere, so a crash leaves locks behind. synod: a cluster of 3 acceptors in
 this process, with fjall, and an agent beside each database; synod, 1: the same with one acceptor. Its client works in one
 database, then in the other one. dtmrs: its coordinator in this process, its records in SQLite with synchronous=NORMAL, which
-it chooses. Plain: one transaction in one server, with a row in a fence; synod, alone: that, through synod.";
+it chooses. Plain: one transaction in one server, with a row in a fence; alone: that, through synod.";
 
 impl Case {
     pub fn new(who: &'static str, clients: usize) -> Self {

@@ -77,7 +77,7 @@ async fn run(args: &Args) -> Result<()> {
         Box::new(Synod::start("synod, 1", &bank, folder, 1, 2).await?),
         Box::new(ByHand),
         Box::new(Dtmrs::start(folder).await?),
-        Box::new(Synod::start("synod, alone", &bank, folder, 3, 1).await?),
+        Box::new(Synod::start("alone", &bank, folder, 3, 1).await?),
         Box::new(Plain),
     ];
     let contestants = contestants.iter().map(AsRef::as_ref).filter(|who| who.name().contains(&args.only));

@@ -20,7 +20,7 @@ pub fn colour(who: &str) -> RGBColor {
         "omnipaxos" | "fjall" | "dtmrs" => RGBColor(0xe0, 0x91, 0x3a),
         "raft" | "plain" => RGBColor(0x4f, 0x9d, 0x69),
         "raftbare" => RGBColor(0x8f, 0x6b, 0xb3),
-        "quepaxa" | "synod, alone" => RGBColor(0xc9, 0x5d, 0x63),
+        "quepaxa" | "alone" => RGBColor(0xc9, 0x5d, 0x63),
         "paxos-rust" => RGBColor(0x8a, 0x8f, 0x3c),
         _ => INK,
     }
