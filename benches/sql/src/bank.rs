@@ -12,12 +12,16 @@ pub const ACCOUNTS: u64 = 10_000;
 /// The database of either server.
 const DATABASE: &str = "bank";
 
-/// Makes the accounts, and a fence for those who write in one database only.
+/// Changes an account's balance.
+pub const UPDATE: &str = "UPDATE account SET balance = balance + $1 WHERE id = $2";
+
+/// Makes the accounts, and a fence for whoever writes in one database only. (The unqualified name `fence` would be the one of
+/// synod, whose schema has the name of the user.)
 fn schema() -> String {
     format!(
         "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL);
         INSERT INTO account SELECT id, 0 FROM generate_series(0, {ACCOUNTS} - 1) id;
-        CREATE TABLE fence (gid text PRIMARY KEY, state text NOT NULL);
+        CREATE TABLE written (gid text PRIMARY KEY, state text NOT NULL);
         VACUUM ANALYZE account;"
     )
 }
@@ -41,6 +45,8 @@ impl Bank {
     pub fn open(folder: Option<&Path>) -> Result<Self> {
         let start = || -> Result<Postgres> {
             let options = folder.map_or_else(Options::default, |folder| Options::default().within(folder));
+            // All contestants keep theirs while others are measured.
+            let options = options.set("max_connections", "1000");
             let server = Postgres::start(options)?;
             server.create_database(DATABASE)?;
             server.sql(DATABASE, &schema())?;
@@ -53,20 +59,25 @@ impl Bank {
         Ok(Self { sides: [first?, second?] })
     }
 
+    /// Where the database of `side` is.
+    pub fn url(&self, side: usize) -> String {
+        self.sides[side].url(DATABASE)
+    }
+
     /// A connection to the database of `side`.
     pub async fn connect(&self, side: usize) -> Result<Branch> {
-        let url = self.sides[side].url(DATABASE);
+        let url = self.url(side);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.with_context(|| url)?;
         // It ends when the client is dropped. If it fails before, the client's next call says so.
         tokio::spawn(connection);
-        let update = client.prepare("UPDATE account SET balance = balance + $1 WHERE id = $2").await?;
-        let fence = client.prepare("INSERT INTO fence VALUES ($1, 'work')").await?;
+        let update = client.prepare(UPDATE).await?;
+        let fence = client.prepare("INSERT INTO written VALUES ($1, 'work')").await?;
         Ok(Branch { client, update, fence })
     }
 
-    /// Puts both servers into the same state before each case: nothing is left to write, the fences are empty.
+    /// Puts both servers into the same state before each case: nothing is left to write, the fence is empty.
     pub fn rest(&self) -> Result<()> {
-        self.ask("TRUNCATE fence; CHECKPOINT").map(drop)
+        self.ask("TRUNCATE written; CHECKPOINT").map(drop)
     }
 
     /// Asks both servers for a number, or for nothing.

@@ -22,11 +22,13 @@ pub struct Case {
 }
 
 const NOTES: &str = "\
-Transfers between two PostgreSQL servers on one machine, over loopback, with fsync. tx/s: the median of the rounds, with the
-slowest and the fastest one beside it; p50, p99: of all transfers of all rounds. By hand: PREPARE in both, then COMMIT
-PREPARED in both, and no record of the outcome anywhere, so a crash leaves locks behind. dtmrs: its coordinator in this
-process, its records in SQLite with synchronous=NORMAL, which it chooses. Plain: one transaction in one server, with a row
-in a fence.";
+Transfers between two PostgreSQL servers on one machine, over loopback, with fsync, everything on one disk. tx/s: the median
+of the rounds, with the slowest and the fastest one beside it; p50, p99: of all transfers of all rounds;
+others: what others had of the processors just before or after, the median. By hand: PREPARE in both, then COMMIT
+PREPARED in both, and no record of the outcome anywhere, so a crash leaves locks behind. synod: a cluster of 3 acceptors in
+this process, with fjall, and an agent beside each database; synod, 1: the same with one acceptor. Its client works in one
+database, then in the other one. dtmrs: its coordinator in this process, its records in SQLite with synchronous=NORMAL, which
+it chooses. Plain: one transaction in one server, with a row in a fence; alone: that, through synod.";
 
 impl Case {
     pub fn new(who: &'static str, clients: usize) -> Self {
@@ -39,6 +41,13 @@ impl Case {
             self.rounds.iter().map(|took| (took.transfers.len() as f64 / took.seconds).round()).collect();
         speeds.sort_by(f64::total_cmp);
         speeds
+    }
+
+    /// How many percent of the processors others had, in the middle of the rounds.
+    fn others(&self) -> f64 {
+        let mut others: Vec<_> = self.rounds.iter().map(|took| took.others).collect();
+        others.sort_by(f64::total_cmp);
+        at(&others, 0.5).unwrap_or_default().round()
     }
 
     /// How long transfers took, the shortest first.
@@ -56,14 +65,21 @@ fn at<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
 
 /// Prints a table, and writes it and its plot to `out`.
 pub fn show(cases: &[Case], out: &Path) -> Result<()> {
-    let mut table = Figures::new(&["clients", "who"], &["tx/s", "slowest", "fastest", "p50 us", "p99 us"]);
+    let mut table = Figures::new(&["clients", "who"], &["tx/s", "slowest", "fastest", "p50 us", "p99 us", "others %"]);
     let names = ["tx/s", "p50 ms", "p99 ms"];
     let mut curves: [Vec<Curve>; 3] = Default::default();
     for case in cases {
         let (speeds, times) = (case.speeds(), case.times());
         let micros = |share| at(&times, share).map(|time| time.as_secs_f64() * 1e6);
         let (speed, [p50, p99]) = (at(&speeds, 0.5), [0.5, 0.99].map(micros));
-        let numbers = vec![speed, at(&speeds, 0.0), at(&speeds, 1.0), p50.map(f64::round), p99.map(f64::round)];
+        let numbers = vec![
+            speed,
+            at(&speeds, 0.0),
+            at(&speeds, 1.0),
+            p50.map(f64::round),
+            p99.map(f64::round),
+            Some(case.others()),
+        ];
         table.push(vec![case.clients.to_string(), case.who.into()], numbers);
         let millis = |micros: Option<f64>| micros.map(|micros| micros / 1e3);
         for (curves, figure) in curves.iter_mut().zip([speed, millis(p50), millis(p99)]) {

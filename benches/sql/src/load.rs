@@ -14,6 +14,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 use crate::{
     bank::{ACCOUNTS, Balances, Bank},
     contestant::{Contestant, Teller, Transfer},
+    machine,
 };
 
 /// What one case took in one round.
@@ -23,6 +24,8 @@ pub struct Took {
     pub seconds: f64,
     /// How long each transfer took that ended in that time.
     pub transfers: Vec<Duration>,
+    /// How many percent of the processors others had, before it or after it.
+    pub others: f64,
 }
 
 /// How many transfers there were, of everyone's.
@@ -61,18 +64,19 @@ fn mix(number: u64) -> u64 {
 /// Lets `clients` of `who` transfer for `time`, after a fifth of it that does not count.
 pub async fn run(who: &dyn Contestant, bank: &Bank, clients: usize, time: Duration) -> Result<Took> {
     bank.rest()?;
-    let before = bank.balances()?;
+    let (before, others) = (bank.balances()?, machine::calm().await?);
     let (start, mut tasks) = (Arc::new(Barrier::new(clients)), JoinSet::new());
     for client in 0..clients {
         let (teller, start) = (who.teller(bank).await?, Arc::clone(&start));
         tasks.spawn(transfers(teller, Accounts::of(client, clients), start, time));
     }
-    let (mut took, mut all) = (Took { seconds: time.as_secs_f64(), transfers: Vec::new() }, 0);
+    let (mut took, mut all) = (Took { seconds: time.as_secs_f64(), transfers: Vec::new(), others }, 0);
     while let Some(done) = tasks.join_next().await {
         let (count, transfers) = done??;
         all += count;
         took.transfers.extend(transfers);
     }
+    took.others = took.others.max(machine::others().await?);
     verify(who, before, bank.balances()?, all)?;
     Ok(took)
 }

@@ -1,31 +1,36 @@
 //! How busy the machine is with other things.
 
-use std::{fmt, fs, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
+use tokio::time::{Instant, sleep};
 
-/// What others have of the processors.
-pub struct Others {
-    percent: f64,
-    load: String,
-}
+/// How long to look.
+const LOOK: Duration = Duration::from_millis(300);
 
-/// Looks for a second, in which this process does nothing.
-pub async fn others() -> Result<Others> {
-    let before = ticks()?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = ticks()?;
-    let [busy, all] = [after.0 - before.0, after.1 - before.1];
-    let load = fs::read_to_string("/proc/loadavg").context("reading /proc/loadavg")?;
-    let load = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-    Ok(Others { percent: 100.0 * busy as f64 / all.max(1) as f64, load })
-}
+/// How long to wait for a calm moment.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-impl fmt::Display for Others {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "others have {:.0} % of the processors, load averages {}", self.percent, self.load)?;
-        if self.percent > 10.0 { write!(f, "; do not trust this round") } else { Ok(()) }
+/// How many percent others may have in a calm moment.
+const CALM: f64 = 10.0;
+
+/// Waits for a calm moment, but not for ever. Says how many percent of the processors others had in it.
+pub async fn calm() -> Result<f64> {
+    let start = Instant::now();
+    loop {
+        let others = others().await?;
+        if others <= CALM || start.elapsed() >= PATIENCE {
+            return Ok(others);
+        }
     }
+}
+
+/// How many percent of the processors others have. This process must do nothing meanwhile.
+pub async fn others() -> Result<f64> {
+    let (busy, all) = ticks()?;
+    sleep(LOOK).await;
+    let (busy_now, all_now) = ticks()?;
+    Ok(100.0 * (busy_now - busy) as f64 / (all_now - all).max(1) as f64)
 }
 
 /// What all processors have done since the machine started: busy, and altogether.

@@ -21,13 +21,16 @@ mod load;
 mod machine;
 mod plain;
 mod syncs;
+mod synod;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
 
-use crate::{bank::Bank, by_hand::ByHand, contestant::Contestant, dtmrs::Dtmrs, figures::Case, plain::Plain};
+use crate::{
+    bank::Bank, by_hand::ByHand, contestant::Contestant, dtmrs::Dtmrs, figures::Case, plain::Plain, synod::Synod,
+};
 
 /// Measures transfers between two PostgreSQL servers, and prints one table.
 #[derive(Debug, Parser)]
@@ -68,22 +71,29 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> Result<()> {
     let bank = Bank::open(args.folder.as_deref())?;
-    let contestants: [Box<dyn Contestant>; 3] =
-        [Box::new(ByHand), Box::new(Dtmrs::start(args.folder.as_deref()).await?), Box::new(Plain)];
-    let contestants: Vec<_> = contestants.iter().filter(|who| who.name().contains(&args.only)).collect();
+    let folder = args.folder.as_deref();
+    let contestants: [Box<dyn Contestant>; 6] = [
+        Box::new(Synod::start("synod", &bank, folder, 3, 2).await?),
+        Box::new(Synod::start("synod, 1", &bank, folder, 1, 2).await?),
+        Box::new(ByHand),
+        Box::new(Dtmrs::start(folder).await?),
+        Box::new(Synod::start("alone", &bank, folder, 3, 1).await?),
+        Box::new(Plain),
+    ];
+    let contestants = contestants.iter().map(AsRef::as_ref).filter(|who| who.name().contains(&args.only));
+    let contestants: Vec<&dyn Contestant> = contestants.collect();
     if args.syncs {
         return syncs::run(&bank, &contestants, &args.out).await;
     }
     let cases = args.clients.iter().flat_map(|&clients| contestants.iter().map(move |who| (who, clients)));
     let mut cases: Vec<Case> = cases.map(|(who, clients)| Case::new(who.name(), clients)).collect();
     for round in 0..args.rounds {
-        println!("before round {}: {}", round + 1, machine::others().await?);
         for (row, clients) in args.clients.iter().enumerate() {
             // Everyone is first once, then second, and so on.
             for turn in 0..contestants.len() {
                 let place = (turn + round) % contestants.len();
-                eprint!("\r\x1b[K{}, {clients} clients", contestants[place].name());
-                let took = load::run(contestants[place].as_ref(), &bank, *clients, args.time()).await?;
+                eprint!("\r\x1b[Kround {}: {}, {clients} clients", round + 1, contestants[place].name());
+                let took = load::run(contestants[place], &bank, *clients, args.time()).await?;
                 cases[row * contestants.len() + place].rounds.push(took);
             }
         }

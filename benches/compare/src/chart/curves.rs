@@ -36,7 +36,7 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-const SIZE: (u32, u32) = (560, 380);
+const SIZE: (u32, u32) = (640, 380);
 
 /// Draws the panels, two in a row.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {

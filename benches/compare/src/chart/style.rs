@@ -15,11 +15,12 @@ const FONT: &str = "sans-serif";
 pub fn colour(who: &str) -> RGBColor {
     match who {
         "synod" => RGBColor(0x1f, 0x5f, 0xbf),
+        "synod, 1" => RGBColor(0x8f, 0xaf, 0xdf),
         "floor" | "disk" | "by hand" => RGBColor(0x9a, 0xa3, 0xad),
         "omnipaxos" | "fjall" | "dtmrs" => RGBColor(0xe0, 0x91, 0x3a),
         "raft" | "plain" => RGBColor(0x4f, 0x9d, 0x69),
         "raftbare" => RGBColor(0x8f, 0x6b, 0xb3),
-        "quepaxa" => RGBColor(0xc9, 0x5d, 0x63),
+        "quepaxa" | "alone" => RGBColor(0xc9, 0x5d, 0x63),
         "paxos-rust" => RGBColor(0x8a, 0x8f, 0x3c),
         _ => INK,
     }
