@@ -74,8 +74,7 @@ impl Teller for Client {
             let mut tx = self.synod.transaction();
             for (side, (account, change)) in self.sides.iter().zip([(transfer.from, -1_i64), (transfer.to, 1)]) {
                 let branch = tx.on(side).await?;
-                let update = branch.prepare_cached(UPDATE).await?;
-                let rows = branch.execute(&update, &[&change, &account]).await?;
+                let rows = branch.execute(UPDATE, &[&change, &account]).await?;
                 ensure!(rows == 1, "there is no account {account}");
             }
             let outcome = tx.commit().await?;
