@@ -6,10 +6,12 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
 };
 
 use synod::{TxId, commit::Outcome};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// How many finished branches are remembered for an agent that has not asked about them yet.
 const FINISHED: usize = 4_096;
@@ -20,7 +22,8 @@ pub struct Desk(Arc<Mutex<Branches>>);
 
 #[derive(Debug, Default)]
 struct Branches {
-    held: BTreeMap<TxId, watch::Receiver<Held>>,
+    /// And since when.
+    held: BTreeMap<TxId, (Instant, watch::Receiver<Held>)>,
     finished: BTreeMap<TxId, Outcome>,
     /// The finished ones, the oldest first. Some may have been asked about since.
     order: VecDeque<TxId>,
@@ -50,7 +53,7 @@ impl Desk {
     /// The application holds its branch of `tx` prepared: the database has said so.
     pub fn prepared(&self, tx: TxId) -> Ticket {
         let (state, seen) = watch::channel(Held::Prepared);
-        self.branches().held.insert(tx, seen);
+        self.branches().held.insert(tx, (Instant::now(), seen));
         Ticket { tx, desk: self.clone(), state }
     }
 
@@ -62,11 +65,24 @@ impl Desk {
 
     /// Waits until the application is done with its branch of `tx`: how it carried that out, if it did. This is told once.
     pub async fn done(&self, tx: TxId) -> Option<Outcome> {
-        let held = self.branches().held.get(&tx).cloned();
+        let held = self.branches().held.get(&tx).map(|(_, state)| state.clone());
         if let Some(mut state) = held {
             while *state.borrow_and_update() == Held::Prepared && state.changed().await.is_ok() {}
         }
         self.branches().finished.remove(&tx)
+    }
+
+    /// How the application has carried its branch of `tx` out, if it has; this is told once. Or that it is about to: it has
+    /// held the branch prepared for less than `patience`.
+    pub fn done_at_once(&self, tx: TxId, patience: Duration) -> Poll<Option<Outcome>> {
+        let mut branches = self.branches();
+        if let Some(outcome) = branches.finished.remove(&tx) {
+            return Poll::Ready(Some(outcome));
+        }
+        match branches.held.get(&tx) {
+            Some((since, _)) if since.elapsed() < patience => Poll::Pending,
+            _ => Poll::Ready(None),
+        }
     }
 
     fn branches(&self) -> MutexGuard<'_, Branches> {

@@ -41,21 +41,25 @@ impl Gate {
         self.ask(|manager| manager.names(count)).await
     }
 
-    /// Begins `transaction`.
-    pub(crate) async fn begin(&self, transaction: &commit::Transaction) -> Result<(), ManagerError> {
-        match self.ask(|manager| manager.begin(transaction)).await {
-            // An earlier attempt has come through.
-            Err(ManagerError::Forgotten) => Ok(()),
-            begun => begun,
-        }
+    /// Begins `transaction`, and says how it ended.
+    pub(crate) async fn decide(&self, transaction: &commit::Transaction) -> Result<Outcome, ManagerError> {
+        self.insist(|manager| manager.decide(transaction)).await
     }
 
-    /// How `tx` ended; asks all again until somebody knows, or the patience ends.
+    /// How `tx` ended.
     pub(crate) async fn outcome(&self, tx: TxId) -> Result<Outcome, ManagerError> {
+        self.insist(|manager| manager.outcome(tx)).await
+    }
+
+    /// Asks all again until somebody knows, or the patience ends.
+    async fn insist<'a>(
+        &'a self,
+        ask: impl Fn(&'a dyn Manager) -> Asked<'a, Outcome>,
+    ) -> Result<Outcome, ManagerError> {
         let end = Instant::now() + self.patience;
         let mut last = ManagerError::Silent("there was no time to ask".into());
         while Instant::now() < end {
-            match timeout_at(end, self.ask(|manager| manager.outcome(tx))).await {
+            match timeout_at(end, self.ask(&ask)).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
                 Ok(Err(ManagerError::Forgotten)) => return Err(ManagerError::Forgotten),
                 Ok(Err(error)) => last = error,

@@ -25,6 +25,15 @@ pub trait Manager: Send + Sync + 'static {
 
     /// Waits for the outcome of `tx`.
     fn outcome(&self, tx: TxId) -> Asked<'_, Outcome>;
+
+    /// Begins `transaction` and waits for its outcome.
+    fn decide<'a>(&'a self, transaction: &'a commit::Transaction) -> Asked<'a, Outcome> {
+        async move {
+            self.begin(transaction).await?;
+            self.outcome(transaction.id()).await
+        }
+        .boxed()
+    }
 }
 
 /// Why a transaction manager has no answer.
@@ -56,6 +65,12 @@ impl Manager for Handle {
 
     fn outcome(&self, tx: TxId) -> Asked<'_, Outcome> {
         async move { Ok(Self::outcome(self, tx).await?) }.boxed()
+    }
+
+    fn decide<'a>(&'a self, transaction: &'a commit::Transaction) -> Asked<'a, Outcome> {
+        // Both go out at once: who waits for what is not begun yet waits.
+        let (begun, decided) = (Manager::begin(self, transaction), Manager::outcome(self, transaction.id()));
+        async move { Ok(tokio::try_join!(begun, decided)?.1) }.boxed()
     }
 }
 

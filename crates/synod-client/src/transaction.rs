@@ -216,11 +216,7 @@ impl Transaction {
         });
         let failed = join_all(prepared).await.into_iter().find_map(Result::err);
         let tx = transaction.id();
-        let begun = door.gate.begin(&transaction).await;
-        let outcome = match begun {
-            Ok(()) => door.gate.outcome(tx).await,
-            Err(error) => Err(error),
-        };
+        let outcome = door.gate.decide(&transaction).await;
         if let Ok(outcome) = outcome {
             // What cannot be carried out here is left to the agents.
             let finished =

@@ -7,7 +7,7 @@ use std::{
 };
 
 use deadpool_postgres::Object;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket};
 use tokio::time::{Instant, sleep};
@@ -249,13 +249,18 @@ impl Branch for PostgresBranch {
 
     async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
         let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone())?;
-        // PREPARE in a failed transaction rolls back, and is no error. The row before it fails then.
-        let statements = format!(
-            "INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); PREPARE TRANSACTION '{gid}'",
-            fence::Key::of(&gid).literal()
-        );
+        let key = fence::Key::of(&gid);
+        let prepare = format!("PREPARE TRANSACTION '{gid}'");
         self.state = State::Prepared(gid, None);
-        match self.connection().batch_execute(&statements).await {
+        // Both go out at once. PREPARE in a failed transaction rolls back, and is no error; but the row before it fails then.
+        let connection = self.connection();
+        let prepared = async {
+            let row = connection.prepare_cached("INSERT INTO synod.fence (branch, state) VALUES ($1, 'w')").await?;
+            let params: [&(dyn ToSql + Sync); 1] = [&key.bytes()];
+            let (written, prepared) = join(connection.execute(&row, &params), connection.batch_execute(&prepare)).await;
+            written.and(prepared)
+        };
+        match prepared.await {
             Ok(()) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
                     *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));

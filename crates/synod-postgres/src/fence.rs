@@ -37,11 +37,6 @@ impl Key {
         (Self::new(cluster, participant, range.first()), Self::new(cluster, participant, range.last()))
     }
 
-    /// As part of a statement.
-    pub(crate) fn literal(&self) -> String {
-        literal(&self.0)
-    }
-
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -55,18 +50,15 @@ impl Alone {
         Self([&[0; 16][..], &participant.0.to_be_bytes(), &number.to_be_bytes(), &[0]].concat())
     }
 
+    /// As part of a statement.
     pub(crate) fn literal(&self) -> String {
-        literal(&self.0)
+        let digits: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("'\\x{digits}'")
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
-}
-
-fn literal(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("'\\x{digits}'")
 }
 
 /// Makes sure that the server can take part, and that the table is there.

@@ -1,12 +1,11 @@
 //! What votes for the database, and carries outcomes out in it.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Poll};
 
 use synod::{
     commit::{ClusterId, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::tokio::{Progress, RecoverError, Resource},
 };
-use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use crate::{
@@ -52,13 +51,9 @@ impl PostgresResource {
         Error::Statement { participant: self.inner().participant, what, source }
     }
 
-    /// Carries `outcome` out, if the application of this process does not.
+    /// Carries `outcome` out.
     async fn end(&self, transaction: &Transaction, outcome: Outcome) -> Progress {
         let tx = transaction.id();
-        let done = timeout(self.inner().options.hand_over, self.inner().desk.done(tx)).await;
-        if outcome == Outcome::Committed && done == Ok(Some(Outcome::Committed)) {
-            return Progress::Finished;
-        }
         let Some(gid) = self.gid(transaction) else {
             // Nothing can have been prepared under a name that there is not.
             return if outcome == Outcome::Aborted { Progress::Finished } else { Progress::Later };
@@ -137,9 +132,6 @@ impl Resource for PostgresResource {
 
     /// Prepared is what is prepared, or was and is committed by now. All else is no vote: the node declines.
     async fn vote(&self, transaction: &Transaction, _: &Meta) -> Vote {
-        if self.inner().desk.has(transaction.id()) {
-            return Vote::Prepared;
-        }
         let Some(gid) = self.gid(transaction) else { return Vote::Aborted };
         match self.look(&gid).await {
             Ok(Found::Prepared | Found::Work) => Vote::Prepared,
@@ -149,6 +141,20 @@ impl Resource for PostgresResource {
                 tracing::warn!(tx = %transaction.id(), error, "the database cannot be asked, so the node declines");
                 Vote::Aborted
             }
+        }
+    }
+
+    /// What the application of this process has just seen prepared need not be looked for.
+    fn vote_at_once(&self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
+        self.inner().desk.has(transaction.id()).then_some(Vote::Prepared)
+    }
+
+    /// What the application of this process has carried out, or is about to, need not be carried out.
+    fn end_at_once(&self, transaction: &Transaction, outcome: Outcome) -> Option<Progress> {
+        match self.inner().desk.done_at_once(transaction.id(), self.inner().options.hand_over) {
+            Poll::Ready(Some(Outcome::Committed)) if outcome == Outcome::Committed => Some(Progress::Finished),
+            Poll::Ready(_) => None,
+            Poll::Pending => Some(Progress::Again),
         }
     }
 

@@ -4,8 +4,12 @@
 //! a resource never lets go of what it is just about to hold. Votes and verdicts have a line each. A verdict that could
 //! not be carried out gets back in line, each time for a later turn.
 
-use alloc::{collections::BTreeMap, sync::Arc};
-use core::time::Duration;
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use core::{panic::AssertUnwindSafe, time::Duration};
+use std::panic::catch_unwind;
 
 use ::tokio::{
     task::{Id, JoinError, JoinSet},
@@ -36,6 +40,8 @@ pub(super) struct Jobs<R> {
     votes: Line,
     verdicts: Line,
     backoff: Backoff,
+    /// What the resource has answered without a call.
+    at_once: VecDeque<Answered>,
 }
 
 /// How a transaction ended, for the resource to carry out.
@@ -82,10 +88,18 @@ pub(super) struct Answered {
     pub(super) panicked: bool,
 }
 
+/// The resource has panicked.
+#[derive(Clone, Copy, Debug)]
+struct Panicked;
+
 impl Verdict {
     pub(super) fn tx(&self) -> TxId {
+        self.transaction().id()
+    }
+
+    fn transaction(&self) -> &Transaction {
         match self {
-            Self::Commit(transaction, _) | Self::Abort(transaction, _) => transaction.id(),
+            Self::Commit(transaction, _) | Self::Abort(transaction, _) => transaction,
         }
     }
 
@@ -109,6 +123,7 @@ impl<R: Resource> Jobs<R> {
             votes: Line::new(options.votes),
             verdicts: Line::new(options.verdicts),
             backoff: Backoff::new(options.retry, options.retry_ceiling, seed),
+            at_once: VecDeque::new(),
         }
     }
 
@@ -116,9 +131,9 @@ impl<R: Resource> Jobs<R> {
         &self.resource
     }
 
-    /// Whether no call is under way.
+    /// Whether no call is under way, and every answer taken.
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.at_once.is_empty()
     }
 
     /// Asks for a vote, when it is its turn; once, however often it comes.
@@ -168,27 +183,68 @@ impl<R: Resource> Jobs<R> {
             if let Some(Stage::ToVote { transaction, meta, .. }) = self.busy.remove(&tx)
                 && awaits_vote(tx)
             {
-                self.votes.began();
-                let (resource, about) = (Arc::clone(&self.resource), transaction.clone());
-                let call = async move { Answer::Voted(resource.vote(&about, &meta).await) };
-                let stage = Stage::Voting { transaction, next: None };
-                self.call(tx, stage, call.instrument(debug_span!("vote", %tx)));
+                self.start_vote(transaction, meta);
             }
         }
         while let Some(tx) = self.verdicts.next() {
             if let Some(Stage::ToCarryOut { attempt, .. }) = self.busy.remove(&tx) {
-                self.verdicts.began();
-                let (resource, verdict) = (Arc::clone(&self.resource), attempt.verdict.clone());
-                let span = debug_span!("carry_out", %tx, outcome = ?verdict.outcome());
-                let call = async move {
-                    Answer::CarriedOut(match verdict {
-                        Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
-                        Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
-                    })
-                };
-                self.call(tx, Stage::CarryingOut(Some(attempt)), call.instrument(span));
+                self.start_verdict(attempt);
             }
         }
+    }
+
+    fn start_vote(&mut self, transaction: Transaction, meta: Meta) {
+        let tx = transaction.id();
+        if let Some(answer) = self.ask_at_once(|resource| resource.vote_at_once(&transaction, &meta)) {
+            let vote = answer.unwrap_or(Vote::Aborted);
+            let input = Some(Input::Vote { transaction, vote });
+            return self.at_once.push_back(Answered { tx, input, panicked: answer.is_err() });
+        }
+        self.votes.began();
+        let (resource, about) = (Arc::clone(&self.resource), transaction.clone());
+        let call = async move { Answer::Voted(resource.vote(&about, &meta).await) };
+        let stage = Stage::Voting { transaction, next: None };
+        self.call(tx, stage, call.instrument(debug_span!("vote", %tx)));
+    }
+
+    fn start_verdict(&mut self, attempt: Attempt) {
+        let (verdict, outcome) = (attempt.verdict.clone(), attempt.verdict.outcome());
+        let tx = verdict.tx();
+        if let Some(answer) = self.ask_at_once(|resource| resource.end_at_once(verdict.transaction(), outcome)) {
+            let input = self.after(attempt, answer.unwrap_or(Progress::Again));
+            if input.is_some() || answer.is_err() {
+                self.at_once.push_back(Answered { tx, input, panicked: answer.is_err() });
+            }
+            return;
+        }
+        self.verdicts.began();
+        let resource = Arc::clone(&self.resource);
+        let call = async move {
+            Answer::CarriedOut(match verdict {
+                Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
+                Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
+            })
+        };
+        self.call(tx, Stage::CarryingOut(Some(attempt)), call.instrument(debug_span!("carry_out", %tx, ?outcome)));
+    }
+
+    /// What the resource can answer without a call; an error if it panicked.
+    fn ask_at_once<T>(&self, ask: impl FnOnce(&R) -> Option<T>) -> Option<Result<T, Panicked>> {
+        catch_unwind(AssertUnwindSafe(|| ask(&self.resource))).map_err(|_| Panicked).transpose()
+    }
+
+    /// What the node should hear after an attempt that ended so.
+    fn after(&mut self, Attempt { verdict, number }: Attempt, progress: Progress) -> Option<Input> {
+        let tx = verdict.tx();
+        match progress {
+            Progress::Finished => return Some(Input::Finished(tx)),
+            Progress::Later => drop(self.busy.insert(tx, Stage::Later)),
+            Progress::Again => {
+                let pause = self.backoff.pause(tx, number);
+                self.try_after(pause, Attempt { verdict, number: number.saturating_add(1) });
+            }
+        }
+        None
     }
 
     fn call(&mut self, tx: TxId, stage: Stage, call: impl Future<Output = Answer> + Send + 'static) {
@@ -209,12 +265,18 @@ impl<R: Resource> Jobs<R> {
 
     /// Waits for the next call to end; `None` if there is none. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Answered> {
+        if let Some(answered) = self.at_once.pop_front() {
+            return Some(answered);
+        }
         let ended = self.calls.join_next_with_id().await?;
         self.ended(ended)
     }
 
     /// A call that has ended already.
     pub(super) fn try_next(&mut self) -> Option<Answered> {
+        if let Some(answered) = self.at_once.pop_front() {
+            return Some(answered);
+        }
         let ended = self.calls.try_join_next_with_id()?;
         self.ended(ended)
     }
@@ -239,16 +301,8 @@ impl<R: Resource> Jobs<R> {
                 match (attempt, answer) {
                     // The node has heard that already.
                     (None, _) => None,
-                    (Some(_), Some(Answer::CarriedOut(Progress::Finished))) => Some(Input::Finished(tx)),
-                    (Some(_), Some(Answer::CarriedOut(Progress::Later))) => {
-                        self.busy.insert(tx, Stage::Later);
-                        None
-                    }
-                    (Some(Attempt { verdict, number }), _) => {
-                        let pause = self.backoff.pause(tx, number);
-                        self.try_after(pause, Attempt { verdict, number: number.saturating_add(1) });
-                        None
-                    }
+                    (Some(attempt), Some(Answer::CarriedOut(progress))) => self.after(attempt, progress),
+                    (Some(attempt), _) => self.after(attempt, Progress::Again),
                 }
             }
             // No call is about any of these.

@@ -55,6 +55,21 @@ pub trait Resource: Send + Sync + 'static {
         ready(Progress::Finished)
     }
 
+    /// The vote on `transaction`, if it is known without waiting; otherwise [`vote`](Self::vote) is asked. By default it is
+    /// not. Called on the node's own task: must not block.
+    fn vote_at_once(&self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
+        let _ = (transaction, meta);
+        None
+    }
+
+    /// How far the resource is with the `outcome` of `transaction`, if that is known without waiting: it may be carried out
+    /// already, or be about to be by somebody else ([`Progress::Again`]). Otherwise [`commit`](Self::commit) or
+    /// [`abort`](Self::abort) is asked. By default it is not. Called on the node's own task: must not block.
+    fn end_at_once(&self, transaction: &Transaction, outcome: Outcome) -> Option<Progress> {
+        let _ = (transaction, outcome);
+        None
+    }
+
     /// At a transaction manager: the outcome of `tx` is known, for good. Called on the node's own task: must not block.
     fn decided(&self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
