@@ -125,7 +125,8 @@ impl Transaction {
     /// be as large as there are transactions at once.
     pub async fn on<D: Database>(&mut self, database: &D) -> Result<&mut D::Branch, OpenError> {
         let participant = database.participant();
-        let at = match self.branches.iter().position(|(node, _)| *node == participant) {
+        let open = self.branches.iter().position(|(node, _)| *node == participant);
+        let at = match open {
             Some(at) => at,
             None => {
                 let name = match D::IS_NAMED {
