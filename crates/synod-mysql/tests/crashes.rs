@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use synod::commit::{Meta, Outcome, Participants, Transaction};
+use synod::commit::{Meta, Outcome, Participants, Timeouts, Transaction};
 use synod_client::{Branch, Database, Name, local::Local};
 use synod_mysql::{Mysql, MysqlBranch, Xid};
 use synod_servers::Maria;
@@ -117,4 +117,33 @@ async fn agents_that_start_again_keep_what_they_promised_and_roll_back_the_rest(
     assert_eq!([balance(&urls[0]).await, balance(&urls[1]).await], [70, 130]);
     assert!(accounts.alarms().is_empty() && orders.alarms().is_empty());
     local.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_voted_for_is_held_for_as_long_as_it_is_in_doubt() {
+    let Some(server) = server() else { return };
+    let mut world = World::new(server).await;
+    world.local.shutdown().await.unwrap();
+    let builder = Local::builder(world.folder.path()).agent(world.accounts.clone()).agent(world.orders.clone());
+    // Nobody gives up waiting for a vote.
+    world.local = builder.timeouts(Timeouts::default().with_recover(20_000)).start().await.unwrap();
+    let tx = world.local.node(synod::NodeId(1)).unwrap().names(1).await.unwrap().first();
+    let name = Some(Name { cluster: world.local.cluster(), tx });
+    let transaction = Transaction::new(tx, [ACCOUNTS, ORDERS], []).unwrap();
+    let mut branch = world.accounts.open(name).await.unwrap();
+    branch.query_drop(TAKE).await.unwrap();
+    branch.prepare(world.local.cluster(), &transaction).await.unwrap();
+    // The other one does not come to an end, so its vote takes some seconds.
+    let mut other = world.orders.open(name).await.unwrap();
+    let (mine, others) = (Xid::new(world.local.cluster(), ACCOUNTS, tx), Xid::new(world.local.cluster(), ORDERS, tx));
+    other.query_drop(format!("INSERT INTO synod_fence (branch, state) VALUES ({}, 'w')", key(&others))).await.unwrap();
+    world.local.node(synod::NodeId(1)).unwrap().begin_as(transaction.clone(), []).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(branch);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(is_listed(&world.urls[0], &mine).await, "the sweep came by many times, and its patience is over");
+    assert_eq!(outcome(&world.local, &transaction).await, Outcome::Aborted);
+    drop(other);
+    until_free(&world.urls[0]).await;
+    assert_eq!(world.balances().await, [100, 100]);
 }
