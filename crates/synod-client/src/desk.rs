@@ -4,7 +4,7 @@
 //! there, and it leaves to the application what the application is about to do.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,8 +20,8 @@ pub struct Desk(Arc<Mutex<Branches>>);
 
 #[derive(Debug, Default)]
 struct Branches {
-    held: HashMap<TxId, watch::Receiver<Held>>,
-    finished: HashMap<TxId, Outcome>,
+    held: BTreeMap<TxId, watch::Receiver<Held>>,
+    finished: BTreeMap<TxId, Outcome>,
     /// The finished ones, the oldest first. Some may have been asked about since.
     order: VecDeque<TxId>,
 }
