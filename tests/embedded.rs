@@ -270,9 +270,12 @@ fn what_is_promised_is_not_promised_twice_and_free_once_it_is_aborted() {
     account.persist(&[voted(&first)]).unwrap();
     assert_eq!(account.abort(&first, Some(&meta)), Progress::Finished);
     assert_eq!(account.abort(&first, None), Progress::Finished);
-    // In one write the one is let go of, and the other one promised.
-    assert_eq!([1, 3].map(|seq| votes(&mut account, seq)), [Vote::Aborted, Vote::Prepared]);
+    // It is held until the record of that is written, and that alone.
+    account.persist(&[Record::Rounds { reserved: 1 }]).unwrap();
+    assert_eq!([1, 2].map(|seq| votes(&mut account, seq)), [Vote::Aborted; 2]);
     account.persist(&[record(&first, Some(Vote::Prepared), Some(Outcome::Aborted))]).unwrap();
+    assert_eq!(votes(&mut account, 3), Vote::Prepared);
+    account.persist(&[Record::Rounds { reserved: 2 }]).unwrap();
     let marked: Vec<u64> = account.store().disk().marks.keys().map(|tx| tx.seq).collect();
     assert_eq!(marked, [3]);
     // A promise that was never written leaves nothing.
@@ -309,12 +312,21 @@ fn what_was_aborted_is_never_promised_again_while_anybody_could_ask() {
 #[test]
 fn what_an_operator_gives_up_is_let_go_of() {
     let (transaction, meta) = transfer(1, "-60");
-    let mut account = Embedded::new(Account::new(0));
-    account.vote(&transaction, &meta);
-    account.persist(&[voted(&transaction)]).unwrap();
-    account.persist(&[Record::Erased(Key::ResourceManager(transaction.id()))]).unwrap();
-    assert!(account.promised().is_empty() && account.store().disk().marks.is_empty());
-    assert_eq!(account.store().disk().balance, 100);
+    let tx = transaction.id();
+    for (given_up, is_written) in [
+        (Record::Erased(Key::ResourceManager(tx)), true),
+        (Record::Retired(TxRange::only(tx)), true),
+        (Record::Retired(TxRange::only(tx)), false),
+    ] {
+        let mut account = Embedded::new(Account::new(0));
+        account.vote(&transaction, &meta);
+        if is_written {
+            account.persist(&[voted(&transaction)]).unwrap();
+        }
+        account.persist(&[given_up]).unwrap();
+        assert!(account.promised().is_empty() && account.store().disk().marks.is_empty());
+        assert_eq!(account.store().disk().balance, 100);
+    }
 }
 
 #[test]

@@ -128,10 +128,8 @@ impl Store for Site {
 
     fn recover(&mut self, promised: &BTreeMap<TxId, Self::Change>) -> Result<(), SqliteError> {
         let guard = &self.guard;
-        self.store.change(|db| {
-            guard.clear(db)?;
-            promised.iter().try_for_each(|(tx, (row, taken))| guard.promise(db, *tx, row, *taken))
-        })
+        let promises = promised.iter().map(|(tx, (row, taken))| (*tx, row.as_str(), *taken));
+        self.store.change(|db| guard.restore(db, promises))
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

@@ -58,9 +58,22 @@ impl Guard {
         Ok(())
     }
 
-    /// Lets go of all that is promised of this table.
-    pub fn clear(&self, db: &Connection) -> Result<(), SqliteError> {
+    /// After a restart: exactly `promises` are made of this table, of whom, of which row and of how much. Fails with
+    /// [`SqliteError::PromiseLost`] if not all of that is there.
+    pub fn restore<'a>(
+        &self,
+        db: &Connection,
+        promises: impl IntoIterator<Item = (TxId, &'a str, i64)>,
+    ) -> Result<(), SqliteError> {
         db.execute("DELETE FROM synod_promised WHERE guarded = ?1", [&self.table])?;
+        for (tx, row, amount) in promises {
+            self.promise(db, tx, row, amount)?;
+            let promised = "SELECT sum(amount) FROM synod_promised WHERE guarded = ?1 AND row = ?2";
+            let promised: i64 = db.prepare_cached(promised)?.query_row([&self.table, row], |row| row.get(0))?;
+            if self.amount(db, row)?.is_none_or(|there| there < promised) {
+                return Err(SqliteError::PromiseLost { table: self.table.clone(), row: row.into() });
+            }
+        }
         Ok(())
     }
 

@@ -67,10 +67,8 @@
 //!
 //!     fn recover(&mut self, promised: &BTreeMap<TxId, Self::Change>) -> Result<(), SqliteError> {
 //!         let guard = &self.guard;
-//!         self.store.change(|db| {
-//!             guard.clear(db)?;
-//!             promised.iter().try_for_each(|(tx, (who, taken))| guard.promise(db, *tx, who, *taken))
-//!         })
+//!         let promises = promised.iter().map(|(tx, (who, taken))| (*tx, who.as_str(), *taken));
+//!         self.store.change(|db| guard.restore(db, promises))
 //!     }
 //! }
 //!

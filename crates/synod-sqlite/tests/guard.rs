@@ -138,8 +138,25 @@ fn a_second_guard_on_the_same_file_keeps_its_own_promises() {
     store.connection().execute("INSERT INTO stock VALUES ('ann', 1)", []).unwrap();
     let stock = Guard::install(&store, "stock", "what", "pieces").unwrap();
     store.change(|db| stock.promise(db, tx(1), "ann", 1)).unwrap();
-    store.change(|db| guard.clear(db)).unwrap();
+    store.change(|db| guard.restore(db, [])).unwrap();
     let scene = Scene { store, guard, other, _folder };
     scene.try_other("DELETE FROM TABLE").unwrap();
     assert!(scene.is_refused("DELETE FROM stock"));
+}
+
+#[test]
+fn what_is_restored_is_all_that_is_promised_and_an_error_if_it_is_not_there() {
+    let Scene { mut store, guard, other, _folder } = scene();
+    store.change(|db| guard.restore(db, [(tx(4), "ann", 60), (tx(5), "ann", 40), (tx(6), "bob", 0)])).unwrap();
+    let scene = Scene { store, guard, other, _folder };
+    assert!(scene.is_refused("UPDATE TABLE SET amount = 99 WHERE row = 'ann'"));
+    assert!(scene.is_refused("DELETE FROM TABLE WHERE row = 'bob'"));
+    scene.try_other("DELETE FROM TABLE WHERE row = 'cat'").unwrap();
+    let Scene { mut store, guard, .. } = scene;
+    for lost in [vec![(tx(4), "ann", 101)], vec![(tx(4), "ann", 60), (tx(5), "ann", 41)], vec![(tx(4), "eve", 0)]] {
+        let error = store.change(|db| guard.restore(db, lost)).unwrap_err();
+        assert!(matches!(error, SqliteError::PromiseLost { .. }), "{error}");
+    }
+    // Nothing has changed by that.
+    assert!(store.connection().execute(r#"DELETE FROM "the ""accounts""" WHERE row = 'bob'"#, []).is_err());
 }

@@ -87,10 +87,8 @@ impl Store for Till {
 
     fn recover(&mut self, promised: &BTreeMap<TxId, i64>) -> Result<(), SqliteError> {
         let guard = &self.guard;
-        self.store.change(|db| {
-            guard.clear(db)?;
-            promised.iter().try_for_each(|(tx, taken)| guard.promise(db, *tx, "till", *taken))
-        })
+        let promises = promised.iter().map(|(tx, taken)| (*tx, "till", *taken));
+        self.store.change(|db| guard.restore(db, promises))
     }
 }
 

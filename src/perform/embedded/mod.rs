@@ -113,8 +113,8 @@ pub trait Store {
     fn change(&self, transaction: &Transaction, meta: &Meta) -> Option<Self::Change>;
 
     /// Whether `change` can be promised to `tx` beside all that is `promised` already, whichever of those come to be made:
-    /// `true` is a binding vote. Rows are as the last write left them, so a change that is committed and not written yet is
-    /// still among what is promised.
+    /// `true` is a binding vote. Rows are as the last write left them, so what is committed or aborted, and not written yet as
+    /// that, is still among what is promised.
     ///
     /// An error is for a store that cannot go on. It is a vote to abort, and what the next write fails with. A store that
     /// just cannot tell now, such as for a lock that somebody else holds, says `false`.
@@ -237,10 +237,13 @@ impl<S: Store> Resource for Embedded<S> {
 
     fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
         let tx = transaction.id();
+        if self.promises.is_aborted(tx) {
+            return Some(Vote::Aborted);
+        }
         if self.promises.held().contains_key(&tx) {
             return Some(Vote::Prepared);
         }
-        if self.promises.is_aborted(tx) || self.failed.is_some() {
+        if self.failed.is_some() {
             return Some(Vote::Aborted);
         }
         let Some(change) = self.store.change(transaction, meta) else { return Some(Vote::Aborted) };

@@ -1,8 +1,8 @@
 //! What an embedded store has promised, from the vote until it is written how that ended.
 //!
-//! Promises and what is let go of are written as soon as possible, for it does no harm if they are durable before their
-//! records are: what was promised to nobody is let go of after a restart, and what was aborted stays aborted. A change is
-//! made only in the write that holds the record of it, for a crash in between would make it twice.
+//! A promise is written as soon as possible, for it does no harm if it is durable before the vote is: what was promised to
+//! nobody is let go of after a restart. How it ends is written with the record of that, neither earlier nor later: in between
+//! a crash would have a change made twice, or find a promise that somebody else has taken.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,6 @@ pub(super) struct Promises<C> {
     held: BTreeMap<TxId, C>,
     /// Those that were promised since the last write.
     fresh: BTreeSet<TxId>,
-    /// Promises that were written, and are to be let go of with the next write.
-    released: BTreeMap<TxId, C>,
     /// What is aborted, until it is over everywhere: nobody asks for a vote on it after that.
     aborted: BTreeSet<TxId>,
 }
@@ -63,25 +61,25 @@ impl<C> Promises<C> {
         self.held.insert(tx, change);
     }
 
+    /// What was not written is gone at once, the rest with the record of it.
     pub(super) fn abort(&mut self, tx: TxId) {
         self.aborted.insert(tx);
-        if let Some(change) = self.held.remove(&tx)
-            && !self.fresh.remove(&tx)
-        {
-            self.released.insert(tx, change);
+        if self.fresh.remove(&tx) {
+            self.held.remove(&tx);
         }
     }
 
     /// What a write of `records` has to do besides.
     pub(super) fn steps(&self, records: &[Record]) -> Vec<Step<'_, C>> {
-        // Of the records of one transaction the first tells: a tombstone may follow in the same batch.
-        let ends: BTreeMap<TxId, End> = records.iter().rev().filter_map(end).collect();
+        let ends = self.ends(records);
         let ended = |end: End| {
-            let held = |tx: &TxId| self.held.get_key_value(tx);
-            ends.iter().filter(move |(_, is)| **is == end).filter_map(move |(tx, _)| held(tx))
+            let ended = ends.iter().filter(move |(_, is)| **is == end);
+            ended.filter_map(|(tx, _)| self.held.get_key_value(tx))
         };
-        let fresh = self.fresh.iter().filter_map(|tx| self.held.get_key_value(tx));
-        let released = self.released.iter().chain(ended(End::LetGo)).map(|(tx, change)| Step::Release(*tx, change));
+        let fresh = self.fresh.iter().filter(|tx| ends.get(tx) != Some(&End::LetGo));
+        let fresh = fresh.filter_map(|tx| self.held.get_key_value(tx));
+        let released = ended(End::LetGo).filter(|(tx, _)| !self.fresh.contains(tx));
+        let released = released.map(|(tx, change)| Step::Release(*tx, change));
         let promised = fresh.map(|(tx, change)| Step::Promise(*tx, change));
         let made = ended(End::Made).map(|(tx, change)| Step::Commit(*tx, change));
         released.chain(promised).chain(made).collect()
@@ -89,12 +87,11 @@ impl<C> Promises<C> {
 
     /// `records` are written, with the steps for them.
     pub(super) fn written(&mut self, records: &[Record]) {
-        self.released.clear();
+        for tx in self.ends(records).keys() {
+            self.held.remove(tx);
+        }
         self.fresh.clear();
         for record in records {
-            if let Some((tx, _)) = end(record) {
-                self.held.remove(&tx);
-            }
             match record {
                 Record::Erased(Key::ResourceManager(tx)) => {
                     self.aborted.remove(tx);
@@ -108,23 +105,37 @@ impl<C> Promises<C> {
             }
         }
     }
-}
 
-/// The transaction whose promise ends with `record`, and how. Of what an operator gives up there is nothing but a tombstone.
-fn end(record: &Record) -> Option<(TxId, End)> {
-    match record {
-        Record::ResourceManager(record) | Record::Resolved { record, .. } => {
-            let end = if record.finished? == Outcome::Committed { End::Made } else { End::LetGo };
-            Some((record.transaction.id(), end))
+    /// How promises end with `records`. Of the records of one transaction the first one tells: its tombstone may follow in the
+    /// same batch. Of what an operator gives up, there is nothing but that.
+    fn ends(&self, records: &[Record]) -> BTreeMap<TxId, End> {
+        let mut ends = BTreeMap::new();
+        for record in records {
+            match record {
+                Record::ResourceManager(record) | Record::Resolved { record, .. } => {
+                    if let Some(outcome) = record.finished {
+                        let end = if outcome == Outcome::Committed { End::Made } else { End::LetGo };
+                        ends.entry(record.transaction.id()).or_insert(end);
+                    }
+                }
+                Record::Erased(Key::ResourceManager(tx)) => {
+                    ends.entry(*tx).or_insert(End::LetGo);
+                }
+                Record::Retired(range) => {
+                    for (tx, _) in self.held.range(range.first()..=range.last()) {
+                        ends.entry(*tx).or_insert(End::LetGo);
+                    }
+                }
+                _ => {}
+            }
         }
-        Record::Erased(Key::ResourceManager(tx)) => Some((*tx, End::LetGo)),
-        _ => None,
+        ends
     }
 }
 
 impl<C> Default for Promises<C> {
     fn default() -> Self {
-        let (held, fresh, released, aborted) = Default::default();
-        Self { held, fresh, released, aborted }
+        let (held, fresh, aborted) = Default::default();
+        Self { held, fresh, aborted }
     }
 }
