@@ -96,7 +96,7 @@
 //! | `codec` | frames, records and keys as bytes |
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
-//! | `conformance` | checks of storages and transports of your own |
+//! | `conformance` | checks of storages, transports and resources of your own |
 //! | `fjall` | a durable storage |
 //! | `tokio` | the ready driver, a task of a tokio runtime |
 //!
@@ -158,6 +158,6 @@ struct Readme;
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "conformance"))]
 #[doc = include_str!("../docs/RESOURCE.md")]
 struct ResourceContract;

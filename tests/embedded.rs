@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem,
+    mem, slice,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -16,6 +16,7 @@ use synod::{
     },
     perform::{
         Driver, DriverError, Progress, Resource, Start, Storage, Transport,
+        conformance::{self, ResourceUnderTest, SceneError, Verdict},
         embedded::{Embedded, Step, Store},
         memory::{Network, Port},
     },
@@ -28,6 +29,8 @@ const OPENING: i64 = 100;
 #[derive(Debug, Default)]
 struct Disk {
     balance: i64,
+    /// The changes that were made.
+    made: Vec<TxId>,
     marks: BTreeMap<TxId, i64>,
     records: BTreeMap<Key, Record>,
     /// How many more writes come to their end.
@@ -92,6 +95,7 @@ impl Store for Account {
                 Step::Commit(tx, delta) => {
                     assert_eq!(disk.marks.remove(&tx), Some(*delta));
                     disk.balance += delta;
+                    disk.made.push(tx);
                 }
             }
         }
@@ -347,6 +351,46 @@ fn a_store_that_cannot_be_read_votes_to_abort_and_fails_the_next_write() {
     account.store_mut().is_broken = false;
     assert_eq!(account.vote(&transfer(2, "-1").0, &meta), Some(Vote::Aborted), "it has to be restored");
     assert_eq!(account.persist(&[Record::Rounds { reserved: 1 }]), Err(AccountError::Unreadable));
+}
+
+/// Pieces of work, each a payment to the account.
+struct Scene(Account);
+
+impl ResourceUnderTest for Scene {
+    type Resource = Embedded<Account>;
+
+    fn work(&self, number: u64) -> Promised {
+        let (transaction, meta) = transfer(number, "1");
+        Promised::new(transaction, meta)
+    }
+
+    async fn open(&mut self) -> Result<Embedded<Account>, SceneError> {
+        let mut account = Embedded::new(self.0.clone());
+        account.load()?;
+        Ok(account)
+    }
+
+    async fn shows(&mut self, _: &Embedded<Account>, number: u64) -> Result<usize, SceneError> {
+        Ok(self.0.disk().made.iter().filter(|tx| tx.seq == number).count())
+    }
+
+    async fn holds(&mut self, account: &Embedded<Account>, number: u64) -> Result<Option<bool>, SceneError> {
+        let tx = self.work(number).transaction.id();
+        assert!(account.promised().contains_key(&tx) || !self.0.disk().marks.contains_key(&tx));
+        Ok(Some(account.promised().contains_key(&tx)))
+    }
+
+    async fn write(&mut self, account: &mut Embedded<Account>, record: &Record) -> Result<(), SceneError> {
+        Ok(account.persist(slice::from_ref(record))?)
+    }
+}
+
+#[test]
+fn an_embedded_store_keeps_the_contract_of_a_resource() {
+    let report = conformance::resource(&mut Scene(Account::new(0)));
+    report.assert();
+    let skipped = report.checks().iter().filter(|check| matches!(check.verdict, Verdict::Skipped(_)));
+    assert_eq!(skipped.map(|check| check.name).collect::<Vec<_>>(), ["a lost promise is not taken for done"]);
 }
 
 #[cfg(feature = "tokio")]

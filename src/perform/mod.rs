@@ -173,7 +173,7 @@ pub type RecoverError = Box<dyn core::error::Error + Send + Sync>;
 /// methods are those of a node that manages no resource: it votes to abort.
 ///
 /// What a node relies on, crash by crash, is in `docs/RESOURCE.md`, for both kinds of
-/// [`ResourceKind`](crate::commit::ResourceKind).
+/// [`ResourceKind`](crate::commit::ResourceKind). `conformance::resource` tries it.
 ///
 /// ```
 /// use std::collections::BTreeSet;

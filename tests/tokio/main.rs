@@ -4,6 +4,7 @@
 
 mod again;
 mod bytes;
+mod conformance;
 mod ends;
 mod lives;
 mod meeting;
