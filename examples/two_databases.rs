@@ -8,7 +8,8 @@
 //!
 //! One database keeps accounts, the other one orders. A purchase takes 30 from an account *and* adds an order, or does
 //! neither. Each database is a participant, with the node's records in the same fjall database as its rows, so that a row
-//! and the record which says that it was changed are one write. They and a third node, the witness, are acceptors.
+//! and the record which says that it was changed are one write (`perform::embedded`). They and a third node, the witness,
+//! are acceptors.
 //!
 //! Everything is in one process here, to be read in one sitting. On three machines only `Network` would differ.
 
@@ -23,11 +24,12 @@ use fjall::{Keyspace, KeyspaceCreateOptions};
 use synod::{
     NodeId, Packet, Quorums, TxId,
     commit::{
-        ClusterId, ClusterSpec, Config, Input, Message, Meta, Outcome, Participants, Promised, Record, Time, Timeouts,
-        Transaction, Vote,
+        ClusterId, ClusterSpec, Config, Input, Message, Meta, Outcome, Participants, Record, Time, Timeouts,
+        Transaction,
     },
     perform::{
-        Driver, Progress, RecoverError, Resource, Start, Storage, Transport,
+        Driver, Start, Storage, Transport,
+        embedded::{Embedded, Step, Store},
         fjall::{FjallError, FjallStorage},
         memory::{Network, Port},
     },
@@ -45,10 +47,6 @@ struct Site {
     port: Port,
     /// What a purchase of this price adds to the row of its buyer here.
     change: fn(i64) -> i64,
-    /// What was promised to be added: a vote to commit is binding.
-    promised: BTreeMap<TxId, (String, i64)>,
-    /// Rows that go into the next write, with the record that they are finished.
-    staged: BTreeMap<String, i64>,
     outcome: Option<(TxId, Outcome)>,
     crash: bool,
 }
@@ -57,89 +55,62 @@ impl Site {
     fn open(path: &Path, change: fn(i64) -> i64, port: Port, crash: bool) -> Result<Self, FjallError> {
         let storage = FjallStorage::open(path)?;
         let rows = storage.database().keyspace("rows", KeyspaceCreateOptions::default)?;
-        Ok(Self {
-            storage,
-            rows,
-            port,
-            change,
-            promised: BTreeMap::new(),
-            staged: BTreeMap::new(),
-            outcome: None,
-            crash,
-        })
-    }
-
-    /// What a purchase, such as `ann 30`, wants to add to which row.
-    fn wanted(&self, meta: &Meta) -> (String, i64) {
-        let text = String::from_utf8_lossy(meta.bytes());
-        let (buyer, price) = text.split_once(' ').unwrap_or((&text, "0"));
-        (buyer.to_owned(), (self.change)(price.parse().unwrap_or(0)))
+        Ok(Self { storage, rows, port, change, outcome: None, crash })
     }
 
     fn row(&self, name: &str) -> i64 {
         let stored = || Some(i64::from_be_bytes(self.rows.get(name).ok()??.as_ref().try_into().ok()?));
-        self.staged.get(name).copied().or_else(stored).unwrap_or(0)
+        stored().unwrap_or(0)
     }
 }
 
-impl Resource for Site {
-    /// A promise outlives the process: its record tells what it was about.
-    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
-        let kept = promised.iter().map(|kept| (kept.transaction.id(), self.wanted(&kept.meta)));
-        self.promised = kept.collect();
-        Ok(Vec::new())
-    }
-
-    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
-        if self.promised.contains_key(&transaction.id()) {
-            return Some(Vote::Prepared);
-        }
-        let (row, delta) = self.wanted(meta);
-        let promised: i64 =
-            self.promised.values().filter(|(name, _)| *name == row).map(|(_, delta)| delta.min(&0)).sum();
-        if self.row(&row) + promised + delta < 0 {
-            return Some(Vote::Aborted);
-        }
-        self.promised.insert(transaction.id(), (row, delta));
-        Some(Vote::Prepared)
-    }
-
-    fn commit(&mut self, transaction: &Transaction, _: &Meta) -> Progress {
-        if self.crash {
-            say::out!("both have promised, and the process dies");
-            process::abort();
-        }
-        if let Some((row, delta)) = self.promised.remove(&transaction.id()) {
-            let value = self.row(&row) + delta;
-            self.staged.insert(row, value);
-        }
-        Progress::Finished
-    }
-
-    fn abort(&mut self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
-        self.promised.remove(&transaction.id());
-        Progress::Finished
-    }
-
-    fn decided(&mut self, tx: TxId, outcome: Outcome) {
-        self.outcome = Some((tx, outcome));
-    }
-}
-
-impl Storage for Site {
+impl Store for Site {
+    /// A row, and what is to be added to it.
+    type Change = (String, i64);
     type Error = FjallError;
 
     fn load(&mut self) -> Result<Vec<Record>, FjallError> {
         self.storage.load()
     }
 
-    fn persist(&mut self, records: &[Record]) -> Result<(), FjallError> {
-        let (rows, staged) = (&self.rows, std::mem::take(&mut self.staged));
+    /// The records and the rows that they tell of are one write.
+    fn write(&mut self, records: &[Record], steps: &[Step<'_, Self::Change>]) -> Result<(), FjallError> {
+        let mut changed = BTreeMap::new();
+        for step in steps {
+            if let Step::Commit(_, (row, delta)) = step {
+                if self.crash {
+                    say::out!("both have promised, and the process dies");
+                    process::abort();
+                }
+                *changed.entry(row).or_insert_with(|| self.row(row)) += delta;
+            }
+        }
         self.storage.persist_with(records, |batch| {
-            for (row, value) in staged {
-                batch.insert(rows, row, value.to_be_bytes());
+            for (row, value) in changed {
+                batch.insert(&self.rows, row.as_str(), value.to_be_bytes());
             }
         })
+    }
+
+    /// A purchase is such as `ann 30`.
+    fn change(&self, _: &Transaction, meta: &Meta) -> Option<Self::Change> {
+        let (buyer, price) = str::from_utf8(meta.bytes()).ok()?.split_once(' ')?;
+        Some((buyer.to_owned(), (self.change)(price.parse().ok()?)))
+    }
+
+    /// No row may fall below zero, whichever of the promises come to be kept.
+    fn check(
+        &mut self,
+        _: TxId,
+        (row, delta): &Self::Change,
+        promised: &BTreeMap<TxId, Self::Change>,
+    ) -> Result<bool, FjallError> {
+        let spent: i64 = promised.values().filter(|(name, _)| name == row).map(|(_, delta)| delta.min(&0)).sum();
+        Ok(self.row(row) + spent + delta >= 0)
+    }
+
+    fn decided(&mut self, tx: TxId, outcome: Outcome) {
+        self.outcome = Some((tx, outcome));
     }
 }
 
@@ -149,12 +120,15 @@ impl Transport for Site {
     }
 }
 
+/// A node, and what carries its effects out.
+type Member = (NodeId, Driver, Embedded<Site>);
+
 /// Lets all nodes work until `done` says so.
 fn work(
-    nodes: &mut [(NodeId, Driver, Site)],
+    nodes: &mut [Member],
     network: &Network,
     start: time::Instant,
-    done: impl Fn(&[(NodeId, Driver, Site)]) -> bool,
+    done: impl Fn(&[Member]) -> bool,
 ) -> Result<(), Box<dyn Error>> {
     while !done(nodes) {
         for (id, driver, site) in nodes.iter_mut() {
@@ -188,13 +162,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         // before, for a disk that was lost looks the same.
         let how = if site.load()?.is_empty() { Start::Create } else { Start::Restore };
         if how == Start::Create && id == ACCOUNTS {
-            site.staged.insert("ann".to_owned(), 100);
+            site.rows.insert("ann", 100_i64.to_be_bytes())?; // durable with the node's first write
         }
+        let mut site = Embedded::new(site);
         let driver = Driver::open(Config::new(cluster.clone(), id, id.0), how, &mut site)?;
         nodes.push((id, driver, site));
     }
 
-    let is_over = |nodes: &[(NodeId, Driver, Site)]| {
+    let is_over = |nodes: &[Member]| {
         nodes.iter().all(|(_, driver, _)| driver.is_idle() && driver.node().open_transactions().is_empty())
     };
     for (_, driver, _) in &nodes {
@@ -203,12 +178,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     work(&mut nodes, &network, start, is_over)?;
 
     let purchase = Input::Begin { participants: Participants::new([ACCOUNTS, ORDERS])?, meta: b"ann 30".into() };
-    nodes[0].2.outcome = None;
+    nodes[0].2.store_mut().outcome = None;
     nodes[0].1.push(purchase)?;
-    work(&mut nodes, &network, start, |nodes| nodes[0].2.outcome.is_some() && is_over(nodes))?;
-    if let Some((tx, outcome)) = nodes[0].2.outcome {
+    work(&mut nodes, &network, start, |nodes| nodes[0].2.store().outcome.is_some() && is_over(nodes))?;
+    if let Some((tx, outcome)) = nodes[0].2.store().outcome {
         say::out!("{tx} {outcome:?}");
     }
-    say::out!("ann has {} left, and {} orders", nodes[0].2.row("ann"), nodes[1].2.row("ann"));
+    say::out!("ann has {} left, and {} orders", nodes[0].2.store().row("ann"), nodes[1].2.store().row("ann"));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use synod::{
     TxId,
     commit::{Outcome, Record},
-    perform::Storage,
+    perform::embedded::Store,
 };
 
 use crate::{

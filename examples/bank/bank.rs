@@ -11,7 +11,7 @@ use std::{
 use synod::{
     NodeId, Refusal, TxId,
     commit::{Input, Message, Outcome, Time, Transaction},
-    perform::{Driver, DriverError, fjall::FjallError},
+    perform::{Driver, DriverError, embedded::Embedded, fjall::FjallError},
 };
 
 use crate::{
@@ -58,7 +58,7 @@ struct Station {
 }
 
 enum State {
-    Up(Box<(Driver, Site)>),
+    Up(Box<(Driver, Embedded<Site>)>),
     Down { until: Instant },
 }
 
@@ -90,7 +90,7 @@ impl Bank {
         let mut nodes = Vec::new();
         for name in cast.names() {
             let (driver, mut site) = folder.restore(name)?;
-            if let Some((ledger, database)) = site.ledger() {
+            if let Some((ledger, database)) = site.store_mut().ledger() {
                 let opened = ledger.open_accounts(database, accounts.iter().copied());
                 opened.map_err(|source| BankError::Opening { name, source })?;
             }
@@ -150,7 +150,7 @@ impl Bank {
                 driver.receive(from, &messages);
             }
             driver.flush(site).map_err(|source| BankError::Driver { name: station.name, source })?;
-            let from = self.cast.node(station.name);
+            let (from, site) = (self.cast.node(station.name), site.store_mut());
             packets.extend(site.outgoing.drain(..).map(|packet| (from, packet)));
             for (tx, outcome) in site.outcomes.drain(..) {
                 teller.settle(tx, outcome, Instant::now());
@@ -256,7 +256,7 @@ impl Bank {
         let place = self.place(transaction.participants()[0]);
         let station = &mut self.nodes[place];
         let State::Up(node) = &mut station.state else { return Ok(None) };
-        let Some((ledger, _)) = node.1.ledger() else { return Ok(None) };
+        let Some((ledger, _)) = node.1.store_mut().ledger() else { return Ok(None) };
         let applied = ledger.books().has_applied(transaction.id().seq);
         let applied = applied.map_err(|source| BankError::Books { name: station.name, source })?;
         Ok(Some(if applied { Outcome::Committed } else { Outcome::Aborted }))
@@ -292,8 +292,8 @@ impl Tally {
 
 impl Folder {
     /// A node and its handlers, from its database.
-    pub(crate) fn restore(&self, name: Name) -> Result<(Driver, Site), FolderError> {
-        let mut site = self.site(name)?;
+    pub(crate) fn restore(&self, name: Name) -> Result<(Driver, Embedded<Site>), FolderError> {
+        let mut site = Embedded::new(self.site(name)?);
         let driver = Driver::restore(self.config(name), &mut site);
         Ok((driver.map_err(|source| FolderError::Driver { name, source })?, site))
     }

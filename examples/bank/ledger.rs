@@ -1,16 +1,12 @@
 //! One branch's books: accounts, the transfers that were applied to them, and those that were refused.
 //!
-//! The books are in the same database as the branch's machine records, and what changes in them is *staged*: it becomes
-//! durable in the very batch that makes the record of it durable. In memory is what the database will hold then.
+//! The books are in the same database as the branch's machine records, and change in the very batch that makes the record of
+//! that durable.
 
 use std::collections::BTreeMap;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use synod::{
-    TxId,
-    commit::{Meta, Promised, Transaction, Vote},
-    perform::{Progress, RecoverError, Resource},
-};
+use synod::{TxId, commit::Meta, perform::embedded::Step};
 
 use crate::{
     cast::{Cast, Name},
@@ -48,23 +44,14 @@ pub(crate) struct Entry {
     pub(crate) balance: Cents,
 }
 
-/// A branch: its books, and what it has promised.
+/// A branch's books, open, and what is in them.
 pub(crate) struct Ledger {
     books: Books,
     cast: Cast,
     name: Name,
     entries: BTreeMap<Account, Entry>,
-    /// The transfers that this branch is prepared for, with their legs here. They may be in doubt.
-    prepared: BTreeMap<TxId, Vec<Leg>>,
-    /// How much of an account those transfers may take.
-    held: BTreeMap<Account, Cents>,
-    staged: Vec<Change>,
-}
-
-/// A change of the books that waits for the next batch.
-enum Change {
-    Apply { transfer: u64, legs: Vec<Leg> },
-    Refuse { transfer: u64, account: Account },
+    /// Transfers that were refused since the last batch, and the accounts that could not pay.
+    refused: Vec<(TxId, Account)>,
 }
 
 impl Books {
@@ -113,11 +100,10 @@ impl Books {
 }
 
 impl Ledger {
-    /// The branch as its database holds it. What it has promised comes back when it recovers.
+    /// The books as the database holds them.
     pub(crate) fn open(books: Books, cast: Cast, name: Name) -> Result<Self, BookError> {
         let entries = books.entries()?;
-        let (prepared, held, staged) = Default::default();
-        Ok(Self { books, cast, name, entries, prepared, held, staged })
+        Ok(Self { books, cast, name, entries, refused: Vec::new() })
     }
 
     /// Opens those of `accounts` that are at home here and not open yet.
@@ -142,111 +128,52 @@ impl Ledger {
         &self.books
     }
 
-    /// Puts what is staged into the batch of the record that it belongs to.
-    pub(crate) fn write_staged(&mut self, batch: &mut OwnedWriteBatch) {
+    /// Puts what has changed into the batch of the records that it belongs to.
+    pub(crate) fn write(&mut self, batch: &mut OwnedWriteBatch, steps: &[Step<'_, Vec<Leg>>]) {
         // Two transfers of one batch may touch one account, and a batch must not write a key twice.
         let mut touched = BTreeMap::<Account, Entry>::new();
-        for change in self.staged.drain(..) {
-            match change {
-                Change::Apply { transfer, legs } => {
-                    batch.insert(&self.books.applied, transfer.to_be_bytes(), Transfer::encode_legs(&legs));
-                    let entry = |leg: &Leg| Some((leg.account, *self.entries.get(&leg.account)?));
-                    touched.extend(legs.iter().filter_map(entry));
-                }
-                Change::Refuse { transfer, account } => {
-                    batch.insert(&self.books.refused, transfer.to_be_bytes(), account.0.to_be_bytes());
+        for step in steps {
+            let Step::Commit(tx, legs) = step else { continue };
+            batch.insert(&self.books.applied, tx.seq.to_be_bytes(), Transfer::encode_legs(legs));
+            for leg in *legs {
+                if let Some(entry) = self.entries.get_mut(&leg.account) {
+                    entry.balance.0 += leg.amount.0;
+                    touched.insert(leg.account, *entry);
                 }
             }
         }
         for (account, entry) in touched {
             self.books.set(batch, account, entry);
         }
+        for (tx, account) in self.refused.drain(..) {
+            batch.insert(&self.books.refused, tx.seq.to_be_bytes(), account.0.to_be_bytes());
+        }
     }
 
-    /// The legs of `transaction` that are at home here.
-    fn legs(&self, meta: &Meta) -> Vec<Leg> {
+    /// The legs of a transfer that are at home here.
+    pub(crate) fn legs(&self, meta: &Meta) -> Vec<Leg> {
         let here = self.cast.node(self.name);
         let mut legs = Transfer::decode_legs(meta.bytes());
         legs.retain(|leg| self.cast.home(leg.account) == here);
         legs
     }
 
-    fn hold(&mut self, tx: TxId, legs: Vec<Leg>) {
-        for (account, debit) in debits(&legs) {
-            self.held.entry(account).or_default().0 += debit.0;
-        }
-        self.prepared.insert(tx, legs);
-    }
-
-    /// Takes the promise for `tx` back, and gets what it was about.
-    fn release(&mut self, tx: TxId) -> Option<Vec<Leg>> {
-        let legs = self.prepared.remove(&tx)?;
-        for (account, debit) in debits(&legs) {
-            if let Some(held) = self.held.get_mut(&account) {
-                held.0 -= debit.0;
-            }
-        }
-        Some(legs)
-    }
-
-    /// What `account` can still pay.
-    fn available(&self, account: Account) -> Cents {
-        let balance = self.entries.get(&account).map_or(0, |entry| entry.balance.0);
-        let held = self.held.get(&account).map_or(0, |held| held.0);
-        Cents(balance - held)
-    }
-}
-
-impl Resource for Ledger {
-    /// What was promised is held again, unless the books say that it was applied: the record of that may not be written
-    /// yet.
-    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
-        for Promised { transaction, meta, .. } in promised {
-            if !self.books.has_applied(transaction.id().seq)? {
-                let legs = self.legs(meta);
-                self.hold(transaction.id(), legs);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
-        if self.prepared.contains_key(&transaction.id()) {
-            return Some(Vote::Prepared);
-        }
-        let legs = self.legs(meta);
+    /// Whether `legs` can be promised beside what is promised already. If not, the books will tell why.
+    pub(crate) fn check(&mut self, tx: TxId, legs: &[Leg], promised: &BTreeMap<TxId, Vec<Leg>>) -> bool {
+        let held = |account| {
+            let debits = promised.values().flat_map(|legs| debits(legs)).filter(|(of, _)| *of == account);
+            debits.map(|(_, debit)| debit.0).sum::<i64>()
+        };
         // An account that is not open can neither pay nor be paid.
         let closed = legs.iter().map(|leg| leg.account).find(|account| !self.entries.contains_key(account));
-        let short = || debits(&legs).find(|(account, debit)| self.available(*account) < *debit);
-        match closed.or_else(|| short().map(|(account, _)| account)) {
-            Some(account) => {
-                self.staged.push(Change::Refuse { transfer: transaction.id().seq, account });
-                Some(Vote::Aborted)
-            }
-            None => {
-                self.hold(transaction.id(), legs);
-                Some(Vote::Prepared)
-            }
-        }
-    }
-
-    fn commit(&mut self, transaction: &Transaction, _: &Meta) -> Progress {
-        let tx = transaction.id();
-        // Nothing is held for what was applied before.
-        if let Some(legs) = self.release(tx) {
-            for leg in &legs {
-                if let Some(entry) = self.entries.get_mut(&leg.account) {
-                    entry.balance.0 += leg.amount.0;
-                }
-            }
-            self.staged.push(Change::Apply { transfer: tx.seq, legs });
-        }
-        Progress::Finished
-    }
-
-    fn abort(&mut self, transaction: &Transaction, _: Option<&Meta>) -> Progress {
-        self.release(transaction.id());
-        Progress::Finished
+        let short = || {
+            debits(legs).map(|(account, debit)| (account, debit.0)).find(|(account, debit)| {
+                self.entries.get(account).is_none_or(|entry| entry.balance.0 - held(*account) < *debit)
+            })
+        };
+        let refused = closed.or_else(|| short().map(|(account, _)| account));
+        self.refused.extend(refused.map(|account| (tx, account)));
+        refused.is_none()
     }
 }
 

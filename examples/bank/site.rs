@@ -1,11 +1,14 @@
 //! What carries out the effects of one node: its database, its outgoing mail and, at a branch, its ledger.
 
+use std::collections::BTreeMap;
+
 use fjall::{Database, PersistMode};
 use synod::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Record, Transaction, Vote},
+    commit::{Message, Meta, Outcome, Record, Transaction},
     perform::{
-        Progress, RecoverError, Resource, Storage, Transport,
+        Storage, Transport,
+        embedded::{Step, Store},
         fjall::{FjallError, FjallStorage, KEYSPACE},
     },
 };
@@ -14,6 +17,7 @@ use crate::{
     cast::{Cast, Name},
     ledger::{BookError, Books, Ledger},
     meter::Meter,
+    transfer::Leg,
 };
 
 /// The handlers of a node.
@@ -58,48 +62,33 @@ impl Site {
     }
 }
 
-impl Storage for Site {
+impl Store for Site {
+    /// The legs of a transfer that are at home here.
+    type Change = Vec<Leg>;
     type Error = FjallError;
 
     fn load(&mut self) -> Result<Vec<Record>, FjallError> {
         self.storage.load()
     }
 
-    fn persist(&mut self, records: &[Record]) -> Result<(), FjallError> {
+    fn write(&mut self, records: &[Record], steps: &[Step<'_, Vec<Leg>>]) -> Result<(), FjallError> {
         if records.is_empty() {
             return Ok(());
         }
         self.meter.written(records);
         match &mut self.ledger {
             // A change of balances and the record that says that it was made: one batch.
-            Some(ledger) => self.storage.persist_with(records, |batch| ledger.write_staged(batch)),
+            Some(ledger) => self.storage.persist_with(records, |batch| ledger.write(batch, steps)),
             None => self.storage.persist(records),
         }
     }
-}
 
-impl Transport for Site {
-    fn send(&mut self, packet: Packet<Message>) {
-        self.meter.sent(&packet);
-        self.outgoing.push(packet);
-    }
-}
-
-impl Resource for Site {
-    fn recover(&mut self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
-        self.ledger.as_mut().map_or(Ok(Vec::new()), |ledger| ledger.recover(promised))
+    fn change(&self, _: &Transaction, meta: &Meta) -> Option<Vec<Leg>> {
+        Some(self.ledger.as_ref()?.legs(meta))
     }
 
-    fn vote(&mut self, transaction: &Transaction, meta: &Meta) -> Option<Vote> {
-        self.ledger.as_mut()?.vote(transaction, meta)
-    }
-
-    fn commit(&mut self, transaction: &Transaction, meta: &Meta) -> Progress {
-        self.ledger.as_mut().map_or(Progress::Finished, |ledger| ledger.commit(transaction, meta))
-    }
-
-    fn abort(&mut self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
-        self.ledger.as_mut().map_or(Progress::Finished, |ledger| ledger.abort(transaction, meta))
+    fn check(&mut self, tx: TxId, legs: &Vec<Leg>, promised: &BTreeMap<TxId, Vec<Leg>>) -> Result<bool, FjallError> {
+        Ok(self.ledger.as_mut().is_some_and(|ledger| ledger.check(tx, legs, promised)))
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
@@ -108,5 +97,12 @@ impl Resource for Site {
 
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         self.outcomes.push((tx, outcome));
+    }
+}
+
+impl Transport for Site {
+    fn send(&mut self, packet: Packet<Message>) {
+        self.meter.sent(&packet);
+        self.outgoing.push(packet);
     }
 }

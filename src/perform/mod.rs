@@ -51,6 +51,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod driver;
+pub mod embedded;
 #[cfg(feature = "conformance")]
 pub mod faulty;
 #[cfg(feature = "fjall")]

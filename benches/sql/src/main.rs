@@ -1,8 +1,8 @@
 //! Transfers between two PostgreSQL servers: how fast they are.
 //!
 //! ```sh
-//! cargo run --release -p sql-bench              # transfers in a second and how long they take, for 1, 16 and 64 clients
-//! cargo run --release -p sql-bench -- --syncs   # how often each server synced its log for a transfer of one client
+//! cargo run --release --manifest-path benches/sql/Cargo.toml              # transfers in a second and how long they take, for 1, 16 and 64 clients
+//! cargo run --release --manifest-path benches/sql/Cargo.toml -- --syncs   # how often each server synced its log for a transfer of one client
 //! ```
 //!
 //! The servers are started for this, in folders of their own (`synod-servers`); PostgreSQL must be installed. They keep

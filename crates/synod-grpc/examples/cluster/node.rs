@@ -3,12 +3,16 @@
 use std::{io::Write, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use synod::perform::tokio::{self as driver, Handle, Start};
+use synod::perform::{
+    embedded::{Embedded, ResourceHalf},
+    tokio::{self as driver, Handle, Start},
+};
 use synod_grpc::{Identity, Peers, Server};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, stdin},
     net::TcpListener,
     select,
+    task::spawn_blocking,
     time::interval,
 };
 
@@ -18,7 +22,7 @@ use crate::{
     line::{Ask, Figures, Line},
     papers,
     places::{Places, options},
-    site::{Desk, Door, lock},
+    site::{Door, Site, lock},
 };
 
 /// How often it says how it is.
@@ -29,7 +33,8 @@ pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64) -> any
     crate::signals::wake_when_parent_dies()?;
     let folder = Folder::of(data, CAST, CAST.cluster(style)?, seed);
     let (config, site) = (folder.config(name), folder.site(name)?);
-    let (desk, meter) = (site.desk(), site.meter());
+    let meter = site.meter();
+    let (storage, branch) = Embedded::new(site).split();
 
     let places = Places::read(data)?;
     let security = papers::security(data, Identity::node(CLUSTER, config.id))?;
@@ -40,7 +45,7 @@ pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64) -> any
     let address = places.of(name)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
     let door = Door { peers: peers.clone(), meter: meter.clone() };
-    let spawned = driver::spawn(config, Start::Restore, site, door, desk.clone(), driver::Options::default());
+    let spawned = driver::spawn(config, Start::Restore, storage, door, branch.clone(), driver::Options::default());
     let (handle, mut task) = spawned.await?;
     let server = Server::start(listener, handle.clone(), security, options())?;
 
@@ -50,7 +55,7 @@ pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64) -> any
     loop {
         select! {
             line = input.next_line() => match line? {
-                Some(line) => answer(&serde_json::from_str(&line)?, &desk)?,
+                Some(line) => answer(&serde_json::from_str(&line)?, branch.clone()).await?,
                 None => break,
             },
             _ = beat.tick() => say(&Line::Figures(figures(&handle).await?)),
@@ -69,10 +74,16 @@ pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64) -> any
     Ok(true)
 }
 
-fn answer(ask: &Ask, desk: &Desk) -> anyhow::Result<()> {
+async fn answer(ask: &Ask, branch: ResourceHalf<Site>) -> anyhow::Result<()> {
     let Ask::Look { transfer } = *ask;
-    let ledger = desk.ledger().context("only a branch has books")?;
-    say(&Line::Looked { transfer, applied: ledger.books().has_applied(transfer)? });
+    let look = move || {
+        let mut branch = branch.lock();
+        let (ledger, _) = branch.store_mut().ledger().context("only a branch has books")?;
+        anyhow::Ok(ledger.books().has_applied(transfer)?)
+    };
+    // The branch may wait for its disk.
+    let applied = spawn_blocking(look).await??;
+    say(&Line::Looked { transfer, applied });
     Ok(())
 }
 

@@ -296,7 +296,7 @@ fn open_accounts(folder: &Folder, accounts: Vec<Account>) -> anyhow::Result<()> 
     let accounts: BTreeSet<Account> = accounts.into_iter().collect();
     for name in CAST.names() {
         let mut site = folder.site(name)?;
-        if let Some((mut ledger, database)) = site.ledger() {
+        if let Some((ledger, database)) = site.ledger() {
             ledger.open_accounts(database, accounts.iter().copied())?;
         }
     }

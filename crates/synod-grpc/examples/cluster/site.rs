@@ -1,15 +1,18 @@
 //! What carries out the effects of one node: its database, its way out and, at a branch, its ledger.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use fjall::{Database, PersistMode};
 use synod::{
-    Packet,
-    commit::{Message, Meta, Promised, Record, Transaction, Vote},
+    Packet, TxId,
+    commit::{Message, Meta, Record, Transaction},
     perform::{
-        Resource as _, Storage, Transport,
+        Storage, Transport,
+        embedded::{Step, Store},
         fjall::{FjallError, FjallStorage, KEYSPACE},
-        tokio::{Progress, RecoverError, Resource},
     },
 };
 use synod_grpc::Peers;
@@ -18,18 +21,16 @@ use crate::{
     cast::{Cast, Name},
     ledger::{BookError, Books, Ledger},
     meter::Meter,
+    transfer::Leg,
 };
 
-/// The storage of a node. At a branch, changes of the books are in it as well.
+/// The database of a node. At a branch, the books are in it as well.
 pub(crate) struct Site {
     storage: FjallStorage,
-    desk: Desk,
+    /// A branch has one.
+    ledger: Option<Ledger>,
     meter: Arc<Mutex<Meter>>,
 }
-
-/// The resource of a node: a branch has a ledger.
-#[derive(Clone, Default)]
-pub(crate) struct Desk(Option<Arc<Mutex<Ledger>>>);
 
 /// The way out of a node, where packets are counted.
 pub(crate) struct Door {
@@ -50,24 +51,19 @@ impl Site {
     /// The site whose database is `database`.
     pub(crate) fn restore(database: Database, cast: Cast, name: Name) -> Result<Self, SiteError> {
         let storage = FjallStorage::within(database.clone(), KEYSPACE)?.with_mode(PersistMode::SyncData);
-        let desk = match name {
+        let ledger = match name {
             Name::Branch(_) => {
                 let books = Books::open(&database).map_err(FjallError::from)?;
-                let ledger = Ledger::open(books, cast, name)?;
-                Desk(Some(Arc::new(Mutex::new(ledger))))
+                Some(Ledger::open(books, cast, name)?)
             }
-            Name::Manager(_) => Desk::default(),
+            Name::Manager(_) => None,
         };
-        Ok(Self { storage, desk, meter: Arc::default() })
+        Ok(Self { storage, ledger, meter: Arc::default() })
     }
 
     /// The branch's ledger, and the database that it is in.
-    pub(crate) fn ledger(&mut self) -> Option<(MutexGuard<'_, Ledger>, &Database)> {
-        Some((self.desk.ledger()?, self.storage.database()))
-    }
-
-    pub(crate) fn desk(&self) -> Desk {
-        self.desk.clone()
+    pub(crate) fn ledger(&mut self) -> Option<(&mut Ledger, &Database)> {
+        Some((self.ledger.as_mut()?, self.storage.database()))
     }
 
     pub(crate) fn meter(&self) -> Arc<Mutex<Meter>> {
@@ -75,46 +71,33 @@ impl Site {
     }
 }
 
-impl Storage for Site {
+impl Store for Site {
+    /// The legs of a transfer that are at home here.
+    type Change = Vec<Leg>;
     type Error = FjallError;
 
     fn load(&mut self) -> Result<Vec<Record>, FjallError> {
         self.storage.load()
     }
 
-    fn persist(&mut self, records: &[Record]) -> Result<(), FjallError> {
+    fn write(&mut self, records: &[Record], steps: &[Step<'_, Vec<Leg>>]) -> Result<(), FjallError> {
+        if records.is_empty() {
+            return Ok(());
+        }
         lock(&self.meter).written(records);
-        let desk = &self.desk;
-        self.storage.persist_with(records, |batch| {
-            // What was staged before a record was made is in its batch at the latest.
-            if let Some(mut ledger) = desk.ledger() {
-                ledger.write_staged(batch);
-            }
-        })
-    }
-}
-
-impl Desk {
-    pub(crate) fn ledger(&self) -> Option<MutexGuard<'_, Ledger>> {
-        self.0.as_deref().map(lock)
-    }
-}
-
-impl Resource for Desk {
-    async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
-        self.ledger().map_or(Ok(Vec::new()), |mut ledger| ledger.recover(promised))
+        match &mut self.ledger {
+            // A change of balances and the record that says that it was made: one batch.
+            Some(ledger) => self.storage.persist_with(records, |batch| ledger.write(batch, steps)),
+            None => self.storage.persist(records),
+        }
     }
 
-    async fn vote(&self, transaction: &Transaction, meta: &Meta) -> Vote {
-        self.ledger().and_then(|mut ledger| ledger.vote(transaction, meta)).unwrap_or(Vote::Aborted)
+    fn change(&self, _: &Transaction, meta: &Meta) -> Option<Vec<Leg>> {
+        Some(self.ledger.as_ref()?.legs(meta))
     }
 
-    async fn commit(&self, transaction: &Transaction, meta: &Meta) -> Progress {
-        self.ledger().map_or(Progress::Finished, |mut ledger| ledger.commit(transaction, meta))
-    }
-
-    async fn abort(&self, transaction: &Transaction, meta: Option<&Meta>) -> Progress {
-        self.ledger().map_or(Progress::Finished, |mut ledger| ledger.abort(transaction, meta))
+    fn check(&mut self, tx: TxId, legs: &Vec<Leg>, promised: &BTreeMap<TxId, Vec<Leg>>) -> Result<bool, FjallError> {
+        Ok(self.ledger.as_mut().is_some_and(|ledger| ledger.check(tx, legs, promised)))
     }
 }
 
