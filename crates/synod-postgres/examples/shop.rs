@@ -10,6 +10,8 @@
 //! Without URLs it starts two servers of its own, from what is installed, and removes them at the end. The shop is a process
 //! of its own, so that it can be killed: [`shop`] is all that an application needs.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real servers, and a real crash")]
+
 use std::{env, error::Error, process::Command, time::Duration};
 
 use synod_client::{NodeId, Outcome, local::Local};
