@@ -133,7 +133,7 @@ async fn what_a_branch_leaves_in_its_session_is_gone_for_the_next_one() {
             let row = branch.query_one(shown, &[]).await.unwrap();
             assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("4MB", "\"$user\", public"), "after {end}");
             for statement in left {
-                branch.execute(*statement, &[]).await.unwrap();
+                branch.execute(statement, &[]).await.unwrap();
             }
             match end {
                 0 => assert_eq!(tx.commit().await.unwrap(), Outcome::Committed),
