@@ -2,9 +2,9 @@
 //! or does neither.
 //!
 //! ```sh
-//! cargo run -p synod-postgres --example shop             # Ann buys something
-//! cargo run -p synod-postgres --example shop -- --crash  # the shop is killed in the middle of it, and opens again
-//! cargo run -p synod-postgres --example shop -- postgres://…/accounts postgres://…/orders   # on databases of your own
+//! cargo run -p synod-postgres --example postgres             # Ann buys something
+//! cargo run -p synod-postgres --example postgres -- --crash  # the shop is killed in the middle of it, and opens again
+//! cargo run -p synod-postgres --example postgres -- postgres://…/accounts postgres://…/orders  # on databases of your own
 //! ```
 //!
 //! Without URLs it starts two servers of its own, from what is installed, and removes them at the end. The shop is a process
