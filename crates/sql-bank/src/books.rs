@@ -99,7 +99,8 @@ impl Transfer {
             delta: if side == 0 { self.amount } else { -self.amount },
         });
         let worked = async {
-            let is_made = tx.on(left).await?.change(changes[0]).await? && tx.on(right).await?.change(changes[1]).await?;
+            let is_made =
+                tx.on(left).await?.change(changes[0]).await? && tx.on(right).await?.change(changes[1]).await?;
             Ok(is_made)
         };
         match worked.await {

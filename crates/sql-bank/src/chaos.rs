@@ -100,7 +100,11 @@ impl Chaos {
             self.scene.fleet.check()?;
             if beat < due {
                 let committed = self.scene.fleet.heard().report.committed.len();
-                println!("  {:>4} s: {committed} committed; {} servers were killed", beat.as_secs(), self.kills.servers);
+                println!(
+                    "  {:>4} s: {committed} committed; {} servers were killed",
+                    beat.as_secs(),
+                    self.kills.servers
+                );
                 beat += BEAT;
             } else if back == Some(due) {
                 let at = away.iter().position(|(until, ..)| *until == due).unwrap_or_default();

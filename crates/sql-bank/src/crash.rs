@@ -68,7 +68,10 @@ pub(crate) async fn run(Args { times, seed }: Args) -> anyhow::Result<bool> {
         tally.longest = tally.longest.max(waited);
         scene.fleet.check()?;
     }
-    println!("{:<34} {:>9} {:>8} {:>6} {:>13}", "the application died when", "committed", "aborted", "wrong", "longest wait");
+    println!(
+        "{:<34} {:>9} {:>8} {:>6} {:>13}",
+        "the application died when", "committed", "aborted", "wrong", "longest wait"
+    );
     for (at, Tally { committed, aborted, longest, wrong }) in &tallies {
         let text = STEPS[*at].text();
         println!("{text:<34} {committed:>9} {aborted:>8} {wrong:>6} {:>11.2} s", longest.as_secs_f64());

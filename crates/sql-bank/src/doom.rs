@@ -1,12 +1,7 @@
 //! An application that kills itself at a certain step of one transfer. The library knows nothing of it: what kills stands
 //! before a database and before the transaction managers, and passes on what it is asked.
 
-use std::{
-    future::pending,
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{future::pending, path::Path, thread, time::Duration};
 
 use anyhow::bail;
 use futures_util::FutureExt;
@@ -164,16 +159,16 @@ impl Branch for DoomedBranch {
     async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
         self.pass(Step::Written);
         self.wait(Step::OnePrepared).await;
-        self.inner.prepare(cluster, transaction).await?;
+        let prepared = self.inner.prepare(cluster, transaction).await;
         self.pass(Step::OnePrepared);
-        Ok(())
+        prepared
     }
 
     async fn finish(&mut self, outcome: Outcome) -> Result<(), Cause> {
         self.wait(Step::OneFinished).await;
-        self.inner.finish(outcome).await?;
+        let finished = self.inner.finish(outcome).await;
         self.pass(Step::OneFinished);
-        Ok(())
+        finished
     }
 
     async fn roll_back(&mut self) {

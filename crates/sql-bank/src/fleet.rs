@@ -133,7 +133,7 @@ impl Fleet {
         if let Some(member) = self.members.get_mut(&name)
             && let Some(pid) = member.child.id()
         {
-            signals::send(pid, if is_stopped { Signal::Stop } else { Signal::Continue })?;
+            signals::send(pid, if is_stopped { Signal::STOP } else { Signal::CONT })?;
             member.is_stopped = is_stopped;
         }
         Ok(())
@@ -167,7 +167,9 @@ impl Fleet {
         let files = std::fs::read_dir(&self.data).into_iter().flatten().flatten().map(|entry| entry.path());
         let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         let texts = logs.filter_map(|path| std::fs::read_to_string(path).ok());
-        texts.flat_map(|text| text.lines().filter(|line| is_error(line)).map(str::to_owned).collect::<Vec<_>>()).collect()
+        texts
+            .flat_map(|text| text.lines().filter(|line| is_error(line)).map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     fn log(&self, name: Name) -> PathBuf {

@@ -22,7 +22,6 @@ mod random;
 mod run;
 mod scene;
 mod schedule;
-#[path = "../../synod-grpc/examples/cluster/signals.rs"]
 mod signals;
 
 #[derive(Debug, Parser)]

@@ -69,11 +69,7 @@ pub(crate) async fn connect(plan: &Plan, side: u64) -> anyhow::Result<Postgres> 
 }
 
 /// The same, with these options.
-pub(crate) async fn connect_with(
-    plan: &Plan,
-    side: u64,
-    options: synod_postgres::Options,
-) -> anyhow::Result<Postgres> {
+pub(crate) async fn connect_with(plan: &Plan, side: u64, options: synod_postgres::Options) -> anyhow::Result<Postgres> {
     let url = &plan.databases[side as usize];
     loop {
         match Postgres::connect_with(url, participant(side), options.clone()).await {

@@ -59,9 +59,12 @@ pub(crate) async fn judge(scene: Scene, report: &Report, patience: Duration) -> 
     println!("{audit}");
     println!("  said committed and missing  {missing}");
     println!("  said aborted and there      {undead}");
-    let (violations, alarms) = scene.fleet.heard().figures.values().fold((0, 0), |(violations, alarms), figures| {
-        (violations + figures.violations, alarms + figures.alarms)
-    });
+    let (violations, alarms) = scene
+        .fleet
+        .heard()
+        .figures
+        .values()
+        .fold((0, 0), |(violations, alarms), figures| (violations + figures.violations, alarms + figures.alarms));
     let errors = scene.fleet.logged_errors();
     println!("  violations and alarms       {}", violations + alarms as u64);
     println!("  errors in the logs          {}", errors.len());

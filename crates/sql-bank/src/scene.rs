@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    audit::Audit,
     books,
     cast::{self, Name},
     fleet::Fleet,
@@ -114,11 +113,6 @@ impl Scene {
         let flags = [("--number", number), ("--tellers", tellers), ("--seed", seed)];
         let flags = flags.map(|(flag, value)| format!("{flag}={value}"));
         self.fleet.start(Name::Application(number), "application", &flags)
-    }
-
-    /// What the databases hold.
-    pub(crate) async fn audit(&self) -> anyhow::Result<Audit> {
-        Audit::of(&self.servers, self.plan.accounts).await
     }
 
     /// Ends all processes in order, and the servers. Applications first, for they need the others.

@@ -97,8 +97,7 @@ mod tests {
             let servers = events.iter().filter(|event| matches!(event.victim, Victim::Server(_)));
             assert!(servers.clone().count() >= 30, "{seed}");
             assert!(servers.clone().all(|event| event.harm == Harm::Kill));
-            let managers: Vec<_> =
-                events.iter().filter(|event| matches!(event.victim, Victim::Manager(_))).collect();
+            let managers: Vec<_> = events.iter().filter(|event| matches!(event.victim, Victim::Manager(_))).collect();
             assert!(managers.windows(2).all(|pair| pair[0].at + pair[0].away < pair[1].at), "{seed}");
             for wanted in [Victim::Manager(2), Victim::Agent(0), Victim::Agent(1), Victim::Application(1)] {
                 for harm in [Harm::Kill, Harm::Stop] {
