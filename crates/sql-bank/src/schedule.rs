@@ -99,11 +99,18 @@ mod tests {
             assert!(servers.clone().all(|event| event.harm == Harm::Kill));
             let managers: Vec<_> = events.iter().filter(|event| matches!(event.victim, Victim::Manager(_))).collect();
             assert!(managers.windows(2).all(|pair| pair[0].at + pair[0].away < pair[1].at), "{seed}");
-            for wanted in [Victim::Manager(2), Victim::Agent(0), Victim::Agent(1), Victim::Application(1)] {
-                for harm in [Harm::Kill, Harm::Stop] {
-                    assert!(events.iter().any(|event| (event.victim, event.harm) == (wanted, harm)), "{seed}");
-                }
-            }
+        }
+    }
+
+    #[test]
+    fn everybody_is_killed_in_some_schedule_and_every_process_stands_still_in_some() {
+        let all: Vec<Event> = (0..20).flat_map(|seed| schedule(seed, Duration::from_secs(120))).collect();
+        let hits = |victim, harm| all.iter().any(|event| (event.victim, event.harm) == (victim, harm));
+        assert!((0..2).all(|side| hits(Victim::Server(side), Harm::Kill)));
+        for harm in [Harm::Kill, Harm::Stop] {
+            assert!((0..MANAGERS).all(|number| hits(Victim::Manager(number), harm)));
+            assert!((0..2).all(|side| hits(Victim::Agent(side), harm)));
+            assert!((0..APPLICATIONS).all(|place| hits(Victim::Application(place), harm)));
         }
     }
 }
