@@ -34,7 +34,9 @@ async fn an_application_that_gives_up_at_any_point_of_a_commit_leaves_no_lock_be
         pair.sql(0, "SELECT * FROM account WHERE id = 1 FOR UPDATE NOWAIT");
         assert!(step > 0 || !answered);
         // On a fast machine more of them commit than the account has money for.
-        [0, 1].map(|side| pair.sql(side, "UPDATE account SET balance = 100 WHERE id = 1"));
+        for side in [0, 1] {
+            pair.sql(side, "UPDATE account SET balance = 100 WHERE id = 1");
+        }
     }
     assert_eq!(pair.transfer().await.commit().await.unwrap(), Outcome::Committed);
 }
