@@ -51,12 +51,11 @@ impl Books for PostgresBranch {
     async fn change(&mut self, Change { id, account, delta }: Change) -> Result<bool, tokio_postgres::Error> {
         let (id, account) = (id as i64, account as i64);
         let update = "UPDATE account SET balance = balance + $1 WHERE id = $2 AND balance + $1 >= 0";
-        let update = self.prepare_cached(update).await?;
-        if self.execute(&update, &[&delta, &account]).await? == 0 {
+        if self.execute(update, &[&delta, &account]).await? == 0 {
             return Ok(false);
         }
-        let insert = self.prepare_cached("INSERT INTO transfer (id, account, delta) VALUES ($1, $2, $3)").await?;
-        self.execute(&insert, &[&id, &account, &delta]).await?;
+        let insert = "INSERT INTO transfer (id, account, delta) VALUES ($1, $2, $3)";
+        self.execute(insert, &[&id, &account, &delta]).await?;
         Ok(true)
     }
 }
