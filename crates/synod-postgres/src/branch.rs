@@ -287,8 +287,10 @@ impl Branch for PostgresBranch {
             Outcome::Aborted => "ROLLBACK",
         };
         // An error leaves it to the agent: the ticket is gone.
-        connection.batch_execute(&format!("{verb} PREPARED '{gid}'")).await?;
-        ticket.finished(outcome);
+        let statement = format!("{verb} PREPARED '{gid}'");
+        if end_prepared(connection, &statement, self.postgres.0.options.wait).await? {
+            ticket.finished(outcome);
+        }
         self.give_back(None);
         Ok(())
     }
@@ -309,6 +311,22 @@ impl Drop for PostgresBranch {
             State::Open => self.give_back(Some("ROLLBACK")),
             // Whatever comes of it comes by its name.
             State::Prepared(..) => drop(self.connection.take().map(Object::take)),
+        }
+    }
+}
+
+/// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False
+/// if it is not there any more: whether it was ended, or is lost, is for the agent to find out.
+async fn end_prepared(connection: &Object, statement: &str, patience: Duration) -> Result<bool, tokio_postgres::Error> {
+    let end = Instant::now() + patience;
+    loop {
+        match connection.batch_execute(statement).await {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => return Ok(false),
+            // Somebody else is at it.
+            Err(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) && Instant::now() < end => {
+                sleep(Duration::from_millis(1)).await;
+            }
+            ended => return ended.map(|()| true),
         }
     }
 }

@@ -120,10 +120,12 @@ impl Resource for PostgresResource {
                 && row(&client, &gid).await.map_err(|source| self.failed("look into its fence", source))?
                     == Found::Nothing
             {
-                tracing::error!(
+                // Mostly it was rolled back, by its application or by an agent that died then. If it was not, that is an
+                // alarm as soon as the outcome is known.
+                tracing::warn!(
                     participant = %self.inner().participant,
                     tx = %transaction.id(),
-                    "a branch that was promised to be committed is gone from the database: if it is to be committed, it is lost"
+                    "a branch that was promised is gone from the database: if it is not aborted, the database has lost it"
                 );
             }
         }

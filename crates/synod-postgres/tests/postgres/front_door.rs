@@ -3,9 +3,9 @@
 use futures_util::future::join_all;
 use std::time::Duration;
 use synod_client::{CommitError, Outcome};
-use synod_postgres::Options;
+use synod_postgres::{Options, Postgres};
 
-use crate::scene::{Pair, or_leave_out, quick, until};
+use crate::scene::{LEFT, Pair, RIGHT, or_leave_out, quick, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_databases_commit_together_and_whoever_reads_after_that_sees_both() {
@@ -171,4 +171,30 @@ async fn five_hundred_transactions_at_once_share_twelve_connections_and_none_abo
     }
     let sums = [0, 1].map(|side| pair.sql(side, "SELECT sum(balance) FROM account WHERE id > 1"));
     assert_eq!(sums, ["49500", "50500"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_is_seen_at_once_though_the_agents_are_elsewhere_and_as_fast() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    // The agents know nothing of these, as if they were in another process.
+    let connect = |side: usize, node| {
+        let url = pair.server.url(&pair.names[side]);
+        async move { Postgres::connect_with(&url, node, quick()).await.unwrap() }
+    };
+    let (left, right) = (connect(0, LEFT).await, connect(1, RIGHT).await);
+    for turn in 1..=200 {
+        let mut tx = pair.synod().transaction();
+        for database in [&left, &right] {
+            let set = "UPDATE account SET balance = $1 WHERE id = 1";
+            tx.on(database).await.unwrap().execute(set, &[&turn]).await.unwrap();
+        }
+        assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
+        for database in [&left, &right] {
+            let mut tx = pair.synod().transaction();
+            let read = tx.on(database).await.unwrap().query_one("SELECT balance FROM account WHERE id = 1", &[]);
+            assert_eq!(read.await.unwrap().get::<_, i32>(0), turn, "it is committed");
+            tx.commit().await.unwrap();
+        }
+    }
 }
