@@ -253,7 +253,7 @@ impl Hall<'_> {
         config: Config,
         resource: impl synod::perform::tokio::Resource,
     ) -> Result<Handle, LocalError> {
-        let (node, folder) = (config.id, self.folder.join(format!("node-{}", config.id)));
+        let (node, folder) = (config.id, self.folder.join(format!("node-{}", config.id.0)));
         let path = folder.clone();
         let opened = spawn_blocking(move || {
             let mut storage = FjallStorage::open(&path)?;
@@ -263,7 +263,7 @@ impl Hall<'_> {
         let opened = opened.await.map_err(|error| LocalError::Folder(folder.clone(), io::Error::other(error)))?;
         let (storage, is_blank) = opened.map_err(|error| LocalError::Storage(node, error))?;
         // A node that was there and has nothing to show has lost its promises, and must not make new ones.
-        let mark = self.folder.join(format!("node-{node}.created"));
+        let mark = self.folder.join(format!("node-{}.created", node.0));
         let start = match (is_blank, mark.exists()) {
             (true, true) => return Err(LocalError::Gone { node, folder }),
             (true, false) => Start::Create,

@@ -1,0 +1,7 @@
+//! The front door over a database in memory, and a real cluster in this process.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests wait in real time")]
+
+mod folder;
+mod managers;
+mod vault;
