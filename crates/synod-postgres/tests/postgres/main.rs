@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real servers take real time")]
 
 mod checks;
+mod conformance;
 mod crashes;
 mod front_door;
 mod scene;
