@@ -230,7 +230,8 @@ pub trait Resource {
     /// the node knows. What the resource holds for any other one was promised to nobody: the node crashed before its
     /// vote was written, and nobody may ever ask for it again. A resource that keeps its promises only in memory gets
     /// them back here. What it has neither kept nor carried out, and cannot hold again, is lost for good: report that
-    /// as an error, and the node will not start.
+    /// as an error, and the node will not start. A database that may find it again after its next restart raises an alarm
+    /// instead, and never answers its commit with [`Progress::Finished`].
     ///
     /// All this is for a resource whose votes are recorded here. One whose votes are
     /// [durable elsewhere](crate::commit::ResourceKind) lets go of nothing: whatever it holds is binding, whether the node

@@ -226,6 +226,16 @@ impl<'a, U: ResourceUnderTest, A: Ask<U::Resource>> Bench<'a, U, A> {
             .into())
     }
 
+    /// Tells the resource of a commit that it may be unable to carry out. Whether it says that it has.
+    pub(super) async fn try_commit(&mut self, number: u64) -> Result<bool, Stop> {
+        let call = Call::verdict(self.work(number), Outcome::Committed);
+        let is_done = self.carry_out(number, call, FEW).await? == Progress::Finished;
+        if is_done {
+            self.write_end(number, Outcome::Committed).await?;
+        }
+        Ok(is_done)
+    }
+
     /// Tells the resource of a commit that cannot be carried out: it must not say that it was.
     pub(super) async fn expect_refused(&mut self, number: u64, why: &str) -> Found {
         for call in [Call::verdict_by_name, Call::verdict] {

@@ -119,8 +119,8 @@ pub(super) async fn run<U: ResourceUnderTest, A: Ask<U::Resource>>(subject: &mut
     bench.check("a lost promise is not taken for done",
         match kind {
             VotesHere =>
-                "what was promised, and can neither be found nor be held again, is an error of `recover`: otherwise the \
-                 commit is answered `Finished`, and nothing shows",
+                "what was promised, and can neither be found nor be held again, is an error of `recover`, or its commit is \
+                 an alarm and never answered `Finished`: otherwise all is said to be well, and nothing shows",
             VotesElsewhere =>
                 "what is not found any more is not done: a commit of it is an alarm, and is never answered `Finished`",
         },
