@@ -3,8 +3,8 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a runtime")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem, slice,
+    collections::BTreeMap,
+    slice,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -15,7 +15,7 @@ use synod::{
         ResourceManagerRecord, Time, Transaction, TxRange, Vote,
     },
     perform::{
-        Driver, DriverError, Progress, Resource, Start, Storage, Transport,
+        Driver, DriverError, Progress, Resource, Storage, Transport,
         conformance::{self, ResourceUnderTest, SceneError, Verdict},
         embedded::{Embedded, Step, Store},
         memory::{Network, Port},
@@ -395,7 +395,9 @@ fn an_embedded_store_keeps_the_contract_of_a_resource() {
 
 #[cfg(feature = "tokio")]
 mod tokio_driver {
-    use synod::perform::tokio::{Handle, Options, spawn};
+    use std::{collections::BTreeSet, mem};
+
+    use synod::perform::tokio::{Handle, Options, Start, spawn};
 
     use super::*;
 
