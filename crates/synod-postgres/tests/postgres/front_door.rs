@@ -106,6 +106,19 @@ async fn a_transaction_that_has_written_in_one_database_is_one_plain_commit_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_what_was_committed_alone_go_when_nobody_can_ask_for_them_any_more() {
+    or_leave_out!();
+    let pair = Pair::with(Pair::new().await.server, quick().keep(Duration::from_millis(1))).await;
+    let alone = || pair.sql(0, "SELECT count(*) FROM synod.fence WHERE octet_length(branch) = 41");
+    let mut tx = pair.synod().transaction();
+    let update = "UPDATE account SET balance = 7 WHERE id = 1";
+    tx.on(&pair.databases[0]).await.unwrap().execute(update, &[]).await.unwrap();
+    assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
+    until("the row goes", || alone() == "0").await;
+    assert_eq!(pair.sql(0, "SELECT balance FROM account"), "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_branch_leaves_in_its_session_is_gone_for_the_next_one() {
     or_leave_out!();
     let server = Pair::new().await.server;
