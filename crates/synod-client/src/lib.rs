@@ -31,6 +31,7 @@
 //! [`Synod::outcome`] answers by it later.
 
 mod agent;
+mod alarm;
 mod branch;
 mod desk;
 mod error;
@@ -42,6 +43,7 @@ mod names;
 mod transaction;
 
 pub use agent::Agent;
+pub use alarm::{Alarm, Alarms, Kind};
 pub use branch::{Alone, Branch, Cause, Database, Name};
 pub use desk::{Desk, Ticket};
 pub use error::{CommitError, OpenError, OutcomeError};

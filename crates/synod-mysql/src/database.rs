@@ -1,21 +1,17 @@
 //! A database, as an application and its agent share it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use synod::{NodeId, TxId, commit::Outcome};
-use synod_client::{Cause, Database, Desk, Name};
+use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
 use tokio::{
     sync::RwLock,
     time::{error::Elapsed, timeout},
 };
 
 use crate::{
-    Alarm, Error, Kind, Missing, MysqlBranch, Options, Xid, check,
+    Error, Missing, MysqlBranch, Options, Xid, check,
     look::{Carried, carry_out},
 };
 
@@ -38,7 +34,7 @@ pub(crate) struct Inner {
     votes: Pool,
     /// For the agent, to carry out.
     verdicts: Pool,
-    alarms: Mutex<BTreeMap<TxId, Alarm>>,
+    alarms: Alarms,
 }
 
 impl fmt::Debug for Mysql {
@@ -71,7 +67,7 @@ impl Mysql {
             branches: pool(options.connections, isolation),
             votes: pool(options.votes, Some(lock_timeout.clone())),
             verdicts: pool(options.verdicts, Some(lock_timeout)),
-            alarms: Mutex::default(),
+            alarms: Alarms::default(),
             options,
         }));
         mysql.check().await?;
@@ -92,7 +88,7 @@ impl Mysql {
     /// What is not as it must be in this database, as far as the agent of this process has seen: raise an alarm. What is
     /// found again later, and carried out, is no longer among them.
     pub fn alarms(&self) -> Vec<Alarm> {
-        self.0.alarms().values().cloned().collect()
+        self.0.alarms.list()
     }
 }
 
@@ -134,21 +130,12 @@ impl Inner {
 
     /// Says that a branch is not as it must be, once.
     pub(crate) fn raise(&self, tx: TxId, outcome: Outcome, kind: Kind) {
-        let alarm = Alarm { tx, outcome, kind };
-        if self.alarms().insert(tx, alarm.clone()) != Some(alarm) {
-            tracing::error!(participant = %self.participant, %tx, ?outcome, "{kind}: an operator is needed");
-        }
+        self.alarms.raise(self.participant, Alarm::new(tx, outcome, kind));
     }
 
     /// A branch is carried out after all.
     pub(crate) fn clear(&self, tx: TxId) {
-        if self.alarms().remove(&tx).is_some() {
-            tracing::warn!(participant = %self.participant, %tx, "what was missing is back, and is carried out");
-        }
-    }
-
-    fn alarms(&self) -> MutexGuard<'_, BTreeMap<TxId, Alarm>> {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.alarms.clear(self.participant, tx);
     }
 }
 

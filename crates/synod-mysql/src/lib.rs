@@ -67,7 +67,6 @@
 //! functions write. In doubt it counts as one that has written.
 
 mod agent;
-mod alarm;
 mod branch;
 mod check;
 mod codes;
@@ -79,11 +78,11 @@ mod options;
 mod resource;
 mod xid;
 
-pub use alarm::{Alarm, Kind};
 pub use branch::MysqlBranch;
 pub use database::Mysql;
 pub use error::{Error, Missing};
 pub use mysql_async;
 pub use options::Options;
 pub use resource::MysqlResource;
+pub use synod_client::{Alarm, Kind};
 pub use xid::Xid;

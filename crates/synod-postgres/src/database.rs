@@ -1,7 +1,6 @@
 //! A database, as an application and its agent share it.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,11 +10,11 @@ use synod::{
     NodeId, TxId,
     commit::{Outcome, TxRange},
 };
-use synod_client::{Cause, Database, Desk, Name};
+use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Alarm, Error, Kind, Options, PostgresBranch, fence, forgotten::Forgotten};
+use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten};
 
 /// A PostgreSQL database that stands in a cluster as one participant. A clone shares its connections.
 ///
@@ -33,7 +32,7 @@ pub(crate) struct Inner {
     votes: Pool,
     /// For the agent, to carry out.
     verdicts: Pool,
-    alarms: Mutex<BTreeMap<TxId, Alarm>>,
+    alarms: Alarms,
     forgotten: Mutex<Forgotten>,
 }
 
@@ -65,7 +64,7 @@ impl Postgres {
             branches: pool(&config, options.connections)?,
             votes: pool(&agents, options.votes)?,
             verdicts: pool(&agents, options.verdicts)?,
-            alarms: Mutex::default(),
+            alarms: Alarms::default(),
             forgotten: Mutex::default(),
             options,
         }));
@@ -87,7 +86,7 @@ impl Postgres {
     /// What is not as it must be in this database, as far as the agent of this process has seen: raise an alarm. What is
     /// found again later, and carried out, is no longer among them.
     pub fn alarms(&self) -> Vec<Alarm> {
-        lock(&self.0.alarms).values().cloned().collect()
+        self.0.alarms.list()
     }
 
     pub(crate) async fn branch(&self) -> Result<Object, Error> {
@@ -111,17 +110,12 @@ impl Inner {
 
     /// Says that a branch is not as it must be, once.
     pub(crate) fn raise(&self, tx: TxId, outcome: Outcome, kind: Kind) {
-        let alarm = Alarm { tx, outcome, kind };
-        if lock(&self.alarms).insert(tx, alarm.clone()) != Some(alarm) {
-            tracing::error!(participant = %self.participant, %tx, ?outcome, "{kind}: an operator is needed");
-        }
+        self.alarms.raise(self.participant, Alarm::new(tx, outcome, kind));
     }
 
     /// A branch is carried out after all.
     pub(crate) fn clear(&self, tx: TxId) {
-        if lock(&self.alarms).remove(&tx).is_some() {
-            tracing::warn!(participant = %self.participant, %tx, "what was missing is back, and is carried out");
-        }
+        self.alarms.clear(self.participant, tx);
     }
 
     /// Rows of these transactions may go.

@@ -46,7 +46,6 @@
 pub struct Guide;
 
 mod agent;
-mod alarm;
 mod branch;
 mod database;
 mod error;
@@ -57,10 +56,10 @@ mod look;
 mod options;
 mod resource;
 
-pub use alarm::{Alarm, Kind};
 pub use branch::PostgresBranch;
 pub use database::Postgres;
 pub use error::{Error, Missing};
 pub use gid::{Gid, GidError};
 pub use options::Options;
 pub use resource::PostgresResource;
+pub use synod_client::{Alarm, Kind};
