@@ -10,6 +10,7 @@ use std::{
 };
 
 use synod_client::{Outcome, OutcomeError, Synod, TxId};
+use synod_mysql::Mysql;
 use synod_postgres::Postgres;
 use tokio::{
     io::{AsyncReadExt, stdin},
@@ -20,8 +21,8 @@ use tokio::{
 
 use crate::{
     books::{End, Transfer},
+    databases::{Databases, Ledger, connect},
     line::{Line, Report, say},
-    node::connect_with,
     plan::Plan,
     random::Random,
 };
@@ -33,10 +34,10 @@ const BEAT: Duration = Duration::from_millis(100);
 const TRANSFERS: u64 = 1 << 32;
 
 /// What the tellers of an application share.
-struct Counter {
+struct Counter<L, R> {
     synod: Synod,
-    left: Postgres,
-    right: Postgres,
+    left: L,
+    right: R,
     accounts: u64,
     next: AtomicU64,
     closing: AtomicBool,
@@ -47,9 +48,16 @@ struct Counter {
 pub(crate) async fn run(data: &Path, number: u64, tellers: u64, seed: u64) -> anyhow::Result<()> {
     crate::signals::wake_when_parent_dies()?;
     let plan = Plan::read(data)?;
-    let options = plan.options().connections(tellers as usize);
-    let (left, right) = (connect_with(&plan, 0, options.clone()).await?, connect_with(&plan, 1, options).await?);
-    let counter = Arc::new(Counter {
+    match plan.databases {
+        Databases::Postgres => open::<Postgres, Postgres>(&plan, number, tellers, seed).await,
+        Databases::Mariadb => open::<Mysql, Mysql>(&plan, number, tellers, seed).await,
+        Databases::Mixed => open::<Postgres, Mysql>(&plan, number, tellers, seed).await,
+    }
+}
+
+async fn open<L: Ledger, R: Ledger>(plan: &Plan, number: u64, tellers: u64, seed: u64) -> anyhow::Result<()> {
+    let (left, right) = (connect(plan, 0, tellers as usize).await?, connect(plan, 1, tellers as usize).await?);
+    let counter = Arc::new(Counter::<L, R> {
         synod: plan.door(plan.client()?)?,
         left,
         right,
@@ -82,7 +90,7 @@ pub(crate) async fn run(data: &Path, number: u64, tellers: u64, seed: u64) -> an
     Ok(())
 }
 
-impl Counter {
+impl<L: Ledger, R: Ledger> Counter<L, R> {
     async fn work(self: Arc<Self>, mut random: Random) {
         while !self.closing.load(Ordering::Relaxed) {
             let transfer = Transfer {

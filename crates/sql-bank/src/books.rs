@@ -4,21 +4,30 @@
 //! CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
 //! CREATE TABLE transfer (id bigint PRIMARY KEY, account bigint NOT NULL, delta bigint NOT NULL);
 //! ```
+//!
+//! PostgreSQL and MariaDB understand that alike.
 
 use std::future::Future;
 
-use synod_client::{Branch, CommitError, Database, OpenError, Outcome, Synod, TxId};
+use synod_client::{Branch, Cause, CommitError, Database, OpenError, Outcome, Synod, TxId};
+use synod_mysql::{MysqlBranch, mysql_async};
 use synod_postgres::PostgresBranch;
+
+use crate::databases::Kind;
 
 /// What each account begins with.
 pub(crate) const BALANCE: u64 = 1_000;
 
 /// The statements that make the books, with so many accounts.
-pub(crate) fn make(accounts: u64) -> String {
+pub(crate) fn make(kind: Kind, accounts: u64) -> String {
+    let ids = match kind {
+        Kind::Postgres => format!("generate_series(0, {accounts} - 1) seq"),
+        Kind::Maria => format!("seq_0_to_{}", accounts - 1),
+    };
     format!(
         "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
          CREATE TABLE transfer (id bigint PRIMARY KEY, account bigint NOT NULL, delta bigint NOT NULL);
-         INSERT INTO account SELECT id, {BALANCE} FROM generate_series(0, {accounts} - 1) id;"
+         INSERT INTO account SELECT seq, {BALANCE} FROM {ids};"
     )
 }
 
@@ -44,11 +53,11 @@ pub(crate) struct Change {
 /// A branch with books.
 pub(crate) trait Books: Branch {
     /// Changes an account and writes that down. False if there is not enough in it.
-    fn change(&mut self, change: Change) -> impl Future<Output = Result<bool, tokio_postgres::Error>> + Send;
+    fn change(&mut self, change: Change) -> impl Future<Output = Result<bool, Failed>> + Send;
 }
 
 impl Books for PostgresBranch {
-    async fn change(&mut self, Change { id, account, delta }: Change) -> Result<bool, tokio_postgres::Error> {
+    async fn change(&mut self, Change { id, account, delta }: Change) -> Result<bool, Failed> {
         let (id, account) = (id as i64, account as i64);
         let update = "UPDATE account SET balance = balance + $1 WHERE id = $2 AND balance + $1 >= 0";
         if self.execute(update, &[&delta, &account]).await? == 0 {
@@ -60,13 +69,48 @@ impl Books for PostgresBranch {
     }
 }
 
+impl Books for MysqlBranch {
+    async fn change(&mut self, Change { id, account, delta }: Change) -> Result<bool, Failed> {
+        let update = "UPDATE account SET balance = balance + ? WHERE id = ? AND balance + ? >= 0";
+        self.exec_drop(update, (delta, account, delta)).await?;
+        if self.affected_rows() == 0 {
+            return Ok(false);
+        }
+        let insert = "INSERT INTO transfer (id, account, delta) VALUES (?, ?, ?)";
+        self.exec_drop(insert, (id, account, delta)).await?;
+        Ok(true)
+    }
+}
+
+/// A statement that failed, in a database of either kind.
+#[derive(Debug, thiserror::Error)]
+#[error("a statement failed")]
+pub(crate) struct Failed {
+    /// What the server calls the reason. Without a reason, the connection was lost.
+    code: Option<String>,
+    source: Cause,
+}
+
+impl From<tokio_postgres::Error> for Failed {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self { code: error.code().map(|code| code.code().to_owned()), source: error.into() }
+    }
+}
+
+impl From<mysql_async::Error> for Failed {
+    fn from(error: mysql_async::Error) -> Self {
+        let code = if let mysql_async::Error::Server(error) = &error { Some(error.code.to_string()) } else { None };
+        Self { code, source: error.into() }
+    }
+}
+
 /// Why a transfer is not known to be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("a statement failed")]
-    Statement(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Statement(#[from] Failed),
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
@@ -128,10 +172,9 @@ impl Failure {
         match self {
             Self::Open(OpenError::Unnamed(_)) | Self::Commit(CommitError::Unnamed(_)) => "no name".into(),
             Self::Open(_) => "no branch opens".into(),
-            Self::Statement(error) => match error.code() {
-                Some(code) => format!("statement fails: {}", code.code()),
-                None => "statement fails: connection lost".into(),
-            },
+            Self::Statement(Failed { code, .. }) => {
+                format!("statement fails: {}", code.as_deref().unwrap_or("connection lost"))
+            }
             Self::Commit(CommitError::Database { .. }) => "branch not prepared".into(),
             Self::Commit(_) => "commit fails".into(),
         }

@@ -10,14 +10,19 @@ use tokio::{
 
 use crate::{
     cast::{MANAGERS, Name, nodes},
+    databases::Databases,
     random,
     run::{judge, summary},
-    scene::{Scene, installed},
+    scene::Scene,
     schedule::{APPLICATIONS, Event, Harm, Victim, schedule},
 };
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Which database servers there are
+    #[arg(long, value_enum, default_value_t = Databases::Postgres)]
+    databases: Databases,
+
     /// How long there is harm
     #[arg(long, default_value_t = 2.0)]
     minutes: f64,
@@ -59,12 +64,12 @@ struct Kills {
 }
 
 /// Lets harm happen, heals it, and says whether all is well.
-pub(crate) async fn run(Args { minutes, clients, seed }: Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(Args { databases, minutes, clients, seed }: Args) -> anyhow::Result<bool> {
     ensure!((0.01..=10_000.0).contains(&minutes), "--minutes must be from 0.01 to 10000");
     let (time, seed) = (Duration::from_secs_f64(minutes * 60.0), seed.unwrap_or_else(random::seed));
-    let kind = installed()?;
-    println!("two {kind} servers, 3 transaction managers, 2 agents, 3 applications; --minutes {minutes} --seed {seed}");
-    let scene = Scene::start(200, (500, 2_000), seed).await?;
+    let servers = databases.installed()?;
+    println!("{servers}, 3 transaction managers, 2 agents, 3 applications; --minutes {minutes} --seed {seed}");
+    let scene = Scene::start(databases, 200, (500, 2_000), seed).await?;
     let (places, servers) = ([0; APPLICATIONS as usize], JoinSet::new());
     let mut chaos = Chaos { scene, clients, places, next: 0, servers, kills: Kills::default() };
     for place in 0..APPLICATIONS {

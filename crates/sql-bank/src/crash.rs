@@ -14,15 +14,20 @@ use synod_client::Outcome;
 use crate::{
     audit::Audit,
     cast::Name,
+    databases::Databases,
     doom::{STEPS, Step},
     line::Report,
     random::{self, Random},
     run::judge,
-    scene::{Scene, installed},
+    scene::Scene,
 };
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Which database servers there are
+    #[arg(long, value_enum, default_value_t = Databases::Postgres)]
+    databases: Databases,
+
     /// How many applications die
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     times: u64,
@@ -51,10 +56,11 @@ struct Tally {
 }
 
 /// Lets applications die, and says whether all is well.
-pub(crate) async fn run(Args { times, seed }: Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(Args { databases, times, seed }: Args) -> anyhow::Result<bool> {
     let seed = seed.unwrap_or_else(random::seed);
-    println!("two {} servers, 3 transaction managers, 2 agents; {times} applications die; --seed {seed}", installed()?);
-    let mut scene = Scene::start(20, SWEEP, seed).await?;
+    let servers = databases.installed()?;
+    println!("{servers}, 3 transaction managers, 2 agents; {times} applications die; --seed {seed}");
+    let mut scene = Scene::start(databases, 20, SWEEP, seed).await?;
     let (mut random, mut tallies) = (Random(seed), BTreeMap::<usize, Tally>::new());
     for number in 0..times {
         let at = (number % STEPS.len() as u64) as usize;

@@ -8,11 +8,12 @@ use futures_util::FutureExt;
 use synod::commit::{self, ClusterId, TxRange};
 use synod_client::{Alone, Asked, Branch, Cause, Database, Manager, Name, NodeId, Outcome, TxId};
 use synod_grpc::Client;
-use synod_postgres::{Postgres, PostgresBranch};
+use synod_mysql::Mysql;
+use synod_postgres::Postgres;
 
 use crate::{
-    books::{Books, Change, End, Transfer},
-    node::connect_with,
+    books::{Books, Change, End, Failed, Transfer},
+    databases::{Databases, Ledger, connect},
     plan::Plan,
 };
 
@@ -77,16 +78,19 @@ impl Step {
 /// Makes one transfer, and dies at `step`. The branch on `side` is the one that is prepared or finished before that.
 pub(crate) async fn run(data: &Path, transfer: Transfer, step: Step, side: u64, micros: u64) -> anyhow::Result<()> {
     let plan = Plan::read(data)?;
-    let options = plan.options().connections(1);
-    let [left, right] = [0, 1].map(|this| {
-        let (plan, options) = (plan.clone(), options.clone());
-        async move {
-            let postgres = connect_with(&plan, this, options).await?;
-            anyhow::Ok(Doomed { postgres, step, is_first: this == side })
-        }
-    });
-    let (left, right) = (left.await?, right.await?);
-    let synod = plan.door(Watched { client: plan.client()?, step, micros })?;
+    let fates = [0, 1].map(|this| Fate { step, is_first: this == side, micros });
+    match plan.databases {
+        Databases::Postgres => meet::<Postgres, Postgres>(&plan, transfer, fates).await,
+        Databases::Mariadb => meet::<Mysql, Mysql>(&plan, transfer, fates).await,
+        Databases::Mixed => meet::<Postgres, Mysql>(&plan, transfer, fates).await,
+    }
+}
+
+async fn meet<L: Ledger, R: Ledger>(plan: &Plan, transfer: Transfer, fates: [Fate; 2]) -> anyhow::Result<()> {
+    let left = Doomed { inner: connect::<L>(plan, 0, 1).await?, fate: fates[0] };
+    let right = Doomed { inner: connect::<R>(plan, 1, 1).await?, fate: fates[1] };
+    let step = fates[0].step;
+    let synod = plan.door(Watched { client: plan.client()?, step })?;
     let end = transfer.make(&synod, &left, &right).await;
     match &end {
         End::Committed => {}
@@ -105,50 +109,66 @@ fn die() -> ! {
     }
 }
 
-/// A database that kills the application.
-#[derive(Clone, Debug)]
-struct Doomed {
-    postgres: Postgres,
+/// What a database does to the application.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
     step: Step,
     /// Whether its branch is the one that is prepared or finished before the end.
     is_first: bool,
+    /// How long after the beginning of the commit the end comes, if it may come anywhere.
+    micros: u64,
 }
 
-#[derive(Debug)]
-struct DoomedBranch {
-    inner: PostgresBranch,
-    doomed: Doomed,
+/// A database that kills the application.
+struct Doomed<D> {
+    inner: D,
+    fate: Fate,
 }
 
-impl Database for Doomed {
-    type Branch = DoomedBranch;
+struct DoomedBranch<B> {
+    inner: B,
+    fate: Fate,
+}
+
+impl<D: Ledger> Database for Doomed<D> {
+    type Branch = DoomedBranch<D::Branch>;
+
+    const IS_NAMED: bool = D::IS_NAMED;
 
     fn participant(&self) -> NodeId {
-        self.postgres.participant()
+        Database::participant(&self.inner)
     }
 
-    async fn open(&self, name: Option<Name>) -> Result<DoomedBranch, Cause> {
-        Ok(DoomedBranch { inner: self.postgres.open(name).await?, doomed: self.clone() })
+    async fn open(&self, name: Option<Name>) -> Result<Self::Branch, Cause> {
+        Ok(DoomedBranch { inner: self.inner.open(name).await?, fate: self.fate })
     }
 }
 
-impl DoomedBranch {
+impl Fate {
     /// Lets the first branch through, and the other one never.
-    async fn wait(&self, step: Step) {
-        if self.doomed.step == step && !self.doomed.is_first {
+    async fn wait(self, step: Step) {
+        if self.step == step && !self.is_first {
             pending().await
         }
     }
 
-    fn pass(&self, step: Step) {
-        if self.doomed.step == step {
+    fn pass(self, step: Step) {
+        if self.step == step {
             die();
         }
     }
 }
 
-impl Branch for DoomedBranch {
+impl<B: Books> Branch for DoomedBranch<B> {
+    /// This is the first thing that a commit asks for.
     async fn has_written(&mut self) -> Result<bool, Cause> {
+        if self.fate.step == Step::Anywhere && self.fate.is_first {
+            let wait = Duration::from_micros(self.fate.micros);
+            thread::spawn(move || {
+                thread::sleep(wait);
+                die()
+            });
+        }
         self.inner.has_written().await
     }
 
@@ -157,17 +177,17 @@ impl Branch for DoomedBranch {
     }
 
     async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
-        self.pass(Step::Written);
-        self.wait(Step::OnePrepared).await;
+        self.fate.pass(Step::Written);
+        self.fate.wait(Step::OnePrepared).await;
         let prepared = self.inner.prepare(cluster, transaction).await;
-        self.pass(Step::OnePrepared);
+        self.fate.pass(Step::OnePrepared);
         prepared
     }
 
     async fn finish(&mut self, outcome: Outcome) -> Result<(), Cause> {
-        self.wait(Step::OneFinished).await;
+        self.fate.wait(Step::OneFinished).await;
         let finished = self.inner.finish(outcome).await;
-        self.pass(Step::OneFinished);
+        self.fate.pass(Step::OneFinished);
         finished
     }
 
@@ -176,8 +196,8 @@ impl Branch for DoomedBranch {
     }
 }
 
-impl Books for DoomedBranch {
-    async fn change(&mut self, change: Change) -> Result<bool, tokio_postgres::Error> {
+impl<B: Books> Books for DoomedBranch<B> {
+    async fn change(&mut self, change: Change) -> Result<bool, Failed> {
         self.inner.change(change).await
     }
 }
@@ -186,7 +206,6 @@ impl Books for DoomedBranch {
 struct Watched {
     client: Client,
     step: Step,
-    micros: u64,
 }
 
 impl Manager for Watched {
@@ -194,15 +213,7 @@ impl Manager for Watched {
         self.client.cluster()
     }
 
-    /// This is the first thing that a commit asks for.
     fn names(&self, count: u64) -> Asked<'_, TxRange> {
-        if self.step == Step::Anywhere {
-            let wait = Duration::from_micros(self.micros);
-            thread::spawn(move || {
-                thread::sleep(wait);
-                die()
-            });
-        }
         Manager::names(&self.client, count)
     }
 

@@ -191,8 +191,9 @@ async fn read(stdout: ChildStdout, name: Name, ready: watch::Sender<bool>, heard
     }
 }
 
+/// Behind the time comes the level. What a database says in a warning may have the word, too.
 fn is_error(line: &str) -> bool {
-    line.contains(" ERROR ") || line.contains("panicked at")
+    line.split_whitespace().nth(1) == Some("ERROR") || line.contains("panicked at")
 }
 
 fn last_line(log: &PathBuf) -> String {

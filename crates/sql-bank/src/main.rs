@@ -1,5 +1,5 @@
-//! Money between real database servers, in real processes that are really killed: it shows that `synod-postgres` and
-//! `synod-client` keep what they promise. See the README.
+//! Money between real database servers, in real processes that are really killed: it shows that `synod-postgres`,
+//! `synod-mysql` and `synod-client` keep what they promise. See the README.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real processes live in real time")]
 
@@ -13,6 +13,7 @@ mod books;
 mod cast;
 mod chaos;
 mod crash;
+mod databases;
 mod doom;
 mod fleet;
 mod line;
@@ -22,6 +23,7 @@ mod random;
 mod run;
 mod scene;
 mod schedule;
+mod server;
 mod signals;
 
 #[derive(Debug, Parser)]

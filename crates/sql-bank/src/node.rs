@@ -11,8 +11,8 @@ use synod::{
         tokio::{self as driver, Handle, Resource},
     },
 };
-use synod_client::Agent;
 use synod_grpc::{Peers, Security, Server};
+use synod_mysql::Mysql;
 use synod_postgres::Postgres;
 use tokio::{
     io::{AsyncReadExt, stdin},
@@ -23,7 +23,8 @@ use tokio::{
 };
 
 use crate::{
-    cast::{self, CLUSTER, Name, participant},
+    cast::{self, CLUSTER, Name},
+    databases::{Kind, Ledger, connect},
     line::{Figures, Line, say},
     plan::{Plan, options},
 };
@@ -39,46 +40,11 @@ pub(crate) async fn run(data: &Path, name: Name, seed: u64) -> anyhow::Result<()
     let config = Config::new(cast::cluster()?, node, seed);
     let process = Process { data, plan: &plan, name };
     match name {
-        Name::Agent(side) => {
-            let database = connect(&plan, side).await?;
-            let config = config.with_resource(Postgres::KIND);
-            let handle = loop {
-                let resource = database.resource(CLUSTER).await;
-                match resource {
-                    Ok(resource) => match process.start(config.clone(), resource).await {
-                        Ok(running) => break running,
-                        // The database went away again: it is asked before anything happens.
-                        Err(error) if error.downcast_ref().is_some_and(is_recover) => warn(&*error),
-                        Err(error) => return Err(error),
-                    },
-                    Err(error) => tracing::warn!(error = &*error as &dyn std::error::Error, "not yet"),
-                }
-                sleep(Duration::from_millis(100)).await;
-            };
-            let watch = database.clone().watch(CLUSTER, handle.handle.clone());
-            let alarms = move || database.alarms().len();
-            handle.serve(watch, alarms).await
-        }
+        Name::Agent(side) => match plan.databases.kinds()[side as usize] {
+            Kind::Postgres => process.agent::<Postgres>(config, side).await,
+            Kind::Maria => process.agent::<Mysql>(config, side).await,
+        },
         _ => process.start(config, NoResource).await?.serve(pending(), || 0).await,
-    }
-}
-
-/// The database of this side. It may be down for a while.
-pub(crate) async fn connect(plan: &Plan, side: u64) -> anyhow::Result<Postgres> {
-    connect_with(plan, side, plan.options()).await
-}
-
-/// The same, with these options.
-pub(crate) async fn connect_with(plan: &Plan, side: u64, options: synod_postgres::Options) -> anyhow::Result<Postgres> {
-    let url = &plan.databases[side as usize];
-    loop {
-        match Postgres::connect_with(url, participant(side), options.clone()).await {
-            Ok(database) => return Ok(database),
-            Err(synod_postgres::Error::Connect { .. } | synod_postgres::Error::Statement { .. }) => {
-                sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 
@@ -104,6 +70,27 @@ struct Running {
 }
 
 impl Process<'_> {
+    /// Runs the agent of the database of this side, which may be down for a while.
+    async fn agent<D: Ledger>(&self, config: Config, side: u64) -> anyhow::Result<()> {
+        // It opens no branches.
+        let database: D = connect(self.plan, side, 1).await?;
+        let config = config.with_resource(D::KIND);
+        let running = loop {
+            match database.resource(CLUSTER).await {
+                Ok(resource) => match self.start(config.clone(), resource).await {
+                    Ok(running) => break running,
+                    // The database went away again: it is asked before anything happens.
+                    Err(error) if error.downcast_ref().is_some_and(is_recover) => warn(&*error),
+                    Err(error) => return Err(error),
+                },
+                Err(error) => tracing::warn!(error = &*error as &dyn std::error::Error, "not yet"),
+            }
+            sleep(Duration::from_millis(100)).await;
+        };
+        let watch = database.clone().watch(CLUSTER, running.handle.clone());
+        running.serve(watch, || database.alarms()).await
+    }
+
     /// Starts the node: for the first time, or from what it has on disk.
     async fn start(&self, config: Config, resource: impl Resource) -> anyhow::Result<Running> {
         let name = self.name;

@@ -13,17 +13,21 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use synod_client::Synod;
 use synod_grpc::{Client, Options, Security};
-use synod_postgres::Options as Database;
 
-use crate::cast::{self, CLUSTER, MANAGERS, Name};
+use crate::{
+    cast::{self, CLUSTER, MANAGERS, Name},
+    databases::Databases,
+};
 
 /// Written once, by the process that starts the others, and read by each of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Where each node listens, by its name.
     nodes: BTreeMap<String, String>,
-    /// The URLs of the two databases.
-    pub(crate) databases: [String; 2],
+    /// Of which kinds the two databases are.
+    pub(crate) databases: Databases,
+    /// Their URLs.
+    pub(crate) urls: [String; 2],
     /// How many accounts each of them has.
     pub(crate) accounts: u64,
     /// How often agents look for branches that were left behind, and how old these must be, in milliseconds.
@@ -52,12 +56,18 @@ impl Ports {
 }
 
 impl Plan {
-    pub(crate) fn new(ports: &Ports, databases: [String; 2], accounts: u64, sweep: (u64, u64)) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        ports: &Ports,
+        databases: Databases,
+        urls: [String; 2],
+        accounts: u64,
+        sweep: (u64, u64),
+    ) -> anyhow::Result<Self> {
         let mut nodes = BTreeMap::new();
         for (name, claim) in cast::nodes().zip(&ports.claims) {
             nodes.insert(name.to_string(), claim.local_addr()?.to_string());
         }
-        Ok(Self { nodes, databases, accounts, sweep })
+        Ok(Self { nodes, databases, urls, accounts, sweep })
     }
 
     pub(crate) fn read(data: &Path) -> anyhow::Result<Self> {
@@ -73,12 +83,6 @@ impl Plan {
 
     pub(crate) fn address(&self, name: Name) -> anyhow::Result<&str> {
         self.nodes.get(&name.to_string()).map(String::as_str).with_context(|| format!("{name} has no address"))
-    }
-
-    /// How databases are used.
-    pub(crate) fn options(&self) -> Database {
-        let ms = Duration::from_millis;
-        Database::new().sweep(ms(self.sweep.0), ms(self.sweep.1)).wait(ms(10_000))
     }
 
     /// The way to all transaction managers.

@@ -4,16 +4,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::{
-    audit::Audit,
-    cast::Name,
-    line::Report,
-    random,
-    scene::{Scene, installed},
-};
+use crate::{audit::Audit, cast::Name, databases::Databases, line::Report, random, scene::Scene};
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Which database servers there are
+    #[arg(long, value_enum, default_value_t = Databases::Postgres)]
+    databases: Databases,
+
     /// How many transfers are under way at once, over all applications
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=128))]
     clients: u64,
@@ -27,10 +25,11 @@ pub(crate) struct Args {
 const APPLICATIONS: u64 = 2;
 
 /// Makes transfers for a while, and says whether all is well.
-pub(crate) async fn run(Args { clients, seconds }: Args) -> anyhow::Result<bool> {
-    println!("two {} servers, 3 transaction managers, 2 agents, {clients} clients, {seconds} s", installed()?);
+pub(crate) async fn run(Args { databases, clients, seconds }: Args) -> anyhow::Result<bool> {
+    let servers = databases.installed()?;
+    println!("{servers}, 3 transaction managers, 2 agents, {clients} clients, {seconds} s");
     let seed = random::seed();
-    let mut scene = Scene::start(1_000, (500, 2_000), seed).await?;
+    let mut scene = Scene::start(databases, 1_000, (500, 2_000), seed).await?;
     let applications = APPLICATIONS.min(clients);
     for number in 0..applications {
         let tellers = clients / applications + u64::from(number < clients % applications);

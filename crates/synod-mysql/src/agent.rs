@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
     Error, Mysql, MysqlResource, Xid,
-    fence::Key,
+    fence::{Key, remove},
     look::{Carried, prepared},
 };
 
@@ -68,13 +68,12 @@ impl Mysql {
                 && let Some(tx) = key.tx()
                 && matches!(node.status(tx).await, Ok(Status::Retired { .. }))
             {
-                over.push(key.literal());
+                over.push(key.clone());
             }
             last = Some(key);
         }
         if !over.is_empty() {
-            let delete = format!("DELETE FROM synod_fence WHERE branch IN ({})", over.join(", "));
-            conn.query_drop(delete).await.map_err(failed)?;
+            remove(&mut conn, &over).await.map_err(failed)?;
         }
         Ok(last.filter(|_| is_full))
     }
@@ -82,16 +81,25 @@ impl Mysql {
     /// Deletes the rows of branches that were committed by themselves long ago.
     async fn clear_alone(&self) -> Result<(), Error> {
         let Self(inner) = self;
+        let failed = |source| inner.failed("clear its fence", source);
         let prefix = Key::prefix(ClusterId([0; 16]), inner.participant);
-        let delete = format!(
-            "DELETE FROM synod_fence WHERE branch BETWEEN {} AND {} AND OCTET_LENGTH(branch) = 41 \
-             AND made < CURRENT_TIMESTAMP(6) - INTERVAL {} SECOND",
+        let rows = format!(
+            "SELECT branch FROM synod_fence WHERE branch BETWEEN {} AND {} AND OCTET_LENGTH(branch) = 41 \
+             AND made < CURRENT_TIMESTAMP(6) - INTERVAL {} SECOND LIMIT {PAGE}",
             prefix.literal(),
             prefix.clone().last().literal(),
             inner.options.keep.as_secs(),
         );
         let mut conn = inner.for_verdicts().await?;
-        conn.query_drop(delete).await.map_err(|source| inner.failed("clear its fence", source))
+        for _ in 0..PAGES {
+            let old: Vec<Vec<u8>> = conn.query(&*rows).await.map_err(failed)?;
+            let old: Vec<Key> = old.into_iter().map(Key::from_bytes).collect();
+            remove(&mut conn, &old).await.map_err(failed)?;
+            if old.len() < PAGE {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -130,9 +130,45 @@ pub(crate) async fn confirm(conn: &mut Conn, participant: NodeId) -> Result<(), 
     conn.query_drop(write).await
 }
 
+/// Deletes these rows, in one transaction. Each statement names one row: if one named many, the server might scan the table
+/// for them, wait for every branch that is prepared in it, and hold up meanwhile whoever [confirms](confirm) a commit.
+pub(crate) async fn remove(conn: &mut Conn, keys: &[Key]) -> Result<(), Error> {
+    let delete = |key: &Key| format!("DELETE FROM synod_fence WHERE branch = {}; ", key.literal());
+    let deletes: String = keys.iter().map(delete).collect();
+    conn.query_drop(format!("START TRANSACTION; {deletes}COMMIT")).await
+}
+
 #[cfg(test)]
 mod tests {
+    use synod_servers::{Maria, Options};
+
     use super::*;
+
+    #[tokio::test]
+    async fn rows_are_removed_though_branches_are_prepared_among_them() -> Result<(), Error> {
+        if Maria::installed().is_none() {
+            eprintln!("left out: no MariaDB is installed");
+            return Ok(());
+        }
+        let server = Maria::start(Options::default()).expect("it starts");
+        server.create_database("shop").expect("it is new");
+        let url = server.url("shop");
+        let (mut conn, mut other) = (Conn::from_url(&url).await?, Conn::from_url(&url).await?);
+        conn.query_drop(format!("{CREATE}; SET innodb_lock_wait_timeout = 1")).await?;
+        let xid = |seq| Xid::new(ClusterId([9; 16]), NodeId(11), TxId { origin: NodeId(1), seq });
+        let keys: Vec<Key> = (0..400).map(|seq| Key::of(&xid(2 * seq))).collect();
+        for key in &keys {
+            conn.query_drop(key.insert()).await?;
+        }
+        let (branch, later) = (xid(101), xid(1_001));
+        let inserts = [branch, later].map(|xid| Key::of(&xid).insert()).join("; ");
+        other.query_drop(format!("XA START {branch}; {inserts}; XA END {branch}; XA PREPARE {branch}")).await?;
+        remove(&mut conn, &keys[..300]).await?;
+        assert_eq!(conn.query_first("SELECT COUNT(*) FROM synod_fence").await?, Some(100_u64));
+        assert_eq!(row(&mut conn, &keys[299]).await?, Row::Nothing);
+        assert_eq!(row(&mut conn, &keys[300]).await?, Row::Work);
+        Ok(())
+    }
 
     #[test]
     fn the_key_of_a_branch_lies_among_those_of_its_participant_and_tells_the_transaction() {

@@ -88,16 +88,17 @@ impl MysqlResource {
         carried.map_err(|source| self.inner().failed("end a prepared branch", source))
     }
 
-    /// Says what was promised, and is gone.
+    /// Says what was promised, and is gone. Whether it is lost shows when its outcome comes.
     async fn miss(&self, promised: &BTreeSet<TxId>, held: &[TxId]) -> Result<(), Error> {
         let mut conn = self.inner().for_votes().await?;
         for tx in promised.iter().filter(|tx| !held.contains(tx)) {
             let found = row(&mut conn, &Key::of(&self.xid(*tx))).await;
             if found.map_err(|source| self.inner().failed("look into its fence", source))? == Row::Nothing {
-                tracing::error!(
+                // Most likely it is aborted: an application that rolls back what it has prepared leaves no row.
+                tracing::warn!(
                     participant = %self.inner().participant,
                     %tx,
-                    "a branch that was promised to be committed is gone from the database: if it is to be committed, it is lost"
+                    "a promised branch is no longer in the database: rolled back by its application, or lost, which is an alarm if it is to be committed"
                 );
             }
         }
