@@ -59,6 +59,8 @@ impl Server {
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder()).stdin(Stdio::null()).env_clear().env("LC_ALL", "C");
+        // MariaDB removes the temporary tables of other servers when it starts, if they are in one folder.
+        command.env("TMPDIR", self.folder());
         if let Some(path) = env::var_os("PATH") {
             command.env("PATH", path);
         }
