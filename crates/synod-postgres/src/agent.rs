@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// The rows of a range that may go. A tombstone stays as long as any transaction is open that is older: it may be about to
-/// prepare what the tombstone forbids. Where this role may not see how old others are, it stays for as long as `$3` seconds.
+/// prepare what the tombstone forbids. Where it cannot be seen how old others are, it stays for a day.
 const CLEAR: &str = "DELETE FROM synod.fence WHERE branch BETWEEN $1 AND $2 AND (state = 'w' \
-    OR made < now() - make_interval(secs => $3) \
-    OR made < (SELECT CASE WHEN bool_or(state IS NULL) THEN '-infinity' ELSE coalesce(min(xact_start), now()) END \
+    OR made < (SELECT CASE WHEN bool_or(state IS NULL OR state = 'disabled') THEN now() - interval '1 day' \
+    ELSE coalesce(min(xact_start), now()) END \
     FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' \
     AND pid <> pg_backend_pid()))";
 
@@ -50,13 +50,12 @@ impl Postgres {
         let Self(inner) = self;
         let failed = |source| Error::Statement { participant: inner.participant, what: "clear its fence", source };
         let due = inner.forgotten(|forgotten| forgotten.take());
-        let keep = inner.options.keep.as_secs_f64();
         for (at, range) in due.iter().enumerate() {
             let cleared = async {
                 let client = inner.for_verdicts().await?;
                 let (first, last) = Key::range(cluster, inner.participant, *range);
                 let clear = client.prepare_cached(CLEAR).await.map_err(failed)?;
-                client.execute(&clear, &[&first.bytes(), &last.bytes(), &keep]).await.map_err(failed)?;
+                client.execute(&clear, &[&first.bytes(), &last.bytes()]).await.map_err(failed)?;
                 let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2)";
                 let left = client.prepare_cached(left).await.map_err(failed)?;
                 Ok(client.query_one(&left, &[&first.bytes(), &last.bytes()]).await.map_err(failed)?.get(0))
@@ -78,10 +77,12 @@ impl Postgres {
         let Self(inner) = self;
         let failed = |source| Error::Statement { participant: inner.participant, what: "clear its fence", source };
         let client = inner.for_verdicts().await?;
+        // Whoever has lost the answer asks for as long as that.
+        let keep = inner.options.keep.max(inner.options.wait);
         let prefix = [&[0; 16][..], &inner.participant.0.to_be_bytes()].concat();
         let clear = "DELETE FROM synod.fence WHERE branch BETWEEN $1 AND $1 || '\\xffffffffffffffffffffffffffffffffff' \
             AND octet_length(branch) = 41 AND made < now() - make_interval(secs => $2)";
-        client.execute(clear, &[&prefix, &inner.options.keep.as_secs_f64()]).await.map_err(failed)?;
+        client.execute(clear, &[&prefix, &keep.as_secs_f64()]).await.map_err(failed)?;
         Ok(())
     }
 }
@@ -96,6 +97,7 @@ impl Agent for Postgres {
     }
 
     async fn resource(&self, cluster: ClusterId) -> Result<PostgresResource, Cause> {
+        self.0.bind(cluster)?;
         self.check().await?;
         Ok(PostgresResource::new(self.clone(), cluster))
     }

@@ -7,17 +7,25 @@ use std::{
 };
 
 use deadpool_postgres::Object;
-use futures_util::{FutureExt, future::join};
+use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    Row, SimpleQueryMessage, Statement,
+    error::{Severity, SqlState},
+    types::ToSql,
+};
 
-use crate::{Error, Gid, Postgres, fence};
+use crate::{Error, Gid, Postgres, fence, look::confirm};
 
 /// Gives a connection back as it came, but for its prepared statements. (`DISCARD ALL` would drop those, too.)
 const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
+
+/// The row of a branch, if a transaction has written something; outside of any, nothing has.
+const ROW: &str = "INSERT INTO synod.fence (branch, state) \
+    SELECT $1::bytea, 'w' WHERE pg_current_xact_id_if_assigned() IS NOT NULL";
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 512;
@@ -57,10 +65,12 @@ impl PostgresBranch {
     pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
         let participant = postgres.participant();
         let connection = postgres.branch().await?;
-        // It goes out with the first statement, and nobody waits for its answer: should it fail, so does PREPARE.
-        if let Some(Err(source)) = connection.batch_execute("BEGIN").now_or_never() {
-            return Err(Error::Statement { participant, what: "begin a transaction", source });
-        }
+        // Nothing may go out before its answer: without a transaction, a statement would stand at once.
+        connection.batch_execute("BEGIN").await.map_err(|source| Error::Statement {
+            participant,
+            what: "begin a transaction",
+            source,
+        })?;
         let (has_written, is_dirty) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Self { postgres, connection: Some(connection), state: State::Open, has_written, is_dirty })
     }
@@ -74,9 +84,10 @@ impl PostgresBranch {
     /// Runs one statement, and returns how many rows it changed: [`tokio_postgres::Client::execute`]. The connection keeps it
     /// prepared for the next time, so values belong into `params`, not into the text.
     pub async fn execute(&self, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, tokio_postgres::Error> {
+        let writes = self.note(statement);
         let prepared = self.prepared(statement).await?;
         let rows = self.connection().execute(&prepared, params).await?;
-        self.note(statement, rows > 0);
+        self.has_written.fetch_or(writes && rows > 0, Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -87,9 +98,10 @@ impl PostgresBranch {
         statement: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let writes = self.note(statement);
         let prepared = self.prepared(statement).await?;
         let rows = self.connection().query(&prepared, params).await?;
-        self.note(statement, !rows.is_empty());
+        self.has_written.fetch_or(writes && !rows.is_empty(), Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -99,9 +111,10 @@ impl PostgresBranch {
         statement: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, tokio_postgres::Error> {
+        let writes = self.note(statement);
         let prepared = self.prepared(statement).await?;
         let row = self.connection().query_one(&prepared, params).await?;
-        self.note(statement, true);
+        self.has_written.fetch_or(writes, Ordering::Relaxed);
         Ok(row)
     }
 
@@ -111,9 +124,10 @@ impl PostgresBranch {
         statement: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
+        let writes = self.note(statement);
         let prepared = self.prepared(statement).await?;
         let row = self.connection().query_opt(&prepared, params).await?;
-        self.note(statement, row.is_some());
+        self.has_written.fetch_or(writes && row.is_some(), Ordering::Relaxed);
         Ok(row)
     }
 
@@ -139,20 +153,19 @@ impl PostgresBranch {
         connection.prepare_cached(statement).await
     }
 
-    /// Notes what a statement tells of the transaction and the session: that rows were written; or that something may be left
-    /// in the session.
-    fn note(&self, statement: &str, has_rows: bool) {
-        match statement.split_whitespace().next().map(str::to_ascii_uppercase).as_deref() {
-            Some("INSERT" | "UPDATE" | "DELETE" | "MERGE") => {
-                // A rule or a trigger may have written something else, or nothing: then too much is prepared, which does no harm.
-                self.has_written.fetch_or(has_rows, Ordering::Relaxed);
-            }
-            Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "LOCK") => {}
-            _ => self.is_dirty.store(true, Ordering::Relaxed),
+    /// Notes, before it is sent, what may be left in the session by a statement: it may still do so when nobody waits for it any
+    /// more. Whether it writes, if it has rows.
+    fn note(&self, statement: &str) -> bool {
+        let verb = statement.split_whitespace().next().map(str::to_ascii_uppercase);
+        // A rule or a trigger may write something else, or nothing: then too much is prepared, which does no harm.
+        let writes = matches!(verb.as_deref(), Some("INSERT" | "UPDATE" | "DELETE" | "MERGE"));
+        if !writes && !matches!(verb.as_deref(), Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "LOCK")) {
+            self.is_dirty.store(true, Ordering::Relaxed);
         }
         if ["set_config", "advisory_lock"].iter().any(|name| mentions(statement, name)) {
             self.is_dirty.store(true, Ordering::Relaxed);
         }
+        writes
     }
 
     /// Whoever has lost the answer to a commit asks for the row that came with it. None, and whoever puts one there first
@@ -176,7 +189,10 @@ impl PostgresBranch {
         let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
         match client.execute(tombstone, &[&key.bytes()]).await {
             Ok(_) => Ok(Some(false)),
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(Some(true)),
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                confirm(&client).await?;
+                Ok(Some(true))
+            }
             // The commit is under way.
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
             Err(error) => Err(error.into()),
@@ -221,10 +237,14 @@ impl Branch for PostgresBranch {
     }
 
     async fn commit_alone(&mut self) -> Result<(), Alone> {
+        // What has only read is committed by that.
+        if !Branch::has_written(self).await.map_err(Alone::RolledBack)? {
+            return Ok(());
+        }
         let key = fence::Alone::new(self.postgres.participant(), random());
-        // In a failed transaction the first statement fails, too, and COMMIT is not reached.
+        // In a failed transaction the first statement fails, and outside of any, too: COMMIT is not reached.
         let statements = format!(
-            "INSERT INTO synod.fence (branch, state) SELECT {}, 'w' WHERE pg_current_xact_id_if_assigned() IS NOT NULL; COMMIT",
+            "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); COMMIT",
             key.literal()
         );
         match self.connection().batch_execute(&statements).await {
@@ -248,20 +268,27 @@ impl Branch for PostgresBranch {
     }
 
     async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
+        self.postgres.0.bind(cluster)?;
         let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone())?;
         let key = fence::Key::of(&gid);
         let prepare = format!("PREPARE TRANSACTION '{gid}'");
         self.state = State::Prepared(gid, None);
-        // Both go out at once. PREPARE in a failed transaction rolls back, and is no error; but the row before it fails then.
+        // Both go out at once. PREPARE in a failed transaction rolls back, and outside of any it does nothing, and neither is
+        // an error; but in the one case the row before it fails, and in the other there is none.
         let connection = self.connection();
         let prepared = async {
-            let row = connection.prepare_cached("INSERT INTO synod.fence (branch, state) VALUES ($1, 'w')").await?;
+            let row = connection.prepare_cached(ROW).await?;
             let params: [&(dyn ToSql + Sync); 1] = [&key.bytes()];
-            let (written, prepared) = join(connection.execute(&row, &params), connection.batch_execute(&prepare)).await;
-            written.and(prepared)
+            let (rows, prepared) = join(connection.execute(&row, &params), connection.batch_execute(&prepare)).await;
+            let rows = rows?;
+            prepared.map(|()| rows)
         };
         match prepared.await {
-            Ok(()) => {
+            Ok(0) => {
+                self.give_back(Some("ROLLBACK"));
+                Err(NotInTransaction.into())
+            }
+            Ok(_) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
                     *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));
                 }
@@ -331,17 +358,21 @@ async fn end_prepared(connection: &Object, statement: &str, patience: Duration) 
     }
 }
 
-/// Whether the server has answered, and it is known that nothing has happened. What else goes wrong leaves that open.
+/// Whether the server says that a statement has failed, and goes on: then nothing has happened. Whatever ends the session, or
+/// comes from something in between, leaves that open.
 fn is_answer(error: &tokio_postgres::Error) -> bool {
-    let lost = [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
-        SqlState::CONNECTION_FAILURE,
-    ];
-    error.code().is_some_and(|code| !lost.contains(code))
+    let Some(answer) = error.as_db_error() else { return false };
+    let code = answer.code().code();
+    let is_open = code.starts_with("08") || code.starts_with("57P0") || code == "40003";
+    answer.parsed_severity() == Some(Severity::Error) && !is_open
 }
+
+/// A statement of the application has ended the transaction.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a COMMIT or ROLLBACK among the statements has ended the transaction, or nothing was written: leave both to `commit`"
+)]
+struct NotInTransaction;
 
 /// Whether `statement` has `name` in it, which is in lower case.
 fn mentions(statement: &str, name: &str) -> bool {

@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use synod::{
     NodeId, TxId,
-    commit::{Outcome, TxRange},
+    commit::{ClusterId, Outcome, TxRange},
 };
 use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
 use tokio_postgres::{Config, NoTls};
@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     votes: Pool,
     /// For the agent, to carry out.
     verdicts: Pool,
+    /// The one cluster that it stands in.
+    cluster: OnceLock<ClusterId>,
     alarms: Alarms,
     forgotten: Mutex<Forgotten>,
 }
@@ -64,6 +66,7 @@ impl Postgres {
             branches: pool(&config, options.connections)?,
             votes: pool(&agents, options.votes)?,
             verdicts: pool(&agents, options.verdicts)?,
+            cluster: OnceLock::new(),
             alarms: Alarms::default(),
             forgotten: Mutex::default(),
             options,
@@ -101,6 +104,16 @@ impl Inner {
 
     pub(crate) async fn for_verdicts(&self) -> Result<Object, Error> {
         self.connection(&self.verdicts).await
+    }
+
+    /// Names are a cluster's, so what this knows of transactions is of one cluster.
+    pub(crate) fn bind(&self, cluster: ClusterId) -> Result<(), Error> {
+        let bound = *self.cluster.get_or_init(|| cluster);
+        if bound == cluster {
+            Ok(())
+        } else {
+            Err(Error::OtherCluster { participant: self.participant, bound, cluster })
+        }
     }
 
     async fn connection(&self, pool: &Pool) -> Result<Object, Error> {

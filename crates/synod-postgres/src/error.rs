@@ -1,6 +1,6 @@
 //! Why a database cannot be used.
 
-use synod::NodeId;
+use synod::{NodeId, commit::ClusterId};
 
 /// Why a database cannot be used, or did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,18 @@ pub enum Error {
         what: &'static str,
         /// What it says.
         source: tokio_postgres::Error,
+    },
+    /// The handle is used with two clusters.
+    #[error(
+        "database {participant} stands in cluster {bound} by this handle, not in {cluster}: connect once for each cluster"
+    )]
+    OtherCluster {
+        /// Whose database.
+        participant: NodeId,
+        /// The cluster that it was used with first.
+        bound: ClusterId,
+        /// The other one.
+        cluster: ClusterId,
     },
     /// Something about the server must be changed first.
     #[error("database {participant} cannot take part: {missing}")]

@@ -12,7 +12,7 @@ use crate::{Error, Gid, Missing};
 pub(crate) const CREATE: &str = "BEGIN; SELECT pg_advisory_xact_lock(8386110513); \
     CREATE SCHEMA IF NOT EXISTS synod; \
     CREATE TABLE IF NOT EXISTS synod.fence (\
-    branch bytea PRIMARY KEY, state \"char\" NOT NULL, made timestamptz NOT NULL DEFAULT now()); COMMIT";
+    branch bytea PRIMARY KEY, state \"char\" NOT NULL, made timestamptz NOT NULL DEFAULT clock_timestamp()); COMMIT";
 
 /// The key of a branch's row: the cluster, the participant, and the transaction's name, each in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

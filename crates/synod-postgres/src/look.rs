@@ -35,7 +35,11 @@ pub(crate) async fn look(client: &Object, gid: &Gid) -> Result<Found, Error> {
 /// found that: a branch that was committed in between has its row by now.
 pub(crate) async fn row(client: &Object, gid: &Gid) -> Result<Found, Error> {
     let row = client.prepare_cached("SELECT state FROM synod.fence WHERE branch = $1").await?;
+    // A row, too, may be seen before a standby has it.
     let state: Option<i8> = client.query_opt(&row, &[&Key::of(gid).bytes()]).await?.map(|row| row.get(0));
+    if state.is_some() {
+        confirm(client).await?;
+    }
     Ok(match state {
         Some(state) if state == b't' as i8 => Found::Tombstone,
         Some(_) => Found::Work,
@@ -67,7 +71,7 @@ pub(crate) async fn prepared(
 
 /// Where commits wait for a standby, a prepared branch is seen before the standby has it. It does once a later write that
 /// waited has come back.
-async fn confirm(client: &Object) -> Result<(), Error> {
+pub(crate) async fn confirm(client: &Object) -> Result<(), Error> {
     let ask = client.prepare_cached("SELECT current_setting('synchronous_standby_names') <> ''").await?;
     if client.query_one(&ask, &[]).await?.get(0) {
         let write = client.prepare_cached("SELECT pg_logical_emit_message(true, 'synod', '')").await?;

@@ -2,7 +2,8 @@
 
 use futures_util::future::join_all;
 use std::time::Duration;
-use synod_client::{CommitError, Outcome};
+use synod::commit::ClusterId;
+use synod_client::{Agent, CommitError, Outcome};
 use synod_postgres::{Options, Postgres};
 
 use crate::scene::{LEFT, Pair, RIGHT, or_leave_out, quick, until};
@@ -71,6 +72,53 @@ async fn a_branch_in_which_a_statement_has_failed_is_never_committed() {
     assert_eq!(pair.balances(), ["100", "100"]);
     // Its connection serves again.
     assert_eq!(pair.transfer().await.commit().await.unwrap(), Outcome::Committed);
+}
+
+/// PREPARE outside of a transaction does nothing, and is no error: this must not pass for prepared, either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_whose_transaction_its_statements_have_ended_is_never_committed() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    for statements in ["ROLLBACK", "ROLLBACK; SELECT 1", "ROLLBACK; UPDATE account SET balance = balance WHERE id = 1"]
+    {
+        let mut tx = pair.transfer().await;
+        tx.on(&pair.databases[0]).await.unwrap().batch_execute(statements).await.unwrap();
+        let error = tx.commit().await.unwrap_err();
+        assert!(matches!(error, CommitError::Database { .. }) && !error.may_have_committed(), "{error:?}");
+        // Alone, too.
+        let mut tx = pair.synod().transaction();
+        let branch = tx.on(&pair.databases[0]).await.unwrap();
+        branch.execute("UPDATE account SET balance = 1 WHERE id = 1", &[]).await.unwrap();
+        branch.batch_execute(statements).await.unwrap();
+        let error = tx.commit().await.unwrap_err();
+        assert!(matches!(error, CommitError::Database { .. }) && !error.may_have_committed(), "{error:?}");
+        assert_eq!(pair.balances(), ["100", "100"], "{statements}");
+    }
+    until("nothing is left", || pair.prepared(0).is_empty() && pair.prepared(1).is_empty()).await;
+    assert_eq!(pair.transfer().await.commit().await.unwrap(), Outcome::Committed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_may_only_read_commits() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    for both in [false, true] {
+        let mut tx = pair.synod().transaction();
+        for database in &pair.databases[..1 + usize::from(both)] {
+            let branch = tx.on(database).await.unwrap();
+            branch.batch_execute("SET TRANSACTION READ ONLY").await.unwrap();
+            branch.query("SELECT * FROM account", &[]).await.unwrap();
+        }
+        assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_serves_one_cluster() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let error = pair.databases[0].resource(ClusterId([1; 16])).await.unwrap_err();
+    assert!(error.to_string().contains("connect once for each cluster"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use synod::{
     perform::tokio::{Progress, Resource},
 };
 use synod_client::Agent;
-use synod_postgres::{Alarm, Gid, Kind, PostgresResource};
+use synod_postgres::{Alarm, Gid, Kind, Postgres, PostgresResource};
 use tokio::time::timeout;
 
 use crate::scene::{LEFT, Pair, RIGHT, or_leave_out, own, quick, until};
@@ -43,6 +43,8 @@ fn fence(cluster: ClusterId, participant: NodeId, tx: TxId) -> String {
 struct Left {
     cluster: ClusterId,
     pair: Pair,
+    /// In another cluster than the pair's, so not by the same handle.
+    database: Postgres,
     resource: PostgresResource,
 }
 
@@ -53,8 +55,10 @@ impl Left {
 
     async fn of(pair: Pair) -> Self {
         let cluster = cluster();
-        let resource = pair.databases[0].resource(cluster).await.unwrap();
-        Self { cluster, pair, resource }
+        let url = pair.server.url(&pair.names[0]);
+        let database = Postgres::connect_with(&url, LEFT, quick()).await.unwrap();
+        let resource = database.resource(cluster).await.unwrap();
+        Self { cluster, pair, database, resource }
     }
 
     fn try_prepare(&self, transaction: &Transaction) -> Result<String, synod_servers::Error> {
@@ -88,7 +92,7 @@ impl Left {
     }
 
     fn alarms(&self) -> Vec<Alarm> {
-        self.pair.databases[0].alarms()
+        self.database.alarms()
     }
 
     fn kinds(&self) -> Vec<Kind> {
