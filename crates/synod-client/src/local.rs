@@ -72,13 +72,17 @@ pub enum LocalError {
     #[error("the cluster's folder {}", .0.display())]
     Folder(PathBuf, #[source] io::Error),
     /// The file that names the cluster holds something else.
-    #[error("{} names no cluster: restore it, or begin with an empty folder once no database holds prepared transactions", .0.display())]
+    #[error("{} names no cluster: put the file back, or begin with an empty folder once no database holds prepared transactions", .0.display())]
     NotACluster(PathBuf),
     /// Two nodes have one number.
     #[error("node {0} is there twice: acceptors have the numbers from 1 on, and each database needs one of its own")]
     Twice(NodeId),
     /// The records of a node are gone.
-    #[error("the records of node {node} in {} are gone: restore them", folder.display())]
+    #[error(
+        "the records of node {node} in {} are gone: put back these very ones, never an older copy; if they are lost, end what \
+         the databases hold prepared by hand, and begin with an empty folder",
+        folder.display()
+    )]
     Gone {
         /// Whose.
         node: NodeId,
@@ -144,6 +148,12 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.watches.iter().for_each(AbortHandle::abort);
+        // Front doors that are left hold transaction managers, but nothing connects those any more.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            for handle in std::mem::take(&mut self.nodes).into_values() {
+                runtime.spawn(handle.shutdown());
+            }
+        }
     }
 }
 
@@ -304,9 +314,20 @@ fn identity(folder: &Path) -> Result<ClusterId, LocalError> {
     match fs::read_to_string(&path) {
         Ok(text) => text.trim().parse().map_err(|_| LocalError::NotACluster(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Two processes may begin at once: the name that is there first is the cluster's.
             let id = ClusterId(random());
-            write(&path, &id.to_string())?;
-            Ok(id)
+            let own = folder.join(format!("cluster-{id}"));
+            write(&own, &id.to_string())?;
+            let published = fs::hard_link(&own, &path);
+            let removed = fs::remove_file(&own);
+            match published {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => identity(folder),
+                published => {
+                    published.and(removed).map_err(|error| LocalError::Folder(path, error))?;
+                    sync(folder)?;
+                    Ok(id)
+                }
+            }
         }
         Err(error) => Err(LocalError::Folder(path, error)),
     }
@@ -322,6 +343,11 @@ fn write(path: &Path, text: &str) -> Result<(), LocalError> {
         path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     })();
     written.map_err(|error| LocalError::Folder(path.to_owned(), error))
+}
+
+fn sync(folder: &Path) -> Result<(), LocalError> {
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| LocalError::Folder(folder.to_owned(), error))
 }
 
 /// Sixteen bytes that no other cluster has.

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
@@ -15,6 +16,9 @@ use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten};
+
+/// When the first keepalive is sent, unless a URL says otherwise: too late to notice anything.
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A PostgreSQL database that stands in a cluster as one participant. A clone shares its connections.
 ///
@@ -54,7 +58,14 @@ impl Postgres {
 
     /// The same, with options.
     pub async fn connect_with(url: &str, participant: NodeId, options: Options) -> Result<Self, Error> {
-        let config: Config = url.parse().map_err(Error::Url)?;
+        let mut config: Config = url.parse().map_err(Error::Url)?;
+        // A server that is cut off is noticed, unless the URL says otherwise.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(options.wait);
+        }
+        if config.get_keepalives_idle() == KEEPALIVES_IDLE {
+            config.keepalives_idle(options.wait);
+        }
         let mut agents = config.clone();
         let wait = format!("-c lock_timeout={}", options.lock_timeout.as_millis());
         agents.options([config.get_options().unwrap_or_default(), &wait].join(" ").trim());

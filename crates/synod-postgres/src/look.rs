@@ -57,7 +57,7 @@ pub(crate) async fn prepared(
     let list = client
         .prepare_cached(
             "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, 'synod_') \
-             AND prepared <= clock_timestamp() - make_interval(secs => $1)",
+             AND ($1::float8 <= 0 OR prepared <= clock_timestamp() - make_interval(secs => $1::float8))",
         )
         .await?;
     let rows = client.query(&list, &[&age]).await?;
