@@ -83,7 +83,7 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
         &["over", "FAILED_PRECONDITION", "REASON_OVER"],
         &["in-doubt", "0"],
         &["nobody", "INVALID_ARGUMENT", "REASON_PARTICIPANTS"],
-        &["forged", "PERMISSION_DENIED"],
+        &["forged", "PERMISSION_DENIED", "REASON_UNSPECIFIED"],
         &["not-a-node", "PERMISSION_DENIED"],
         &["restart"],
         &["forgotten", "DATA_LOSS", "REASON_FORGOTTEN"],
