@@ -12,7 +12,7 @@ use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
         AcceptorRecord, Cluster, ClusterSpec, HigherInstance, Meta, OutcomeBlock, Outcomes, Participants, Places,
-        Transaction, TransactionSpec, TxRange, Vote, Votes,
+        Ranges, Transaction, TransactionSpec, TxRange, Vote, Votes,
     },
 };
 
@@ -38,6 +38,12 @@ impl<'a> Arbitrary<'a> for TxRange {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let (first, more): (TxId, u64) = (u.arbitrary()?, small(u)?);
         valid(Self::new(first.origin, first.seq, first.seq.saturating_add(more)))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Ranges {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        u.arbitrary::<Vec<TxRange>>().map(Self::from)
     }
 }
 
@@ -77,6 +83,8 @@ impl<'a> Arbitrary<'a> for Cluster {
         spec.limits.open = 1.max(spec.limits.open);
         spec.limits.participants = 1.max(spec.limits.participants);
         spec.limits.history %= 1 << 30;
+        let members: Vec<NodeId> = spec.acceptors.nodes().chain(spec.managers.iter().copied()).collect();
+        spec.departed.retain(|node| !members.contains(node));
         valid(Self::try_from(spec))
     }
 }

@@ -34,28 +34,33 @@
     clippy::arithmetic_side_effects
 )]
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use bincode::{config, enc::write::Writer, error as bincode_error};
 
 use crate::{
-    Ballot, NodeId, TxId,
+    Ballot, NodeId, QuorumError, QuorumSpec, Quorums, TxId,
     commit::{
-        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, MalformedBlock, Message, Meta,
-        Obstacle, Outcome, OutcomeBlock, Outcomes, Participants, Places, Promises, Record, ResourceManagerRecord,
-        Transaction, TransactionError, TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, ClusterId, EmptyRange, Ending, Entry, EpochMessage, HigherInstance, Key, Learning,
+        MalformedBlock, Membership, Message, Meta, Obstacle, Outcome, OutcomeBlock, Outcomes, Page, Part, Participants,
+        Places, Promises, Ranges, Record, ResourceManagerRecord, Targets, Transaction, TransactionError, TxRange, Vote,
+        Votes, What,
     },
     paxos,
 };
 
 /// The version of frames that is written and read.
-pub const FRAME_VERSION: u8 = 2;
+pub const FRAME_VERSION: u8 = 3;
 
 /// The version of records that is written and read.
 ///
 /// A new kind of record comes with a new version, under which the new kind alone is written. So a node can go back to the
 /// version before for as long as it has written no record of a new kind; after that, the version before says what it met.
-pub const RECORD_VERSION: u8 = 2;
+pub const RECORD_VERSION: u8 = 3;
 
 const CONFIG: config::Configuration = config::standard();
 
@@ -128,6 +133,12 @@ pub enum DecodeError {
     /// A range of transactions is empty.
     #[error(transparent)]
     EmptyRange(#[from] EmptyRange),
+    /// A quorum system was rejected.
+    #[error(transparent)]
+    Quorums(#[from] QuorumError),
+    /// A list that should be in ascending order is not.
+    #[error("a list is not in ascending order")]
+    Unsorted,
     /// A block of outcomes was rejected.
     #[error(transparent)]
     MalformedBlock(#[from] MalformedBlock),
@@ -406,6 +417,12 @@ in_order! {
     Obstacle, least 3: { rm, promised }
     Promises, least 4: { instances, votes, higher }
     paxos::AcceptorRecord<Vote>, least 2: { promised, accepted }
+    paxos::AcceptorRecord<Ending>, least 2: { promised, accepted }
+    QuorumSpec, least 3: { members, prepare, accept }
+    Membership, least 8: { acceptors, managers, learning, targets, contacts, departed }
+    Ending, least 10: { membership, committed, retired }
+    Part, least 3: { tx, instances }
+    Page, least 11: { digest, total, first, entries }
     HigherInstance, least 3: { rm, state }
     AcceptorRecord, least 16: { transaction, votes, higher }
     ResourceManagerRecord, least 16: { transaction, meta, vote, finished }
@@ -424,6 +441,38 @@ tagged! {
         1 => About { transaction, what },
         2 => Retired { range, outcomes },
         3 => RetiredNoted { range },
+        4 => Epoch { number, what },
+    }
+    "learning", Learning, least 1: {
+        1 => Leader,
+        2 => Everyone,
+    }
+    "targets", Targets, least 1: {
+        1 => All,
+        2 => Quorum,
+    }
+    "statement about an epoch", EpochMessage, least 1: {
+        1 => Invite(membership),
+        2 => Ready,
+        3 => Hold,
+        4 => Prepare { ballot },
+        5 => Promise { ballot, accepted, page },
+        6 => Accept { ballot, membership, page },
+        7 => Accepted { ballot },
+        8 => Reject { ballot, promised },
+        9 => Frozen { promised },
+        10 => More { digest, next },
+        11 => Newer,
+        12 => Wanted,
+        13 => Told { membership, former, page },
+        14 => Noted,
+    }
+    "entry of a page", Entry, least 2: {
+        1 => Ready(range),
+        2 => Part(part),
+        3 => Committed(range),
+        4 => Retired(range),
+        5 => Peer { node, birth },
     }
     "statement about a transaction", What, least 1: {
         1 => Begin { meta },
@@ -454,6 +503,8 @@ tagged! {
         10 => Birth(number),
         11 => Peer { node, birth },
         12 => Resolutions { count },
+        13 => Epoch { number, membership, former, committed },
+        14 => Handover { epoch, state },
     }
 }
 
@@ -553,6 +604,89 @@ impl<T: Wire> Wire for Box<[T]> {
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         take_list(source).map(Vec::into_boxed_slice)
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        put_list(self, sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        take_list(source)
+    }
+}
+
+impl Wire for Ranges {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        put_list(self, sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        take_list(source).map(Self::from)
+    }
+}
+
+impl Wire for Quorums {
+    const LEAST: usize = QuorumSpec::LEAST;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        QuorumSpec::from(self.clone()).put(sink);
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        Ok(QuorumSpec::take(source)?.try_into()?)
+    }
+}
+
+/// How to reach members: ids in ascending order, each with its bytes.
+impl Wire for BTreeMap<NodeId, Vec<u8>> {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.number(self.len() as u64);
+        for (node, contact) in self {
+            node.put(sink);
+            sink.number(contact.len() as u64);
+            sink.bytes(contact);
+        }
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let mut contacts = Self::new();
+        for _ in 0..source.length(2)? {
+            let (node, contact) = (NodeId::take(source)?, source.slice()?);
+            if contacts.last_key_value().is_some_and(|(last, _)| *last >= node) {
+                return Err(DecodeError::Unsorted);
+            }
+            contacts.insert(node, contact.to_vec());
+        }
+        Ok(contacts)
+    }
+}
+
+impl Wire for BTreeSet<NodeId> {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.number(self.len() as u64);
+        self.iter().for_each(|node| node.put(sink));
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let mut nodes = Self::new();
+        for _ in 0..source.length(NodeId::LEAST)? {
+            let node = NodeId::take(source)?;
+            if nodes.last().is_some_and(|last| *last >= node) {
+                return Err(DecodeError::Unsorted);
+            }
+            nodes.insert(node);
+        }
+        Ok(nodes)
     }
 }
 
@@ -683,6 +817,8 @@ impl Wire for Key {
             Self::Birth => (8, [None; 2]),
             Self::Peer(node) => (9, [Some(node.0), None]),
             Self::Resolutions => (10, [None; 2]),
+            Self::Epoch => (11, [None; 2]),
+            Self::Handover => (12, [None; 2]),
         };
         sink.byte(tag);
         numbers.into_iter().flatten().for_each(|number| sink.put(number.to_be_bytes()));
@@ -700,6 +836,8 @@ impl Wire for Key {
             8 => return Ok(Self::Birth),
             9 => return Ok(Self::Peer(NodeId(u64::from_be_bytes(source.array()?)))),
             10 => return Ok(Self::Resolutions),
+            11 => return Ok(Self::Epoch),
+            12 => return Ok(Self::Handover),
             tag => return Err(DecodeError::UnknownTag { kind: "key", tag }),
         };
         let (origin, seq) = (source.array()?, source.array()?);

@@ -127,6 +127,24 @@ refusals! {
     NotInDoubt = "the resource manager here is not in doubt",
     /// Names are given away one by one to [`MOST_NAMES`](crate::commit::MOST_NAMES) at once.
     BadCount = "no names, or too many at once, are asked for",
+    /// The transaction or the message is of an epoch that is over here.
+    OldEpoch = "its epoch is over",
+    /// The transaction or the message is of an epoch that this node is not in yet.
+    NewerEpoch = "this node is not in its epoch yet",
+    /// The acceptors of the epoch are frozen, or about to be: the membership changes. Begin again in a moment.
+    Changing = "the membership is about to change: begin again in a moment",
+    /// Violation: another node in the same epoch has other members, or works in another way.
+    OtherMembership = "another node in this epoch has other members: one of them was created with another configuration",
+    /// The sender, or a participant, was written off for good.
+    Departed = "the node was written off for good",
+    /// An id that was a member's once is to be a member's again.
+    FormerMember = "an id that was a member's once is never one again: start a new node under a new id",
+    /// A membership that no cluster can have.
+    MalformedMembership = "no cluster can have this membership",
+    /// The sender, or this node, is neither an acceptor nor a transaction manager of the epoch.
+    NotAMember = "the node is neither an acceptor nor a transaction manager",
+    /// A page that does not follow the ones before it.
+    OtherPage = "the page does not follow the ones before it",
 }
 
 impl Refusal {
@@ -141,6 +159,7 @@ impl Refusal {
                 | Self::NotNamedHere
                 | Self::OtherBirth
                 | Self::CommitLost
+                | Self::OtherMembership
         )
     }
 }
@@ -215,7 +234,7 @@ pub enum RestoreError {
     /// A later record takes back that transactions are over.
     #[error("the storage takes back that the transactions from {0} on are over")]
     RetirementWentBack(TxId),
-    /// There is an acceptor's record, but the configuration does not make the node an acceptor.
+    /// There is an acceptor's record, but the node is not an acceptor of its epoch.
     #[error("the storage holds acceptor state of {0}, but the node is not an acceptor")]
     NotAnAcceptor(TxId),
     /// There is a resource manager's record, but the node is not a participant of the transaction.
@@ -257,6 +276,15 @@ pub enum RestoreError {
     /// Two records hold different transactions with the same name.
     #[error("two records hold different transactions with the name {0}")]
     OtherTransaction(TxId),
+    /// There is state of an acceptor or of a handover, but no record of an epoch, or one of an epoch before.
+    #[error("the storage holds state of an epoch that the node is not in: the record of its epoch is lost or old")]
+    OtherEpoch,
+    /// A later record of an epoch or of a handover goes back on an earlier one, or contradicts it.
+    #[error("the record of the epoch, or of its handover, goes back on an earlier one")]
+    EpochWentBack,
+    /// The record of an epoch has members that no cluster can have.
+    #[error("the record of the epoch has members that no cluster can have")]
+    MalformedMembership,
     /// The node has recorded a vote to abort, but the votes of its resource are durable elsewhere: it never votes so.
     #[error("the storage holds a vote to abort {0}, which a node whose votes are durable elsewhere never gives")]
     VotedToAbort(TxId),

@@ -53,7 +53,7 @@
 //!                     inputs.push_back((at, Input::Finished(transaction.id())));
 //!                 }
 //!                 Decision::Decided { outcome: decided, .. } => outcome = Some(decided),
-//!                 Decision::Begun(_) | Decision::Named(_) | Decision::Completed { .. } | Decision::Forget(_) => {}
+//!                 _ => {}
 //!             }
 //!         }
 //!     }

@@ -143,6 +143,8 @@ fn spec(managers: BoxedStrategy<Vec<NodeId>>, least: u8) -> BoxedStrategy<Cluste
             targets,
             timeouts,
             limits,
+            contacts: Default::default(),
+            departed: Default::default(),
         })
         .boxed()
 }
@@ -324,7 +326,7 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         4 => name.clone().prop_map(Input::Finished),
         2 => name.clone().prop_map(Input::Inquire),
         1 => (name.clone(), small(0..1000)).prop_map(|(tx, patience)| Input::Patience { tx, patience }),
-        2 => (node(), 0..3u64).prop_map(|(node, birth)| Input::Met { node, birth }),
+        2 => (node(), 0..3u64).prop_map(|(node, birth)| Input::Met { node, birth, epoch: None }),
         1 => (name, outcome()).prop_map(|(tx, outcome)| Input::Resolve { tx, outcome }),
         1 => small(0..2000).prop_map(|count| Input::Names { count }),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),

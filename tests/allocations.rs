@@ -144,7 +144,12 @@ impl Group {
                 match effect {
                     Effect::Persist(_)
                     | Effect::Decide(
-                        Decision::Begun(_) | Decision::Named(_) | Decision::Decided { .. } | Decision::Forget(_),
+                        Decision::Begun(_)
+                        | Decision::Named(_)
+                        | Decision::Decided { .. }
+                        | Decision::Forget(_)
+                        | Decision::Epoch { .. }
+                        | Decision::Changed { .. },
                     ) => {}
                     Effect::Send { to, message } => inputs.insert(0, (to, Input::Receive { from: at, message })),
                     Effect::Decide(Decision::Vote { transaction, .. }) => {

@@ -61,7 +61,8 @@ impl Meter {
             match message {
                 Message::About { what: What::Finished(_), .. }
                 | Message::Retired { .. }
-                | Message::RetiredNoted { .. } => {}
+                | Message::RetiredNoted { .. }
+                | Message::Epoch { .. } => {}
                 Message::About { transaction, what } => {
                     self.cost(transaction.id()).messages += 1;
                     if matches!(what, What::Phase1a { .. } | What::Phase2a { .. }) {

@@ -122,7 +122,7 @@ fn relate(input: Input, about: &(Transaction, Meta)) -> Input {
         Input::Patience { patience, .. } => Input::Patience { tx, patience },
         Input::Receive { from, message } => Input::Receive { from, message: relate_message(message, about) },
         Input::Resolve { outcome, .. } => Input::Resolve { tx, outcome },
-        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } => input,
+        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } | Input::Change(_) => input,
     }
 }
 
@@ -135,6 +135,7 @@ fn relate_message(mut message: Message, (about, content): &(Transaction, Meta)) 
             }
         }
         Message::Retired { range, .. } | Message::RetiredNoted { range } => *range = TxRange::only(about.id()),
+        Message::Epoch { .. } => {}
     }
     message
 }

@@ -218,6 +218,18 @@ impl Acceptor {
         Ok(())
     }
 
+    /// The vote that it has accepted at the initial ballot of the instance at `place`.
+    pub(crate) fn accepted_at(&self, place: usize) -> Option<Vote> {
+        self.accepted.has(place).then(|| if self.prepared.has(place) { Vote::Prepared } else { Vote::Aborted })
+    }
+
+    /// Accepts what it has gathered, if there is any, and says so.
+    pub(crate) fn flush_gathered(&mut self, cx: &mut Context<'_, impl Sink>) {
+        if !self.gathered.is_empty() {
+            self.flush(cx);
+        }
+    }
+
     /// Ends the wait: writes and sends an incomplete bundle or, if no votes are gathered, inquires about the
     /// transaction.
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {

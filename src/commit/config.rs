@@ -1,6 +1,10 @@
 //! The configuration: of a cluster, which all its nodes share, and of one node.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 use core::{borrow::Borrow, fmt, str::FromStr};
 
 use super::Meta;
@@ -11,8 +15,8 @@ const LONGEST_HISTORY: usize = 1 << 30;
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
-/// The acceptors and their quorums must never change under one name: a quorum of new acceptors could miss what the old
-/// ones have chosen.
+/// Who its members are changes from epoch to epoch, by [`Input::Change`](super::Input::Change) and in no other way: a quorum
+/// of new acceptors could miss what the old ones have chosen.
 ///
 /// ```
 /// # use synod::commit::ClusterId;
@@ -162,9 +166,7 @@ pub struct ClusterSpec {
     /// The acceptors and their quorums: 2F+1 acceptors survive F failures; a single one makes this two-phase commit.
     pub acceptors: Quorums,
     /// The transaction managers, in the order in which nodes turn to them, each transaction to another one first. Any of
-    /// them can finish any transaction. None
-    /// may ever be removed: the others ignore rejections that name a node outside this list, so they could never go
-    /// beyond a ballot that acceptors promised to a removed one.
+    /// them can finish any transaction.
     pub managers: Vec<NodeId>,
     /// Who learns the chosen votes from the acceptors.
     pub learning: Learning,
@@ -174,6 +176,13 @@ pub struct ClusterSpec {
     pub timeouts: Timeouts,
     /// How much work to accept.
     pub limits: Limits,
+    /// How to reach members: bytes that this crate never interprets. They go to whoever joins.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub contacts: BTreeMap<NodeId, Vec<u8>>,
+    /// Participants that operators have written off for good. A transaction manager takes it that they have finished, once
+    /// it knows the outcome; and nobody under such an id is heard again.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub departed: BTreeSet<NodeId>,
 }
 
 /// Why a configuration was rejected.
@@ -209,6 +218,9 @@ pub enum ConfigError {
     /// A limit is zero, which allows no transaction at all.
     #[error("a limit leaves no room for any transaction")]
     NoRoom,
+    /// A member is among the departed.
+    #[error("member {0} is among the departed")]
+    DepartedMember(NodeId),
     /// The history is longer than 2^30 outcomes.
     #[error("a history has at most 2^30 outcomes")]
     LongHistory,
@@ -222,7 +234,8 @@ pub enum ConfigError {
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub struct Config {
-    /// The configuration that all nodes of its cluster share.
+    /// The configuration that all nodes of its cluster share. Of a node that was in a later epoch, only the time-outs and
+    /// the limits count, and its members are asked for news.
     pub cluster: Cluster,
     /// The node's own name.
     pub id: NodeId,
@@ -362,7 +375,21 @@ impl ClusterSpec {
             targets: Targets::default(),
             timeouts: Timeouts::new(),
             limits: Limits::new(),
+            contacts: BTreeMap::new(),
+            departed: BTreeSet::new(),
         }
+    }
+
+    /// Sets [`contacts`](field@Self::contacts).
+    #[must_use]
+    pub fn with_contacts(self, contacts: BTreeMap<NodeId, Vec<u8>>) -> Self {
+        Self { contacts, ..self }
+    }
+
+    /// Sets [`departed`](field@Self::departed).
+    #[must_use]
+    pub fn with_departed(self, departed: BTreeSet<NodeId>) -> Self {
+        Self { departed, ..self }
     }
 
     with_methods! {
@@ -435,6 +462,12 @@ impl Cluster {
         self.0.spec.managers.contains(&node)
     }
 
+    /// Whether `node` is a participant that was written off.
+    #[inline]
+    pub(crate) fn is_departed(&self, node: NodeId) -> bool {
+        !self.0.spec.departed.is_empty() && self.0.spec.departed.contains(&node)
+    }
+
     /// Whether `node` must learn of every retirement: acceptors and transaction managers must.
     pub(crate) fn keeps_retired(&self, node: NodeId) -> bool {
         self.acceptors().contains(node) || self.is_manager(node)
@@ -464,6 +497,10 @@ impl TryFrom<ClusterSpec> for Cluster {
             if spec.managers.iter().take(place).any(|other| other == manager) {
                 return Err(ConfigError::Repeated(*manager));
             }
+        }
+        let is_member = |node: &&NodeId| spec.acceptors.contains(**node) || spec.managers.contains(node);
+        if let Some(member) = spec.departed.iter().find(is_member) {
+            return Err(ConfigError::DepartedMember(*member));
         }
         let Timeouts { flush, recover, inquire, repeat, ceiling } = spec.timeouts;
         let waits = [flush, recover, inquire, repeat];

@@ -1,6 +1,6 @@
 //! What the roles of one node share while they handle an input about one transaction.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 
 use super::{
     Cluster, Decision, Message, Meta, Metrics, Record, ResourceKind, Sink, Time, Transaction, What, peers::Peers,
@@ -10,6 +10,8 @@ use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 /// Everything that a role borrows for one call. The role owns none of it.
 pub(crate) struct Context<'a, S> {
     pub(crate) cluster: &'a Cluster,
+    /// Every id that was a member of an epoch before.
+    pub(crate) former: &'a BTreeSet<NodeId>,
     /// The node that plays the role.
     pub(crate) id: NodeId,
     pub(crate) resource: ResourceKind,
@@ -37,6 +39,12 @@ impl<S: Sink> Context<'_, S> {
             return Err(Refusal::OtherContent);
         }
         self.cluster.limits().check_meta(meta)
+    }
+
+    /// Whether `node` is or was a transaction manager, or some other member: who was one before may bring an outcome late.
+    #[inline]
+    pub(crate) fn may_tell(&self, node: NodeId) -> bool {
+        self.cluster.is_manager(node) || self.former.contains(&node)
     }
 
     /// Whether `node` is not this one, and was never met.

@@ -229,6 +229,11 @@ impl History {
         }
     }
 
+    /// Remembers the newest `most` outcomes from now on.
+    pub(crate) fn remember(&mut self, most: usize) {
+        self.most = most.div_ceil(NUMBERS as usize);
+    }
+
     /// Adds what was recorded, with the ages of the blocks. [`next_change`](Self::next_change) erases what there is no
     /// room for.
     pub(crate) fn restore(&mut self, recorded: impl Iterator<Item = (OutcomeBlock, u64)>) {

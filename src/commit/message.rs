@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::{
-    Meta, Outcome, Outcomes, Participants, Places, Time, Transaction, Vote, Votes,
+    EpochMessage, EpochTag, Membership, Meta, Outcome, Outcomes, Participants, Places, Time, Transaction, Vote, Votes,
     record::{Record, TxRange},
 };
 use crate::{Ballot, NodeId, TxId};
@@ -35,6 +35,13 @@ pub enum Message {
     RetiredNoted {
         /// The transactions.
         range: TxRange,
+    },
+    /// Any node to any node: about the epoch that a node is in, or its handover to the next.
+    Epoch {
+        /// The epoch: that of the handover, or of the sender. A newcomer has none.
+        number: Option<u64>,
+        /// What the message says.
+        what: Box<EpochMessage>,
     },
 }
 
@@ -271,6 +278,10 @@ pub enum Input {
         node: NodeId,
         /// Its [birth](super::Config::birth), as it says.
         birth: u64,
+        /// The epoch that it is in, as it says: [`Node::tag`](super::Node::tag). Two nodes that are in one epoch and do not
+        /// agree on its members refuse each other: [`Refusal::OtherMembership`](crate::Refusal::OtherMembership). `None` if
+        /// it is in none, or does not say.
+        epoch: Option<EpochTag>,
     },
     /// A local resource whose votes are [durable elsewhere](super::ResourceKind) finds this transaction prepared in itself:
     /// after a restart, before anything else, or in a later sweep. The node may have forgotten that it voted, so it votes to
@@ -306,6 +317,15 @@ pub enum Input {
         /// How many.
         count: u64,
     },
+    /// An operator's: go to the next epoch, with these members, at an acceptor or transaction manager of the present one.
+    ///
+    /// The node first asks the members to come whether they are there. Once enough of them are, it proposes the handover.
+    /// [`Decision::Changed`] tells how that ended: if another change came first, ask again. There is no taking back after
+    /// that, and a membership whose members vanish is as final as any other.
+    ///
+    /// An id that was a member's once is never one again: a machine that has lost its disk comes back under a new id, which
+    /// [joins](super::Node::join).
+    Change(Box<Membership>),
 }
 
 /// The most names that [`Input::Names`] gives away at once.
@@ -376,6 +396,20 @@ pub enum Decision {
     Forget(TxRange),
     /// To the caller: the names that the [`Input::Names`] of this step was given, as many as were free in a row.
     Named(TxRange),
+    /// To the caller: this node is in this epoch now. The transport takes up the [contacts](Membership::contacts).
+    Epoch {
+        /// The number of the epoch.
+        number: u64,
+        /// Its members.
+        membership: Box<Membership>,
+    },
+    /// To the operator: the handover that followed an [`Input::Change`] is over.
+    Changed {
+        /// The number of the epoch that it led to.
+        number: u64,
+        /// Whether that has the membership that was asked for. Otherwise another handover came first: ask again.
+        is_mine: bool,
+    },
 }
 
 /// An effect of a node or of a commit role.
@@ -413,7 +447,7 @@ impl Message {
     pub fn transaction(&self) -> Option<&Transaction> {
         match self {
             Self::About { transaction, .. } => Some(transaction),
-            Self::Retired { .. } | Self::RetiredNoted { .. } => None,
+            Self::Retired { .. } | Self::RetiredNoted { .. } | Self::Epoch { .. } => None,
         }
     }
 }

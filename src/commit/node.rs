@@ -6,11 +6,13 @@
 //!
 //! Invariants:
 //! 1. its first record says whose storage this is, and without that record nothing is restored;
-//! 2. a transaction leaves memory only with the write that adds it to the retired ranges, unless only a transaction manager
-//!    knows it here, which keeps nothing durable, and an operator says so;
+//! 2. a transaction leaves memory only with the write that adds it to the retired ranges, or with the write of the epoch that
+//!    ends it, if no resource manager knows it here; or because an operator says so, if only a transaction manager knows it
+//!    here, which keeps nothing durable;
 //! 3. nothing depends on the order of the table of open transactions.
 
 mod beginning;
+mod epochs;
 #[cfg(test)]
 pub(crate) mod fenced;
 mod restore;
@@ -19,16 +21,21 @@ mod view;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use self::retirement::{Announcement, Lists};
-pub use self::view::{InDoubt, Promised, Status, Violation, ViolationReason};
+pub use self::view::{EpochStatus, InDoubt, Promised, Status, Violation, ViolationReason};
+use self::{
+    epochs::News,
+    retirement::{Announcement, Lists},
+};
 use super::{
-    Config, Decision, Effect, Input, Message, Meta, Outcome, Record, ResourceKind, Sink, Time, Transaction, Vote, What,
+    Config, Decision, Effect, EpochTag, Input, Message, Meta, Outcome, Record, ResourceKind, Sink, Time, Transaction,
+    Vote, What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
     contacts::ContactId,
+    handover::Handover,
     history::History,
     open::Open,
-    retired::Retired,
+    ranges::RangeSet,
     shared::Shared,
     table::{Handle, Table},
     turns::TURNS_PER_STEP,
@@ -92,23 +99,23 @@ pub struct Node {
     shared: Shared,
     open: Table,
     /// Durable.
-    retired: Retired,
+    retired: RangeSet,
     /// Durable: how some of them ended.
     history: History,
     /// What messages about retired transactions, and answers from the history, rest on.
     retired_scope: Scope,
     /// The ranges retired here that other acceptors and transaction managers have not acknowledged.
-    announced: BTreeMap<NodeId, Retired>,
+    announced: BTreeMap<NodeId, RangeSet>,
     announcement: Announcement,
     /// Only `reserved` is durable.
     sequence: BlockAllocator,
-    /// What an answer to a node that was met rests on.
-    met_scope: Scope,
     /// Durable.
     birth: Option<u64>,
     /// Records that the next step must write first.
     owed: Vec<Record>,
     lists: Lists,
+    handover: Handover,
+    news: News,
 }
 
 /// Whether a transaction would be opened for new or for old work.
@@ -121,39 +128,52 @@ enum Admission {
 }
 
 impl Node {
-    /// A new node, whose id was never used in its cluster, and its first effect: the record of its identity.
+    /// A new node of a new cluster, whose id was never used in it, and its first effects, to be written together: the records
+    /// of its identity and of epoch 0, which has the members of the configuration; and of its [birth](Config::birth), if the
+    /// configuration gives it one.
     ///
-    /// If the configuration gives it a [birth](Config::birth), a second effect is the record of that, to be written
-    /// together with the first.
+    /// All nodes of a new cluster must be given the same members. A node that comes to a cluster whose members have changed
+    /// [joins](Self::join) it instead.
     pub fn create(config: Config) -> (Self, Vec<Effect>) {
+        let (mut node, mut effects) = Self::join(config);
+        node.enter(0);
+        node.rearm();
+        effects.insert(1, Effect::Persist(node.epoch_record()));
+        (node, effects)
+    }
+
+    /// A new node, whose id was never used, that comes to a cluster later: it is in no epoch yet, takes part in nothing, and
+    /// asks the members in its configuration for the present epoch. Its first effects, to be written together, are the records
+    /// of its identity and of its [birth](Config::birth), if the configuration gives it one.
+    pub fn join(config: Config) -> (Self, Vec<Effect>) {
         let identity = Record::Identity { cluster: config.cluster.id(), node: config.id };
         let birth = config.birth;
         let mut node = Self::blank(config);
         node.birth = birth;
+        node.ask_members(&node.config().cluster.membership());
         let records = [Some(identity), birth.map(Record::Birth)];
         (node, records.into_iter().flatten().map(Effect::Persist).collect())
     }
 
     fn blank(config: Config) -> Self {
-        let is_manager = config.cluster.is_manager(config.id);
-        let remembered = if is_manager { config.cluster.limits().history } else { 0 };
         Self {
             open: Table::new(config.seed),
-            history: History::new(remembered, config.seed),
-            shared: Shared::new(config),
-            retired: Retired::default(),
+            history: History::new(0, config.seed),
+            shared: Shared::of_newcomer(config),
+            retired: RangeSet::default(),
             retired_scope: Scope::NOTHING,
             announced: BTreeMap::new(),
             announcement: Announcement::default(),
             sequence: BlockAllocator::UNUSED,
-            met_scope: Scope::NOTHING,
+            handover: Handover::default(),
+            news: News::default(),
             birth: None,
             owed: Vec::new(),
             lists: Lists::default(),
         }
     }
 
-    /// The configuration.
+    /// The configuration, with the members of the present epoch.
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
@@ -198,9 +218,11 @@ impl Node {
         self.begin_step(effects);
         let result = match message {
             _ if from == self.shared.config.id => Err(Refusal::FromSelf),
+            _ if self.shared.config.cluster.is_departed(from) => Err(Refusal::Departed),
             Message::About { transaction, what } => self.receive_about(from, transaction, what, found, effects),
             Message::Retired { range, outcomes } => self.receive_retired(from, *range, outcomes, effects),
             Message::RetiredNoted { range } => self.acknowledged(from, *range),
+            Message::Epoch { number, what } => self.hear_of_epoch(from, *number, what, effects),
         };
         if result.is_ok() {
             self.shared.peers.hear(from, self.shared.clock.now());
@@ -284,6 +306,9 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
+        if Some(transaction.epoch()) != self.shared.epoch {
+            self.check_epoch(from, transaction, what, effects)?;
+        }
         (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
         let found = found.filter(|found| self.open.at(*found).is_some());
         let found = found.or_else(|| self.open.find(tx, self.shared.hash));
@@ -322,6 +347,11 @@ impl Node {
             // Only this node gives the name, and will give it to another transaction.
             self.shared.tell_of_other(effects, from, transaction, what, Scope::NOTHING);
             return Err(refusal);
+        }
+        if self.shared.committed.contains(tx) && Some(transaction.epoch()) == self.shared.epoch {
+            // The name was used in an epoch before.
+            self.shared.tell_of_other(effects, from, transaction, what, Scope::NOTHING);
+            return Err(Refusal::OtherTransaction);
         }
         if matches!(what, What::Begin { .. }) && self.shared.turns.is_crowded() {
             return Err(Refusal::Overloaded);
@@ -385,14 +415,26 @@ impl Node {
     }
 
     /// A connection to another node begins.
-    fn meet(&mut self, node: NodeId, birth: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+    fn meet(
+        &mut self,
+        node: NodeId,
+        birth: u64,
+        epoch: Option<EpochTag>,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
         let config = &self.shared.config;
         if node == config.id {
             return Err(Refusal::FromSelf);
         }
+        if config.cluster.is_departed(node) {
+            return Err(Refusal::Departed);
+        }
+        self.compare_epochs(node, epoch, effects)?;
+        let config = &self.shared.config;
         if self.shared.peers.contacts.meet(node, birth, config.cluster.limits().nodes)? {
             self.shared.metrics.count_write();
-            self.met_scope = effects.persist(Record::Peer { node, birth }, Urgency::Urgent);
+            let met = effects.persist(Record::Peer { node, birth }, Urgency::Urgent);
+            self.shared.ground = self.shared.ground.and(met);
         }
         Ok(())
     }
@@ -415,6 +457,9 @@ impl Node {
             Err(Refusal::Retired) => Err(Refusal::RetiredUnfinished),
             Err(_) => {
                 self.check_name(transaction.id())?;
+                if self.shared.epoch.is_none_or(|epoch| transaction.epoch() > epoch) {
+                    return Err(Refusal::NewerEpoch);
+                }
                 self.check_room(transaction.participants(), Admission::Old)?;
                 self.open_with(transaction, None, effects, |open, shared, effects| open.found(shared, effects, meta))
             }
@@ -478,7 +523,7 @@ impl Node {
     fn new_open(&self, transaction: Transaction) -> Open {
         let own = transaction.id().origin == self.shared.config.id;
         let scope = if own { self.sequence.scope } else { Scope::NOTHING };
-        Open::new(transaction, scope.and(self.met_scope), self.shared.clock.now())
+        Open::new(transaction, scope.and(self.shared.ground), self.shared.clock.now())
     }
 
     /// Adds the current transaction to the table.
@@ -500,8 +545,9 @@ impl Node {
         if open.fence.is_some() {
             return Err(Refusal::Broken);
         }
-        // What is heard from a node rests on having met it: who comes back under another birth must be known for that.
-        open.scope = open.scope.and(self.met_scope);
+        // What is heard from a node rests on having met it: who comes back under another birth must be known for that. And all
+        // that is said rests on the epoch, and on being frozen.
+        open.scope = open.scope.and(self.shared.ground);
         let result = act(open, &mut self.shared, effects);
         if !self.shared.local.is_empty() {
             open.exchange(&mut self.shared, effects);
@@ -534,7 +580,7 @@ impl Node {
             let Some(waiter) = self.shared.clock.next_due() else { break };
             woken = woken.saturating_add(1);
             if waiter == NODE {
-                self.announce(effects);
+                self.wake(effects);
             } else if let Some(handle) = self.open.waiting(waiter)
                 && let Some(open) = self.open.at(handle)
             {
@@ -578,13 +624,14 @@ impl Machine for Node {
             Input::Finished(tx) => self.work_on(tx, effects, |open, shared, effects| open.finish(shared, effects)),
             Input::Inquire(tx) => self.work_on(tx, effects, |open, shared, effects| open.inquire(shared, effects)),
             Input::Tick(now) => self.tick(now, effects),
-            Input::Met { node, birth } => self.meet(node, birth, effects),
+            Input::Met { node, birth, epoch } => self.meet(node, birth, epoch, effects),
             Input::Prepared { transaction, meta } => self.hear_prepared(&transaction, &meta, effects),
             Input::Patience { tx, patience } => {
                 self.work_on(tx, effects, |open, shared, effects| open.be_patient(shared, effects, patience))
             }
             Input::Resolve { tx, outcome } => self.resolve(tx, outcome, effects),
             Input::Names { count } => self.give_names(count, effects),
+            Input::Change(membership) => self.change(*membership, effects),
         };
         self.give_turns(effects);
         self.end_step(result)

@@ -5,7 +5,7 @@ mod violations;
 use alloc::boxed::Box;
 
 use super::{
-    Learning, Meta, Outcome, Record, Sink, Time, Transaction, ViolationReason, Vote, What,
+    EpochMessage, Learning, Meta, Outcome, Record, Sink, Time, Transaction, ViolationReason, Vote, What,
     acceptor::Acceptor,
     clock::NEVER,
     contacts::ContactId,
@@ -79,6 +79,15 @@ impl Open {
             return Err(Refusal::Retired);
         }
         match what {
+            What::Vote { .. } | What::Phase1a { .. } | What::Phase2a { .. }
+                if shared.frozen.is_some() && !self.repeats_vote(from, what) =>
+            {
+                // A handover is under way: to go on with this transaction is up to that.
+                if let Some(promised) = shared.frozen.filter(|_| from != shared.config.id) {
+                    shared.say(effects, from, EpochMessage::Frozen { promised });
+                }
+                Err(Refusal::Changing)
+            }
             What::Vote { vote, manager } => {
                 self.give_acceptor(shared, effects, |acceptor, cx| acceptor.vote(cx, from, *vote, *manager))
             }
@@ -132,6 +141,13 @@ impl Open {
         }
     }
 
+    /// Whether `what` is a vote that the acceptor here has accepted: then it only answers again.
+    fn repeats_vote(&self, from: NodeId, what: &What) -> bool {
+        let place = self.transaction.place(from);
+        let accepted = self.acceptor.as_ref().zip(place).and_then(|(acceptor, place)| acceptor.role.accepted_at(place));
+        matches!(what, What::Vote { vote, .. } if accepted == Some(*vote))
+    }
+
     /// Whether nothing here hears `what` any more: the transaction is retired, and only its outcome matters.
     #[inline]
     pub(crate) fn is_closed_to(&self, what: &What) -> bool {
@@ -148,6 +164,9 @@ impl Open {
     ) -> Result<(), Refusal> {
         if !shared.is_acceptor {
             return Err(Refusal::NotAnAcceptor);
+        }
+        if !self.is_of_epoch(shared) {
+            return Err(Refusal::OldEpoch);
         }
         let is_new = self.acceptor.is_none();
         if is_new {
@@ -343,6 +362,78 @@ impl Open {
         Ok(())
     }
 
+    /// Whether it runs among the acceptors of this node's epoch.
+    #[inline]
+    pub(crate) fn is_of_epoch(&self, shared: &Shared) -> bool {
+        Some(self.transaction.epoch()) == shared.epoch
+    }
+
+    /// How the handover of its epoch has ended it, if that is over here and it is not retired.
+    #[inline]
+    fn ended_by_handover(&self, shared: &Shared) -> Option<Outcome> {
+        (!self.is_of_epoch(shared) && !self.is_retired).then(|| shared.oracle(self.transaction.id()))
+    }
+
+    /// Its epoch is over: the acceptor here is done, and the other roles hear how it ended, and turn to the managers of the
+    /// present epoch. Nobody who is none of these goes on as a manager.
+    pub(crate) fn hand_over<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+        self.acceptor = None;
+        let mut result = Ok(());
+        if self.rm.is_some() {
+            let manager = shared.peers.manager_of(&shared.config.cluster, self.transaction.id(), shared.clock.now());
+            result = self.as_rm(shared, effects, |rm, cx| {
+                rm.turn_to_epoch(cx, manager);
+                Ok(())
+            });
+        }
+        if self.tm.is_some() {
+            let heard = self.as_tm(shared, effects, |tm, cx| {
+                tm.look_again(cx);
+                Ok(())
+            });
+            result = result.and(heard);
+        }
+        if !shared.is_manager && self.tm.is_some() {
+            self.let_go(shared);
+            keep(&mut shared.spare_tms, self.tm.take());
+        }
+        shared.moved = true;
+        result
+    }
+
+    /// A frozen acceptor is about to promise: what it has gathered is accepted first.
+    pub(crate) fn flush<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+        if self.acceptor.is_none() {
+            return Ok(());
+        }
+        self.as_acceptor(shared, effects, |acceptor, cx| {
+            acceptor.flush_gathered(cx);
+            Ok(())
+        })
+    }
+
+    /// A node has come into this epoch, and may have refused what was said to it: say again what it is to hear.
+    pub(crate) fn say_again<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        to: NodeId,
+    ) -> Result<(), Refusal> {
+        if self.rm.is_some() && shared.config.cluster.acceptors().contains(to) {
+            self.as_rm(shared, effects, |rm, cx| {
+                rm.vote_again(cx, to);
+                Ok(())
+            })?;
+        }
+        if self.tm.is_some() && self.transaction.has(to) {
+            self.as_tm(shared, effects, |tm, cx| {
+                tm.ask_again(cx, to);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// To a participant that is neither an acceptor nor a transaction manager, the transaction is retired.
     pub(crate) fn hear_retired_by<S: Sink>(
         &mut self,
@@ -439,8 +530,12 @@ impl Open {
         effects: &mut S,
         act: impl FnOnce(&mut ResourceManager, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
+        let ended = self.ended_by_handover(shared);
         let (roles, mut cx) = self.split(shared, effects);
         let Some(rm) = roles.rm else { return Err(Refusal::UnknownTransaction) };
+        if let Some(outcome) = ended {
+            rm.role.hear_ending(&mut cx, outcome)?;
+        }
         act(&mut rm.role, &mut cx)?;
         rm.keep(Some(rm.role.wait()), shared);
         Ok(())
@@ -456,9 +551,13 @@ impl Open {
     ) -> Result<(), Refusal> {
         // What is over elsewhere is not recovered: acceptors only say so, and others wait for the place.
         let may_recover = self.violation != Some(ViolationReason::OverElsewhere);
+        let ended = self.ended_by_handover(shared);
         let (roles, mut cx) = self.split(shared, effects);
         let Some(tm) = roles.tm else { return Err(Refusal::UnknownTransaction) };
         let was_known = tm.role.outcome().is_some();
+        if let Some(outcome) = ended {
+            tm.role.hear_ending(&mut cx, outcome)?;
+        }
         act(&mut tm.role, &mut cx)?;
         tm.keep(tm.role.wait(), shared);
         if !was_known && tm.role.outcome().is_some() {
@@ -525,6 +624,7 @@ impl Open {
         let Self { transaction, scope, fence, acceptor, rm, tm, .. } = self;
         let cx = Context {
             cluster: &shared.config.cluster,
+            former: &shared.former,
             id: shared.config.id,
             resource: shared.config.resource,
             transaction,

@@ -38,8 +38,19 @@ impl Peers {
         Self { keepers, contacts: Contacts::default() }
     }
 
-    /// Refuses participants that a transaction would only wait for: those that were never met, and those that have left
-    /// too much unfinished.
+    /// Goes on with the members of another epoch.
+    pub(crate) fn follow(&mut self, cluster: &Cluster) {
+        let Self { keepers: before, contacts } = core::mem::replace(self, Self::new(cluster));
+        self.contacts = contacts;
+        for peer in &mut self.keepers {
+            if let Some(known) = before.iter().find(|known| known.node == peer.node) {
+                (peer.heard, peer.suspected) = (known.heard, known.suspected);
+            }
+        }
+    }
+
+    /// Refuses participants that a transaction would only wait for: those that were written off, those that were never met,
+    /// and those that have left too much unfinished.
     pub(crate) fn check_participants(
         &self,
         cluster: &Cluster,
@@ -48,6 +59,9 @@ impl Peers {
     ) -> Result<(), Refusal> {
         let most = cluster.limits().open_per_participant;
         for node in participants.iter().filter(|node| **node != id) {
+            if cluster.is_departed(*node) {
+                return Err(Refusal::Departed);
+            }
             if self.contacts.is_stranger(*node) {
                 return Err(Refusal::NeverMet);
             }

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{ClusterId, Meta, Outcome, OutcomeBlock, Transaction, Vote, Votes};
+use super::{ClusterId, Ending, Membership, Meta, Outcome, OutcomeBlock, Ranges, Transaction, Vote, Votes};
 use crate::{Ballot, NodeId, TxId, paxos};
 
 /// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
@@ -86,6 +86,24 @@ pub enum Record {
     Resolutions {
         /// How many.
         count: u64,
+    },
+    /// The epoch that this node is in. A node without it is a newcomer, and takes part in nothing.
+    Epoch {
+        /// The number of the epoch.
+        number: u64,
+        /// Its members.
+        membership: Box<Membership>,
+        /// Every id that was a member of an epoch before, in ascending order.
+        former: Box<[NodeId]>,
+        /// Transactions of the epochs before that are committed, and were not retired when this was written.
+        committed: Ranges,
+    },
+    /// All that this acceptor knows of the handover of its epoch. It is frozen as soon as this is there.
+    Handover {
+        /// The epoch that ends.
+        epoch: u64,
+        /// What it has promised and accepted.
+        state: Box<paxos::AcceptorRecord<Ending>>,
     },
 }
 
@@ -252,6 +270,10 @@ pub enum Key {
     Peer(NodeId),
     /// What an operator has settled.
     Resolutions,
+    /// The epoch of this node.
+    Epoch,
+    /// The handover of its epoch.
+    Handover,
 }
 
 impl Record {
@@ -271,6 +293,8 @@ impl Record {
             Self::Peer { node, .. } => Key::Peer(*node),
             Self::History { outcomes, .. } => Key::History(outcomes.first()),
             Self::Resolutions { .. } => Key::Resolutions,
+            Self::Epoch { .. } => Key::Epoch,
+            Self::Handover { .. } => Key::Handover,
         }
     }
 

@@ -275,19 +275,43 @@ impl ResourceManager {
         from: NodeId,
         outcome: Outcome,
     ) -> Result<(), Refusal> {
-        if !cx.cluster.is_manager(from) {
+        if !cx.may_tell(from) {
             return Err(Refusal::NotAManager);
         }
         if self.resolved {
             return Ok(());
         }
         self.check_outcome(cx, outcome)?;
-        self.manager = from;
+        if cx.cluster.is_manager(from) {
+            self.manager = from;
+        }
         if self.is_finished() {
             self.send_finished(cx);
             return Ok(());
         }
         self.settle(cx, outcome)
+    }
+
+    /// The handover of the transaction's epoch has ended it.
+    pub(crate) fn hear_ending(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+        if self.outcome().is_some() { Ok(()) } else { self.settle(cx, outcome) }
+    }
+
+    /// A new epoch has begun: turns to a transaction manager of that one, unless it has turned to one already.
+    pub(crate) fn turn_to_epoch(&mut self, cx: &mut Context<'_, impl Sink>, manager: NodeId) {
+        if !cx.cluster.is_manager(self.manager) {
+            (self.manager, self.repetitions) = (manager, 0);
+        }
+        if self.is_finished() && !self.resolved {
+            self.send_finished(cx);
+        }
+    }
+
+    /// Repeats its vote to an acceptor that may have refused it.
+    pub(crate) fn vote_again(&mut self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+        if self.is_in_doubt() {
+            cx.send(to, What::Vote { vote: Vote::Prepared, manager: self.manager });
+        }
     }
 
     /// Begins the transaction here: the resource votes first, then the transaction manager hears of the transaction.

@@ -41,6 +41,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use alloc::collections::BTreeSet;
+
 pub use super::wait::Wait;
 use super::{
     AcceptorRecord, Cluster, Decision, Learning, Message, Meta, Metrics, Outcome, Record, ResourceKind,
@@ -75,6 +77,9 @@ pub struct TransactionManager {
     alone: Alone,
     role: transaction_manager::TransactionManager,
 }
+
+/// A role that is driven alone knows of one epoch.
+static NOBODY: BTreeSet<NodeId> = BTreeSet::new();
 
 /// What a node would lend to its roles.
 #[derive(Clone, Debug)]
@@ -188,7 +193,9 @@ impl Alone {
         match message {
             Message::About { transaction, what } if *transaction == self.transaction => Ok(what),
             Message::About { .. } => Err(Refusal::OtherTransaction),
-            Message::Retired { .. } | Message::RetiredNoted { .. } => Err(Refusal::NotForThisRole),
+            Message::Retired { .. } | Message::RetiredNoted { .. } | Message::Epoch { .. } => {
+                Err(Refusal::NotForThisRole)
+            }
         }
     }
 
@@ -203,6 +210,7 @@ impl Alone {
         }
         Ok(Context {
             cluster: &self.cluster,
+            former: &NOBODY,
             id: self.id,
             resource: self.resource,
             transaction: &self.transaction,

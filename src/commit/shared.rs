@@ -1,19 +1,24 @@
 //! What the open transactions of a node share, and the roles that it plays in them, each with its time-out.
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
 
 use super::{
-    Config, Message, Metrics, Sink, Targets, Time, Transaction, Wait, What,
+    Config, EpochMessage, Message, Metrics, Outcome, Sink, Targets, Time, Transaction, Wait, What,
     block::BlockAllocator,
     clock::{Clock, NEVER},
     open::Open,
     peers::Peers,
+    ranges::RangeSet,
     resource_manager::ResourceManager,
     transaction_manager::TransactionManager,
     turns::Turns,
     wait::mix,
 };
-use crate::{NodeId, Scope, TxId};
+use crate::{Ballot, NodeId, Scope, TxId};
 
 /// How many unused roles are kept, so that their memory is reused.
 const SPARES: usize = 1024;
@@ -30,7 +35,18 @@ pub(crate) struct Playing<R> {
 /// What the open transactions of a node share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
+    /// Its cluster is that of the present epoch; a newcomer's has the members that it asks for news.
     pub(crate) config: Config,
+    /// Durable: the number of the present epoch. A newcomer has none.
+    pub(crate) epoch: Option<u64>,
+    /// Durable: every id that was a member of an epoch before.
+    pub(crate) former: BTreeSet<NodeId>,
+    /// Durable: transactions of epochs before that are committed, and are not retired here.
+    pub(crate) committed: RangeSet,
+    /// The ballot that the acceptor here has promised in the handover of the epoch. Then it is frozen.
+    pub(crate) frozen: Option<Ballot>,
+    /// What everything rests on that this node says: whom it has met, and which epoch it is in.
+    pub(crate) ground: Scope,
     /// Whether this node is an acceptor, and whether it is a transaction manager.
     pub(super) is_acceptor: bool,
     pub(crate) is_manager: bool,
@@ -56,9 +72,15 @@ pub(crate) struct Shared {
 pub(super) type Spare<R> = Box<Playing<R>>;
 
 impl Shared {
+    /// Of a node in epoch 0, or of a role that is driven alone.
     pub(crate) fn new(config: Config) -> Self {
         let (cluster, id) = (&config.cluster, config.id);
         Self {
+            epoch: Some(0),
+            former: BTreeSet::new(),
+            committed: RangeSet::default(),
+            frozen: None,
+            ground: Scope::NOTHING,
             is_acceptor: cluster.acceptors().contains(id),
             is_manager: cluster.is_manager(id),
             peers: Peers::new(cluster),
@@ -74,6 +96,29 @@ impl Shared {
             spare_rms: Vec::new(),
             spare_tms: Vec::new(),
         }
+    }
+
+    /// Of a node that is in no epoch yet.
+    pub(crate) fn of_newcomer(config: Config) -> Self {
+        Self { epoch: None, is_acceptor: false, is_manager: false, ..Self::new(config) }
+    }
+
+    /// How `tx` ended, of an epoch that is over here, if it is not retired.
+    pub(crate) fn oracle(&self, tx: TxId) -> Outcome {
+        if self.committed.contains(tx) { Outcome::Committed } else { Outcome::Aborted }
+    }
+
+    /// Says something about this node's epoch.
+    #[cold]
+    pub(crate) fn say(&mut self, effects: &mut impl Sink, to: NodeId, what: EpochMessage) {
+        self.say_of(effects, to, self.epoch, what);
+    }
+
+    /// Says something about another node's epoch.
+    #[cold]
+    pub(crate) fn say_of(&mut self, effects: &mut impl Sink, to: NodeId, number: Option<u64>, what: EpochMessage) {
+        self.metrics.count_send();
+        effects.send(to, Message::Epoch { number, what: Box::new(what) }, self.ground);
     }
 
     /// Tells `from` that this node knows another transaction by the name of `transaction`, if `from` asks something of this

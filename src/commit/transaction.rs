@@ -59,7 +59,7 @@ pub struct Meta(InlineList<u8, 22>);
 pub struct TransactionSpec {
     /// Its name.
     pub id: TxId,
-    /// The epoch in which it was named: 0, since membership does not change yet.
+    /// The epoch in which it was named.
     pub epoch: u64,
     /// The resource managers that take part.
     pub participants: Vec<NodeId>,
@@ -137,7 +137,7 @@ impl Outcome {
 }
 
 impl Transaction {
-    /// The transaction `id` about `meta`, among `participants` in any order.
+    /// The transaction `id` of epoch 0 about `meta`, among `participants` in any order.
     pub fn new(
         id: TxId,
         participants: impl IntoIterator<Item = impl Borrow<NodeId>>,
@@ -146,9 +146,16 @@ impl Transaction {
         Ok(Self::of(id, Participants::new(participants)?, &meta.into()))
     }
 
-    /// The transaction `id` about `meta`, among `participants`.
+    /// The transaction `id` of epoch 0 about `meta`, among `participants`.
     pub fn of(id: TxId, participants: Participants, meta: &Meta) -> Self {
         Self { id, epoch: 0, content: meta.digest(), participants }
+    }
+
+    /// The same, named in another epoch: the one that whoever names it is in. It is another transaction then, but a name is
+    /// used once, whatever the epoch.
+    #[must_use]
+    pub fn in_epoch(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
     }
 
     /// The transaction made of these parts.
@@ -163,7 +170,8 @@ impl Transaction {
         self.id
     }
 
-    /// The epoch in which it was named: 0, since membership does not change yet.
+    /// The epoch in which it was named: all its instances run among the acceptors of that one.
+    #[inline]
     pub fn epoch(&self) -> u64 {
         self.epoch
     }

@@ -239,12 +239,34 @@ impl TransactionManager {
         from: NodeId,
         outcome: Outcome,
     ) -> Result<(), Refusal> {
-        if !cx.cluster.is_manager(from) {
+        if !cx.may_tell(from) {
             return Err(Refusal::NotAManager);
         }
         self.settle(cx, outcome)?;
         self.heard = true;
         Ok(())
+    }
+
+    /// The handover of the transaction's epoch has ended it.
+    pub(crate) fn hear_ending(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+        self.settle(cx, outcome)
+    }
+
+    /// A new epoch has begun: participants may have been written off.
+    pub(crate) fn look_again(&mut self, cx: &mut Context<'_, impl Sink>) {
+        self.complete(cx);
+    }
+
+    /// Asks a participant again that may have refused to hear.
+    pub(crate) fn ask_again(&mut self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+        match (self.outcome(), &self.meta) {
+            (Some(_), _) => self.tell(cx, to),
+            (None, Some(meta)) => {
+                let acceptors = cx.peers.detour(cx.cluster, cx.id, cx.now);
+                cx.send(to, What::Prepare { meta: meta.clone(), acceptors });
+            }
+            (None, None) => {}
+        }
     }
 
     /// Asks for the votes that are not known yet, except that of the participant that began: it has voted. But if some
@@ -468,7 +490,9 @@ impl TransactionManager {
     fn complete(&mut self, cx: &mut Context<'_, impl Sink>) {
         let Phase::Decided(outcome) = self.phase else { return };
         let is_done = |(rm, instance): (NodeId, &Instance)| {
-            instance.finished.is_some() || outcome == Outcome::Aborted && instance.is_ghost(cx, rm)
+            instance.finished.is_some()
+                || cx.cluster.is_departed(rm)
+                || outcome == Outcome::Aborted && instance.is_ghost(cx, rm)
         };
         if self.each(cx.transaction).all(is_done) {
             self.phase = Phase::Completed(outcome);

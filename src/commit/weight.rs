@@ -3,7 +3,9 @@
 //! What a transaction is about, and its list of participants, are counted in full with every value that holds them,
 //! though clones share them. Sets of participants are not counted: they are far smaller than the list.
 
-use super::{Decision, Message, Meta, Record, Transaction, What};
+use alloc::vec::Vec;
+
+use super::{Decision, Entry, EpochMessage, Membership, Message, Meta, Page, Record, Transaction, What};
 
 /// About how many bytes a value takes.
 pub(crate) trait Weight: Sized {
@@ -35,6 +37,18 @@ impl Weight for Record {
             | Self::History { .. }
             | Self::Erased(_)
             | Self::Resolutions { .. } => 0,
+            Self::Epoch { membership, former, committed, .. } => {
+                let ids = size_of_val::<[_]>(former).saturating_add(size_of_val::<[_]>(committed));
+                membership.weight().saturating_add(ids)
+            }
+            Self::Handover { state, .. } => {
+                let ending = state.accepted.as_ref().map_or(0, |(_, ending)| {
+                    let ranges =
+                        size_of_val::<[_]>(&ending.committed).saturating_add(size_of_val::<[_]>(&ending.retired));
+                    ranges.saturating_add(ending.membership.pointed_to())
+                });
+                size_of_val(&**state).saturating_add(ending)
+            }
         }
     }
 }
@@ -45,6 +59,7 @@ impl Weight for Message {
             Self::About { transaction, what } => transaction.pointed_to().saturating_add(what.pointed_to()),
             Self::Retired { outcomes, .. } => size_of_val::<[_]>(outcomes.blocks()),
             Self::RetiredNoted { .. } => 0,
+            Self::Epoch { what, .. } => size_of_val(&**what).saturating_add(what.pointed_to()),
         }
     }
 }
@@ -71,12 +86,62 @@ impl Weight for What {
     }
 }
 
+impl Weight for EpochMessage {
+    fn pointed_to(&self) -> usize {
+        match self {
+            Self::Invite(membership) => membership.weight(),
+            Self::Promise { accepted, page, .. } => {
+                let membership = accepted.as_ref().map_or(0, |(_, membership)| membership.weight());
+                membership.saturating_add(page.pointed_to())
+            }
+            Self::Accept { membership, page, .. } => membership.weight().saturating_add(page.pointed_to()),
+            Self::Told { membership, former, page } => {
+                membership.weight().saturating_add(size_of_val::<[_]>(former)).saturating_add(page.pointed_to())
+            }
+            Self::Ready
+            | Self::Hold
+            | Self::Prepare { .. }
+            | Self::Accepted { .. }
+            | Self::Reject { .. }
+            | Self::Frozen { .. }
+            | Self::More { .. }
+            | Self::Newer
+            | Self::Wanted
+            | Self::Noted => 0,
+        }
+    }
+}
+
+impl Weight for Page {
+    fn pointed_to(&self) -> usize {
+        let parts = self.entries.iter().map(|entry| match entry {
+            Entry::Part(part) => size_of_val::<[_]>(&part.instances),
+            _ => 0,
+        });
+        parts.fold(size_of_val::<[_]>(&self.entries), usize::saturating_add)
+    }
+}
+
+impl Weight for Membership {
+    fn pointed_to(&self) -> usize {
+        let contacts = self.contacts.values().map(|contact| size_of::<(u64, Vec<u8>)>().saturating_add(contact.len()));
+        let ids = self.managers.len().saturating_add(self.departed.len()).saturating_add(self.acceptors.len());
+        contacts.fold(ids.saturating_mul(size_of::<u64>()), usize::saturating_add)
+    }
+}
+
 impl Weight for Decision {
     fn pointed_to(&self) -> usize {
         match self {
             Self::Vote { transaction, meta } | Self::Commit { transaction, meta } => about(transaction, Some(meta)),
             Self::Abort { transaction, meta } => about(transaction, meta.as_ref()),
-            Self::Begun(_) | Self::Decided { .. } | Self::Completed { .. } | Self::Forget(_) | Self::Named(_) => 0,
+            Self::Epoch { membership, .. } => membership.weight(),
+            Self::Begun(_)
+            | Self::Decided { .. }
+            | Self::Completed { .. }
+            | Self::Forget(_)
+            | Self::Named(_)
+            | Self::Changed { .. } => 0,
         }
     }
 }

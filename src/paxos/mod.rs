@@ -17,6 +17,7 @@ mod learner;
 mod message;
 mod proposer;
 
+pub(crate) use acceptor::Answer;
 pub use acceptor::{Acceptor, AcceptorRecord};
 pub use learner::Learner;
 pub(crate) use learner::Lesson;

@@ -370,9 +370,23 @@ impl<V: Clone + PartialEq> Attempt<V> {
         Ok(Some(value))
     }
 
+    /// Whether a promise of `acceptor` would complete a quorum, if it is one more.
+    pub(crate) fn completes(&self, acceptors: &Quorums, acceptor: Voice) -> bool {
+        let mut granted = self.granted;
+        granted.add(acceptor) && acceptors.carries(Phase::Prepare, granted)
+    }
+
+    /// The value that it proposes, once phase 1 is over.
+    pub(crate) fn value(&self) -> Option<&V> {
+        match &self.phase {
+            AttemptPhase::Prepare(_) => None,
+            AttemptPhase::Accept(value) => Some(value),
+        }
+    }
+
     /// Counts an acceptance. Returns the chosen value if this acceptance completed a quorum. An error changes nothing.
     #[inline]
-    fn accepted(
+    pub(crate) fn accepted(
         &mut self,
         acceptors: &Quorums,
         acceptor: Voice,

@@ -389,5 +389,13 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
             resource.named(names);
             None
         }
+        Decision::Epoch { number, membership } => {
+            resource.epoch(number, &membership);
+            None
+        }
+        Decision::Changed { number, is_mine } => {
+            resource.changed(number, is_mine);
+            None
+        }
     }
 }

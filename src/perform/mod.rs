@@ -276,6 +276,17 @@ pub trait Resource {
         let _ = names;
     }
 
+    /// This node is in epoch `number` now. The transport goes by its [contacts](crate::commit::Membership::contacts).
+    fn epoch(&mut self, number: u64, membership: &crate::commit::Membership) {
+        let _ = (number, membership);
+    }
+
+    /// The handover that an [`Input::Change`](crate::commit::Input::Change) here asked for has led to epoch `number`: to the
+    /// membership that was asked for, or to another one that came first.
+    fn changed(&mut self, number: u64, is_mine: bool) {
+        let _ = (number, is_mine);
+    }
+
     /// At a transaction manager: the outcome of `tx` is known, and final.
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
@@ -378,6 +389,14 @@ impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
 
     fn named(&mut self, names: TxRange) {
         self.resource.named(names);
+    }
+
+    fn epoch(&mut self, number: u64, membership: &crate::commit::Membership) {
+        self.resource.epoch(number, membership);
+    }
+
+    fn changed(&mut self, number: u64, is_mine: bool) {
+        self.resource.changed(number, is_mine);
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

@@ -147,7 +147,12 @@ impl<A: Actor> Process<A> {
                 self.asked.retain(|asked| !range.contains(asked.id()));
                 self.ended.retain(|tx| !range.contains(*tx));
             }
-            Decision::Begun(_) | Decision::Named(_) | Decision::Decided { .. } | Decision::Completed { .. } => {}
+            Decision::Begun(_)
+            | Decision::Named(_)
+            | Decision::Epoch { .. }
+            | Decision::Changed { .. }
+            | Decision::Decided { .. }
+            | Decision::Completed { .. } => {}
         }
     }
 }

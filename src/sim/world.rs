@@ -366,7 +366,9 @@ impl<A: Actor> World<A> {
         };
         process.acquainted = true;
         let others: Vec<NodeId> = self.setup.nodes.iter().copied().filter(|node| *node != at).collect();
-        others.into_iter().try_for_each(|node| self.take(at, &Input::Met { node, birth: node.0 }).map(drop))
+        others
+            .into_iter()
+            .try_for_each(|node| self.take(at, &Input::Met { node, birth: node.0, epoch: None }).map(drop))
     }
 
     /// Tells a node what time it is, unless it knows.

@@ -3,8 +3,8 @@
 use synod::{
     Ballot, NodeId,
     commit::{
-        Acceptance, AcceptorRecord, Decision, Effect, Key, Message, Obstacle, Outcome, OutcomeBlock, Places, Record,
-        Status, Transaction, TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, Decision, Effect, Entry, EpochMessage, Key, Membership, Message, Obstacle, Outcome,
+        OutcomeBlock, Page, Places, Record, Status, Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -41,6 +41,9 @@ fn decision(decision: &Decision) -> String {
         Decision::Completed { tx, outcome: how } => format!("{tx} is completed: {}", outcome(*how)),
         Decision::Forget(over) => format!("forget {}", range(over)),
         Decision::Named(names) => format!("names {}", range(names)),
+        Decision::Epoch { number, membership } => format!("epoch {number} of {}", members(membership)),
+        Decision::Changed { number, is_mine: true } => format!("changed, as asked for, to epoch {number}"),
+        Decision::Changed { number, .. } => format!("changed, in another way, to epoch {number}"),
     }
 }
 
@@ -54,7 +57,53 @@ fn message(message: &Message) -> String {
             format!("retired {}: {}", range(over), ended(outcomes.blocks()))
         }
         Message::RetiredNoted { range: over } => format!("retired-noted {}", range(over)),
+        Message::Epoch { number, what } => {
+            format!("epoch {}: {}", number.map_or("none".to_owned(), |number| number.to_string()), of_epoch(what))
+        }
     }
+}
+
+fn of_epoch(what: &EpochMessage) -> String {
+    match what {
+        EpochMessage::Invite(membership) => format!("invite {}", members(membership)),
+        EpochMessage::Ready => "ready".into(),
+        EpochMessage::Hold => "hold".into(),
+        EpochMessage::Prepare { ballot } => format!("1a {ballot}"),
+        EpochMessage::Promise { ballot, accepted: None, page } => format!("1b {ballot}: {}", entries(page)),
+        EpochMessage::Promise { ballot, accepted: Some((at, membership)), page } => {
+            format!("1b {ballot}: {} at {at}, {}", members(membership), entries(page))
+        }
+        EpochMessage::Accept { ballot, membership, page } => {
+            format!("2a {ballot}: {}, {}", members(membership), entries(page))
+        }
+        EpochMessage::Accepted { ballot } => format!("2b {ballot}"),
+        EpochMessage::Reject { ballot, promised } => format!("no {ballot}: promised {promised}"),
+        EpochMessage::Frozen { promised } => format!("frozen at {promised}"),
+        EpochMessage::More { next, .. } => format!("more from {next}"),
+        EpochMessage::Newer => "newer".into(),
+        EpochMessage::Wanted => "wanted".into(),
+        EpochMessage::Told { membership, page, .. } => format!("told {}, {}", members(membership), entries(page)),
+        EpochMessage::Noted => "noted".into(),
+    }
+}
+
+fn members(membership: &Membership) -> String {
+    list(membership.members())
+}
+
+fn entries(page: &Page) -> String {
+    let each = page.entries.iter().map(|entry| match entry {
+        Entry::Ready(over) => format!("ready {}", range(over)),
+        Entry::Part(part) => {
+            let instance = |state: &Option<(Ballot, Vote)>| state.map_or("nothing".to_owned(), value_at);
+            format!("{}[{}]", part.tx, list(part.instances.iter().map(instance)))
+        }
+        Entry::Committed(over) => format!("committed {}", range(over)),
+        Entry::Retired(over) => format!("retired {}", range(over)),
+        Entry::Peer { node, .. } => format!("peer {node}"),
+    });
+    let all = list(each);
+    if all.is_empty() { "nothing".into() } else { all }
 }
 
 /// In the paper's words: phases by their numbers, and what each says of an instance behind the instance's name.
@@ -143,6 +192,13 @@ fn record(record: &Record) -> String {
         Record::Peer { node, birth } => format!("peer {node}, birth {birth}"),
         Record::Resolved { record, outcome: how } => format!("resolved {} {}", record.transaction.id(), outcome(*how)),
         Record::History { outcomes, .. } => format!("history {}", ended([outcomes])),
+        Record::Epoch { number, membership, .. } => format!("epoch {number} of {}", members(membership)),
+        Record::Handover { epoch, state } => {
+            let promised = state.promised.map(|ballot| ballot.to_string()).unwrap_or_default();
+            let accepted =
+                state.accepted.as_ref().map(|(at, ending)| format!("{} at {at}", members(&ending.membership)));
+            format!("handover {epoch} {promised}: {}", accepted.unwrap_or("nothing".into()))
+        }
     }
 }
 

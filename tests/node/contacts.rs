@@ -16,7 +16,7 @@ use super::{
 const GHOST: NodeId = STRANGER;
 
 fn met(node: NodeId) -> Input {
-    Input::Met { node, birth: node.0 + 1_000 }
+    Input::Met { node, birth: node.0 + 1_000, epoch: None }
 }
 
 /// A transaction manager that has met all participants but the ghost.
@@ -216,7 +216,7 @@ fn one_participant_cannot_fill_a_node_with_transactions_that_it_speaks_of() {
 #[test]
 fn a_node_that_comes_back_under_another_birth_is_refused_after_a_restart_too() {
     let mut tm = manager();
-    let other = Input::Met { node: RMS[0], birth: 1 };
+    let other = Input::Met { node: RMS[0], birth: 1, epoch: None };
     refuse(&mut tm, other.clone(), Refusal::OtherBirth);
     assert_eq!(tm.metrics().violations(), 1);
     let mut restored = Node::restore(config(&cluster(), TMS[0]), tm.snapshot()).unwrap();

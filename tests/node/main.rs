@@ -10,6 +10,7 @@ mod deciding;
 mod declining;
 mod determinism;
 mod elsewhere;
+mod epochs;
 mod finishing;
 mod history;
 mod limits;

@@ -33,7 +33,7 @@ fn limited() -> Node {
 fn acquainted() -> Node {
     let limits = Limits::default().with_nodes(2).with_open_per_peer(1).with_open_per_participant(1).with_recoveries(1);
     let mut node = Node::create(config(&spec().with_limits(limits).build().unwrap(), TMS[0])).0;
-    RMS[..2].iter().for_each(|rm| drop(node.step(Input::Met { node: *rm, birth: 1 })));
+    RMS[..2].iter().for_each(|rm| drop(node.step(Input::Met { node: *rm, birth: 1, epoch: None })));
     node.step(say::from(RMS[0], say::inquire(&Transaction::new(tx(7), &RMS[..1], []).unwrap())));
     node
 }
@@ -281,9 +281,9 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         (WideRange, acceptor.clone(), from(ACCEPTORS[1], Message::retired(wide))),
         (MalformedOutcomes, tm.clone(), from(TMS[1], Message::Retired { range: wide, outcomes: strange })),
         (TimeWentBack, late, Input::Tick(Time(4))),
-        (FromSelf, acquainted(), Input::Met { node: TMS[0], birth: 1 }),
-        (OtherBirth, acquainted(), Input::Met { node: RMS[0], birth: 2 }),
-        (TooManyNodes, acquainted(), Input::Met { node: RMS[2], birth: 1 }),
+        (FromSelf, acquainted(), Input::Met { node: TMS[0], birth: 1, epoch: None }),
+        (OtherBirth, acquainted(), Input::Met { node: RMS[0], birth: 2, epoch: None }),
+        (TooManyNodes, acquainted(), Input::Met { node: RMS[2], birth: 1, epoch: None }),
         (NeverMet, acquainted(), begin(&RMS, b"")),
         (NeverMet, acquainted(), new(&RMS, b"")),
         (TooManyOfPeer, acquainted(), from(RMS[0], say::begin(&Transaction::new(tx(8), &RMS[..1], []).unwrap()))),

@@ -297,6 +297,8 @@ impl Processes {
                 | Decision::Completed { .. }
                 | Decision::Begun(_)
                 | Decision::Named(_)
+                | Decision::Epoch { .. }
+                | Decision::Changed { .. }
                 | Decision::Forget(_),
             ) => None,
         }

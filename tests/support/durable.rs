@@ -2,7 +2,7 @@
 
 use synod::{
     NodeId, TxId,
-    commit::{Message, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote, What},
+    commit::{EpochMessage, Message, Outcome, Record, ResourceManagerRecord, Transaction, TxRange, Vote, What},
     paxos::{
         AcceptorRecord,
         Message::{Accept, Accepted, Prepare, Promise, Reject},
@@ -44,6 +44,28 @@ pub fn holds(log: &[Record], message: &Message) -> bool {
                 }
         }
         Message::Retired { range, .. } | Message::RetiredNoted { range } => is_over(log, *range),
+        Message::Epoch { number, what } => knows(log, *number, what),
+    }
+}
+
+/// Whether the node that is restored from `log` knows what it says of epoch `number`.
+fn knows(log: &[Record], number: Option<u64>, what: &EpochMessage) -> bool {
+    let epoch = log.iter().rev().find_map(|record| match record {
+        Record::Epoch { number, .. } => Some(*number),
+        _ => None,
+    });
+    let state = log.iter().rev().find_map(|record| match record {
+        Record::Handover { epoch, state } if Some(*epoch) == number => Some(state),
+        _ => None,
+    });
+    match what {
+        EpochMessage::Newer | EpochMessage::Noted | EpochMessage::Told { .. } => number <= epoch,
+        EpochMessage::Promise { ballot, .. } => state.is_some_and(|state| state.promised >= Some(*ballot)),
+        EpochMessage::Accepted { ballot } => {
+            state.is_some_and(|state| state.accepted.as_ref().map(|(at, _)| at) >= Some(ballot))
+        }
+        EpochMessage::Frozen { .. } => state.is_some(),
+        _ => true,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Group {
     pub blocked: BTreeSet<(NodeId, NodeId)>,
     /// Crashes that are to come.
     pub cuts: Vec<Cut>,
+    /// Participants that are written off: nobody waits for what they have not done.
+    pub departed: BTreeSet<NodeId>,
     /// Every state of every node, if it is kept.
     pub film: Option<Vec<Node>>,
     /// Every input of every node, if it is kept.
@@ -90,6 +92,7 @@ impl Group {
             votes,
             blocked: BTreeSet::new(),
             cuts: Vec::new(),
+            departed: BTreeSet::new(),
             film: None,
             inputs: None,
             named: BTreeMap::new(),
@@ -192,7 +195,8 @@ impl Group {
         };
         let effects = node.step(input);
         if let (Some((participants, meta)), Some(tx)) = (begins, begun(&effects)) {
-            self.named.insert(tx, Transaction::of(tx, participants, &meta));
+            let epoch = node.tag().map_or(0, |tag| tag.number);
+            self.named.insert(tx, Transaction::of(tx, participants, &meta).in_epoch(epoch));
         }
         if let Some(film) = &mut self.film {
             film.push(node.clone());
@@ -260,7 +264,7 @@ impl Group {
                 self.note(tx, outcome);
                 self.assert_done(tx, outcome);
             }
-            Decision::Forget(_) | Decision::Named(_) => {}
+            Decision::Forget(_) | Decision::Named(_) | Decision::Epoch { .. } | Decision::Changed { .. } => {}
         }
     }
 
@@ -280,7 +284,7 @@ impl Group {
     }
 
     fn assert_done(&self, tx: TxId, outcome: Outcome) {
-        for rm in self.heard_of[&tx].participants() {
+        for rm in self.heard_of[&tx].participants().iter().filter(|rm| !self.departed.contains(rm)) {
             assert_eq!(self.done(*rm, tx), Some(outcome), "{rm} has not carried out {tx}");
         }
     }
@@ -366,6 +370,22 @@ impl Group {
         } else {
             site.node = Some(Node::restore(config, site.log.clone()).expect("it wrote these records"));
         }
+    }
+
+    /// A node that comes to the cluster later, and knows these members.
+    pub fn join(&mut self, at: NodeId, cluster: &Cluster) {
+        let (node, effects) = Node::join(config(cluster, at));
+        let site =
+            Site { node: Some(node), log: Vec::new(), carried: 0, resource: VecDeque::new(), decisions: Vec::new() };
+        assert!(self.sites.insert(at, site).is_none(), "{at} is there already");
+        self.votes.insert(at, Vote::Prepared);
+        self.carry_out(at, effects);
+    }
+
+    /// Switches `at` off for good.
+    pub fn remove(&mut self, at: NodeId) {
+        self.sites.remove(&at);
+        self.wire.retain(|sent| sent.from != at && sent.to != at);
     }
 
     pub fn restart(&mut self, at: NodeId) {

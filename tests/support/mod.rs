@@ -117,7 +117,7 @@ pub fn visible(node: &Node, about: &[TxId]) -> impl PartialEq + core::fmt::Debug
 /// The transactions that an input names.
 fn named(input: &Input) -> Vec<TxId> {
     match input {
-        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } => Vec::new(),
+        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } | Input::Change(_) => Vec::new(),
         Input::BeginAs { transaction, .. } | Input::Vote { transaction, .. } | Input::Prepared { transaction, .. } => {
             vec![transaction.id()]
         }
@@ -125,6 +125,7 @@ fn named(input: &Input) -> Vec<TxId> {
         Input::Receive { message: commit::Message::About { transaction, .. }, .. } => vec![transaction.id()],
         Input::Receive { message: commit::Message::Retired { range, .. }, .. }
         | Input::Receive { message: commit::Message::RetiredNoted { range }, .. } => vec![range.first(), range.last()],
+        Input::Receive { message: commit::Message::Epoch { .. }, .. } => Vec::new(),
     }
 }
 

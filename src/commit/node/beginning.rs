@@ -1,5 +1,7 @@
 //! How transactions begin at a node: their names, and what keeps one from beginning.
 
+use core::cmp::Ordering;
+
 use super::{
     super::{Decision, MOST_NAMES, Meta, Participants, Record, Sink, Transaction, TxRange, shared::Shared},
     Admission, Node,
@@ -22,7 +24,8 @@ impl Node {
         let tx = TxId { origin, seq };
         self.decide(Decision::Begun(tx), self.sequence.scope, effects);
         (self.shared.tx, self.shared.hash) = (tx, self.open.hash(tx));
-        let handle = self.insert(self.new_open(Transaction::of(tx, participants, meta)))?;
+        let transaction = Transaction::of(tx, participants, meta).in_epoch(self.shared.epoch.unwrap_or_default());
+        let handle = self.insert(self.new_open(transaction))?;
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
@@ -93,6 +96,7 @@ impl Node {
             Some(handle) if self.open.at(handle).is_some_and(|open| !open.is_retired) => handle,
             _ if self.retired.contains(transaction.id()) => return self.tell_ended(transaction.id(), effects),
             _ => {
+                self.check_named(&transaction)?;
                 self.check_new(transaction.participants(), meta)?;
                 if transaction.id().origin == self.shared.config.id {
                     // The caller used this node's id in the name, so this node must not hand out the number, either.
@@ -104,9 +108,24 @@ impl Node {
         self.work(handle, effects, |open, shared, effects| open.begin(shared, effects, meta))
     }
 
+    /// Refuses a transaction of another epoch, unless that has committed it; and a name that was used in an epoch before.
+    fn check_named(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        let Shared { epoch, committed, is_manager, .. } = &self.shared;
+        let has_committed = committed.contains(transaction.id());
+        match Some(transaction.epoch()).cmp(epoch) {
+            Ordering::Less if has_committed && *is_manager => Ok(()),
+            Ordering::Less => Err(Refusal::OldEpoch),
+            Ordering::Greater => Err(Refusal::NewerEpoch),
+            Ordering::Equal if has_committed => Err(Refusal::OtherTransaction),
+            Ordering::Equal => Ok(()),
+        }
+    }
+
     /// Refuses a begin that only a transaction manager or a participant may ask for.
     pub(super) fn check_begin(&self, participants: &[NodeId]) -> Result<(), Refusal> {
-        if self.shared.is_manager || participants.contains(&self.shared.config.id) {
+        if self.shared.epoch.is_none() {
+            Err(Refusal::NewerEpoch)
+        } else if self.shared.is_manager || participants.contains(&self.shared.config.id) {
             Ok(())
         } else {
             Err(Refusal::NotAManager)
@@ -120,6 +139,9 @@ impl Node {
         self.check_room(participants, Admission::New)?;
         if self.shared.is_manager {
             peers.check_participants(&config.cluster, config.id, participants)?;
+        }
+        if self.handover.is_holding(self.shared.clock.now()) {
+            return Err(Refusal::Changing);
         }
         if turns.is_crowded() { Err(Refusal::Overloaded) } else { Ok(()) }
     }

@@ -1,17 +1,18 @@
 //! Restoring a node from its records, and taking a snapshot of them.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::cmp::Ordering;
 
 use super::{
     super::{
         AcceptorRecord, Config, Key, Outcome, Record, ResourceKind, ResourceManagerRecord, Time, Transaction, Vote,
-        acceptor::Acceptor, block::BlockAllocator, open::Open, resource_manager::ResourceManager, retired::Retired,
+        acceptor::Acceptor, block::BlockAllocator, open::Open, ranges::RangeSet, resource_manager::ResourceManager,
         table::Handle,
     },
     Node, ViolationReason,
     retirement::other_keepers,
 };
-use crate::{Ballot, RestoreError, Scope, TxId};
+use crate::{Ballot, RestoreError, Scope, TxId, paxos};
 
 impl Node {
     /// Rebuilds the node that wrote `records`, in the order of writing. The last record of each key counts.
@@ -29,6 +30,7 @@ impl Node {
             _ => return Err(RestoreError::NoIdentity),
         }
         let mut node = Self::blank(config);
+        let configured = node.config().cluster.membership();
         node.restore_contacts(&latest)?;
         if let Some(Record::Sequence { reserved }) = latest.get(&Key::Sequence) {
             node.sequence = BlockAllocator::restore(*reserved);
@@ -37,6 +39,7 @@ impl Node {
             node.shared.rounds = BlockAllocator::restore(*reserved);
         }
         node.restore_retired(&latest)?;
+        node.restore_epoch(&latest)?;
         node.restore_history(&latest)?;
         for record in latest.values() {
             match record {
@@ -53,6 +56,11 @@ impl Node {
             }
             node.await_acknowledgements();
         }
+        if node.shared.epoch.is_none() || configured.members() != node.config().cluster.membership().members() {
+            // The operator, or whoever invited this node, knows of others.
+            node.ask_members(&configured);
+        }
+        node.tell_members();
         for tx in node.open_transactions() {
             let (hash, Some(handle)) = node.look_up(tx) else { continue };
             if let Some(open) = node.open.at_mut(handle) {
@@ -78,6 +86,37 @@ impl Node {
                 }
                 Record::Resolutions { count } => self.shared.metrics.resolved = *count,
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores the epoch, and what this acceptor has promised in its handover.
+    fn restore_epoch(&mut self, latest: &BTreeMap<Key, Record>) -> Result<(), RestoreError> {
+        if let Some(Record::Epoch { number, membership, former, committed }) = latest.get(&Key::Epoch) {
+            let cluster = self.config().cluster.with_membership((**membership).clone());
+            self.shared.config.cluster = cluster.map_err(|_| RestoreError::MalformedMembership)?;
+            self.shared.former = former.iter().copied().collect();
+            for range in committed.iter() {
+                self.shared.committed.add(*range);
+            }
+            for range in self.retired.iter() {
+                self.shared.committed.remove(range);
+            }
+            self.enter(*number);
+        }
+        let Some(Record::Handover { epoch, state }) = latest.get(&Key::Handover) else { return Ok(()) };
+        match Some(*epoch).cmp(&self.shared.epoch) {
+            // A torn write has left it.
+            Ordering::Less => self.owe_erasure(Key::Handover),
+            Ordering::Greater => return Err(RestoreError::OtherEpoch),
+            Ordering::Equal if !self.shared.is_acceptor => return Err(RestoreError::OtherEpoch),
+            Ordering::Equal => {
+                let acceptor = paxos::Acceptor::restore((**state).clone())?;
+                let ballots = [acceptor.promised(), acceptor.accepted().map(|(at, _)| *at)];
+                ballots.into_iter().flatten().try_for_each(|ballot| self.check_round(ballot))?;
+                self.handover.state = Some(acceptor.record().clone());
+                self.shared.frozen = self.handover.promised();
             }
         }
         Ok(())
@@ -158,9 +197,13 @@ impl Node {
 
     fn restore_acceptor(&mut self, record: &AcceptorRecord) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
-        if self.retired.contains(tx) {
-            self.owe_erasure(Key::Acceptor(tx));
-            return Ok(());
+        match Some(record.transaction.epoch()).cmp(&self.shared.epoch) {
+            Ordering::Greater => return Err(RestoreError::OtherEpoch),
+            Ordering::Equal if !self.retired.contains(tx) => {}
+            _ => {
+                self.owe_erasure(Key::Acceptor(tx));
+                return Ok(());
+            }
         }
         if !self.config().cluster.acceptors().contains(self.config().id) {
             return Err(RestoreError::NotAnAcceptor(tx));
@@ -226,9 +269,8 @@ impl Node {
         for record in latest.values() {
             let Record::Acceptor(record) = record else { continue };
             let tx = record.transaction.id();
-            let Some(place) = record.transaction.place(self.config().id).filter(|_| !self.retired.contains(tx)) else {
-                continue;
-            };
+            let is_over = self.retired.contains(tx) || Some(record.transaction.epoch()) != self.shared.epoch;
+            let Some(place) = record.transaction.place(self.config().id).filter(|_| !is_over) else { continue };
             let accepted = record.instance(place).and_then(|instance| instance.accepted);
             let proves = |&(ballot, vote): &(Ballot, Vote)| ballot.is_initial() || vote == Vote::Prepared;
             let Some((_, vote)) = accepted.filter(proves) else { continue };
@@ -251,6 +293,10 @@ impl Node {
     pub fn snapshot(&self) -> Vec<Record> {
         let config = self.config();
         let mut records = alloc::vec![Record::Identity { cluster: config.cluster.id(), node: config.id }];
+        records.extend(self.shared.epoch.map(|_| self.epoch_record()));
+        if let Some((epoch, state)) = self.shared.epoch.zip(self.handover.state.clone()) {
+            records.push(Record::Handover { epoch, state: state.into() });
+        }
         records.extend(self.birth.map(Record::Birth));
         let contacts = self.shared.peers.contacts.iter();
         records.extend(contacts.map(|(node, birth)| Record::Peer { node, birth }));
@@ -278,7 +324,7 @@ impl Node {
 /// The last record of each key, given all records in the order of writing. Fails if a record takes back what an earlier
 /// one says.
 fn latest(records: impl IntoIterator<Item = Record>) -> Result<BTreeMap<Key, Record>, RestoreError> {
-    let (mut latest, mut over) = (BTreeMap::new(), Retired::default());
+    let (mut latest, mut over) = (BTreeMap::new(), RangeSet::default());
     for record in records {
         if let Record::Retired(range) = record {
             over.add(range);
@@ -296,7 +342,7 @@ fn check_follows(
     before: &Record,
     now: &Record,
     latest: &BTreeMap<Key, Record>,
-    over: &Retired,
+    over: &RangeSet,
 ) -> Result<(), RestoreError> {
     match (before, now) {
         (Record::Identity { .. }, Record::Identity { .. }) if now != before => Err(RestoreError::IdentityChanged),
@@ -336,11 +382,21 @@ fn check_follows(
         // Range first, tombstone after: a range that covers the erased record must have been written before.
         (Record::Acceptor(before), Record::Erased(_)) if !before.is_blank() => {
             let tx = before.transaction.id();
-            if over.contains(tx) { Ok(()) } else { Err(RestoreError::AcceptorWentBack(tx)) }
+            let is_over = over.contains(tx) || is_past(before.transaction.epoch(), latest);
+            if is_over { Ok(()) } else { Err(RestoreError::AcceptorWentBack(tx)) }
         }
         (Record::ResourceManager(before) | Record::Resolved { record: before, .. }, Record::Erased(_)) => {
             let tx = before.transaction.id();
             if over.contains(tx) { Ok(()) } else { Err(RestoreError::VoteChanged(tx)) }
+        }
+        (Record::Epoch { .. }, _) if !follows_epoch(before, now) => Err(RestoreError::EpochWentBack),
+        (Record::Handover { epoch: before, state: old }, Record::Handover { epoch: after, state: new })
+            if after < before || after == before && !new.may_follow(old) =>
+        {
+            Err(RestoreError::EpochWentBack)
+        }
+        (Record::Handover { epoch, .. }, Record::Erased(_)) if !is_past(*epoch, latest) => {
+            Err(RestoreError::EpochWentBack)
         }
         (Record::Retired(before), Record::Erased(_)) => {
             let merged =
@@ -352,4 +408,20 @@ fn check_follows(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the record of a node's epoch may become `now`: numbers grow, and one epoch has one membership.
+fn follows_epoch(before: &Record, now: &Record) -> bool {
+    match (before, now) {
+        (
+            Record::Epoch { number: before, membership: old, former: left, .. },
+            Record::Epoch { number: after, membership: new, former: gone, .. },
+        ) => before < after || before == after && old == new && left == gone,
+        _ => false,
+    }
+}
+
+/// Whether the node is in an epoch after `epoch`, by its latest records.
+fn is_past(epoch: u64, latest: &BTreeMap<Key, Record>) -> bool {
+    matches!(latest.get(&Key::Epoch), Some(Record::Epoch { number, .. }) if *number > epoch)
 }

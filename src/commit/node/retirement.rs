@@ -6,13 +6,7 @@ use core::mem;
 use super::{
     super::{
         Config, Decision, Key, Message, Outcome, OutcomeBlock, Outcomes, Record, ResourceKind, Sink, Time, Transaction,
-        TxRange, Wait, What,
-        clock::{NEVER, NODE},
-        history::MOST_TOLD,
-        open::Open,
-        shared::Shared,
-        table::Handle,
-        wait::mix,
+        TxRange, Wait, What, clock::NEVER, history::MOST_TOLD, open::Open, shared::Shared, table::Handle, wait::mix,
     },
     Node, ViolationReason,
 };
@@ -51,6 +45,8 @@ pub(super) struct Announcement {
     /// How often the present wait has timed out.
     repetitions: u32,
     is_waiting: bool,
+    /// When the wait ends, on the node's own clock.
+    due: Time,
     /// Where the next repetition starts, for each node that has not acknowledged everything.
     next: BTreeMap<NodeId, TxId>,
 }
@@ -116,6 +112,7 @@ impl Node {
         }
         if let Some((merged, swallowed)) = self.retired.add(range) {
             self.retired_scope = self.persist(Record::Retired(merged), effects);
+            self.shared.committed.remove(range);
             for first in swallowed {
                 self.retired_scope = self.persist(Record::Erased(Key::Retired(first)), effects);
             }
@@ -192,24 +189,38 @@ impl Node {
         }
         let mut lists = mem::take(&mut self.lists);
         let range = self.within_bounds(range, &mut lists);
-        let result = self.retire(from, range, told, &lists, effects);
+        let result = self.retire(Some(from), range, told, &lists, effects);
         lists.clear();
         self.lists = lists;
         result
     }
 
-    /// Retires `range`, except the transactions that must stay open.
+    /// Retires what one turn can handle of a range that a handover brings. Returns it.
+    pub(super) fn retire_some(&mut self, range: TxRange, told: &Outcomes, effects: &mut impl Sink) -> TxRange {
+        let mut lists = mem::take(&mut self.lists);
+        let range = self.within_bounds(range, &mut lists);
+        // What must stay is listed as violated, and counted.
+        if let Err(refusal) = self.retire(None, range, told, &lists, effects) {
+            self.shared.metrics.refuse(refusal);
+        }
+        lists.clear();
+        self.lists = lists;
+        range
+    }
+
+    /// Retires `range`, except the transactions that must stay open, because `from` or a handover says so.
     fn retire(
         &mut self,
-        from: NodeId,
+        from: Option<NodeId>,
         range: TxRange,
         told: &Outcomes,
         lists: &Lists,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
-        let from_manager = cluster.is_manager(from);
-        let answers = from_manager && cluster.keeps_retired(self.shared.config.id);
+        let manager = from.filter(|from| cluster.is_manager(*from) || self.shared.former.contains(from));
+        let (from_manager, keeps) = (manager.is_some(), cluster.keeps_retired(self.shared.config.id));
+        let answers = manager.filter(|_| keeps);
         for staying in &lists.staying {
             if let (_, Some(handle)) = self.look_up(staying.first())
                 && let Some(open) = self.open.at_mut(handle)
@@ -234,7 +245,7 @@ impl Node {
                     self.shared.recycle(open);
                 }
             }
-            if answers {
+            if let Some(from) = answers {
                 self.send(from, Message::RetiredNoted { range: piece }, self.retired_scope, effects);
             }
         }
@@ -251,7 +262,7 @@ impl Node {
         if range.origin() == self.shared.config.id && range.last().seq >= self.sequence.reserved() {
             return Err(Refusal::NotNamedHere);
         }
-        if cluster.is_manager(from) {
+        if cluster.is_manager(from) || self.shared.former.contains(&from) {
             return Ok(true);
         }
         if !range.is_single() {
@@ -335,10 +346,19 @@ impl Node {
             self.announcement.repetitions = 0;
             if !self.is_announcing() {
                 self.announcement = Announcement::default();
-                self.shared.clock.set(NODE, NEVER);
+                self.set_alarm();
             }
         }
         Ok(())
+    }
+
+    /// When the wait for acknowledgements ends.
+    pub(super) fn announcement_due(&self) -> Time {
+        if self.announcement.is_waiting { self.announcement.due } else { NEVER }
+    }
+
+    pub(super) fn is_announcement_due(&self, now: Time) -> bool {
+        self.announcement_due() <= now
     }
 
     /// Whether any range is unacknowledged.
@@ -354,7 +374,8 @@ impl Node {
             let now = self.shared.clock.now();
             let wait = Wait::Repeat(self.announcement.repetitions);
             let wait = wait.duration(config.cluster.timeouts(), mix(config.seed ^ now.0));
-            self.shared.clock.set(NODE, Time(now.0.saturating_add(wait)));
+            self.announcement.due = Time(now.0.saturating_add(wait));
+            self.set_alarm();
         }
     }
 

@@ -3,10 +3,13 @@
 use alloc::vec::Vec;
 
 use super::{
-    super::{Input, Meta, Metrics, Outcome, ResourceManagerState, Transaction, retired::Retired, shared::Shared},
+    super::{
+        EpochTag, Input, Membership, Meta, Metrics, Outcome, ResourceManagerState, Transaction, ranges::RangeSet,
+        shared::Shared,
+    },
     Node,
 };
-use crate::{Fence, NodeId, Scope, TxId};
+use crate::{Fence, NodeId, Phase, Scope, TxId};
 
 /// What a node knows of a transaction.
 ///
@@ -108,6 +111,36 @@ pub enum ViolationReason {
     SecondVote,
 }
 
+/// The epoch that a node is in, and what operators ask about it.
+///
+/// ```
+/// # use synod::{NodeId, Quorums, commit::{Cluster, ClusterId, Config, Node}};
+/// # let ids = [NodeId(1), NodeId(2)];
+/// # let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority(ids)?, ids)?;
+/// let (node, _) = Node::create(Config::new(cluster, NodeId(1), 7));
+/// let epoch = node.epoch().expect("a founder is in epoch 0");
+/// assert_eq!((epoch.number, epoch.noted, epoch.is_changing), (0, vec![NodeId(1)], false));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct EpochStatus {
+    /// The number of the epoch.
+    pub number: u64,
+    /// Its members.
+    pub membership: Membership,
+    /// Every id that was a member of an epoch before, and is none now.
+    pub left: Vec<NodeId>,
+    /// The nodes that are known here to have noted the epoch, in ascending order. In epoch 0, or after a restart, few may be.
+    pub noted: Vec<NodeId>,
+    /// Whether the nodes that are no members may be switched off for good: so many members have noted the epoch that its
+    /// acceptors can never forget it.
+    pub may_leave: bool,
+    /// Whether a handover of this epoch is under way, as far as this node knows.
+    pub is_changing: bool,
+}
+
 impl Status {
     /// Whether the transaction is over, however it ended.
     pub fn is_retired(self) -> bool {
@@ -140,6 +173,24 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// The epoch that this node is in; `None` if it has come to a cluster, and knows of none yet.
+    pub fn epoch(&self) -> Option<EpochStatus> {
+        let (number, membership) = (self.shared.epoch?, self.shared.config.cluster.membership());
+        let left = self.shared.former.iter().copied().filter(|node| !membership.is_member(*node)).collect();
+        let noted: Vec<NodeId> = self.news.noted.iter().copied().collect();
+        let acceptors = membership.acceptors.members(noted.iter().copied());
+        let may_leave = membership.acceptors.is_quorum(Phase::Accept, acceptors)
+            && membership.managers.iter().any(|manager| noted.contains(manager));
+        let is_changing = self.handover.is_holding(self.shared.clock.now()) || self.handover.wish.is_some();
+        Some(EpochStatus { number, membership, left, noted, may_leave, is_changing })
+    }
+
+    /// What this node tells of its epoch when it meets another: see [`Input::Met`]. `None` if it is in none.
+    pub fn tag(&self) -> Option<EpochTag> {
+        let number = self.shared.epoch?;
+        Some(EpochTag { number, digest: self.shared.config.cluster.membership().digest() })
     }
 
     /// The number that this node was given when it was created, if any: what it says of itself when it meets another.
@@ -236,7 +287,7 @@ impl Node {
     /// How many ranges of retired transactions the acceptor or transaction manager `keeper` has not acknowledged to
     /// this node, which keeps them until it does.
     pub fn unacknowledged_by(&self, keeper: NodeId) -> usize {
-        self.announced.get(&keeper).map_or(0, Retired::len)
+        self.announced.get(&keeper).map_or(0, RangeSet::len)
     }
 
     /// The counters and gauges.
@@ -246,7 +297,7 @@ impl Node {
         metrics.met = self.shared.peers.contacts.len();
         metrics.waiting_to_recover = self.shared.turns.waiting();
         metrics.retired_ranges = self.retired.len();
-        metrics.unacknowledged_ranges = self.announced.values().map(Retired::len).sum();
+        metrics.unacknowledged_ranges = self.announced.values().map(RangeSet::len).sum();
         metrics
     }
 }

@@ -45,6 +45,7 @@ fn tried(
     let (mut scope, mut fence, mut metrics, mut effects) = (Scope::NOTHING, None, Metrics::default(), Vec::new());
     let mut cx = Context {
         cluster: &cluster,
+        former: &alloc::collections::BTreeSet::new(),
         id: NodeId(1),
         resource,
         transaction: &transaction,

@@ -388,7 +388,7 @@ where
     }
 
     fn meet(&mut self, node: NodeId, birth: u64) {
-        if let Err(refusal) = self.driver.push(Input::Met { node, birth }) {
+        if let Err(refusal) = self.driver.push(Input::Met { node, birth, epoch: None }) {
             tracing::warn!(%node, %refusal, "a node was met");
         }
         self.serve_early();

@@ -231,21 +231,27 @@ fn begun<'a>(observation: &Observation<'a>) -> Option<Begun<'a>> {
     }
 }
 
-/// The transaction that `decision` is about; the last one, if it is about a range.
-fn name_in(decision: &Decision) -> TxId {
+/// The transaction that `decision` is about, if it is about any; the last one, if it is about a range.
+fn name_in(decision: &Decision) -> Option<TxId> {
     match decision {
-        Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => *tx,
-        Decision::Forget(range) | Decision::Named(range) => range.last(),
+        Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => Some(*tx),
+        Decision::Forget(range) | Decision::Named(range) => Some(range.last()),
         Decision::Vote { transaction, .. }
         | Decision::Commit { transaction, .. }
-        | Decision::Abort { transaction, .. } => transaction.id(),
+        | Decision::Abort { transaction, .. } => Some(transaction.id()),
+        Decision::Epoch { .. } | Decision::Changed { .. } => None,
     }
 }
 
 /// The outcome that `decision` tells of, if it does.
 pub(super) fn outcome_of(decision: &Decision) -> Option<(TxId, Outcome)> {
     match decision {
-        Decision::Begun(_) | Decision::Vote { .. } | Decision::Forget(_) | Decision::Named(_) => None,
+        Decision::Begun(_)
+        | Decision::Vote { .. }
+        | Decision::Forget(_)
+        | Decision::Named(_)
+        | Decision::Epoch { .. }
+        | Decision::Changed { .. } => None,
         Decision::Commit { transaction, .. } => Some((transaction.id(), Outcome::Committed)),
         Decision::Abort { transaction, .. } => Some((transaction.id(), Outcome::Aborted)),
         Decision::Decided { tx, outcome } | Decision::Completed { tx, outcome } => Some((*tx, *outcome)),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{Observation, Property, Violation, instances_of, name_in, paxos_of, require};
 use crate::{
     InstanceId, NodeId, TxId,
-    commit::{Decision, Key, Message, Outcome, OutcomeBlock, Record, TxRange, Vote, What},
+    commit::{Decision, Ending, EpochMessage, Key, Message, Outcome, OutcomeBlock, Record, TxRange, Vote, What},
     paxos,
 };
 
@@ -20,6 +20,8 @@ pub(super) struct PersistBeforeSend {
     numbers: BTreeMap<NodeId, u64>,
     retired: BTreeMap<(NodeId, TxId), TxRange>,
     ended: BTreeMap<(NodeId, TxId), Outcome>,
+    epochs: BTreeMap<NodeId, u64>,
+    handovers: BTreeMap<NodeId, (u64, paxos::AcceptorRecord<Ending>)>,
 }
 
 const NAME: &str = "persist before send";
@@ -50,6 +52,13 @@ impl PersistBeforeSend {
             Record::Sequence { reserved } => {
                 self.numbers.insert(at, *reserved);
             }
+            Record::Epoch { number, .. } => {
+                self.epochs.insert(at, *number);
+                self.handovers.remove(&at);
+            }
+            Record::Handover { epoch, state } => {
+                self.handovers.insert(at, (*epoch, (**state).clone()));
+            }
             Record::Identity { .. }
             | Record::Birth(_)
             | Record::Peer { .. }
@@ -62,6 +71,33 @@ impl PersistBeforeSend {
     fn name(&self, at: NodeId, tx: TxId) -> Result<(), Violation> {
         let reserved = self.numbers.get(&at).is_some_and(|reserved| tx.seq < *reserved);
         require(NAME, reserved || tx.origin != at, || format!("{at} shows the name {tx}, which is not reserved"))
+    }
+
+    /// A node says that it is in an epoch.
+    fn epoch(&self, at: NodeId, number: u64) -> Result<(), Violation> {
+        let holds = self.epochs.get(&at) >= Some(&number);
+        require(NAME, holds, || format!("{at} says that it is in epoch {number}, unwritten"))
+    }
+
+    /// A node says something of the handover of epoch `number`.
+    fn handover(&self, at: NodeId, number: u64, what: &EpochMessage) -> Result<(), Violation> {
+        let state = self.handovers.get(&at).filter(|(epoch, _)| *epoch == number).map(|(_, state)| state);
+        // It may have gone on to the next epoch while this was waiting to leave.
+        let is_over = self.epochs.get(&at) > Some(&number);
+        let holds = match what {
+            EpochMessage::Prepare { ballot } => self.rounds.get(&at).is_some_and(|reserved| ballot.round < *reserved),
+            EpochMessage::Promise { ballot, .. } => {
+                is_over || state.is_some_and(|state| state.promised >= Some(*ballot))
+            }
+            EpochMessage::Frozen { .. } => is_over || state.is_some(),
+            EpochMessage::Accepted { ballot } => {
+                let accepted = state.and_then(|state| state.accepted.as_ref()).map(|(at, _)| at);
+                is_over || accepted >= Some(ballot)
+            }
+            EpochMessage::Newer | EpochMessage::Noted | EpochMessage::Told { .. } => return self.epoch(at, number),
+            _ => true,
+        };
+        require(NAME, holds, || format!("{at} says {what:?} of epoch {number}, with only {state:?} on its disk"))
     }
 
     fn is_retired(&self, at: NodeId, range: TxRange) -> bool {
@@ -107,7 +143,10 @@ impl Property for PersistBeforeSend {
                 if let Decision::Forget(range) = decision {
                     require(NAME, self.is_retired(*at, *range), || format!("{at} says {decision:?}, unwritten"))?;
                 }
-                self.name(*at, name_in(decision))
+                if let Decision::Epoch { number, .. } = decision {
+                    self.epoch(*at, *number)?;
+                }
+                name_in(decision).map_or(Ok(()), |tx| self.name(*at, tx))
             }
             Observation::Sent { at, message, .. } => {
                 if let Message::About { transaction, what } = message
@@ -132,6 +171,7 @@ impl Property for PersistBeforeSend {
                         self.over(*at, *range, message, written)
                     }
                     Message::RetiredNoted { range } => self.over(*at, *range, message, true),
+                    Message::Epoch { number: Some(number), what } => self.handover(*at, *number, what),
                     _ => Ok(()),
                 }
             }

@@ -34,6 +34,13 @@ fn may_follow(record: &Record, before: &Record) -> bool {
             record.may_follow(before) && outcome == settled
         }
         (Record::Retired(range), Record::Retired(before)) => range.contains(before.last()),
+        (
+            Record::Epoch { number, membership, former, .. },
+            Record::Epoch { number: before, membership: old, former: left, .. },
+        ) => number > before || number == before && membership == old && former == left,
+        (Record::Handover { epoch, state }, Record::Handover { epoch: before, state: old }) => {
+            epoch > before || epoch == before && state.may_follow(old)
+        }
         (Record::History { outcomes, age }, Record::History { outcomes: before, age: since }) => {
             outcomes.may_follow(before) && age == since
         }
@@ -49,16 +56,33 @@ impl RecordsNeverGoBack {
         })
     }
 
+    /// The epoch that a node is in.
+    fn epoch(&self, at: NodeId) -> Option<u64> {
+        match self.written.get(&(at, Key::Epoch)) {
+            Some(Record::Epoch { number, .. }) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// A record may go when all that it is about is over, as another record says.
     fn erase(&mut self, at: NodeId, key: Key) -> Result<(), Violation> {
         let before = self.written.remove(&(at, key));
         let over = |tx: TxId| self.is_retired(at, TxRange::only(tx));
         let may_go = match (key, &before) {
             // What was written and erased before a crash may be erased again after it.
-            (Key::Acceptor(tx) | Key::ResourceManager(tx), _) => over(tx),
+            (Key::Acceptor(_), Some(Record::Acceptor(record))) => {
+                over(record.transaction.id()) || self.epoch(at) > Some(record.transaction.epoch())
+            }
+            (Key::Acceptor(tx), _) => over(tx) || self.epoch(at) > Some(0),
+            (Key::ResourceManager(tx), _) => over(tx),
+            (Key::Handover, Some(Record::Handover { epoch, .. })) => self.epoch(at) > Some(*epoch),
+            (Key::Handover, _) => self.epoch(at) > Some(0),
             (Key::Retired(_), Some(Record::Retired(range))) => self.is_retired(at, *range),
             (Key::Retired(first), _) => over(first),
-            (Key::Identity | Key::Birth | Key::Peer(_) | Key::Sequence | Key::Rounds | Key::Resolutions, _) => false,
+            (
+                Key::Identity | Key::Epoch | Key::Birth | Key::Peer(_) | Key::Sequence | Key::Rounds | Key::Resolutions,
+                _,
+            ) => false,
             // The oldest outcomes leave.
             (Key::History(_), _) => true,
         };

@@ -31,7 +31,7 @@ fn about(observation: &Observation<'_>) -> Option<TxId> {
         }
         Observation::Durable { record, .. } => written(record),
         Observation::Sent { message, .. } => said(message),
-        Observation::Decided { decision, .. } => Some(name_in(decision)),
+        Observation::Decided { decision, .. } => name_in(decision),
         Observation::Remembered { tx, .. }
         | Observation::Lied { tx, .. }
         | Observation::Held { tx, .. }
@@ -48,7 +48,7 @@ fn taken(input: &Input) -> Option<TxId> {
         }
         Input::Finished(tx) | Input::Inquire(tx) | Input::Patience { tx, .. } | Input::Resolve { tx, .. } => Some(*tx),
         Input::Receive { message, .. } => said(message),
-        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } => None,
+        Input::Begin { .. } | Input::Names { .. } | Input::Tick(_) | Input::Met { .. } | Input::Change(_) => None,
     }
 }
 

@@ -132,7 +132,9 @@ impl Cast {
                     | Decision::Named(_)
                     | Decision::Decided { .. }
                     | Decision::Completed { .. }
-                    | Decision::Forget(_),
+                    | Decision::Forget(_)
+                    | Decision::Epoch { .. }
+                    | Decision::Changed { .. },
                 ) => {}
             }
         }

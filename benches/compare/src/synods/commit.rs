@@ -66,7 +66,11 @@ impl EffectSink<Record, Message, Decision> for Effects<'_> {
             Decision::Commit { transaction, .. } => self.asked_for.committed.push((self.at, transaction.id())),
             Decision::Decided { .. } => self.asked_for.decided += 1,
             Decision::Completed { .. } => self.asked_for.completed += 1,
-            Decision::Begun(_) | Decision::Named(_) | Decision::Forget(_) => {}
+            Decision::Begun(_)
+            | Decision::Named(_)
+            | Decision::Forget(_)
+            | Decision::Epoch { .. }
+            | Decision::Changed { .. } => {}
             Decision::Abort { .. } => panic!("nobody aborts"),
         }
     }

@@ -105,7 +105,12 @@ impl Encoded {
             }
             Decision::Commit { transaction, .. } => self.committed.push((at, transaction.id())),
             Decision::Completed { .. } => self.completed += 1,
-            Decision::Decided { .. } | Decision::Begun(_) | Decision::Named(_) | Decision::Forget(_) => {}
+            Decision::Decided { .. }
+            | Decision::Begun(_)
+            | Decision::Named(_)
+            | Decision::Forget(_)
+            | Decision::Epoch { .. }
+            | Decision::Changed { .. } => {}
             Decision::Abort { .. } => panic!("nobody aborts"),
         }
     }

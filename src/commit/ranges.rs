@@ -1,4 +1,4 @@
-//! The memory of finished transactions, as ranges: it grows with the gaps between them, not with history.
+//! Sets of transactions as ranges: they grow with the gaps between them, not with history.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
@@ -9,7 +9,7 @@ use crate::{NodeId, TxId};
 /// A set of transactions, as the fewest ranges. *Range first, tombstone after*: when ranges merge, the merged one is
 /// written before those that it swallows are erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Retired {
+pub(crate) struct RangeSet {
     /// Sorted by node. There is one for each node that begins transactions, so additions are rare.
     origins: Vec<Origin>,
     len: usize,
@@ -25,7 +25,7 @@ struct Origin {
     below: BTreeMap<u64, u64>,
 }
 
-impl Retired {
+impl RangeSet {
     #[inline]
     pub(crate) fn contains(&self, tx: TxId) -> bool {
         self.around(tx).is_some()
@@ -243,7 +243,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{NodeId, Retired, TxId, TxRange};
+    use super::{NodeId, RangeSet, TxId, TxRange};
 
     fn range() -> impl Strategy<Value = TxRange> {
         let edge = prop_oneof![9 => 0..30_u64, 1 => (u64::MAX - 3)..=u64::MAX];
@@ -273,7 +273,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_ranges_are_the_fewest_of_a_plain_set(changes in prop::collection::vec((0..4_u8, range()), 0..60)) {
-            let (mut retired, mut plain) = (Retired::default(), BTreeSet::new());
+            let (mut retired, mut plain) = (RangeSet::default(), BTreeSet::new());
             for (kind, range) in changes {
                 let before = ranges(&plain);
                 if kind == 0 {

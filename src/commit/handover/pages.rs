@@ -1,0 +1,213 @@
+//! What is told in pages: reports, endings, and what a node knows of an epoch.
+//!
+//! A receiver asks for one page after the other, and takes nothing before it has all of them. The pages of two different
+//! things never mix, for every page carries the digest of the whole.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::{
+    super::{Vote, membership::Digest, record::TxRange},
+    Ending, Entry, Page, Part, Ranges,
+};
+use crate::{NodeId, Refusal};
+
+/// How many entries a page has. A range takes 27 bytes at most.
+pub(super) const ENTRIES: usize = 4096;
+
+/// All that pages tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lists {
+    pub(crate) ready: Vec<TxRange>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) committed: Ranges,
+    pub(crate) retired: Ranges,
+    pub(crate) peers: Vec<(NodeId, u64)>,
+}
+
+/// Lists that are told, with their digest.
+#[derive(Clone, Debug)]
+pub(crate) struct Volume {
+    lists: Lists,
+    digest: u64,
+}
+
+/// Pages that have come, and are not all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Assembly {
+    digest: u64,
+    total: u64,
+    taken: u64,
+    ready: Vec<TxRange>,
+    parts: Vec<Part>,
+    committed: Vec<TxRange>,
+    retired: Vec<TxRange>,
+    peers: Vec<(NodeId, u64)>,
+}
+
+/// What to do after a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Ask for the page that begins with this entry.
+    Next(u64),
+    /// These are all.
+    Whole(Lists),
+}
+
+impl Lists {
+    /// What an ending says, besides its membership.
+    pub(crate) fn of_ending(ending: &Ending) -> Self {
+        Self { committed: ending.committed.clone(), retired: ending.retired.clone(), ..Self::default() }
+    }
+
+    fn len(&self) -> usize {
+        let ranges = self.ready.len().saturating_add(self.committed.len()).saturating_add(self.retired.len());
+        ranges.saturating_add(self.parts.len()).saturating_add(self.peers.len())
+    }
+
+    /// The entries from number `first` on.
+    fn entries(&self, first: usize) -> impl Iterator<Item = Entry> + '_ {
+        // Slices skip at once.
+        let ready = self.ready.iter().map(|range| Entry::Ready(*range));
+        let parts = self.parts.iter().map(|part| Entry::Part(part.clone()));
+        let committed = self.committed.iter().map(|range| Entry::Committed(*range));
+        let retired = self.retired.iter().map(|range| Entry::Retired(*range));
+        let peers = self.peers.iter().map(|(node, birth)| Entry::Peer { node: *node, birth: *birth });
+        ready.chain(parts).chain(committed).chain(retired).chain(peers).skip(first)
+    }
+}
+
+impl Volume {
+    pub(crate) fn new(lists: Lists) -> Self {
+        let digest = digest(&lists);
+        Self { lists, digest }
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The page that begins with entry `first`.
+    pub(crate) fn page(&self, first: u64) -> Page {
+        self.page_of(first, ENTRIES)
+    }
+
+    /// Everything on one page, for a role of the same node.
+    pub(crate) fn whole(&self) -> Page {
+        self.page_of(0, usize::MAX)
+    }
+
+    fn page_of(&self, first: u64, most: usize) -> Page {
+        let skipped = usize::try_from(first).unwrap_or(usize::MAX);
+        let entries: Box<[Entry]> = self.lists.entries(skipped).take(most).collect();
+        Page { digest: self.digest, total: self.lists.len() as u64, first, entries }
+    }
+}
+
+impl Assembly {
+    /// Takes a page. A first page starts over; any other one must follow those that have come. Fails, and changes nothing, if
+    /// it does not.
+    pub(crate) fn add(&mut self, page: &Page) -> Result<Progress, Refusal> {
+        if page.first == 0 {
+            *self = Self { digest: page.digest, total: page.total, ..Self::default() };
+        }
+        if page.digest != self.digest || page.total != self.total || page.first != self.taken {
+            return Err(Refusal::OtherPage);
+        }
+        let taken = self.taken.saturating_add(page.entries.len() as u64);
+        if taken > self.total || (page.entries.is_empty() && taken < self.total) {
+            return Err(Refusal::OtherPage);
+        }
+        for entry in &page.entries {
+            match entry {
+                Entry::Ready(range) => self.ready.push(*range),
+                Entry::Part(part) => self.parts.push(part.clone()),
+                Entry::Committed(range) => self.committed.push(*range),
+                Entry::Retired(range) => self.retired.push(*range),
+                Entry::Peer { node, birth } => self.peers.push((*node, *birth)),
+            }
+        }
+        self.taken = taken;
+        if taken < self.total {
+            return Ok(Progress::Next(taken));
+        }
+        let Self { digest: told, ready, parts, committed, retired, peers, .. } = core::mem::take(self);
+        let lists = Lists { ready, parts, committed: committed.into(), retired: retired.into(), peers };
+        if digest(&lists) == told { Ok(Progress::Whole(lists)) } else { Err(Refusal::OtherPage) }
+    }
+}
+
+fn digest(lists: &Lists) -> u64 {
+    let mut digest = Digest::default();
+    for entry in lists.entries(0) {
+        match entry {
+            Entry::Ready(range) => digest.words(words(1, range)),
+            Entry::Part(part) => {
+                digest.words([2, part.tx.origin.0, part.tx.seq, part.instances.len() as u64]);
+                for instance in &part.instances {
+                    digest.words(match instance {
+                        None => [0; 3],
+                        Some((at, vote)) => [if *vote == Vote::Prepared { 1 } else { 2 }, at.round, at.node.0],
+                    });
+                }
+            }
+            Entry::Committed(range) => digest.words(words(3, range)),
+            Entry::Retired(range) => digest.words(words(4, range)),
+            Entry::Peer { node, birth } => digest.words([5, node.0, birth]),
+        }
+    }
+    digest.0
+}
+
+fn words(kind: u64, range: TxRange) -> [u64; 4] {
+    [kind, range.origin().0, range.first().seq, range.last().seq]
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+    use alloc::{vec, vec::Vec};
+
+    use super::{Assembly, ENTRIES, Lists, NodeId, Progress, Refusal, TxRange, Volume};
+
+    fn lists(ranges: u64) -> Lists {
+        let range = |seq| TxRange::new(NodeId(1), 2 * seq, 2 * seq).expect("one");
+        let peers = vec![(NodeId(7), 8)];
+        Lists { ready: (1..ranges).map(range).collect(), retired: vec![range(0)].into(), peers, ..Lists::default() }
+    }
+
+    #[test]
+    fn whatever_is_told_in_pages_arrives_whole_and_once() {
+        for ranges in [1, 2, ENTRIES as u64 - 1, ENTRIES as u64, 3 * ENTRIES as u64] {
+            let (told, mut assembly, mut next, mut pages) = (Volume::new(lists(ranges)), Assembly::default(), 0, 0);
+            let whole = loop {
+                pages += 1;
+                match assembly.add(&told.page(next)).expect("it follows") {
+                    Progress::Next(after) => next = after,
+                    Progress::Whole(lists) => break lists,
+                }
+            };
+            assert_eq!((whole, pages), (lists(ranges), (ranges as usize + 1).div_ceil(ENTRIES)));
+        }
+    }
+
+    #[test]
+    fn pages_of_different_things_never_mix_and_none_is_left_out() {
+        let (one, other) = (Volume::new(lists(3 * ENTRIES as u64)), Volume::new(lists(3 * ENTRIES as u64 + 1)));
+        let mut assembly = Assembly::default();
+        let Ok(Progress::Next(second)) = assembly.add(&one.page(0)) else { panic!("there is more") };
+        assert_eq!(assembly.add(&other.page(second)), Err(Refusal::OtherPage));
+        assert_eq!(assembly.add(&one.page(second + ENTRIES as u64)), Err(Refusal::OtherPage));
+        let mut empty = one.page(second);
+        empty.entries = Vec::new().into();
+        assert_eq!(assembly.add(&empty), Err(Refusal::OtherPage), "it would never end");
+        assert!(matches!(assembly.add(&one.page(second)), Ok(Progress::Next(_))), "what was refused changed nothing");
+    }
+
+    #[test]
+    fn what_was_damaged_on_its_way_is_not_taken() {
+        let mut page = Volume::new(lists(3)).whole();
+        page.entries[0] = page.entries[1].clone();
+        assert_eq!(Assembly::default().add(&page), Err(Refusal::OtherPage));
+    }
+}

@@ -1,0 +1,272 @@
+//! Handovers: from one membership to the next, under load, with deaths in between.
+
+use std::collections::BTreeSet;
+
+use synod::{
+    NodeId, Refusal,
+    commit::{Decision, EpochMessage, Input, Membership, Message, Outcome, Vote, What},
+};
+
+use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, refuse, spec_of, tx};
+
+/// The nodes that come later.
+const NEW: [NodeId; 5] = [NodeId(14), NodeId(15), NodeId(16), NodeId(23), NodeId(24)];
+
+/// As long as managers are asked to begin nothing new, or a little longer.
+const WHILE: u64 = 31;
+
+fn number(group: &Group, at: NodeId) -> Option<u64> {
+    group.node(at).epoch().map(|epoch| epoch.number)
+}
+
+/// The membership of `at`, with `new` in the place of `old`.
+fn replaced(group: &Group, at: NodeId, old: NodeId, new: NodeId) -> Membership {
+    group.node(at).config().cluster.membership().replace(old, new)
+}
+
+fn change(group: &mut Group, at: NodeId, membership: Membership) {
+    group.step(at, Input::Change(membership.into()));
+}
+
+fn is_of_epoch(what: impl Fn(&EpochMessage) -> bool) -> impl Fn(&Sent) -> bool {
+    move |sent: &Sent| matches!(&sent.message, Message::Epoch { what: said, .. } if what(said))
+}
+
+/// A group in which all is quiet, and a newcomer that may take the place of an acceptor.
+fn group() -> Group {
+    let mut group = Group::apart(cluster());
+    group.tick(1);
+    group.join(NEW[0], &cluster());
+    group.run();
+    group
+}
+
+#[test]
+fn a_change_ends_in_the_next_epoch_with_the_new_members_everywhere_they_are() {
+    let mut group = group();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next.clone());
+    group.live(20);
+    for at in [ACCEPTORS[0], ACCEPTORS[1], ACCEPTORS[2], NEW[0], TMS[0], TMS[1]] {
+        let epoch = group.node(at).epoch().expect("an epoch");
+        assert_eq!((epoch.number, &epoch.membership), (1, &next), "{at}");
+    }
+    let epoch = group.node(TMS[0]).epoch().unwrap();
+    assert!(epoch.may_leave && !epoch.is_changing);
+    assert_eq!(epoch.left, [ACCEPTORS[0]]);
+    let told = group.decisions(TMS[0]);
+    assert!(told.contains(&Decision::Epoch { number: 1, membership: next.into() }));
+    assert!(told.contains(&Decision::Changed { number: 1, is_mine: true }));
+    group.remove(ACCEPTORS[0]);
+    group.begin_new(TMS[0], &RMS, *b"meta");
+    group.live(40);
+    assert!(group.is_at_rest());
+    assert_eq!(number(&group, RMS[0]), Some(1), "whoever takes part comes along");
+    let committed = |decision: &&Decision| matches!(decision, Decision::Completed { outcome: Outcome::Committed, .. });
+    assert_eq!(group.decisions(TMS[0]).iter().filter(committed).count(), 1);
+}
+
+#[test]
+fn what_every_acceptor_has_is_committed_by_the_handover_and_what_nobody_has_is_aborted() {
+    let mut group = group();
+    let whole = super::support::transaction(1);
+    let none = super::support::transaction(2);
+    group.votes.remove(&RMS[2]);
+    group.begin(TMS[0], &none);
+    group.run();
+    group.votes.insert(RMS[2], Vote::Prepared);
+    group.begin(TMS[0], &whole);
+    // The votes are accepted, and no manager hears of it.
+    group.blocked.extend(ACCEPTORS.into_iter().flat_map(|acceptor| TMS.map(|tm| (acceptor, tm))));
+    group.run();
+    group.blocked.clear();
+    let next = replaced(&group, TMS[1], ACCEPTORS[2], NEW[0]);
+    change(&mut group, TMS[1], next);
+    group.live(3);
+    group.crash(TMS[0]);
+    group.live(60);
+    assert_eq!(number(&group, TMS[1]), Some(1));
+    assert_eq!(group.outcome(tx(1)), Some(Outcome::Committed));
+    assert_eq!(group.outcome(tx(2)), Some(Outcome::Aborted));
+    group.heal();
+    assert_eq!(number(&group, TMS[0]), Some(1));
+}
+
+#[test]
+fn founders_are_replaced_one_after_another_until_none_is_left() {
+    let mut group = Group::apart(cluster());
+    group.tick(1);
+    let pairs =
+        [(ACCEPTORS[0], NEW[0]), (ACCEPTORS[1], NEW[1]), (ACCEPTORS[2], NEW[2]), (TMS[0], NEW[3]), (TMS[1], NEW[4])];
+    for (epoch, (old, new)) in pairs.into_iter().enumerate() {
+        group.crash(old);
+        let members: Vec<NodeId> = group.nodes().into_iter().filter(|at| group.is_up(*at)).collect();
+        let by =
+            *members.iter().rfind(|at| group.node(**at).epoch().is_some_and(|e| e.membership.is_member(**at))).unwrap();
+        let known = group.node(by).config().cluster.clone();
+        group.join(new, &known);
+        let next = replaced(&group, by, old, new);
+        change(&mut group, by, next);
+        group.live(40);
+        assert_eq!(number(&group, by), Some(epoch as u64 + 1));
+        assert!(group.node(by).epoch().unwrap().may_leave);
+        group.remove(old);
+        let manager = group.node(by).config().cluster.managers()[0];
+        group.begin_new(manager, &RMS, *b"meta");
+        group.live(60);
+        assert!(group.is_at_rest(), "after epoch {epoch}");
+    }
+    let members: BTreeSet<NodeId> = group.node(NEW[0]).epoch().unwrap().membership.members();
+    assert_eq!(members, NEW.into());
+}
+
+#[test]
+fn a_proposer_that_dies_leaves_no_cluster_frozen() {
+    for accepts in 0..3 {
+        let mut group = group();
+        let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+        change(&mut group, TMS[0], next);
+        group.run();
+        group.tick(WHILE);
+        // It dies once it has frozen one acceptor, or once one has accepted its ending, or once two have.
+        group.run_until(is_of_epoch(|what| match accepts {
+            0 => matches!(what, EpochMessage::Promise { .. }),
+            _ => matches!(what, EpochMessage::Accepted { .. }),
+        }));
+        if accepts == 2 {
+            group.deliver();
+        }
+        group.crash(TMS[0]);
+        group.lose(|sent| sent.from == TMS[0]);
+        group.live(60);
+        assert_eq!(number(&group, TMS[1]), Some(1), "after {accepts}");
+        let members = group.node(TMS[1]).epoch().unwrap().membership;
+        assert!(accepts == 0 || members.is_member(NEW[0]), "an ending that may be chosen is");
+        group.heal();
+        assert_eq!(number(&group, TMS[0]), Some(1));
+    }
+}
+
+#[test]
+fn two_changes_at_once_end_in_one_membership_and_both_proposers_hear_which() {
+    let mut group = group();
+    group.join(NEW[1], &cluster());
+    group.run();
+    let (one, other) = (replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]), replaced(&group, TMS[1], ACCEPTORS[1], NEW[1]));
+    change(&mut group, TMS[0], one);
+    change(&mut group, TMS[1], other);
+    group.live(60);
+    let memberships: Vec<_> =
+        group.nodes().iter().filter_map(|at| group.node(*at).tag()).filter(|tag| tag.number > 0).collect();
+    assert!(memberships.len() > 5 && memberships.iter().all(|tag| *tag == memberships[0]), "{memberships:?}");
+    let mine = |at| {
+        group.decisions(at).iter().find_map(|decision| match decision {
+            Decision::Changed { number: 1, is_mine } => Some(*is_mine),
+            _ => None,
+        })
+    };
+    let (one, other) = (mine(TMS[0]).expect("it is told"), mine(TMS[1]).expect("it is told"));
+    assert!(one != other, "one of them has won");
+}
+
+#[test]
+fn a_frozen_acceptor_is_frozen_through_a_restart_and_takes_no_vote() {
+    let mut group = group();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    group.run();
+    group.tick(WHILE);
+    group.run_until(is_of_epoch(|what| matches!(what, EpochMessage::Promise { .. })));
+    let frozen = group.wire.front().expect("a promise").from;
+    group.crash(TMS[0]);
+    group.wire.clear();
+    group.restart(frozen);
+    let vote = What::Vote { vote: Vote::Prepared, manager: TMS[1] };
+    let message = Message::about(&super::support::transaction(1), vote);
+    let said = refuse(group.node_mut(frozen), Input::Receive { from: RMS[0], message }, Refusal::Changing);
+    assert!(matches!(&said[..], [synod::Effect::Send { message: Message::Epoch { what, .. }, .. }]
+        if matches!(**what, EpochMessage::Frozen { .. })));
+}
+
+#[test]
+fn a_participant_that_sleeps_through_two_changes_hears_how_it_ended() {
+    let mut group = group();
+    group.join(NEW[1], &cluster());
+    let whole = super::support::transaction(1);
+    group.begin(TMS[0], &whole);
+    // The first participant has voted when it falls asleep.
+    group.run_until(|sent| matches!(sent.message, Message::About { what: What::Outcome(_), .. }) && sent.to == RMS[0]);
+    group.crash(RMS[0]);
+    group.run();
+    for (old, new) in [(ACCEPTORS[0], NEW[0]), (ACCEPTORS[1], NEW[1])] {
+        let next = replaced(&group, TMS[0], old, new);
+        change(&mut group, TMS[0], next);
+        group.live(40);
+        group.remove(old);
+    }
+    assert_eq!(number(&group, TMS[0]), Some(2));
+    group.restart(TMS[0]);
+    group.restart(TMS[1]);
+    group.start(RMS[0]);
+    group.live(80);
+    assert_eq!(group.outcome(tx(1)), Some(Outcome::Committed));
+    assert!(group.is_at_rest());
+    assert_eq!(number(&group, RMS[0]), Some(2));
+}
+
+#[test]
+fn a_participant_that_is_written_off_holds_nothing_open_and_is_refused() {
+    let mut group = group();
+    group.begin(TMS[0], &super::support::transaction(1));
+    group.run_until(|sent| matches!(sent.message, Message::About { what: What::Outcome(_), .. }) && sent.to == RMS[0]);
+    group.crash(RMS[0]);
+    group.live(10);
+    assert!(!group.is_at_rest(), "its transaction waits for it");
+    let next = group.node(TMS[0]).config().cluster.membership().with_departed(RMS[0]);
+    change(&mut group, TMS[0], next);
+    group.departed.insert(RMS[0]);
+    group.live(60);
+    assert!(group.is_at_rest());
+    let inquiry = Message::about(&super::support::transaction(1), What::Inquire);
+    let said = refuse(group.node_mut(TMS[0]), Input::Receive { from: RMS[0], message: inquiry }, Refusal::Departed);
+    assert_eq!(said, []);
+}
+
+#[test]
+fn a_membership_that_cannot_follow_is_refused() {
+    let mut group = group();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next.clone());
+    group.live(40);
+    let back = next.replace(NEW[0], ACCEPTORS[0]);
+    let tm = group.node_mut(TMS[0]);
+    assert_eq!(refuse(tm, Input::Change(back.into()), Refusal::FormerMember), []);
+    let dead = tm.config().cluster.membership().with_departed(TMS[1]);
+    assert_eq!(refuse(tm, Input::Change(dead.into()), Refusal::MalformedMembership), []);
+    let participant = group.node_mut(RMS[0]);
+    assert_eq!(refuse(participant, Input::Change(next.into()), Refusal::NotAMember), []);
+}
+
+#[test]
+fn nodes_of_one_epoch_that_do_not_agree_on_its_members_refuse_each_other() {
+    let other = spec_of(&[ACCEPTORS[0]], &TMS).build().unwrap();
+    let wrong = synod::commit::Node::create(super::support::config(&other, RMS[0])).0;
+    let mut right = super::support::node(TMS[0]);
+    let meet = |node: &synod::commit::Node| Input::Met { node: RMS[0], birth: 1, epoch: node.tag() };
+    assert_eq!(refuse(&mut right, meet(&wrong), Refusal::OtherMembership), []);
+    let same = super::support::node(RMS[0]);
+    assert!(super::support::verdict(&right, &meet(&same)).is_ok());
+}
+
+#[test]
+fn nothing_new_is_begun_while_the_membership_changes() {
+    let mut group = group();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    group.run_until(is_of_epoch(|what| matches!(what, EpochMessage::Hold)));
+    group.run();
+    let begin = super::support::say::begins(&super::support::transaction(1));
+    assert_eq!(refuse(group.node_mut(TMS[1]), begin.clone(), Refusal::Changing), []);
+    group.live(40);
+    assert_eq!(refuse(group.node_mut(TMS[1]), begin, Refusal::OldEpoch), [], "it was named in the epoch before");
+}
