@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --hurt
+//! cargo run --release --features sim --example simulate -- --seeds 0..10000 --changes
 //! cargo run --release --features sim --example simulate -- --replay seed-7.json
 //! ```
 
@@ -38,6 +39,9 @@ struct Arguments {
     /// Runs the worlds in which a participant does what can hurt others: it votes twice, or uses names that are not its own.
     #[arg(long)]
     hurt: bool,
+    /// Runs the worlds in which members are replaced.
+    #[arg(long, conflicts_with = "hurt")]
+    changes: bool,
     /// Where the events of a failed run go.
     #[arg(long, default_value = ".")]
     out: PathBuf,
@@ -72,7 +76,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let seeds = arguments.seeds.clone();
-    let schedule = if arguments.hurt { Schedule::hurt } else { Schedule::new };
+    let schedule = match (arguments.hurt, arguments.changes) {
+        (true, _) => Schedule::hurt,
+        (_, true) => Schedule::changing,
+        _ => Schedule::new,
+    };
     let count = seeds.end - seeds.start;
     let bar = ProgressBar::new(count);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {per_sec}  {eta} left")?);

@@ -36,6 +36,11 @@ use crate::{
 ///         (Self(node), effects)
 ///     }
 ///
+///     fn join(config: Config) -> (Self, Vec<Effect>) {
+///         let (node, effects) = Node::join(config);
+///         (Self(node), effects)
+///     }
+///
 ///     fn restore(config: Config, _: Vec<Record>) -> Result<Self, RestoreError> {
 ///         Ok(Self(Node::create(config).0))
 ///     }
@@ -51,6 +56,9 @@ use crate::{
 pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Decision = Decision> + Sized {
     /// As [`Node::create`].
     fn create(config: Config) -> (Self, Vec<Effect>);
+
+    /// As [`Node::join`].
+    fn join(config: Config) -> (Self, Vec<Effect>);
 
     /// As [`Node::restore`].
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError>;
@@ -72,6 +80,10 @@ pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Deci
 impl Actor for Node {
     fn create(config: Config) -> (Self, Vec<Effect>) {
         Self::create(config)
+    }
+
+    fn join(config: Config) -> (Self, Vec<Effect>) {
+        Self::join(config)
     }
 
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError> {

@@ -198,6 +198,20 @@ pub enum Event {
         /// Which of the transactions that it holds.
         index: usize,
     },
+    /// An operator wants one node in the place of another, which comes to the cluster unless it is there.
+    Change {
+        /// Where he says so.
+        at: NodeId,
+        /// Who is to go.
+        old: NodeId,
+        /// Who is to come.
+        new: NodeId,
+    },
+    /// A machine is switched off for good, if it is no member any more, and may go.
+    SwitchOff {
+        /// Which.
+        at: NodeId,
+    },
     /// From now on all messages from any of some nodes to any of others are lost.
     Cut {
         /// The senders.

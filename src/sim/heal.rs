@@ -12,6 +12,9 @@ const ROUNDS: usize = 2_000;
 /// How often an operator looks for what is to be ended.
 const TURNS_OF_THE_OPERATOR: usize = 3;
 
+/// After how many rounds an operator starts a node again that is behind.
+const PATIENCE_OF_THE_OPERATOR: usize = 40;
+
 /// More than a node has to do between two messages, in a world of this size.
 const AT_ONCE: usize = 10_000;
 
@@ -67,9 +70,9 @@ impl<A: Actor> World<A> {
 
     /// *Liveness*: whatever has happened, it all ends.
     fn come_to_rest(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
-        let nodes: Vec<NodeId> = self.setup.nodes.iter().copied().filter(|node| !dead.contains(node)).collect();
+        let nodes: Vec<NodeId> = self.nodes().filter(|node| !dead.contains(node)).collect();
         let mut has_swept = false;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let mut idle = true;
             for at in nodes.iter().copied() {
                 self.restart(at)?;
@@ -100,6 +103,7 @@ impl<A: Actor> World<A> {
             if idle {
                 // What a resource holds may be known to nobody else.
                 let swept = core::mem::replace(&mut has_swept, true);
+                self.wake_laggards(round)?;
                 if swept && self.unrest(dead).is_none() {
                     return Ok(());
                 }
@@ -112,6 +116,19 @@ impl<A: Actor> World<A> {
         let found = self.unrest(dead).unwrap_or_default();
         let without = if dead.is_empty() { String::new() } else { format!(" without {dead:?}") };
         Err(Violation { property: "liveness", what: format!("a healed world did not come to rest{without}: {found}") })
+    }
+
+    /// Who slept through so many changes that all members it knows of are gone is started again by its operator, who knows the
+    /// present ones.
+    fn wake_laggards(&mut self, round: usize) -> Result<(), Violation> {
+        if self.setup.newcomers.is_empty() || round % PATIENCE_OF_THE_OPERATOR != 0 {
+            return Ok(());
+        }
+        for at in self.laggards() {
+            self.stop(at, 0)?;
+            self.restart(at)?;
+        }
+        Ok(())
     }
 
     /// Nothing that comes late revives what is over: each message that was ever delivered or lost comes once more, the
@@ -134,7 +151,7 @@ impl<A: Actor> World<A> {
         // What a liar is left in doubt about may take all its room.
         participants.retain(|node| !self.setup.liars.contains(node));
         participants.truncate(self.setup.cluster.limits().participants);
-        let (false, Some(at)) = (participants.is_empty(), living(self.setup.cluster.managers()).first().copied())
+        let (false, Some(at)) = (participants.is_empty(), living(&self.managers()).first().copied())
         else {
             return Ok(());
         };
@@ -200,6 +217,10 @@ impl<A: Actor> World<A> {
 
     /// What has not come to its end although it could have, without `dead`.
     fn unrest(&self, dead: &[NodeId]) -> Option<String> {
+        let (number, members) = self.present();
+        if let Some(at) = self.laggards().into_iter().find(|at| members.contains(at)) {
+            return Some(format!("{at} is a member of epoch {number}, and has not learned so"));
+        }
         for (at, node) in self.living() {
             for tx in node.open_transactions() {
                 // Who waits for an outcome that does not come because of a name says so.
@@ -227,8 +248,11 @@ impl<A: Actor> World<A> {
             }
             // Of a name that is used twice, who is blocked does not acknowledge the end, nor who has not come to the name.
             let acknowledges = |keeper: &&NodeId| !dead.contains(keeper) && self.setup.hurt != Some(Hurt::Names);
-            let keepers = self.setup.nodes.iter().filter(acknowledges);
-            if let Some(keeper) = keepers.into_iter().find(|keeper| node.unacknowledged_by(**keeper) > 0) {
+            if node.epoch().is_some_and(|epoch| epoch.is_changing) {
+                return Some(format!("{at} waits for the end of a handover"));
+            }
+            let keepers: Vec<NodeId> = self.nodes().filter(|keeper| acknowledges(&keeper)).collect();
+            if let Some(keeper) = keepers.into_iter().find(|keeper| node.unacknowledged_by(*keeper) > 0) {
                 return Some(format!("{keeper} has not acknowledged what {at} said is over"));
             }
             if dead.is_empty() {

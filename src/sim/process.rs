@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Actor, disk::Disk};
 use crate::{
     EffectSink, NodeId, Outbox, Pending, Refusal, Released, Scope, TxId, Urgency,
-    commit::{Config, Decision, Effect, Input, Message, Record, Time, Transaction},
+    commit::{Config, Decision, Effect, Input, Key, Message, Record, Time, Transaction},
 };
 
 pub(super) struct Process<A> {
@@ -19,6 +19,8 @@ pub(super) struct Process<A> {
     clock: Time,
     /// What time the node was told last, since it started.
     told: Option<Time>,
+    /// Whether it came to the cluster later.
+    joins: bool,
     /// Whether it has met the others, since it started.
     pub(super) acquainted: bool,
     /// What the resource is asked to vote on.
@@ -36,7 +38,13 @@ pub(super) struct Process<A> {
 impl<A: Actor> Process<A> {
     /// A node that was never there before.
     pub(super) fn new(config: Config, in_order: bool) -> Self {
-        let mut process = Self {
+        let mut process = Self::blank(in_order);
+        process.create(config);
+        process
+    }
+
+    fn blank(in_order: bool) -> Self {
+        Self {
             actor: None,
             outbox: Outbox::new(),
             in_order,
@@ -44,15 +52,14 @@ impl<A: Actor> Process<A> {
             disk: Disk::default(),
             clock: Time(0),
             told: None,
+            joins: false,
             acquainted: false,
             asked: Vec::new(),
             handed: Vec::new(),
             held: BTreeSet::new(),
             hidden: BTreeSet::new(),
             ended: BTreeSet::new(),
-        };
-        process.create(config);
-        process
+        }
     }
 
     /// Makes the node, for the first time as far as its disk knows.
@@ -60,6 +67,15 @@ impl<A: Actor> Process<A> {
         let (actor, effects) = A::create(config);
         self.start(actor);
         self.outbox.extend(effects);
+    }
+
+    /// A node that comes to a cluster later.
+    pub(super) fn join(config: Config, in_order: bool) -> Self {
+        let mut process = Self { joins: true, ..Self::blank(in_order) };
+        let (actor, effects) = A::join(config);
+        process.start(actor);
+        process.outbox.extend(effects);
+        process
     }
 
     /// A node that starts. Its clock may begin anywhere.
@@ -73,6 +89,13 @@ impl<A: Actor> Process<A> {
     pub(super) fn take(&mut self, input: Input, effects: &mut Vec<Effect>) -> Option<Result<(), Refusal>> {
         let mut gathering = Gathering { outbox: &mut self.outbox, in_order: self.in_order, effects };
         Some(self.actor.as_mut()?.step_into(input, &mut gathering))
+    }
+
+    /// Whether it has come into being: a founder has, once it is in epoch 0, and a newcomer once it has its name. Before that
+    /// it has said nothing, and may be created again.
+    pub(super) fn is_known(&self) -> bool {
+        let has_epoch = self.disk.get(Key::Epoch).is_some();
+        has_epoch || self.joins && !self.disk.is_blank()
     }
 
     /// Whether anything has gathered.

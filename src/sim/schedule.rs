@@ -29,6 +29,7 @@ struct Weights {
     lie: u64,
     find: u64,
     hide: u64,
+    change: u64,
     /// How many votes out of a hundred are to abort.
     abort_percent: u64,
     /// How many votes out of a hundred are lost with the resource that gave them.
@@ -56,6 +57,7 @@ const PARTITIONS: usize = 2;
 /// Set further generators of a seed apart from the first.
 const MORE: u64 = 0x6d6f_7265;
 const HURT: u64 = 0x6875_7274;
+const CHANGES: u64 = 0x6368_616e;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Self {
@@ -83,6 +85,7 @@ impl Weights {
             lie: 20,
             find: 10,
             hide: 3,
+            change: 2,
             abort_percent: sometimes(40),
             lost_votes_percent: 0,
         }
@@ -130,6 +133,25 @@ impl Schedule {
         (setup, schedule)
     }
 
+    /// The same where members are replaced, at any moment, two at once or one after another, and machines that are no members
+    /// any more are switched off as early as they may be.
+    ///
+    /// ```
+    /// use synod::{commit::Node, sim::{self, Schedule}};
+    ///
+    /// let run = sim::run_schedule::<Node>(Schedule::changing(7));
+    /// assert!(!run.setup.newcomers.is_empty() && run.result.is_ok());
+    /// ```
+    pub fn changing(seed: u64) -> (Setup, Self) {
+        let (mut setup, mut schedule) = Self::new(seed);
+        let mut rng = Rng::new(seed ^ CHANGES);
+        setup.draw_newcomers(&mut rng);
+        schedule.begins += 6;
+        schedule.weights.change = rng.between(1, 12);
+        schedule.rates.extend(setup.newcomers.iter().map(|node| (*node, 1)));
+        (setup, schedule)
+    }
+
     /// The next event in `world`, or `None` when it is time to heal.
     pub fn next<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {
         self.left = self.left.checked_sub(1)?;
@@ -163,8 +185,10 @@ impl Schedule {
             if world.setup().liars.is_empty() { 0 } else { w.lie },
             if world.setup().votes_elsewhere.is_empty() { 0 } else { w.find },
             if world.setup().votes_elsewhere.is_empty() { 0 } else { w.hide },
+            if world.setup().newcomers.is_empty() { 0 } else { w.change },
         ];
-        let at = *self.rng.pick(&world.setup().nodes)?;
+        let nodes: Vec<NodeId> = world.nodes().collect();
+        let at = *self.rng.pick(&nodes)?;
         match self.choose(&kinds) {
             0 => self.begin(world),
             1 => Some(Event::Again { at, index: self.index(world.begun().len())? }),
@@ -199,8 +223,20 @@ impl Schedule {
             16 => self.hits(world, at).then(|| self.cut(world.setup(), at))?,
             18 => self.held(world).map(|(at, index)| Event::Find { at, index }),
             19 => self.held(world).map(|(at, index)| Event::Hide { at, index }),
+            20 => self.change(world, at),
             _ => self.lie(world),
         }
+    }
+
+    /// Somebody is replaced, mostly by a node that comes for that; or a machine is switched off.
+    fn change<A: Actor>(&mut self, world: &World<A>, at: NodeId) -> Option<Event> {
+        if self.rng.once_in(3) {
+            return Some(Event::SwitchOff { at });
+        }
+        let (_, members) = world.present();
+        let (old, new) = (*self.rng.pick(&members)?, *self.rng.pick(&world.setup().newcomers)?);
+        let at = if self.rng.once_in(4) { at } else { *self.rng.pick(&members)? };
+        Some(Event::Change { at, old, new })
     }
 
     fn lie<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {
@@ -235,7 +271,7 @@ impl Schedule {
             }
             at
         } else {
-            *self.rng.pick(setup.cluster.managers())?
+            *self.rng.pick(&world.managers())?
         };
         // Few clients name their transactions themselves; then mostly as their own.
         Some(match self.rng.below(12) {

@@ -65,6 +65,9 @@ pub struct Setup {
     /// What the liars do that can hurt others, if they do.
     #[serde(default)]
     pub hurt: Option<Hurt>,
+    /// Nodes that come later, to be members in the place of others.
+    #[serde(default)]
+    pub newcomers: Vec<NodeId>,
 }
 
 impl Setup {
@@ -82,6 +85,7 @@ impl Setup {
             patience: None,
             votes_elsewhere: Vec::new(),
             hurt: None,
+            newcomers: Vec::new(),
         }
     }
 
@@ -188,6 +192,14 @@ impl Setup {
                 self.hurt = Some(Hurt::Names);
             }
         }
+    }
+
+    /// Members are replaced. All that were there at first and are up come back, unless they are switched off for good; and there
+    /// is room enough.
+    pub(super) fn draw_newcomers(&mut self, rng: &mut Rng) {
+        self.limit(self.cluster.limits().with_open(1_000));
+        self.stay_dead.clear();
+        self.newcomers = (1..=rng.between(1, 8)).map(|number| NodeId(30 + number)).collect();
     }
 
     fn limit(&mut self, limits: Limits) {

@@ -73,4 +73,10 @@ stats! {
     stolen_names: "transactions begun under a name that another node numbers",
     left_waiting: "times that a node of a healed world waits for an outcome which does not come",
     resolved: "times that an operator ends that",
+    changes: "changes of the membership that were asked for",
+    changes_refused: "changes that were refused",
+    changed: "changes that came about as asked for",
+    overtaken: "changes that another one overtook",
+    epochs: "times that a node went to another epoch",
+    switched_off: "machines switched off for good",
 }

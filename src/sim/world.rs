@@ -1,6 +1,7 @@
 //! The world: nodes, their disks and clocks, the network between them, and the resources behind them.
 
 mod clients;
+mod changes;
 mod resources;
 
 use std::{
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     Fence, NodeId, Refusal, Released, TxId,
     commit::{
-        Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Record, ResourceKind, Status, Transaction,
+        Cluster, Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Record, ResourceKind, Status, Transaction,
         TxRange, Vote, What,
     },
 };
@@ -61,6 +62,10 @@ pub struct World<A = Node> {
     /// Who has tried a ballot of its own in which transaction.
     recoverers: BTreeMap<TxId, BTreeSet<NodeId>>,
     outcomes: BTreeMap<TxId, Outcome>,
+    /// The latest membership that any node has written, and its number: what operators go by.
+    present: (u64, Cluster),
+    /// Machines that were switched off for good.
+    gone: BTreeSet<NodeId>,
     /// Who has lied about which transaction.
     lied: BTreeSet<(NodeId, TxId)>,
     pub(super) stats: Stats,
@@ -79,6 +84,8 @@ impl<A: Actor> World<A> {
             properties: properties::of(&setup.cluster, setup.hurt),
             recoverers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            present: (0, setup.cluster.clone()),
+            gone: BTreeSet::new(),
             lied: BTreeSet::new(),
             stats: Stats { small_worlds: u64::from(setup.cluster.limits().open <= 2), ..Stats::default() },
             setup,
@@ -279,6 +286,8 @@ impl<A: Actor> World<A> {
                     self.stats.hidden += u64::from(hidden);
                 }
             }
+            Event::Change { at, old, new } => return self.change(*at, *old, *new),
+            Event::SwitchOff { at } => self.switch_off(*at)?,
             Event::Mend { from, to } => self.network.mend(links(from, to).chain(links(to, from))),
         }
         Ok(Vec::new())
@@ -329,7 +338,7 @@ impl<A: Actor> World<A> {
     /// Whether a node is up, and will be known if it stops. One whose identity is not durable yet has not come into
     /// being; it may still be created again.
     fn is_there(&self, at: NodeId) -> bool {
-        self.processes.get(&at).is_some_and(|process| process.actor.is_some() && !process.disk.is_blank())
+        self.processes.get(&at).is_some_and(|process| process.actor.is_some() && process.is_known())
     }
 
     /// A transaction whose name is durable, so that clients may know it.
@@ -365,10 +374,11 @@ impl<A: Actor> World<A> {
             return Ok(());
         };
         process.acquainted = true;
-        let others: Vec<NodeId> = self.setup.nodes.iter().copied().filter(|node| *node != at).collect();
-        others
-            .into_iter()
-            .try_for_each(|node| self.take(at, &Input::Met { node, birth: node.0, epoch: None }).map(drop))
+        let others: Vec<NodeId> = self.nodes().filter(|node| *node != at).collect();
+        others.into_iter().try_for_each(|node| {
+            let epoch = self.actor(node).and_then(|actor| actor.node().tag());
+            self.take(at, &Input::Met { node, birth: node.0, epoch }).map(drop)
+        })
     }
 
     /// Tells a node what time it is, unless it knows.
@@ -456,6 +466,7 @@ impl<A: Actor> World<A> {
             process.disk.write(record);
         }
         self.stats.retirements += u64::from(matches!(record, Record::Retired(_)));
+        self.note_epoch(record);
         self.observe(&Observation::Durable { at, record })
     }
 
@@ -471,6 +482,10 @@ impl<A: Actor> World<A> {
         for decision in decisions {
             self.observe(&Observation::Decided { at, decision: &decision })?;
             self.note_outcome(&decision);
+            if let Decision::Changed { is_mine, .. } = decision {
+                self.stats.changed += u64::from(is_mine);
+                self.stats.overtaken += u64::from(!is_mine);
+            }
             if let Some(process) = self.processes.get_mut(&at) {
                 process.hand_over(&decision);
             }
@@ -497,11 +512,21 @@ impl<A: Actor> World<A> {
     }
 
     pub(super) fn restart(&mut self, at: NodeId) -> Result<(), Violation> {
-        let config = config(&self.setup, at);
+        let is_newcomer = self.setup.newcomers.contains(&at);
+        // The file that its operator gives it has the present members.
+        let mut config = config(&self.setup, at);
+        if !self.setup.newcomers.is_empty() {
+            config.cluster = self.present.1.clone();
+        }
         let Some(process) = self.processes.get_mut(&at).filter(|process| process.actor.is_none()) else {
             return Ok(());
         };
-        if process.disk.is_blank() {
+        if is_newcomer && process.disk.is_blank() {
+            *process = Process::join(config, self.setup.in_order);
+            return Ok(());
+        }
+        if !is_newcomer && !process.is_known() {
+            config.cluster = self.setup.cluster.clone();
             // Its very first write was lost: it has never been, and may be created again.
             process.create(config);
             return Ok(());

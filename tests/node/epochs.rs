@@ -89,6 +89,7 @@ fn what_every_acceptor_has_is_committed_by_the_handover_and_what_nobody_has_is_a
     assert_eq!(group.outcome(tx(1)), Some(Outcome::Committed));
     assert_eq!(group.outcome(tx(2)), Some(Outcome::Aborted));
     group.heal();
+    group.live(30);
     assert_eq!(number(&group, TMS[0]), Some(1));
 }
 
@@ -143,6 +144,7 @@ fn a_proposer_that_dies_leaves_no_cluster_frozen() {
         let members = group.node(TMS[1]).epoch().unwrap().membership;
         assert!(accepts == 0 || members.is_member(NEW[0]), "an ending that may be chosen is");
         group.heal();
+        group.live(30);
         assert_eq!(number(&group, TMS[0]), Some(1));
     }
 }

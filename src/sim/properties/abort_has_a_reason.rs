@@ -12,6 +12,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct AbortHasAReason {
     reasons: BTreeSet<TxId>,
+    /// Whether a handover has aborted what it did not commit.
+    handed_over: bool,
 }
 
 /// The transaction that a proposer above round 0 wants to abort, as its message shows; or, where the acceptor is on the
@@ -37,10 +39,11 @@ impl Property for AbortHasAReason {
             } => {
                 self.reasons.insert(transaction.id());
             }
+            Observation::Durable { record: Record::Epoch { number, .. }, .. } => self.handed_over |= *number > 0,
             Observation::Stepped { effects, .. } => self.reasons.extend(effects.iter().filter_map(proposed_to_abort)),
             Observation::Decided { at, decision } => {
                 if let Some((tx, Outcome::Aborted)) = outcome_of(decision) {
-                    return require("abort only with a reason", self.reasons.contains(&tx), || {
+                    return require("abort only with a reason", self.handed_over || self.reasons.contains(&tx), || {
                         format!("{at} aborts {tx}, which nobody voted or proposed to abort")
                     });
                 }

@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod a_frozen_epoch_ends;
 mod abort_has_a_reason;
 mod agreement;
 mod ballots_unique;
@@ -24,9 +25,12 @@ mod content_is_the_clients;
 mod decided_is_chosen;
 mod names_are_given_once;
 mod names_never_split;
+mod nothing_committed_is_forgotten;
 mod nothing_is_left;
+mod one_ending;
 mod one_value_per_ballot;
 mod outcome_stable;
+mod own_epoch_only;
 mod persist_before_send;
 mod promise_monotone;
 mod proposals_are_safe;
@@ -41,9 +45,11 @@ mod spared;
 mod tests;
 mod validity;
 
+use std::collections::BTreeMap;
+
 use super::{Hurt, Violation};
 use crate::{
-    Ballot, InstanceId, NodeId, Refusal, TxId,
+    Ballot, InstanceId, NodeId, Quorums, Refusal, TxId,
     commit::{
         Acceptance, AcceptorRecord, Cluster, Decision, Effect, Input, Message, Meta, Node, Outcome, Record, Vote,
         Votes, What,
@@ -104,16 +110,19 @@ pub fn all(cluster: &Cluster) -> Vec<Box<dyn Property>> {
 /// The same where some transactions may be hurt: these are followed by what each node does alone, and by what must hold of
 /// them all the same.
 pub(super) fn of(cluster: &Cluster, hurt: Option<Hurt>) -> Vec<Box<dyn Property>> {
-    let acceptors = || cluster.acceptors().clone();
     let mut all: Vec<Box<dyn Property>> = vec![
         spared::by(hurt, agreement::Agreement::default()),
         spared::by(hurt, validity::Validity::default()),
         spared::by(hurt, commit_needs_all::CommitNeedsAll::default()),
         spared::by(hurt, abort_has_a_reason::AbortHasAReason::default()),
         spared::by(hurt, outcome_stable::OutcomeStable::default()),
-        spared::by(hurt, decided_is_chosen::DecidedIsChosen::new(acceptors())),
-        spared::by(hurt, proposals_are_safe::ProposalsAreSafe::new(acceptors())),
+        spared::by(hurt, decided_is_chosen::DecidedIsChosen::new(cluster)),
+        spared::by(hurt, proposals_are_safe::ProposalsAreSafe::new(cluster)),
         Box::new(promise_monotone::PromiseMonotone::default()),
+        Box::new(one_ending::OneEnding::new(cluster)),
+        Box::new(own_epoch_only::OwnEpochOnly::default()),
+        spared::by(hurt, nothing_committed_is_forgotten::NothingCommittedIsForgotten::default()),
+        Box::new(a_frozen_epoch_ends::AFrozenEpochEnds::default()),
         Box::new(records_never_go_back::RecordsNeverGoBack::default()),
         spared::by(hurt, one_value_per_ballot::OneValuePerBallot::default()),
         Box::new(ballots_unique::BallotsUnique::default()),
@@ -136,6 +145,30 @@ pub(super) fn of(cluster: &Cluster, hurt: Option<Hurt>) -> Vec<Box<dyn Property>
         None => {}
     }
     all
+}
+
+/// The acceptors of each epoch, as nodes write them.
+struct Acceptors(BTreeMap<u64, Quorums>);
+
+impl Acceptors {
+    fn new(cluster: &Cluster) -> Self {
+        Self(BTreeMap::from([(0, cluster.acceptors().clone())]))
+    }
+
+    fn note(&mut self, record: &Record) {
+        if let Record::Epoch { number, membership, .. } = record {
+            self.0.entry(*number).or_insert_with(|| membership.acceptors.clone());
+        }
+    }
+
+    fn of(&self, epoch: u64) -> Option<&Quorums> {
+        self.0.get(&epoch)
+    }
+
+    /// Whether an epoch after `epoch` has begun anywhere.
+    fn is_over(&self, epoch: u64) -> bool {
+        self.0.last_key_value().is_some_and(|(last, _)| *last > epoch)
+    }
 }
 
 /// `Ok` if `holds`; otherwise a violation that `what` describes.

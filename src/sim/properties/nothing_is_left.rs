@@ -14,6 +14,7 @@ pub(super) struct NothingIsLeft {
     left: BTreeSet<(NodeId, Key)>,
     /// A liar may never hear the end of what it has lied about.
     lied: BTreeSet<(NodeId, Key)>,
+    down: BTreeSet<NodeId>,
 }
 
 impl Property for NothingIsLeft {
@@ -25,6 +26,13 @@ impl Property for NothingIsLeft {
             Observation::Durable { at, record: Record::Erased(key) } => {
                 self.left.remove(&(*at, *key));
             }
+            // A machine that is switched off for good may hold what it likes.
+            Observation::Stopped { at } => {
+                self.down.insert(*at);
+            }
+            Observation::Started { at } => {
+                self.down.remove(at);
+            }
             Observation::Lied { at, tx } => {
                 self.lied.insert((*at, Key::ResourceManager(*tx)));
             }
@@ -34,7 +42,7 @@ impl Property for NothingIsLeft {
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
-        let left = self.left.difference(&self.lied).next();
+        let left = self.left.difference(&self.lied).find(|(at, _)| !self.down.contains(at));
         require("nothing is left", left.is_none(), || format!("{} records are left, first {left:?}", self.left.len()))
     }
 }

@@ -15,7 +15,8 @@ impl<A: Actor> World<A> {
         let meta = self.next_meta();
         let effects = self.step(at, Input::Begin { participants: participants.clone(), meta: meta.clone() })?;
         if let Some(tx) = effects.iter().find_map(name_in) {
-            self.note_begun(Transaction::of(tx, participants, &meta), meta);
+            let epoch = self.epoch_of(at);
+            self.note_begun(Transaction::of(tx, participants, &meta).in_epoch(epoch), meta);
             self.be_patient(at, tx)?;
         }
         Ok(effects)
@@ -35,7 +36,7 @@ impl<A: Actor> World<A> {
         let last = self.last_number(origin);
         let meta = self.next_meta();
         let tx = TxId { origin, seq: last + 1 + own.unwrap_or(0) };
-        let transaction = Transaction::of(tx, participants, &meta);
+        let transaction = Transaction::of(tx, participants, &meta).in_epoch(self.epoch_of(at));
         let effects = self.step(at, Input::BeginAs { transaction: transaction.clone(), meta: meta.clone() })?;
         // A number of the node's own that it has refused is still to be given. A client may try elsewhere.
         if own.is_none() || self.actor(at).is_some_and(|actor| actor.node().status(tx) != Status::Unknown) {
@@ -68,6 +69,11 @@ impl<A: Actor> World<A> {
         Ok(effects)
     }
 
+    /// The epoch that a node is in, as its clients know.
+    fn epoch_of(&self, at: NodeId) -> u64 {
+        self.actor(at).and_then(|actor| actor.node().tag()).map_or(0, |tag| tag.number)
+    }
+
     /// The highest number that clients know of `origin`.
     fn last_number(&self, origin: NodeId) -> u64 {
         let names = self.begun.iter().map(Transaction::id).filter(|tx| tx.origin == origin);
@@ -76,9 +82,13 @@ impl<A: Actor> World<A> {
 
     /// A client says how long to wait for the votes on what it has just begun.
     fn be_patient(&mut self, at: NodeId, tx: TxId) -> Result<(), Violation> {
-        let Some(patience) = self.setup.patience.filter(|_| self.setup.cluster.is_manager(at)) else { return Ok(()) };
+        let Some(patience) = self.setup.patience.filter(|_| self.is_manager(at)) else { return Ok(()) };
         self.stats.patient += 1;
         self.step(at, Input::Patience { tx, patience }).map(drop)
+    }
+
+    fn is_manager(&self, at: NodeId) -> bool {
+        self.actor(at).is_some_and(|actor| actor.node().config().cluster.is_manager(at))
     }
 
     fn next_meta(&mut self) -> Meta {

@@ -1,0 +1,85 @@
+//! The operators of a world: whom they want to be members, and which machines they switch off.
+
+use super::{Actor, Violation, World, config};
+use crate::{
+    NodeId,
+    commit::{Effect, Input, Record},
+    sim::process::Process,
+};
+
+impl<A: Actor> World<A> {
+    /// All nodes that there are, or were and may come back.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.processes.keys().copied().filter(|node| !self.gone.contains(node))
+    }
+
+    /// Whether a node was ever there.
+    pub(crate) fn has_come(&self, node: NodeId) -> bool {
+        self.processes.contains_key(&node)
+    }
+
+    /// The members of the latest epoch that anyone has written, and their common part.
+    pub(crate) fn present(&self) -> (u64, Vec<NodeId>) {
+        (self.present.0, self.present.1.membership().members().into_iter().collect())
+    }
+
+    /// The transaction managers of the present epoch.
+    pub(crate) fn managers(&self) -> Vec<NodeId> {
+        self.present.1.managers().to_vec()
+    }
+
+    /// An operator wants `new` in the place of `old`.
+    pub(super) fn change(&mut self, at: NodeId, old: NodeId, new: NodeId) -> Result<Vec<Effect>, Violation> {
+        let Some(actor) = self.actor(at).filter(|_| self.is_there(at)) else { return Ok(Vec::new()) };
+        let (cluster, membership) = (actor.node().config().cluster.clone(), actor.node().config().cluster.membership());
+        if !membership.is_member(old) || membership.is_member(new) || self.gone.contains(&new) {
+            return Ok(Vec::new());
+        }
+        if !self.has_come(new) {
+            let mut config = config(&self.setup, new);
+            config.cluster = cluster;
+            self.processes.insert(new, Process::join(config, self.setup.in_order));
+        }
+        let before = self.stats.refused;
+        self.stats.changes += 1;
+        let effects = self.step(at, Input::Change(membership.replace(old, new).into()))?;
+        self.stats.changes_refused += self.stats.refused - before;
+        Ok(effects)
+    }
+
+    /// Switches a machine off as soon as some node says that those which have left may go.
+    pub(super) fn switch_off(&mut self, at: NodeId) -> Result<(), Violation> {
+        let takes_part = self.setup.resource_managers.contains(&at);
+        let actors = self.processes.values().filter_map(|process| process.actor.as_ref());
+        let mut epochs = actors.filter_map(|actor| actor.node().epoch());
+        let may_go = epochs.any(|epoch| epoch.may_leave && epoch.left.contains(&at));
+        if takes_part || !may_go || self.gone.contains(&at) {
+            return Ok(());
+        }
+        self.stats.switched_off += 1;
+        self.stop(at, 0)?;
+        self.gone.insert(at);
+        Ok(())
+    }
+
+    /// What operators learn of the membership.
+    pub(super) fn note_epoch(&mut self, record: &Record) {
+        let Record::Epoch { number, membership, .. } = record else { return };
+        self.stats.epochs += u64::from(*number > 0);
+        if *number > self.present.0
+            && let Ok(cluster) = self.setup.cluster.with_membership((**membership).clone())
+        {
+            self.present = (*number, cluster);
+        }
+    }
+
+    /// Who is up and in an epoch before the present one, or in none although it is a member.
+    pub(crate) fn laggards(&self) -> Vec<NodeId> {
+        let (number, members) = self.present();
+        let is_behind = |at: &NodeId| {
+            let epoch = self.actor(*at).map(|actor| actor.node().tag().map(|tag| tag.number));
+            epoch.is_some_and(|epoch| epoch < Some(number) && (epoch.is_some() || members.contains(at)))
+        };
+        self.nodes().filter(is_behind).collect()
+    }
+}
