@@ -25,6 +25,7 @@ mod crashing;
 mod elsewhere;
 mod explore;
 mod flaws;
+mod handover;
 mod interleaved;
 mod layout;
 mod machines;
