@@ -84,8 +84,10 @@ fn trace(failure: &Failure<State>) -> String {
 fn counts(extent: Extent) -> Counts {
     match run(extent, &Property::ALL, true) {
         Ok((explored, further)) => {
-            println!("{extent:?}\n{}, {further} further witnesses", crate::show("handover", &explored));
-            (explored.states.len(), explored.generated + further, explored.depth)
+            let generated = explored.generated + further;
+            let shown = crate::show("handover", &explored);
+            println!("{extent:?}\n{shown}; {generated} generated if every witness counts, as in TLC");
+            (explored.states.len(), generated, explored.depth)
         }
         Err(failure) => panic!("{}{} in {extent:?}", trace(&failure), failure.reason),
     }
@@ -108,6 +110,23 @@ fn a_handover_with_a_dead_acceptor_has_the_states_that_tlc_counts() {
 fn the_large_handovers_have_the_states_that_tlc_counts() {
     for (extent, counted) in [THREE, ROUNDS, LATE] {
         assert_eq!(counts(extent), counted, "{extent:?}");
+    }
+}
+
+#[test]
+fn handovers_of_other_sizes_have_the_states_that_tlc_counts() {
+    let worlds = [
+        ("voters=2 settled=0", (5_400, 13_891, 18)),
+        ("voters=2 new=2", (11_791, 42_469, 20)),
+        ("settled=2 new=3 newest=3", (13_642, 83_783, 21)),
+        ("ballots=3", (5_365, 16_583, 20)),
+        ("newest=1 rounds=3", (28_422, 90_436, 22)),
+        ("old=2 new=2", (4_643, 10_153, 21)),
+        ("settled=0 old=2 new=3 newest=1", (15_720, 42_523, 23)),
+        ("settled=0 old=2 newest=2 rounds=2 flexible", (387_976, 1_025_544, 27)),
+    ];
+    for (asked, counted) in worlds {
+        assert_eq!(counts(Extent::asked(asked)), counted, "{asked}");
     }
 }
 

@@ -34,6 +34,7 @@ mod parts;
 mod pool;
 mod processes;
 mod scopes;
+mod snapshots;
 mod specification;
 
 use std::{collections::HashSet, hash::Hash};
