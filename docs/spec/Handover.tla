@@ -31,6 +31,7 @@ CONSTANTS
   TopBallot,  \* the instances have the ballots 0..TopBallot
   TopRound,   \* the handover has the ballots 1..TopRound, called rounds here
   Flexible,   \* quorums of Old: FALSE is majorities; TRUE is all of Old in phase 1, any one in phase 2
+  Repeats,    \* TRUE: a repeated request for a promise of a round is answered again, from what is known by then
   Dead,       \* acceptors that never do anything
   Fault       \* the planted fault; "none" is the protocol
 
@@ -183,11 +184,16 @@ Reported(a, v) ==
   IN IF held = {} \/ (ReportLeavesOut /\ held = {0}) THEN -1
      ELSE IF LowestReported THEN Lowest(held) ELSE Highest(held)
 
+Answer(a) ==
+  IF retired[a] THEN [tells |-> "retired"]
+  ELSE [tells |-> "ballots", of |-> [v \in Voters |-> Reported(a, v)]]
+
 PromiseRound(a, n) ==
-  /\ MayEnd(a) /\ round[a] < n
+  /\ MayEnd(a)
+  /\ \/ round[a] < n
+     \/ Repeats /\ round[a] = n /\ n \notin endorsed[a] /\ report[a][n] # Answer(a)
   /\ round' = [round EXCEPT ![a] = n]
-  /\ report' = [report EXCEPT ![a][n] = IF retired[a] THEN [tells |-> "retired"]
-                                        ELSE [tells |-> "ballots", of |-> [v \in Voters |-> Reported(a, v)]]]
+  /\ report' = [report EXCEPT ![a][n] = Answer(a)]
   /\ UNCHANGED <<instances, thawed, ending, endorsed, retired, chain, disks>>
 
 \* The ending that follows from the reports of S in a round.

@@ -161,6 +161,7 @@ pub(super) struct Extent {
     pub(super) top_ballot: usize,
     pub(super) top_round: usize,
     pub(super) flexible: bool,
+    pub(super) repeats: bool,
     /// How many acceptors of each epoch, the last of them, are dead.
     pub(super) dead: [usize; 3],
     pub(super) fault: Option<Fault>,
@@ -178,6 +179,7 @@ impl Extent {
         top_ballot: 1,
         top_round: 1,
         flexible: false,
+        repeats: false,
         dead: [0; 3],
         fault: None,
     };
@@ -202,12 +204,13 @@ impl Extent {
                 "ballots" => asked.top_ballot = number,
                 "rounds" => asked.top_round = number,
                 "flexible" => asked.flexible = number > 0,
+                "repeats" => asked.repeats = number > 0,
                 "dead" => asked.dead[0] = number,
                 "dead_new" => asked.dead[1] = number,
                 "dead_newest" => asked.dead[2] = number,
                 _ => panic!(
                     "HANDOVER: {name} is unknown; known are voters, settled, old, late, new, newest, ballots, rounds, \
-                     flexible, dead, dead_new and dead_newest"
+                     flexible, repeats, dead, dead_new and dead_newest"
                 ),
             }
         }

@@ -183,10 +183,13 @@ impl Handover {
     }
 
     fn promise_round(&self, state: &State, acceptor: usize, round: usize, steps: &mut Steps<'_>) {
-        let may = self.may_end(state, acceptor) && usize::from(state.old[acceptor].round) < round + 1;
-        steps.take(u64::from(may), state, |next| {
+        let Acceptor { round: promised, endorsed, report, .. } = state.old[acceptor];
+        let answer = self.report(&state.old[acceptor]);
+        let is_repeat = usize::from(promised) == round + 1 && !endorsed.has(round) && report[round] != answer;
+        let promises = usize::from(promised) < round + 1 || self.extent.repeats && is_repeat;
+        steps.take(u64::from(promises && self.may_end(state, acceptor)), state, |next| {
             next.old[acceptor].round = round as u8 + 1;
-            next.old[acceptor].report[round] = self.report(&state.old[acceptor]);
+            next.old[acceptor].report[round] = answer;
         });
     }
 
