@@ -75,6 +75,7 @@ RetiredLeftOut      == Fault = "the ending leaves out what is retired"
 OffAfterOneNote     == Fault = "machines go off after one note"
 ActsBeforeJoining   == Fault = "an acceptor acts before it has joined, and loses that as it joins"
 BlankDisk           == Fault = "a blank disk comes back under its old name"
+RetiresEarly        == Fault = "an acceptor retires what not everybody has finished"
 NobodyRenews        == Fault = "nobody renews after the proposer's death"
 
 Participants == Voters \cup Settled
@@ -255,7 +256,8 @@ SwitchNewOff ==
 Finished == \A p \in Participants : status[p] \in {"committed", "aborted"}
 
 Retire(a) ==
-  /\ Runs(a) /\ Finished /\ ~retired[a]
+  /\ Runs(a) /\ ~retired[a]
+  /\ Finished \/ RetiresEarly
   /\ retired' = [retired EXCEPT ![a] = TRUE]
   /\ UNCHANGED <<instances, decree, chain, disks>>
 

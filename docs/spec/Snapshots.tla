@@ -30,6 +30,8 @@ EndingWithoutRetired   == Fault = "a node ignores the retired ranges of the endi
 SnapshotWithoutRetired == Fault = "a snapshot leaves out the retired ranges"
 CommittedReplaced      == Fault = "committed is replaced instead of merged"
 CommittedCutFirst      == Fault = "committed is cut before the retired ranges are durable"
+OldSnapshotTaken       == Fault = "a snapshot of a lower epoch is taken"
+RetiresEarly           == Fault = "a node retires what not everybody has finished"
 
 Nodes == Members \cup Newcomers
 Memory(e, c, r) == [epoch |-> e, committed |-> c /\ ~r, retired |-> r]
@@ -69,7 +71,7 @@ Send(n) ==
 
 Receive(n) ==
   \E s \in sent :
-    /\ s.epoch > node[n].epoch
+    /\ s.epoch > node[n].epoch \/ (OldSnapshotTaken /\ s.epoch < node[n].epoch)
     /\ node' = [node EXCEPT ![n] = Memory(s.epoch, @.committed \/ s.committed, @.retired \/ s.retired)]
     /\ UNCHANGED <<first, second, finished, sent>>
 
@@ -79,7 +81,8 @@ Finish ==
   /\ UNCHANGED <<node, first, second, sent>>
 
 Retire(n) ==
-  /\ finished /\ node[n].epoch >= 0 /\ ~node[n].retired
+  /\ finished \/ RetiresEarly
+  /\ node[n].epoch >= 0 /\ ~node[n].retired
   /\ node' = [node EXCEPT ![n] = Memory(@.epoch, @.committed, TRUE)]
   /\ UNCHANGED <<first, second, finished, sent>>
 

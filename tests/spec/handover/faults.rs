@@ -16,11 +16,12 @@ pub(super) enum Fault {
     OffAfterOneNote,
     ActsBeforeJoining,
     BlankDisk,
+    RetiresEarly,
     NobodyRenews,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::FreezeForgotten,
         Self::FreezeEndsEarly,
         Self::FrozenTakes,
@@ -34,6 +35,7 @@ impl Fault {
         Self::OffAfterOneNote,
         Self::ActsBeforeJoining,
         Self::BlankDisk,
+        Self::RetiresEarly,
         Self::NobodyRenews,
     ];
 
@@ -53,6 +55,7 @@ impl Fault {
             Self::OffAfterOneNote => "machines go off after one note",
             Self::ActsBeforeJoining => "an acceptor acts before it has joined, and loses that as it joins",
             Self::BlankDisk => "a blank disk comes back under its old name",
+            Self::RetiresEarly => "an acceptor retires what not everybody has finished",
             Self::NobodyRenews => "nobody renews after the proposer's death",
         }
     }
