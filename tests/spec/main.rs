@@ -10,6 +10,9 @@
 //! ```
 //!
 //! The second command explores any world: so many resource managers, acceptors and ballots (2 ballots are 0 and 1).
+//!
+//! Beside it, the specification of how membership changes is restated from `docs/spec/` and explored: [`handover`] and
+//! [`snapshots`].
 
 #![allow(
     clippy::disallowed_types,
