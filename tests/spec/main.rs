@@ -10,6 +10,9 @@
 //! ```
 //!
 //! The second command explores any world: so many resource managers, acceptors and ballots (2 ballots are 0 and 1).
+//!
+//! Beside it, the specification of how membership changes is restated from `docs/spec/` and explored: [`handover`] and
+//! [`snapshots`].
 
 #![allow(
     clippy::disallowed_types,
@@ -25,6 +28,7 @@ mod crashing;
 mod elsewhere;
 mod explore;
 mod flaws;
+mod handover;
 mod interleaved;
 mod layout;
 mod machines;
@@ -33,6 +37,7 @@ mod parts;
 mod pool;
 mod processes;
 mod scopes;
+mod snapshots;
 mod specification;
 
 use std::{collections::HashSet, hash::Hash};
