@@ -113,6 +113,8 @@ pub struct Node {
     birth: Option<u64>,
     /// Records that the next step must write first.
     owed: Vec<Record>,
+    /// Whether the next tick must tell the roles how a handover has ended what they are at.
+    owes_endings: bool,
     lists: Lists,
     handover: Handover,
     news: News,
@@ -169,6 +171,7 @@ impl Node {
             news: News::default(),
             birth: None,
             owed: Vec::new(),
+            owes_endings: false,
             lists: Lists::default(),
         }
     }
@@ -224,6 +227,9 @@ impl Node {
             Message::RetiredNoted { range } => self.acknowledged(from, *range),
             Message::Epoch { number, what } => self.hear_of_epoch(from, *number, what, effects),
         };
+        if let Err(refusal @ (Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant)) = result {
+            self.ask_stranger(from, message, refusal, effects);
+        }
         if result.is_ok() {
             self.shared.peers.hear(from, self.shared.clock.now());
         }
@@ -446,6 +452,12 @@ impl Node {
         meta: &Meta,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
+        if self.shared.config.resource == ResourceKind::VotesHere {
+            return Err(Refusal::VotesAreHere);
+        }
+        if !transaction.is_about(meta) {
+            return Err(Refusal::OtherContent);
+        }
         match self.known(transaction.id()) {
             Ok(handle) => self.work(handle, effects, |open, shared, effects| {
                 if open.transaction != *transaction {
@@ -573,6 +585,9 @@ impl Node {
             return Err(Refusal::TimeWentBack);
         }
         self.shared.clock.tick(now, self.shared.config.cluster.timeouts().shortest());
+        if core::mem::take(&mut self.owes_endings) {
+            self.hand_over_open(effects);
+        }
         let before = self.shared.metrics.effects();
         // Messages between roles of this node are not effects, so woken waiters count, too.
         let mut woken: u64 = 0;

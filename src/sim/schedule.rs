@@ -231,7 +231,7 @@ impl Schedule {
     /// Somebody is replaced, mostly by a node that comes for that; or a machine is switched off.
     fn change<A: Actor>(&mut self, world: &World<A>, at: NodeId) -> Option<Event> {
         if self.rng.once_in(3) {
-            return Some(Event::SwitchOff { at });
+            return world.removable().first().map(|at| Event::SwitchOff { at: *at });
         }
         let (_, members) = world.present();
         let (old, new) = (*self.rng.pick(&members)?, *self.rng.pick(&world.setup().newcomers)?);

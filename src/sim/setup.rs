@@ -195,10 +195,12 @@ impl Setup {
     }
 
     /// Members are replaced. All that were there at first and are up come back, unless they are switched off for good; and there
-    /// is room enough.
+    /// is room enough. Whoever does not exist would be waited for until an operator writes it off: no acceptor of an epoch that
+    /// is over can tell any more that it has not voted.
     pub(super) fn draw_newcomers(&mut self, rng: &mut Rng) {
         self.limit(self.cluster.limits().with_open(1_000));
         self.stay_dead.clear();
+        self.ghosts.clear();
         self.newcomers = (1..=rng.between(1, 8)).map(|number| NodeId(30 + number)).collect();
     }
 

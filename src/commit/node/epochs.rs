@@ -11,7 +11,7 @@ use core::cmp::Ordering;
 
 use super::{
     super::{
-        Decision, Ending, EpochMessage, EpochTag, Key, Membership, Outcomes, Page, Record, Sink, Time, Transaction,
+        Decision, Ending, EpochMessage, EpochTag, Key, Membership, Message, Outcomes, Page, Record, Sink, Time, Transaction,
         TxRange, Wait, What,
         clock::{NEVER, NODE},
         handover::{Assembly, Handover, Lists, Progress, Trial, Volume, Wish, report},
@@ -84,10 +84,13 @@ impl Node {
         self.rearm();
     }
 
-    /// A restored manager tells all members of its epoch again.
+    /// A restored manager tells all members of its epoch again. So does whoever was a member before: it may have ended that
+    /// epoch, and be the only one that knows.
     pub(super) fn tell_members(&mut self) {
-        if self.shared.is_manager && self.shared.epoch > Some(0) {
+        let id = self.shared.config.id;
+        if self.shared.epoch > Some(0) && (self.shared.is_manager || self.shared.former.contains(&id)) {
             self.news.told = self.shared.config.cluster.membership().members();
+            self.news.told.remove(&id);
         }
         self.rearm();
     }
@@ -133,7 +136,16 @@ impl Node {
             What::Phase1b { .. } | What::Phase2b { .. } | What::Reject { .. } => return Err(Refusal::OldEpoch),
             What::Vote { .. } | What::Phase1a { .. } | What::Phase2a { .. } => false,
             What::Prepare { .. } => is_open(),
+            // What is refused must not tell anyone how it ended, so all that could be wrong is looked at first.
+            What::Begin { .. } | What::Inquire | What::Finished(_) | What::Decline if !transaction.has(from) => {
+                return Err(Refusal::NotAParticipant);
+            }
+            What::Begin { meta } if !transaction.is_about(meta) => return Err(Refusal::OtherContent),
             What::Begin { .. } | What::Inquire | What::Finished(_) | What::Decline => self.shared.is_manager,
+            What::Outcome(_) if !self.may_tell(from) => return Err(Refusal::NotAManager),
+            What::Outcome(_) if !transaction.has(self.shared.config.id) && !is_open() => {
+                return Err(Refusal::UnknownTransaction);
+            }
             What::Outcome(_) | What::Wait | What::OtherTransaction => true,
         };
         if is_heard {
@@ -141,6 +153,24 @@ impl Node {
         }
         self.shared.say(effects, from, EpochMessage::Newer);
         Err(Refusal::OldEpoch)
+    }
+
+    /// Whether `node` is a transaction manager, or was a member of an epoch before: then it may say how something ended.
+    pub(super) fn may_tell(&self, node: NodeId) -> bool {
+        self.shared.config.cluster.is_manager(node) || self.shared.former.contains(&node)
+    }
+
+    /// A node that is not known to be a manager says how something ended, or that it is over: it may be one of a later epoch.
+    #[cold]
+    pub(super) fn ask_stranger(&mut self, from: NodeId, message: &Message, refusal: Refusal, effects: &mut impl Sink) {
+        let speaks_for_all = match message {
+            Message::About { what: What::Outcome(_), .. } => refusal == Refusal::NotAManager,
+            Message::Retired { .. } => matches!(refusal, Refusal::WideRange | Refusal::NotAParticipant),
+            _ => false,
+        };
+        if speaks_for_all {
+            self.shared.say(effects, from, EpochMessage::Wanted);
+        }
     }
 
     /// An operator wants another membership.
@@ -674,7 +704,7 @@ impl Node {
     }
 
     /// Ends what is open of the epochs before.
-    fn hand_over_open(&mut self, effects: &mut impl Sink) {
+    pub(super) fn hand_over_open(&mut self, effects: &mut impl Sink) {
         let open = self.open_transactions();
         for tx in &open {
             let erased = self.open.get(*tx).is_some_and(|open| {
@@ -742,15 +772,20 @@ impl Node {
         let handover = &self.handover;
         if handover.trial.is_some() {
             self.propose(effects);
-        } else if handover.state.is_some()
-            || handover.is_told
-            || handover.wish.as_ref().is_some_and(|wish| wish.is_holding)
+        } else if self.may_propose()
+            && (handover.state.is_some()
+                || handover.is_told
+                || handover.wish.as_ref().is_some_and(|wish| wish.is_holding))
         {
             self.start_trial(effects);
         } else if handover.wish.is_some() {
             self.invite(effects);
         } else {
-            for to in self.news.asked.clone() {
+            let mut asked = self.news.asked.clone();
+            if self.handover.is_told {
+                asked.extend(self.shared.config.cluster.membership().members());
+            }
+            for to in asked {
                 self.shared.say(effects, to, EpochMessage::Wanted);
             }
             for to in self.news.told.clone() {
@@ -761,7 +796,8 @@ impl Node {
 
     /// Waits for what is to come next, unless it does already.
     pub(super) fn rearm(&mut self) {
-        let has_news = !self.news.asked.is_empty() || !self.news.told.is_empty();
+        // Who may not propose how an epoch ends asks whether it has.
+        let has_news = !self.news.asked.is_empty() || !self.news.told.is_empty() || self.handover.is_told;
         let news = has_news.then_some(Wait::Repeat(self.handover.repetitions));
         let wait = self.handover.waits_for(self.may_propose()).or(news);
         if wait != self.handover.wait {

@@ -62,6 +62,7 @@ impl Node {
         }
         node.tell_members();
         for tx in node.open_transactions() {
+            node.owes_endings |= node.open.get(tx).is_some_and(|open| !open.is_of_epoch(&node.shared));
             let (hash, Some(handle)) = node.look_up(tx) else { continue };
             if let Some(open) = node.open.at_mut(handle) {
                 (node.shared.tx, node.shared.hash) = (tx, hash);

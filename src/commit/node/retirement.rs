@@ -208,7 +208,7 @@ impl Node {
         range
     }
 
-    /// Retires `range`, except the transactions that must stay open, because `from` or a handover says so.
+    /// Retires `range` because `from` or a handover says so, except the transactions that must stay open.
     fn retire(
         &mut self,
         from: Option<NodeId>,
@@ -226,7 +226,12 @@ impl Node {
                 && let Some(open) = self.open.at_mut(handle)
             {
                 open.violation = Some(ViolationReason::OverElsewhere);
+                // What a handover says is over is not judged by its list of what is committed: it stays in doubt.
+                open.is_retired |= from.is_none();
             }
+        }
+        if from.is_none() {
+            lists.staying.iter().for_each(|staying| self.add_retired(*staying, effects));
         }
         let mut verdict = Err(Refusal::RetiredUnfinished);
         for piece in range.without_all(lists.staying.iter().copied()) {

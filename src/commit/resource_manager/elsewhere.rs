@@ -31,14 +31,9 @@ impl ResourceManager {
         Ok(())
     }
 
-    /// The resource finds the transaction prepared in itself, and binding.
+    /// The resource, whose votes are durable elsewhere, finds the transaction prepared in itself, and binding. `meta` is what it
+    /// is about.
     pub(crate) fn found(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) -> Result<(), Refusal> {
-        if !cx.votes_elsewhere() {
-            return Err(Refusal::VotesAreHere);
-        }
-        if !cx.transaction.is_about(meta) {
-            return Err(Refusal::OtherContent);
-        }
         match self.phase {
             Phase::Working { asked: true } | Phase::Declined => self.hear_vote_elsewhere(cx, Vote::Prepared)?,
             Phase::Working { asked: false } => {

@@ -19,6 +19,8 @@ pub(super) struct ClientsView {
     voted: BTreeSet<(TxId, NodeId)>,
     /// Who has lied about its end, and may never hear of it.
     lied: BTreeSet<(TxId, NodeId)>,
+    /// Whether a handover has ended what was open.
+    handed_over: bool,
     /// Who has taken a step. Others may not exist, and nobody waits for them.
     seen: BTreeSet<NodeId>,
 }
@@ -62,6 +64,10 @@ impl Property for ClientsView {
                 }
                 Ok(())
             }
+            Observation::Durable { record: Record::Epoch { number, .. }, .. } => {
+                self.handed_over |= *number > 0;
+                Ok(())
+            }
             Observation::Lied { at, tx } => {
                 self.lied.insert((*tx, *at));
                 Ok(())
@@ -77,7 +83,11 @@ impl Property for ClientsView {
 
     fn finish(&mut self) -> Result<(), Violation> {
         for (tx, outcome) in &self.told {
-            self.all_did(*tx, *outcome)?;
+            // A manager that leaves gives up what a handover has aborted: who has not voted need not hear of it.
+            let is_given_up = self.handed_over && *outcome == Outcome::Aborted;
+            if !is_given_up {
+                self.all_did(*tx, *outcome)?;
+            }
         }
         // A vote is a promise to wait for the outcome, and the outcome comes.
         let waiting = self.voted.difference(&self.lied).find(|voted| !self.done.contains_key(voted));

@@ -17,6 +17,7 @@ pub(super) struct NothingCommittedIsForgotten {
     told: BTreeMap<TxId, Outcome>,
     /// The epoch of each transaction, as acceptors and resource managers write it.
     epochs: BTreeMap<TxId, u64>,
+    lied: BTreeSet<(NodeId, TxId)>,
 }
 
 #[derive(Default)]
@@ -44,7 +45,9 @@ impl NothingCommittedIsForgotten {
         let Some(known) = self.nodes.get(&at) else { return Ok(()) };
         for (tx, outcome) in &self.told {
             let is_past = self.epochs.get(tx).is_some_and(|epoch| *epoch < known.epoch);
-            require(NAME, !is_past || known.agrees(*tx, *outcome), || {
+            // Whoever lies about its own end may be left out of it.
+            let has_lied = self.lied.contains(&(at, *tx));
+            require(NAME, has_lied || !is_past || known.agrees(*tx, *outcome), || {
                 format!("{tx} is {outcome:?}, and {at}, in epoch {}, knows {:?} to be committed", known.epoch, known.committed)
             })?;
         }
@@ -81,6 +84,10 @@ impl Property for NothingCommittedIsForgotten {
                 }
                 _ => Ok(()),
             },
+            Observation::Lied { at, tx } => {
+                self.lied.insert((*at, *tx));
+                Ok(())
+            }
             Observation::Decided { decision, .. } => {
                 let Some((tx, outcome)) = outcome_of(decision) else { return Ok(()) };
                 if self.told.insert(tx, outcome).is_none() {

@@ -3,7 +3,7 @@
 use super::{Observation, Property, Violation, require};
 use crate::{
     NodeId, Refusal, TxId,
-    commit::{Effect, InDoubt, Input, Message, Node, Record, Status, Time, What},
+    commit::{Effect, EpochMessage, EpochStatus, InDoubt, Input, Message, Node, Record, Status, Time, What},
 };
 
 pub(super) struct RefusalsChangeNothing;
@@ -19,6 +19,7 @@ struct View {
     unacknowledged: Vec<(NodeId, usize)>,
     deadline: Option<Time>,
     recoveries: u64,
+    epoch: Option<EpochStatus>,
 }
 
 impl View {
@@ -32,7 +33,15 @@ impl View {
             unacknowledged: keepers.map(|keeper| (keeper, node.unacknowledged_by(keeper))).collect(),
             deadline: node.deadline(),
             recoveries: node.metrics().recoveries,
+            epoch: node.epoch(),
         }
+    }
+}
+
+fn of_epoch(message: &Message) -> Option<&EpochMessage> {
+    match message {
+        Message::Epoch { what, .. } => Some(what),
+        _ => None,
     }
 }
 
@@ -41,7 +50,18 @@ fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
     match (effect, input, refusal) {
         (Effect::Persist(Record::Retired(_) | Record::Erased(_)), ..) => true,
         (Effect::Send { to, message }, Input::Receive { from, .. }, refusal) if to == from => match refusal {
-            Refusal::StaleBallot => matches!(message, Message::About { what: What::Reject { .. }, .. }),
+            Refusal::StaleBallot => {
+                matches!(message, Message::About { what: What::Reject { .. }, .. })
+                    || of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Reject { .. }))
+            }
+            // Whoever speaks for all, and is not known, may be a member of a later epoch.
+            Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant => {
+                of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Wanted))
+            }
+            // Who is behind is told so, and who is ahead is asked.
+            Refusal::OldEpoch | Refusal::NewerEpoch => of_epoch(message)
+                .is_some_and(|what| matches!(what, EpochMessage::Newer | EpochMessage::Wanted | EpochMessage::Noted)),
+            Refusal::Changing => of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Frozen { .. })),
             Refusal::Retired => {
                 matches!(message, Message::Retired { .. } | Message::About { what: What::Outcome(_), .. })
             }

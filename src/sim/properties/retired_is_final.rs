@@ -14,6 +14,7 @@ pub(super) struct RetiredIsFinal {
     retired: BTreeMap<NodeId, BTreeSet<TxRange>>,
     /// What each node has said in steps, in order, about retirement.
     said: BTreeMap<NodeId, BTreeSet<TxRange>>,
+    lied: BTreeSet<(NodeId, TxId)>,
 }
 
 const NAME: &str = "a retired transaction is never decided again";
@@ -49,6 +50,10 @@ impl Property for RetiredIsFinal {
                 effects: [Effect::Send { message: Message::About { what: What::Outcome(_), .. }, .. }],
                 ..
             } => {}
+            // Whoever is left in doubt by its own lie goes on asking.
+            Observation::Lied { at, tx } => {
+                self.lied.insert((*at, *tx));
+            }
             Observation::Stepped { at, effects, .. } => {
                 for effect in *effects {
                     let about = match effect {
@@ -65,7 +70,8 @@ impl Property for RetiredIsFinal {
                         Effect::Persist(_) => None,
                     };
                     if let Some(tx) = about {
-                        require(NAME, !covers(&self.said, *at, tx), || format!("{at} retired {tx}, then: {effect:?}"))?;
+                        let is_over = covers(&self.said, *at, tx) && !self.lied.contains(&(*at, tx));
+                        require(NAME, !is_over, || format!("{at} retired {tx}, then: {effect:?}"))?;
                     }
                 }
             }

@@ -1,5 +1,7 @@
 //! The operators of a world: whom they want to be members, and which machines they switch off.
 
+use std::collections::BTreeSet;
+
 use super::{Actor, Violation, World, config};
 use crate::{
     NodeId,
@@ -47,13 +49,18 @@ impl<A: Actor> World<A> {
         Ok(effects)
     }
 
+    /// The machines that may be switched off for good, as some node says, and that do not take part in transactions.
+    pub(crate) fn removable(&self) -> Vec<NodeId> {
+        let actors = self.processes.values().filter_map(|process| process.actor.as_ref());
+        let epochs = actors.filter_map(|actor| actor.node().epoch()).filter(|epoch| epoch.may_leave);
+        let left: BTreeSet<NodeId> = epochs.flat_map(|epoch| epoch.left).collect();
+        let goes = |at: &NodeId| self.has_come(*at) && !self.gone.contains(at) && !self.setup.resource_managers.contains(at);
+        left.into_iter().filter(goes).collect()
+    }
+
     /// Switches a machine off as soon as some node says that those which have left may go.
     pub(super) fn switch_off(&mut self, at: NodeId) -> Result<(), Violation> {
-        let takes_part = self.setup.resource_managers.contains(&at);
-        let actors = self.processes.values().filter_map(|process| process.actor.as_ref());
-        let mut epochs = actors.filter_map(|actor| actor.node().epoch());
-        let may_go = epochs.any(|epoch| epoch.may_leave && epoch.left.contains(&at));
-        if takes_part || !may_go || self.gone.contains(&at) {
+        if !self.removable().contains(&at) {
             return Ok(());
         }
         self.stats.switched_off += 1;
