@@ -12,7 +12,7 @@ const ROUNDS: usize = 2_000;
 /// How often an operator looks for what is to be ended.
 const TURNS_OF_THE_OPERATOR: usize = 3;
 
-/// After how many rounds an operator starts a node again that is behind.
+/// After how many waits an operator starts a node again that is behind.
 const PATIENCE_OF_THE_OPERATOR: usize = 40;
 
 /// More than a node has to do between two messages, in a world of this size.
@@ -72,7 +72,8 @@ impl<A: Actor> World<A> {
     fn come_to_rest(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
         let nodes: Vec<NodeId> = self.nodes().filter(|node| !dead.contains(node)).collect();
         let mut has_swept = false;
-        for round in 0..ROUNDS {
+        let mut idles = 0;
+        for _ in 0..ROUNDS {
             let mut idle = true;
             for at in nodes.iter().copied() {
                 self.restart(at)?;
@@ -103,7 +104,8 @@ impl<A: Actor> World<A> {
             if idle {
                 // What a resource holds may be known to nobody else.
                 let swept = core::mem::replace(&mut has_swept, true);
-                self.wake_laggards(round)?;
+                idles += 1;
+                self.wake_laggards(idles)?;
                 if swept && self.unrest(dead).is_none() {
                     return Ok(());
                 }
@@ -120,8 +122,8 @@ impl<A: Actor> World<A> {
 
     /// Who slept through so many changes that all members it knows of are gone is started again by its operator, who knows the
     /// present ones.
-    fn wake_laggards(&mut self, round: usize) -> Result<(), Violation> {
-        if self.setup.newcomers.is_empty() || round % PATIENCE_OF_THE_OPERATOR != 0 {
+    fn wake_laggards(&mut self, idles: usize) -> Result<(), Violation> {
+        if self.setup.newcomers.is_empty() || idles % PATIENCE_OF_THE_OPERATOR != 0 {
             return Ok(());
         }
         for at in self.laggards() {

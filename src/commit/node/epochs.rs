@@ -131,11 +131,12 @@ impl Node {
             return Ok(());
         }
         let is_open = || self.open.get(tx).is_some_and(|open| open.transaction == *transaction);
+        let takes_part = || is_open() && self.open.get(tx).is_some_and(|open| open.rm.is_some());
         let is_heard = match what {
             // The acceptors of that epoch are done.
             What::Phase1b { .. } | What::Phase2b { .. } | What::Reject { .. } => return Err(Refusal::OldEpoch),
             What::Vote { .. } | What::Phase1a { .. } | What::Phase2a { .. } => false,
-            What::Prepare { .. } => is_open(),
+            What::Prepare { .. } => takes_part(),
             // What is refused must not tell anyone how it ended, so all that could be wrong is looked at first.
             What::Begin { .. } | What::Inquire | What::Finished(_) | What::Decline if !transaction.has(from) => {
                 return Err(Refusal::NotAParticipant);

@@ -175,7 +175,8 @@ impl Node {
         }
     }
 
-    /// The epoch that this node is in; `None` if it has come to a cluster, and knows of none yet.
+    /// The epoch that this node is in; `None` if it has come to a cluster, and knows of none yet. It may be ahead of what is
+    /// durable: nothing may be switched off before [`epoch_scope`](Self::epoch_scope) is.
     pub fn epoch(&self) -> Option<EpochStatus> {
         let (number, membership) = (self.shared.epoch?, self.shared.config.cluster.membership());
         let left = self.shared.former.iter().copied().filter(|node| !membership.is_member(*node)).collect();
@@ -185,6 +186,11 @@ impl Node {
             && membership.managers.iter().any(|manager| noted.contains(manager));
         let is_changing = self.handover.is_holding(self.shared.clock.now()) || self.handover.wish.is_some();
         Some(EpochStatus { number, membership, left, noted, may_leave, is_changing })
+    }
+
+    /// What [`epoch`](Self::epoch) rests on. An [`Outbox`](crate::Outbox) knows whether a scope is durable.
+    pub fn epoch_scope(&self) -> Scope {
+        self.shared.ground
     }
 
     /// What this node tells of its epoch when it meets another: see [`Input::Met`]. `None` if it is in none.

@@ -51,7 +51,9 @@ impl<A: Actor> World<A> {
 
     /// The machines that may be switched off for good, as some node says, and that do not take part in transactions.
     pub(crate) fn removable(&self) -> Vec<NodeId> {
-        let actors = self.processes.values().filter_map(|process| process.actor.as_ref());
+        // What a node says of itself counts once that is durable.
+        let synced = self.processes.values().filter(|process| process.is_synced());
+        let actors = synced.filter_map(|process| process.actor.as_ref());
         let epochs = actors.filter_map(|actor| actor.node().epoch()).filter(|epoch| epoch.may_leave);
         let left: BTreeSet<NodeId> = epochs.flat_map(|epoch| epoch.left).collect();
         let goes = |at: &NodeId| self.has_come(*at) && !self.gone.contains(at) && !self.setup.resource_managers.contains(at);
