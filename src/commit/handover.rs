@@ -132,11 +132,15 @@ impl Handover {
         if self.promised().is_some_and(|promised| ballot < promised) {
             return Err(Refusal::StaleBallot);
         }
-        let assembly = match &mut self.incoming {
-            Some((of, assembly)) if *of == ballot => assembly,
-            incoming => &mut incoming.insert((ballot, Assembly::default())).1,
+        let progress = match &mut self.incoming {
+            Some((of, assembly)) if *of == ballot => assembly.add(page)?,
+            incoming => {
+                let mut assembly = Assembly::default();
+                let progress = assembly.add(page)?;
+                *incoming = Some((ballot, assembly));
+                progress
+            }
         };
-        let progress = assembly.add(page)?;
         if matches!(progress, Progress::Whole(_)) {
             self.incoming = None;
         }
@@ -227,20 +231,30 @@ impl Trial {
         if self.attempt.value().is_some() || self.answered.contains(&from) {
             return Err(Refusal::PhaseIsOver);
         }
-        let lists = match self.partial.entry(from).or_default().add(page)? {
-            Progress::Next(next) => return Ok((Some(next), None)),
-            Progress::Whole(lists) => lists,
+        let mut partial = self.partial.remove(&from).unwrap_or_default();
+        let lists = match partial.add(page) {
+            Ok(Progress::Whole(lists)) => lists,
+            other => {
+                // A page that is refused has changed nothing.
+                self.partial.insert(from, partial);
+                return match other {
+                    Ok(Progress::Next(next)) => Ok((Some(next), None)),
+                    _ => Err(Refusal::OtherPage),
+                };
+            }
         };
-        self.partial.remove(&from);
-        let accepted = accepted.map(|(at, membership)| {
-            let Lists { committed, retired, .. } = &lists;
-            (at, Ending { membership: membership.clone(), committed: committed.clone(), retired: retired.clone() })
-        });
-        if accepted.is_none() {
-            self.reports.add(&lists);
-        }
-        let own = self.attempt.completes(acceptors, voice).then(|| self.reports.ending(self.own.clone()));
-        let value = self.attempt.promise(acceptors, voice, ballot, accepted, own.as_ref())?;
+        let value = match accepted {
+            Some((at, membership)) => {
+                let Lists { committed, retired, .. } = lists;
+                let ending = Ending { membership: membership.clone(), committed, retired };
+                self.attempt.promise(acceptors, voice, ballot, Some((at, ending)), None)?
+            }
+            None => {
+                self.reports.add(&lists);
+                let own = self.attempt.completes(acceptors, voice).then(|| self.reports.ending(self.own.clone()));
+                self.attempt.promise(acceptors, voice, ballot, None, own.as_ref())?
+            }
+        };
         self.answered.insert(from);
         if let Some(ending) = &value {
             self.answered.clear();

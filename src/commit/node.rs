@@ -15,6 +15,8 @@ mod beginning;
 mod epochs;
 #[cfg(test)]
 pub(crate) mod fenced;
+mod handing_over;
+mod next_epoch;
 mod restore;
 mod retirement;
 mod view;

@@ -153,8 +153,7 @@ impl<A: Actor> World<A> {
         // What a liar is left in doubt about may take all its room.
         participants.retain(|node| !self.setup.liars.contains(node));
         participants.truncate(self.setup.cluster.limits().participants);
-        let (false, Some(at)) = (participants.is_empty(), living(&self.managers()).first().copied())
-        else {
+        let (false, Some(at)) = (participants.is_empty(), living(&self.managers()).first().copied()) else {
             return Ok(());
         };
         let begin = Event::Begin { at, participants };

@@ -1,7 +1,7 @@
 //! The world: nodes, their disks and clocks, the network between them, and the resources behind them.
 
-mod clients;
 mod changes;
+mod clients;
 mod resources;
 
 use std::{
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     Fence, NodeId, Refusal, Released, TxId,
     commit::{
-        Cluster, Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Record, ResourceKind, Status, Transaction,
-        TxRange, Vote, What,
+        Cluster, Config, Decision, Effect, Input, Key, Message, Meta, Node, Outcome, Record, ResourceKind, Status,
+        Transaction, TxRange, Vote, What,
     },
 };
 

@@ -107,16 +107,26 @@ impl Assembly {
     /// Takes a page. A first page starts over; any other one must follow those that have come. Fails, and changes nothing, if
     /// it does not.
     pub(crate) fn add(&mut self, page: &Page) -> Result<Progress, Refusal> {
+        let follows = page.digest == self.digest && page.total == self.total && page.first == self.taken;
+        let taken = page.first.saturating_add(page.entries.len() as u64);
+        let is_idle = page.entries.is_empty() && taken < page.total;
+        if page.first > 0 && !follows || taken > page.total || is_idle {
+            return Err(Refusal::OtherPage);
+        }
         if page.first == 0 {
-            *self = Self { digest: page.digest, total: page.total, ..Self::default() };
+            let mut fresh = Self { digest: page.digest, total: page.total, ..Self::default() };
+            let progress = fresh.take(page, taken)?;
+            *self = fresh;
+            return Ok(progress);
         }
-        if page.digest != self.digest || page.total != self.total || page.first != self.taken {
-            return Err(Refusal::OtherPage);
+        match self.take(page, taken) {
+            // What has come before is spoilt, so begin again.
+            Err(_) => Ok(Progress::Next(0)),
+            progress => progress,
         }
-        let taken = self.taken.saturating_add(page.entries.len() as u64);
-        if taken > self.total || (page.entries.is_empty() && taken < self.total) {
-            return Err(Refusal::OtherPage);
-        }
+    }
+
+    fn take(&mut self, page: &Page, taken: u64) -> Result<Progress, Refusal> {
         for entry in &page.entries {
             match entry {
                 Entry::Ready(range) => self.ready.push(*range),

@@ -48,7 +48,10 @@ impl NothingCommittedIsForgotten {
             // Whoever lies about its own end may be left out of it.
             let has_lied = self.lied.contains(&(at, *tx));
             require(NAME, has_lied || !is_past || known.agrees(*tx, *outcome), || {
-                format!("{tx} is {outcome:?}, and {at}, in epoch {}, knows {:?} to be committed", known.epoch, known.committed)
+                format!(
+                    "{tx} is {outcome:?}, and {at}, in epoch {}, knows {:?} to be committed",
+                    known.epoch, known.committed
+                )
             })?;
         }
         Ok(())

@@ -30,7 +30,9 @@ impl OneEnding {
     fn accepts(&mut self, at: NodeId, epoch: u64, ballot: Ballot, ending: &Ending) -> Result<(), Violation> {
         let (value, members) =
             self.accepted.entry((epoch, ballot)).or_insert_with(|| (ending.clone(), Members::default()));
-        require(NAME, value == ending, || format!("ballot {ballot} of epoch {epoch} has both {value:?} and {ending:?}"))?;
+        require(NAME, value == ending, || {
+            format!("ballot {ballot} of epoch {epoch} has both {value:?} and {ending:?}")
+        })?;
         let Some(acceptors) = self.acceptors.of(epoch) else { return Ok(()) };
         *members = acceptors.position(at).map_or(*members, |place| members.with(place));
         if !acceptors.is_quorum(Phase::Accept, *members) {

@@ -54,7 +54,9 @@ impl Property for OwnEpochOnly {
             }
             Record::Handover { epoch, .. } => {
                 let own = self.epochs.get(at).copied();
-                require(NAME, own == Some(*epoch), || format!("{at}, in epoch {own:?}, takes part in the end of {epoch}"))?;
+                require(NAME, own == Some(*epoch), || {
+                    format!("{at}, in epoch {own:?}, takes part in the end of {epoch}")
+                })?;
                 self.frozen.insert(*at, *epoch);
             }
             Record::Acceptor(record) => return self.accepts(*at, record),

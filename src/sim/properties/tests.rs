@@ -1,5 +1,6 @@
 //! Every property is shown what it must let pass, and then one thing more that it must not.
 
+mod epochs;
 mod hurt;
 
 use super::{Observation, Property, Violation};
@@ -110,8 +111,8 @@ fn abort(tx: TxId) -> Decision {
     Decision::Abort { transaction: named(tx), meta: None }
 }
 
-fn quorums() -> Quorums {
-    Quorums::majority([A1, A2, A3]).unwrap()
+fn cluster() -> Cluster {
+    Cluster::new(ClusterId([0; 16]), Quorums::majority([A1, A2, A3]).unwrap(), [M1, M2]).unwrap()
 }
 
 /// What an acceptor knows: of the first instance, `promised` and `accepted`; of the second, nothing.
@@ -520,7 +521,7 @@ fn content_that_no_client_gave_is_seen() {
 #[test]
 fn a_proposal_that_no_quorum_of_promises_calls_for_is_seen() {
     let (zero, one, two, three) = (Ballot::initial(R1), Ballot::new(1, M1), Ballot::new(2, M2), Ballot::new(3, M1));
-    let new = || Watch(super::proposals_are_safe::ProposalsAreSafe::new(quorums()));
+    let new = || Watch(super::proposals_are_safe::ProposalsAreSafe::new(&cluster()));
     let proposal = |ballot, value| say(paxos::Message::Accept { ballot, value });
 
     let mut watch = new();
@@ -547,7 +548,7 @@ fn a_proposal_that_no_quorum_of_promises_calls_for_is_seen() {
 
 #[test]
 fn a_decision_of_what_is_not_chosen_is_seen_and_a_second_choice_too() {
-    let new = || Watch(super::decided_is_chosen::DecidedIsChosen::new(quorums()));
+    let new = || Watch(super::decided_is_chosen::DecidedIsChosen::new(&cluster()));
     let both = [Some(PREPARED); 2];
 
     let mut watch = new();

@@ -56,7 +56,8 @@ impl<A: Actor> World<A> {
         let actors = synced.filter_map(|process| process.actor.as_ref());
         let epochs = actors.filter_map(|actor| actor.node().epoch()).filter(|epoch| epoch.may_leave);
         let left: BTreeSet<NodeId> = epochs.flat_map(|epoch| epoch.left).collect();
-        let goes = |at: &NodeId| self.has_come(*at) && !self.gone.contains(at) && !self.setup.resource_managers.contains(at);
+        let goes =
+            |at: &NodeId| self.has_come(*at) && !self.gone.contains(at) && !self.setup.resource_managers.contains(at);
         left.into_iter().filter(goes).collect()
     }
 

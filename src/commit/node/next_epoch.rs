@@ -1,0 +1,168 @@
+//! The beginning of an epoch at a node: what it writes then, and what becomes of all that was open.
+
+use alloc::collections::BTreeSet;
+
+use super::{
+    super::{
+        Decision, Key, Membership, Outcomes, Record, Sink, TxRange,
+        handover::{Handover, Lists},
+        open::Open,
+    },
+    Node,
+    epochs::News,
+    retirement::other_keepers,
+};
+use crate::{NodeId, Refusal, Urgency};
+
+/// What is known of an epoch when it begins.
+pub(super) struct Beginning {
+    pub(super) number: u64,
+    pub(super) membership: Membership,
+    pub(super) former: BTreeSet<NodeId>,
+    pub(super) lists: Lists,
+}
+
+impl Node {
+    /// Takes up the configuration's members as those of epoch `number`.
+    pub(super) fn enter(&mut self, number: u64) {
+        let (id, shared) = (self.shared.config.id, &mut self.shared);
+        shared.epoch = Some(number);
+        shared.is_acceptor = shared.config.cluster.acceptors().contains(id);
+        shared.is_manager = shared.config.cluster.is_manager(id);
+        shared.peers.follow(&shared.config.cluster);
+        shared.frozen = None;
+        self.history.remember(if shared.is_manager { shared.config.cluster.limits().history } else { 0 });
+        self.handover = Handover::default();
+        self.news = News { noted: [id].into(), ..News::default() };
+    }
+
+    /// The record of the present epoch.
+    pub(super) fn epoch_record(&self) -> Record {
+        let Beginning { number, membership, former, lists } = self.beginning();
+        let former = former.into_iter().collect();
+        Record::Epoch { number, membership: membership.into(), former, committed: lists.committed }
+    }
+
+    /// What is known of the present epoch, to be told or written.
+    pub(super) fn beginning(&self) -> Beginning {
+        let shared = &self.shared;
+        let committed = shared.committed.iter().collect();
+        let lists = Lists { committed, retired: self.retired.iter().collect(), ..Lists::default() };
+        let (membership, former) = (shared.config.cluster.membership(), shared.former.clone());
+        Beginning { number: shared.epoch.unwrap_or_default(), membership, former, lists }
+    }
+
+    /// A later epoch has begun. Everything is written in one step, and in this order: what is retired, the epoch, and that the
+    /// acceptor's records of before are gone.
+    pub(super) fn begin_epoch(&mut self, beginning: Beginning, effects: &mut impl Sink) -> Result<(), Refusal> {
+        let Beginning { number, membership, former, lists } = beginning;
+        let cluster = self.shared.config.cluster.with_membership(membership.clone());
+        let cluster = cluster.map_err(|_| Refusal::MalformedMembership)?;
+        let before = self.shared.config.cluster.membership().members();
+        let was_manager = self.shared.is_manager;
+        for range in lists.retired.iter() {
+            self.retire_all(*range, effects);
+        }
+        for range in lists.committed.iter() {
+            self.shared.committed.add(*range);
+        }
+        for range in self.retired.iter() {
+            self.shared.committed.remove(range);
+        }
+        for (node, birth) in lists.peers {
+            self.learn_peer(node, birth, effects);
+        }
+        let was_frozen = self.handover.state.is_some();
+        let wish = self.handover.wish.take();
+        self.shared.config.cluster = cluster;
+        self.shared.former = former;
+        self.enter(number);
+        let record = self.epoch_record();
+        self.persist_ground(record, effects);
+        self.retired_scope = self.retired_scope.and(self.shared.ground);
+        if was_frozen {
+            self.persist(Record::Erased(Key::Handover), effects);
+        }
+        self.hand_over_open(effects);
+        self.follow_announcements(&before, was_manager);
+        let ground = self.shared.ground;
+        self.decide(Decision::Epoch { number, membership: membership.clone().into() }, ground, effects);
+        if let Some(wish) = wish {
+            self.decide(Decision::Changed { number, is_mine: wish.membership == membership }, ground, effects);
+        }
+        if self.shared.is_manager {
+            self.news.told = self.shared.config.cluster.membership().members();
+            self.news.told.remove(&self.shared.config.id);
+        }
+        Ok(())
+    }
+
+    /// Retires all of `range`, except what the resource manager here still owes: that is listed as violated.
+    pub(super) fn retire_all(&mut self, range: TxRange, effects: &mut impl Sink) {
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let done = self.retire_some(range, &Outcomes::default(), effects);
+            rest = done
+                .last()
+                .seq
+                .checked_add(1)
+                .and_then(|next| TxRange::new(range.origin(), next, range.last().seq).ok());
+        }
+    }
+
+    pub(super) fn learn_peer(&mut self, node: NodeId, birth: u64, effects: &mut impl Sink) {
+        let most = self.shared.config.cluster.limits().nodes;
+        let is_new = node != self.shared.config.id && self.shared.peers.contacts.meet(node, birth, most) == Ok(true);
+        if is_new {
+            self.persist_ground(Record::Peer { node, birth }, effects);
+        }
+    }
+
+    /// Writes a record that everything said from now on rests on.
+    pub(super) fn persist_ground(&mut self, record: Record, effects: &mut impl Sink) {
+        self.shared.metrics.count_write();
+        let scope = effects.persist(record, Urgency::Urgent);
+        self.shared.ground = self.shared.ground.and(scope);
+    }
+
+    /// Ends what is open of the epochs before.
+    pub(super) fn hand_over_open(&mut self, effects: &mut impl Sink) {
+        let open = self.open_transactions();
+        for tx in &open {
+            let erased = self.open.get(*tx).is_some_and(|open| {
+                !open.is_of_epoch(&self.shared)
+                    && open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record())
+            });
+            if erased {
+                self.persist(Record::Erased(Key::Acceptor(*tx)), effects);
+            }
+        }
+        for tx in open {
+            let (hash, Some(handle)) = self.look_up(tx) else { continue };
+            (self.shared.tx, self.shared.hash) = (tx, hash);
+            if self.open.at(handle).is_none_or(|open| open.is_of_epoch(&self.shared)) {
+                continue;
+            }
+            if let Err(refusal) = self.work(handle, effects, |open, shared, effects| open.hand_over(shared, effects)) {
+                self.shared.metrics.refuse(refusal);
+            }
+            let is_empty = |open: &&Open| open.rm.is_none() && open.tm.is_none() && open.fence.is_none();
+            if self.open.at(handle).filter(is_empty).is_some() {
+                self.drop_open(handle, effects);
+            }
+        }
+    }
+
+    /// Who left is announced nothing any more, and who came everything.
+    pub(super) fn follow_announcements(&mut self, before: &BTreeSet<NodeId>, was_manager: bool) {
+        let config = self.shared.config.clone();
+        let is_manager = self.shared.is_manager;
+        self.announced.retain(|keeper, _| is_manager && config.cluster.keeps_retired(*keeper));
+        if is_manager && !self.retired.is_empty() {
+            for keeper in other_keepers(&config).filter(|keeper| !was_manager || !before.contains(keeper)) {
+                self.announced.insert(keeper, self.retired.clone());
+            }
+        }
+        self.await_acknowledgements();
+    }
+}
