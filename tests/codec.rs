@@ -2,15 +2,16 @@
 
 use proptest::{collection::vec, prelude::*};
 use synod::{
-    Ballot, NodeId, TxId,
+    Ballot, NodeId, QuorumError, Quorums, TxId,
     codec::{
         DecodeError, FRAME_VERSION, Frame, RECORD_VERSION, decode_frame, decode_key, decode_record, encode_frame,
         encode_frame_into, encode_key, encode_record,
     },
     commit::{
-        Acceptance, AcceptorRecord, ClusterId, EmptyRange, HigherInstance, Key, Message, Meta, Obstacle, Outcome,
-        OutcomeBlock, Places, Promises, Record, ResourceManagerRecord, Transaction, TransactionError, TransactionSpec,
-        TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, ClusterId, ClusterSpec, EmptyRange, Ending, Entry, EpochMessage, HigherInstance,
+        Key, Learning, Membership, Message, Meta, Obstacle, Outcome, OutcomeBlock, Page, Part, Places, Promises,
+        Ranges, Record, ResourceManagerRecord, Targets, Transaction, TransactionError, TransactionSpec, TxRange, Vote,
+        Votes, What,
     },
     paxos, strategies,
 };
@@ -20,13 +21,38 @@ const FROM: NodeId = NodeId(7);
 const TO: NodeId = NodeId(8);
 
 /// Version, cluster, from, to.
-const HEAD: &str = "02 30313233343536373839616263646566 07 08 ";
+const HEAD: &str = "03 30313233343536373839616263646566 07 08 ";
 /// The bytes of [`transaction`]: origin 7, number 10,000, epoch 0, the digest of "hi", three participants.
 const TRANSACTION: &str = "07 fb1027 00 dac35eb5075fba08 03 010203";
+/// The bytes of [`membership`]: three acceptors of weight 1 and quorums of two, two managers, everyone learns, a quorum is
+/// the target, a contact, one participant that is written off.
+const MEMBERSHIP: &str = "03 0101 0201 0301 02 02 02 04 fb2c01 02 02 01 01 02 6869 01 09";
+/// The bytes of [`page`]: digest 300, nine entries in all, the third is the first here.
+const PAGE: &str = "fb2c01 09 02 05 01 07010a 02 07 fb1027 02 00 01 0304 02 03 070b0c 04 070d0d 05 07 fb2c01";
 
 fn transaction() -> Transaction {
     let id = TxId { origin: NodeId(7), seq: 10_000 };
     Transaction::new(id, [NodeId(1), NodeId(2), NodeId(3)], *b"hi").unwrap()
+}
+
+fn membership() -> Membership {
+    let acceptors = Quorums::majority([NodeId(1), NodeId(2), NodeId(3)]).unwrap();
+    let spec = ClusterSpec::new(CLUSTER, acceptors, [NodeId(4), NodeId(300)]);
+    let spec = spec.with_learning(Learning::Everyone).with_targets(Targets::Quorum);
+    spec.build().unwrap().membership().with_contact(NodeId(1), *b"hi").with_departed(NodeId(9))
+}
+
+/// A page with every kind of entry.
+fn page() -> Page {
+    let instances = [None, Some((Ballot::new(3, NodeId(4)), Vote::Aborted))].into();
+    let entries = [
+        Entry::Ready(range(1, 10)),
+        Entry::Part(Part { tx: TxId { origin: NodeId(7), seq: 10_000 }, instances }),
+        Entry::Committed(range(11, 12)),
+        Entry::Retired(range(13, 13)),
+        Entry::Peer { node: NodeId(7), birth: 300 },
+    ];
+    Page { digest: 300, total: 9, first: 2, entries: entries.into() }
 }
 
 fn range(first: u64, last: u64) -> TxRange {
@@ -69,6 +95,12 @@ fn messages() -> Vec<(Message, String)> {
     let far = "fc40420f00 fdffffffffffffffff";
     let about = |what: What, bytes: &str| (Message::about(&transaction, what), format!("01 {TRANSACTION} {bytes}"));
     let instances = Places::default();
+    let of_epoch = |number, what: EpochMessage, bytes: &str| {
+        let (number, head) = if number == 0 { (None, "00".into()) } else { (Some(number), format!("01 {number:02x}")) };
+        (Message::Epoch { number, what: Box::new(what) }, format!("04 {head} {bytes}"))
+    };
+    let (m, p) = (MEMBERSHIP, PAGE);
+    let blank = Page { digest: 0, total: 0, first: 0, entries: [].into() };
     vec![
         about(What::Begin { meta: Meta::from(b"hi") }, "01 02 6869"),
         about(What::Begin { meta: Meta::default() }, "01 00"),
@@ -118,6 +150,42 @@ fn messages() -> Vec<(Message, String)> {
         about(What::Wait, "0d"),
         about(What::OtherTransaction, "0e"),
         (Message::RetiredNoted { range: range(0, u64::MAX) }, "03 07 00 fdffffffffffffffff".into()),
+        of_epoch(5, EpochMessage::Invite(membership().into()), &format!("01 {m}")),
+        of_epoch(5, EpochMessage::Ready, "02"),
+        of_epoch(5, EpochMessage::Hold, "03"),
+        of_epoch(5, EpochMessage::Prepare { ballot: low }, "04 03 04"),
+        of_epoch(
+            5,
+            EpochMessage::Promise { ballot: high, accepted: Some((low, membership().into())), page: page() },
+            &format!("05 {far} 01 03 04 {m} {p}"),
+        ),
+        of_epoch(
+            5,
+            EpochMessage::Promise { ballot: low, accepted: None, page: blank.clone() },
+            "05 03 04 00 00 00 00 00",
+        ),
+        of_epoch(
+            5,
+            EpochMessage::Accept { ballot: low, membership: membership().into(), page: page() },
+            &format!("06 03 04 {m} {p}"),
+        ),
+        of_epoch(5, EpochMessage::Accepted { ballot: low }, "07 03 04"),
+        of_epoch(5, EpochMessage::Reject { ballot: low, promised: high }, &format!("08 03 04 {far}")),
+        of_epoch(5, EpochMessage::Frozen { promised: low }, "09 03 04"),
+        of_epoch(5, EpochMessage::More { digest: 300, next: 4096 }, "0a fb2c01 fb0010"),
+        of_epoch(5, EpochMessage::Newer, "0b"),
+        of_epoch(0, EpochMessage::Wanted, "0c"),
+        of_epoch(5, EpochMessage::Wanted, "0c"),
+        of_epoch(
+            5,
+            EpochMessage::Told {
+                membership: membership().into(),
+                former: [NodeId(1), NodeId(300)].into(),
+                page: page(),
+            },
+            &format!("0d {m} 02 01 fb2c01 {p}"),
+        ),
+        of_epoch(5, EpochMessage::Noted, "0e"),
     ]
 }
 
@@ -142,24 +210,31 @@ fn records() -> Vec<(Record, String)> {
         Record::ResourceManager(ResourceManagerRecord { transaction, meta, vote, finished })
     };
     let tx = TxId { origin: NodeId(7), seq: 10_000 };
+    let m = MEMBERSHIP;
+    let ending =
+        Ending { membership: membership(), committed: vec![range(1, 10)].into(), retired: vec![range(12, 12)].into() };
+    let handover = |promised, accepted| Record::Handover {
+        epoch: 5,
+        state: Box::new(paxos::AcceptorRecord { promised, accepted }),
+    };
     vec![
-        (Record::Identity { cluster: CLUSTER, node: NodeId(7) }, "02 01 30313233343536373839616263646566 07".into()),
-        (Record::Sequence { reserved: 65_536 }, "02 02 fc00000100".into()),
-        (Record::Rounds { reserved: 64 }, "02 03 40".into()),
-        (acceptor(&Votes::default(), &[]), format!("02 04 {t} 00 00 00")),
-        (acceptor(&votes, &[]), format!("02 04 {t} 01 01 01 01 00")),
-        (acceptor(&votes, &higher), format!("02 04 {t} 01 01 01 01 02 02 01 0506 00 03 01 0506 01 0304 02")),
-        (acceptor(&Votes::default(), &[instance(9, None, None)]), format!("02 04 {t} 00 00 01 09 00 00")),
-        (manager(&None, None, None), format!("02 05 {t} 00 00 00")),
-        (manager(&None, None, Some(Outcome::Aborted)), format!("02 05 {t} 00 00 01 02")),
-        (manager(&meta, Some(Vote::Prepared), None), format!("02 05 {t} 01 02 6869 01 01 00")),
-        (manager(&meta, Some(Vote::Aborted), Some(Outcome::Aborted)), format!("02 05 {t} 01 02 6869 01 02 01 02")),
-        (manager(&meta, Some(Vote::Prepared), Some(Outcome::Committed)), format!("02 05 {t} 01 02 6869 01 01 01 01")),
-        (Record::Retired(range(1, 10_000)), "02 06 07 01 fb1027".into()),
-        (Record::Erased(Key::History(tx)), "02 07 07 0000000000000007 0000000000002710".into()),
+        (Record::Identity { cluster: CLUSTER, node: NodeId(7) }, "03 01 30313233343536373839616263646566 07".into()),
+        (Record::Sequence { reserved: 65_536 }, "03 02 fc00000100".into()),
+        (Record::Rounds { reserved: 64 }, "03 03 40".into()),
+        (acceptor(&Votes::default(), &[]), format!("03 04 {t} 00 00 00")),
+        (acceptor(&votes, &[]), format!("03 04 {t} 01 01 01 01 00")),
+        (acceptor(&votes, &higher), format!("03 04 {t} 01 01 01 01 02 02 01 0506 00 03 01 0506 01 0304 02")),
+        (acceptor(&Votes::default(), &[instance(9, None, None)]), format!("03 04 {t} 00 00 01 09 00 00")),
+        (manager(&None, None, None), format!("03 05 {t} 00 00 00")),
+        (manager(&None, None, Some(Outcome::Aborted)), format!("03 05 {t} 00 00 01 02")),
+        (manager(&meta, Some(Vote::Prepared), None), format!("03 05 {t} 01 02 6869 01 01 00")),
+        (manager(&meta, Some(Vote::Aborted), Some(Outcome::Aborted)), format!("03 05 {t} 01 02 6869 01 02 01 02")),
+        (manager(&meta, Some(Vote::Prepared), Some(Outcome::Committed)), format!("03 05 {t} 01 02 6869 01 01 01 01")),
+        (Record::Retired(range(1, 10_000)), "03 06 07 01 fb1027".into()),
+        (Record::Erased(Key::History(tx)), "03 07 07 0000000000000007 0000000000002710".into()),
         (
             Record::History { outcomes: OutcomeBlock::new(NodeId(7), 3, 5, 4).unwrap(), age: 9 },
-            "02 08 07 03 05 04 09".into(),
+            "03 08 07 03 05 04 09".into(),
         ),
         (
             Record::Resolved {
@@ -171,13 +246,37 @@ fn records() -> Vec<(Record, String)> {
                 },
                 outcome: Outcome::Aborted,
             },
-            format!("02 09 {t} 01 02 6869 01 01 00 02"),
+            format!("03 09 {t} 01 02 6869 01 01 00 02"),
         ),
-        (Record::Birth(9), "02 0a 09".into()),
-        (Record::Peer { node: NodeId(7), birth: 300 }, "02 0b 07 fb2c01".into()),
-        (Record::Resolutions { count: 3 }, "02 0c 03".into()),
-        (Record::Erased(Key::Rounds), "02 07 03".into()),
-        (Record::Erased(Key::Acceptor(tx)), "02 07 04 0000000000000007 0000000000002710".into()),
+        (Record::Birth(9), "03 0a 09".into()),
+        (Record::Peer { node: NodeId(7), birth: 300 }, "03 0b 07 fb2c01".into()),
+        (Record::Resolutions { count: 3 }, "03 0c 03".into()),
+        (
+            Record::Epoch {
+                number: 5,
+                membership: membership().into(),
+                former: [NodeId(1), NodeId(300)].into(),
+                committed: vec![range(1, 10), range(12, 12)].into(),
+            },
+            format!("03 0d 05 {m} 02 01 fb2c01 02 07010a 070c0c"),
+        ),
+        (
+            Record::Epoch {
+                number: 0,
+                membership: membership().into(),
+                former: [].into(),
+                committed: Ranges::default(),
+            },
+            format!("03 0d 00 {m} 00 00"),
+        ),
+        (handover(Some(Ballot::new(3, NodeId(4))), None), "03 0e 05 01 0304 00".into()),
+        (
+            handover(Some(Ballot::new(5, NodeId(6))), Some((Ballot::new(3, NodeId(4)), ending))),
+            format!("03 0e 05 01 0506 01 0304 {m} 01 07010a 01 070c0c"),
+        ),
+        (Record::Erased(Key::Handover), "03 07 0c".into()),
+        (Record::Erased(Key::Rounds), "03 07 03".into()),
+        (Record::Erased(Key::Acceptor(tx)), "03 07 04 0000000000000007 0000000000002710".into()),
     ]
 }
 
@@ -195,6 +294,8 @@ fn keys() -> Vec<(Key, &'static str)> {
         (Key::Birth, "08"),
         (Key::Peer(NodeId(7)), "09 0000000000000007"),
         (Key::Resolutions, "0a"),
+        (Key::Epoch, "0b"),
+        (Key::Handover, "0c"),
     ]
 }
 
@@ -241,7 +342,7 @@ fn the_bytes_of_every_key_are_frozen() {
     }
 }
 
-/// Version 2 names the content by its digest, of eight bytes, and the epoch, of one.
+/// The content is named by its digest, of eight bytes; the epoch takes one, as long as it is not a large number.
 #[test]
 fn a_vote_among_three_takes_41_bytes_whatever_the_transaction_is_about() {
     let id = TxId { origin: NodeId(7), seq: 10_000 };
@@ -360,7 +461,7 @@ fn a_changed_byte_is_refused_or_means_something_else() {
 
 #[test]
 fn another_version_is_refused_whatever_follows() {
-    for version in (0..=255).filter(|version| *version != 2) {
+    for version in (0..=255).filter(|version| *version != 3) {
         assert_eq!(decode_frame(&[version], CLUSTER, TO), Err(DecodeError::UnknownVersion(version)));
         assert_eq!(decode_record(&[version, 7, 3]), Err(DecodeError::UnknownVersion(version)));
     }
@@ -378,7 +479,23 @@ fn what_was_written_in_version_1_is_refused_by_that_name() {
     for record in ["01 01 30313233343536373839616263646566 07", "01 05 07 fb1027 03 010203 02 6869 01 01 00"] {
         assert_eq!(decode_record(&bytes(record)), Err(DecodeError::UnknownVersion(1)));
     }
-    assert_eq!((FRAME_VERSION, RECORD_VERSION), (2, 2));
+}
+
+/// These bytes were frozen in version 2: the same ones.
+#[test]
+fn what_was_written_in_version_2_is_refused_by_that_name() {
+    let head = "02 30313233343536373839616263646566 07 08";
+    for body in ["00".into(), format!("01 01 {TRANSACTION} 01 02 6869")] {
+        let refused = decode_frame(&bytes(&format!("{head} {body}")), CLUSTER, TO).unwrap_err();
+        assert_eq!(refused, DecodeError::UnknownVersion(2));
+        assert_eq!(refused.to_string(), "version 2 is not known here");
+    }
+    for record in
+        ["02 01 30313233343536373839616263646566 07".into(), format!("02 05 {TRANSACTION} 01 02 6869 01 01 00")]
+    {
+        assert_eq!(decode_record(&bytes(&record)), Err(DecodeError::UnknownVersion(2)));
+    }
+    assert_eq!((FRAME_VERSION, RECORD_VERSION), (3, 3));
 }
 
 #[test]
@@ -401,16 +518,16 @@ fn a_vote_of_257_is_no_vote() {
 fn unknown_tags_are_refused() {
     let t = TRANSACTION;
     let unknown = |kind, tag| DecodeError::UnknownTag { kind, tag };
-    for tag in [0, 4, 255] {
+    for tag in [0, 5, 255] {
         assert_eq!(one_message(&format!("{tag:02x} {t} 09")), Err(unknown("message", tag)));
     }
     for tag in [0, 15, 255] {
         assert_eq!(one_message(&format!("01 {t} {tag:02x}")), Err(unknown("statement about a transaction", tag)));
     }
-    for tag in [0, 13, 255] {
-        assert_eq!(decode_record(&[2, tag, 0, 0]), Err(unknown("record", tag)));
+    for tag in [0, 15, 255] {
+        assert_eq!(decode_record(&[3, tag, 0, 0]), Err(unknown("record", tag)));
     }
-    for tag in [0, 11, 255] {
+    for tag in [0, 13, 255] {
         assert_eq!(decode_key(&[tag; 17]), Err(unknown("key", tag)));
     }
     for tag in [0, 3, 255] {
@@ -419,8 +536,26 @@ fn unknown_tags_are_refused() {
         assert_eq!(one_message(&format!("01 {t} 0a {tag:02x}")), Err(unknown("outcome", tag)));
         assert_eq!(one_message(&format!("01 {t} 0b {tag:02x}")), Err(unknown("outcome", tag)));
     }
+    for tag in [0, 15, 255] {
+        assert_eq!(one_message(&format!("04 01 05 {tag:02x}")), Err(unknown("statement about an epoch", tag)));
+    }
+    for tag in [0, 6, 255] {
+        let page = format!("04 01 05 05 03 04 00 07 01 00 01 {tag:02x} 07 01 01 00");
+        assert_eq!(one_message(&page), Err(unknown("entry of a page", tag)));
+    }
+    for tag in [0, 3, 255] {
+        let invited = |learning, targets| {
+            one_message(&format!("04 01 05 01 01 0101 01 01 01 04 {learning:02x} {targets:02x} 00 00"))
+        };
+        assert!(invited(1, 1).is_ok());
+        assert_eq!(invited(tag, 1), Err(unknown("learning", tag)));
+        assert_eq!(invited(1, tag), Err(unknown("targets", tag)));
+    }
+    for before in ["04 02 0c", "04 01 05 05 03 04 02"] {
+        assert_eq!(one_message(before), Err(unknown("option", 2)));
+    }
     for (before, after) in [("", "00 00"), ("00", "00"), ("00 00", "")] {
-        let record = bytes(&format!("02 05 {t} {before} 02 {after}"));
+        let record = bytes(&format!("03 05 {t} {before} 02 {after}"));
         assert_eq!(decode_record(&record), Err(unknown("option", 2)));
     }
 }
@@ -428,7 +563,7 @@ fn unknown_tags_are_refused() {
 #[test]
 fn a_number_of_more_bytes_than_it_needs_is_refused() {
     for number in ["fb0700", "fbfa00", "fcffff0000", "fc00000000", "fdffffffff00000000", "fd0700000000000000"] {
-        let frame = bytes(&format!("02 30313233343536373839616263646566 {number} 08 00"));
+        let frame = bytes(&format!("03 30313233343536373839616263646566 {number} 08 00"));
         assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::OverlongNumber), "{number}");
         let epoch = format!("01 07 fb1027 {number} dac35eb5075fba08 03 010203 09");
         assert_eq!(one_message(&epoch), Err(DecodeError::OverlongNumber), "{number}");
@@ -439,6 +574,14 @@ fn a_number_of_more_bytes_than_it_needs_is_refused() {
         "01 07 fb1027 00 dac35eb5075fba08 03 010203 04 03 04 fb0100 05", // words of places
         "01 07 fb1027 00 dac35eb5075fba08 03 010203 07 00 00 fb0000", // higher acceptances
         "01 07 fb1027 00 dac35eb5075fba08 03 010203 08 03 04 fb0100 01 05 06", // obstacles
+        "04 01 05 01 fb0100 0101 01 01 01 04 01 01 00 00",   // acceptors
+        "04 01 05 01 01 0101 01 01 fb0100 04 01 01 00 00",   // managers
+        "04 01 05 01 01 0101 01 01 01 04 01 01 fb0000 00",   // contacts
+        "04 01 05 01 01 0101 01 01 01 04 01 01 01 01 fb0100 07 00", // a contact
+        "04 01 05 01 01 0101 01 01 01 04 01 01 00 fb0000",   // who is written off
+        "04 01 05 0d 01 0101 01 01 01 04 01 01 00 00 fb0000 00 00 00 00", // former members
+        "04 01 05 05 03 04 00 00 00 00 fb0000",              // entries
+        "04 01 05 05 03 04 00 00 01 00 01 02 07 01 fb0100 00", // instances
     ];
     for body in overlong_lengths {
         assert_eq!(one_message(body), Err(DecodeError::OverlongNumber), "{body}");
@@ -451,7 +594,7 @@ fn a_set_of_places_has_no_word_more_than_it_needs() {
     for places in ["01 00", "02 05 00", "03 00 00 00"] {
         let phase_1a = format!("01 {t} 04 03 04 {places}");
         assert_eq!(one_message(&phase_1a), Err(DecodeError::OverlongNumber), "{places}");
-        let record = bytes(&format!("02 04 {t} {places} 00 00"));
+        let record = bytes(&format!("03 04 {t} {places} 00 00"));
         assert_eq!(decode_record(&record), Err(DecodeError::OverlongNumber), "{places}");
     }
     assert!(one_message(&format!("01 {t} 04 03 04 02 00 01")).is_ok(), "the 65th place alone");
@@ -465,7 +608,7 @@ fn nobody_is_prepared_who_has_not_voted() {
         assert_eq!(one_message(&format!("01 {t} 06 03 04 {cast} {prepared}")), refused);
         assert_eq!(one_message(&format!("01 {t} 07 {cast} {prepared} 00")), refused);
         assert_eq!(one_message(&format!("01 {t} 05 03 04 01 07 {cast} {prepared} 00")), refused);
-        let record = bytes(&format!("02 04 {t} {cast} {prepared} 00"));
+        let record = bytes(&format!("03 04 {t} {cast} {prepared} 00"));
         assert_eq!(decode_record(&record), Err(DecodeError::UncastVote));
     }
 }
@@ -473,7 +616,7 @@ fn nobody_is_prepared_who_has_not_voted() {
 #[test]
 fn a_number_of_more_than_64_bits_is_refused() {
     for number in ["fe07000000000000000000000000000000", "ff0700000000000000"] {
-        let frame = bytes(&format!("02 30313233343536373839616263646566 {number} 08 00"));
+        let frame = bytes(&format!("03 30313233343536373839616263646566 {number} 08 00"));
         assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::MalformedNumber), "{number}");
     }
 }
@@ -488,7 +631,7 @@ fn a_transaction_that_is_none_is_refused() {
     assert_eq!(refused("03 010302"), reason(TransactionError::Unsorted(NodeId(2))));
 }
 
-/// Membership does not change yet, and a digest is any number: both are part of the name that is compared.
+/// An epoch is any number, and so is a digest: both are part of the name that is compared.
 #[test]
 fn epoch_and_digest_survive_whatever_they_are() {
     for (epoch, content) in [(0, 0), (1, u64::MAX), (u64::MAX, 1 << 63)] {
@@ -506,7 +649,23 @@ fn epoch_and_digest_survive_whatever_they_are() {
 fn an_empty_range_is_refused() {
     assert_eq!(one_message("02 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
     assert_eq!(one_message("03 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
-    assert_eq!(decode_record(&bytes("02 06 07 02 01")), Err(DecodeError::EmptyRange(EmptyRange)));
+    for entry in ["01", "03", "04"] {
+        let page = format!("04 01 05 05 03 04 00 00 01 00 01 {entry} 07 02 01");
+        assert_eq!(one_message(&page), Err(DecodeError::EmptyRange(EmptyRange)));
+    }
+    assert_eq!(decode_record(&bytes("03 06 07 02 01")), Err(DecodeError::EmptyRange(EmptyRange)));
+}
+
+#[test]
+fn members_that_are_none_or_out_of_order_are_refused() {
+    let invited = |acceptors: &str, rest: &str| one_message(&format!("04 01 05 01 {acceptors} 01 04 01 01 {rest}"));
+    assert!(invited("02 0101 0201 02 02", "02 01 00 02 00 02 07 08").is_ok());
+    let quorums = |error| Err(DecodeError::Quorums(error));
+    assert_eq!(invited("00 01 01", "00 00"), quorums(QuorumError::Empty));
+    assert_eq!(invited("02 0101 0101 02 02", "00 00"), quorums(QuorumError::Repeated(NodeId(1))));
+    for rest in ["02 02 00 01 00 00", "02 01 00 01 00 00", "00 02 08 07", "00 02 07 07"] {
+        assert_eq!(invited("02 0101 0201 02 02", rest), Err(DecodeError::Unsorted), "{rest}");
+    }
 }
 
 #[test]
@@ -518,6 +677,16 @@ fn the_smallest_values_fill_lists_of_any_length() {
     let accepted = Acceptance { rm: NodeId(0), ballot: zero, vote: Vote::Prepared };
     let obstacle = Obstacle { rm: NodeId(0), promised: zero };
     let about = |what| Message::about(&transaction, what);
+    let of_epoch = |what| Message::Epoch { number: None, what: Box::new(what) };
+    let page = Page { digest: 0, total: 0, first: 0, entries: [].into() };
+    let promise = |entries: Vec<Entry>| {
+        let page = Page { entries: entries.into(), ..page.clone() };
+        EpochMessage::Promise { ballot: zero, accepted: None, page }
+    };
+    let nodes = || (0..100).map(NodeId);
+    let many = ClusterSpec::new(CLUSTER, Quorums::majority(nodes()).unwrap(), nodes().collect::<Vec<_>>());
+    let many = nodes().fold(many.build().unwrap().membership(), |many, node| many.with_contact(node, []));
+    let many = nodes().fold(many, |many, node| many.with_departed(NodeId(node.0 + 100)));
     let smallest = [
         Message::retired(range),
         about(What::Inquire),
@@ -525,6 +694,13 @@ fn the_smallest_values_fill_lists_of_any_length() {
         about(What::Phase2b { votes: Votes::default(), higher: vec![accepted; 100].into() }),
         about(What::Reject { ballot: zero, promised: vec![obstacle; 100].into() }),
         about(What::Phase1a { ballot: zero, instances: (0..6_400).collect() }),
+        of_epoch(EpochMessage::Ready),
+        of_epoch(promise(vec![Entry::Ready(range); 100])),
+        of_epoch(promise(vec![Entry::Peer { node: NodeId(0), birth: 0 }; 100])),
+        of_epoch(promise(vec![Entry::Part(Part { tx: TxId::default(), instances: [].into() }); 100])),
+        of_epoch(promise(vec![Entry::Part(Part { tx: TxId::default(), instances: vec![None; 100].into() })])),
+        of_epoch(EpochMessage::Invite(many.clone().into())),
+        of_epoch(EpochMessage::Told { membership: many.clone().into(), former: vec![NodeId(0); 100].into(), page }),
     ];
     for message in smallest {
         let messages = vec![message; 100];
@@ -533,8 +709,16 @@ fn the_smallest_values_fill_lists_of_any_length() {
     }
     let state = paxos::AcceptorRecord { promised: None, accepted: None };
     let higher = vec![HigherInstance { rm: NodeId(0), state }; 100].into();
-    let record = Record::Acceptor(AcceptorRecord { transaction, votes: Votes::default(), higher });
-    assert_eq!(decode_record(&encode_record(&record)), Ok(record));
+    let ranges = Ranges::from(vec![range; 100]);
+    let ending = Ending { membership: many.clone(), committed: ranges.clone(), retired: ranges.clone() };
+    let state = paxos::AcceptorRecord { promised: Some(zero), accepted: Some((zero, ending)) };
+    for record in [
+        Record::Acceptor(AcceptorRecord { transaction, votes: Votes::default(), higher }),
+        Record::Epoch { number: 0, membership: many.into(), former: vec![NodeId(0); 100].into(), committed: ranges },
+        Record::Handover { epoch: 0, state: state.into() },
+    ] {
+        assert_eq!(decode_record(&encode_record(&record)), Ok(record));
+    }
 }
 
 proptest! {
@@ -565,7 +749,7 @@ proptest! {
         if let Ok(Frame { from, to, messages }) = decode_frame(&frame, CLUSTER, TO) {
             prop_assert_eq!(encode_frame(CLUSTER, from, to, &messages), frame);
         }
-        let record = [&[2], &body[..]].concat();
+        let record = [&[3], &body[..]].concat();
         if let Ok(decoded) = decode_record(&record) {
             prop_assert_eq!(encode_record(&decoded), record);
         }

@@ -1,9 +1,12 @@
 //! What decoding allocates is bounded by the bytes at hand, whatever they promise.
 
 use synod::{
-    NodeId, TxId,
+    NodeId, Quorums, TxId,
     codec::{DecodeError, decode_frame, decode_record, encode_frame},
-    commit::{Acceptance, ClusterId, Message, Meta, Obstacle, Participants, Promises, Transaction, Vote, Votes, What},
+    commit::{
+        Acceptance, Cluster, ClusterId, Entry, EpochMessage, Message, Meta, Obstacle, Page, Part, Participants,
+        Promises, Transaction, TxRange, Vote, Votes, What,
+    },
 };
 
 const CLUSTER: ClusterId = ClusterId([0; 16]);
@@ -56,9 +59,49 @@ fn a_hostile_length_is_refused_before_anything_is_allocated_for_it() {
             let bytes = allocated(|| assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::Truncated)));
             assert!(bytes <= room, "{bytes} bytes for {frame:02x?}");
         }
-        let record = [&[2, 4], &before[2..], &[1, 1, 0, 0], &length[..]].concat();
+        let record = [&[3, 4], &before[2..], &[1, 1, 0, 0], &length[..]].concat();
         let bytes = allocated(|| assert_eq!(decode_record(&record), Err(DecodeError::Truncated)));
         assert!(bytes <= 256, "{bytes} bytes for {record:02x?}");
+    }
+}
+
+#[test]
+fn a_hostile_length_inside_an_epoch_is_refused_before_anything_is_allocated_for_it() {
+    // One acceptor, one manager, no contact, nobody written off.
+    const MEMBERS: [u8; 11] = [1, 1, 1, 1, 1, 1, 4, 1, 1, 0, 0];
+    // A promise, up to the entries of its page.
+    const PAGE: [u8; 11] = [1, 4, 1, 5, 5, 3, 4, 0, 7, 1, 0];
+    for length in hostile_lengths() {
+        let invite = |of: &[u8]| [&[1, 4, 1, 5, 1], of].concat();
+        let messages: [Vec<u8>; 8] = [
+            invite(&[]),                                // acceptors
+            invite(&MEMBERS[..5]),                      // managers
+            invite(&MEMBERS[..9]),                      // contacts
+            invite(&[&MEMBERS[..9], &[1, 1]].concat()), // a contact
+            invite(&MEMBERS[..10]),                     // who is written off
+            [&[1, 4, 1, 5, 13], &MEMBERS[..]].concat(), // former members
+            PAGE.to_vec(),                              // entries
+            [&PAGE[..], &[1, 2, 7, 1]].concat(),        // instances
+        ];
+        for before in messages {
+            let frame = frame(&[&before, &length[..]].concat());
+            let bytes = allocated(|| assert_eq!(decode_frame(&frame, CLUSTER, TO), Err(DecodeError::Truncated)));
+            // One message, and one member of each kind, or one entry, are there to be decoded.
+            assert!(bytes <= 512, "{bytes} bytes for {frame:02x?}");
+        }
+        let epoch = [&[3, 13, 5], &MEMBERS[..]].concat();
+        let handover = [&[3, 14, 5, 1, 3, 4, 1, 3, 4], &MEMBERS[..]].concat();
+        let records: [Vec<u8>; 4] = [
+            epoch.clone(),                  // former members
+            [&epoch[..], &[0]].concat(),    // committed
+            handover.clone(),               // committed
+            [&handover[..], &[0]].concat(), // retired
+        ];
+        for before in records {
+            let record = [&before, &length[..]].concat();
+            let bytes = allocated(|| assert_eq!(decode_record(&record), Err(DecodeError::Truncated)));
+            assert!(bytes <= 512, "{bytes} bytes for {record:02x?}");
+        }
     }
 }
 
@@ -89,6 +132,16 @@ fn a_frame_takes_a_small_multiple_of_its_bytes() {
     let few = Transaction::of(TxId::default(), few, &Meta::default());
     let about = |what| vec![Message::about(&smallest, what)];
     let promise = What::Phase1b { ballot, promises: Box::new(Promises::default()) };
+    let of_epoch = |what| Message::Epoch { number: None, what: Box::new(what) };
+    let report = |entries: Vec<Entry>| {
+        let page = Page { digest: 0, total: 0, first: 0, entries: entries.into() };
+        vec![of_epoch(EpochMessage::Promise { ballot, accepted: None, page })]
+    };
+    let nodes = || (0..60).map(NodeId);
+    let members = Cluster::new(CLUSTER, Quorums::majority(nodes()).unwrap(), nodes().collect::<Vec<_>>());
+    let members = (0..250).map(NodeId).fold(members.unwrap().membership(), |members, node| {
+        members.with_contact(node, []).with_departed(NodeId(node.0 + 100))
+    });
     let densest = [
         vec![Message::about(&smallest, What::Inquire); 10_000],
         vec![Message::about(&few, What::Inquire); 10_000],
@@ -100,6 +153,12 @@ fn a_frame_takes_a_small_multiple_of_its_bytes() {
         about(What::Phase1a { ballot, instances: (0..640_000).step_by(64).collect() }),
         about(What::Phase2b { votes: Votes::default(), higher: accepted.into() }),
         about(What::Reject { ballot, promised: obstacles.into() }),
+        report(vec![Entry::Ready(TxRange::only(TxId::default())); 10_000]),
+        report(vec![Entry::Peer { node: NodeId(0), birth: 0 }; 10_000]),
+        report(vec![Entry::Part(Part { tx: TxId::default(), instances: [].into() }); 10_000]),
+        report(vec![Entry::Part(Part { tx: TxId::default(), instances: vec![None; 10_000].into() })]),
+        vec![of_epoch(EpochMessage::Invite(members.into())); 10],
+        vec![of_epoch(EpochMessage::Ready); 10_000],
     ];
     for messages in densest {
         let frame = encode_frame(CLUSTER, FROM, TO, &messages);

@@ -158,8 +158,8 @@ fn records_of_a_newer_version_are_no_damage_and_are_left_alone() {
     let mut storage = FjallStorage::open(folder.path()).unwrap();
     storage.persist(&[rounds(1)]).unwrap();
     for (record, source) in [
-        (&[3, 8, 1][..], DecodeError::UnknownVersion(3)),
-        (&[2, 200, 1][..], DecodeError::UnknownTag { kind: "record", tag: 200 }),
+        (&[4, 8, 1][..], DecodeError::UnknownVersion(4)),
+        (&[3, 200, 1][..], DecodeError::UnknownTag { kind: "record", tag: 200 }),
     ] {
         storage.persist_newer(b"\x09a newer key", Some(record)).unwrap();
         let error = storage.load().unwrap_err();

@@ -5,8 +5,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use support::{
-    ACCEPTORS, CLIENT, CLUSTER, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, say, spec,
-    transaction, tx,
+    ACCEPTORS, CLIENT, CLUSTER, Cut, Group, RMS, STRANGER, TMS, catalogue, cluster, cluster_of, config, founding, say,
+    spec, transaction, tx,
 };
 use synod::{
     Ballot, Effect, Machine, NodeId, RestoreError, TxId,
@@ -175,9 +175,9 @@ fn a_crash_before_a_nodes_name_is_durable_leaves_a_node_that_never_was() {
     let cluster = cluster();
     for at in RMS.into_iter().chain(ACCEPTORS).chain(TMS) {
         let (node, effects) = Node::create(config(&cluster, at));
-        let identity = Record::Identity { cluster: cluster.id(), node: at };
-        assert_eq!(effects, [Effect::Persist(identity.clone())]);
-        assert_eq!(node.snapshot(), [identity]);
+        let founding = founding(&cluster, at);
+        assert_eq!(effects, founding.clone().map(Effect::Persist));
+        assert_eq!(node.snapshot(), founding);
         assert_eq!(Node::restore(config(&cluster, at), []).map(|_| ()), Err(RestoreError::NoIdentity));
     }
 }
@@ -257,12 +257,13 @@ fn a_snapshot_has_no_record_too_many() {
 /// A node that is acceptor, resource manager and transaction manager.
 const ALL: NodeId = RMS[0];
 
-fn identity() -> Record {
-    Record::Identity { cluster: support::CLUSTER, node: ALL }
+/// What that node has written first.
+fn first() -> [Record; 2] {
+    founding(&together(), ALL)
 }
 
 fn try_restore(records: impl IntoIterator<Item = Record>) -> Result<(), RestoreError> {
-    let records = [identity()].into_iter().chain(records);
+    let records = first().into_iter().chain(records);
     Node::restore(config(&together(), ALL), records).map(|_| ())
 }
 
@@ -542,8 +543,9 @@ fn what_is_over_is_finished_or_stays_in_doubt() {
 #[test]
 fn an_acceptors_record_with_nothing_to_remember_is_erased() {
     let empty = of_acceptor(&transaction(1), &[], &[]);
-    let mut node = restore(&Node::create(config(&together(), ALL)).0, &[identity(), empty.clone()]);
-    assert_eq!(node.snapshot(), [identity()]);
+    let records = [&first()[..], &[empty.clone()]].concat();
+    let mut node = restore(&Node::create(config(&together(), ALL)).0, &records);
+    assert_eq!(node.snapshot(), first());
     assert_eq!(node.status(tx(1)), Status::Unknown);
     assert_eq!(node.step(Input::Tick(Time(0))), [Effect::Persist(Record::Erased(empty.key()))]);
 }
@@ -551,7 +553,10 @@ fn an_acceptors_record_with_nothing_to_remember_is_erased() {
 #[test]
 fn records_of_roles_that_the_node_does_not_have_are_refused() {
     let (one, others) = (transaction(1), Transaction::new(tx(1), &RMS[1..], []).unwrap());
-    let elsewhere = |cluster: &Cluster, record| Node::restore(config(cluster, ALL), [identity(), record]).map(|_| ());
+    let elsewhere = |cluster: &Cluster, record| {
+        let records = founding(cluster, ALL).into_iter().chain([record]);
+        Node::restore(config(cluster, ALL), records).map(|_| ())
+    };
     let record = of_acceptor(&one, &[], &[]);
     assert_eq!(elsewhere(&cluster(), record), Err(RestoreError::NotAnAcceptor(tx(1))));
     let record = of_rm(&others, Some(Vote::Prepared), None);
@@ -609,10 +614,10 @@ fn ranges_that_overlap_after_a_torn_batch_are_merged() {
     }
     let scattered = [(4, 9), (1, 2), (3, 3), (5, 6), (8, 12), (20, 21)];
     let ranges = scattered.map(|(first, last)| Record::Retired(TxRange::new(tx(1).origin, first, last).unwrap()));
-    let mut node = restore(group.node(ALL), &[&[identity()], &ranges[..]].concat());
+    let mut node = restore(group.node(ALL), &[&first()[..], &ranges].concat());
     let merged =
         [(1, 12), (20, 21)].map(|(first, last)| Record::Retired(TxRange::new(tx(1).origin, first, last).unwrap()));
-    assert_eq!(node.snapshot()[1..], merged);
+    assert_eq!(node.snapshot()[2..], merged);
     // The next step mends that on the disk: the range first.
     let swallowed = [3, 4, 5, 8].map(|first| Record::Erased(Key::Retired(tx(first))));
     let mended: Vec<_> = [&merged[..1], &swallowed].concat().into_iter().map(Effect::Persist).collect();
@@ -622,11 +627,12 @@ fn ranges_that_overlap_after_a_torn_batch_are_merged() {
 #[test]
 fn what_a_torn_write_left_behind_is_put_right_by_the_first_step_whatever_it_is() {
     let range = |first, last| Record::Retired(TxRange::new(ALL, first, last).unwrap());
-    let torn =
-        [Record::Identity { cluster: CLUSTER, node: ALL }, Record::Sequence { reserved: 9 }, range(1, 5), range(3, 7)];
+    let cluster = cluster_of(&RMS, &RMS);
+    let [identity, epoch] = founding(&cluster, ALL);
+    let torn = [identity, epoch, Record::Sequence { reserved: 9 }, range(1, 5), range(3, 7)];
     let right = Effect::Persist(range(1, 7));
     for input in [Input::Inquire(transaction(1).id()), Input::Tick(Time(0))] {
-        let mut node = Node::restore(config(&cluster_of(&RMS, &RMS), ALL), torn.clone()).unwrap();
+        let mut node = Node::restore(config(&cluster, ALL), torn.clone()).unwrap();
         let mut steps = [Vec::new(), Vec::new()];
         for effects in &mut steps {
             let _ = node.step_into(input.clone(), effects);

@@ -6,7 +6,10 @@ use arbitrary::{Arbitrary, Unstructured};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use synod::{
     Machine, NodeId, Quorums, TxId,
-    commit::{Acceptance, Cluster, Config, Input, Message, Meta, Node, Promises, Record, Transaction, Vote, What},
+    commit::{
+        Acceptance, Cluster, Config, Entry, EpochMessage, Input, Message, Meta, Node, Promises, Record, Transaction,
+        Vote, What,
+    },
     paxos, strategies,
 };
 
@@ -174,10 +177,12 @@ fn noise_makes_values_of_all_kinds() {
         fuzzed().map(|value| kind(&value)).collect::<std::collections::BTreeSet<_>>().len()
     }
     let first_word = |text: String| text.split([' ', '(']).next().unwrap_or_default().to_owned();
-    assert_eq!(kinds(|message: &Message| first_word(format!("{message:?}"))), 3);
+    assert_eq!(kinds(|message: &Message| first_word(format!("{message:?}"))), 4);
+    assert_eq!(kinds(|what: &EpochMessage| first_word(format!("{what:?}"))), 14);
+    assert_eq!(kinds(|entry: &Entry| first_word(format!("{entry:?}"))), 5);
     assert_eq!(kinds(|what: &What| first_word(format!("{what:?}"))), 14);
-    assert_eq!(kinds(|input: &Input| first_word(format!("{input:?}"))), 12);
-    assert_eq!(kinds(|record: &Record| first_word(format!("{record:?}"))), 12);
+    assert_eq!(kinds(|input: &Input| first_word(format!("{input:?}"))), 13);
+    assert_eq!(kinds(|record: &Record| first_word(format!("{record:?}"))), 14);
     assert_eq!(kinds(|input: &paxos::Input<Vote>| first_word(format!("{input:?}"))), 3);
     assert!(kinds(|config: &Config| config.id.to_string()) > 8);
 }

@@ -117,6 +117,7 @@ fn only_what_a_correct_node_never_causes_is_a_violation() {
         Refusal::NotNamedHere,
         Refusal::OtherBirth,
         Refusal::CommitLost,
+        Refusal::OtherMembership,
     ];
     assert_eq!(violations, expected);
 }

@@ -68,8 +68,9 @@ const WORK_PER_TICK: u64 = 3 << 10;
 ///
 /// let (me, other) = (NodeId(1), NodeId(2));
 /// let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([me])?, [me])?;
-/// let (mut node, identity) = Node::create(Config::new(cluster, me, 7));
-/// assert!(matches!(identity[..], [Effect::Persist(Record::Identity { .. })]));
+/// let (mut node, first) = Node::create(Config::new(cluster, me, 7));
+/// let [Effect::Persist(identity), Effect::Persist(epoch)] = &first[..] else { panic!("{first:?}") };
+/// assert!(matches!(identity, Record::Identity { .. }) && matches!(epoch, Record::Epoch { number: 0, .. }));
 ///
 /// node.step(Input::Tick(Time(1_000)));
 /// let participants = Participants::new([me, other])?;

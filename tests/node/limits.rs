@@ -12,7 +12,8 @@ use synod::{
 };
 
 use super::support::{
-    ACCEPTORS, RMS, STRANGER, TMS, begun, cluster, config, node, refuse, say, spec, spec_of, transaction, tx, verdict,
+    ACCEPTORS, RMS, STRANGER, TMS, begun, cluster, config, founding, node, refuse, say, spec, spec_of, transaction, tx,
+    verdict,
 };
 
 fn limits(open: usize, participants: usize, meta: usize) -> Limits {
@@ -119,7 +120,7 @@ fn new() -> Input {
 }
 
 fn restored(at: synod::NodeId, reserved: u64) -> Node {
-    let records = [Record::Identity { cluster: cluster().id(), node: at }, Record::Sequence { reserved }];
+    let records = founding(&cluster(), at).into_iter().chain([Record::Sequence { reserved }]);
     Node::restore(config(&cluster(), at), records).unwrap()
 }
 
@@ -160,7 +161,7 @@ fn a_begin_names_the_transaction_before_anything_is_said_of_it() {
     let named = [Effect::Persist(Record::Sequence { reserved: 1_025 }), Effect::Decide(Decision::Begun(name))];
     assert_eq!(effects, [&named[..], &asked].concat());
     // A crash before that loses the name, which nobody has seen, and it is given again.
-    let mut lost = Node::restore(tm.config().clone(), [tm.snapshot()[0].clone()]).unwrap();
+    let mut lost = Node::restore(tm.config().clone(), founding(&cluster(), TMS[0])).unwrap();
     assert_eq!(begun(&lost.step(new())), Some(name));
 }
 
@@ -296,9 +297,8 @@ fn names_that_others_have_used_under_this_nodes_name_are_not_given_again() {
 
 #[test]
 fn a_node_whose_rounds_are_used_up_stalls_and_wraps_nothing() {
-    let identity = Record::Identity { cluster: cluster().id(), node: TMS[0] };
-    let rounds = Record::Rounds { reserved: u64::MAX - 1 };
-    let mut tm = Node::restore(config(&cluster(), TMS[0]), [identity, rounds]).unwrap();
+    let records = founding(&cluster(), TMS[0]).into_iter().chain([Record::Rounds { reserved: u64::MAX - 1 }]);
+    let mut tm = Node::restore(config(&cluster(), TMS[0]), records).unwrap();
     let effects = tm.step(say::from(RMS[0], say::inquire(&transaction(1))));
     let last = say::paxos(&transaction(1), &RMS, Prepare { ballot: Ballot::new(u64::MAX - 1, TMS[0]) });
     assert_eq!(effects[0], Effect::Persist(Record::Rounds { reserved: u64::MAX }));

@@ -7,7 +7,7 @@ use synod::{
 
 use super::{
     prepared,
-    support::{RMS, TMS, aborts, aborts_unknown, cluster, config, node, say, transaction, tx},
+    support::{RMS, TMS, aborts, aborts_unknown, cluster, config, founding, node, say, transaction, tx},
 };
 
 fn late(seq: u64) -> Input {
@@ -40,7 +40,7 @@ fn a_vote_to_commit_in_what_the_node_has_never_heard_of_is_answered_with_an_abor
     let mut rm = node(RMS[0]);
     assert_eq!(rm.step(late(1)), [Effect::Decide(aborts_unknown(&transaction(1)))]);
     assert_eq!(rm.status(tx(1)), Status::Unknown);
-    assert_eq!(rm.snapshot().len(), 1);
+    assert_eq!(rm.snapshot(), founding(&cluster(), RMS[0]));
 }
 
 #[test]

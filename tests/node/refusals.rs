@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    Ballot, Effect, Machine, Refusal, TxId,
+    Ballot, Effect, Machine, NodeId, Refusal, TxId,
     commit::{
-        Acceptance, Input, Learning, Limits, Message, Meta, Node, Obstacle, Outcome, OutcomeBlock, Participants,
-        Places, Promises, Record, Time, Transaction, TxRange, Vote, Votes, What,
+        Acceptance, Entry, EpochMessage, Input, Learning, Limits, Membership, Message, Meta, Node, Obstacle, Outcome,
+        OutcomeBlock, Page, Participants, Places, Promises, Record, Time, Transaction, TxRange, Vote, Votes, What,
         roles::{ResourceManager, ResourceManagerInput, TransactionManager, TransactionManagerInput},
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
@@ -15,8 +15,8 @@ use synod::{
 use super::{
     completed, prepared,
     support::{
-        ACCEPTORS, CLIENT, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, say::Part, spec,
-        transaction, tx, verdict,
+        ACCEPTORS, CLIENT, RMS, STRANGER, TMS, cluster, cluster_of, config, founding, node, refuse, say, say::Part,
+        spec, transaction, tx, verdict,
     },
 };
 
@@ -71,8 +71,175 @@ fn promised() -> (Node, Ballot) {
     (acceptor, ballot)
 }
 
+/// A node that comes later.
+const NEWCOMER: NodeId = NodeId(14);
+
+/// A page with no entries, of something that has so many.
+fn page(first: u64, total: u64) -> Page {
+    Page { digest: 0, total, first, entries: [].into() }
+}
+
+/// What is said of this epoch.
+fn of_epoch(number: Option<u64>, what: EpochMessage) -> Message {
+    Message::Epoch { number, what: Box::new(what) }
+}
+
+/// The epoch after the first one.
+fn told(membership: Membership, page: Page) -> Message {
+    let former = cluster().membership().members().into_iter().collect();
+    of_epoch(Some(1), EpochMessage::Told { membership: membership.into(), former, page })
+}
+
+/// The membership of epoch 1: a newcomer takes the place of an acceptor, and one participant is written off.
+fn later() -> Membership {
+    cluster().membership().replace(ACCEPTORS[2], NEWCOMER).with_departed(RMS[2])
+}
+
+/// The node `at`, in epoch 1.
+fn in_epoch_1(at: NodeId) -> Node {
+    let mut node = node(at);
+    node.step(say::from(TMS[1], told(later(), page(0, 0))));
+    assert_eq!(node.tag().map(|tag| tag.number), Some(1));
+    node
+}
+
+/// An acceptor that is frozen by the second transaction manager.
+fn frozen() -> Node {
+    let mut acceptor = node(ACCEPTORS[0]);
+    let prepare = EpochMessage::Prepare { ballot: Ballot::new(2, TMS[1]) };
+    acceptor.step(say::from(TMS[1], of_epoch(Some(0), prepare)));
+    acceptor
+}
+
+/// A transaction manager that tries its first ballot for the membership of epoch 1.
+fn trying() -> Node {
+    let mut tm = node(TMS[0]);
+    tm.step(Input::Tick(Time(0)));
+    tm.step(Input::Change(later().into()));
+    for ready in [NEWCOMER, ACCEPTORS[0], ACCEPTORS[1]] {
+        tm.step(say::from(ready, of_epoch(Some(0), EpochMessage::Ready)));
+    }
+    let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
+    let prepare = of_epoch(Some(0), EpochMessage::Prepare { ballot: Ballot::new(1, TMS[0]) });
+    assert_eq!(say::sends(&effects), ACCEPTORS.map(|acceptor| (acceptor, &prepare)));
+    tm
+}
+
+/// Inputs that are refused for the sake of an epoch, with the reason.
+fn refused_for_its_epoch() -> Vec<(Refusal, Node, Input)> {
+    use EpochMessage::{Accept, Accepted, Hold, Invite, More, Prepare, Promise, Ready, Reject};
+    use Refusal::*;
+    let (one, two, from) = (transaction(1), Transaction::new(tx(2), &RMS[..2], []).unwrap(), say::from);
+    let after = transaction(1).in_epoch(1);
+    let newcomer = || Node::join(config(&cluster(), NEWCOMER)).0;
+    let (low, high) = (Ballot::new(1, TMS[1]), Ballot::new(3, TMS[1]));
+    let old = |what| of_epoch(Some(0), what);
+    let new = |participants: &[_]| Input::Begin {
+        participants: Participants::new(participants).unwrap(),
+        meta: Meta::default(),
+    };
+    let promise = |ballot| Promise { ballot, accepted: None, page: page(0, 0) };
+    let accept = |ballot, page| Accept { ballot, membership: later().into(), page };
+    let mine = Ballot::new(1, TMS[0]);
+    let mut proposing = trying();
+    for acceptor in &ACCEPTORS[..2] {
+        proposing.step(from(*acceptor, old(promise(mine))));
+    }
+    let phase_2b = What::Phase2b { votes: [(0, Vote::Prepared)].into_iter().collect(), higher: Box::default() };
+    let mut held = node(TMS[0]);
+    held.step(from(TMS[1], old(Hold)));
+    let other = Node::create(config(&cluster_of(&ACCEPTORS[..1], &TMS), RMS[0])).0.tag();
+    vec![
+        // Who is behind is told so, unless it waits for nothing.
+        (OldEpoch, in_epoch_1(TMS[0]), say::begins(&one)),
+        (OldEpoch, in_epoch_1(ACCEPTORS[0]), from(RMS[0], say::vote(&two, Vote::Prepared, TMS[0]))),
+        (
+            OldEpoch,
+            in_epoch_1(ACCEPTORS[0]),
+            from(TMS[0], say::paxos(&one, &RMS, synod::paxos::Message::Prepare { ballot: Ballot::new(1, TMS[0]) })),
+        ),
+        (OldEpoch, in_epoch_1(RMS[0]), from(TMS[0], say::prepare(&two))),
+        (OldEpoch, in_epoch_1(RMS[0]), from(RMS[1], say::inquire(&two))),
+        (OldEpoch, in_epoch_1(TMS[0]), from(ACCEPTORS[0], Message::about(&one, phase_2b))),
+        (OldEpoch, in_epoch_1(ACCEPTORS[0]), from(TMS[0], old(Prepare { ballot: Ballot::new(1, TMS[0]) }))),
+        (OldEpoch, in_epoch_1(TMS[0]), from(ACCEPTORS[0], old(Accepted { ballot: low }))),
+        // And who is ahead is asked.
+        (NewerEpoch, node(TMS[0]), say::begins(&after)),
+        (NewerEpoch, newcomer(), new(&[NEWCOMER])),
+        (NewerEpoch, newcomer(), say::begins(&Transaction::new(tx(1), [NEWCOMER], []).unwrap())),
+        (NewerEpoch, newcomer(), from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0]))),
+        (NewerEpoch, node(RMS[0]), from(TMS[0], say::prepare(&after))),
+        (NewerEpoch, node(ACCEPTORS[0]), from(RMS[0], say::vote(&after, Vote::Prepared, TMS[0]))),
+        (NewerEpoch, node(TMS[0]), from(RMS[0], say::inquire(&after))),
+        (NewerEpoch, node(ACCEPTORS[0]), from(TMS[0], of_epoch(Some(1), Prepare { ballot: Ballot::new(1, TMS[0]) }))),
+        (NewerEpoch, newcomer(), from(TMS[0], of_epoch(Some(0), Hold))),
+        (
+            NewerEpoch,
+            Node::create(config(&cluster(), RMS[0]).with_resource(synod::commit::ResourceKind::VotesElsewhere)).0,
+            Input::Prepared { meta: say::meta(&after), transaction: after.clone() },
+        ),
+        (Changing, frozen(), from(RMS[0], say::vote(&one, Vote::Prepared, TMS[0]))),
+        (
+            Changing,
+            frozen(),
+            from(TMS[0], say::paxos(&one, &RMS, synod::paxos::Message::Prepare { ballot: Ballot::new(1, TMS[0]) })),
+        ),
+        (Changing, held.clone(), say::begins(&one)),
+        (Changing, held, new(&RMS)),
+        (OtherMembership, node(TMS[0]), Input::Met { node: RMS[0], birth: 1, epoch: other }),
+        (Departed, in_epoch_1(TMS[0]), from(RMS[2], say::inquire(&one))),
+        (Departed, in_epoch_1(TMS[0]), from(RMS[2], of_epoch(Some(0), EpochMessage::Wanted))),
+        (Departed, in_epoch_1(TMS[0]), Input::Met { node: RMS[2], birth: 1, epoch: None }),
+        (Departed, in_epoch_1(TMS[0]), new(&RMS)),
+        (Departed, in_epoch_1(TMS[0]), say::begins(&after)),
+        (Departed, in_epoch_1(TMS[0]), Input::Change(cluster().membership().replace(ACCEPTORS[2], NEWCOMER).into())),
+        (FormerMember, in_epoch_1(TMS[0]), Input::Change(later().replace(NEWCOMER, ACCEPTORS[2]).into())),
+        (MalformedMembership, node(TMS[0]), Input::Change(cluster().membership().with_departed(TMS[1]).into())),
+        (MalformedMembership, node(TMS[0]), from(TMS[1], told(later().with_departed(TMS[1]), page(0, 0)))),
+        (NotAMember, node(RMS[0]), Input::Change(later().into())),
+        (NotAMember, in_epoch_1(ACCEPTORS[2]), Input::Change(later().into())),
+        (NotAMember, newcomer(), Input::Change(later().into())),
+        (NotAMember, node(RMS[0]), from(TMS[0], old(Invite(later().into())))),
+        (NotAMember, node(TMS[0]), from(STRANGER, told(later(), page(0, 0)))),
+        (NotAMember, node(TMS[0]), from(RMS[0], old(Hold))),
+        (NotAMember, node(ACCEPTORS[0]), from(STRANGER, old(Prepare { ballot: Ballot::new(1, STRANGER) }))),
+        (OtherPage, node(TMS[0]), from(TMS[1], told(later(), page(1, 2)))),
+        (OtherPage, node(TMS[0]), from(TMS[1], told(later(), page(0, 2)))),
+        (OtherPage, node(TMS[0]), from(TMS[1], told(later(), Page { digest: 1, ..page(0, 0) }))),
+        (OtherPage, frozen(), from(TMS[1], old(More { digest: 1, next: 0 }))),
+        // The handover is Paxos, and refuses what Paxos refuses.
+        (NotYourBallot, node(ACCEPTORS[0]), from(TMS[0], old(Prepare { ballot: low }))),
+        (NotYourBallot, node(ACCEPTORS[0]), from(TMS[0], old(accept(low, page(0, 0))))),
+        (NotAnAcceptor, node(TMS[0]), from(TMS[1], old(Prepare { ballot: low }))),
+        (NotAnAcceptor, node(TMS[0]), from(TMS[1], old(accept(low, page(0, 0))))),
+        (NothingProposed, node(TMS[0]), from(NEWCOMER, old(Ready))),
+        (OtherBallot, node(TMS[0]), from(ACCEPTORS[0], old(promise(low)))),
+        (OtherBallot, node(TMS[0]), from(ACCEPTORS[0], old(Accepted { ballot: low }))),
+        (OtherBallot, node(TMS[0]), from(ACCEPTORS[0], old(Reject { ballot: low, promised: high }))),
+        (NothingProposed, trying(), from(ACCEPTORS[0], old(Accepted { ballot: mine }))),
+        (NotAnAcceptor, trying(), from(TMS[1], old(promise(mine)))),
+        (OtherBallot, trying(), from(ACCEPTORS[0], old(promise(low)))),
+        (
+            ImpossiblePromise,
+            trying(),
+            from(ACCEPTORS[0], old(Promise { ballot: mine, accepted: Some((mine, later().into())), page: page(0, 0) })),
+        ),
+        (IdleRejection, trying(), from(ACCEPTORS[0], old(Reject { ballot: mine, promised: mine }))),
+        (OtherBallot, trying(), from(ACCEPTORS[0], old(Reject { ballot: low, promised: high }))),
+        (NotAProposer, trying(), from(ACCEPTORS[0], old(Reject { ballot: mine, promised: Ballot::new(2, STRANGER) }))),
+        (PhaseIsOver, proposing, from(ACCEPTORS[2], old(promise(mine)))),
+        // And these two are answered.
+        (StaleBallot, frozen(), from(TMS[1], old(Prepare { ballot: low }))),
+        (StaleBallot, frozen(), from(TMS[1], old(accept(low, page(0, 0))))),
+    ]
+}
+
 /// Inputs with the reason for which a node refuses them.
 fn refused() -> Vec<(Refusal, Node, Input)> {
+    refused_for_its_transaction().into_iter().chain(refused_for_its_epoch()).collect()
+}
+
+fn refused_for_its_transaction() -> Vec<(Refusal, Node, Input)> {
     use Refusal::*;
     let (one, from) = (transaction(1), say::from);
     let ((tm, mine), (acceptor, high)) = (recovering(), promised());
@@ -114,7 +281,7 @@ fn refused() -> Vec<(Refusal, Node, Input)> {
         named.step(new(&RMS, b""));
     }
     let own = |origin, seq| Transaction::new(TxId { origin, seq }, RMS, []).unwrap();
-    let records = [Record::Identity { cluster: cluster().id(), node: TMS[0] }, Record::Sequence { reserved: u64::MAX }];
+    let records = founding(&cluster(), TMS[0]).into_iter().chain([Record::Sequence { reserved: u64::MAX }]);
     let used_up = Node::restore(config(&cluster(), TMS[0]), records).unwrap();
     let other = Meta::from(b"other");
     let acceptances =
@@ -312,16 +479,13 @@ fn what_is_refused_is_counted_for_the_reason_that_the_step_gives_and_changes_not
     }
     // These are for roles that are driven alone, for a round that a node does not have, for drivers, for an invariant
     // that correct code does not break, and for a resource of the other kind.
-    use Refusal::{
-        AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, NothingProposed, RoundsUsedUp,
-    };
-    seen.extend([AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, NothingProposed]);
-    seen.insert(RoundsUsedUp);
+    use Refusal::{AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, RoundsUsedUp};
+    seen.extend([AlreadyDecided, AlreadyProposed, Broken, CommitLost, Fenced, NotForThisRole, RoundsUsedUp]);
     assert_eq!(seen, Refusal::ALL.iter().copied().collect());
 }
 
 #[test]
-fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_silence() {
+fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_of_the_epoch_or_silence() {
     for (refusal, mut node, input) in refused() {
         let answer = refuse(&mut node, input.clone(), refusal);
         match (&input, refusal) {
@@ -343,6 +507,27 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_silence() {
                 Refusal::NotNamedHere,
             ) => {
                 assert_eq!(say::sends(&answer), [(*from, &Message::about(transaction, What::OtherTransaction))]);
+            }
+            (Input::Receive { from, message: Message::Epoch { what, .. } }, Refusal::StaleBallot) => {
+                assert!(matches!(**what, EpochMessage::Prepare { .. } | EpochMessage::Accept { .. }));
+                let (ballot, promised) = (Ballot::new(1, TMS[1]), Ballot::new(2, TMS[1]));
+                let reject = of_epoch(Some(0), EpochMessage::Reject { ballot, promised });
+                assert_eq!(say::sends(&answer), [(*from, &reject)]);
+            }
+            // The answers of acceptors of an epoch that is over are of no use to anyone.
+            (Input::Receive { message: Message::About { what: What::Phase2b { .. }, .. }, .. }, Refusal::OldEpoch) => {
+                assert_eq!(answer, []);
+            }
+            (Input::Receive { from, .. }, Refusal::OldEpoch) => {
+                assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(1), EpochMessage::Newer))]);
+            }
+            (Input::Receive { from, .. }, Refusal::NewerEpoch) => {
+                let wanted = of_epoch(node.tag().map(|tag| tag.number), EpochMessage::Wanted);
+                assert_eq!(say::sends(&answer), [(*from, &wanted)]);
+            }
+            (Input::Receive { from, .. }, Refusal::Changing) => {
+                let promised = Ballot::new(2, TMS[1]);
+                assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(0), EpochMessage::Frozen { promised }))]);
             }
             _ => assert_eq!(answer, [], "{refusal:?}"),
         }
@@ -449,4 +634,21 @@ fn roles_that_are_driven_alone_refuse_in_the_same_way() {
     }
     assert_eq!(verdict(&tm, &recover(5)), Err(Refusal::AlreadyDecided));
     assert_eq!(tm.step(recover(5)), []);
+}
+
+#[test]
+fn a_page_that_is_refused_leaves_no_trace_of_itself() {
+    let first = Page { entries: [Entry::Retired(TxRange::only(tx(1)))].into(), ..page(0, 2) };
+    let mut half_told = node(TMS[0]);
+    half_told.step(say::from(TMS[1], told(later(), first)));
+    let accept = EpochMessage::Accept { ballot: Ballot::new(1, TMS[1]), membership: later().into(), page: page(1, 2) };
+    let promise = EpochMessage::Promise { ballot: Ballot::new(1, TMS[0]), accepted: None, page: page(1, 2) };
+    for (mut node, from, message) in [
+        (half_told.clone(), TMS[1], told(later(), page(2, 3))),
+        (half_told, TMS[1], told(later(), page(0, 2))),
+        (node(ACCEPTORS[0]), TMS[1], of_epoch(Some(0), accept)),
+        (trying(), ACCEPTORS[0], of_epoch(Some(0), promise)),
+    ] {
+        assert_eq!(refuse(&mut node, say::from(from, message), Refusal::OtherPage), []);
+    }
 }

@@ -11,7 +11,7 @@ use synod::{
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, CLUSTER, Group, RMS, TMS, cluster, commits, config, refuse, say, spec, transaction, tx},
+    support::{ACCEPTORS, Group, RMS, TMS, cluster, commits, config, founding, refuse, say, spec, transaction, tx},
 };
 
 use Outcome::{Aborted, Committed};
@@ -39,8 +39,8 @@ fn violated() -> Node {
 }
 
 fn restored(records: impl IntoIterator<Item = Record>) -> Node {
-    let identity = Record::Identity { cluster: CLUSTER, node: RMS[0] };
-    Node::restore(config(&cluster(), RMS[0]), [identity].into_iter().chain(records)).unwrap()
+    let records = founding(&cluster(), RMS[0]).into_iter().chain(records);
+    Node::restore(config(&cluster(), RMS[0]), records).unwrap()
 }
 
 /// Asserts that one transaction is listed.
@@ -95,9 +95,9 @@ fn an_operator_resolves_what_is_in_doubt_and_nobody_hears_of_it() {
     let rm = restored(rm.snapshot().into_iter().skip(1));
     assert_eq!(rm.metrics().resolved, 1);
     assert!(rm.snapshot().contains(&counted));
-    let identity = Record::Identity { cluster: CLUSTER, node: RMS[0] };
     for after in [Record::Resolutions { count: 0 }, Record::Erased(Key::Resolutions)] {
-        let restored = Node::restore(config(&cluster(), RMS[0]), [identity.clone(), counted.clone(), after]);
+        let records = founding(&cluster(), RMS[0]).into_iter().chain([counted.clone(), after]);
+        let restored = Node::restore(config(&cluster(), RMS[0]), records);
         assert_eq!(restored.err(), Some(RestoreError::ReservationWentBack));
     }
 }

@@ -32,6 +32,9 @@ pub struct Cut {
     pub at_once: bool,
 }
 
+/// How many records a founder writes, together, before all else.
+const FOUNDING: usize = 2;
+
 pub struct Group {
     cluster: Cluster,
     sites: BTreeMap<NodeId, Site>,
@@ -146,9 +149,10 @@ impl Group {
         &self.sites[&at].decisions
     }
 
-    /// Every crash between two effects that the nodes of this group have carried out.
+    /// Every crash between two effects that the founders of this group have carried out. What they write first is there
+    /// before anything else happens.
     pub fn boundaries(&self) -> Vec<Cut> {
-        let boundaries = self.sites.iter().flat_map(|(at, site)| (1..site.carried).map(|after| (*at, after)));
+        let boundaries = self.sites.iter().flat_map(|(at, site)| (FOUNDING..site.carried).map(|after| (*at, after)));
         let choices = [(false, false), (false, true), (true, false), (true, true)];
         let cut = |(at, after), (delivered, at_once)| Cut { at, after, delivered, at_once };
         boundaries.flat_map(|boundary| choices.map(|choice| cut(boundary, choice))).collect()

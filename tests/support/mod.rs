@@ -18,7 +18,10 @@ pub mod say;
 
 use synod::{
     Effect, Machine, NodeId, Quorums, Refusal, TxId,
-    commit::{self, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Meta, Node, Timeouts, Transaction},
+    commit::{
+        self, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Meta, Node, Ranges, Record, Timeouts,
+        Transaction,
+    },
 };
 
 pub use flat::Flat;
@@ -78,6 +81,17 @@ pub fn config(cluster: &Cluster, id: NodeId) -> Config {
 /// A new node in [`cluster`]; its identity is durable.
 pub fn node(id: NodeId) -> Node {
     Node::create(config(&cluster(), id)).0
+}
+
+/// What a founder of `cluster` writes before all else: whose storage it is, and that it is in epoch 0.
+pub fn founding(cluster: &Cluster, id: NodeId) -> [Record; 2] {
+    [Record::Identity { cluster: cluster.id(), node: id }, epoch_0(cluster)]
+}
+
+/// The record of the first epoch of `cluster`.
+pub fn epoch_0(cluster: &Cluster) -> Record {
+    let (membership, committed) = (cluster.membership().into(), Ranges::default());
+    Record::Epoch { number: 0, membership, former: [].into(), committed }
 }
 
 /// What the resource is asked about `transaction`.

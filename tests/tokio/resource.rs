@@ -14,7 +14,7 @@ use synod::{
     },
 };
 
-use crate::scene::{Disk, IDS, META, Member, Puppet, Wires, of, soon, transaction, until};
+use crate::scene::{Disk, IDS, META, Member, Puppet, Wires, founding, of, soon, transaction, until};
 
 fn alone(puppet: Puppet) -> Member {
     Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), puppet)
@@ -132,8 +132,8 @@ async fn a_node_whose_resource_cannot_recover_does_not_start() {
         vote: Some(Vote::Prepared),
         finished: None,
     };
-    let identity = Record::Identity { cluster: cluster.id(), node: IDS[1] };
-    let storage = MemoryStorage::with_records([identity, Record::ResourceManager(vote)]);
+    let records = founding(&cluster, IDS[1]).into_iter().chain([Record::ResourceManager(vote)]);
+    let storage = MemoryStorage::with_records(records);
     let spawned =
         spawn(config(), Start::Restore, storage, Vec::<Packet<Message>>::new(), Forgetful, Options::default()).await;
     let Err(Error::Recover(cause)) = spawned else { panic!("{spawned:?}") };
@@ -158,7 +158,7 @@ async fn what_a_resource_finds_prepared_in_itself_is_ended_although_its_node_has
     let config = |kind| Config::new(cluster.clone(), IDS[0], 0).with_resource(kind);
     let tx = TxId { origin: IDS[1], seq: 1 };
     let forgotten = Promised::new(Transaction::new(tx, [IDS[0]], []).unwrap(), Meta::default());
-    let storage = MemoryStorage::with_records([Record::Identity { cluster: cluster.id(), node: IDS[0] }]);
+    let storage = MemoryStorage::with_records(founding(&cluster, IDS[0]));
     let (network, kind) = (Vec::<Packet<Message>>::new(), ResourceKind::VotesElsewhere);
     let spawned = spawn(config(kind), Start::Restore, storage, network, Vault(forgotten), Options::default());
     let (handle, _) = spawned.await.unwrap();

@@ -166,7 +166,7 @@ async fn a_record_that_nobody_waits_for_goes_with_the_next_that_somebody_waits_f
     let (handle, _task) = member.start(Start::Create).await;
     let first = transaction(1, &IDS[1..]);
     handle.deliver(IDS[0], vec![prepare(1, &IDS[1..])]);
-    until(async || member.disk.batches() == [2, 1]).await;
+    until(async || member.disk.batches() == [3, 1]).await;
     handle.deliver(IDS[0], vec![Message::about(&first, What::Outcome(Outcome::Committed))]);
     until(async || member.puppet.verdicts(first.id()) == [Outcome::Committed]).await;
     let finished = |packets: &[Packet<Message>]| {
@@ -174,10 +174,10 @@ async fn a_record_that_nobody_waits_for_goes_with_the_next_that_somebody_waits_f
     };
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(!finished(&member.wires.lost()));
-    assert_eq!(member.disk.batches(), [2, 1]);
+    assert_eq!(member.disk.batches(), [3, 1]);
     handle.deliver(IDS[0], vec![prepare(2, &IDS[1..])]);
     until(async || finished(&member.wires.lost())).await;
-    assert_eq!(member.disk.batches(), [2, 1, 2]);
+    assert_eq!(member.disk.batches(), [3, 1, 2]);
 }
 
 #[tokio::test]
@@ -186,9 +186,9 @@ async fn without_a_linger_every_record_is_written_at_once() {
     member.options.linger = Duration::ZERO;
     let (handle, _task) = member.start(Start::Create).await;
     handle.deliver(IDS[0], vec![prepare(1, &IDS[1..])]);
-    until(async || member.disk.batches() == [2, 1]).await;
+    until(async || member.disk.batches() == [3, 1]).await;
     handle.deliver(IDS[0], vec![Message::about(&transaction(1, &IDS[1..]), What::Outcome(Outcome::Committed))]);
-    until(async || member.disk.batches() == [2, 1, 1]).await;
+    until(async || member.disk.batches() == [3, 1, 1]).await;
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_full_house_waits_for_no_record_to_ride_along_with() {
         // Were its record to wait for ever, no request would be taken any more.
         until(async || handle.metrics().await.unwrap().writes == 2 * seq).await;
     }
-    until(async || member.disk.batches() == [2, 1, 1, 1, 1, 1, 1]).await;
+    until(async || member.disk.batches() == [3, 1, 1, 1, 1, 1, 1]).await;
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn a_shutdown_writes_what_nobody_waited_for() {
     let (handle, _task) = member.start(Start::Create).await;
     let first = transaction(1, &IDS[1..]);
     handle.deliver(IDS[0], vec![prepare(1, &IDS[1..])]);
-    until(async || member.disk.batches() == [2, 1]).await;
+    until(async || member.disk.batches() == [3, 1]).await;
     handle.deliver(IDS[0], vec![Message::about(&first, What::Outcome(Outcome::Committed))]);
     until(async || handle.metrics().await.unwrap().writes == 2).await;
     let rests_on_it = tokio::spawn({
@@ -239,7 +239,7 @@ async fn a_shutdown_writes_what_nobody_waited_for() {
     handle.metrics().await.unwrap();
     assert!(!rests_on_it.is_finished());
     soon(handle.shutdown()).await.unwrap();
-    assert_eq!(member.disk.batches(), [2, 1, 1]);
+    assert_eq!(member.disk.batches(), [3, 1, 1]);
     let finished = |record: &Record| matches!(record, Record::ResourceManager(it) if it.finished.is_some());
     assert!(member.disk.records().iter().any(finished));
     let status = soon(rests_on_it).await.unwrap().unwrap();

@@ -8,10 +8,10 @@ use std::{
 };
 
 use synod::{
-    NodeId, Packet, Quorums, TxId,
+    Effect, NodeId, Packet, Quorums, TxId,
     commit::{
-        Cluster, ClusterId, ClusterSpec, Config, Decision, Key, Message, Meta, Outcome, Promised, Record, Timeouts,
-        Transaction, Vote, What,
+        Cluster, ClusterId, ClusterSpec, Config, Decision, Key, Message, Meta, Node, Outcome, Promised, Record,
+        Timeouts, Transaction, Vote, What,
     },
     perform::{
         Storage, Transport,
@@ -54,6 +54,13 @@ pub(crate) fn of<const A: usize, const M: usize>(acceptors: [NodeId; A], manager
     let timeouts =
         Timeouts::default().with_flush(10).with_recover(200).with_inquire(100).with_repeat(50).with_ceiling(500);
     ClusterSpec::new(ClusterId([5; 16]), quorums, managers).with_timeouts(timeouts).build().unwrap()
+}
+
+/// What the founder `node` of `cluster` writes before all else.
+pub(crate) fn founding(cluster: &Cluster, node: NodeId) -> Vec<Record> {
+    let (_, effects) = Node::create(Config::new(cluster.clone(), node, 0));
+    let record = |effect| if let Effect::Persist(record) = effect { Some(record) } else { None };
+    effects.into_iter().filter_map(record).collect()
 }
 
 /// A disk that outlives its node. A clone is another handle to it.

@@ -102,7 +102,7 @@ async fn a_shutdown_does_not_wait_longer_than_its_grace_for_a_write_that_hangs()
     member.disk.release();
     until(async || member.disk.handles() == 2).await;
     assert!(handle.in_doubt().await.unwrap().is_empty());
-    assert_eq!(member.disk.batches(), [2], "the identity and the birth");
+    assert_eq!(member.disk.batches(), [3], "the identity, the epoch and the birth");
 }
 
 #[tokio::test]

@@ -30,12 +30,12 @@ async fn what_is_stepped_while_a_batch_is_being_written_is_the_next_batch() {
 
     puppet.let_vote(50);
     until(async || handle.in_doubt().await.unwrap().len() == 51).await;
-    assert_eq!(member.disk.batches(), [2], "the identity and the birth");
+    assert_eq!(member.disk.batches(), [3], "the identity, the epoch and the birth");
     assert!(member.wires.lost().is_empty(), "nothing is said before it is durable");
 
     member.disk.release();
     until(async || member.disk.batches().len() == 3).await;
-    assert_eq!(member.disk.batches(), [2, 1, 50]);
+    assert_eq!(member.disk.batches(), [3, 1, 50]);
     soon(handle.shutdown()).await.unwrap();
     let sent: Vec<usize> = member.wires.lost().iter().map(|packet| packet.messages.len()).collect();
     // Timers may have said some of it again.
