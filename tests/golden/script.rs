@@ -2,7 +2,7 @@
 //!
 //! | step | what happens |
 //! |---|---|
-//! | `cluster acceptors n1 n2 n3 managers n4 rms n5 n6 [faster] [quorum]` | the world; every node's identity is written |
+//! | `cluster acceptors n1 n2 n3 managers n4 rms n5 n6 [newcomers n7] [faster] [quorum]` | the world; every node's identity is written |
 //! | `begin n1: n5 n6` | a client begins a transaction at n1 |
 //! | `again n2 1` | a client says so again at n2, of the first transaction |
 //! | `vote n5 prepared` | the resource of n5 votes on what it was asked first; or `aborted` |
@@ -14,6 +14,8 @@
 //! | `lose n1->n2` | all that is under way from n1 to n2 now is lost |
 //! | `cut n1 \| n2 n3`, `mend n1 \| n2 n3` | nothing passes between these groups any more, or again |
 //! | `crash n1`, `restart n1` | n1 loses its memory; it is restored from its disk |
+//! | `change n4: n1 n7` | an operator asks n4 for n7 in the place of n1 |
+//! | `off n1` | n1, which is no member any more, is switched off for good |
 //! | `restore n1 from nothing` | somebody tries to restore n1 from a blank disk |
 //! | `tick n1 +100` | n1 is told that it is that much later |
 //! | `run` | messages arrive and writes are done, in order, until nothing is under way |
@@ -40,19 +42,20 @@ pub(crate) struct Script {
 impl Script {
     /// The world that the first step of a script describes.
     pub(crate) fn new(step: &str) -> Self {
-        let mut lists: [Vec<NodeId>; 3] = Default::default();
+        let mut lists: [Vec<NodeId>; 4] = Default::default();
         let (mut list, mut learning, mut targets) = (0, Learning::Leader, Targets::All);
         for word in step.strip_prefix("cluster ").expect("a script begins with its cluster").split_whitespace() {
             match word {
                 "acceptors" => list = 0,
                 "managers" => list = 1,
                 "rms" => list = 2,
+                "newcomers" => list = 3,
                 "faster" => learning = Learning::Everyone,
                 "quorum" => targets = Targets::Quorum,
                 name => lists[list].push(node(name)),
             }
         }
-        let [acceptors, managers, resource_managers] = lists;
+        let [acceptors, managers, resource_managers, newcomers] = lists;
         let timeouts =
             Timeouts::default().with_flush(20).with_recover(100).with_inquire(150).with_repeat(60).with_ceiling(1_000);
         let spec = ClusterSpec::new(ClusterId(*b"a golden script."), Quorums::majority(&acceptors).unwrap(), &managers);
@@ -61,7 +64,7 @@ impl Script {
             [&acceptors, &managers, &resource_managers].into_iter().flatten().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let setup = Setup { in_order: true, ..Setup::new(cluster, nodes, resource_managers) };
+        let setup = Setup { in_order: true, newcomers, ..Setup::new(cluster, nodes, resource_managers) };
         let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new() };
         script.sync("*");
         script
@@ -83,6 +86,12 @@ impl Script {
                 let vote = if vote == "prepared" { Vote::Prepared } else { Vote::Aborted };
                 self.each(at, |at| Event::Vote { at, index: 0, vote });
             }
+            "change" => {
+                let (at, who) = rest.split_once(": ").expect("change AT: OLD NEW");
+                let (old, new) = who.split_once(' ').expect("OLD NEW");
+                self.apply(Event::Change { at: node(at), old: node(old), new: node(new) });
+            }
+            "off" => self.each(rest, |at| Event::SwitchOff { at }),
             "finish" => self.each(rest, |at| Event::Finish { at, index: 0 }),
             "sync" => self.sync(rest),
             "deliver" => self.links(rest, |from, to| Event::Deliver { from, to, index: 0 }),
@@ -137,7 +146,10 @@ impl Script {
     }
 
     fn nodes(&self, names: &str) -> Vec<NodeId> {
-        if names == "*" { self.setup.nodes.clone() } else { names.split_whitespace().map(node).collect() }
+        match names {
+            "*" => self.setup.nodes.iter().chain(&self.setup.newcomers).copied().collect(),
+            _ => names.split_whitespace().map(node).collect(),
+        }
     }
 
     fn each(&mut self, names: &str, event: impl Fn(NodeId) -> Event) {
@@ -224,6 +236,8 @@ fn stepping(event: &Event) -> NodeId {
         | Event::Fail { at, .. }
         | Event::Crash { at, .. }
         | Event::Restart { at }
+        | Event::Change { at, .. }
+        | Event::SwitchOff { at }
         | Event::Compact { at }
         | Event::Tick { at, .. } => *at,
     }

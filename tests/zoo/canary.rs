@@ -93,6 +93,11 @@ impl<F: Fault> Actor for Canary<F> {
         (Self { node, fault: F::default() }, effects)
     }
 
+    fn join(config: Config) -> (Self, Vec<Effect>) {
+        let (node, effects) = Node::join(config);
+        (Self { node, fault: F::default() }, effects)
+    }
+
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError> {
         let node = match F::records(&config, records) {
             Some(records) => Node::restore(config, records)?,
