@@ -4,8 +4,10 @@
 //! known, or makes no transaction is an error that says so, and whether it may be a newer node's. Protobuf has several encodings of one value, so unlike with
 //! the codec, the bytes need not come back as they were.
 
+mod epochs;
+
 use synod::{
-    Ballot, Fence, NodeId, TxId,
+    Ballot, Fence, NodeId, QuorumError, TxId,
     commit::{
         Acceptance, ClusterId, EmptyRange, InDoubt, Limits, MalformedBlock, Message, Meta, Obstacle, Outcome,
         OutcomeBlock, Outcomes, Places, Promises, ResourceManagerState, Status, Transaction, TransactionError,
@@ -48,6 +50,12 @@ pub enum WireError {
     /// A range of transactions is empty.
     #[error(transparent)]
     EmptyRange(#[from] EmptyRange),
+    /// A quorum system was rejected.
+    #[error(transparent)]
+    Quorums(#[from] QuorumError),
+    /// A list that should be in ascending order, each node once, is not.
+    #[error("`{0}` is not in ascending order")]
+    Unsorted(&'static str),
     /// A block of outcomes was rejected.
     #[error(transparent)]
     MalformedBlock(#[from] MalformedBlock),
@@ -101,6 +109,7 @@ pub(crate) fn size(message: &Message) -> usize {
         Message::About { transaction, what } => (transaction, what),
         Message::Retired { outcomes, .. } => return FIXED + outcomes.blocks().len() * BLOCK,
         Message::RetiredNoted { .. } => return FIXED,
+        Message::Epoch { what, .. } => return epochs::size(what),
     };
     let sets = |sets: &[&Places]| sets.iter().map(|set| set.words().count() * WORD).sum::<usize>();
     let said = match what {
@@ -457,6 +466,7 @@ impl From<&Message> for v1::Message {
                 }
                 Message::Retired { range, outcomes } => Wire::Retired(Box::new(over(*range, outcomes))),
                 Message::RetiredNoted { range } => Wire::RetiredNoted((*range).into()),
+                Message::Epoch { number, what } => Wire::Epoch(Box::new(epochs::epoch(*number, what))),
             }),
         }
     }
@@ -479,6 +489,7 @@ impl TryFrom<v1::Message> for Message {
                 Ok(Self::Retired { range, outcomes: outcomes.into() })
             }
             Wire::RetiredNoted(range) => Ok(Self::RetiredNoted { range: range.try_into()? }),
+            Wire::Epoch(said) => epochs::message(*said),
         }
     }
 }

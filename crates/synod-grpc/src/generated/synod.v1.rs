@@ -21,7 +21,7 @@ pub struct Transaction {
     /// A digest of what it is about: the 64-bit FNV-1a of those bytes, which travel only where they are read.
     #[prost(fixed64, tag = "3")]
     pub content: u64,
-    /// The epoch in which it was named: 0.
+    /// The epoch in which it was named.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
 }
@@ -271,11 +271,295 @@ pub mod about {
         OtherTransaction(super::OtherTransaction),
     }
 }
+/// The members of a cluster in one epoch, and how they work together.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Membership {
+    /// The acceptors: at least one, each once.
+    #[prost(message, repeated, tag = "1")]
+    pub acceptors: ::prost::alloc::vec::Vec<Voice>,
+    /// The weight of a quorum of phase 1.
+    #[prost(uint64, tag = "2")]
+    pub prepare: u64,
+    /// The weight of a quorum of phase 2. Any two quorums of the two phases must have an acceptor in common.
+    #[prost(uint64, tag = "3")]
+    pub accept: u64,
+    /// The transaction managers, in the order in which they are turned to.
+    #[prost(uint64, repeated, tag = "4")]
+    pub managers: ::prost::alloc::vec::Vec<u64>,
+    /// Who learns the chosen votes.
+    #[prost(enumeration = "Learning", tag = "5")]
+    pub learning: i32,
+    /// Which acceptors a vote is first sent to.
+    #[prost(enumeration = "Targets", tag = "6")]
+    pub targets: i32,
+    /// How to reach members, in ascending order of nodes, each once. Optional.
+    #[prost(message, repeated, tag = "7")]
+    pub contacts: ::prost::alloc::vec::Vec<Contact>,
+    /// Participants that are written off for good, in ascending order, each once. Optional.
+    #[prost(uint64, repeated, tag = "8")]
+    pub departed: ::prost::alloc::vec::Vec<u64>,
+}
+/// An acceptor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Voice {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// Its weight, above 0.
+    #[prost(uint64, tag = "2")]
+    pub weight: u64,
+}
+/// How to reach a node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Contact {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// How: bytes that mean something to transports alone.
+    #[prost(bytes = "vec", tag = "2")]
+    pub contact: ::prost::alloc::vec::Vec<u8>,
+}
+/// A part of something that may be larger than a message should be, and does not change while it is sent.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Page {
+    /// Which it is: the digest of all entries.
+    #[prost(fixed64, tag = "1")]
+    pub digest: u64,
+    /// How many entries there are in all.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+    /// The number of the first entry here.
+    #[prost(uint64, tag = "3")]
+    pub first: u64,
+    /// The entries.
+    #[prost(message, repeated, tag = "4")]
+    pub entries: ::prost::alloc::vec::Vec<Entry>,
+}
+/// An entry of a page. A page with an entry of a kind that the receiver does not know is skipped as a whole.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Entry {
+    /// What it says.
+    #[prost(oneof = "entry::Entry", tags = "1, 2, 3, 4, 5")]
+    pub entry: ::core::option::Option<entry::Entry>,
+}
+/// Nested message and enum types in `Entry`.
+pub mod entry {
+    /// What an acceptor has accepted in one transaction.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Part {
+        /// The transaction.
+        #[prost(message, optional, tag = "1")]
+        pub id: ::core::option::Option<super::TxId>,
+        /// One for each participant, in their order.
+        #[prost(message, repeated, tag = "2")]
+        pub instances: ::prost::alloc::vec::Vec<Instance>,
+    }
+    /// What an acceptor has accepted in one instance.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Instance {
+        /// The highest ballot in which a vote is accepted. Optional: without it, nothing is accepted.
+        #[prost(message, optional, tag = "1")]
+        pub ballot: ::core::option::Option<super::Ballot>,
+        /// The vote; unspecified without a ballot.
+        #[prost(enumeration = "super::Vote", tag = "2")]
+        pub vote: i32,
+    }
+    /// A node that was met.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Peer {
+        /// The node.
+        #[prost(uint64, tag = "1")]
+        pub node: u64,
+        /// The random number that it drew when it was created.
+        #[prost(fixed64, tag = "2")]
+        pub birth: u64,
+    }
+    /// What it says.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Entry {
+        /// Transactions in which the acceptor has accepted a vote to commit at the initial ballot of every instance.
+        #[prost(message, tag = "1")]
+        Ready(super::TxRange),
+        /// Any other transaction in which the acceptor has accepted something.
+        #[prost(message, tag = "2")]
+        Part(Part),
+        /// Transactions that are committed, and may not be finished everywhere.
+        #[prost(message, tag = "3")]
+        Committed(super::TxRange),
+        /// Transactions that are over.
+        #[prost(message, tag = "4")]
+        Retired(super::TxRange),
+        /// A node that was met.
+        #[prost(message, tag = "5")]
+        Peer(Peer),
+    }
+}
+/// What is said about one epoch. How an epoch ends, its handover, is one more instance of Paxos among its acceptors: phase 1
+/// freezes them, and the value is the next membership with how everything ends that is not finished.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Epoch {
+    /// The epoch. Optional: a node that is in none yet leaves it out.
+    #[prost(uint64, optional, tag = "1")]
+    pub number: ::core::option::Option<u64>,
+    /// What is said.
+    #[prost(
+        oneof = "epoch::What",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+    )]
+    pub what: ::core::option::Option<epoch::What>,
+}
+/// Nested message and enum types in `Epoch`.
+pub mod epoch {
+    /// There, and ready.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Ready {}
+    /// Begin nothing new.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Hold {}
+    /// Phase 1a.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Prepare {
+        /// The sender's own ballot.
+        #[prost(message, optional, tag = "1")]
+        pub ballot: ::core::option::Option<super::Ballot>,
+    }
+    /// Phase 1b: the sender is frozen, and reports what it holds, in pages.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Promise {
+        /// The promised ballot.
+        #[prost(message, optional, tag = "1")]
+        pub ballot: ::core::option::Option<super::Ballot>,
+        /// If an ending is accepted: in which ballot. Optional.
+        #[prost(message, optional, tag = "2")]
+        pub accepted: ::core::option::Option<super::Ballot>,
+        /// If an ending is accepted: its membership; the pages are then the rest of it. Optional, and there with `accepted`.
+        #[prost(message, optional, tag = "3")]
+        pub membership: ::core::option::Option<super::Membership>,
+        /// A page of the report.
+        #[prost(message, optional, tag = "4")]
+        pub page: ::core::option::Option<super::Page>,
+    }
+    /// Phase 2a, in pages.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Accept {
+        /// The sender's own ballot.
+        #[prost(message, optional, tag = "1")]
+        pub ballot: ::core::option::Option<super::Ballot>,
+        /// The membership of the ending.
+        #[prost(message, optional, tag = "2")]
+        pub membership: ::core::option::Option<super::Membership>,
+        /// A page of the rest of it.
+        #[prost(message, optional, tag = "3")]
+        pub page: ::core::option::Option<super::Page>,
+    }
+    /// Phase 2b.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Accepted {
+        /// The ballot.
+        #[prost(message, optional, tag = "1")]
+        pub ballot: ::core::option::Option<super::Ballot>,
+    }
+    /// Too late.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Reject {
+        /// The refused ballot.
+        #[prost(message, optional, tag = "1")]
+        pub ballot: ::core::option::Option<super::Ballot>,
+        /// The promised one.
+        #[prost(message, optional, tag = "2")]
+        pub promised: ::core::option::Option<super::Ballot>,
+    }
+    /// Frozen.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Frozen {
+        /// The ballot that is promised.
+        #[prost(message, optional, tag = "1")]
+        pub promised: ::core::option::Option<super::Ballot>,
+    }
+    /// The next page, please.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct More {
+        /// The digest that the page had.
+        #[prost(fixed64, tag = "1")]
+        pub digest: u64,
+        /// The number of the next entry.
+        #[prost(uint64, tag = "2")]
+        pub next: u64,
+    }
+    /// The sender is in this epoch.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Newer {}
+    /// Tell of a later epoch.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Wanted {}
+    /// An epoch, in pages.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Told {
+        /// The members.
+        #[prost(message, optional, tag = "1")]
+        pub membership: ::core::option::Option<super::Membership>,
+        /// Every id that was a member of an epoch before, in ascending order.
+        #[prost(uint64, repeated, tag = "2")]
+        pub former: ::prost::alloc::vec::Vec<u64>,
+        /// A page of the rest.
+        #[prost(message, optional, tag = "3")]
+        pub page: ::core::option::Option<super::Page>,
+    }
+    /// Noted.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Noted {}
+    /// What is said.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        /// Proposer to a member of the membership to come: are you there?
+        #[prost(message, tag = "2")]
+        Invite(super::Membership),
+        /// The answer: yes.
+        #[prost(message, tag = "3")]
+        Ready(Ready),
+        /// Proposer to transaction manager: begin nothing new for a moment.
+        #[prost(message, tag = "4")]
+        Hold(Hold),
+        /// Proposer to acceptor: phase 1a.
+        #[prost(message, tag = "5")]
+        Prepare(Prepare),
+        /// Acceptor to proposer: phase 1b.
+        #[prost(message, tag = "6")]
+        Promise(Promise),
+        /// Proposer to acceptor: phase 2a.
+        #[prost(message, tag = "7")]
+        Accept(Accept),
+        /// Acceptor to proposer: phase 2b.
+        #[prost(message, tag = "8")]
+        Accepted(Accepted),
+        /// Acceptor to proposer: a higher ballot is promised.
+        #[prost(message, tag = "9")]
+        Reject(Reject),
+        /// Acceptor to whoever asks something of it: it is frozen.
+        #[prost(message, tag = "10")]
+        Frozen(Frozen),
+        /// To the sender of a page: the next one, please.
+        #[prost(message, tag = "11")]
+        More(More),
+        /// The sender is in this epoch.
+        #[prost(message, tag = "12")]
+        Newer(Newer),
+        /// The sender is in this epoch, or in none: tell it of a later one.
+        #[prost(message, tag = "13")]
+        Wanted(Wanted),
+        /// The epoch of the sender: who its members are, what was not finished before it, and what is over.
+        #[prost(message, tag = "14")]
+        Told(Told),
+        /// The sender has durably noted this epoch.
+        #[prost(message, tag = "15")]
+        Noted(Noted),
+    }
+}
 /// A message from one node to another.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Message {
     /// What it says.
-    #[prost(oneof = "message::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "message::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<message::Message>,
 }
 /// Nested message and enum types in `Message`.
@@ -292,6 +576,9 @@ pub mod message {
         /// Acceptor or transaction manager to transaction manager: that these are over is durable at the sender's.
         #[prost(message, tag = "3")]
         RetiredNoted(super::TxRange),
+        /// About an epoch.
+        #[prost(message, tag = "4")]
+        Epoch(::prost::alloc::boxed::Box<super::Epoch>),
     }
 }
 /// Between which nodes a message goes.
@@ -369,6 +656,72 @@ impl Outcome {
             "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
             "OUTCOME_COMMITTED" => Some(Self::Committed),
             "OUTCOME_ABORTED" => Some(Self::Aborted),
+            _ => None,
+        }
+    }
+}
+/// Who learns the chosen votes from the acceptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Learning {
+    /// Never sent.
+    Unspecified = 0,
+    /// The transaction manager that the vote names.
+    Leader = 1,
+    /// That one, and every participant.
+    Everyone = 2,
+}
+impl Learning {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEARNING_UNSPECIFIED",
+            Self::Leader => "LEARNING_LEADER",
+            Self::Everyone => "LEARNING_EVERYONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEARNING_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEARNING_LEADER" => Some(Self::Leader),
+            "LEARNING_EVERYONE" => Some(Self::Everyone),
+            _ => None,
+        }
+    }
+}
+/// Which acceptors a vote is first sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Targets {
+    /// Never sent.
+    Unspecified = 0,
+    /// All of them.
+    All = 1,
+    /// A quorum of them.
+    Quorum = 2,
+}
+impl Targets {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TARGETS_UNSPECIFIED",
+            Self::All => "TARGETS_ALL",
+            Self::Quorum => "TARGETS_QUORUM",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TARGETS_UNSPECIFIED" => Some(Self::Unspecified),
+            "TARGETS_ALL" => Some(Self::All),
+            "TARGETS_QUORUM" => Some(Self::Quorum),
             _ => None,
         }
     }

@@ -22,6 +22,7 @@ pub fn generate() -> Result<String, Box<dyn Error>> {
         // Or a message that says little would take as much memory as one that says much.
         .boxed("synod.v1.Message.message.about")
         .boxed("synod.v1.Message.message.retired")
+        .boxed("synod.v1.Message.message.epoch")
         .out_dir(folder.path())
         .compile_fds(descriptors)?;
     Ok(fs::read_to_string(folder.path().join(Path::new(GENERATED).file_name().ok_or("no name")?))?)
