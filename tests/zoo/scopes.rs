@@ -75,6 +75,11 @@ impl<H: Haste> Actor for Hasty<H> {
         (Self { node, haste: H::default() }, effects)
     }
 
+    fn join(config: Config) -> (Self, Vec<Effect>) {
+        let (node, effects) = Node::join(config);
+        (Self { node, haste: H::default() }, effects)
+    }
+
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError> {
         Ok(Self { node: Node::restore(config, records)?, haste: H::default() })
     }
