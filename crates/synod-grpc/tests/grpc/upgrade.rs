@@ -268,9 +268,9 @@ async fn nodes_are_upgraded_one_by_one_and_back_again_while_transactions_go_on()
     for node in [MANAGERS[0], BRANCHES[1]] {
         world.stop(node).await;
         // The next version writes a record of a new kind, and from then on only the next version reads it.
-        world.storage(node).persist_newer(NEW_KEY, Some(&[3, 9, 1])).unwrap();
+        world.storage(node).persist_newer(NEW_KEY, Some(&[4, 9, 1])).unwrap();
         let said = refusal(&world, node).await;
-        for part in ["newer version", "start the newer one again", "version 3 is not known here"] {
+        for part in ["newer version", "start the newer one again", "version 4 is not known here"] {
             assert!(said.contains(part), "{part:?} is missing: {said}");
         }
         // To this one it is the next version that starts.

@@ -2,8 +2,11 @@
 
 use proptest::{collection::vec, prelude::*};
 use synod::{
-    Ballot, Fence, NodeId, TxId,
-    commit::{self, Message, Outcome, ResourceManagerState, Status, Transaction, TransactionError, Vote},
+    Ballot, Fence, NodeId, QuorumError, Quorums, TxId,
+    commit::{
+        self, ClusterId, ClusterSpec, Entry, EpochMessage, Learning, Message, Outcome, Page, Part,
+        ResourceManagerState, Status, Targets, Transaction, TransactionError, TxRange, Vote,
+    },
     strategies,
 };
 use synod_grpc::{
@@ -190,6 +193,93 @@ fn what_is_no_transaction_and_no_range_is_refused() {
     let unknown = v1::OutcomeBlock { committed: 1, ..sound };
     assert!(matches!(over(1, unknown), Err(WireError::MalformedBlock(_))));
     assert!(matches!(convert(Wire::RetiredNoted(range)), Err(WireError::EmptyRange(_))));
+}
+
+fn members() -> commit::Membership {
+    let acceptors = Quorums::majority([NodeId(1), NodeId(2), NodeId(3)]).unwrap();
+    let spec = ClusterSpec::new(ClusterId([0; 16]), acceptors, [NodeId(4), NodeId(300)]);
+    let spec = spec.with_learning(Learning::Everyone).with_targets(Targets::Quorum);
+    spec.build().unwrap().membership().with_contact(NodeId(1), *b"host:1").with_departed(NodeId(9))
+}
+
+/// Every kind of statement about an epoch, and every kind of entry.
+fn of_epochs() -> Vec<EpochMessage> {
+    let (ballot, promised) = (Ballot::new(1, NodeId(2)), Ballot::new(u64::MAX, NodeId(u64::MAX)));
+    let range = TxRange::new(NodeId(7), 3, u64::MAX).unwrap();
+    let instances = [None, Some((ballot, Vote::Prepared)), Some((promised, Vote::Aborted))];
+    let entries = [
+        Entry::Ready(range),
+        Entry::Part(Part { tx: TxId { origin: NodeId(7), seq: 1 }, instances: instances.into() }),
+        Entry::Committed(range),
+        Entry::Retired(range),
+        Entry::Peer { node: NodeId(7), birth: u64::MAX },
+    ];
+    let page = Page { digest: u64::MAX, total: 9, first: 2, entries: entries.into() };
+    let members = || Box::new(members());
+    vec![
+        EpochMessage::Invite(members()),
+        EpochMessage::Ready,
+        EpochMessage::Hold,
+        EpochMessage::Prepare { ballot },
+        EpochMessage::Promise { ballot, accepted: None, page: page.clone() },
+        EpochMessage::Promise { ballot: promised, accepted: Some((ballot, members())), page: page.clone() },
+        EpochMessage::Accept { ballot, membership: members(), page: page.clone() },
+        EpochMessage::Accepted { ballot },
+        EpochMessage::Reject { ballot, promised },
+        EpochMessage::Frozen { promised },
+        EpochMessage::More { digest: 300, next: 4_096 },
+        EpochMessage::Newer,
+        EpochMessage::Wanted,
+        EpochMessage::Told { membership: members(), former: [NodeId(1), NodeId(300)].into(), page },
+        EpochMessage::Noted,
+    ]
+}
+
+#[test]
+fn what_is_said_of_epochs_comes_back_as_it_was() {
+    for what in of_epochs() {
+        for number in [None, Some(0), Some(u64::MAX)] {
+            let message = Message::Epoch { number, what: Box::new(what.clone()) };
+            let bytes = v1::Message::from(&message).encode_to_vec();
+            assert_eq!(v1::Message::decode(&*bytes).unwrap().try_into(), Ok(message));
+        }
+    }
+}
+
+#[test]
+fn what_is_malformed_about_an_epoch_is_refused_and_what_is_new_is_news() {
+    let say = |what| convert(Wire::Epoch(Box::new(v1::Epoch { number: Some(1), what }))).map(drop);
+    assert!(say(None).unwrap_err().is_news(), "a kind that is not known here");
+    let invite = |change: &dyn Fn(&mut v1::Membership)| {
+        let message = Message::Epoch { number: Some(1), what: Box::new(EpochMessage::Invite(members().into())) };
+        let Some(Wire::Epoch(epoch)) = v1::Message::from(&message).message else { panic!("an epoch") };
+        let Some(v1::epoch::What::Invite(mut invited)) = epoch.what else { panic!("an invitation") };
+        change(&mut invited);
+        say(Some(v1::epoch::What::Invite(invited)))
+    };
+    assert_eq!(invite(&|_| ()), Ok(()));
+    assert_eq!(invite(&|members| members.acceptors.clear()), Err(QuorumError::Empty.into()));
+    assert!(invite(&|members| members.learning = 7).unwrap_err().is_news());
+    assert!(!invite(&|members| members.targets = 0).unwrap_err().is_news());
+    assert_eq!(invite(&|members| members.departed = vec![2, 2]), Err(WireError::Unsorted("departed")));
+    let twice = |members: &mut v1::Membership| members.contacts.extend(members.contacts.clone());
+    assert_eq!(invite(&twice), Err(WireError::Unsorted("contacts")));
+    let page = |entry| {
+        let page = v1::Page { digest: 0, total: 1, first: 0, entries: vec![v1::Entry { entry }] };
+        let promise = v1::epoch::Promise { ballot: ballot(), accepted: None, membership: None, page: Some(page) };
+        say(Some(v1::epoch::What::Promise(promise)))
+    };
+    assert!(page(None).unwrap_err().is_news());
+    let range = v1::TxRange { origin: 1, first: 3, last: 2 };
+    assert!(matches!(page(Some(v1::entry::Entry::Ready(range))), Err(WireError::EmptyRange(_))));
+    let part = |instance| v1::entry::Part { id: Some(v1::TxId { origin: 1, seq: 2 }), instances: vec![instance] };
+    let part = |ballot, vote| page(Some(v1::entry::Entry::Part(part(v1::entry::Instance { ballot, vote }))));
+    assert_eq!(part(None, 0), Ok(()));
+    assert_eq!(part(ballot(), 1), Ok(()));
+    assert_eq!(part(ballot(), 0), Err(WireError::UnknownValue { kind: "vote", value: 0 }));
+    assert!(matches!(part(None, 1), Err(WireError::Missing(_))));
+    let half = v1::epoch::Promise { ballot: ballot(), accepted: ballot(), membership: None, page: None };
+    assert_eq!(say(Some(v1::epoch::What::Promise(half))), Err(WireError::Missing("the membership")));
 }
 
 #[test]
