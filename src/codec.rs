@@ -422,7 +422,7 @@ in_order! {
     Membership, least 8: { acceptors, managers, learning, targets, contacts, departed }
     Ending, least 10: { membership, committed, retired }
     Part, least 3: { tx, instances }
-    Page, least 11: { digest, total, first, entries }
+    Page, least 4: { digest, total, first, entries }
     HigherInstance, least 3: { rm, state }
     AcceptorRecord, least 16: { transaction, votes, higher }
     ResourceManagerRecord, least 16: { transaction, meta, vote, finished }
@@ -436,12 +436,6 @@ tagged! {
     "outcome", Outcome, least 1: {
         1 => Committed,
         2 => Aborted,
-    }
-    "message", Message, least 4: {
-        1 => About { transaction, what },
-        2 => Retired { range, outcomes },
-        3 => RetiredNoted { range },
-        4 => Epoch { number, what },
     }
     "learning", Learning, least 1: {
         1 => Leader,
@@ -544,6 +538,67 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         Ok((Wire::take(source)?, Wire::take(source)?))
+    }
+}
+
+impl Wire for Message {
+    const LEAST: usize = 4;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        match self {
+            Self::About { transaction, what } => {
+                sink.byte(1);
+                transaction.put(sink);
+                what.put(sink);
+            }
+            Self::Retired { range, outcomes } => {
+                sink.byte(2);
+                range.put(sink);
+                outcomes.put(sink);
+            }
+            Self::RetiredNoted { range } => {
+                sink.byte(3);
+                range.put(sink);
+            }
+            Self::Epoch { number, what } => {
+                sink.byte(4);
+                EpochNumber(*number).put(sink);
+                what.put(sink);
+            }
+        }
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        match source.byte()? {
+            1 => Ok(Self::About { transaction: Wire::take(source)?, what: Wire::take(source)? }),
+            2 => Ok(Self::Retired { range: Wire::take(source)?, outcomes: Wire::take(source)? }),
+            3 => Ok(Self::RetiredNoted { range: Wire::take(source)? }),
+            4 => Ok(Self::Epoch { number: EpochNumber::take(source)?.0, what: Wire::take(source)? }),
+            tag => Err(DecodeError::UnknownTag { kind: "message", tag }),
+        }
+    }
+}
+
+/// The number of an epoch, if there is one: in eight bytes, whatever it is. A message about an epoch takes much memory, and
+/// this keeps that in proportion to its bytes.
+struct EpochNumber(Option<u64>);
+
+impl Wire for EpochNumber {
+    const LEAST: usize = 9;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.byte(u8::from(self.0.is_some()));
+        sink.bytes(&self.0.unwrap_or_default().to_le_bytes());
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (tag, number) = (source.byte()?, u64::from_le_bytes(source.array()?));
+        match tag {
+            0 if number == 0 => Ok(Self(None)),
+            0 => Err(DecodeError::OverlongNumber),
+            1 => Ok(Self(Some(number))),
+            tag => Err(DecodeError::UnknownTag { kind: "option", tag }),
+        }
     }
 }
 

@@ -34,9 +34,10 @@ use proptest::{
 use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
-        Acceptance, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, HigherInstance, Input, Key, Learning,
-        Limits, Message, Meta, Node, Obstacle, Outcome, OutcomeBlock, Outcomes, Participants, Places, Promises, Record,
-        ResourceManagerRecord, Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Ending, Entry, EpochMessage, EpochTag,
+        HigherInstance, Input, Key, Learning, Limits, Membership, Message, Meta, Node, Obstacle, Outcome, OutcomeBlock,
+        Outcomes, Page, Part, Participants, Places, Promises, Ranges, Record, ResourceManagerRecord, Targets, Time,
+        Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -119,6 +120,14 @@ pub fn cluster() -> BoxedStrategy<Cluster> {
 pub fn cluster_spec() -> BoxedStrategy<ClusterSpec> {
     let wild = spec(vec(node(), 0..4).boxed(), 0);
     prop_oneof![cluster().prop_map(ClusterSpec::from), wild].boxed()
+}
+
+/// A membership that may follow that of `cluster`: mostly with another node in the place of a member.
+fn next_membership(cluster: &Cluster) -> BoxedStrategy<Membership> {
+    let membership = cluster.membership();
+    let members: Vec<NodeId> = membership.members().into_iter().collect();
+    let replaced = (any::<Index>(), node()).prop_map(move |(old, new)| membership.replace(*old.get(&members), new));
+    prop_oneof![4 => replaced, 1 => Just(cluster.membership())].boxed()
 }
 
 /// The plain data of a cluster, in which no number is less than `least`. With a `least` of 1 all of them are sound.
@@ -267,8 +276,60 @@ pub fn any_message() -> BoxedStrategy<Message> {
             Message::Retired { range, outcomes: outcomes.blocks().iter().filter_map(of_range).collect() }
         }),
         1 => range().prop_map(|range| Message::RetiredNoted { range }),
+        1 => (option::of(small(0..3)), epoch_message(cluster().prop_map(|cluster| cluster.membership()).boxed()))
+            .prop_map(|(number, what)| Message::Epoch { number, what: Box::new(what) }),
     ]
     .boxed()
+}
+
+/// Anything that a message says about an epoch, or its handover to one of these memberships.
+pub fn epoch_message(membership: BoxedStrategy<Membership>) -> BoxedStrategy<EpochMessage> {
+    let of = || membership.clone().prop_map(Box::new);
+    let accepted = option::of((ballot(), of()));
+    prop_oneof![
+        of().prop_map(EpochMessage::Invite),
+        Just(EpochMessage::Ready),
+        Just(EpochMessage::Hold),
+        ballot().prop_map(|ballot| EpochMessage::Prepare { ballot }),
+        (ballot(), accepted, page()).prop_map(|(ballot, accepted, page)| EpochMessage::Promise {
+            ballot,
+            accepted,
+            page
+        }),
+        (ballot(), of(), page()).prop_map(|(ballot, membership, page)| EpochMessage::Accept {
+            ballot,
+            membership,
+            page
+        }),
+        ballot().prop_map(|ballot| EpochMessage::Accepted { ballot }),
+        (ballot(), ballot()).prop_map(|(ballot, promised)| EpochMessage::Reject { ballot, promised }),
+        ballot().prop_map(|promised| EpochMessage::Frozen { promised }),
+        (small(0..3), small(0..3)).prop_map(|(digest, next)| EpochMessage::More { digest, next }),
+        Just(EpochMessage::Newer),
+        Just(EpochMessage::Wanted),
+        (of(), vec(node(), 0..4), page()).prop_map(|(membership, former, page)| EpochMessage::Told {
+            membership,
+            former: former.into(),
+            page
+        }),
+        Just(EpochMessage::Noted),
+    ]
+    .boxed()
+}
+
+/// A page of a few entries. One in two is whole, and says nothing.
+fn page() -> BoxedStrategy<Page> {
+    let instances = vec(option::of((ballot(), vote())), 0..4);
+    let entry = prop_oneof![
+        range().prop_map(Entry::Ready),
+        (tx(), instances).prop_map(|(tx, instances)| Entry::Part(Part { tx, instances: instances.into() })),
+        range().prop_map(Entry::Committed),
+        range().prop_map(Entry::Retired),
+        (node(), 0..3u64).prop_map(|(node, birth)| Entry::Peer { node, birth }),
+    ];
+    let wild = (any::<u64>(), small(0..4), small(0..4), vec(entry, 0..4))
+        .prop_map(|(digest, total, first, entries)| Page { digest, total, first, entries: entries.into() });
+    prop_oneof![Just(Page { digest: 0, total: 0, first: 0, entries: [].into() }), wild].boxed()
 }
 
 /// Anything that a message says about a transaction, which may be about participants that it does not have.
@@ -316,6 +377,8 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
     let begin = (nodes, meta()).prop_filter_map("participants", |(nodes, meta)| {
         Some(Input::Begin { participants: Participants::new(nodes).ok()?, meta })
     });
+    let known_digest = cluster.membership().digest();
+    let next = next_membership(cluster);
     let begin_as = |transaction: Transaction| Input::BeginAs { meta: known_meta(transaction.id()), transaction };
     prop_oneof![
         2 => begin,
@@ -326,7 +389,13 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
         4 => name.clone().prop_map(Input::Finished),
         2 => name.clone().prop_map(Input::Inquire),
         1 => (name.clone(), small(0..1000)).prop_map(|(tx, patience)| Input::Patience { tx, patience }),
-        2 => (node(), 0..3u64).prop_map(|(node, birth)| Input::Met { node, birth, epoch: None }),
+        2 => (node(), 0..3u64, option::of((small(0..3), option::of(small(0..3))))).prop_map(move |(node, birth, epoch)| {
+            let tag = |(number, digest): (u64, Option<u64>)| EpochTag { number, digest: digest.unwrap_or(known_digest) };
+            Input::Met { node, birth, epoch: epoch.map(tag) }
+        }),
+        1 => next.clone().prop_map(|membership| Input::Change(Box::new(membership))),
+        6 => (node(), option::of(small(0..2)), epoch_message(next))
+            .prop_map(|(from, number, what)| Input::Receive { from, message: Message::Epoch { number, what: Box::new(what) } }),
         1 => (name, outcome()).prop_map(|(tx, outcome)| Input::Resolve { tx, outcome }),
         1 => small(0..2000).prop_map(|count| Input::Names { count }),
         4 => small(0..1000).prop_map(|now| Input::Tick(Time(now))),
@@ -343,7 +412,7 @@ pub fn input(cluster: &Cluster) -> BoxedStrategy<Input> {
 /// A key of any kind.
 pub fn key() -> BoxedStrategy<Key> {
     prop_oneof![
-        one_of([Key::Identity, Key::Birth, Key::Sequence, Key::Rounds, Key::Resolutions]),
+        one_of([Key::Identity, Key::Birth, Key::Sequence, Key::Rounds, Key::Resolutions, Key::Epoch, Key::Handover]),
         node().prop_map(Key::Peer),
         tx().prop_map(Key::Acceptor),
         tx().prop_map(Key::ResourceManager),
@@ -363,6 +432,21 @@ pub fn record() -> BoxedStrategy<Record> {
     let resource_manager = (transaction(), option::of(meta()), option::of(vote()), option::of(outcome()))
         .prop_map(|(transaction, meta, vote, finished)| ResourceManagerRecord { transaction, meta, vote, finished });
     let resolved = (resource_manager.clone(), outcome());
+    let ranges = || vec(range(), 0..4).prop_map(Ranges::from);
+    let membership = || cluster().prop_map(|cluster| cluster.membership());
+    let epoch =
+        (small(0..3), membership(), vec(node(), 0..4), ranges()).prop_map(|(number, membership, former, committed)| {
+            Record::Epoch { number, membership: membership.into(), former: former.into(), committed }
+        });
+    let ending = (membership(), ranges(), ranges()).prop_map(|(membership, committed, retired)| Ending {
+        membership,
+        committed,
+        retired,
+    });
+    let handover =
+        (small(0..3), option::of(ballot()), option::of((ballot(), ending))).prop_map(|(epoch, promised, accepted)| {
+            Record::Handover { epoch, state: paxos::AcceptorRecord { promised, accepted }.into() }
+        });
     prop_oneof![
         (any::<u8>(), node()).prop_map(|(byte, node)| Record::Identity { cluster: ClusterId([byte; 16]), node }),
         small(0..8).prop_map(|reserved| Record::Sequence { reserved }),
@@ -376,6 +460,8 @@ pub fn record() -> BoxedStrategy<Record> {
         (node(), 0..3u64).prop_map(|(node, birth)| Record::Peer { node, birth }),
         resolved.prop_map(|(record, outcome)| Record::Resolved { record, outcome }),
         small(0..8).prop_map(|count| Record::Resolutions { count }),
+        epoch,
+        handover,
     ]
     .boxed()
 }
@@ -383,9 +469,11 @@ pub fn record() -> BoxedStrategy<Record> {
 /// All the records of the node of `config`: what it may have written about any [`known_transaction`], one after the
 /// other. One record in 16 is just any [`record`], and the identity is missing or another's now and then. One time in
 /// four that is all, and most such sets contradict themselves or the configuration; otherwise the node can be restored
-/// from what follows its identity.
+/// from what follows its identity and its epoch.
 pub fn records(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let right = Record::Identity { cluster: config.cluster.id(), node: config.id };
+    let membership = config.cluster.membership().into();
+    let epoch = Record::Epoch { number: 0, membership, former: [].into(), committed: Ranges::default() };
     let identity = prop_oneof![
         14 => Just(Some(right.clone())),
         1 => Just(None),
@@ -396,18 +484,19 @@ pub fn records(config: &Config) -> BoxedStrategy<Vec<Record>> {
     (identity, vec(other, 0..8), 0..4u8)
         .prop_map(move |(identity, others, wild)| {
             let others = others.into_iter().flatten();
-            let others = if wild == 0 { others.collect() } else { sound(&config, &right, others) };
-            identity.into_iter().chain(others).collect()
+            let founding = [right.clone(), epoch.clone()];
+            let others = if wild == 0 { others.collect() } else { sound(&config, &founding, others) };
+            identity.into_iter().chain([epoch.clone()]).chain(others).collect()
         })
         .boxed()
 }
 
-/// Of `records`, those that the node of `config` can be restored from, behind its `identity`.
-fn sound(config: &Config, identity: &Record, records: impl Iterator<Item = Record>) -> Vec<Record> {
+/// Of `records`, those that the node of `config` can be restored from, behind what it wrote first.
+fn sound(config: &Config, founding: &[Record], records: impl Iterator<Item = Record>) -> Vec<Record> {
     let mut sound = Vec::new();
     for record in records {
         sound.push(record);
-        let all = core::iter::once(identity).chain(&sound).cloned();
+        let all = founding.iter().chain(&sound).cloned();
         if Node::restore(config.clone(), all).is_err() {
             sound.pop();
         }

@@ -96,7 +96,8 @@ fn messages() -> Vec<(Message, String)> {
     let about = |what: What, bytes: &str| (Message::about(&transaction, what), format!("01 {TRANSACTION} {bytes}"));
     let instances = Places::default();
     let of_epoch = |number, what: EpochMessage, bytes: &str| {
-        let (number, head) = if number == 0 { (None, "00".into()) } else { (Some(number), format!("01 {number:02x}")) };
+        let (number, tag) = if number == 0 { (None, "00") } else { (Some(number), "01") };
+        let head = format!("{tag} {:02x} 00000000000000", number.unwrap_or_default());
         (Message::Epoch { number, what: Box::new(what) }, format!("04 {head} {bytes}"))
     };
     let (m, p) = (MEMBERSHIP, PAGE);
@@ -537,21 +538,24 @@ fn unknown_tags_are_refused() {
         assert_eq!(one_message(&format!("01 {t} 0b {tag:02x}")), Err(unknown("outcome", tag)));
     }
     for tag in [0, 15, 255] {
-        assert_eq!(one_message(&format!("04 01 05 {tag:02x}")), Err(unknown("statement about an epoch", tag)));
+        assert_eq!(
+            one_message(&format!("04 01 0500000000000000 {tag:02x}")),
+            Err(unknown("statement about an epoch", tag))
+        );
     }
     for tag in [0, 6, 255] {
-        let page = format!("04 01 05 05 03 04 00 07 01 00 01 {tag:02x} 07 01 01 00");
+        let page = format!("04 01 0500000000000000 05 03 04 00 07 01 00 01 {tag:02x} 07 01 01 00");
         assert_eq!(one_message(&page), Err(unknown("entry of a page", tag)));
     }
     for tag in [0, 3, 255] {
         let invited = |learning, targets| {
-            one_message(&format!("04 01 05 01 01 0101 01 01 01 04 {learning:02x} {targets:02x} 00 00"))
+            one_message(&format!("04 01 0500000000000000 01 01 0101 01 01 01 04 {learning:02x} {targets:02x} 00 00"))
         };
         assert!(invited(1, 1).is_ok());
         assert_eq!(invited(tag, 1), Err(unknown("learning", tag)));
         assert_eq!(invited(1, tag), Err(unknown("targets", tag)));
     }
-    for before in ["04 02 0c", "04 01 05 05 03 04 02"] {
+    for before in ["04 02 0500000000000000 0c", "04 01 0500000000000000 05 03 04 02"] {
         assert_eq!(one_message(before), Err(unknown("option", 2)));
     }
     for (before, after) in [("", "00 00"), ("00", "00"), ("00 00", "")] {
@@ -574,15 +578,17 @@ fn a_number_of_more_bytes_than_it_needs_is_refused() {
         "01 07 fb1027 00 dac35eb5075fba08 03 010203 04 03 04 fb0100 05", // words of places
         "01 07 fb1027 00 dac35eb5075fba08 03 010203 07 00 00 fb0000", // higher acceptances
         "01 07 fb1027 00 dac35eb5075fba08 03 010203 08 03 04 fb0100 01 05 06", // obstacles
-        "04 01 05 01 fb0100 0101 01 01 01 04 01 01 00 00",   // acceptors
-        "04 01 05 01 01 0101 01 01 fb0100 04 01 01 00 00",   // managers
-        "04 01 05 01 01 0101 01 01 01 04 01 01 fb0000 00",   // contacts
-        "04 01 05 01 01 0101 01 01 01 04 01 01 01 01 fb0100 07 00", // a contact
-        "04 01 05 01 01 0101 01 01 01 04 01 01 00 fb0000",   // who is written off
-        "04 01 05 0d 01 0101 01 01 01 04 01 01 00 00 fb0000 00 00 00 00", // former members
-        "04 01 05 05 03 04 00 00 00 00 fb0000",              // entries
-        "04 01 05 05 03 04 00 00 01 00 01 02 07 01 fb0100 00", // instances
+        "04 01 0500000000000000 01 fb0100 0101 01 01 01 04 01 01 00 00", // acceptors
+        "04 01 0500000000000000 01 01 0101 01 01 fb0100 04 01 01 00 00", // managers
+        "04 01 0500000000000000 01 01 0101 01 01 01 04 01 01 fb0000 00", // contacts
+        "04 01 0500000000000000 01 01 0101 01 01 01 04 01 01 01 01 fb0100 07 00", // a contact
+        "04 01 0500000000000000 01 01 0101 01 01 01 04 01 01 00 fb0000", // who is written off
+        "04 01 0500000000000000 0d 01 0101 01 01 01 04 01 01 00 00 fb0000 00 00 00 00", // former members
+        "04 01 0500000000000000 05 03 04 00 00 00 00 fb0000", // entries
+        "04 01 0500000000000000 05 03 04 00 00 01 00 01 02 07 01 fb0100 00", // instances
     ];
+    // Nobody is in no epoch of a number.
+    assert_eq!(one_message("04 00 0100000000000000 0c"), Err(DecodeError::OverlongNumber));
     for body in overlong_lengths {
         assert_eq!(one_message(body), Err(DecodeError::OverlongNumber), "{body}");
     }
@@ -650,7 +656,7 @@ fn an_empty_range_is_refused() {
     assert_eq!(one_message("02 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
     assert_eq!(one_message("03 07 02 01"), Err(DecodeError::EmptyRange(EmptyRange)));
     for entry in ["01", "03", "04"] {
-        let page = format!("04 01 05 05 03 04 00 00 01 00 01 {entry} 07 02 01");
+        let page = format!("04 01 0500000000000000 05 03 04 00 00 01 00 01 {entry} 07 02 01");
         assert_eq!(one_message(&page), Err(DecodeError::EmptyRange(EmptyRange)));
     }
     assert_eq!(decode_record(&bytes("03 06 07 02 01")), Err(DecodeError::EmptyRange(EmptyRange)));
@@ -658,7 +664,8 @@ fn an_empty_range_is_refused() {
 
 #[test]
 fn members_that_are_none_or_out_of_order_are_refused() {
-    let invited = |acceptors: &str, rest: &str| one_message(&format!("04 01 05 01 {acceptors} 01 04 01 01 {rest}"));
+    let invited =
+        |acceptors: &str, rest: &str| one_message(&format!("04 01 0500000000000000 01 {acceptors} 01 04 01 01 {rest}"));
     assert!(invited("02 0101 0201 02 02", "02 01 00 02 00 02 07 08").is_ok());
     let quorums = |error| Err(DecodeError::Quorums(error));
     assert_eq!(invited("00 01 01", "00 00"), quorums(QuorumError::Empty));

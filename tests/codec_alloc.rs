@@ -70,18 +70,18 @@ fn a_hostile_length_inside_an_epoch_is_refused_before_anything_is_allocated_for_
     // One acceptor, one manager, no contact, nobody written off.
     const MEMBERS: [u8; 11] = [1, 1, 1, 1, 1, 1, 4, 1, 1, 0, 0];
     // A promise, up to the entries of its page.
-    const PAGE: [u8; 11] = [1, 4, 1, 5, 5, 3, 4, 0, 7, 1, 0];
+    const PAGE: [u8; 18] = [1, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 5, 3, 4, 0, 7, 1, 0];
     for length in hostile_lengths() {
-        let invite = |of: &[u8]| [&[1, 4, 1, 5, 1], of].concat();
+        let invite = |of: &[u8]| [&[1, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 1], of].concat();
         let messages: [Vec<u8>; 8] = [
-            invite(&[]),                                // acceptors
-            invite(&MEMBERS[..5]),                      // managers
-            invite(&MEMBERS[..9]),                      // contacts
-            invite(&[&MEMBERS[..9], &[1, 1]].concat()), // a contact
-            invite(&MEMBERS[..10]),                     // who is written off
-            [&[1, 4, 1, 5, 13], &MEMBERS[..]].concat(), // former members
-            PAGE.to_vec(),                              // entries
-            [&PAGE[..], &[1, 2, 7, 1]].concat(),        // instances
+            invite(&[]),                                                     // acceptors
+            invite(&MEMBERS[..5]),                                           // managers
+            invite(&MEMBERS[..9]),                                           // contacts
+            invite(&[&MEMBERS[..9], &[1, 1]].concat()),                      // a contact
+            invite(&MEMBERS[..10]),                                          // who is written off
+            [&[1, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 13], &MEMBERS[..]].concat(), // former members
+            PAGE.to_vec(),                                                   // entries
+            [&PAGE[..], &[1, 2, 7, 1]].concat(),                             // instances
         ];
         for before in messages {
             let frame = frame(&[&before, &length[..]].concat());

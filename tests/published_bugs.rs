@@ -13,8 +13,8 @@ use synod::{
     Ballot, Effect, Machine, NodeId, Outbox, Packet, Refusal, RestoreError,
     codec::{DecodeError, decode_frame, decode_record, encode_frame, encode_record},
     commit::{
-        ClusterId, Decision, Input, Key, Learning, Message, Node, Outcome, Record, ResourceManagerState, Status, Time,
-        Transaction, Vote, What,
+        ClusterId, Decision, EpochMessage, Input, Key, Learning, Message, Node, Outcome, Record, ResourceManagerState,
+        Status, Time, Transaction, Vote, What,
     },
     paxos::Message::{Accept, Accepted, Prepare, Promise, Reject},
     sim::Rng,
@@ -440,6 +440,15 @@ fn no_input_whatever_makes_a_node_panic_in_any_state_and_what_is_refused_changes
                     Message::About { what: What::OtherTransaction, .. } => {
                         matches!(refusal, Refusal::OtherTransaction | Refusal::NotNamedHere)
                     }
+                    Message::Epoch { what, .. } => match **what {
+                        EpochMessage::Wanted => matches!(
+                            refusal,
+                            Refusal::NewerEpoch | Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant
+                        ),
+                        EpochMessage::Newer => refusal == Refusal::OldEpoch,
+                        EpochMessage::Frozen { .. } => refusal == Refusal::Changing,
+                        _ => false,
+                    },
                     _ => false,
                 };
                 assert!(answers, "{refusal:?}: {input:?}: {message:?}");

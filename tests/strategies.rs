@@ -160,14 +160,14 @@ fn the_strategies_yield_all_kinds() {
         Message::About { what, .. } => Some(what),
         _ => None,
     };
-    assert_eq!(kinds(sample(strategies::any_message())), 3);
+    assert_eq!(kinds(sample(strategies::any_message())), 4);
     assert_eq!(kinds(sample(strategies::what())), 14);
-    assert_eq!(kinds(sample(strategies::record())), 12);
+    assert_eq!(kinds(sample(strategies::record())), 14);
     for config in sample(strategies::config()).take(20) {
         assert_eq!(kinds(sample(strategies::message(&config.cluster))), 3);
         assert_eq!(kinds(sample(strategies::message(&config.cluster)).filter_map(said)), 14);
-        assert_eq!(kinds(sample(strategies::input(&config.cluster))), 12);
-        assert!((11..=12).contains(&kinds(sample(strategies::records(&config)).flatten())));
+        assert_eq!(kinds(sample(strategies::input(&config.cluster))), 13);
+        assert!((13..=14).contains(&kinds(sample(strategies::records(&config)).flatten())));
     }
 }
 

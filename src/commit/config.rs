@@ -13,6 +13,10 @@ use crate::{NodeId, ParseIdError, Quorums, Refusal, TxId};
 /// The most outcomes of a history.
 const LONGEST_HISTORY: usize = 1 << 30;
 
+/// The most contacts, and the most bytes of one: a membership goes with every page that tells of an epoch.
+const MOST_CONTACTS: usize = 1024;
+const LONGEST_CONTACT: usize = 1024;
+
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
 /// Who its members are changes from epoch to epoch, by [`Input::Change`](super::Input::Change) and in no other way: a quorum
@@ -221,6 +225,9 @@ pub enum ConfigError {
     /// A member is among the departed.
     #[error("member {0} is among the departed")]
     DepartedMember(NodeId),
+    /// The contact of a node has more than 1024 bytes, or there are more than 1024 of them.
+    #[error("the contact of {0} is too long, or there are too many contacts")]
+    LongContact(NodeId),
     /// The history is longer than 2^30 outcomes.
     #[error("a history has at most 2^30 outcomes")]
     LongHistory,
@@ -501,6 +508,12 @@ impl TryFrom<ClusterSpec> for Cluster {
         let is_member = |node: &&NodeId| spec.acceptors.contains(**node) || spec.managers.contains(node);
         if let Some(member) = spec.departed.iter().find(is_member) {
             return Err(ConfigError::DepartedMember(*member));
+        }
+        let mut contacts = spec.contacts.iter().enumerate();
+        if let Some((_, (node, _))) =
+            contacts.find(|(place, (_, contact))| *place >= MOST_CONTACTS || contact.len() > LONGEST_CONTACT)
+        {
+            return Err(ConfigError::LongContact(*node));
         }
         let Timeouts { flush, recover, inquire, repeat, ceiling } = spec.timeouts;
         let waits = [flush, recover, inquire, repeat];

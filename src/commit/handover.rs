@@ -234,13 +234,16 @@ impl Trial {
         let mut partial = self.partial.remove(&from).unwrap_or_default();
         let lists = match partial.add(page) {
             Ok(Progress::Whole(lists)) => lists,
-            other => {
-                // A page that is refused has changed nothing.
+            Ok(Progress::Next(next)) => {
                 self.partial.insert(from, partial);
-                return match other {
-                    Ok(Progress::Next(next)) => Ok((Some(next), None)),
-                    _ => Err(Refusal::OtherPage),
-                };
+                return Ok((Some(next), None));
+            }
+            Err(refusal) => {
+                // What had come before stays.
+                if !partial.is_blank() {
+                    self.partial.insert(from, partial);
+                }
+                return Err(refusal);
             }
         };
         let value = match accepted {

@@ -4,7 +4,10 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::hash::{Hash, Hasher};
+use core::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+};
 
 use super::{Cluster, ClusterSpec, ConfigError, Learning, Targets, wait::mix};
 use crate::{NodeId, QuorumSpec, Quorums, Refusal};
@@ -58,6 +61,18 @@ pub struct EpochTag {
 }
 
 impl Membership {
+    /// These acceptors and transaction managers, with defaults for everything else.
+    pub fn new(acceptors: Quorums, managers: impl IntoIterator<Item = impl Borrow<NodeId>>) -> Self {
+        Self {
+            acceptors,
+            managers: managers.into_iter().map(|node| *node.borrow()).collect(),
+            learning: Learning::default(),
+            targets: Targets::default(),
+            contacts: BTreeMap::new(),
+            departed: BTreeSet::new(),
+        }
+    }
+
     /// The members: its acceptors and its transaction managers, each once, in order.
     pub fn members(&self) -> BTreeSet<NodeId> {
         self.acceptors.nodes().chain(self.managers.iter().copied()).collect()

@@ -525,6 +525,17 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_of_the_epoch_
                 let wanted = of_epoch(node.tag().map(|tag| tag.number), EpochMessage::Wanted);
                 assert_eq!(say::sends(&answer), [(*from, &wanted)]);
             }
+            // Whoever says how something ended, or that it is over, may be a manager of a later epoch.
+            (
+                Input::Receive {
+                    from,
+                    message: Message::About { what: What::Outcome(_), .. } | Message::Retired { .. },
+                },
+                Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant,
+            ) if !answer.is_empty() => {
+                let wanted = of_epoch(Some(0), EpochMessage::Wanted);
+                assert_eq!(say::sends(&answer), [(*from, &wanted)]);
+            }
             (Input::Receive { from, .. }, Refusal::Changing) => {
                 let promised = Ballot::new(2, TMS[1]);
                 assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(0), EpochMessage::Frozen { promised }))]);

@@ -11,8 +11,16 @@ use super::{
 };
 use crate::{NodeId, Refusal};
 
-/// How many entries a page has. A range takes 27 bytes at most.
-pub(super) const ENTRIES: usize = 4096;
+/// About how many bytes a page has at most, as it is told.
+const BYTES: usize = 1 << 17;
+
+/// About how many bytes an entry takes: a range takes 28 at most.
+fn bytes(entry: &Entry) -> usize {
+    match entry {
+        Entry::Part(part) => part.instances.len().saturating_mul(20).saturating_add(28),
+        _ => 28,
+    }
+}
 
 /// All that pages tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +96,7 @@ impl Volume {
 
     /// The page that begins with entry `first`.
     pub(crate) fn page(&self, first: u64) -> Page {
-        self.page_of(first, ENTRIES)
+        self.page_of(first, BYTES)
     }
 
     /// Everything on one page, for a role of the same node.
@@ -98,12 +106,24 @@ impl Volume {
 
     fn page_of(&self, first: u64, most: usize) -> Page {
         let skipped = usize::try_from(first).unwrap_or(usize::MAX);
-        let entries: Box<[Entry]> = self.lists.entries(skipped).take(most).collect();
+        let mut room = most;
+        let fits = |entry: &Entry| {
+            let is_first = room == most;
+            let left = room.checked_sub(bytes(entry));
+            room = left.unwrap_or_default();
+            left.is_some() || is_first
+        };
+        let entries: Box<[Entry]> = self.lists.entries(skipped).take_while(fits).collect();
         Page { digest: self.digest, total: self.lists.len() as u64, first, entries }
     }
 }
 
 impl Assembly {
+    /// Whether nothing has come.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.taken == 0
+    }
+
     /// Takes a page. A first page starts over; any other one must follow those that have come. Fails, and changes nothing, if
     /// it does not.
     pub(crate) fn add(&mut self, page: &Page) -> Result<Progress, Refusal> {
@@ -178,7 +198,11 @@ mod tests {
 
     use alloc::{vec, vec::Vec};
 
-    use super::{Assembly, ENTRIES, Lists, NodeId, Progress, Refusal, TxRange, Volume};
+    use super::{super::Part, Assembly, BYTES, Lists, NodeId, Progress, Refusal, TxRange, Volume};
+    use crate::TxId;
+
+    /// How many ranges fit on a page.
+    const ENTRIES: usize = BYTES / 28;
 
     fn lists(ranges: u64) -> Lists {
         let range = |seq| TxRange::new(NodeId(1), 2 * seq, 2 * seq).expect("one");
@@ -198,6 +222,17 @@ mod tests {
                 }
             };
             assert_eq!((whole, pages), (lists(ranges), (ranges as usize + 1).div_ceil(ENTRIES)));
+        }
+    }
+
+    #[test]
+    fn a_page_has_few_wide_entries_and_one_at_least() {
+        let part = |seq, width| Part { tx: TxId { origin: NodeId(1), seq }, instances: vec![None; width].into() };
+        let (wide, huge) = ((0..100).map(|seq| part(seq, 250)).collect(), vec![part(1, BYTES), part(2, 1)]);
+        for (parts, most) in [(wide, BYTES / 5_000), (huge, 1)] {
+            let told = Volume::new(Lists { parts, ..Lists::default() });
+            let entries = told.page(0).entries.len();
+            assert!((1..=most).contains(&entries), "{entries} entries");
         }
     }
 
