@@ -57,10 +57,18 @@ impl Desk {
         Ticket { tx, desk: self.clone(), state }
     }
 
-    /// Whether the application holds its branch of `tx` prepared, or has just finished it.
+    /// Whether the application holds its branch of `tx` prepared, or has just committed it.
     pub fn has(&self, tx: TxId) -> bool {
         let branches = self.branches();
-        branches.held.contains_key(&tx) || branches.finished.contains_key(&tx)
+        branches.held.contains_key(&tx) || branches.finished.get(&tx) == Some(&Outcome::Committed)
+    }
+
+    /// The agent has ended the branch of `tx` by itself: what the application holds is not prepared any more, though its
+    /// ticket may still be there.
+    pub fn ended(&self, tx: TxId) {
+        let mut branches = self.branches();
+        branches.held.remove(&tx);
+        branches.finished.remove(&tx);
     }
 
     /// Waits until the application is done with its branch of `tx`: how it carried that out, if it did. This is told once.
@@ -94,6 +102,7 @@ impl Ticket {
     /// The application has carried the outcome out: the database has said so.
     pub fn finished(self, outcome: Outcome) {
         let mut branches = self.desk.branches();
+        branches.held.remove(&self.tx);
         branches.finished.insert(self.tx, outcome);
         branches.order.push_back(self.tx);
         if branches.order.len() > FINISHED
@@ -152,6 +161,20 @@ mod tests {
         drop(ticket);
         assert_eq!(asks.await.unwrap(), None);
         assert!(!desk.has(tx(1)));
+    }
+
+    #[test]
+    fn nothing_is_prepared_once_it_is_rolled_back_whoever_did_that_and_whoever_still_has_the_ticket() {
+        let desk = Desk::new();
+        let ticket = desk.prepared(tx(1));
+        desk.ended(tx(1));
+        assert!(!desk.has(tx(1)));
+        assert_eq!(desk.done_at_once(tx(1), Duration::MAX), Poll::Ready(None));
+        drop(ticket);
+        desk.prepared(tx(2)).finished(Outcome::Aborted);
+        assert!(!desk.has(tx(2)));
+        desk.prepared(tx(3)).finished(Outcome::Committed);
+        assert!(desk.has(tx(3)));
     }
 
     #[test]

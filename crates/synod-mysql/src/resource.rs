@@ -67,6 +67,7 @@ impl MysqlResource {
         match self.carry_out(&self.xid(tx), outcome).await {
             Ok(Carried::Done) => {
                 self.inner().clear(tx);
+                self.inner().desk.ended(tx);
                 Progress::Finished
             }
             Ok(Carried::Held) => Progress::Again,

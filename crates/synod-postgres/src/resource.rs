@@ -61,6 +61,8 @@ impl PostgresResource {
         match self.carry_out(&gid, outcome).await {
             Ok(None) => {
                 self.inner().clear(tx);
+                // An application that holds its branch for longer than it is waited for does so in vain.
+                self.inner().desk.ended(tx);
                 Progress::Finished
             }
             Ok(Some(kind)) => {
