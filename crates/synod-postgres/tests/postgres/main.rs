@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real servers take real time")]
 
+mod agent_at_work;
 mod checks;
 mod conformance;
 mod crashes;
