@@ -8,7 +8,7 @@ use mysql_async::{
     prelude::{FromRow, Queryable},
 };
 use synod::commit::{self, ClusterId, Outcome};
-use synod_client::{Alone, Branch, Cause, Ticket};
+use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -273,15 +273,16 @@ impl Branch for MysqlBranch {
         }
     }
 
-    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
+    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
         let xid = self.xid;
         if !xid.is_of(cluster, transaction) {
             self.end();
-            return Err("the branch was begun for a transaction of another name".into());
+            return Err(Unprepared::RolledBack("the branch was begun for a transaction of another name".into()));
         }
         if self.is_busy {
             self.end();
-            return Err("a call was interrupted, so it is not known what the branch has done: it is rolled back".into());
+            let why = "a call was interrupted, so it is not known what the branch has done: it is rolled back";
+            return Err(Unprepared::RolledBack(why.into()));
         }
         let statements = format!("{}; XA END {xid}; XA PREPARE {xid}", Key::of(&xid).insert());
         self.state = State::Prepared(None);
@@ -293,7 +294,8 @@ impl Branch for MysqlBranch {
             Err(error) => {
                 // Prepared or not, it is out of these hands.
                 self.end();
-                Err(error.into())
+                let is_unprepared = codes::is_unprepared(&error);
+                Err(if is_unprepared { Unprepared::RolledBack } else { Unprepared::Unknown }(error.into()))
             }
         }
     }

@@ -29,6 +29,12 @@ pub(crate) fn is_absent(error: &Error) -> bool {
     of(error).is_some_and(|code| ABSENT.contains(&code))
 }
 
+/// Whether an answer to the statements that prepare a branch says that it is not prepared: a row is in the way, a lock was not
+/// had, or the branch has ended before that. Any other answer leaves it open.
+pub(crate) fn is_unprepared(error: &Error) -> bool {
+    is_absent(error) || is_busy(error) || of(error).is_some_and(|code| [DUPLICATE, WRONG_STATE].contains(&code))
+}
+
 pub(crate) fn is_busy(error: &Error) -> bool {
     of(error).is_some_and(|code| BUSY.contains(&code))
 }

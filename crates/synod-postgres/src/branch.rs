@@ -9,7 +9,7 @@ use std::{
 use deadpool_postgres::Object;
 use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
-use synod_client::{Alone, Branch, Cause, Ticket};
+use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{
     Row, SimpleQueryMessage, Statement,
@@ -267,9 +267,11 @@ impl Branch for PostgresBranch {
         }
     }
 
-    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
-        self.postgres.0.bind(cluster)?;
-        let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone())?;
+    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
+        // Whatever is wrong before PREPARE is sent ends the branch.
+        self.postgres.0.bind(cluster).map_err(|error| Unprepared::RolledBack(error.into()))?;
+        let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone());
+        let gid = gid.map_err(|error| Unprepared::RolledBack(error.into()))?;
         let key = fence::Key::of(&gid);
         let prepare = format!("PREPARE TRANSACTION '{gid}'");
         self.state = State::Prepared(gid, None);
@@ -286,7 +288,7 @@ impl Branch for PostgresBranch {
         match prepared.await {
             Ok(0) => {
                 self.give_back(Some("ROLLBACK"));
-                Err(NotInTransaction.into())
+                Err(Unprepared::RolledBack(NotInTransaction.into()))
             }
             Ok(_) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
@@ -298,10 +300,11 @@ impl Branch for PostgresBranch {
                 if is_answer(&error) {
                     // It is rolled back already, or the row has failed and it is to be.
                     self.give_back(Some("ROLLBACK"));
+                    Err(Unprepared::RolledBack(error.into()))
                 } else {
                     drop(self.connection.take().map(Object::take));
+                    Err(Unprepared::Unknown(error.into()))
                 }
-                Err(error.into())
             }
         }
     }

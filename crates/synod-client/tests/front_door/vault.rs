@@ -9,7 +9,7 @@ use synod::{
     commit::{self, ClusterId, Meta, Promised, ResourceKind, Vote},
     perform::tokio::{Handle, Progress, RecoverError, Resource},
 };
-use synod_client::{Agent, Alone, Branch, Cause, Database, Name, NodeId, Outcome, TxId};
+use synod_client::{Agent, Alone, Branch, Cause, Database, Name, NodeId, Outcome, TxId, Unprepared};
 
 /// A clone is the same database.
 #[derive(Clone)]
@@ -86,10 +86,10 @@ impl Branch for Adds {
         Ok(())
     }
 
-    async fn prepare(&mut self, _: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
+    async fn prepare(&mut self, _: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
         let (mut inside, tx) = (self.vault.inside(), transaction.id());
         if inside.is_full || inside.ended.contains_key(&tx) {
-            return Err("it is full".into());
+            return Err(Unprepared::RolledBack("it is full".into()));
         }
         inside.prepared.insert(tx, (transaction.clone(), self.delta));
         drop(inside);
