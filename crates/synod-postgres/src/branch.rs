@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use deadpool_postgres::Object;
 use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, error::Elapsed, sleep, timeout};
 use tokio_postgres::{
     Row, SimpleQueryMessage, Statement,
     error::{Severity, SqlState},
@@ -36,6 +36,9 @@ const STATEMENTS: usize = 512;
 /// statement changes that. `COMMIT`, `ROLLBACK` and `PREPARE TRANSACTION` are not for it;
 /// nor may it use `LISTEN`, `NOTIFY` or temporary tables, which PostgreSQL does not prepare.
 ///
+/// A statement that is still running when the branch is dropped is cancelled, unless it was sent over
+/// [`client`](Self::client).
+///
 /// What its statements leave in the session (`SET`, advisory locks) is gone when it ends. What functions of the database do
 /// there unseen is not, unless [`Options::reset_always`](crate::Options::reset_always) says so.
 pub struct PostgresBranch {
@@ -47,6 +50,8 @@ pub struct PostgresBranch {
     has_written: AtomicBool,
     /// Whether something may be left in the session that the next one must not find.
     is_dirty: AtomicBool,
+    /// How many statements were sent whose answers nobody has seen. One whose call was dropped may run for long.
+    unanswered: AtomicUsize,
 }
 
 enum State {
@@ -71,8 +76,14 @@ impl PostgresBranch {
             what: "begin a transaction",
             source,
         })?;
-        let (has_written, is_dirty) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { postgres, connection: Some(connection), state: State::Open, has_written, is_dirty })
+        Ok(Self {
+            postgres,
+            connection: Some(connection),
+            state: State::Open,
+            has_written: AtomicBool::new(false),
+            is_dirty: AtomicBool::new(false),
+            unanswered: AtomicUsize::new(0),
+        })
     }
 
     /// The connection, for what has no method here.
@@ -85,8 +96,11 @@ impl PostgresBranch {
     /// prepared for the next time, so values belong into `params`, not into the text.
     pub async fn execute(&self, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let rows = self.connection().execute(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().execute(&prepared, params).await
+        };
+        let rows = self.answered(call).await?;
         self.has_written.fetch_or(writes && rows > 0, Ordering::Relaxed);
         Ok(rows)
     }
@@ -99,8 +113,11 @@ impl PostgresBranch {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let rows = self.connection().query(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().query(&prepared, params).await
+        };
+        let rows = self.answered(call).await?;
         self.has_written.fetch_or(writes && !rows.is_empty(), Ordering::Relaxed);
         Ok(rows)
     }
@@ -112,8 +129,11 @@ impl PostgresBranch {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let row = self.connection().query_one(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().query_one(&prepared, params).await
+        };
+        let row = self.answered(call).await?;
         self.has_written.fetch_or(writes, Ordering::Relaxed);
         Ok(row)
     }
@@ -125,15 +145,34 @@ impl PostgresBranch {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let row = self.connection().query_opt(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().query_opt(&prepared, params).await
+        };
+        let row = self.answered(call).await?;
         self.has_written.fetch_or(writes && row.is_some(), Ordering::Relaxed);
         Ok(row)
     }
 
     /// Runs several statements, as text: [`tokio_postgres::Client::batch_execute`].
     pub async fn batch_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
-        self.client().batch_execute(statements).await
+        self.answered(self.client().batch_execute(statements)).await
+    }
+
+    /// Waits for the answer to a call, and knows of it when nobody does any more.
+    async fn answered<T>(
+        &self,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        let answer = call.await;
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// Waits for the answer to how the branch ends, but not for ever.
+    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+        timeout(self.postgres.0.options.wait, call).await
     }
 
     fn connection(&self) -> &Object {
@@ -187,15 +226,33 @@ impl PostgresBranch {
     async fn ask(&self, key: &fence::Alone) -> Result<Option<bool>, Cause> {
         let client = self.postgres.0.for_verdicts().await?;
         let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
-        match client.execute(tombstone, &[&key.bytes()]).await {
-            Ok(_) => Ok(Some(false)),
+        let inner = &self.postgres.0;
+        let put = inner.answer("say whether it has committed", client.execute(tombstone, &[&key.bytes()])).await;
+        let answer = match put {
+            Ok(_) => Some(false),
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                confirm(&client).await?;
-                Ok(Some(true))
+                inner.answer("say whether it has committed", confirm(&client)).await?;
+                Some(true)
             }
             // The commit is under way.
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => None,
+            Err(error) => return Err(error.into()),
+        };
+        client.done();
+        Ok(answer)
+    }
+
+    /// Ends the connection, and with it what is not prepared. A statement that still runs is cancelled.
+    fn end(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let running = connection.cancel_token();
+        // It does not go back to its pool: the cancellation might come late, and hit a statement of the next one.
+        drop(Object::take(connection));
+        if *self.unanswered.get_mut() > 0
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let postgres = self.postgres.clone();
+            runtime.spawn(async move { postgres.0.cancel(running).await });
         }
     }
 
@@ -226,11 +283,12 @@ impl Branch for PostgresBranch {
         if self.has_written.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let asked = self.connection().simple_query("SELECT pg_current_xact_id_if_assigned()").await?;
+        let asked = self.connection().simple_query("SELECT pg_current_xact_id_if_assigned()");
+        let asked = self.in_time(asked).await??;
         let has_written =
             asked.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some()));
         if !has_written {
-            self.connection().batch_execute("COMMIT").await?;
+            self.in_time(self.connection().batch_execute("COMMIT")).await??;
             self.give_back(None);
         }
         Ok(has_written)
@@ -247,29 +305,29 @@ impl Branch for PostgresBranch {
             "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); COMMIT",
             key.literal()
         );
-        match self.connection().batch_execute(&statements).await {
-            Ok(()) => {
+        let lost: Cause = match self.in_time(self.connection().batch_execute(&statements)).await {
+            Ok(Ok(())) => {
                 self.give_back(None);
-                Ok(())
+                return Ok(());
             }
-            Err(error) if is_answer(&error) => {
+            Ok(Err(error)) if is_answer(&error) => {
                 self.give_back(Some("ROLLBACK"));
-                Err(Alone::RolledBack(error.into()))
+                return Err(Alone::RolledBack(error.into()));
             }
-            Err(error) => {
-                drop(self.connection.take().map(Object::take));
-                match self.find_out(&key).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Alone::RolledBack(error.into())),
-                    Err(cause) => Err(Alone::Unknown(cause)),
-                }
-            }
+            Ok(Err(error)) => error.into(),
+            Err(elapsed) => elapsed.into(),
+        };
+        drop(self.connection.take().map(Object::take));
+        match self.find_out(&key).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Alone::RolledBack(lost)),
+            Err(cause) => Err(Alone::Unknown(cause)),
         }
     }
 
     async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
         // Whatever is wrong before PREPARE is sent ends the branch.
-        self.postgres.0.bind(cluster).map_err(|error| Unprepared::RolledBack(error.into()))?;
+        self.postgres.0.bind(cluster, false).await.map_err(|error| Unprepared::RolledBack(error.into()))?;
         let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone());
         let gid = gid.map_err(|error| Unprepared::RolledBack(error.into()))?;
         let key = fence::Key::of(&gid);
@@ -278,33 +336,36 @@ impl Branch for PostgresBranch {
         // Both go out at once. PREPARE in a failed transaction rolls back, and outside of any it does nothing, and neither is
         // an error; but in the one case the row before it fails, and in the other there is none.
         let connection = self.connection();
-        let prepared = async {
+        let prepared = self.in_time(async {
             let row = connection.prepare_cached(ROW).await?;
             let params: [&(dyn ToSql + Sync); 1] = [&key.bytes()];
             let (rows, prepared) = join(connection.execute(&row, &params), connection.batch_execute(&prepare)).await;
             let rows = rows?;
             prepared.map(|()| rows)
-        };
+        });
         match prepared.await {
-            Ok(0) => {
+            Ok(Ok(0)) => {
                 self.give_back(Some("ROLLBACK"));
                 Err(Unprepared::RolledBack(NotInTransaction.into()))
             }
-            Ok(_) => {
+            Ok(Ok(_)) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
                     *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));
                 }
                 Ok(())
             }
-            Err(error) => {
-                if is_answer(&error) {
-                    // It is rolled back already, or the row has failed and it is to be.
-                    self.give_back(Some("ROLLBACK"));
-                    Err(Unprepared::RolledBack(error.into()))
-                } else {
-                    drop(self.connection.take().map(Object::take));
-                    Err(Unprepared::Unknown(error.into()))
-                }
+            Ok(Err(error)) if is_answer(&error) => {
+                // It is rolled back already, or the row has failed and it is to be.
+                self.give_back(Some("ROLLBACK"));
+                Err(Unprepared::RolledBack(error.into()))
+            }
+            Ok(Err(error)) => {
+                drop(self.connection.take().map(Object::take));
+                Err(Unprepared::Unknown(error.into()))
+            }
+            Err(elapsed) => {
+                drop(self.connection.take().map(Object::take));
+                Err(Unprepared::Unknown(elapsed.into()))
             }
         }
     }
@@ -318,19 +379,34 @@ impl Branch for PostgresBranch {
         };
         // An error leaves it to the agent: the ticket is gone.
         let statement = format!("{verb} PREPARED '{gid}'");
-        if end_prepared(connection, &statement, self.postgres.0.options.wait).await? {
-            ticket.finished(outcome);
+        let wait = self.postgres.0.options.wait;
+        match timeout(wait, end_prepared(connection, &statement, wait)).await {
+            Ok(Ok(true)) => ticket.finished(outcome),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Err(elapsed) => {
+                // What comes over it now is the answer to this.
+                drop(self.connection.take().map(Object::take));
+                return Err(elapsed.into());
+            }
         }
         self.give_back(None);
         Ok(())
     }
 
     async fn roll_back(&mut self) {
-        if matches!(self.state, State::Open)
-            && let Some(connection) = &self.connection
-            && connection.batch_execute("ROLLBACK").await.is_ok()
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        if *self.unanswered.get_mut() > 0 {
+            return self.end();
+        }
+        if let Some(connection) = &self.connection
+            && matches!(self.in_time(connection.batch_execute("ROLLBACK")).await, Ok(Ok(())))
         {
             self.give_back(None);
+        } else {
+            self.end();
         }
     }
 }
@@ -338,6 +414,7 @@ impl Branch for PostgresBranch {
 impl Drop for PostgresBranch {
     fn drop(&mut self) {
         match self.state {
+            State::Open if *self.unanswered.get_mut() > 0 => self.end(),
             State::Open => self.give_back(Some("ROLLBACK")),
             // Whatever comes of it comes by its name.
             State::Prepared(..) => drop(self.connection.take().map(Object::take)),

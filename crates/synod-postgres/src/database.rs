@@ -12,10 +12,14 @@ use synod::{
     commit::{ClusterId, Outcome, TxRange},
 };
 use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
-use tokio_postgres::{Config, NoTls};
+use tokio::{
+    sync::{OnceCell, RwLock},
+    time::timeout,
+};
+use tokio_postgres::{CancelToken, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten};
+use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten, identity, lent::Lent};
 
 /// When the first keepalive is sent, unless a URL says otherwise: too late to notice anything.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -36,8 +40,13 @@ pub(crate) struct Inner {
     votes: Pool,
     /// For the agent, to carry out.
     verdicts: Pool,
+    /// A vote holds this while it looks and answers; the sweep, while it asks the node, looks and reports. So nothing that the
+    /// sweep reports can be voted for, and committed, before the node has heard the report.
+    pub(crate) votes_given: RwLock<()>,
     /// The one cluster that it stands in.
     cluster: OnceLock<ClusterId>,
+    /// The database says so, too.
+    joined: OnceCell<()>,
     alarms: Alarms,
     forgotten: Mutex<Forgotten>,
 }
@@ -58,6 +67,14 @@ impl Postgres {
 
     /// The same, with options.
     pub async fn connect_with(url: &str, participant: NodeId, options: Options) -> Result<Self, Error> {
+        let postgres = Self::connect_lazy(url, participant, options)?;
+        postgres.check().await?;
+        Ok(postgres)
+    }
+
+    /// The same, without connecting yet: for a process that must start although the database is away. Whether it can take part
+    /// is [checked](Self::check) when its agent starts. Fails if the URL is malformed.
+    pub fn connect_lazy(url: &str, participant: NodeId, options: Options) -> Result<Self, Error> {
         let mut config: Config = url.parse().map_err(Error::Url)?;
         // A server that is cut off is noticed, unless the URL says otherwise.
         if config.get_tcp_user_timeout().is_none() {
@@ -70,26 +87,29 @@ impl Postgres {
         let wait = format!("-c lock_timeout={}", options.lock_timeout.as_millis());
         agents.options([config.get_options().unwrap_or_default(), &wait].join(" ").trim());
         agents.application_name("synod agent");
-        let pool = |config: &Config, size| pool(config, size, participant, &options);
-        let postgres = Self(Arc::new(Inner {
+        let pool = |config: &Config, size, wait| pool(config, size, wait, participant, &options);
+        Ok(Self(Arc::new(Inner {
             participant,
             desk: Desk::new(),
-            branches: pool(&config, options.connections)?,
-            votes: pool(&agents, options.votes)?,
-            verdicts: pool(&agents, options.verdicts)?,
+            branches: pool(&config, options.connections, options.wait)?,
+            votes: pool(&agents, options.votes, options.answer)?,
+            verdicts: pool(&agents, options.verdicts, options.answer)?,
+            votes_given: RwLock::default(),
             cluster: OnceLock::new(),
+            joined: OnceCell::new(),
             alarms: Alarms::default(),
             forgotten: Mutex::default(),
             options,
-        }));
-        postgres.check().await?;
-        Ok(postgres)
+        })))
     }
 
-    /// Checks again that the server can take part, and that the table is there.
+    /// Checks again that the server can take part, that the tables are there, and that this is the participant's database.
     pub async fn check(&self) -> Result<(), Error> {
-        let client = self.0.connection(&self.0.branches).await?;
-        fence::check(&client, self.0.participant, self.0.options.connections).await
+        let client = Lent::new(self.0.connection(&self.0.branches).await?);
+        let check = fence::check(&client, self.0.participant, self.0.options.connections);
+        self.0.in_time("say whether it can take part", check).await?;
+        client.done();
+        Ok(())
     }
 
     /// Which participant this is.
@@ -109,21 +129,42 @@ impl Postgres {
 }
 
 impl Inner {
-    pub(crate) async fn for_votes(&self) -> Result<Object, Error> {
-        self.connection(&self.votes).await
+    pub(crate) async fn for_votes(&self) -> Result<Lent, Error> {
+        self.connection(&self.votes).await.map(Lent::new)
     }
 
-    pub(crate) async fn for_verdicts(&self) -> Result<Object, Error> {
-        self.connection(&self.verdicts).await
+    pub(crate) async fn for_verdicts(&self) -> Result<Lent, Error> {
+        self.connection(&self.verdicts).await.map(Lent::new)
     }
 
-    /// Names are a cluster's, so what this knows of transactions is of one cluster.
-    pub(crate) fn bind(&self, cluster: ClusterId) -> Result<(), Error> {
-        let bound = *self.cluster.get_or_init(|| cluster);
-        if bound == cluster {
+    /// Names are a cluster's, so what this knows of transactions is of one cluster, and so is the database. Whoever is first
+    /// says which one; the database must have heard it from its agent.
+    pub(crate) async fn bind(&self, cluster: ClusterId, is_agent: bool) -> Result<(), Error> {
+        let (participant, bound) = (self.participant, *self.cluster.get_or_init(|| cluster));
+        if bound != cluster {
+            return Err(Error::OtherCluster { participant, bound, cluster });
+        }
+        let join = || async {
+            let client = self.for_votes().await?;
+            let join = identity::join(&client, participant, cluster, is_agent);
+            self.in_time("say in which cluster it stands", join).await?;
+            client.done();
             Ok(())
-        } else {
-            Err(Error::OtherCluster { participant: self.participant, bound, cluster })
+        };
+        self.joined.get_or_try_init(join).await.copied()
+    }
+
+    /// Cancels what runs over a connection that is not used any more, if that can be.
+    pub(crate) async fn cancel(&self, running: CancelToken) {
+        let sent = async {
+            match &self.options.tls {
+                Some(tls) => running.cancel_query(MakeRustlsConnect::new((**tls).clone())).await,
+                None => running.cancel_query(NoTls).await,
+            }
+        };
+        // What is not cancelled ends by itself.
+        if !matches!(timeout(self.options.answer, sent).await, Ok(Ok(()))) {
+            tracing::debug!(participant = %self.participant, "a statement that nobody waits for could not be cancelled");
         }
     }
 
@@ -169,13 +210,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Connections that come about when they are needed.
-fn pool(config: &Config, size: usize, participant: NodeId, options: &Options) -> Result<Pool, Error> {
+fn pool(config: &Config, size: usize, wait: Duration, participant: NodeId, options: &Options) -> Result<Pool, Error> {
     let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match &options.tls {
         Some(tls) => Manager::from_config(config.clone(), MakeRustlsConnect::new((**tls).clone()), how),
         None => Manager::from_config(config.clone(), NoTls, how),
     };
-    let wait = Some(options.wait);
+    let wait = Some(wait);
     let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).timeouts(Timeouts {
         wait,
         create: wait,

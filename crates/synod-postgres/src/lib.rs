@@ -52,6 +52,8 @@ mod error;
 mod fence;
 mod forgotten;
 mod gid;
+mod identity;
+mod lent;
 mod look;
 mod options;
 mod resource;

@@ -102,7 +102,7 @@ impl Scene {
         static COUNT: AtomicU8 = AtomicU8::new(200);
         let pair = Pair::new().await;
         // Without a key, so that a work that is done twice shows twice.
-        pair.sql(0, "CREATE TABLE work (number bigint NOT NULL)");
+        pair.sql(0, "CREATE TABLE work (number bigint NOT NULL); UPDATE synod.identity SET cluster = NULL");
         let url = pair.server.url(&pair.names[0]);
         let (onlooker, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);

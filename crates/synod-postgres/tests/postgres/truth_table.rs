@@ -57,6 +57,8 @@ impl Left {
         let cluster = cluster();
         let url = pair.server.url(&pair.names[0]);
         let database = Postgres::connect_with(&url, LEFT, quick()).await.unwrap();
+        // The pair's cluster has seen to it already that this is its database.
+        pair.sql(0, "UPDATE synod.identity SET cluster = NULL");
         let resource = database.resource(cluster).await.unwrap();
         Self { cluster, pair, database, resource }
     }
