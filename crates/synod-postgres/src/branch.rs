@@ -10,7 +10,7 @@ use deadpool_postgres::Object;
 use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
-use tokio::time::{Instant, error::Elapsed, sleep, timeout};
+use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
 use tokio_postgres::{
     Row, SimpleQueryMessage, Statement,
     error::{Severity, SqlState},
@@ -213,10 +213,11 @@ impl PostgresBranch {
         let end = Instant::now() + self.postgres.0.options.wait;
         let mut last: Cause = "there was no time to ask".into();
         while Instant::now() < end {
-            match self.ask(key).await {
-                Ok(Some(committed)) => return Ok(committed),
-                Ok(None) => last = "it is still at it".into(),
-                Err(error) => last = error,
+            match timeout_at(end, self.ask(key)).await {
+                Ok(Ok(Some(committed))) => return Ok(committed),
+                Ok(Ok(None)) => last = "it is still at it".into(),
+                Ok(Err(error)) => last = error,
+                Err(elapsed) => last = elapsed.into(),
             }
             sleep(Duration::from_millis(50)).await;
         }

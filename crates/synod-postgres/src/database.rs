@@ -81,7 +81,8 @@ impl Postgres {
             config.tcp_user_timeout(options.wait);
         }
         if config.get_keepalives_idle() == KEEPALIVES_IDLE {
-            config.keepalives_idle(options.wait);
+            // In whole seconds, and none is no number of them.
+            config.keepalives_idle(options.wait.max(Duration::from_secs(1)));
         }
         let mut agents = config.clone();
         let wait = format!("-c lock_timeout={}", options.lock_timeout.as_millis());

@@ -180,3 +180,42 @@ impl Resource for PostgresResource {
         self.inner().forget(range);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use synod::{NodeId, TxId};
+    use synod_client::{Agent, Branch, Database};
+    use synod_servers::{Options, Postgres as Server};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_voted_for_while_the_sweep_looks_and_reports()
+    -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if Server::installed().is_none() {
+            eprintln!("left out: PostgreSQL is not installed");
+            return Ok(());
+        }
+        let server = Server::start(Options::default())?;
+        server.sql("postgres", "CREATE TABLE work (number int)")?;
+        let (cluster, left) = (ClusterId([9; 16]), NodeId(11));
+        let postgres = Postgres::connect(&server.url("postgres"), left).await?;
+        let resource = postgres.resource(cluster).await?;
+        let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, [left, NodeId(12)], [])?;
+        let mut branch = postgres.open(None).await?;
+        branch.execute("INSERT INTO work VALUES (1)", &[]).await?;
+        branch.prepare(cluster, &transaction).await?;
+        let meta = Meta::default();
+        let sweeping = postgres.0.votes_given.write().await;
+        assert_eq!(resource.vote_at_once(&transaction, &meta), None);
+        let early = timeout(Duration::from_millis(300), resource.vote(&transaction, &meta)).await;
+        assert!(early.is_err(), "{early:?}: it could be committed before the node has heard the report");
+        drop(sweeping);
+        assert_eq!(resource.vote_at_once(&transaction, &meta), Some(Vote::Prepared));
+        assert_eq!(resource.vote(&transaction, &meta).await, Vote::Prepared);
+        Ok(branch.finish(Outcome::Aborted).await?)
+    }
+}

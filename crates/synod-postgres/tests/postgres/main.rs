@@ -8,4 +8,5 @@ mod conformance;
 mod crashes;
 mod front_door;
 mod scene;
+mod silence;
 mod truth_table;
