@@ -2,18 +2,19 @@
 
 use std::{fmt, time::Duration};
 
-use futures_util::FutureExt;
 use mysql_async::{
     Conn, Params,
     prelude::{FromRow, Queryable},
 };
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     Error, Mysql, Xid, codes,
+    database::set_idle,
     fence::{Key, Row, bar, confirm},
+    lent::close,
 };
 
 /// How many rows this connection has changed since it was reset.
@@ -186,10 +187,11 @@ impl MysqlBranch {
         let end = Instant::now() + self.mysql.0.options.wait;
         let mut last: Cause = "there was no time to ask".into();
         while Instant::now() < end {
-            match self.ask(key).await {
-                Ok(Some(committed)) => return Ok(committed),
-                Ok(None) => last = "it is still at it".into(),
-                Err(error) => last = error,
+            match timeout_at(end, self.ask(key)).await {
+                Ok(Ok(Some(committed))) => return Ok(committed),
+                Ok(Ok(None)) => last = "it is still at it".into(),
+                Ok(Err(error)) => last = error,
+                Err(elapsed) => last = elapsed.into(),
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -197,16 +199,31 @@ impl MysqlBranch {
     }
 
     async fn ask(&self, key: &Key) -> Result<Option<bool>, Cause> {
-        let mut conn = self.mysql.0.for_verdicts().await?;
-        Ok(match bar(&mut conn, key).await? {
-            Some(Row::Work) => {
-                confirm(&mut conn, self.xid.participant()).await?;
-                Some(true)
-            }
-            Some(Row::Tombstone) => Some(false),
-            // The commit is under way.
-            Some(Row::Nothing) | None => None,
-        })
+        let (inner, mut conn) = (&self.mysql.0, self.mysql.0.for_verdicts().await?);
+        let asked = async {
+            Ok(match bar(&mut conn, key).await? {
+                Some(Row::Work) => {
+                    confirm(&mut conn, self.xid.participant()).await?;
+                    Some(true)
+                }
+                Some(Row::Tombstone) => Some(false),
+                // The commit is under way.
+                Some(Row::Nothing) | None => None,
+            })
+        };
+        let answer = inner.answer("say whether it has committed", asked).await?;
+        conn.done();
+        Ok(answer)
+    }
+
+    /// Runs statements that end the branch, and waits for the answer, but not for ever.
+    async fn end_by(&mut self, statements: String) -> mysql_async::Result<()> {
+        let wait = self.mysql.0.options.wait;
+        match timeout(wait, self.query_drop(statements)).await {
+            Ok(result) => result,
+            // The call was interrupted by that, and nothing more can be said over the connection.
+            Err(elapsed) => Err(mysql_async::Error::Other(elapsed.into())),
+        }
     }
 
     /// Gives the connection back: nothing of the branch is left in it.
@@ -227,7 +244,10 @@ impl MysqlBranch {
             runtime.spawn(async move {
                 if let Ok(mut conn) = mysql.0.for_verdicts().await {
                     // An error says that it has ended by itself.
-                    let _ = conn.query_drop(format!("KILL CONNECTION {number}")).await;
+                    let kill = conn.query_drop(format!("KILL CONNECTION {number}"));
+                    if !matches!(mysql.0.answer("end a connection", kill).await, Err(Error::Silent { .. })) {
+                        conn.done();
+                    }
                 }
             });
         }
@@ -240,7 +260,7 @@ impl Branch for MysqlBranch {
             return Ok(true);
         }
         let commit = format!("XA END {xid}; XA COMMIT {xid} ONE PHASE", xid = self.xid);
-        self.query_drop(commit).await?;
+        self.end_by(commit).await?;
         self.give_back();
         Ok(false)
     }
@@ -258,7 +278,7 @@ impl Branch for MysqlBranch {
         if has_changed {
             statements = format!("{}; {statements}", key.insert());
         }
-        let Err(error) = self.query_drop(statements).await else {
+        let Err(error) = self.end_by(statements).await else {
             self.give_back();
             return Ok(());
         };
@@ -284,11 +304,14 @@ impl Branch for MysqlBranch {
             let why = "a call was interrupted, so it is not known what the branch has done: it is rolled back";
             return Err(Unprepared::RolledBack(why.into()));
         }
-        let statements = format!("{}; XA END {xid}; XA PREPARE {xid}", Key::of(&xid).insert());
+        // Until its connection ends, nobody else can end a prepared branch: should this host die, the server must notice.
+        let (row, idle) = (Key::of(&xid).insert(), set_idle(self.mysql.0.options.wait));
+        let ticket = self.mysql.0.desk.prepares(xid.tx());
         self.state = State::Prepared(None);
-        match self.query_drop(statements).await {
+        match self.end_by(format!("{row}; {idle}; XA END {xid}; XA PREPARE {xid}")).await {
             Ok(()) => {
-                self.state = State::Prepared(Some(self.mysql.0.desk.prepared(xid.tx())));
+                ticket.prepared();
+                self.state = State::Prepared(Some(ticket));
                 Ok(())
             }
             Err(error) => {
@@ -307,7 +330,7 @@ impl Branch for MysqlBranch {
             Outcome::Committed => "COMMIT",
             Outcome::Aborted => "ROLLBACK",
         };
-        let ended = self.query_drop(format!("XA {verb} {}", self.xid)).await;
+        let ended = self.end_by(format!("XA {verb} {}", self.xid)).await;
         match ended {
             Ok(()) => {
                 ticket.finished(outcome);
@@ -327,10 +350,10 @@ impl Branch for MysqlBranch {
         if !matches!(self.state, State::Open) || self.connection.is_none() {
             return;
         }
-        let rolled_back = match self.query_drop(format!("XA END {xid}")).await {
+        let rolled_back = match self.end_by(format!("XA END {xid}")).await {
             // After a deadlock it is ended already.
             Err(error) if codes::of(&error) != Some(codes::WRONG_STATE) => Err(error),
-            _ => self.query_drop(format!("XA ROLLBACK {xid}")).await,
+            _ => self.end_by(format!("XA ROLLBACK {xid}")).await,
         };
         match rolled_back {
             Ok(()) => self.give_back(),
@@ -343,14 +366,6 @@ impl Drop for MysqlBranch {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Ends a connection, so that it does not go back to its pool. A connection with a prepared branch must not: MariaDB 10.11
-/// answers to the reset (COM_RESET_CONNECTION) and is confused afterwards; it forgets the branch until its next start, and
-/// keeps its locks.
-fn close(conn: Conn) {
-    // The first step marks it as ended and says so to the server; what is left is done by dropping it.
-    let _ = conn.disconnect().now_or_never();
 }
 
 /// A number that is drawn once.

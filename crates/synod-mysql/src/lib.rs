@@ -73,6 +73,8 @@ mod codes;
 mod database;
 mod error;
 mod fence;
+mod identity;
+mod lent;
 mod look;
 mod options;
 mod resource;
