@@ -57,8 +57,9 @@ impl fmt::Debug for Mysql {
 
 impl Mysql {
     /// The database at `url` (`mysql://user:password@host:port/database`), which is this participant for good. Connects,
-    /// checks that the server can take part, and creates the table `synod_fence` in the database if it is not there. An error
-    /// says what is missing, and how to provide it. Needs a runtime of tokio.
+    /// checks that the server can take part, creates the tables `synod_fence` and `synod_identity` in the database if they are not
+    /// there, and notes in it which participant it is. An error says what is missing, and how to provide it, or whose database it
+    /// is. Needs a runtime of tokio.
     pub async fn connect(url: &str, participant: NodeId) -> Result<Self, Error> {
         Self::connect_with(url, participant, Options::new()).await
     }

@@ -59,8 +59,9 @@ impl fmt::Debug for Postgres {
 
 impl Postgres {
     /// The database at `url` (`postgres://user:password@host:port/database`, or the keywords of libpq), which is this
-    /// participant for good. Connects, checks that the server can take part, and creates the table `synod.fence` if it is not
-    /// there. An error says what is missing, and how to provide it.
+    /// participant for good. Connects, checks that the server can take part, creates the tables `synod.fence` and
+    /// `synod.identity` if they are not there, and notes in the database which participant it is. An error says what is missing,
+    /// and how to provide it, or whose database it is.
     pub async fn connect(url: &str, participant: NodeId) -> Result<Self, Error> {
         Self::connect_with(url, participant, Options::new()).await
     }

@@ -97,7 +97,8 @@ impl Options {
         self
     }
 
-    /// How long the row of a branch that was committed by itself is kept, for an application that has lost the answer: a day.
+    /// How long the row of a branch that was committed by itself is kept, for an application that has lost the answer: a day,
+    /// and never less than [`wait`](Self::wait).
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;
         self
