@@ -35,8 +35,9 @@ macro_rules! clear {
 const ROWS: &str = "SELECT branch FROM synod.fence WHERE branch > $1 AND branch <= $2 AND octet_length(branch) = 40 \
     ORDER BY branch LIMIT $3";
 
-/// How many rows are looked at in one turn.
+/// How many rows are looked at in one go, and how many times in one turn.
 const PAGE: usize = 512;
+const PAGES: usize = 16;
 
 /// How many turns pass from one walk through the fence to the next.
 const WALK: u64 = 64;
@@ -48,7 +49,9 @@ impl Postgres {
         let client = inner.for_votes().await?;
         let age = inner.options.patience.as_secs_f64();
         let listed = prepared(&client, cluster, inner.participant, age);
-        for gid in inner.answer("list prepared branches", listed).await? {
+        let listed = inner.answer("list prepared branches", listed).await?;
+        client.done();
+        for gid in listed {
             let tx = gid.transaction().id();
             if inner.desk.has(tx) || is_known(node, tx).await {
                 continue;
@@ -56,9 +59,14 @@ impl Postgres {
             // The list is old by now: what is reported must still be prepared, and stay so until the node has heard of it.
             // What was voted for before this the node knows of, and nothing is voted for meanwhile.
             let _none_given = inner.votes_given.write().await;
-            if is_known(node, tx).await
-                || inner.answer("look for a branch", look(&client, &gid)).await? != Found::Prepared
-            {
+            if is_known(node, tx).await {
+                continue;
+            }
+            // Not before: a vote that is waited for may wait for a connection.
+            let client = inner.for_votes().await?;
+            let found = inner.answer("look for a branch", look(&client, &gid)).await?;
+            client.done();
+            if found != Found::Prepared {
                 continue;
             }
             tracing::info!(participant = %inner.participant, %tx, "a prepared branch was left behind: asking how it ended");
@@ -66,7 +74,6 @@ impl Postgres {
                 tracing::error!(participant = %inner.participant, %tx, %error, "nobody knows how a prepared branch ended");
             }
         }
-        client.done();
         Ok(())
     }
 
@@ -184,7 +191,8 @@ impl Agent for Postgres {
             let result = async {
                 self.sweep(cluster, &node).await?;
                 self.clear(cluster).await?;
-                if let Some(last) = &after {
+                for _ in 0..PAGES {
+                    let Some(last) = &after else { break };
                     after = self.walk(cluster, &node, last).await?;
                 }
                 if turn % WALK == 0 { self.clear_alone().await } else { Ok(()) }

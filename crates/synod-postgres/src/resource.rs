@@ -216,6 +216,6 @@ mod tests {
         drop(sweeping);
         assert_eq!(resource.vote_at_once(&transaction, &meta), Some(Vote::Prepared));
         assert_eq!(resource.vote(&transaction, &meta).await, Vote::Prepared);
-        Ok(branch.finish(Outcome::Aborted).await?)
+        branch.finish(Outcome::Aborted).await
     }
 }

@@ -205,7 +205,9 @@ async fn rows_that_were_due_when_the_agent_ended_go_after_it_has_started_again()
 async fn what_is_committed_while_the_sweep_looks_is_no_lost_commit() {
     or_leave_out!();
     // The sweep finds everything that is prepared at once, and the application is in another process.
-    let pair = Pair::with(Pair::new().await.server, quick().sweep(ms(1), Duration::ZERO)).await;
+    // The agent has one connection for votes and for the sweep.
+    let options = quick().sweep(ms(1), Duration::ZERO).agent_connections(1, 2);
+    let pair = Pair::with(Pair::new().await.server, options).await;
     pair.sql(0, "INSERT INTO account SELECT n, 100 FROM generate_series(2, 400) n");
     pair.sql(1, "INSERT INTO account SELECT n, 100 FROM generate_series(2, 400) n");
     let connect = |side: usize, node| {
