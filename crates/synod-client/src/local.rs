@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use synod::{
     NodeId, QuorumError, Quorums,
     commit::{ClusterId, ClusterSpec, Config, ConfigError, Timeouts},
@@ -215,9 +216,14 @@ impl Builder {
             hall.start(config, NoResource).await?;
         }
         let (mut agents, mut places) = (Agents::new(), Vec::new());
-        for (node, agent) in self.agents {
-            let config = Config::new(cluster.clone(), node, node.0);
-            let node = match agent.start(&hall, config.clone(), agents.stopped()).await {
+        let configs = self.agents.iter().map(|(node, _)| Config::new(cluster.clone(), *node, node.0));
+        let configs: Vec<Config> = configs.collect();
+        // All at once, for one that is away may take its time to say so.
+        let starts = self.agents.iter().zip(&configs);
+        let starts = starts.map(|((_, agent), config)| agent.start(&hall, config.clone(), agents.stopped()));
+        let started = join_all(starts).await;
+        for (((_, agent), config), started) in self.agents.into_iter().zip(configs).zip(started) {
+            let node = match started {
                 Ok(Some(node)) => Ok(node),
                 // Nobody calls this off.
                 Ok(None) => continue,

@@ -52,7 +52,8 @@ async fn a_database_that_is_away_at_the_start_keeps_nobody_waiting_and_takes_par
     for turn in 1..=2 {
         vaults[2].set_away(true);
         let local = Local::builder(folder.path());
-        let local = vaults.iter().fold(local, |local, vault| local.agent(vault.clone())).start().await.unwrap();
+        let local = vaults.iter().fold(local, |local, vault| local.agent(vault.clone()));
+        let local = tokio::spawn(local.start()).await.unwrap().unwrap();
         let away = local.away();
         assert_eq!(away.iter().map(|away| away.participant).collect::<Vec<_>>(), [NodeId(13)]);
         assert_eq!(away[0].why, "the database of participant n13 cannot take part: the vault is locked");
