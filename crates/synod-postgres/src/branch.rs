@@ -11,21 +11,13 @@ use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
 use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
-use tokio_postgres::{
-    Row, SimpleQueryMessage, Statement,
-    error::{Severity, SqlState},
-    types::ToSql,
+use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
+
+use crate::{
+    Error, Gid, Postgres, fence,
+    look::confirm,
+    statements::{NotInTransaction, RESET, ROW, end_prepared, is_answer, mentions, random},
 };
-
-use crate::{Error, Gid, Postgres, fence, look::confirm};
-
-/// Gives a connection back as it came, but for its prepared statements. (`DISCARD ALL` would drop those, too.)
-const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
-    SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
-
-/// The row of a branch, if a transaction has written something; outside of any, nothing has.
-const ROW: &str = "INSERT INTO synod.fence (branch, state) \
-    SELECT $1::bytea, 'w' WHERE pg_current_xact_id_if_assigned() IS NOT NULL";
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 512;
@@ -421,49 +413,4 @@ impl Drop for PostgresBranch {
             State::Prepared(..) => drop(self.connection.take().map(Object::take)),
         }
     }
-}
-
-/// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False
-/// if it is not there any more: whether it was ended, or is lost, is for the agent to find out.
-async fn end_prepared(connection: &Object, statement: &str, patience: Duration) -> Result<bool, tokio_postgres::Error> {
-    let end = Instant::now() + patience;
-    loop {
-        match connection.batch_execute(statement).await {
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => return Ok(false),
-            // Somebody else is at it.
-            Err(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) && Instant::now() < end => {
-                sleep(Duration::from_millis(1)).await;
-            }
-            ended => return ended.map(|()| true),
-        }
-    }
-}
-
-/// Whether the server says that a statement has failed, and goes on: then nothing has happened. Whatever ends the session, or
-/// comes from something in between, leaves that open.
-fn is_answer(error: &tokio_postgres::Error) -> bool {
-    let Some(answer) = error.as_db_error() else { return false };
-    let code = answer.code().code();
-    let is_open = code.starts_with("08") || code.starts_with("57P0") || code == "40003";
-    answer.parsed_severity() == Some(Severity::Error) && !is_open
-}
-
-/// A statement of the application has ended the transaction.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "a COMMIT or ROLLBACK among the statements has ended the transaction, or nothing was written: leave both to `commit`"
-)]
-struct NotInTransaction;
-
-/// Whether `statement` has `name` in it, which is in lower case.
-fn mentions(statement: &str, name: &str) -> bool {
-    statement.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
-}
-
-/// A number that is drawn once.
-#[allow(clippy::disallowed_types, reason = "a name that is drawn once is no part of the protocol")]
-fn random() -> u128 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    let half = || u128::from(RandomState::new().build_hasher().finish());
-    half() << 64 | half()
 }
