@@ -15,7 +15,7 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types:
 
 use crate::{
     Error, Gid, Postgres, fence,
-    look::confirm,
+    look::{Found, at},
     statements::{NotInTransaction, RESET, ROW, end_prepared, is_answer, mentions, random},
 };
 
@@ -223,9 +223,13 @@ impl PostgresBranch {
         let put = inner.answer("say whether it has committed", client.execute(tombstone, &[&key.bytes()])).await;
         let answer = match put {
             Ok(_) => Some(false),
+            // Its own row, or a tombstone that was put there by an earlier question whose answer was lost.
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                inner.answer("say whether it has committed", confirm(&client)).await?;
-                Some(true)
+                match inner.answer("say whether it has committed", at(&client, key.bytes())).await? {
+                    Found::Tombstone => Some(false),
+                    Found::Nothing => None,
+                    Found::Work | Found::Prepared => Some(true),
+                }
             }
             // The commit is under way.
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => None,
@@ -412,5 +416,35 @@ impl Drop for PostgresBranch {
             // Whatever comes of it comes by its name.
             State::Prepared(..) => drop(self.connection.take().map(Object::take)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod::NodeId;
+    use synod_client::Database;
+    use synod_servers::{Options as Settings, Postgres as Server};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_twice_whether_a_branch_has_committed_is_not_misled_by_what_the_first_question_left()
+    -> Result<(), Cause> {
+        if Server::installed().is_none() {
+            eprintln!("left out: PostgreSQL is not installed");
+            return Ok(());
+        }
+        let server = Server::start(Settings::default())?;
+        let postgres = Postgres::connect(&server.url("postgres"), NodeId(11)).await?;
+        let mut branch = postgres.open(None).await?;
+        let (lost, there) = (fence::Alone::new(NodeId(11), 1), fence::Alone::new(NodeId(11), 2));
+        server.sql("postgres", &format!("INSERT INTO synod.fence VALUES ({}, 'w')", there.literal()))?;
+        // The answer to the first question may be lost, as that to the commit was.
+        for _ in 0..2 {
+            assert_eq!(branch.ask(&lost).await?, Some(false), "it has not committed");
+            assert_eq!(branch.ask(&there).await?, Some(true));
+        }
+        branch.roll_back().await;
+        Ok(())
     }
 }
