@@ -7,7 +7,6 @@ use std::{
 };
 
 use deadpool_postgres::Object;
-use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
 use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
@@ -16,7 +15,7 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types:
 use crate::{
     Error, Gid, Postgres, fence,
     look::{Found, at},
-    statements::{NotInTransaction, RESET, ROW, end_prepared, is_answer, mentions, random},
+    statements::{NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
 };
 
 /// How many statements a connection keeps prepared.
@@ -328,28 +327,24 @@ impl Branch for PostgresBranch {
         let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone());
         let gid = gid.map_err(|error| Unprepared::RolledBack(error.into()))?;
         let key = fence::Key::of(&gid);
-        let prepare = format!("PREPARE TRANSACTION '{gid}'");
+        // In a failed transaction the first statement fails, and outside of any, too. Without that PREPARE would roll back, or do
+        // nothing, and neither is an error.
+        let prepare = format!(
+            "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); \
+             PREPARE TRANSACTION '{gid}'",
+            key.literal()
+        );
         self.state = State::Prepared(gid, None);
-        // Both go out at once. PREPARE in a failed transaction rolls back, and outside of any it does nothing, and neither is
-        // an error; but in the one case the row before it fails, and in the other there is none.
-        let connection = self.connection();
-        let prepared = self.in_time(async {
-            let row = connection.prepare_cached(ROW).await?;
-            let params: [&(dyn ToSql + Sync); 1] = [&key.bytes()];
-            let (rows, prepared) = join(connection.execute(&row, &params), connection.batch_execute(&prepare)).await;
-            let rows = rows?;
-            prepared.map(|()| rows)
-        });
-        match prepared.await {
-            Ok(Ok(0)) => {
-                self.give_back(Some("ROLLBACK"));
-                Err(Unprepared::RolledBack(NotInTransaction.into()))
-            }
-            Ok(Ok(_)) => {
+        match self.in_time(self.connection().batch_execute(&prepare)).await {
+            Ok(Ok(())) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
                     *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));
                 }
                 Ok(())
+            }
+            Ok(Err(error)) if error.code() == Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) => {
+                self.give_back(Some("ROLLBACK"));
+                Err(Unprepared::RolledBack(NotInTransaction.into()))
             }
             Ok(Err(error)) if is_answer(&error) => {
                 // It is rolled back already, or the row has failed and it is to be.

@@ -61,6 +61,11 @@ impl Key {
         Some(TxId { origin: NodeId(u64::from_be_bytes(*origin)), seq })
     }
 
+    /// As part of a statement.
+    pub(crate) fn literal(&self) -> String {
+        literal(&self.0)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -76,13 +81,17 @@ impl Alone {
 
     /// As part of a statement.
     pub(crate) fn literal(&self) -> String {
-        let digits: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("'\\x{digits}'")
+        literal(&self.0)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+fn literal(key: &[u8]) -> String {
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("'\\x{digits}'")
 }
 
 /// Makes sure that the server can take part, that the tables are there, and that it is this participant's database.

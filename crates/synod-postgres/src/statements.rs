@@ -10,10 +10,6 @@ use tokio_postgres::error::{Severity, SqlState};
 pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
 
-/// The row of a branch, if a transaction has written something; outside of any, nothing has.
-pub(crate) const ROW: &str = "INSERT INTO synod.fence (branch, state) \
-    SELECT $1::bytea, 'w' WHERE pg_current_xact_id_if_assigned() IS NOT NULL";
-
 /// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False
 /// if it is not there any more: whether it was ended, or is lost, is for the agent to find out.
 pub(crate) async fn end_prepared(
@@ -45,9 +41,7 @@ pub(crate) fn is_answer(error: &tokio_postgres::Error) -> bool {
 
 /// A statement of the application has ended the transaction.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "a COMMIT or ROLLBACK among the statements has ended the transaction, or nothing was written: leave both to `commit`"
-)]
+#[error("a COMMIT or ROLLBACK among the statements has ended the transaction: leave both to `commit`")]
 pub(crate) struct NotInTransaction;
 
 /// Whether `statement` has `name` in it, which is in lower case.
