@@ -49,7 +49,7 @@ impl Postgres {
         let client = inner.for_votes().await?;
         let age = inner.options.patience.as_secs_f64();
         let listed = prepared(&client, cluster, inner.participant, age);
-        let listed = inner.answer("list prepared branches", listed).await?;
+        let listed = client.answer("list prepared branches", listed).await?;
         client.done();
         for gid in listed {
             let tx = gid.transaction().id();
@@ -64,7 +64,7 @@ impl Postgres {
             }
             // Not before: a vote that is waited for may wait for a connection.
             let client = inner.for_votes().await?;
-            let found = inner.answer("look for a branch", look(&client, &gid)).await?;
+            let found = client.answer("look for a branch", look(&client, &gid)).await?;
             client.done();
             if found != Found::Prepared {
                 continue;
@@ -85,7 +85,7 @@ impl Postgres {
             let (first, last) = Key::range(cluster, inner.participant, *range);
             let cleared = async {
                 let client = inner.for_verdicts().await?;
-                let left = inner.answer("clear its fence", clear_range(&client, &first, &last)).await?;
+                let left = client.answer("clear its fence", clear_range(&client, &first, &last)).await?;
                 client.done();
                 Ok(left)
             };
@@ -111,7 +111,7 @@ impl Postgres {
             let rows = client.prepare_cached(ROWS).await?;
             client.query(&rows, &[&after, &&end[..], &(PAGE as i64)]).await
         };
-        let rows = inner.answer("read its fence", rows).await?;
+        let rows = client.answer("read its fence", rows).await?;
         let keys: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
         let mut over = Vec::new();
         for key in &keys {
@@ -123,7 +123,7 @@ impl Postgres {
         }
         if !over.is_empty() {
             let clear = async { client.execute(clear!("branch = ANY($1)"), &[&over]).await };
-            inner.answer("clear its fence", clear).await?;
+            client.answer("clear its fence", clear).await?;
         }
         client.done();
         Ok(keys.last().filter(|_| keys.len() == PAGE).cloned())
@@ -138,7 +138,7 @@ impl Postgres {
         let prefix = [&[0; 16][..], &inner.participant.0.to_be_bytes()].concat();
         let clear = "DELETE FROM synod.fence WHERE branch BETWEEN $1 AND $1 || '\\xffffffffffffffffffffffffffffffffff' \
             AND octet_length(branch) = 41 AND made < now() - make_interval(secs => $2)";
-        inner.answer("clear its fence", client.execute(clear, &[&prefix, &keep.as_secs_f64()])).await?;
+        client.answer("clear its fence", client.execute(clear, &[&prefix, &keep.as_secs_f64()])).await?;
         client.done();
         Ok(())
     }

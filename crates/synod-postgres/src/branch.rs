@@ -13,7 +13,10 @@ use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
 use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
 
 use crate::{
-    Error, Gid, Postgres, fence,
+    Error, Gid, Postgres,
+    database::Inner,
+    fence,
+    lent::cancel,
     look::{Found, at},
     statements::{NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
 };
@@ -59,17 +62,12 @@ impl fmt::Debug for PostgresBranch {
 
 impl PostgresBranch {
     pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
-        let participant = postgres.participant();
-        let connection = postgres.branch().await?;
+        let connection = postgres.0.for_branch().await?;
         // Nothing may go out before its answer: without a transaction, a statement would stand at once.
-        connection.batch_execute("BEGIN").await.map_err(|source| Error::Statement {
-            participant,
-            what: "begin a transaction",
-            source,
-        })?;
+        connection.answer("begin a transaction", connection.batch_execute("BEGIN")).await?;
         Ok(Self {
             postgres,
-            connection: Some(connection),
+            connection: connection.keep(),
             state: State::Open,
             has_written: AtomicBool::new(false),
             is_dirty: AtomicBool::new(false),
@@ -218,13 +216,12 @@ impl PostgresBranch {
     async fn ask(&self, key: &fence::Alone) -> Result<Option<bool>, Cause> {
         let client = self.postgres.0.for_verdicts().await?;
         let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
-        let inner = &self.postgres.0;
-        let put = inner.answer("say whether it has committed", client.execute(tombstone, &[&key.bytes()])).await;
+        let put = client.answer("say whether it has committed", client.execute(tombstone, &[&key.bytes()])).await;
         let answer = match put {
             Ok(_) => Some(false),
             // Its own row, or a tombstone that was put there by an earlier question whose answer was lost.
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                match inner.answer("say whether it has committed", at(&client, key.bytes())).await? {
+                match client.answer("say whether it has committed", at(&client, key.bytes())).await? {
                     Found::Tombstone => Some(false),
                     Found::Nothing => None,
                     Found::Work | Found::Prepared => Some(true),
@@ -247,8 +244,8 @@ impl PostgresBranch {
         if *self.unanswered.get_mut() > 0
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let postgres = self.postgres.clone();
-            runtime.spawn(async move { postgres.0.cancel(running).await });
+            let Inner { participant, options, .. } = &*self.postgres.0;
+            runtime.spawn(cancel(running, *participant, options.tls.clone(), options.answer));
         }
     }
 

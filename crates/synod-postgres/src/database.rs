@@ -6,17 +6,14 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use synod::{
     NodeId, TxId,
     commit::{ClusterId, Outcome, TxRange},
 };
 use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
-use tokio::{
-    sync::{OnceCell, RwLock},
-    time::timeout,
-};
-use tokio_postgres::{CancelToken, Config, NoTls};
+use tokio::sync::{OnceCell, RwLock};
+use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten, identity, lent::Lent};
@@ -107,9 +104,9 @@ impl Postgres {
 
     /// Checks again that the server can take part, that the tables are there, and that this is the participant's database.
     pub async fn check(&self) -> Result<(), Error> {
-        let client = Lent::new(self.0.connection(&self.0.branches).await?);
+        let client = self.0.lend(&self.0.branches, self.0.options.answer).await?;
         let check = fence::check(&client, self.0.participant, self.0.options.connections);
-        self.0.in_time("say whether it can take part", check).await?;
+        client.in_time("say whether it can take part", check).await?;
         client.done();
         Ok(())
     }
@@ -124,19 +121,19 @@ impl Postgres {
     pub fn alarms(&self) -> Vec<Alarm> {
         self.0.alarms.list()
     }
-
-    pub(crate) async fn branch(&self) -> Result<Object, Error> {
-        self.0.connection(&self.0.branches).await
-    }
 }
 
 impl Inner {
+    pub(crate) async fn for_branch(&self) -> Result<Lent, Error> {
+        self.lend(&self.branches, self.options.wait).await
+    }
+
     pub(crate) async fn for_votes(&self) -> Result<Lent, Error> {
-        self.connection(&self.votes).await.map(Lent::new)
+        self.lend(&self.votes, self.options.answer).await
     }
 
     pub(crate) async fn for_verdicts(&self) -> Result<Lent, Error> {
-        self.connection(&self.verdicts).await.map(Lent::new)
+        self.lend(&self.verdicts, self.options.answer).await
     }
 
     /// Names are a cluster's, so what this knows of transactions is of one cluster, and so is the database. Whoever is first
@@ -149,30 +146,18 @@ impl Inner {
         let join = || async {
             let client = self.for_votes().await?;
             let join = identity::join(&client, participant, cluster, is_agent);
-            self.in_time("say in which cluster it stands", join).await?;
+            client.in_time("say in which cluster it stands", join).await?;
             client.done();
             Ok(())
         };
         self.joined.get_or_try_init(join).await.copied()
     }
 
-    /// Cancels what runs over a connection that is not used any more, if that can be.
-    pub(crate) async fn cancel(&self, running: CancelToken) {
-        let sent = async {
-            match &self.options.tls {
-                Some(tls) => running.cancel_query(MakeRustlsConnect::new((**tls).clone())).await,
-                None => running.cancel_query(NoTls).await,
-            }
-        };
-        // What is not cancelled ends by itself.
-        if !matches!(timeout(self.options.answer, sent).await, Ok(Ok(()))) {
-            tracing::debug!(participant = %self.participant, "a statement that nobody waits for could not be cancelled");
-        }
-    }
-
-    async fn connection(&self, pool: &Pool) -> Result<Object, Error> {
+    /// A connection whose answers are waited for so long.
+    async fn lend(&self, pool: &Pool, wait: Duration) -> Result<Lent, Error> {
         let participant = self.participant;
-        pool.get().await.map_err(|source| Error::Connect { participant, source: source.into() })
+        let connection = pool.get().await.map_err(|source| Error::Connect { participant, source: source.into() })?;
+        Ok(Lent::new(connection, participant, wait, &self.options))
     }
 
     /// Says that a branch is not as it must be, once.

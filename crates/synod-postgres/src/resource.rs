@@ -44,7 +44,7 @@ impl PostgresResource {
 
     async fn look(&self, gid: &Gid) -> Result<Found, Error> {
         let client = self.inner().for_votes().await?;
-        let found = self.inner().answer("look for a branch", look(&client, gid)).await?;
+        let found = client.answer("look for a branch", look(&client, gid)).await?;
         client.done();
         Ok(found)
     }
@@ -77,13 +77,13 @@ impl PostgresResource {
 
     /// Carries `outcome` out. What stands in the way for good is returned.
     async fn carry_out(&self, gid: &Gid, outcome: Outcome) -> Result<Option<Kind>, Error> {
-        let (inner, client) = (self.inner(), self.inner().for_verdicts().await?);
+        let client = self.inner().for_verdicts().await?;
         let verb = match outcome {
             Outcome::Committed => "COMMIT",
             Outcome::Aborted => "ROLLBACK",
         };
         let statement = format!("{verb} PREPARED '{gid}'");
-        match (inner.answer("end a prepared branch", client.batch_execute(&statement)).await, outcome) {
+        match (client.answer("end a prepared branch", client.batch_execute(&statement)).await, outcome) {
             (Ok(()), Outcome::Committed) => {
                 client.done();
                 return Ok(None);
@@ -94,7 +94,7 @@ impl PostgresResource {
             (Err(error), _) => return Err(error),
         }
         // It is not prepared (any more).
-        let found = inner.answer("look into its fence", row(&client, gid)).await?;
+        let found = client.answer("look into its fence", row(&client, gid)).await?;
         let in_the_way = match (outcome, found) {
             (Outcome::Committed, Found::Work) | (Outcome::Aborted, Found::Tombstone) => None,
             (Outcome::Committed, Found::Tombstone) => Some(Kind::RolledBack),
@@ -104,7 +104,7 @@ impl PostgresResource {
                 // From now on it cannot be prepared any more. If it is being prepared at this moment, this waits, and fails.
                 let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
                 let (key, what) = (Key::of(gid), "make sure that a branch is never prepared");
-                inner.answer(what, client.execute(tombstone, &[&key.bytes()])).await?;
+                client.answer(what, client.execute(tombstone, &[&key.bytes()])).await?;
                 None
             }
         };
@@ -118,11 +118,11 @@ impl Resource for PostgresResource {
     async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         let (inner, client) = (self.inner(), self.inner().for_votes().await?);
         let found = prepared(&client, self.cluster, inner.participant, 0.0);
-        let found = inner.answer("list prepared branches", found).await?;
+        let found = client.answer("list prepared branches", found).await?;
         for Promised { transaction, .. } in promised {
             if let Some(gid) = self.gid(transaction)
                 && !found.contains(&gid)
-                && inner.answer("look into its fence", row(&client, &gid)).await? == Found::Nothing
+                && client.answer("look into its fence", row(&client, &gid)).await? == Found::Nothing
             {
                 // Mostly it was rolled back, by its application or by an agent that died then. If it was not, that is an
                 // alarm as soon as the outcome is known.
