@@ -12,12 +12,13 @@ const NOTE: &str = "INSERT INTO synod.identity (participant) VALUES ($1) ON CONF
 /// Whichever agent comes first says of which cluster it is.
 const JOIN: &str = "UPDATE synod.identity SET cluster = $1 WHERE cluster IS NULL";
 
-const READ: &str = "SELECT participant, cluster, current_database()::text FROM synod.identity";
+const READ: &str = "SELECT participant, cluster, current_database()::text FROM (SELECT) here LEFT JOIN synod.identity ON true";
 
 /// What a database says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Identity {
-    participant: String,
+    /// Unless somebody has deleted the row.
+    participant: Option<String>,
     /// Unless no agent has stood beside it yet.
     cluster: Option<String>,
     database: String,
@@ -41,6 +42,7 @@ pub(crate) async fn join(
 ) -> Result<(), Error> {
     let noted = async {
         if is_agent {
+            client.execute(NOTE, &[&participant.0.to_string()]).await?;
             client.execute(JOIN, &[&cluster.to_string()]).await?;
         }
         read(client).await
@@ -66,10 +68,11 @@ async fn read(client: &Client) -> Result<Identity, DriverError> {
 
 impl Identity {
     fn is_of(&self, participant: NodeId) -> Result<(), Error> {
-        if self.participant == participant.0.to_string() {
-            return Ok(());
+        match self.participant.clone() {
+            Some(noted) if noted != participant.0.to_string() => {
+                Err(Error::OtherParticipant { participant, database: self.database.clone(), noted })
+            }
+            _ => Ok(()),
         }
-        let (noted, database) = (self.participant.clone(), self.database.clone());
-        Err(Error::OtherParticipant { participant, database, noted })
     }
 }

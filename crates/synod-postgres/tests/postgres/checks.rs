@@ -115,6 +115,15 @@ async fn a_database_of_another_cluster_or_of_none_takes_no_part() {
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("no agent has stood beside the database \"copy_of_left\""), "{source}");
     until("nothing is left", || pair.prepared(1).is_empty()).await;
+    // Nor of one whose row an operator has deleted meanwhile.
+    let left = Postgres::connect(&url, LEFT).await.unwrap();
+    pair.sql(0, "DELETE FROM synod.identity");
+    let mut tx = pair.synod().transaction();
+    tx.on(&left).await.unwrap().execute(update, &[]).await.unwrap();
+    tx.on(&pair.databases[1]).await.unwrap().execute(update, &[]).await.unwrap();
+    let error = tx.commit().await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("no agent has stood beside the database") && source.contains("start its agent"), "{source}");
     assert_eq!(pair.balances(), ["100", "100"]);
 }
 
