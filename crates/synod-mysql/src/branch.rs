@@ -14,7 +14,7 @@ use crate::{
     Error, Mysql, Xid, codes,
     database::set_idle,
     fence::{Key, Row, bar, confirm},
-    lent::close,
+    lent::{Lent, close},
 };
 
 /// How many rows this connection has changed since it was reset.
@@ -55,22 +55,21 @@ impl fmt::Debug for MysqlBranch {
 
 impl MysqlBranch {
     pub(crate) async fn begin(mysql: Mysql, xid: Xid) -> Result<Self, Error> {
-        let mut conn = mysql.0.for_branch().await?;
-        let end = Instant::now() + mysql.0.options.wait;
+        let (mut conn, what) = (mysql.0.for_branch().await.map(Lent::new)?, "begin an XA transaction");
+        let (participant, waited) = (mysql.participant(), mysql.0.options.wait);
+        let end = Instant::now() + waited;
         loop {
-            match conn.query_drop(format!("XA START {xid}")).await {
-                Ok(()) => break,
+            match timeout_at(end, conn.query_drop(format!("XA START {xid}"))).await {
+                Ok(Ok(())) => break,
                 // The name was given back by another branch, whose connection has not quite ended.
-                Err(error) if codes::of(&error) == Some(codes::TAKEN) && Instant::now() < end => {
+                Ok(Err(error)) if codes::of(&error) == Some(codes::TAKEN) && Instant::now() < end => {
                     sleep(Duration::from_millis(20)).await;
                 }
-                Err(source) => {
-                    close(conn);
-                    return Err(mysql.0.failed("begin an XA transaction", source));
-                }
+                Ok(Err(source)) => return Err(mysql.0.failed(what, source)),
+                Err(_) => return Err(Error::Silent { participant, what, waited }),
             }
         }
-        let connection = Some(conn);
+        let connection = conn.keep();
         Ok(Self { mysql, xid, connection, state: State::Open, is_busy: false, has_changed: false })
     }
 
@@ -175,7 +174,9 @@ impl MysqlBranch {
     /// Whether any row may have been changed.
     async fn may_have_changed(&mut self) -> mysql_async::Result<bool> {
         if !self.has_changed {
-            let changes: Vec<(String, u64)> = self.query(CHANGES).await?;
+            let wait = self.mysql.0.options.wait;
+            let asked = timeout(wait, self.query(CHANGES)).await;
+            let changes: Vec<(String, u64)> = asked.map_err(|elapsed| mysql_async::Error::Other(elapsed.into()))??;
             self.has_changed = changes.len() != 3 || changes.iter().any(|(_, count)| *count > 0);
         }
         Ok(self.has_changed)

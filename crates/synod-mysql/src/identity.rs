@@ -12,7 +12,8 @@ const NOTE: &str = "INSERT IGNORE INTO synod_identity (one, participant) VALUES 
 /// Whichever agent comes first says of which cluster it is.
 const JOIN: &str = "UPDATE synod_identity SET cluster = ? WHERE cluster IS NULL";
 
-const READ: &str = "SELECT participant, cluster, DATABASE() FROM synod_identity WHERE one = 1";
+const READ: &str =
+    "SELECT participant, cluster, DATABASE() FROM (SELECT 1) AS here LEFT JOIN synod_identity ON one = 1";
 
 /// Whether this account may join a cluster.
 const MAY_JOIN: &str = "UPDATE synod_identity SET cluster = cluster WHERE one = 2";
@@ -20,7 +21,8 @@ const MAY_JOIN: &str = "UPDATE synod_identity SET cluster = cluster WHERE one = 
 /// What a database says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Identity {
-    participant: String,
+    /// Unless somebody has deleted the row.
+    participant: Option<String>,
     /// Unless no agent has stood beside it yet.
     cluster: Option<String>,
     database: String,
@@ -45,6 +47,7 @@ pub(crate) async fn join(
 ) -> Result<(), Error> {
     let noted = async {
         if is_agent {
+            conn.exec_drop(NOTE, (participant.0.to_string(),)).await?;
             conn.exec_drop(JOIN, (cluster.to_string(),)).await?;
         }
         read(conn).await
@@ -65,16 +68,17 @@ fn failed(participant: NodeId) -> impl Fn(DriverError) -> Error {
 
 async fn read(conn: &mut Conn) -> Result<Identity, DriverError> {
     let row = conn.query_first(READ).await?;
-    let (participant, cluster, database) = row.ok_or_else(|| DriverError::Other("synod_identity has no row".into()))?;
+    let (participant, cluster, database) = row.ok_or_else(|| DriverError::Other("there is no answer".into()))?;
     Ok(Identity { participant, cluster, database })
 }
 
 impl Identity {
     fn is_of(&self, participant: NodeId) -> Result<(), Error> {
-        if self.participant == participant.0.to_string() {
-            return Ok(());
+        match self.participant.clone() {
+            Some(noted) if noted != participant.0.to_string() => {
+                Err(Error::OtherParticipant { participant, database: self.database.clone(), noted })
+            }
+            _ => Ok(()),
         }
-        let (noted, database) = (self.participant.clone(), self.database.clone());
-        Err(Error::OtherParticipant { participant, database, noted })
     }
 }

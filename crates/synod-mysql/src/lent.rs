@@ -17,6 +17,11 @@ impl Lent {
         Self(Some(connection))
     }
 
+    /// It is not given back by this.
+    pub(crate) fn keep(mut self) -> Option<Conn> {
+        self.0.take()
+    }
+
     /// Gives it back.
     pub(crate) fn done(mut self) {
         drop(self.0.take());

@@ -159,6 +159,30 @@ async fn an_application_whose_server_hangs_leaves_its_branch_to_the_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_lets_branches_begin_and_end_in_time_or_not_at_all() {
+    let server = server!();
+    let (branch, relay) = (Alone::new(server).await, Relay::before(server.port()).unwrap());
+    let mut idle = doomed(&branch, &relay).await;
+    let application =
+        Mysql::connect_with(&relay.url(&branch.url), ACCOUNTS, options().wait(ms(500)).connections(1)).await.unwrap();
+    let name = |seq| Name { cluster: branch.xid.cluster(), tx: synod::TxId { origin: NodeId(7), seq } };
+    let mut reader = application.open(Some(name(1))).await.unwrap();
+    reader.query_drop("SELECT * FROM account").await.unwrap();
+    relay.hang();
+    // It asks whether anything was written.
+    timeout(ms(5_000), reader.has_written()).await.expect("it does not hang").unwrap_err();
+    timeout(ms(5_000), reader.roll_back()).await.expect("it does not hang");
+    relay.go_on();
+    application.open(Some(name(2))).await.unwrap().roll_back().await;
+    relay.hang();
+    let begun = timeout(ms(5_000), application.open(Some(name(3)))).await.expect("it does not hang");
+    begun.unwrap_err();
+    relay.go_on();
+    idle.roll_back().await;
+    until("one begins again", async || application.open(Some(name(4))).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_row_of_a_lone_commit_stays_for_as_long_as_somebody_may_ask_for_it() {
     let world = World::new(server!()).await;
     let mut tx = world.synod().transaction();
