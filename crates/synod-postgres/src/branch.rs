@@ -332,10 +332,13 @@ impl Branch for PostgresBranch {
             key.literal()
         );
         self.state = State::Prepared(gid, None);
+        // An agent may end the branch before its answer is here.
+        let prepares = self.postgres.0.desk.prepares(transaction.id());
         match self.in_time(self.connection().batch_execute(&prepare)).await {
             Ok(Ok(())) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
-                    *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));
+                    prepares.prepared();
+                    *ticket = Some(prepares);
                 }
                 Ok(())
             }
@@ -418,6 +421,34 @@ mod tests {
     use synod_servers::{Options as Settings, Postgres as Server};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_an_agent_ends_before_the_answer_to_prepare_is_here_is_not_voted_for() -> Result<(), Cause> {
+        if Server::installed().is_none() {
+            eprintln!("left out: PostgreSQL is not installed");
+            return Ok(());
+        }
+        let server = Server::start(Settings::default())?;
+        server.sql("postgres", "CREATE TABLE work (number int)")?;
+        let postgres = Postgres::connect(&server.url("postgres"), NodeId(11)).await?;
+        let cluster = ClusterId([9; 16]);
+        postgres.0.bind(cluster, true).await?;
+        let tx = synod::TxId { origin: NodeId(1), seq: 1 };
+        let transaction = commit::Transaction::new(tx, [NodeId(11), NodeId(12)], [])?;
+        let (mut branch, mut rival) = (postgres.open(None).await?, postgres.open(None).await?);
+        branch.execute("INSERT INTO work VALUES (1)", &[]).await?;
+        let key = fence::Key::new(cluster, NodeId(11), tx).literal();
+        rival.batch_execute(&format!("INSERT INTO synod.fence VALUES ({key}, 't')")).await?;
+        let (prepared, ()) = futures_util::future::join(branch.prepare(cluster, &transaction), async {
+            sleep(Duration::from_millis(300)).await;
+            postgres.0.desk.ended(tx);
+            rival.roll_back().await;
+        })
+        .await;
+        prepared.map_err(Unprepared::into_cause)?;
+        assert!(!postgres.0.desk.has(tx));
+        Ok(branch.finish(Outcome::Aborted).await?)
+    }
 
     #[tokio::test]
     async fn whoever_asks_twice_whether_a_branch_has_committed_is_not_misled_by_what_the_first_question_left()

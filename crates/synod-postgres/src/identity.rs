@@ -12,7 +12,8 @@ const NOTE: &str = "INSERT INTO synod.identity (participant) VALUES ($1) ON CONF
 /// Whichever agent comes first says of which cluster it is.
 const JOIN: &str = "UPDATE synod.identity SET cluster = $1 WHERE cluster IS NULL";
 
-const READ: &str = "SELECT participant, cluster, current_database()::text FROM (SELECT) here LEFT JOIN synod.identity ON true";
+const READ: &str =
+    "SELECT participant, cluster, current_database()::text FROM (SELECT) here LEFT JOIN synod.identity ON true";
 
 /// What a database says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

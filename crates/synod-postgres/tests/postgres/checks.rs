@@ -123,7 +123,10 @@ async fn a_database_of_another_cluster_or_of_none_takes_no_part() {
     tx.on(&pair.databases[1]).await.unwrap().execute(update, &[]).await.unwrap();
     let error = tx.commit().await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("no agent has stood beside the database") && source.contains("start its agent"), "{source}");
+    assert!(
+        source.contains("no agent has stood beside the database") && source.contains("start its agent"),
+        "{source}"
+    );
     assert_eq!(pair.balances(), ["100", "100"]);
 }
 
