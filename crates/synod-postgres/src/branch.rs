@@ -235,6 +235,12 @@ impl PostgresBranch {
         Ok(answer)
     }
 
+    /// Under which name it is to be prepared, if that may be.
+    async fn name(&self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<Gid, Cause> {
+        self.postgres.0.bind(cluster, false).await?;
+        Ok(Gid::new(cluster, self.postgres.participant(), transaction.clone())?)
+    }
+
     /// Ends the connection, and with it what is not prepared. A statement that still runs is cancelled.
     fn end(&mut self) {
         let Some(connection) = self.connection.take() else { return };
@@ -319,10 +325,14 @@ impl Branch for PostgresBranch {
     }
 
     async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
-        // Whatever is wrong before PREPARE is sent ends the branch.
-        self.postgres.0.bind(cluster, false).await.map_err(|error| Unprepared::RolledBack(error.into()))?;
-        let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone());
-        let gid = gid.map_err(|error| Unprepared::RolledBack(error.into()))?;
+        let gid = match self.name(cluster, transaction).await {
+            Ok(gid) => gid,
+            // Whatever is wrong before PREPARE is sent ends the branch, and lets go of its locks.
+            Err(cause) => {
+                Branch::roll_back(self).await;
+                return Err(Unprepared::RolledBack(cause));
+            }
+        };
         let key = fence::Key::of(&gid);
         // In a failed transaction the first statement fails, and outside of any, too. Without that PREPARE would roll back, or do
         // nothing, and neither is an error.
@@ -415,59 +425,4 @@ impl Drop for PostgresBranch {
 }
 
 #[cfg(test)]
-mod tests {
-    use synod::NodeId;
-    use synod_client::Database;
-    use synod_servers::{Options as Settings, Postgres as Server};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_an_agent_ends_before_the_answer_to_prepare_is_here_is_not_voted_for() -> Result<(), Cause> {
-        if Server::installed().is_none() {
-            eprintln!("left out: PostgreSQL is not installed");
-            return Ok(());
-        }
-        let server = Server::start(Settings::default())?;
-        server.sql("postgres", "CREATE TABLE work (number int)")?;
-        let postgres = Postgres::connect(&server.url("postgres"), NodeId(11)).await?;
-        let cluster = ClusterId([9; 16]);
-        postgres.0.bind(cluster, true).await?;
-        let tx = synod::TxId { origin: NodeId(1), seq: 1 };
-        let transaction = commit::Transaction::new(tx, [NodeId(11), NodeId(12)], [])?;
-        let (mut branch, mut rival) = (postgres.open(None).await?, postgres.open(None).await?);
-        branch.execute("INSERT INTO work VALUES (1)", &[]).await?;
-        let key = fence::Key::new(cluster, NodeId(11), tx).literal();
-        rival.batch_execute(&format!("INSERT INTO synod.fence VALUES ({key}, 't')")).await?;
-        let (prepared, ()) = futures_util::future::join(branch.prepare(cluster, &transaction), async {
-            sleep(Duration::from_millis(300)).await;
-            postgres.0.desk.ended(tx);
-            rival.roll_back().await;
-        })
-        .await;
-        prepared.map_err(Unprepared::into_cause)?;
-        assert!(!postgres.0.desk.has(tx));
-        Ok(branch.finish(Outcome::Aborted).await?)
-    }
-
-    #[tokio::test]
-    async fn whoever_asks_twice_whether_a_branch_has_committed_is_not_misled_by_what_the_first_question_left()
-    -> Result<(), Cause> {
-        if Server::installed().is_none() {
-            eprintln!("left out: PostgreSQL is not installed");
-            return Ok(());
-        }
-        let server = Server::start(Settings::default())?;
-        let postgres = Postgres::connect(&server.url("postgres"), NodeId(11)).await?;
-        let mut branch = postgres.open(None).await?;
-        let (lost, there) = (fence::Alone::new(NodeId(11), 1), fence::Alone::new(NodeId(11), 2));
-        server.sql("postgres", &format!("INSERT INTO synod.fence VALUES ({}, 'w')", there.literal()))?;
-        // The answer to the first question may be lost, as that to the commit was.
-        for _ in 0..2 {
-            assert_eq!(branch.ask(&lost).await?, Some(false), "it has not committed");
-            assert_eq!(branch.ask(&there).await?, Some(true));
-        }
-        branch.roll_back().await;
-        Ok(())
-    }
-}
+mod tests;
