@@ -33,10 +33,13 @@ impl Mysql {
         let now = Instant::now();
         *seen = listed.into_iter().map(|tx| (tx, *seen.get(&tx).unwrap_or(&now))).collect();
         for (tx, since) in seen.iter().filter(|(_, since)| now - **since >= inner.options.patience) {
+            // Votes need not wait for what is somebody's.
+            if inner.desk.has(*tx) || !is_unknown(node, *tx).await {
+                continue;
+            }
             // With this, no vote is under way: the node has heard of all that were asked for, and a later one finds the tombstone.
             let _none_given = inner.votes_given.write().await;
-            let is_unknown = matches!(node.status(*tx).await, Ok(Status::Unknown | Status::Retired { .. }));
-            if !is_unknown || inner.desk.has(*tx) {
+            if inner.desk.has(*tx) || !is_unknown(node, *tx).await {
                 continue;
             }
             let xid = Xid::new(cluster, inner.participant, *tx);
@@ -101,6 +104,11 @@ impl Mysql {
         conn.done();
         Ok(())
     }
+}
+
+/// Whether the node has heard nothing of `tx` that is not over.
+async fn is_unknown(node: &Handle, tx: TxId) -> bool {
+    matches!(node.status(tx).await, Ok(Status::Unknown | Status::Retired { .. }))
 }
 
 impl Agent for Mysql {

@@ -31,7 +31,7 @@ async fn what_an_agent_ends_before_the_answer_to_prepare_is_here_is_not_voted_fo
     .await;
     prepared.map_err(Unprepared::into_cause)?;
     assert!(!postgres.0.desk.has(tx));
-    Ok(branch.finish(Outcome::Aborted).await?)
+    branch.finish(Outcome::Aborted).await
 }
 
 #[tokio::test]
@@ -72,5 +72,5 @@ async fn a_branch_that_may_not_be_prepared_holds_no_lock_while_its_transaction_e
     assert!(matches!(refused, Unprepared::RolledBack(_)), "{refused:?}");
     assert!(refused.into_cause().to_string().contains("no agent has stood beside"));
     server.sql("postgres", "SET lock_timeout = '5s'; ALTER TABLE work ADD note text")?;
-    Ok(branch.finish(Outcome::Aborted).await?)
+    branch.finish(Outcome::Aborted).await
 }
