@@ -28,6 +28,16 @@ struct Tables {
 struct Database {
     tables: Arc<Mutex<Tables>>,
     is_racy: bool,
+    says_at_once: Hasty,
+}
+
+/// What is said at once, and is not so.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Hasty {
+    #[default]
+    Nothing,
+    Vote,
+    End(Outcome),
 }
 
 impl Database {
@@ -77,6 +87,14 @@ impl Resource for Database {
         Progress::Finished
     }
 
+    fn vote_at_once(&self, _: &Transaction, _: &Meta) -> Option<Vote> {
+        (self.says_at_once == Hasty::Vote).then_some(Vote::Prepared)
+    }
+
+    fn end_at_once(&self, _: &Transaction, outcome: Outcome) -> Option<Progress> {
+        (self.says_at_once == Hasty::End(outcome)).then_some(Progress::Finished)
+    }
+
     fn forget(&self, range: TxRange) {
         self.tables.lock().unwrap().ended.retain(|tx, _| !range.contains(*tx));
     }
@@ -86,6 +104,7 @@ impl Resource for Database {
 struct Scene {
     tables: Arc<Mutex<Tables>>,
     is_racy: bool,
+    says_at_once: Hasty,
 }
 
 impl Scene {
@@ -107,7 +126,7 @@ impl ResourceUnderTest for Scene {
     }
 
     async fn open(&mut self) -> Result<Database, SceneError> {
-        Ok(Database { tables: Arc::clone(&self.tables), is_racy: self.is_racy })
+        Ok(Database { tables: Arc::clone(&self.tables), is_racy: self.is_racy, says_at_once: self.says_at_once })
     }
 
     async fn shows(&mut self, database: &Database, number: u64) -> Result<usize, SceneError> {
@@ -139,4 +158,16 @@ async fn what_goes_wrong_only_among_calls_at_once_is_found_among_many() {
     let report = soon(conformance::resource_async(&mut Scene { is_racy: true, ..Scene::default() })).await;
     let failed: Vec<_> = report.failures().map(|check| check.name).collect();
     assert_eq!(failed, ["many at once are kept apart"], "{report}");
+}
+
+#[tokio::test]
+async fn what_is_said_at_once_and_is_not_so_is_found() {
+    for (says_at_once, check) in [
+        (Hasty::Vote, "a vote to commit is for what is held"),
+        (Hasty::End(Outcome::Committed), "what is committed shows"),
+        (Hasty::End(Outcome::Aborted), "what is aborted does not show"),
+    ] {
+        let report = soon(conformance::resource_async(&mut Scene { says_at_once, ..Scene::default() })).await;
+        assert!(report.failures().any(|failed| failed.name == check), "{report}");
+    }
 }

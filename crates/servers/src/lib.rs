@@ -45,7 +45,8 @@ mod options;
 mod port;
 mod postgres;
 mod process;
+mod relay;
 mod server;
 mod user;
 
-pub use crate::{error::Error, install::Installed, maria::Maria, options::Options, postgres::Postgres};
+pub use crate::{error::Error, install::Installed, maria::Maria, options::Options, postgres::Postgres, relay::Relay};

@@ -83,7 +83,9 @@ macro_rules! ledger {
                 let options = options.connections(connections);
                 match Self::connect_with(&plan.urls[side as usize], participant(side), options).await {
                     Ok(database) => Ok(Some(database)),
-                    Err($of::Error::Connect { .. } | $of::Error::Statement { .. }) => Ok(None),
+                    Err($of::Error::Connect { .. } | $of::Error::Statement { .. } | $of::Error::Silent { .. }) => {
+                        Ok(None)
+                    }
                     Err(error) => Err(error.into()),
                 }
             }

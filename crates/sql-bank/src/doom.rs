@@ -6,7 +6,7 @@ use std::{future::pending, path::Path, thread, time::Duration};
 use anyhow::bail;
 use futures_util::FutureExt;
 use synod::commit::{self, ClusterId, TxRange};
-use synod_client::{Alone, Asked, Branch, Cause, Database, Manager, Name, NodeId, Outcome, TxId};
+use synod_client::{Alone, Asked, Branch, Cause, Database, Manager, Name, NodeId, Outcome, TxId, Unprepared};
 use synod_grpc::Client;
 use synod_mysql::Mysql;
 use synod_postgres::Postgres;
@@ -176,7 +176,7 @@ impl<B: Books> Branch for DoomedBranch<B> {
         self.inner.commit_alone().await
     }
 
-    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
+    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
         self.fate.pass(Step::Written);
         self.fate.wait(Step::OnePrepared).await;
         let prepared = self.inner.prepare(cluster, transaction).await;

@@ -23,6 +23,13 @@ pub trait Agent: Send + 'static {
     /// provide it.
     fn resource(&self, cluster: ClusterId) -> impl Future<Output = Result<Self::Resource, Cause>> + Send;
 
+    /// Whether a database that cannot take part for this `cause`, which came from [`resource`](Self::resource), may be able to
+    /// later without anybody changing anything here: it does not answer, for example. By default it may not.
+    fn may_come_back(&self, cause: &Cause) -> bool {
+        let _ = cause;
+        false
+    }
+
     /// What goes on as long as the node runs: looks for branches that were left behind, and clears up. `node` is the node of
     /// the resource.
     fn watch(self, cluster: ClusterId, node: Handle) -> impl Future<Output = ()> + Send;

@@ -47,13 +47,13 @@ pub trait Branch: Send + 'static {
     /// Commits the branch by itself: it is all that the transaction has written. If the answer is lost, it finds out.
     fn commit_alone(&mut self) -> impl Future<Output = Result<(), Alone>> + Send;
 
-    /// Prepares the branch of `transaction` of this cluster: durably, and so that it can be committed whatever happens. An error says that it is rolled back,
-    /// or that it is not known what happened.
+    /// Prepares the branch of `transaction` of this cluster: durably, and so that it can be committed whatever happens. An error
+    /// says that it is rolled back, or that it is not known what happened.
     fn prepare(
         &mut self,
         cluster: ClusterId,
         transaction: &commit::Transaction,
-    ) -> impl Future<Output = Result<(), Cause>> + Send;
+    ) -> impl Future<Output = Result<(), Unprepared>> + Send;
 
     /// Carries the outcome of a prepared branch out. An error leaves this to the agent.
     fn finish(&mut self, outcome: Outcome) -> impl Future<Output = Result<(), Cause>> + Send;
@@ -73,6 +73,26 @@ pub enum Alone {
     Unknown(#[source] Cause),
 }
 
+/// Why a branch is not known to be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum Unprepared {
+    /// It is not, and never will be: nobody can commit its transaction any more.
+    #[error("it was rolled back")]
+    RolledBack(#[source] Cause),
+    /// The answer was lost: it may be prepared, or may be yet.
+    #[error("the database's answer was lost")]
+    Unknown(#[source] Cause),
+}
+
+impl Unprepared {
+    /// What the database says.
+    pub fn into_cause(self) -> Cause {
+        match self {
+            Self::RolledBack(cause) | Self::Unknown(cause) => cause,
+        }
+    }
+}
+
 /// Any branch.
 pub(crate) trait AnyBranch: Send {
     fn as_any(&mut self) -> &mut (dyn Any + Send);
@@ -82,7 +102,7 @@ pub(crate) trait AnyBranch: Send {
         &'a mut self,
         cluster: ClusterId,
         transaction: &'a commit::Transaction,
-    ) -> BoxFuture<'a, Result<(), Cause>>;
+    ) -> BoxFuture<'a, Result<(), Unprepared>>;
     fn finish(&mut self, outcome: Outcome) -> BoxFuture<'_, Result<(), Cause>>;
     fn roll_back(&mut self) -> BoxFuture<'_, ()>;
 }
@@ -104,7 +124,7 @@ impl<B: Branch> AnyBranch for B {
         &'a mut self,
         cluster: ClusterId,
         transaction: &'a commit::Transaction,
-    ) -> BoxFuture<'a, Result<(), Cause>> {
+    ) -> BoxFuture<'a, Result<(), Unprepared>> {
         Branch::prepare(self, cluster, transaction).boxed()
     }
 

@@ -32,11 +32,14 @@ struct Branches {
 /// How far the application is with a prepared branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
+    /// It has asked for that, and has no answer yet.
+    Preparing,
     Prepared,
     Finished,
 }
 
-/// The application holds a branch prepared. Dropped, it does so no more: what is left to do is left to the agent.
+/// The application holds a branch prepared, or is about to. Dropped, it does so no more: what is left to do is left to the
+/// agent.
 #[derive(Debug)]
 pub struct Ticket {
     tx: TxId,
@@ -52,15 +55,32 @@ impl Desk {
 
     /// The application holds its branch of `tx` prepared: the database has said so.
     pub fn prepared(&self, tx: TxId) -> Ticket {
-        let (state, seen) = watch::channel(Held::Prepared);
+        let ticket = self.prepares(tx);
+        ticket.prepared();
+        ticket
+    }
+
+    /// The application is about to have its branch of `tx` prepared. So an agent that ends the branch before the application
+    /// has heard that it was prepared can [say so](Self::ended).
+    pub fn prepares(&self, tx: TxId) -> Ticket {
+        let (state, seen) = watch::channel(Held::Preparing);
         self.branches().held.insert(tx, (Instant::now(), seen));
         Ticket { tx, desk: self.clone(), state }
     }
 
-    /// Whether the application holds its branch of `tx` prepared, or has just finished it.
+    /// Whether the application holds its branch of `tx` prepared, or has just committed it.
     pub fn has(&self, tx: TxId) -> bool {
         let branches = self.branches();
-        branches.held.contains_key(&tx) || branches.finished.contains_key(&tx)
+        branches.held.get(&tx).is_some_and(|(_, state)| *state.borrow() != Held::Preparing)
+            || branches.finished.get(&tx) == Some(&Outcome::Committed)
+    }
+
+    /// The agent has ended the branch of `tx` by itself: what the application holds is not prepared any more, though its
+    /// ticket may still be there.
+    pub fn ended(&self, tx: TxId) {
+        let mut branches = self.branches();
+        branches.held.remove(&tx);
+        branches.finished.remove(&tx);
     }
 
     /// Waits until the application is done with its branch of `tx`: how it carried that out, if it did. This is told once.
@@ -80,7 +100,7 @@ impl Desk {
             return Poll::Ready(Some(outcome));
         }
         match branches.held.get(&tx) {
-            Some((since, _)) if since.elapsed() < patience => Poll::Pending,
+            Some((since, state)) if *state.borrow() == Held::Prepared && since.elapsed() < patience => Poll::Pending,
             _ => Poll::Ready(None),
         }
     }
@@ -91,9 +111,18 @@ impl Desk {
 }
 
 impl Ticket {
+    /// The database has said that the branch is prepared. It does not count if an agent has [ended](Desk::ended) it by now.
+    pub fn prepared(&self) {
+        if let Some((since, _)) = self.desk.branches().held.get_mut(&self.tx) {
+            *since = Instant::now();
+        }
+        self.state.send_replace(Held::Prepared);
+    }
+
     /// The application has carried the outcome out: the database has said so.
     pub fn finished(self, outcome: Outcome) {
         let mut branches = self.desk.branches();
+        branches.held.remove(&self.tx);
         branches.finished.insert(self.tx, outcome);
         branches.order.push_back(self.tx);
         if branches.order.len() > FINISHED
@@ -152,6 +181,29 @@ mod tests {
         drop(ticket);
         assert_eq!(asks.await.unwrap(), None);
         assert!(!desk.has(tx(1)));
+    }
+
+    #[test]
+    fn nothing_is_prepared_once_it_is_rolled_back_whoever_did_that_and_whoever_still_has_the_ticket() {
+        let desk = Desk::new();
+        let ticket = desk.prepared(tx(1));
+        desk.ended(tx(1));
+        assert!(!desk.has(tx(1)));
+        assert_eq!(desk.done_at_once(tx(1), Duration::MAX), Poll::Ready(None));
+        drop(ticket);
+        // The answer was on its way when the agent ended the branch.
+        let late = desk.prepares(tx(4));
+        assert!(!desk.has(tx(4)));
+        assert_eq!(desk.done_at_once(tx(4), Duration::MAX), Poll::Ready(None));
+        desk.ended(tx(4));
+        late.prepared();
+        assert!(!desk.has(tx(4)));
+        drop(late);
+        assert!(desk.branches().held.is_empty(), "nothing is kept for one whose ticket is gone");
+        desk.prepared(tx(2)).finished(Outcome::Aborted);
+        assert!(!desk.has(tx(2)));
+        desk.prepared(tx(3)).finished(Outcome::Committed);
+        assert!(desk.has(tx(3)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{Cause, ManagerError};
 #[non_exhaustive]
 pub enum OpenError {
     /// The database gives no connection, or begins no transaction.
-    #[error("database {participant} opens no branch")]
+    #[error("database {participant} opens no branch: nothing has been committed anywhere")]
     Database {
         /// Which one.
         participant: NodeId,
@@ -30,7 +30,8 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// A branch could not be prepared, or committed: nothing has changed anywhere.
+    /// A branch could not be prepared, or committed: nothing has changed anywhere. What is prepared in other databases is
+    /// rolled back, by their agents if no transaction manager answers now.
     #[error("database {participant} cannot commit its branch: everything is rolled back")]
     Database {
         /// Which one.
@@ -44,7 +45,7 @@ pub enum CommitError {
     /// These databases make no transaction: nothing has changed anywhere.
     #[error("these databases make no transaction: everything is rolled back")]
     NoTransaction(#[from] TransactionError),
-    /// All branches are prepared, and it is not known how that ends: [`Synod::outcome`](crate::Synod::outcome) answers later.
+    /// All branches are prepared, or may be, and it is not known how that ends: [`Synod::outcome`](crate::Synod::outcome) answers later.
     /// No lock outlives this for ever: the databases' agents end the branches.
     #[error("transaction {tx} may have committed, or may commit yet: ask for its outcome")]
     Unknown {

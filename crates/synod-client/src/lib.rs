@@ -44,7 +44,7 @@ mod transaction;
 
 pub use agent::Agent;
 pub use alarm::{Alarm, Alarms, Kind};
-pub use branch::{Alone, Branch, Cause, Database, Name};
+pub use branch::{Alone, Branch, Cause, Database, Name, Unprepared};
 pub use desk::{Desk, Ticket};
 pub use error::{CommitError, OpenError, OutcomeError};
 pub use manager::{Asked, Manager, ManagerError};

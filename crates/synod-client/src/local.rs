@@ -15,26 +15,32 @@
 //! wait for an operator. One process and one disk are one failure: a cluster on several machines goes on without any one of
 //! them.
 
+mod agents;
+mod hall;
+
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, Weak},
+    sync::Arc,
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::future::join_all;
 use synod::{
-    NodeId, Packet, QuorumError, Quorums,
-    commit::{ClusterId, ClusterSpec, Config, ConfigError, Message, Timeouts},
+    NodeId, QuorumError, Quorums,
+    commit::{ClusterId, ClusterSpec, Config, ConfigError, Timeouts},
     perform::{
-        NoResource, Start, Transport,
-        fjall::{FjallError, FjallStorage},
-        tokio::{Error, Handle, Options, spawn},
+        NoResource,
+        fjall::FjallError,
+        tokio::{Error, Handle, Options},
     },
 };
-use tokio::task::{AbortHandle, spawn_blocking};
 
+pub use self::agents::Away;
+use self::{
+    agents::{Agents, AnyAgent, Place},
+    hall::{Hall, Wires},
+};
 use crate::{Agent, Cause, Synod};
 
 /// A running cluster in this process. Dropped, its nodes shut down.
@@ -42,10 +48,9 @@ use crate::{Agent, Cause, Synod};
 pub struct Local {
     synod: Synod,
     cluster: ClusterId,
-    nodes: BTreeMap<NodeId, Handle>,
-    watches: Vec<AbortHandle>,
-    /// What connects the nodes: they go when nobody else needs them.
-    _wires: Arc<Wires>,
+    agents: Agents,
+    /// The nodes, and what connects them: they go when nobody else needs them.
+    wires: Arc<Wires>,
 }
 
 /// What makes a [`Local`].
@@ -129,17 +134,23 @@ impl Local {
         self.cluster
     }
 
-    /// A node of it, to ask how things are.
+    /// A node of it, to ask how things are. Nothing, if it has not started: its database is [away](Self::away).
     pub fn node(&self, node: NodeId) -> Option<&Handle> {
-        self.nodes.get(&node)
+        self.wires.get(node)
+    }
+
+    /// The databases that were away at the start and are still: raise an alarm. Each is asked again every second, and takes part
+    /// from then on. Until then nothing commits in it, and what was prepared there before waits.
+    pub fn away(&self) -> Vec<Away> {
+        self.agents.away()
     }
 
     /// Shuts all nodes down, and waits until their records are written.
     pub async fn shutdown(mut self) -> Result<(), Error> {
-        self.watches.drain(..).for_each(|watch| watch.abort());
+        self.agents.end().await;
         let mut result = Ok(());
-        for handle in std::mem::take(&mut self.nodes).into_values() {
-            result = result.and(handle.shutdown().await);
+        for handle in self.wires.started() {
+            result = result.and(handle.clone().shutdown().await);
         }
         result
     }
@@ -147,11 +158,10 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        self.watches.iter().for_each(AbortHandle::abort);
         // Front doors that are left hold transaction managers, but nothing connects those any more.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            for handle in std::mem::take(&mut self.nodes).into_values() {
-                runtime.spawn(handle.shutdown());
+            for handle in self.wires.started() {
+                runtime.spawn(handle.clone().shutdown());
             }
         }
     }
@@ -184,6 +194,9 @@ impl Builder {
     }
 
     /// Starts all nodes, on the runtime of the caller: for the first time, or from what the folder holds.
+    ///
+    /// A database that is only away (its server does not answer, or is starting) does not keep the others from starting: see
+    /// [`Local::away`]. One that cannot take part for another reason does.
     pub async fn start(self) -> Result<Local, LocalError> {
         let acceptors: Vec<NodeId> = (1..=self.acceptors).map(NodeId).collect();
         let mut all = acceptors.clone();
@@ -196,114 +209,36 @@ impl Builder {
         let id = identity(&self.folder)?;
         let spec = ClusterSpec::new(id, Quorums::majority(acceptors.iter().copied())?, acceptors.iter().copied());
         let cluster = spec.with_timeouts(self.timeouts).build()?;
-        let wires = Arc::<Wires>::default();
-        let (mut nodes, mut watches) = (BTreeMap::new(), Vec::new());
-        let hall = Hall { folder: &self.folder, wires: &wires, options: self.options };
+        let wires = Arc::new(Wires::new(all));
+        let hall = Hall { folder: self.folder.clone(), wires: Arc::clone(&wires), options: self.options };
         for node in acceptors {
             let config = Config::new(cluster.clone(), node, node.0);
-            nodes.insert(node, hall.start(config, NoResource).await?);
+            hall.start(config, NoResource).await?;
         }
-        let mut agents = Vec::new();
-        for (node, agent) in self.agents {
-            let config = Config::new(cluster.clone(), node, node.0);
-            nodes.insert(node, agent.start(&hall, config).await?);
-            agents.push((node, agent));
+        let (mut agents, mut places) = (Agents::new(), Vec::new());
+        let configs = self.agents.iter().map(|(node, _)| Config::new(cluster.clone(), *node, node.0));
+        let configs: Vec<Config> = configs.collect();
+        // All at once, for one that is away may take its time to say so.
+        let starts = self.agents.iter().zip(&configs);
+        let starts = starts.map(|((_, agent), config)| agent.start(&hall, config.clone(), agents.stopped()));
+        let started = join_all(starts).await;
+        for (((_, agent), config), started) in self.agents.into_iter().zip(configs).zip(started) {
+            let node = match started {
+                Ok(Some(node)) => Ok(node),
+                // Nobody calls this off.
+                Ok(None) => continue,
+                Err(error) if agent.may_come_back(&error) => Err(error),
+                Err(error) => return Err(error),
+            };
+            places.push(Place { agent, config, node });
         }
-        for (node, handle) in &nodes {
-            let others = nodes.iter().filter(|(other, _)| *other != node);
-            others.for_each(|(other, met)| _ = handle.meet(*other, met.birth().unwrap_or_default()));
-        }
-        let gone = wires.0.set(nodes.clone()).is_err();
-        debug_assert!(!gone, "the nodes are connected once");
-        for (node, agent) in agents {
-            watches.push(tokio::spawn(agent.watch(id, nodes[&node].clone())).abort_handle());
-        }
-        let mut managers = (1..=self.acceptors).filter_map(|node| nodes.get(&NodeId(node)).cloned());
+        places.into_iter().for_each(|place| agents.add(place, &hall));
+        let mut managers = (1..=self.acceptors).filter_map(|node| wires.get(NodeId(node)).cloned());
         let first = managers.next().ok_or(QuorumError::Empty)?;
         let builder = managers.fold(Synod::builder(first), crate::Builder::manager);
         // They are of one cluster.
         let synod = builder.build().map_err(|_| LocalError::NotACluster(self.folder.clone()))?;
-        Ok(Local { synod, cluster: id, nodes, watches, _wires: wires })
-    }
-}
-
-/// Any agent.
-trait AnyAgent: Send {
-    fn start<'a>(&'a self, hall: &'a Hall<'_>, config: Config) -> BoxFuture<'a, Result<Handle, LocalError>>;
-    fn watch(self: Box<Self>, cluster: ClusterId, node: Handle) -> BoxFuture<'static, ()>;
-}
-
-impl<A: Agent> AnyAgent for A {
-    fn start<'a>(&'a self, hall: &'a Hall<'_>, config: Config) -> BoxFuture<'a, Result<Handle, LocalError>> {
-        // Futures of a trait are not known to be `Sync`, so the resource is had first.
-        let resource = self.resource(config.cluster.id());
-        async move {
-            let resource = resource.await.map_err(|cause| LocalError::Database(config.id, cause))?;
-            hall.start(config.with_resource(A::KIND), resource).await
-        }
-        .boxed()
-    }
-
-    fn watch(self: Box<Self>, cluster: ClusterId, node: Handle) -> BoxFuture<'static, ()> {
-        Agent::watch(*self, cluster, node).boxed()
-    }
-}
-
-/// Where the nodes live.
-struct Hall<'a> {
-    folder: &'a Path,
-    wires: &'a Arc<Wires>,
-    options: Options,
-}
-
-impl Hall<'_> {
-    /// Starts a node: what it holds says whether it is new.
-    async fn start(
-        &self,
-        config: Config,
-        resource: impl synod::perform::tokio::Resource,
-    ) -> Result<Handle, LocalError> {
-        let (node, folder) = (config.id, self.folder.join(format!("node-{}", config.id.0)));
-        let path = folder.clone();
-        let opened = spawn_blocking(move || {
-            let mut storage = FjallStorage::open(&path)?;
-            let is_blank = synod::perform::Storage::load(&mut storage)?.is_empty();
-            Ok((storage, is_blank))
-        });
-        let opened = opened.await.map_err(|error| LocalError::Folder(folder.clone(), io::Error::other(error)))?;
-        let (storage, is_blank) = opened.map_err(|error| LocalError::Storage(node, error))?;
-        // A node that was there and has nothing to show has lost its promises, and must not make new ones.
-        let mark = self.folder.join(format!("node-{}.created", node.0));
-        let start = match (is_blank, mark.exists()) {
-            (true, true) => return Err(LocalError::Gone { node, folder }),
-            (true, false) => Start::Create,
-            (false, _) => Start::Restore,
-        };
-        let port = Port { node, wires: Arc::downgrade(self.wires) };
-        let started = spawn(config, start, storage, port, resource, self.options).await;
-        let (handle, _task) = started.map_err(|error| LocalError::Node(node, error))?;
-        write(&mark, "")?;
-        Ok(handle)
-    }
-}
-
-/// A network inside one process: everyone's handle.
-#[derive(Debug, Default)]
-struct Wires(OnceLock<BTreeMap<NodeId, Handle>>);
-
-/// A node's way to the others. It does not keep them running.
-struct Port {
-    node: NodeId,
-    wires: Weak<Wires>,
-}
-
-impl Transport for Port {
-    fn send(&mut self, packet: Packet<Message>) {
-        if let Some(wires) = self.wires.upgrade()
-            && let Some(handle) = wires.0.get().and_then(|nodes| nodes.get(&packet.to))
-        {
-            handle.deliver(self.node, packet.messages);
-        }
+        Ok(Local { synod, cluster: id, agents, wires })
     }
 }
 

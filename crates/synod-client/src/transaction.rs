@@ -9,8 +9,8 @@ use synod::{
 };
 
 use crate::{
-    Alone, CommitError, Database, Manager, ManagerError, Name, OpenError, OutcomeError, branch::AnyBranch, gate::Gate,
-    names::Names,
+    Alone, CommitError, Database, Manager, ManagerError, Name, OpenError, OutcomeError, Unprepared, branch::AnyBranch,
+    gate::Gate, names::Names,
 };
 
 /// The front door: makes transactions. A clone is the same door.
@@ -214,7 +214,9 @@ impl Transaction {
             let (node, cluster, transaction) = (*node, door.gate.cluster, &transaction);
             async move { branch.prepare(cluster, transaction).await.map_err(|source| (node, source)) }
         });
-        let failed = join_all(prepared).await.into_iter().find_map(Result::err);
+        let failed = join_all(prepared).await.into_iter().filter_map(Result::err);
+        // One that is rolled back says more than one whose answer was lost: nobody can commit this any more.
+        let failed = failed.min_by_key(|(_, why)| matches!(why, Unprepared::Unknown(_)));
         let tx = transaction.id();
         let outcome = door.gate.decide(&transaction).await;
         if let Ok(outcome) = outcome {
@@ -229,8 +231,13 @@ impl Transaction {
         }
         match (outcome, failed) {
             (Ok(Outcome::Committed), _) => Ok(Outcome::Committed),
-            (Ok(Outcome::Aborted), Some((participant, source))) => Err(CommitError::Database { participant, source }),
+            (Ok(Outcome::Aborted), Some((participant, why))) => {
+                Err(CommitError::Database { participant, source: why.into_cause() })
+            }
             (Ok(Outcome::Aborted), None) => Ok(Outcome::Aborted),
+            (Err(_), Some((participant, Unprepared::RolledBack(source)))) => {
+                Err(CommitError::Database { participant, source })
+            }
             (Err(source), _) => Err(CommitError::Unknown { tx, source }),
         }
     }

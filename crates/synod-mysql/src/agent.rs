@@ -27,20 +27,23 @@ impl Mysql {
     async fn sweep(&self, cluster: ClusterId, node: &Handle, seen: &mut BTreeMap<TxId, Instant>) -> Result<(), Error> {
         let Self(inner) = self;
         let mut conn = inner.for_votes().await?;
-        let listed = prepared(&mut conn, cluster, inner.participant).await;
-        let listed = listed.map_err(|source| inner.failed("list prepared branches", source))?;
-        drop(conn);
+        let listed = prepared(&mut conn, cluster, inner.participant);
+        let listed = inner.answer("list prepared branches", listed).await?;
+        conn.done();
         let now = Instant::now();
         *seen = listed.into_iter().map(|tx| (tx, *seen.get(&tx).unwrap_or(&now))).collect();
         for (tx, since) in seen.iter().filter(|(_, since)| now - **since >= inner.options.patience) {
+            // Votes need not wait for what is somebody's.
+            if inner.desk.has(*tx) || !is_unknown(node, *tx).await {
+                continue;
+            }
             // With this, no vote is under way: the node has heard of all that were asked for, and a later one finds the tombstone.
-            let mut let_go = inner.let_go.write().await;
-            let is_unknown = matches!(node.status(*tx).await, Ok(Status::Unknown | Status::Retired { .. }));
-            if !is_unknown || inner.desk.has(*tx) {
+            let _none_given = inner.votes_given.write().await;
+            if inner.desk.has(*tx) || !is_unknown(node, *tx).await {
                 continue;
             }
             let xid = Xid::new(cluster, inner.participant, *tx);
-            if inner.roll_back(&xid, &mut let_go).await? == Carried::Done {
+            if inner.roll_back(&xid).await? == Carried::Done {
                 let age = since.elapsed();
                 tracing::info!(participant = %inner.participant, %tx, ?age, "a prepared branch was left behind: rolled back");
             }
@@ -51,16 +54,15 @@ impl Mysql {
     /// Deletes rows whose transactions are over everywhere, from `after` on. Returns where to go on; at the end, nothing.
     async fn clear(&self, cluster: ClusterId, node: &Handle, after: &Key) -> Result<Option<Key>, Error> {
         let Self(inner) = self;
-        let failed = |source| inner.failed("clear its fence", source);
         let mut conn = inner.for_verdicts().await?;
         let rows = format!(
             "SELECT branch, state = 'w' OR made < CURRENT_TIMESTAMP(6) - INTERVAL {keep} SECOND FROM synod_fence \
              WHERE branch > {} AND branch <= {} ORDER BY branch LIMIT {PAGE}",
             after.literal(),
             Key::prefix(cluster, inner.participant).last().literal(),
-            keep = inner.options.keep.as_secs(),
+            keep = inner.keep(),
         );
-        let rows: Vec<(Vec<u8>, bool)> = conn.query(rows).await.map_err(failed)?;
+        let rows: Vec<(Vec<u8>, bool)> = inner.answer("read its fence", conn.query(rows)).await?;
         let (mut last, mut over, is_full) = (None, Vec::new(), rows.len() == PAGE);
         for (key, may_go) in rows {
             let key = Key::from_bytes(key);
@@ -73,34 +75,40 @@ impl Mysql {
             last = Some(key);
         }
         if !over.is_empty() {
-            remove(&mut conn, &over).await.map_err(failed)?;
+            inner.answer("clear its fence", remove(&mut conn, &over)).await?;
         }
+        conn.done();
         Ok(last.filter(|_| is_full))
     }
 
     /// Deletes the rows of branches that were committed by themselves long ago.
     async fn clear_alone(&self) -> Result<(), Error> {
         let Self(inner) = self;
-        let failed = |source| inner.failed("clear its fence", source);
         let prefix = Key::prefix(ClusterId([0; 16]), inner.participant);
         let rows = format!(
             "SELECT branch FROM synod_fence WHERE branch BETWEEN {} AND {} AND OCTET_LENGTH(branch) = 41 \
              AND made < CURRENT_TIMESTAMP(6) - INTERVAL {} SECOND LIMIT {PAGE}",
             prefix.literal(),
             prefix.clone().last().literal(),
-            inner.options.keep.as_secs(),
+            inner.keep(),
         );
         let mut conn = inner.for_verdicts().await?;
         for _ in 0..PAGES {
-            let old: Vec<Vec<u8>> = conn.query(&*rows).await.map_err(failed)?;
+            let old: Vec<Vec<u8>> = inner.answer("read its fence", conn.query(&*rows)).await?;
             let old: Vec<Key> = old.into_iter().map(Key::from_bytes).collect();
-            remove(&mut conn, &old).await.map_err(failed)?;
+            inner.answer("clear its fence", remove(&mut conn, &old)).await?;
             if old.len() < PAGE {
                 break;
             }
         }
+        conn.done();
         Ok(())
     }
+}
+
+/// Whether the node has heard nothing of `tx` that is not over.
+async fn is_unknown(node: &Handle, tx: TxId) -> bool {
+    matches!(node.status(tx).await, Ok(Status::Unknown | Status::Retired { .. }))
 }
 
 impl Agent for Mysql {
@@ -114,7 +122,12 @@ impl Agent for Mysql {
 
     async fn resource(&self, cluster: ClusterId) -> Result<MysqlResource, Cause> {
         self.check().await?;
+        self.0.bind(cluster, true).await?;
         Ok(MysqlResource::new(self.clone(), cluster))
+    }
+
+    fn may_come_back(&self, cause: &Cause) -> bool {
+        cause.downcast_ref().is_some_and(Error::is_away)
     }
 
     async fn watch(self, cluster: ClusterId, node: Handle) {

@@ -2,18 +2,19 @@
 
 use std::{fmt, time::Duration};
 
-use futures_util::FutureExt;
 use mysql_async::{
     Conn, Params,
     prelude::{FromRow, Queryable},
 };
 use synod::commit::{self, ClusterId, Outcome};
-use synod_client::{Alone, Branch, Cause, Ticket};
-use tokio::time::{Instant, sleep};
+use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     Error, Mysql, Xid, codes,
+    database::set_idle,
     fence::{Key, Row, bar, confirm},
+    lent::{Lent, close},
 };
 
 /// How many rows this connection has changed since it was reset.
@@ -54,22 +55,21 @@ impl fmt::Debug for MysqlBranch {
 
 impl MysqlBranch {
     pub(crate) async fn begin(mysql: Mysql, xid: Xid) -> Result<Self, Error> {
-        let mut conn = mysql.0.for_branch().await?;
-        let end = Instant::now() + mysql.0.options.wait;
+        let (mut conn, what) = (mysql.0.for_branch().await.map(Lent::new)?, "begin an XA transaction");
+        let (participant, waited) = (mysql.participant(), mysql.0.options.wait);
+        let end = Instant::now() + waited;
         loop {
-            match conn.query_drop(format!("XA START {xid}")).await {
-                Ok(()) => break,
+            match timeout_at(end, conn.query_drop(format!("XA START {xid}"))).await {
+                Ok(Ok(())) => break,
                 // The name was given back by another branch, whose connection has not quite ended.
-                Err(error) if codes::of(&error) == Some(codes::TAKEN) && Instant::now() < end => {
+                Ok(Err(error)) if codes::of(&error) == Some(codes::TAKEN) && Instant::now() < end => {
                     sleep(Duration::from_millis(20)).await;
                 }
-                Err(source) => {
-                    close(conn);
-                    return Err(mysql.0.failed("begin an XA transaction", source));
-                }
+                Ok(Err(source)) => return Err(mysql.0.failed(what, source)),
+                Err(_) => return Err(Error::Silent { participant, what, waited }),
             }
         }
-        let connection = Some(conn);
+        let connection = conn.keep();
         Ok(Self { mysql, xid, connection, state: State::Open, is_busy: false, has_changed: false })
     }
 
@@ -174,7 +174,9 @@ impl MysqlBranch {
     /// Whether any row may have been changed.
     async fn may_have_changed(&mut self) -> mysql_async::Result<bool> {
         if !self.has_changed {
-            let changes: Vec<(String, u64)> = self.query(CHANGES).await?;
+            let wait = self.mysql.0.options.wait;
+            let asked = timeout(wait, self.query(CHANGES)).await;
+            let changes: Vec<(String, u64)> = asked.map_err(|elapsed| mysql_async::Error::Other(elapsed.into()))??;
             self.has_changed = changes.len() != 3 || changes.iter().any(|(_, count)| *count > 0);
         }
         Ok(self.has_changed)
@@ -186,10 +188,11 @@ impl MysqlBranch {
         let end = Instant::now() + self.mysql.0.options.wait;
         let mut last: Cause = "there was no time to ask".into();
         while Instant::now() < end {
-            match self.ask(key).await {
-                Ok(Some(committed)) => return Ok(committed),
-                Ok(None) => last = "it is still at it".into(),
-                Err(error) => last = error,
+            match timeout_at(end, self.ask(key)).await {
+                Ok(Ok(Some(committed))) => return Ok(committed),
+                Ok(Ok(None)) => last = "it is still at it".into(),
+                Ok(Err(error)) => last = error,
+                Err(elapsed) => last = elapsed.into(),
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -197,16 +200,31 @@ impl MysqlBranch {
     }
 
     async fn ask(&self, key: &Key) -> Result<Option<bool>, Cause> {
-        let mut conn = self.mysql.0.for_verdicts().await?;
-        Ok(match bar(&mut conn, key).await? {
-            Some(Row::Work) => {
-                confirm(&mut conn, self.xid.participant()).await?;
-                Some(true)
-            }
-            Some(Row::Tombstone) => Some(false),
-            // The commit is under way.
-            Some(Row::Nothing) | None => None,
-        })
+        let (inner, mut conn) = (&self.mysql.0, self.mysql.0.for_verdicts().await?);
+        let asked = async {
+            Ok(match bar(&mut conn, key).await? {
+                Some(Row::Work) => {
+                    confirm(&mut conn, self.xid.participant()).await?;
+                    Some(true)
+                }
+                Some(Row::Tombstone) => Some(false),
+                // The commit is under way.
+                Some(Row::Nothing) | None => None,
+            })
+        };
+        let answer = inner.answer("say whether it has committed", asked).await?;
+        conn.done();
+        Ok(answer)
+    }
+
+    /// Runs statements that end the branch, and waits for the answer, but not for ever.
+    async fn end_by(&mut self, statements: String) -> mysql_async::Result<()> {
+        let wait = self.mysql.0.options.wait;
+        match timeout(wait, self.query_drop(statements)).await {
+            Ok(result) => result,
+            // The call was interrupted by that, and nothing more can be said over the connection.
+            Err(elapsed) => Err(mysql_async::Error::Other(elapsed.into())),
+        }
     }
 
     /// Gives the connection back: nothing of the branch is left in it.
@@ -227,7 +245,10 @@ impl MysqlBranch {
             runtime.spawn(async move {
                 if let Ok(mut conn) = mysql.0.for_verdicts().await {
                     // An error says that it has ended by itself.
-                    let _ = conn.query_drop(format!("KILL CONNECTION {number}")).await;
+                    let kill = conn.query_drop(format!("KILL CONNECTION {number}"));
+                    if !matches!(mysql.0.answer("end a connection", kill).await, Err(Error::Silent { .. })) {
+                        conn.done();
+                    }
                 }
             });
         }
@@ -240,7 +261,7 @@ impl Branch for MysqlBranch {
             return Ok(true);
         }
         let commit = format!("XA END {xid}; XA COMMIT {xid} ONE PHASE", xid = self.xid);
-        self.query_drop(commit).await?;
+        self.end_by(commit).await?;
         self.give_back();
         Ok(false)
     }
@@ -258,7 +279,7 @@ impl Branch for MysqlBranch {
         if has_changed {
             statements = format!("{}; {statements}", key.insert());
         }
-        let Err(error) = self.query_drop(statements).await else {
+        let Err(error) = self.end_by(statements).await else {
             self.give_back();
             return Ok(());
         };
@@ -273,27 +294,32 @@ impl Branch for MysqlBranch {
         }
     }
 
-    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
+    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
         let xid = self.xid;
         if !xid.is_of(cluster, transaction) {
             self.end();
-            return Err("the branch was begun for a transaction of another name".into());
+            return Err(Unprepared::RolledBack("the branch was begun for a transaction of another name".into()));
         }
         if self.is_busy {
             self.end();
-            return Err("a call was interrupted, so it is not known what the branch has done: it is rolled back".into());
+            let why = "a call was interrupted, so it is not known what the branch has done: it is rolled back";
+            return Err(Unprepared::RolledBack(why.into()));
         }
-        let statements = format!("{}; XA END {xid}; XA PREPARE {xid}", Key::of(&xid).insert());
+        // Until its connection ends, nobody else can end a prepared branch: should this host die, the server must notice.
+        let (row, idle) = (Key::of(&xid).insert(), set_idle(self.mysql.0.options.wait));
+        let ticket = self.mysql.0.desk.prepares(xid.tx());
         self.state = State::Prepared(None);
-        match self.query_drop(statements).await {
+        match self.end_by(format!("{row}; {idle}; XA END {xid}; XA PREPARE {xid}")).await {
             Ok(()) => {
-                self.state = State::Prepared(Some(self.mysql.0.desk.prepared(xid.tx())));
+                ticket.prepared();
+                self.state = State::Prepared(Some(ticket));
                 Ok(())
             }
             Err(error) => {
                 // Prepared or not, it is out of these hands.
                 self.end();
-                Err(error.into())
+                let is_unprepared = codes::is_unprepared(&error);
+                Err(if is_unprepared { Unprepared::RolledBack } else { Unprepared::Unknown }(error.into()))
             }
         }
     }
@@ -305,7 +331,7 @@ impl Branch for MysqlBranch {
             Outcome::Committed => "COMMIT",
             Outcome::Aborted => "ROLLBACK",
         };
-        let ended = self.query_drop(format!("XA {verb} {}", self.xid)).await;
+        let ended = self.end_by(format!("XA {verb} {}", self.xid)).await;
         match ended {
             Ok(()) => {
                 ticket.finished(outcome);
@@ -325,10 +351,10 @@ impl Branch for MysqlBranch {
         if !matches!(self.state, State::Open) || self.connection.is_none() {
             return;
         }
-        let rolled_back = match self.query_drop(format!("XA END {xid}")).await {
+        let rolled_back = match self.end_by(format!("XA END {xid}")).await {
             // After a deadlock it is ended already.
             Err(error) if codes::of(&error) != Some(codes::WRONG_STATE) => Err(error),
-            _ => self.query_drop(format!("XA ROLLBACK {xid}")).await,
+            _ => self.end_by(format!("XA ROLLBACK {xid}")).await,
         };
         match rolled_back {
             Ok(()) => self.give_back(),
@@ -341,14 +367,6 @@ impl Drop for MysqlBranch {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Ends a connection, so that it does not go back to its pool. A connection with a prepared branch must not: MariaDB 10.11
-/// answers to the reset (COM_RESET_CONNECTION) and is confused afterwards; it forgets the branch until its next start, and
-/// keeps its locks.
-fn close(conn: Conn) {
-    // The first step marks it as ended and says so to the server; what is left is done by dropping it.
-    let _ = conn.disconnect().now_or_never();
 }
 
 /// A number that is drawn once.

@@ -6,6 +6,7 @@ use synod::NodeId;
 use crate::{
     Error, Missing, codes,
     fence::{CREATE, confirm},
+    identity,
 };
 
 /// What is read of the server's settings, in this order.
@@ -17,7 +18,7 @@ const OTHER_TABLES: &str = "SELECT table_name FROM information_schema.tables \
     JOIN information_schema.engines USING (engine) \
     WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND xa <> 'YES' LIMIT 1";
 
-/// Makes sure that the server can take part, and that the table is there.
+/// Makes sure that the server can take part, that the tables are there, and that it is this participant's database.
 pub(crate) async fn check(conn: &mut Conn, participant: NodeId) -> Result<(), Error> {
     let missing = |missing| Err(Error::Missing { participant, missing });
     let failed = |what| move |source| Error::Statement { participant, what, source };
@@ -58,36 +59,42 @@ pub(crate) async fn check(conn: &mut Conn, participant: NodeId) -> Result<(), Er
     Ok(())
 }
 
-/// Makes sure that the table is there, and can be used.
+/// Makes sure that the tables are there, can be used, and are this participant's.
 async fn table(conn: &mut Conn, participant: NodeId, account: String) -> Result<(), Error> {
     let missing = |missing| Err(Error::Missing { participant, missing });
     let failed = |what| move |source| Error::Statement { participant, what, source };
     let is_denied = |error: &_| codes::of(error).is_some_and(|code| codes::DENIED.contains(&code));
-    let engine =
-        "SELECT engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'synod_fence'";
-    let mut found: Option<String> = conn.query_first(engine).await.map_err(failed("look for synod_fence"))?;
-    if found.is_none() {
+    let engines = "SELECT engine FROM information_schema.tables \
+        WHERE table_schema = DATABASE() AND table_name IN ('synod_fence', 'synod_identity')";
+    let look = "look for synod_fence and synod_identity";
+    let mut found: Vec<String> = conn.query(engines).await.map_err(failed(look))?;
+    if found.len() < 2 {
         match conn.query_drop(CREATE).await {
-            Ok(()) => found = conn.query_first(engine).await.map_err(failed("look for synod_fence"))?,
+            Ok(()) => found = conn.query(engines).await.map_err(failed(look))?,
             Err(error) if is_denied(&error) => return missing(Missing::NoTable(CREATE.to_owned())),
-            Err(error) => return Err(failed("create synod_fence")(error)),
+            Err(error) => return Err(failed("create synod_fence and synod_identity")(error)),
         }
     }
-    match found {
-        Some(engine) if engine != "InnoDB" => return missing(Missing::NotInnoDb(engine)),
-        _ => {}
+    if let Some(engine) = found.into_iter().find(|engine| engine != "InnoDB") {
+        return missing(Missing::NotInnoDb(engine));
     }
     let used = async {
         confirm(conn, participant).await?;
         conn.query_drop("DELETE FROM synod_fence WHERE branch = ''").await?;
         conn.query_drop("SELECT state FROM synod_fence WHERE branch = '' LOCK IN SHARE MODE").await
     };
-    match used.await {
-        Ok(()) => Ok(()),
-        Err(error) if is_denied(&error) => missing(Missing::NoRights(account)),
-        // This account may not even see that it is there.
-        Err(error) if codes::of(&error) == Some(codes::NO_TABLE) => missing(Missing::NoTable(CREATE.to_owned())),
-        Err(error) => Err(failed("write to synod_fence")(error)),
+    let used = used.await.map_err(failed("write to synod_fence"));
+    let checked = match used {
+        Ok(()) => identity::check(conn, participant).await,
+        used => used,
+    };
+    match checked {
+        Err(Error::Statement { source, .. }) if is_denied(&source) => missing(Missing::NoRights(account)),
+        // This account may not even see that they are there.
+        Err(Error::Statement { source, .. }) if codes::of(&source) == Some(codes::NO_TABLE) => {
+            missing(Missing::NoTable(CREATE.to_owned()))
+        }
+        checked => checked,
     }
 }
 

@@ -9,11 +9,15 @@ use crate::{
     xid::literal,
 };
 
-/// Makes the table.
+/// Makes the tables.
 pub(crate) const CREATE: &str = "CREATE TABLE IF NOT EXISTS synod_fence (\
     branch VARBINARY(48) NOT NULL PRIMARY KEY, \
     state CHAR(1) CHARACTER SET ascii NOT NULL, \
-    made TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE=InnoDB";
+    made TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE=InnoDB; \
+    CREATE TABLE IF NOT EXISTS synod_identity (\
+    one TINYINT NOT NULL PRIMARY KEY, \
+    participant VARCHAR(20) CHARACTER SET ascii NOT NULL, \
+    cluster CHAR(32) CHARACTER SET ascii) ENGINE=InnoDB";
 
 /// The key of a row. It sorts rows by cluster, participant and transaction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -60,6 +60,16 @@
 //!
 //! Rows go when the node says that their transaction is over everywhere; tombstones a day later ([`Options::keep`]).
 //!
+//! And a table `synod_identity`, whose one row says which participant the database is, and of which cluster: so URLs that are
+//! swapped, or were copied, are refused ([`Error::OtherParticipant`], [`Error::InOtherCluster`], [`Error::NoAgent`]).
+//!
+//! # What ends by itself
+//!
+//! As long as the server takes a connection for alive, nobody else can end the branch that it holds. So the server ends those
+//! that are silent: with an open branch after [`Options::idle`], with a prepared one after [`Options::wait`]. A host that dies
+//! without a word keeps its locks for no longer than that. A statement that is still running when its branch is dropped is
+//! killed.
+//!
 //! # What has only read
 //!
 //! A branch counts as one that has written if the server has reported a changed row, or if the connection's counters
@@ -73,6 +83,8 @@ mod codes;
 mod database;
 mod error;
 mod fence;
+mod identity;
+mod lent;
 mod look;
 mod options;
 mod resource;

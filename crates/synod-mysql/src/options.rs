@@ -17,6 +17,8 @@ use mysql_async::{IsolationLevel, SslOpts};
 pub struct Options {
     pub(crate) connections: usize,
     pub(crate) wait: Duration,
+    pub(crate) answer: Duration,
+    pub(crate) idle: Duration,
     pub(crate) isolation: Option<IsolationLevel>,
     pub(crate) votes: usize,
     pub(crate) verdicts: usize,
@@ -40,6 +42,8 @@ impl Options {
         Self {
             connections: 16,
             wait: Duration::from_secs(30),
+            answer: Duration::from_secs(10),
+            idle: Duration::from_secs(10 * 60),
             isolation: None,
             votes: 2,
             verdicts: 4,
@@ -58,9 +62,25 @@ impl Options {
         self
     }
 
-    /// How long a branch waits for a connection, or for a lost answer: 30 seconds.
+    /// How long a branch waits for a connection, for a lost answer, and for the answer to its end: 30 seconds. What it has
+    /// prepared when no answer comes is left to the agent. For so long, too, the server keeps a connection over which a branch
+    /// was prepared and nothing more is said: nobody else can end the branch before.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// How long the agent waits for an answer of the database before it gives the connection up, and asks again later: 10 seconds.
+    /// What was asked may have been done, so nothing is concluded from the silence.
+    pub fn answer(mut self, answer: Duration) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    /// How long a branch may be idle between two statements, in whole seconds: 10 minutes. Then the server ends its connection, and
+    /// rolls back what is not prepared: the application's host may have died, and its locks would stay.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = idle.max(Duration::from_secs(2));
         self
     }
 
@@ -100,7 +120,7 @@ impl Options {
     }
 
     /// How long two kinds of rows are kept: those of branches that were committed by themselves, for an application that has
-    /// lost the answer; and tombstones, for a statement that is still on its way. A day.
+    /// lost the answer; and tombstones, for a statement that is still on its way. A day, and never less than [`wait`](Self::wait).
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;
         self

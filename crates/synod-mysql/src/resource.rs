@@ -44,7 +44,7 @@ impl MysqlResource {
     /// What the vote is; nothing, if the branch is being prepared at this moment. A vote to abort leaves a tombstone first, so
     /// that the branch is not prepared later.
     async fn look(&self, xid: &Xid) -> Result<Option<Vote>, Error> {
-        let mut conn = self.inner().for_votes().await?;
+        let (inner, mut conn) = (self.inner(), self.inner().for_votes().await?);
         let found = async {
             if is_prepared(&mut conn, xid).await? {
                 return Ok(Some(Vote::Prepared));
@@ -55,7 +55,9 @@ impl MysqlResource {
                 Some(Row::Nothing) | None => None,
             })
         };
-        found.await.map_err(|source| self.inner().failed("look for a branch", source))
+        let found = inner.answer("look for a branch", found).await?;
+        conn.done();
+        Ok(found)
     }
 
     /// Carries `outcome` out, if the application of this process does not.
@@ -67,6 +69,7 @@ impl MysqlResource {
         match self.carry_out(&self.xid(tx), outcome).await {
             Ok(Carried::Done) => {
                 self.inner().clear(tx);
+                self.inner().desk.ended(tx);
                 Progress::Finished
             }
             Ok(Carried::Held) => Progress::Again,
@@ -84,24 +87,27 @@ impl MysqlResource {
 
     async fn carry_out(&self, xid: &Xid, outcome: Outcome) -> Result<Carried, Error> {
         let mut conn = self.inner().for_verdicts().await?;
-        let carried = carry_out(&mut conn, xid, outcome).await;
-        carried.map_err(|source| self.inner().failed("end a prepared branch", source))
+        let carried = carry_out(&mut conn, xid, outcome);
+        let carried = self.inner().answer("end a prepared branch", carried).await?;
+        conn.done();
+        Ok(carried)
     }
 
     /// Says what was promised, and is gone. Whether it is lost shows when its outcome comes.
     async fn miss(&self, promised: &BTreeSet<TxId>, held: &[TxId]) -> Result<(), Error> {
-        let mut conn = self.inner().for_votes().await?;
+        let (inner, mut conn) = (self.inner(), self.inner().for_votes().await?);
         for tx in promised.iter().filter(|tx| !held.contains(tx)) {
-            let found = row(&mut conn, &Key::of(&self.xid(*tx))).await;
-            if found.map_err(|source| self.inner().failed("look into its fence", source))? == Row::Nothing {
+            let key = Key::of(&self.xid(*tx));
+            if inner.answer("look into its fence", row(&mut conn, &key)).await? == Row::Nothing {
                 // Most likely it is aborted: an application that rolls back what it has prepared leaves no row.
                 tracing::warn!(
-                    participant = %self.inner().participant,
+                    participant = %inner.participant,
                     %tx,
                     "a promised branch is no longer in the database: rolled back by its application, or lost, which is an alarm if it is to be committed"
                 );
             }
         }
+        conn.done();
         Ok(())
     }
 }
@@ -111,13 +117,13 @@ impl Resource for MysqlResource {
     async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         let inner = self.inner();
         let promised: BTreeSet<TxId> = promised.iter().map(|promised| promised.transaction.id()).collect();
-        let mut let_go = inner.let_go.write().await;
+        let _none_given = inner.votes_given.write().await;
         let mut conn = inner.for_votes().await?;
-        let held = prepared(&mut conn, self.cluster, inner.participant).await;
-        let held = held.map_err(|source| inner.failed("list prepared branches", source))?;
-        drop(conn);
+        let held = prepared(&mut conn, self.cluster, inner.participant);
+        let held = inner.answer("list prepared branches", held).await?;
+        conn.done();
         for tx in held.iter().filter(|tx| !promised.contains(tx) && !inner.desk.has(**tx)) {
-            let carried = inner.roll_back(&self.xid(*tx), &mut let_go).await?;
+            let carried = inner.roll_back(&self.xid(*tx)).await?;
             tracing::info!(participant = %inner.participant, %tx, ?carried, "a prepared branch was promised to nobody: rolled back");
         }
         self.miss(&promised, &held).await?;
@@ -127,8 +133,8 @@ impl Resource for MysqlResource {
     /// Prepared is what is prepared, or was and is committed by now. Of all else it is made sure that it stays away.
     async fn vote(&self, transaction: &Transaction, _: &Meta) -> Vote {
         let (inner, tx) = (self.inner(), transaction.id());
-        let let_go = inner.let_go.read().await;
-        if inner.desk.has(tx) && !let_go.contains(&tx) {
+        let _given = inner.votes_given.read().await;
+        if inner.desk.has(tx) {
             return Vote::Prepared;
         }
         for _ in 0..LOOKS {

@@ -82,7 +82,7 @@ impl ResourceUnderTest for Scene {
         let transaction = self.work(number).transaction;
         let mut branch = self.application.open(Some(Name { cluster: CLUSTER, tx: transaction.id() })).await?;
         branch.exec_drop("INSERT INTO work VALUES (?)", (number,)).await?;
-        branch.prepare(CLUSTER, &transaction).await
+        Ok(branch.prepare(CLUSTER, &transaction).await?)
     }
 
     async fn shows(&mut self, _: &MysqlResource, number: u64) -> Result<usize, SceneError> {

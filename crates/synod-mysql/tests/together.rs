@@ -209,9 +209,14 @@ async fn what_a_server_lacks_is_said_with_its_remedy() {
     assert_eq!(missing(&url).await, Missing::NotInnoDb("Aria".into()));
     conn.query_drop("DROP TABLE synod_fence").await.unwrap();
     Mysql::connect(&url, ACCOUNTS).await.unwrap();
-    conn.query_drop(format!("GRANT SELECT ON `{name}`.synod_fence TO 'low_{name}'@'127.0.0.1'")).await.unwrap();
+    for table in ["synod_fence", "synod_identity"] {
+        conn.query_drop(format!("GRANT SELECT ON `{name}`.{table} TO 'low_{name}'@'127.0.0.1'")).await.unwrap();
+    }
     assert!(matches!(missing(&low).await, Missing::NoRights(account) if account.starts_with("low_")));
-    let rights = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON synod_fence TO 'low_{name}'@'127.0.0.1'");
+    let account = format!("'low_{name}'@'127.0.0.1'");
+    let rights = format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON synod_fence TO {account}; GRANT SELECT, INSERT, UPDATE ON synod_identity TO {account}"
+    );
     conn.query_drop(rights).await.unwrap();
     Mysql::connect(&low, ACCOUNTS).await.unwrap();
 }

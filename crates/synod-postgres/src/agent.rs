@@ -1,7 +1,8 @@
 //! What goes on beside the resource: branches that were left behind are found, and rows of the fence cleared.
 
+use deadpool_postgres::Object;
 use synod::{
-    NodeId,
+    NodeId, TxId,
     commit::{ClusterId, Meta, ResourceKind, Status},
     perform::tokio::Handle,
 };
@@ -16,25 +17,56 @@ use crate::{
 
 /// The rows of a range that may go. A tombstone stays as long as any transaction is open that is older: it may be about to
 /// prepare what the tombstone forbids. Where it cannot be seen how old others are, it stays for a day.
-const CLEAR: &str = "DELETE FROM synod.fence WHERE branch BETWEEN $1 AND $2 AND (state = 'w' \
-    OR made < (SELECT CASE WHEN bool_or(state IS NULL OR state = 'disabled') THEN now() - interval '1 day' \
-    ELSE coalesce(min(xact_start), now()) END \
-    FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' \
-    AND pid <> pg_backend_pid()))";
+macro_rules! clear {
+    ($which:literal) => {
+        concat!(
+            "DELETE FROM synod.fence WHERE ",
+            $which,
+            " AND (state = 'w' \
+             OR made < (SELECT CASE WHEN bool_or(state IS NULL OR state = 'disabled') THEN now() - interval '1 day' \
+             ELSE coalesce(min(xact_start), now()) END \
+             FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' \
+             AND pid <> pg_backend_pid()))"
+        )
+    };
+}
+
+/// A page of rows, in order.
+const ROWS: &str = "SELECT branch FROM synod.fence WHERE branch > $1 AND branch <= $2 AND octet_length(branch) = 40 \
+    ORDER BY branch LIMIT $3";
+
+/// How many rows are looked at in one go, and how many times in one turn.
+const PAGE: usize = 512;
+const PAGES: usize = 16;
+
+/// How many turns pass from one walk through the fence to the next.
+const WALK: u64 = 64;
 
 impl Postgres {
     /// Reports to the node what was left prepared, and is of no concern to anybody here.
     async fn sweep(&self, cluster: ClusterId, node: &Handle) -> Result<(), Error> {
         let Self(inner) = self;
-        let failed =
-            |source| Error::Statement { participant: inner.participant, what: "list prepared branches", source };
         let client = inner.for_votes().await?;
         let age = inner.options.patience.as_secs_f64();
-        for gid in prepared(&client, cluster, inner.participant, age).await.map_err(failed)? {
+        let listed = prepared(&client, cluster, inner.participant, age);
+        let listed = client.answer("list prepared branches", listed).await?;
+        client.done();
+        for gid in listed {
             let tx = gid.transaction().id();
-            let is_known = matches!(node.status(tx).await, Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_));
-            // The list is old by now: what is reported must still be prepared.
-            if is_known || inner.desk.has(tx) || look(&client, &gid).await.map_err(failed)? != Found::Prepared {
+            if inner.desk.has(tx) || is_known(node, tx).await {
+                continue;
+            }
+            // The list is old by now: what is reported must still be prepared, and stay so until the node has heard of it.
+            // What was voted for before this the node knows of, and nothing is voted for meanwhile.
+            let _none_given = inner.votes_given.write().await;
+            if is_known(node, tx).await {
+                continue;
+            }
+            // Not before: a vote that is waited for may wait for a connection.
+            let client = inner.for_votes().await?;
+            let found = client.answer("look for a branch", look(&client, &gid)).await?;
+            client.done();
+            if found != Found::Prepared {
                 continue;
             }
             tracing::info!(participant = %inner.participant, %tx, "a prepared branch was left behind: asking how it ended");
@@ -45,20 +77,17 @@ impl Postgres {
         Ok(())
     }
 
-    /// Deletes rows that nobody needs any more.
+    /// Deletes the rows that the node says are not needed any more.
     async fn clear(&self, cluster: ClusterId) -> Result<(), Error> {
         let Self(inner) = self;
-        let failed = |source| Error::Statement { participant: inner.participant, what: "clear its fence", source };
         let due = inner.forgotten(|forgotten| forgotten.take());
         for (at, range) in due.iter().enumerate() {
+            let (first, last) = Key::range(cluster, inner.participant, *range);
             let cleared = async {
                 let client = inner.for_verdicts().await?;
-                let (first, last) = Key::range(cluster, inner.participant, *range);
-                let clear = client.prepare_cached(CLEAR).await.map_err(failed)?;
-                client.execute(&clear, &[&first.bytes(), &last.bytes()]).await.map_err(failed)?;
-                let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2)";
-                let left = client.prepare_cached(left).await.map_err(failed)?;
-                Ok(client.query_one(&left, &[&first.bytes(), &last.bytes()]).await.map_err(failed)?.get(0))
+                let left = client.answer("clear its fence", clear_range(&client, &first, &last)).await?;
+                client.done();
+                Ok(left)
             };
             match cleared.await {
                 Ok(false) => {}
@@ -72,19 +101,61 @@ impl Postgres {
         Ok(())
     }
 
+    /// Deletes rows whose transactions are over, from `after` on, a page of them: what was due when an agent ended is told by
+    /// nobody any more. Returns where to go on; at the end, nothing.
+    async fn walk(&self, cluster: ClusterId, node: &Handle, after: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Self(inner) = self;
+        let client = inner.for_verdicts().await?;
+        let (_, end) = Key::all(cluster, inner.participant);
+        let rows = async {
+            let rows = client.prepare_cached(ROWS).await?;
+            client.query(&rows, &[&after, &&end[..], &(PAGE as i64)]).await
+        };
+        let rows = client.answer("read its fence", rows).await?;
+        let keys: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
+        let mut over = Vec::new();
+        for key in &keys {
+            if let Some(tx) = Key::tx(key)
+                && matches!(node.status(tx).await, Ok(Status::Retired { .. }))
+            {
+                over.push(&key[..]);
+            }
+        }
+        if !over.is_empty() {
+            let clear = async { client.execute(clear!("branch = ANY($1)"), &[&over]).await };
+            client.answer("clear its fence", clear).await?;
+        }
+        client.done();
+        Ok(keys.last().filter(|_| keys.len() == PAGE).cloned())
+    }
+
     /// Deletes the rows of branches that were committed by themselves long ago.
     async fn clear_alone(&self) -> Result<(), Error> {
         let Self(inner) = self;
-        let failed = |source| Error::Statement { participant: inner.participant, what: "clear its fence", source };
         let client = inner.for_verdicts().await?;
         // Whoever has lost the answer asks for as long as that.
         let keep = inner.options.keep.max(inner.options.wait);
         let prefix = [&[0; 16][..], &inner.participant.0.to_be_bytes()].concat();
         let clear = "DELETE FROM synod.fence WHERE branch BETWEEN $1 AND $1 || '\\xffffffffffffffffffffffffffffffffff' \
             AND octet_length(branch) = 41 AND made < now() - make_interval(secs => $2)";
-        client.execute(clear, &[&prefix, &keep.as_secs_f64()]).await.map_err(failed)?;
+        client.answer("clear its fence", client.execute(clear, &[&prefix, &keep.as_secs_f64()])).await?;
+        client.done();
         Ok(())
     }
+}
+
+/// Whether the node is about to end a branch of `tx`, or cannot say. What is over, and still prepared here, it does not know.
+async fn is_known(node: &Handle, tx: TxId) -> bool {
+    matches!(node.status(tx).await, Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_))
+}
+
+/// Deletes the rows of a range. Returns whether some could not go yet.
+async fn clear_range(client: &Object, first: &Key, last: &Key) -> Result<bool, tokio_postgres::Error> {
+    let clear = client.prepare_cached(clear!("branch BETWEEN $1 AND $2")).await?;
+    client.execute(&clear, &[&first.bytes(), &last.bytes()]).await?;
+    let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2)";
+    let left = client.prepare_cached(left).await?;
+    Ok(client.query_one(&left, &[&first.bytes(), &last.bytes()]).await?.get(0))
 }
 
 impl Agent for Postgres {
@@ -97,20 +168,34 @@ impl Agent for Postgres {
     }
 
     async fn resource(&self, cluster: ClusterId) -> Result<PostgresResource, Cause> {
-        self.0.bind(cluster)?;
         self.check().await?;
+        self.0.bind(cluster, true).await?;
         Ok(PostgresResource::new(self.clone(), cluster))
+    }
+
+    fn may_come_back(&self, cause: &Cause) -> bool {
+        cause.downcast_ref().is_some_and(Error::is_away)
     }
 
     async fn watch(self, cluster: ClusterId, node: Handle) {
         let mut turns = interval(self.0.options.sweep);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Where the walk through the fence is; nothing, when it is over.
+        let (start, _) = Key::all(cluster, self.0.participant);
+        let mut after = None;
         for turn in 0_u64.. {
             turns.tick().await;
+            if turn % WALK == 0 && after.is_none() {
+                after = Some(start.clone());
+            }
             let result = async {
                 self.sweep(cluster, &node).await?;
                 self.clear(cluster).await?;
-                if turn % 64 == 0 { self.clear_alone().await } else { Ok(()) }
+                for _ in 0..PAGES {
+                    let Some(last) = &after else { break };
+                    after = self.walk(cluster, &node, last).await?;
+                }
+                if turn % WALK == 0 { self.clear_alone().await } else { Ok(()) }
             };
             if let Err(error) = result.await {
                 let error = &error as &dyn std::error::Error;

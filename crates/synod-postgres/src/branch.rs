@@ -2,30 +2,24 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
 use deadpool_postgres::Object;
-use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
-use synod_client::{Alone, Branch, Cause, Ticket};
-use tokio::time::{Instant, sleep};
-use tokio_postgres::{
-    Row, SimpleQueryMessage, Statement,
-    error::{Severity, SqlState},
-    types::ToSql,
+use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
+use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
+use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
+
+use crate::{
+    Error, Gid, Postgres,
+    database::Inner,
+    fence,
+    lent::cancel,
+    look::{Found, at},
+    statements::{NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
 };
-
-use crate::{Error, Gid, Postgres, fence, look::confirm};
-
-/// Gives a connection back as it came, but for its prepared statements. (`DISCARD ALL` would drop those, too.)
-const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
-    SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
-
-/// The row of a branch, if a transaction has written something; outside of any, nothing has.
-const ROW: &str = "INSERT INTO synod.fence (branch, state) \
-    SELECT $1::bytea, 'w' WHERE pg_current_xact_id_if_assigned() IS NOT NULL";
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 512;
@@ -35,6 +29,9 @@ const STATEMENTS: usize = 512;
 /// It is a transaction at the isolation level of the role or database; `SET TRANSACTION ISOLATION LEVEL …` as its first
 /// statement changes that. `COMMIT`, `ROLLBACK` and `PREPARE TRANSACTION` are not for it;
 /// nor may it use `LISTEN`, `NOTIFY` or temporary tables, which PostgreSQL does not prepare.
+///
+/// A statement that is still running when the branch is dropped is cancelled, unless it was sent over
+/// [`client`](Self::client).
 ///
 /// What its statements leave in the session (`SET`, advisory locks) is gone when it ends. What functions of the database do
 /// there unseen is not, unless [`Options::reset_always`](crate::Options::reset_always) says so.
@@ -47,6 +44,8 @@ pub struct PostgresBranch {
     has_written: AtomicBool,
     /// Whether something may be left in the session that the next one must not find.
     is_dirty: AtomicBool,
+    /// How many statements were sent whose answers nobody has seen. One whose call was dropped may run for long.
+    unanswered: AtomicUsize,
 }
 
 enum State {
@@ -63,16 +62,17 @@ impl fmt::Debug for PostgresBranch {
 
 impl PostgresBranch {
     pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
-        let participant = postgres.participant();
-        let connection = postgres.branch().await?;
+        let connection = postgres.0.for_branch().await?;
         // Nothing may go out before its answer: without a transaction, a statement would stand at once.
-        connection.batch_execute("BEGIN").await.map_err(|source| Error::Statement {
-            participant,
-            what: "begin a transaction",
-            source,
-        })?;
-        let (has_written, is_dirty) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { postgres, connection: Some(connection), state: State::Open, has_written, is_dirty })
+        connection.answer("begin a transaction", connection.batch_execute("BEGIN")).await?;
+        Ok(Self {
+            postgres,
+            connection: connection.keep(),
+            state: State::Open,
+            has_written: AtomicBool::new(false),
+            is_dirty: AtomicBool::new(false),
+            unanswered: AtomicUsize::new(0),
+        })
     }
 
     /// The connection, for what has no method here.
@@ -85,8 +85,11 @@ impl PostgresBranch {
     /// prepared for the next time, so values belong into `params`, not into the text.
     pub async fn execute(&self, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let rows = self.connection().execute(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().execute(&prepared, params).await
+        };
+        let rows = self.answered(call).await?;
         self.has_written.fetch_or(writes && rows > 0, Ordering::Relaxed);
         Ok(rows)
     }
@@ -99,8 +102,11 @@ impl PostgresBranch {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let rows = self.connection().query(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().query(&prepared, params).await
+        };
+        let rows = self.answered(call).await?;
         self.has_written.fetch_or(writes && !rows.is_empty(), Ordering::Relaxed);
         Ok(rows)
     }
@@ -112,8 +118,11 @@ impl PostgresBranch {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let row = self.connection().query_one(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().query_one(&prepared, params).await
+        };
+        let row = self.answered(call).await?;
         self.has_written.fetch_or(writes, Ordering::Relaxed);
         Ok(row)
     }
@@ -125,15 +134,34 @@ impl PostgresBranch {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
         let writes = self.note(statement);
-        let prepared = self.prepared(statement).await?;
-        let row = self.connection().query_opt(&prepared, params).await?;
+        let call = async {
+            let prepared = self.prepared(statement).await?;
+            self.connection().query_opt(&prepared, params).await
+        };
+        let row = self.answered(call).await?;
         self.has_written.fetch_or(writes && row.is_some(), Ordering::Relaxed);
         Ok(row)
     }
 
     /// Runs several statements, as text: [`tokio_postgres::Client::batch_execute`].
     pub async fn batch_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
-        self.client().batch_execute(statements).await
+        self.answered(self.client().batch_execute(statements)).await
+    }
+
+    /// Waits for the answer to a call, and knows of it when nobody does any more.
+    async fn answered<T>(
+        &self,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        let answer = call.await;
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// Waits for the answer to how the branch ends, but not for ever.
+    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+        timeout(self.postgres.0.options.wait, call).await
     }
 
     fn connection(&self) -> &Object {
@@ -174,10 +202,11 @@ impl PostgresBranch {
         let end = Instant::now() + self.postgres.0.options.wait;
         let mut last: Cause = "there was no time to ask".into();
         while Instant::now() < end {
-            match self.ask(key).await {
-                Ok(Some(committed)) => return Ok(committed),
-                Ok(None) => last = "it is still at it".into(),
-                Err(error) => last = error,
+            match timeout_at(end, self.ask(key)).await {
+                Ok(Ok(Some(committed))) => return Ok(committed),
+                Ok(Ok(None)) => last = "it is still at it".into(),
+                Ok(Err(error)) => last = error,
+                Err(elapsed) => last = elapsed.into(),
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -187,15 +216,42 @@ impl PostgresBranch {
     async fn ask(&self, key: &fence::Alone) -> Result<Option<bool>, Cause> {
         let client = self.postgres.0.for_verdicts().await?;
         let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
-        match client.execute(tombstone, &[&key.bytes()]).await {
-            Ok(_) => Ok(Some(false)),
+        let put = client.answer("say whether it has committed", client.execute(tombstone, &[&key.bytes()])).await;
+        let answer = match put {
+            Ok(_) => Some(false),
+            // Its own row, or a tombstone that was put there by an earlier question whose answer was lost.
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                confirm(&client).await?;
-                Ok(Some(true))
+                match client.answer("say whether it has committed", at(&client, key.bytes())).await? {
+                    Found::Tombstone => Some(false),
+                    Found::Nothing => None,
+                    Found::Work | Found::Prepared => Some(true),
+                }
             }
             // The commit is under way.
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => None,
+            Err(error) => return Err(error.into()),
+        };
+        client.done();
+        Ok(answer)
+    }
+
+    /// Under which name it is to be prepared, if that may be.
+    async fn name(&self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<Gid, Cause> {
+        self.postgres.0.bind(cluster, false).await?;
+        Ok(Gid::new(cluster, self.postgres.participant(), transaction.clone())?)
+    }
+
+    /// Ends the connection, and with it what is not prepared. A statement that still runs is cancelled.
+    fn end(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let running = connection.cancel_token();
+        // It does not go back to its pool: the cancellation might come late, and hit a statement of the next one.
+        drop(Object::take(connection));
+        if *self.unanswered.get_mut() > 0
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let Inner { participant, options, .. } = &*self.postgres.0;
+            runtime.spawn(cancel(running, *participant, options.tls.clone(), options.answer));
         }
     }
 
@@ -226,11 +282,12 @@ impl Branch for PostgresBranch {
         if self.has_written.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let asked = self.connection().simple_query("SELECT pg_current_xact_id_if_assigned()").await?;
+        let asked = self.connection().simple_query("SELECT pg_current_xact_id_if_assigned()");
+        let asked = self.in_time(asked).await??;
         let has_written =
             asked.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some()));
         if !has_written {
-            self.connection().batch_execute("COMMIT").await?;
+            self.in_time(self.connection().batch_execute("COMMIT")).await??;
             self.give_back(None);
         }
         Ok(has_written)
@@ -247,61 +304,70 @@ impl Branch for PostgresBranch {
             "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); COMMIT",
             key.literal()
         );
-        match self.connection().batch_execute(&statements).await {
-            Ok(()) => {
+        let lost: Cause = match self.in_time(self.connection().batch_execute(&statements)).await {
+            Ok(Ok(())) => {
                 self.give_back(None);
-                Ok(())
+                return Ok(());
             }
-            Err(error) if is_answer(&error) => {
+            Ok(Err(error)) if is_answer(&error) => {
                 self.give_back(Some("ROLLBACK"));
-                Err(Alone::RolledBack(error.into()))
+                return Err(Alone::RolledBack(error.into()));
             }
-            Err(error) => {
-                drop(self.connection.take().map(Object::take));
-                match self.find_out(&key).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Alone::RolledBack(error.into())),
-                    Err(cause) => Err(Alone::Unknown(cause)),
-                }
-            }
+            Ok(Err(error)) => error.into(),
+            Err(elapsed) => elapsed.into(),
+        };
+        drop(self.connection.take().map(Object::take));
+        match self.find_out(&key).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Alone::RolledBack(lost)),
+            Err(cause) => Err(Alone::Unknown(cause)),
         }
     }
 
-    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
-        self.postgres.0.bind(cluster)?;
-        let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone())?;
-        let key = fence::Key::of(&gid);
-        let prepare = format!("PREPARE TRANSACTION '{gid}'");
-        self.state = State::Prepared(gid, None);
-        // Both go out at once. PREPARE in a failed transaction rolls back, and outside of any it does nothing, and neither is
-        // an error; but in the one case the row before it fails, and in the other there is none.
-        let connection = self.connection();
-        let prepared = async {
-            let row = connection.prepare_cached(ROW).await?;
-            let params: [&(dyn ToSql + Sync); 1] = [&key.bytes()];
-            let (rows, prepared) = join(connection.execute(&row, &params), connection.batch_execute(&prepare)).await;
-            let rows = rows?;
-            prepared.map(|()| rows)
-        };
-        match prepared.await {
-            Ok(0) => {
-                self.give_back(Some("ROLLBACK"));
-                Err(NotInTransaction.into())
+    async fn prepare(&mut self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
+        let gid = match self.name(cluster, transaction).await {
+            Ok(gid) => gid,
+            // Whatever is wrong before PREPARE is sent ends the branch, and lets go of its locks.
+            Err(cause) => {
+                Branch::roll_back(self).await;
+                return Err(Unprepared::RolledBack(cause));
             }
-            Ok(_) => {
+        };
+        let key = fence::Key::of(&gid);
+        // In a failed transaction the first statement fails, and outside of any, too. Without that PREPARE would roll back, or do
+        // nothing, and neither is an error.
+        let prepare = format!(
+            "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); \
+             PREPARE TRANSACTION '{gid}'",
+            key.literal()
+        );
+        self.state = State::Prepared(gid, None);
+        // An agent may end the branch before its answer is here.
+        let prepares = self.postgres.0.desk.prepares(transaction.id());
+        match self.in_time(self.connection().batch_execute(&prepare)).await {
+            Ok(Ok(())) => {
                 if let State::Prepared(_, ticket) = &mut self.state {
-                    *ticket = Some(self.postgres.0.desk.prepared(transaction.id()));
+                    prepares.prepared();
+                    *ticket = Some(prepares);
                 }
                 Ok(())
             }
-            Err(error) => {
-                if is_answer(&error) {
-                    // It is rolled back already, or the row has failed and it is to be.
-                    self.give_back(Some("ROLLBACK"));
-                } else {
-                    drop(self.connection.take().map(Object::take));
-                }
-                Err(error.into())
+            Ok(Err(error)) if error.code() == Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) => {
+                self.give_back(Some("ROLLBACK"));
+                Err(Unprepared::RolledBack(NotInTransaction.into()))
+            }
+            Ok(Err(error)) if is_answer(&error) => {
+                // It is rolled back already, or the row has failed and it is to be.
+                self.give_back(Some("ROLLBACK"));
+                Err(Unprepared::RolledBack(error.into()))
+            }
+            Ok(Err(error)) => {
+                drop(self.connection.take().map(Object::take));
+                Err(Unprepared::Unknown(error.into()))
+            }
+            Err(elapsed) => {
+                drop(self.connection.take().map(Object::take));
+                Err(Unprepared::Unknown(elapsed.into()))
             }
         }
     }
@@ -315,19 +381,34 @@ impl Branch for PostgresBranch {
         };
         // An error leaves it to the agent: the ticket is gone.
         let statement = format!("{verb} PREPARED '{gid}'");
-        if end_prepared(connection, &statement, self.postgres.0.options.wait).await? {
-            ticket.finished(outcome);
+        let wait = self.postgres.0.options.wait;
+        match timeout(wait, end_prepared(connection, &statement, wait)).await {
+            Ok(Ok(true)) => ticket.finished(outcome),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Err(elapsed) => {
+                // What comes over it now is the answer to this.
+                drop(self.connection.take().map(Object::take));
+                return Err(elapsed.into());
+            }
         }
         self.give_back(None);
         Ok(())
     }
 
     async fn roll_back(&mut self) {
-        if matches!(self.state, State::Open)
-            && let Some(connection) = &self.connection
-            && connection.batch_execute("ROLLBACK").await.is_ok()
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        if *self.unanswered.get_mut() > 0 {
+            return self.end();
+        }
+        if let Some(connection) = &self.connection
+            && matches!(self.in_time(connection.batch_execute("ROLLBACK")).await, Ok(Ok(())))
         {
             self.give_back(None);
+        } else {
+            self.end();
         }
     }
 }
@@ -335,6 +416,7 @@ impl Branch for PostgresBranch {
 impl Drop for PostgresBranch {
     fn drop(&mut self) {
         match self.state {
+            State::Open if *self.unanswered.get_mut() > 0 => self.end(),
             State::Open => self.give_back(Some("ROLLBACK")),
             // Whatever comes of it comes by its name.
             State::Prepared(..) => drop(self.connection.take().map(Object::take)),
@@ -342,47 +424,5 @@ impl Drop for PostgresBranch {
     }
 }
 
-/// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False
-/// if it is not there any more: whether it was ended, or is lost, is for the agent to find out.
-async fn end_prepared(connection: &Object, statement: &str, patience: Duration) -> Result<bool, tokio_postgres::Error> {
-    let end = Instant::now() + patience;
-    loop {
-        match connection.batch_execute(statement).await {
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => return Ok(false),
-            // Somebody else is at it.
-            Err(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) && Instant::now() < end => {
-                sleep(Duration::from_millis(1)).await;
-            }
-            ended => return ended.map(|()| true),
-        }
-    }
-}
-
-/// Whether the server says that a statement has failed, and goes on: then nothing has happened. Whatever ends the session, or
-/// comes from something in between, leaves that open.
-fn is_answer(error: &tokio_postgres::Error) -> bool {
-    let Some(answer) = error.as_db_error() else { return false };
-    let code = answer.code().code();
-    let is_open = code.starts_with("08") || code.starts_with("57P0") || code == "40003";
-    answer.parsed_severity() == Some(Severity::Error) && !is_open
-}
-
-/// A statement of the application has ended the transaction.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "a COMMIT or ROLLBACK among the statements has ended the transaction, or nothing was written: leave both to `commit`"
-)]
-struct NotInTransaction;
-
-/// Whether `statement` has `name` in it, which is in lower case.
-fn mentions(statement: &str, name: &str) -> bool {
-    statement.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
-}
-
-/// A number that is drawn once.
-#[allow(clippy::disallowed_types, reason = "a name that is drawn once is no part of the protocol")]
-fn random() -> u128 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    let half = || u128::from(RandomState::new().build_hasher().finish());
-    half() << 64 | half()
-}
+#[cfg(test)]
+mod tests;

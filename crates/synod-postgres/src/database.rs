@@ -6,16 +6,17 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use synod::{
     NodeId, TxId,
     commit::{ClusterId, Outcome, TxRange},
 };
 use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
+use tokio::sync::{OnceCell, RwLock};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten};
+use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten, identity, lent::Lent};
 
 /// When the first keepalive is sent, unless a URL says otherwise: too late to notice anything.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -36,8 +37,13 @@ pub(crate) struct Inner {
     votes: Pool,
     /// For the agent, to carry out.
     verdicts: Pool,
+    /// A vote holds this while it looks and answers; the sweep, while it asks the node, looks and reports. So nothing that the
+    /// sweep reports can be voted for, and committed, before the node has heard the report.
+    pub(crate) votes_given: RwLock<()>,
     /// The one cluster that it stands in.
     cluster: OnceLock<ClusterId>,
+    /// The database says so, too.
+    joined: OnceCell<()>,
     alarms: Alarms,
     forgotten: Mutex<Forgotten>,
 }
@@ -50,46 +56,59 @@ impl fmt::Debug for Postgres {
 
 impl Postgres {
     /// The database at `url` (`postgres://user:password@host:port/database`, or the keywords of libpq), which is this
-    /// participant for good. Connects, checks that the server can take part, and creates the table `synod.fence` if it is not
-    /// there. An error says what is missing, and how to provide it.
+    /// participant for good. Connects, checks that the server can take part, creates the tables `synod.fence` and
+    /// `synod.identity` if they are not there, and notes in the database which participant it is. An error says what is missing,
+    /// and how to provide it, or whose database it is.
     pub async fn connect(url: &str, participant: NodeId) -> Result<Self, Error> {
         Self::connect_with(url, participant, Options::new()).await
     }
 
     /// The same, with options.
     pub async fn connect_with(url: &str, participant: NodeId, options: Options) -> Result<Self, Error> {
+        let postgres = Self::connect_lazy(url, participant, options)?;
+        postgres.check().await?;
+        Ok(postgres)
+    }
+
+    /// The same, without connecting yet: for a process that must start although the database is away. Whether it can take part
+    /// is [checked](Self::check) when its agent starts. Fails if the URL is malformed.
+    pub fn connect_lazy(url: &str, participant: NodeId, options: Options) -> Result<Self, Error> {
         let mut config: Config = url.parse().map_err(Error::Url)?;
         // A server that is cut off is noticed, unless the URL says otherwise.
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(options.wait);
         }
         if config.get_keepalives_idle() == KEEPALIVES_IDLE {
-            config.keepalives_idle(options.wait);
+            // In whole seconds, and none is no number of them.
+            config.keepalives_idle(options.wait.max(Duration::from_secs(1)));
         }
         let mut agents = config.clone();
         let wait = format!("-c lock_timeout={}", options.lock_timeout.as_millis());
         agents.options([config.get_options().unwrap_or_default(), &wait].join(" ").trim());
         agents.application_name("synod agent");
-        let pool = |config: &Config, size| pool(config, size, participant, &options);
-        let postgres = Self(Arc::new(Inner {
+        let pool = |config: &Config, size, wait| pool(config, size, wait, participant, &options);
+        Ok(Self(Arc::new(Inner {
             participant,
             desk: Desk::new(),
-            branches: pool(&config, options.connections)?,
-            votes: pool(&agents, options.votes)?,
-            verdicts: pool(&agents, options.verdicts)?,
+            branches: pool(&config, options.connections, options.wait)?,
+            votes: pool(&agents, options.votes, options.answer)?,
+            verdicts: pool(&agents, options.verdicts, options.answer)?,
+            votes_given: RwLock::default(),
             cluster: OnceLock::new(),
+            joined: OnceCell::new(),
             alarms: Alarms::default(),
             forgotten: Mutex::default(),
             options,
-        }));
-        postgres.check().await?;
-        Ok(postgres)
+        })))
     }
 
-    /// Checks again that the server can take part, and that the table is there.
+    /// Checks again that the server can take part, that the tables are there, and that this is the participant's database.
     pub async fn check(&self) -> Result<(), Error> {
-        let client = self.0.connection(&self.0.branches).await?;
-        fence::check(&client, self.0.participant, self.0.options.connections).await
+        let client = self.0.lend(&self.0.branches, self.0.options.answer).await?;
+        let check = fence::check(&client, self.0.participant, self.0.options.connections);
+        client.in_time("say whether it can take part", check).await?;
+        client.done();
+        Ok(())
     }
 
     /// Which participant this is.
@@ -102,34 +121,43 @@ impl Postgres {
     pub fn alarms(&self) -> Vec<Alarm> {
         self.0.alarms.list()
     }
-
-    pub(crate) async fn branch(&self) -> Result<Object, Error> {
-        self.0.connection(&self.0.branches).await
-    }
 }
 
 impl Inner {
-    pub(crate) async fn for_votes(&self) -> Result<Object, Error> {
-        self.connection(&self.votes).await
+    pub(crate) async fn for_branch(&self) -> Result<Lent, Error> {
+        self.lend(&self.branches, self.options.wait).await
     }
 
-    pub(crate) async fn for_verdicts(&self) -> Result<Object, Error> {
-        self.connection(&self.verdicts).await
+    pub(crate) async fn for_votes(&self) -> Result<Lent, Error> {
+        self.lend(&self.votes, self.options.answer).await
     }
 
-    /// Names are a cluster's, so what this knows of transactions is of one cluster.
-    pub(crate) fn bind(&self, cluster: ClusterId) -> Result<(), Error> {
-        let bound = *self.cluster.get_or_init(|| cluster);
-        if bound == cluster {
-            Ok(())
-        } else {
-            Err(Error::OtherCluster { participant: self.participant, bound, cluster })
+    pub(crate) async fn for_verdicts(&self) -> Result<Lent, Error> {
+        self.lend(&self.verdicts, self.options.answer).await
+    }
+
+    /// Names are a cluster's, so what this knows of transactions is of one cluster, and so is the database. Whoever is first
+    /// says which one; the database must have heard it from its agent.
+    pub(crate) async fn bind(&self, cluster: ClusterId, is_agent: bool) -> Result<(), Error> {
+        let (participant, bound) = (self.participant, *self.cluster.get_or_init(|| cluster));
+        if bound != cluster {
+            return Err(Error::OtherCluster { participant, bound, cluster });
         }
+        let join = || async {
+            let client = self.for_votes().await?;
+            let join = identity::join(&client, participant, cluster, is_agent);
+            client.in_time("say in which cluster it stands", join).await?;
+            client.done();
+            Ok(())
+        };
+        self.joined.get_or_try_init(join).await.copied()
     }
 
-    async fn connection(&self, pool: &Pool) -> Result<Object, Error> {
+    /// A connection whose answers are waited for so long.
+    async fn lend(&self, pool: &Pool, wait: Duration) -> Result<Lent, Error> {
         let participant = self.participant;
-        pool.get().await.map_err(|source| Error::Connect { participant, source: source.into() })
+        let connection = pool.get().await.map_err(|source| Error::Connect { participant, source: source.into() })?;
+        Ok(Lent::new(connection, participant, wait, &self.options))
     }
 
     /// Says that a branch is not as it must be, once.
@@ -169,13 +197,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Connections that come about when they are needed.
-fn pool(config: &Config, size: usize, participant: NodeId, options: &Options) -> Result<Pool, Error> {
+fn pool(config: &Config, size: usize, wait: Duration, participant: NodeId, options: &Options) -> Result<Pool, Error> {
     let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match &options.tls {
         Some(tls) => Manager::from_config(config.clone(), MakeRustlsConnect::new((**tls).clone()), how),
         None => Manager::from_config(config.clone(), NoTls, how),
     };
-    let wait = Some(options.wait);
+    let wait = Some(wait);
     let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).timeouts(Timeouts {
         wait,
         create: wait,

@@ -1,4 +1,4 @@
-//! The table that tells what has become of a branch that is not prepared.
+//! The table that tells what has become of a branch that is not prepared, and what must be right about a server.
 
 use synod::{
     NodeId, TxId,
@@ -6,13 +6,22 @@ use synod::{
 };
 use tokio_postgres::{Client, error::SqlState};
 
-use crate::{Error, Gid, Missing};
+use crate::{Error, Gid, Missing, identity};
 
-/// Makes the table. Twice at once does no harm: the lock is for that.
+/// Makes the tables. Twice at once does no harm: the lock is for that.
 pub(crate) const CREATE: &str = "BEGIN; SELECT pg_advisory_xact_lock(8386110513); \
     CREATE SCHEMA IF NOT EXISTS synod; \
     CREATE TABLE IF NOT EXISTS synod.fence (\
-    branch bytea PRIMARY KEY, state \"char\" NOT NULL, made timestamptz NOT NULL DEFAULT clock_timestamp()); COMMIT";
+    branch bytea PRIMARY KEY, state \"char\" NOT NULL, made timestamptz NOT NULL DEFAULT clock_timestamp()); \
+    CREATE TABLE IF NOT EXISTS synod.identity (\
+    one boolean PRIMARY KEY DEFAULT true CHECK (one), participant text NOT NULL, cluster text); COMMIT";
+
+/// Whether this role may use the tables.
+const RIGHTS: &str = "SELECT bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
+    AND has_table_privilege(c.oid, 'INSERT') \
+    AND has_table_privilege(c.oid, CASE relname WHEN 'fence' THEN 'DELETE' ELSE 'UPDATE' END)) \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+    WHERE nspname = 'synod' AND relname IN ('fence', 'identity')";
 
 /// The key of a branch's row: the cluster, the participant, and the transaction's name, each in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +46,26 @@ impl Key {
         (Self::new(cluster, participant, range.first()), Self::new(cluster, participant, range.last()))
     }
 
+    /// What is before all keys of a participant in a cluster, and what is behind them.
+    pub(crate) fn all(cluster: ClusterId, participant: NodeId) -> (Vec<u8>, Vec<u8>) {
+        let prefix = [&cluster.0[..], &participant.0.to_be_bytes()].concat();
+        let end = [&prefix[..], &[0xff; 17]].concat();
+        (prefix, end)
+    }
+
+    /// The transaction of a row.
+    pub(crate) fn tx(key: &[u8]) -> Option<TxId> {
+        let (_, name) = key.split_last_chunk::<16>().filter(|_| key.len() == 40)?;
+        let (origin, seq) = name.split_first_chunk::<8>()?;
+        let seq = u64::from_be_bytes(seq.try_into().ok()?);
+        Some(TxId { origin: NodeId(u64::from_be_bytes(*origin)), seq })
+    }
+
+    /// As part of a statement.
+    pub(crate) fn literal(&self) -> String {
+        literal(&self.0)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -52,8 +81,7 @@ impl Alone {
 
     /// As part of a statement.
     pub(crate) fn literal(&self) -> String {
-        let digits: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("'\\x{digits}'")
+        literal(&self.0)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -61,7 +89,12 @@ impl Alone {
     }
 }
 
-/// Makes sure that the server can take part, and that the table is there.
+fn literal(key: &[u8]) -> String {
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("'\\x{digits}'")
+}
+
+/// Makes sure that the server can take part, that the tables are there, and that it is this participant's database.
 pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) -> Result<(), Error> {
     let missing = |missing| Err(Error::Missing { participant, missing });
     let failed = |what| move |source| Error::Statement { participant, what, source };
@@ -70,15 +103,15 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
             "SELECT current_setting('max_prepared_transactions')::int, pg_is_in_recovery(), \
              current_setting('synchronous_commit'), current_setting('synchronous_standby_names') <> '', \
              current_setting('server_version_num')::int, current_setting('server_version'), current_user::text, \
-             EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE nspname = 'synod' AND relname = 'fence')",
+             (SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+             WHERE nspname = 'synod' AND relname IN ('fence', 'identity'))",
             &[],
         )
         .await
         .map_err(failed("say how it is set up"))?;
     let (prepared, is_standby, commit): (i32, bool, String) = (row.get(0), row.get(1), row.get(2));
     let (has_standbys, number, version): (bool, i32, String) = (row.get(3), row.get(4), row.get(5));
-    let (role, has_table): (String, bool) = (row.get(6), row.get(7));
+    let (role, has_tables): (String, bool) = (row.get(6), row.get(7));
     if number < 130_000 {
         return missing(Missing::TooOld(version));
     }
@@ -86,7 +119,7 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
         return missing(Missing::ReadOnly);
     }
     if prepared == 0 {
-        return missing(Missing::NoSlots(slots));
+        return missing(Missing::NoSlots { there: 0, wanted: slots });
     }
     if commit == "off" || (commit == "local" && has_standbys) {
         return missing(Missing::NotSynchronous(commit));
@@ -95,11 +128,12 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
         tracing::warn!(
             %participant,
             max_prepared_transactions = prepared,
-            connections = slots,
-            "more branches may be prepared at once than the server has room for: raise max_prepared_transactions"
+            wanted = slots,
+            "max_prepared_transactions is {prepared}, and the connections of this application alone are {slots}: more branches may \
+             be prepared at once than the server has room for"
         );
     }
-    if !has_table {
+    if !has_tables {
         match client.batch_execute(CREATE).await {
             Ok(()) => {}
             Err(error) => {
@@ -107,13 +141,10 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
                 if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
                     return missing(Missing::NoTable(CREATE.to_owned()));
                 }
-                return Err(failed("create synod.fence")(error));
+                return Err(failed("create synod.fence and synod.identity")(error));
             }
         }
     }
-    let rights = "SELECT bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
-        AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'DELETE')) \
-        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'synod' AND relname = 'fence'";
-    let has_rights: bool = client.query_one(rights, &[]).await.map_err(failed("say what this role may do"))?.get(0);
-    if has_rights { Ok(()) } else { missing(Missing::NoRights(role)) }
+    let has_rights: bool = client.query_one(RIGHTS, &[]).await.map_err(failed("say what this role may do"))?.get(0);
+    if has_rights { identity::check(client, participant).await } else { missing(Missing::NoRights(role)) }
 }

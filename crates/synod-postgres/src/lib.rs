@@ -39,6 +39,9 @@
 //! | no | none | nothing is promised here; or, if a promise is on record, the database has lost it: an [`Alarm`] |
 //!
 //! Rows go when the cluster says that the transaction is over everywhere.
+//!
+//! And a table `synod.identity`, whose one row says which participant the database is, and of which cluster: so URLs that are
+//! swapped, or were copied, are refused ([`Error::OtherParticipant`], [`Error::InOtherCluster`], [`Error::NoAgent`]).
 
 /// The guide's code.
 #[cfg(doctest)]
@@ -52,9 +55,12 @@ mod error;
 mod fence;
 mod forgotten;
 mod gid;
+mod identity;
+mod lent;
 mod look;
 mod options;
 mod resource;
+mod statements;
 
 pub use branch::PostgresBranch;
 pub use database::Postgres;

@@ -34,9 +34,14 @@ pub(crate) async fn look(client: &Object, gid: &Gid) -> Result<Found, Error> {
 /// What the fence has of the branch `gid`, which is not prepared, or was not a moment ago. A later statement than the one that
 /// found that: a branch that was committed in between has its row by now.
 pub(crate) async fn row(client: &Object, gid: &Gid) -> Result<Found, Error> {
+    at(client, Key::of(gid).bytes()).await
+}
+
+/// What the fence has under `key`, once that is durable.
+pub(crate) async fn at(client: &Object, key: &[u8]) -> Result<Found, Error> {
     let row = client.prepare_cached("SELECT state FROM synod.fence WHERE branch = $1").await?;
     // A row, too, may be seen before a standby has it.
-    let state: Option<i8> = client.query_opt(&row, &[&Key::of(gid).bytes()]).await?.map(|row| row.get(0));
+    let state: Option<i8> = client.query_opt(&row, &[&key]).await?.map(|row| row.get(0));
     if state.is_some() {
         confirm(client).await?;
     }

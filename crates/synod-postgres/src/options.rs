@@ -17,6 +17,7 @@ use rustls::ClientConfig;
 pub struct Options {
     pub(crate) connections: usize,
     pub(crate) wait: Duration,
+    pub(crate) answer: Duration,
     pub(crate) votes: usize,
     pub(crate) verdicts: usize,
     pub(crate) lock_timeout: Duration,
@@ -40,6 +41,7 @@ impl Options {
         Self {
             connections: 16,
             wait: Duration::from_secs(30),
+            answer: Duration::from_secs(10),
             votes: 2,
             verdicts: 4,
             lock_timeout: Duration::from_millis(200),
@@ -59,9 +61,17 @@ impl Options {
         self
     }
 
-    /// How long a branch waits for a connection: 30 seconds.
+    /// How long a branch waits for a connection, and for the answer to its end: 30 seconds. What it has prepared when no answer
+    /// comes is left to the agent.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// How long the agent waits for an answer of the database before it gives the connection up, and asks again later: 10 seconds.
+    /// What was asked may have been done, so nothing is concluded from the silence.
+    pub fn answer(mut self, answer: Duration) -> Self {
+        self.answer = answer;
         self
     }
 
@@ -87,7 +97,8 @@ impl Options {
         self
     }
 
-    /// How long the row of a branch that was committed by itself is kept, for an application that has lost the answer: a day.
+    /// How long the row of a branch that was committed by itself is kept, for an application that has lost the answer: a day,
+    /// and never less than [`wait`](Self::wait).
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;
         self

@@ -44,11 +44,9 @@ impl PostgresResource {
 
     async fn look(&self, gid: &Gid) -> Result<Found, Error> {
         let client = self.inner().for_votes().await?;
-        look(&client, gid).await.map_err(|source| self.failed("look for a branch", source))
-    }
-
-    fn failed(&self, what: &'static str, source: tokio_postgres::Error) -> Error {
-        Error::Statement { participant: self.inner().participant, what, source }
+        let found = client.answer("look for a branch", look(&client, gid)).await?;
+        client.done();
+        Ok(found)
     }
 
     /// Carries `outcome` out.
@@ -61,6 +59,8 @@ impl PostgresResource {
         match self.carry_out(&gid, outcome).await {
             Ok(None) => {
                 self.inner().clear(tx);
+                // An application that holds its branch for longer than it is waited for does so in vain.
+                self.inner().desk.ended(tx);
                 Progress::Finished
             }
             Ok(Some(kind)) => {
@@ -82,17 +82,20 @@ impl PostgresResource {
             Outcome::Committed => "COMMIT",
             Outcome::Aborted => "ROLLBACK",
         };
-        let ended = client.batch_execute(&format!("{verb} PREPARED '{gid}'")).await;
-        match (&ended, outcome) {
-            (Ok(()), Outcome::Committed) => return Ok(None),
+        let statement = format!("{verb} PREPARED '{gid}'");
+        match (client.answer("end a prepared branch", client.batch_execute(&statement)).await, outcome) {
+            (Ok(()), Outcome::Committed) => {
+                client.done();
+                return Ok(None);
+            }
             (Ok(()), Outcome::Aborted) => {}
             (Err(error), _) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {}
-            // Somebody else is at it, or it cannot be reached.
-            _ => return ended.map(|()| None).map_err(|source| self.failed("end a prepared branch", source)),
+            // Somebody else is at it, or it cannot be reached, or may have done it.
+            (Err(error), _) => return Err(error),
         }
         // It is not prepared (any more).
-        let found = row(&client, gid).await.map_err(|source| self.failed("look into its fence", source))?;
-        Ok(match (outcome, found) {
+        let found = client.answer("look into its fence", row(&client, gid)).await?;
+        let in_the_way = match (outcome, found) {
             (Outcome::Committed, Found::Work) | (Outcome::Aborted, Found::Tombstone) => None,
             (Outcome::Committed, Found::Tombstone) => Some(Kind::RolledBack),
             (Outcome::Committed, _) => Some(Kind::Lost),
@@ -100,41 +103,44 @@ impl PostgresResource {
             (Outcome::Aborted, _) => {
                 // From now on it cannot be prepared any more. If it is being prepared at this moment, this waits, and fails.
                 let tombstone = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't')";
-                let put = client.execute(tombstone, &[&Key::of(gid).bytes()]).await;
-                put.map_err(|source| self.failed("make sure that a branch is never prepared", source))?;
+                let (key, what) = (Key::of(gid), "make sure that a branch is never prepared");
+                client.answer(what, client.execute(tombstone, &[&key.bytes()])).await?;
                 None
             }
-        })
+        };
+        client.done();
+        Ok(in_the_way)
     }
 }
 
 impl Resource for PostgresResource {
     /// Everything that is prepared is binding. Of what the node has promised, it is said what the database has lost.
     async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
-        let client = self.inner().for_votes().await?;
-        let found = prepared(&client, self.cluster, self.inner().participant, 0.0).await;
-        let found = found.map_err(|source| self.failed("list prepared branches", source))?;
+        let (inner, client) = (self.inner(), self.inner().for_votes().await?);
+        let found = prepared(&client, self.cluster, inner.participant, 0.0);
+        let found = client.answer("list prepared branches", found).await?;
         for Promised { transaction, .. } in promised {
             if let Some(gid) = self.gid(transaction)
                 && !found.contains(&gid)
-                && row(&client, &gid).await.map_err(|source| self.failed("look into its fence", source))?
-                    == Found::Nothing
+                && client.answer("look into its fence", row(&client, &gid)).await? == Found::Nothing
             {
                 // Mostly it was rolled back, by its application or by an agent that died then. If it was not, that is an
                 // alarm as soon as the outcome is known.
                 tracing::warn!(
-                    participant = %self.inner().participant,
+                    participant = %inner.participant,
                     tx = %transaction.id(),
                     "a branch that was promised is gone from the database: if it is not aborted, the database has lost it"
                 );
             }
         }
+        client.done();
         Ok(found.into_iter().map(|gid| Promised::new(gid.transaction().clone(), Meta::default())).collect())
     }
 
     /// Prepared is what is prepared, or was and is committed by now. All else is no vote: the node declines.
     async fn vote(&self, transaction: &Transaction, _: &Meta) -> Vote {
         let Some(gid) = self.gid(transaction) else { return Vote::Aborted };
+        let _given = self.inner().votes_given.read().await;
         match self.look(&gid).await {
             Ok(Found::Prepared | Found::Work) => Vote::Prepared,
             Ok(Found::Tombstone | Found::Nothing) => Vote::Aborted,
@@ -148,6 +154,8 @@ impl Resource for PostgresResource {
 
     /// What the application of this process has just seen prepared need not be looked for.
     fn vote_at_once(&self, transaction: &Transaction, _: &Meta) -> Option<Vote> {
+        // While the sweep reports something, this waits.
+        let _given = self.inner().votes_given.try_read().ok()?;
         self.inner().desk.has(transaction.id()).then_some(Vote::Prepared)
     }
 
@@ -170,5 +178,44 @@ impl Resource for PostgresResource {
 
     fn forget(&self, range: TxRange) {
         self.inner().forget(range);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use synod::{NodeId, TxId};
+    use synod_client::{Agent, Branch, Database};
+    use synod_servers::{Options, Postgres as Server};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_voted_for_while_the_sweep_looks_and_reports()
+    -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if Server::installed().is_none() {
+            eprintln!("left out: PostgreSQL is not installed");
+            return Ok(());
+        }
+        let server = Server::start(Options::default())?;
+        server.sql("postgres", "CREATE TABLE work (number int)")?;
+        let (cluster, left) = (ClusterId([9; 16]), NodeId(11));
+        let postgres = Postgres::connect(&server.url("postgres"), left).await?;
+        let resource = postgres.resource(cluster).await?;
+        let transaction = Transaction::new(TxId { origin: NodeId(1), seq: 1 }, [left, NodeId(12)], [])?;
+        let mut branch = postgres.open(None).await?;
+        branch.execute("INSERT INTO work VALUES (1)", &[]).await?;
+        branch.prepare(cluster, &transaction).await?;
+        let meta = Meta::default();
+        let sweeping = postgres.0.votes_given.write().await;
+        assert_eq!(resource.vote_at_once(&transaction, &meta), None);
+        let early = timeout(Duration::from_millis(300), resource.vote(&transaction, &meta)).await;
+        assert!(early.is_err(), "{early:?}: it could be committed before the node has heard the report");
+        drop(sweeping);
+        assert_eq!(resource.vote_at_once(&transaction, &meta), Some(Vote::Prepared));
+        assert_eq!(resource.vote(&transaction, &meta).await, Vote::Prepared);
+        branch.finish(Outcome::Aborted).await
     }
 }

@@ -92,6 +92,28 @@ async fn a_branch_that_cannot_be_prepared_ends_the_others_and_costs_no_name_but_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_one_database_has_rolled_back_has_not_committed_though_no_manager_says_so() {
+    for full in [&[1][..], &[0, 1]] {
+        let world = world(1).await;
+        let manager = world.local.node(NodeId(1)).unwrap().clone();
+        let builder = Synod::builder(manager.clone());
+        let synod = builder.attempt(Duration::from_millis(200)).patience(Duration::from_millis(500)).build().unwrap();
+        // The second one takes a block of two names: one is left.
+        for _ in 0..2 {
+            assert_eq!(world.transfer(&synod).await.unwrap(), Outcome::Committed);
+        }
+        manager.shutdown().await.unwrap();
+        full.iter().for_each(|vault: &usize| world.vaults[*vault].fill_up());
+        let failed = world.transfer(&synod).await.unwrap_err();
+        assert!(
+            matches!(&failed, CommitError::Database { participant, .. } if *participant == NodeId(11 + full[0] as u64)),
+            "{failed:?}"
+        );
+        assert!(!failed.may_have_committed() && world.sums() == [-2, 2]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn managers_of_two_clusters_make_no_front_door() {
     let (one, other) = (world(1).await, world(1).await);
     let manager = |world: &World| world.local.node(NodeId(1)).unwrap().clone();

@@ -9,7 +9,7 @@ use synod::{
     commit::{self, ClusterId, Meta, Promised, ResourceKind, Vote},
     perform::tokio::{Handle, Progress, RecoverError, Resource},
 };
-use synod_client::{Agent, Alone, Branch, Cause, Database, Name, NodeId, Outcome, TxId};
+use synod_client::{Agent, Alone, Branch, Cause, Database, Name, NodeId, Outcome, TxId, Unprepared};
 
 /// A clone is the same database.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ struct Inside {
     ended: BTreeMap<TxId, Outcome>,
     /// From now on nothing can be prepared.
     is_full: bool,
+    /// Nobody can reach it.
+    is_away: bool,
 }
 
 /// Adds to the sum.
@@ -48,6 +50,10 @@ impl Vault {
         self.inside().is_full = true;
     }
 
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.inside().is_away = is_away;
+    }
+
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.1.lock().unwrap()
     }
@@ -72,6 +78,9 @@ impl Database for Vault {
     }
 
     async fn open(&self, _: Option<Name>) -> Result<Adds, Cause> {
+        if self.inside().is_away {
+            return Err("the vault is locked".into());
+        }
         Ok(Adds { vault: self.clone(), delta: 0, prepared: None })
     }
 }
@@ -86,10 +95,10 @@ impl Branch for Adds {
         Ok(())
     }
 
-    async fn prepare(&mut self, _: ClusterId, transaction: &commit::Transaction) -> Result<(), Cause> {
+    async fn prepare(&mut self, _: ClusterId, transaction: &commit::Transaction) -> Result<(), Unprepared> {
         let (mut inside, tx) = (self.vault.inside(), transaction.id());
         if inside.is_full || inside.ended.contains_key(&tx) {
-            return Err("it is full".into());
+            return Err(Unprepared::RolledBack("it is full".into()));
         }
         inside.prepared.insert(tx, (transaction.clone(), self.delta));
         drop(inside);
@@ -138,7 +147,12 @@ impl Agent for Vault {
     }
 
     async fn resource(&self, _: ClusterId) -> Result<Self, Cause> {
-        Ok(self.clone())
+        let is_away = self.inside().is_away;
+        if is_away { Err("the vault is locked".into()) } else { Ok(self.clone()) }
+    }
+
+    fn may_come_back(&self, cause: &Cause) -> bool {
+        cause.to_string() == "the vault is locked"
     }
 
     async fn watch(self, _: ClusterId, _: Handle) {}

@@ -77,7 +77,7 @@ impl ResourceUnderTest for Scene {
     async fn prepare(&mut self, _: &mut PostgresResource, number: u64) -> Result<(), SceneError> {
         let mut branch = self.application.open(None).await?;
         branch.execute("INSERT INTO work VALUES ($1)", &[&(number as i64)]).await?;
-        branch.prepare(CLUSTER, &self.work(number).transaction).await
+        Ok(branch.prepare(CLUSTER, &self.work(number).transaction).await?)
     }
 
     async fn shows(&mut self, _: &PostgresResource, number: u64) -> Result<usize, SceneError> {

@@ -2,9 +2,11 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real servers take real time")]
 
+mod agent_at_work;
 mod checks;
 mod conformance;
 mod crashes;
 mod front_door;
 mod scene;
+mod silence;
 mod truth_table;

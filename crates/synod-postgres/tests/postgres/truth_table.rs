@@ -11,7 +11,7 @@ use synod::{
     commit::{ClusterId, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::tokio::{Progress, Resource},
 };
-use synod_client::Agent;
+use synod_client::{Agent, Branch, Database, Unprepared};
 use synod_postgres::{Alarm, Gid, Kind, Postgres, PostgresResource};
 use tokio::time::timeout;
 
@@ -57,6 +57,8 @@ impl Left {
         let cluster = cluster();
         let url = pair.server.url(&pair.names[0]);
         let database = Postgres::connect_with(&url, LEFT, quick()).await.unwrap();
+        // The pair's cluster has seen to it already that this is its database.
+        pair.sql(0, "UPDATE synod.identity SET cluster = NULL");
         let resource = database.resource(cluster).await.unwrap();
         Self { cluster, pair, database, resource }
     }
@@ -303,4 +305,30 @@ async fn what_a_standby_does_not_have_yet_is_no_vote() {
     left.pair.sql(0, "ALTER SYSTEM RESET synchronous_standby_names");
     left.pair.sql(0, "SELECT pg_reload_conf()");
     assert_eq!(left.vote(&transaction).await, Vote::Prepared);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_seems_to_write_and_does_not_is_prepared_with_its_row_or_not_at_all() {
+    or_leave_out!();
+    let left = Left::new().await;
+    left.pair.sql(
+        0,
+        "CREATE VIEW seems AS SELECT 1 AS id; \
+         CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TRIGGER nothing INSTEAD OF INSERT ON seems FOR EACH ROW EXECUTE FUNCTION nothing()",
+    );
+    let mut branch = left.database.open(None).await.unwrap();
+    assert_eq!(branch.execute("INSERT INTO seems VALUES (1)", &[]).await.unwrap(), 1);
+    branch.prepare(left.cluster, &transaction(1)).await.unwrap();
+    branch.finish(Outcome::Committed).await.unwrap();
+    // Without its row it would be taken for lost.
+    assert_eq!(left.resource.commit(&transaction(1), &Meta::default()).await, Progress::Finished);
+    assert_eq!(left.database.alarms(), []);
+    // One whose transaction its own statements have ended is not.
+    let mut branch = left.database.open(None).await.unwrap();
+    branch.batch_execute("UPDATE account SET balance = 7; COMMIT").await.unwrap();
+    let error = branch.prepare(left.cluster, &transaction(2)).await.unwrap_err();
+    assert!(matches!(error, Unprepared::RolledBack(_)), "{error:?}");
+    assert!(error.into_cause().to_string().contains("leave both to `commit`"));
+    assert_eq!(left.pair.prepared(0), [""; 0]);
 }

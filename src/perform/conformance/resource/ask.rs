@@ -84,7 +84,7 @@ impl<R: Resource> Ask<R> for Direct {
     }
 }
 
-/// All calls at once.
+/// All calls at once, each as by the driver: what is known without waiting is asked for first.
 #[cfg(feature = "tokio")]
 pub(super) struct Concurrent;
 
@@ -97,9 +97,25 @@ impl<R: crate::perform::tokio::Resource> Ask<R> for Concurrent {
     async fn ask(&self, resource: &mut R, calls: &[Call]) -> Vec<Answer> {
         let resource = &*resource;
         let answer = async |call: &Call| match call {
-            Call::Vote(work) => Answer::Voted(Some(resource.vote(&work.transaction, &work.meta).await)),
-            Call::Commit(transaction, meta) => Answer::CarriedOut(resource.commit(transaction, meta).await),
-            Call::Abort(transaction, meta) => Answer::CarriedOut(resource.abort(transaction, meta.as_ref()).await),
+            Call::Vote(work) => {
+                let (transaction, meta) = (&work.transaction, &work.meta);
+                Answer::Voted(Some(match resource.vote_at_once(transaction, meta) {
+                    Some(vote) => vote,
+                    None => resource.vote(transaction, meta).await,
+                }))
+            }
+            Call::Commit(transaction, meta) => {
+                Answer::CarriedOut(match resource.end_at_once(transaction, Outcome::Committed) {
+                    Some(progress) => progress,
+                    None => resource.commit(transaction, meta).await,
+                })
+            }
+            Call::Abort(transaction, meta) => {
+                Answer::CarriedOut(match resource.end_at_once(transaction, Outcome::Aborted) {
+                    Some(progress) => progress,
+                    None => resource.abort(transaction, meta.as_ref()).await,
+                })
+            }
         };
         all(calls.iter().map(answer)).await
     }
