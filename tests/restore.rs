@@ -543,7 +543,7 @@ fn what_is_over_is_finished_or_stays_in_doubt() {
 #[test]
 fn an_acceptors_record_with_nothing_to_remember_is_erased() {
     let empty = of_acceptor(&transaction(1), &[], &[]);
-    let records = [&first()[..], &[empty.clone()]].concat();
+    let records = [&first()[..], std::slice::from_ref(&empty)].concat();
     let mut node = restore(&Node::create(config(&together(), ALL)).0, &records);
     assert_eq!(node.snapshot(), first());
     assert_eq!(node.status(tx(1)), Status::Unknown);

@@ -123,7 +123,7 @@ impl<A: Actor> World<A> {
     /// Who slept through so many changes that all members it knows of are gone is started again by its operator, who knows the
     /// present ones.
     fn wake_laggards(&mut self, idles: usize) -> Result<(), Violation> {
-        if self.setup.newcomers.is_empty() || idles % PATIENCE_OF_THE_OPERATOR != 0 {
+        if self.setup.newcomers.is_empty() || !idles.is_multiple_of(PATIENCE_OF_THE_OPERATOR) {
             return Ok(());
         }
         for at in self.laggards() {

@@ -194,7 +194,13 @@ fn words(kind: u64, range: TxRange) -> [u64; 4] {
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
-    #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test may panic"
+    )]
 
     use alloc::{vec, vec::Vec};
 

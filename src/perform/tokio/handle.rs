@@ -9,8 +9,8 @@ use super::{Error, contacts::Contacts, outcomes::Until, telemetry};
 use crate::{
     NodeId, TxId,
     commit::{
-        ClusterId, InDoubt, Message, Meta, Metrics, Node, Outcome, Participants, Status, Transaction, TxRange,
-        Violation, Weight,
+        ClusterId, EpochStatus, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome, Participants, Status,
+        Transaction, TxRange, Violation, Weight,
     },
 };
 
@@ -106,6 +106,13 @@ pub(super) enum Request {
         tx: TxId,
         outcome: Outcome,
         reply: Reply<()>,
+    },
+    Change {
+        membership: Box<Membership>,
+        reply: Reply<()>,
+    },
+    Epoch {
+        reply: Reply<Option<EpochStatus>>,
     },
     Violations {
         reply: Reply<Vec<Violation>>,
@@ -322,6 +329,19 @@ impl Handle {
     /// The transactions that stay in doubt here because an assumption of the protocol was broken, in order of name.
     pub async fn violations(&self) -> Result<Vec<Violation>, Error> {
         self.ask(|reply| Request::Violations { reply }).await
+    }
+
+    /// Asks the members to come whether they are there and, once enough of them are, hands over to them: see
+    /// [`Input::Change`](crate::commit::Input::Change). When this returns, that has begun; [`epoch`](Self::epoch) tells how it
+    /// has ended.
+    pub async fn change(&self, membership: Membership) -> Result<(), Error> {
+        self.ask(|reply| Request::Change { membership: Box::new(membership), reply }).await
+    }
+
+    /// The epoch that this node is in, its members, and which machines may be switched off for good; `None` if the node has
+    /// come to the cluster, and knows of none yet. All that it says is durable.
+    pub async fn epoch(&self) -> Result<Option<EpochStatus>, Error> {
+        self.ask(|reply| Request::Epoch { reply }).await
     }
 
     /// The node's counters.

@@ -296,6 +296,7 @@ where
             | Request::Prepared { reply, .. }
             | Request::Inquire { reply, .. }
             | Request::Resolve { reply, .. }
+            | Request::Change { reply, .. }
                 if self.watch.is_stalled() =>
             {
                 drop(reply.send(Err(Error::Stalled)));
@@ -351,6 +352,14 @@ where
                     }
                 }
                 self.answers.push(self.scope(tx), reply, result);
+            }
+            Request::Change { membership, reply } => {
+                let result = self.driver.push(Input::Change(membership)).map_err(Error::from);
+                self.answers.push(self.node().epoch_scope(), reply, result);
+            }
+            Request::Epoch { reply } => {
+                let (epoch, scope) = (self.node().epoch(), self.node().epoch_scope());
+                self.answers.push(scope, reply, Ok(epoch));
             }
             // These show the present, and promise nothing. The caller may be gone.
             Request::InDoubt { reply } => drop(reply.send(Ok(self.node().in_doubt()))),

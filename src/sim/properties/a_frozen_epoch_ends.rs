@@ -18,10 +18,10 @@ impl Property for AFrozenEpochEnds {
             Observation::Durable { at, record: Record::Handover { epoch, .. } } => {
                 self.frozen.insert(*at, *epoch);
             }
-            Observation::Durable { at, record: Record::Epoch { number, .. } } => {
-                if self.frozen.get(at).is_some_and(|frozen| frozen < number) {
-                    self.frozen.remove(at);
-                }
+            Observation::Durable { at, record: Record::Epoch { number, .. } }
+                if self.frozen.get(at).is_some_and(|frozen| frozen < number) =>
+            {
+                self.frozen.remove(at);
             }
             Observation::Stopped { at } => {
                 self.down.insert(*at);
