@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
     EffectSink, Machine, NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope, Urgency,
-    commit::{Config, Decision, Input, Message, Node, Promised, Record, Weight},
+    commit::{Config, Decision, Effect, Input, Message, Node, Promised, Record, Weight},
 };
 
 /// A node's records to be written together, and the messages and decisions that wait for them.
@@ -109,6 +109,9 @@ pub enum Start {
     /// with a blank disk would forget its promises and vote again (Alagappan and others, *Protocol-Aware Recovery for
     /// Consensus-Based Storage*, 2018).
     Restore,
+    /// Nothing, as with [`Create`](Self::Create), in a cluster whose members have changed or are to change: it is in no epoch
+    /// until it hears of the present one from the members in its configuration, or is invited to be one of them.
+    Join,
 }
 
 /// Why a driver stopped, or did not start.
@@ -148,17 +151,31 @@ impl Driver {
         match start {
             Start::Create => Self::create(config, handlers),
             Start::Restore => Self::restore(config, handlers),
+            Start::Join => Self::join(config, handlers),
         }
     }
 
     /// Creates a node whose id was never used, on blank storage. Its identity is durable when this returns. If `config` gives
     /// it no [birth](Config::birth), it gets one from the operating system (not without the feature `std`).
     pub fn create<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
+        Self::begin_life(config, storage, Node::create)
+    }
+
+    /// Creates a node that comes to a cluster later, as [`Node::join`] does. All else is as with [`create`](Self::create).
+    pub fn join<S: Storage>(config: Config, storage: &mut S) -> Result<Self, DriverError<S::Error>> {
+        Self::begin_life(config, storage, Node::join)
+    }
+
+    fn begin_life<S: Storage>(
+        config: Config,
+        storage: &mut S,
+        create: impl FnOnce(Config) -> (Node, Vec<Effect>),
+    ) -> Result<Self, DriverError<S::Error>> {
         if !storage.load().map_err(DriverError::Load)?.is_empty() {
             return Err(DriverError::InUse);
         }
         let birth = config.birth.or_else(super::random::birth);
-        let (node, effects) = Node::create(config.with_birth(birth));
+        let (node, effects) = create(config.with_birth(birth));
         let mut outbox = Outbox::new();
         outbox.extend(effects);
         if let Some(batch) = outbox.take() {

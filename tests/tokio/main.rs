@@ -6,6 +6,7 @@ mod again;
 mod bytes;
 mod conformance;
 mod ends;
+mod epochs;
 mod lives;
 mod meeting;
 mod outcomes;

@@ -247,7 +247,9 @@ impl Node {
         }
         if self.news.outgoing.is_none() {
             let mut lists = self.beginning().lists;
-            let own = self.birth.map(|birth| (self.shared.config.id, birth));
+            // Where nobody is told whom he meets, nobody is to think that he has met someone.
+            let own = self.birth.filter(|_| self.shared.peers.contacts.len() > 0);
+            let own = own.map(|birth| (self.shared.config.id, birth));
             lists.peers = self.shared.peers.contacts.iter().chain(own).collect();
             self.news.outgoing = Some(Volume::new(lists));
         }

@@ -181,6 +181,7 @@ where
     let open = move || match start {
         Start::Create => Driver::create(config, &mut storage).map(|driver| (driver, storage)),
         Start::Restore => Driver::load(config, &mut storage).map(|driver| (driver, storage)),
+        Start::Join => Driver::join(config, &mut storage).map(|driver| (driver, storage)),
     };
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
     let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
