@@ -13,9 +13,12 @@ use crate::{NodeId, ParseIdError, Quorums, Refusal, TxId};
 /// The most outcomes of a history.
 const LONGEST_HISTORY: usize = 1 << 30;
 
-/// The most contacts, and the most bytes of one: a membership goes with every page that tells of an epoch.
-const MOST_CONTACTS: usize = 1024;
-const LONGEST_CONTACT: usize = 1024;
+/// A membership is told in one message, so it has bounds: on the managers, on those that were written off, and on the bytes of
+/// all contacts, each of which counts for some more.
+const MOST_MANAGERS: usize = 1 << 10;
+const MOST_DEPARTED: usize = 1 << 12;
+const MOST_CONTACT_BYTES: usize = 1 << 16;
+const CONTACT: usize = 16;
 
 /// The name of a cluster. Nodes of different clusters do not understand each other.
 ///
@@ -225,9 +228,9 @@ pub enum ConfigError {
     /// A member is among the departed.
     #[error("member {0} is among the departed")]
     DepartedMember(NodeId),
-    /// The contact of a node has more than 1024 bytes, or there are more than 1024 of them.
-    #[error("the contact of {0} is too long, or there are too many contacts")]
-    LongContact(NodeId),
+    /// There are too many managers, or departed, or the contacts take too many bytes: a membership is told in one message.
+    #[error("a membership has at most 1,024 managers, 4,096 departed, and contacts of 64 KiB in all")]
+    LargeMembership,
     /// The history is longer than 2^30 outcomes.
     #[error("a history has at most 2^30 outcomes")]
     LongHistory,
@@ -509,11 +512,10 @@ impl TryFrom<ClusterSpec> for Cluster {
         if let Some(member) = spec.departed.iter().find(is_member) {
             return Err(ConfigError::DepartedMember(*member));
         }
-        let mut contacts = spec.contacts.iter().enumerate();
-        if let Some((_, (node, _))) =
-            contacts.find(|(place, (_, contact))| *place >= MOST_CONTACTS || contact.len() > LONGEST_CONTACT)
-        {
-            return Err(ConfigError::LongContact(*node));
+        let contacts = spec.contacts.values().map(|contact| contact.len().saturating_add(CONTACT));
+        let too_long = contacts.fold(0, usize::saturating_add) > MOST_CONTACT_BYTES;
+        if too_long || spec.managers.len() > MOST_MANAGERS || spec.departed.len() > MOST_DEPARTED {
+            return Err(ConfigError::LargeMembership);
         }
         let Timeouts { flush, recover, inquire, repeat, ceiling } = spec.timeouts;
         let waits = [flush, recover, inquire, repeat];

@@ -17,7 +17,8 @@ use crate::{Error, wire};
 #[non_exhaustive]
 pub struct Options {
     /// The most bytes that one message takes on the wire, either way. All nodes of a cluster should have the same. It
-    /// must have room for a transaction as large as the cluster's limits allow. One that is made to take as much memory as
+    /// must have room for a transaction as large as the cluster's limits allow; with less than 512 KiB, the membership may not be
+    /// able to change. One that is made to take as much memory as
     /// it can takes up to 128 times that, for a moment.
     pub message: usize,
     /// How many messages wait for one other node. One more pushes the oldest out, and that is counted.

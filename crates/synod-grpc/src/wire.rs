@@ -149,6 +149,10 @@ pub(crate) fn largest(limits: &Limits) -> usize {
     about.max(16 * BLOCK).saturating_add(FIXED + PACKET_OVERHEAD)
 }
 
+/// Enough for any message about an epoch: what is long is told in pages. With less room, the membership cannot change.
+#[cfg(test)]
+pub(crate) const EPOCH: usize = 1 << 19;
+
 /// Enough for a number, a tag with it, or the tag and the length of what follows.
 const NUMBER: usize = 11;
 

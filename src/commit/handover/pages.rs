@@ -12,7 +12,7 @@ use super::{
 use crate::{NodeId, Refusal};
 
 /// About how many bytes a page has at most, as it is told.
-const BYTES: usize = 1 << 17;
+const BYTES: usize = 1 << 15;
 
 /// About how many bytes an entry takes: a range takes 28 at most.
 fn bytes(entry: &Entry) -> usize {

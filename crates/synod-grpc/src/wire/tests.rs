@@ -2,7 +2,11 @@
 
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
-use synod::strategies;
+use synod::{
+    Quorums,
+    commit::{ClusterId, ClusterSpec, Entry, EpochMessage, Membership, Page, Part},
+    strategies,
+};
 
 use super::*;
 
@@ -50,7 +54,8 @@ proptest! {
     }
 
     #[test]
-    fn no_message_within_limits_is_larger_than_the_largest(message in long_message()) {
+    fn no_message_about_a_transaction_within_limits_is_larger_than_the_largest(message in long_message()) {
+        prop_assume!(!matches!(message, Message::Epoch { .. }));
         let (mut participants, mut meta) = (0, 0);
         if let Message::About { transaction, what } = &message {
             participants = transaction.participants().len();
@@ -77,5 +82,29 @@ proptest! {
         }
         let limits = Limits::default().with_participants(participants).with_meta(meta);
         prop_assert!(size(&message) + PACKET_OVERHEAD <= largest(&limits));
+    }
+}
+
+/// What nodes tell in pages of 32 KiB, by their own count: 28 bytes for a range, and 20 for an instance.
+#[test]
+fn the_largest_message_about_an_epoch_is_below_what_is_said_of_it() {
+    let range = TxRange::new(NodeId(u64::MAX), 1, u64::MAX).unwrap();
+    let ranges = vec![Entry::Retired(range); (32 << 10) / 28];
+    let accepted = Some((Ballot::new(u64::MAX, NodeId(u64::MAX)), Vote::Aborted));
+    let part = |width| Entry::Part(Part { tx: range.last(), instances: vec![accepted; width].into() });
+    let parts = vec![part(256); (32 << 10) / (28 + 20 * 256)];
+    let acceptors = Quorums::majority((0..128).map(|node| NodeId(u64::MAX - node))).unwrap();
+    let nodes = |count: u64| (0..count).map(|node| NodeId(u64::MAX - 1_000_000 - node));
+    let mut membership = Membership::new(acceptors, nodes(1 << 10));
+    membership.departed = nodes(1 << 14).skip(1 << 13).take(1 << 12).collect();
+    membership.contacts = nodes(4_096).map(|node| (node, Vec::new())).collect();
+    let spec = ClusterSpec::new(ClusterId([1; 16]), membership.acceptors.clone(), &membership.managers);
+    assert!(spec.build().unwrap().with_membership(membership.clone()).is_ok(), "it is the largest");
+    for entries in [ranges, parts] {
+        let page = Page { digest: u64::MAX, total: u64::MAX, first: 0, entries: entries.into() };
+        let former = nodes(4_096).collect();
+        let what = Box::new(EpochMessage::Told { membership: membership.clone().into(), former, page });
+        let size = size(&Message::Epoch { number: Some(u64::MAX), what }) + PACKET_OVERHEAD;
+        assert!(size <= EPOCH, "{size} bytes");
     }
 }
