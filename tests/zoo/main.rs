@@ -9,6 +9,7 @@ mod canary;
 mod disks;
 mod elsewhere;
 mod ends;
+mod epochs;
 mod scopes;
 #[path = "../story/mod.rs"]
 mod story;
@@ -97,6 +98,11 @@ impl Exhibit {
         Self { by: Some(property), ..self }
     }
 
+    /// In the worlds where members are replaced.
+    fn where_members_change(self) -> Self {
+        Self { schedule: Schedule::changing, ..self }
+    }
+
     /// In the worlds where a participant hurts others.
     fn where_it_hurts(self) -> Self {
         Self { schedule: Schedule::hurt, ..self }
@@ -183,6 +189,15 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ends::NothingRetires>(20, 100, "nothing is ever retired"),
         exhibit::<ends::NothingAcknowledged>(20, 100, "retirement is never acknowledged"),
         exhibit::<disks::NothingErased>(20, 100, "what is over is never erased"),
+        exhibit::<epochs::FreezeForgotten>(0, 100, "a restart forgets that an acceptor is frozen").where_members_change(),
+        exhibit::<epochs::FrozenTakesVotes>(0, 50, "a frozen acceptor takes votes").where_members_change(),
+        exhibit::<epochs::OneReportIsEnough>(0, 2_000, "one report counts for all").where_members_change().by("nothing that committed is forgotten"),
+        exhibit::<epochs::ProposalTakenForChoice>(0, 50, "a proposed ending is acted on").where_members_change(),
+        exhibit::<epochs::AcceptedEndingIgnored>(0, 500, "an accepted ending is not looked at").where_members_change(),
+        exhibit::<epochs::ReportsNothing>(0, 200, "an acceptor reports nothing").where_members_change(),
+        exhibit::<epochs::CommittedForgotten>(0, 50, "what is committed is not written with the next epoch").where_members_change(),
+        exhibit::<epochs::NobodyRenews>(0, 2_000, "nobody ends what a dead proposer began").where_members_change(),
+        exhibit::<epochs::NobodyIsTold>(0, 50, "who is behind is told nothing").where_members_change(),
     ]
 }
 
