@@ -9,8 +9,11 @@ use tokio_postgres::{Client, NoTls, Statement};
 /// How many accounts there are in each database.
 pub const ACCOUNTS: u64 = 10_000;
 
-/// The database of either server.
+/// The database of either server for whoever needs none of its own.
 const DATABASE: &str = "bank";
+
+/// Databases with the same accounts, for clusters: a database belongs to one cluster only.
+pub const OF_CLUSTERS: [&str; 3] = ["bank_of_3", "bank_of_1", "bank_alone"];
 
 /// Changes an account's balance.
 pub const UPDATE: &str = "UPDATE account SET balance = balance + $1 WHERE id = $2";
@@ -48,8 +51,10 @@ impl Bank {
             // All contestants keep theirs while others are measured.
             let options = options.set("max_connections", "1000");
             let server = Postgres::start(options)?;
-            server.create_database(DATABASE)?;
-            server.sql(DATABASE, &schema())?;
+            for database in OF_CLUSTERS.into_iter().chain([DATABASE]) {
+                server.create_database(database)?;
+                server.sql(database, &schema())?;
+            }
             Ok(server)
         };
         let (first, second) = thread::scope(|scope| {
@@ -62,6 +67,11 @@ impl Bank {
     /// Where the database of `side` is.
     pub fn url(&self, side: usize) -> String {
         self.sides[side].url(DATABASE)
+    }
+
+    /// Where the database of a cluster is, on `side`.
+    pub fn url_of(&self, database: &str, side: usize) -> String {
+        self.sides[side].url(database)
     }
 
     /// A connection to the database of `side`.
@@ -91,10 +101,13 @@ impl Bank {
             let [first, second] = self.ask(query)?;
             Ok([first.parse()?, second.parse()?])
         };
-        Ok(Balances {
-            sums: number("SELECT sum(balance) FROM account")?,
-            prepared: number("SELECT count(*) FROM pg_prepared_xacts")?,
-        })
+        let mut sums = [0; 2];
+        for database in OF_CLUSTERS.into_iter().chain([DATABASE]) {
+            for (sum, server) in sums.iter_mut().zip(&self.sides) {
+                *sum += server.sql(database, "SELECT sum(balance) FROM account")?.parse::<i64>()?;
+            }
+        }
+        Ok(Balances { sums, prepared: number("SELECT count(*) FROM pg_prepared_xacts")? })
     }
 }
 

@@ -29,7 +29,13 @@ use anyhow::Result;
 use clap::Parser;
 
 use crate::{
-    bank::Bank, by_hand::ByHand, contestant::Contestant, dtmrs::Dtmrs, figures::Case, plain::Plain, synod::Synod,
+    bank::{Bank, OF_CLUSTERS},
+    by_hand::ByHand,
+    contestant::Contestant,
+    dtmrs::Dtmrs,
+    figures::Case,
+    plain::Plain,
+    synod::Synod,
 };
 
 /// Measures transfers between two PostgreSQL servers, and prints one table.
@@ -73,11 +79,11 @@ async fn run(args: &Args) -> Result<()> {
     let bank = Bank::open(args.folder.as_deref())?;
     let folder = args.folder.as_deref();
     let contestants: [Box<dyn Contestant>; 6] = [
-        Box::new(Synod::start("synod", &bank, folder, 3, 2).await?),
-        Box::new(Synod::start("synod, 1", &bank, folder, 1, 2).await?),
+        Box::new(Synod::start("synod", &bank, OF_CLUSTERS[0], folder, 3, 2).await?),
+        Box::new(Synod::start("synod, 1", &bank, OF_CLUSTERS[1], folder, 1, 2).await?),
         Box::new(ByHand),
         Box::new(Dtmrs::start(folder).await?),
-        Box::new(Synod::start("alone", &bank, folder, 3, 1).await?),
+        Box::new(Synod::start("alone", &bank, OF_CLUSTERS[2], folder, 3, 1).await?),
         Box::new(Plain),
     ];
     let contestants = contestants.iter().map(AsRef::as_ref).filter(|who| who.name().contains(&args.only));

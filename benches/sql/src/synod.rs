@@ -25,11 +25,12 @@ pub struct Synod {
 }
 
 impl Synod {
-    /// Starts a cluster of so many acceptors, with its records in a new folder in `parent`. Its transfers write in the
+    /// Starts a cluster of so many acceptors beside `database`, with its records in a new folder in `parent`. Its transfers write in the
     /// first `writes` databases.
     pub async fn start(
         name: &'static str,
         bank: &Bank,
+        database: &str,
         parent: Option<&Path>,
         acceptors: u64,
         writes: usize,
@@ -40,7 +41,7 @@ impl Synod {
         let (mut sides, mut local) = (Vec::new(), Local::builder(folder.path()).acceptors(acceptors));
         for side in 0..writes {
             let options = Options::new().connections(CONNECTIONS);
-            let side = Postgres::connect_with(&bank.url(side), NodeId(11 + side as u64), options).await?;
+            let side = Postgres::connect_with(&bank.url_of(database, side), NodeId(11 + side as u64), options).await?;
             local = local.agent(side.clone());
             sides.push(side);
         }
