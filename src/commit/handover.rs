@@ -54,6 +54,8 @@ pub(crate) struct Handover {
     pub(crate) due: Time,
     /// How often it has waited for the same.
     pub(crate) repetitions: u32,
+    /// How many ballots this epoch has seen here, of anybody: whoever would add one waits the longer.
+    rivals: u32,
 }
 
 /// The membership that an operator wants, before phase 1.
@@ -95,6 +97,7 @@ impl Default for Handover {
             wait: None,
             due: NEVER,
             repetitions: 0,
+            rivals: 0,
         }
     }
 }
@@ -160,11 +163,19 @@ impl Handover {
         match (&self.trial, &self.wish) {
             (Some(_), _) => Some(Wait::Repeat(repetitions)),
             // Somebody else is at it. Longer than that one repeats itself, so that they hardly ever meet.
-            (None, _) if self.state.is_some() || self.is_told => may_propose.then_some(Wait::Recover(repetitions)),
+            (None, _) if self.state.is_some() || self.is_told => {
+                may_propose.then_some(Wait::Recover(self.rivals.saturating_sub(1)))
+            }
             (None, Some(wish)) if wish.is_holding => Some(Wait::Flush),
             (None, Some(_)) => Some(Wait::Repeat(repetitions)),
             (None, None) => None,
         }
+    }
+
+    /// One more ballot: waits for something else from now on, and longer before adding another one.
+    pub(crate) fn meet_rival(&mut self) {
+        self.rivals = self.rivals.saturating_add(1);
+        self.start_over();
     }
 
     /// Waits for something else from now on.

@@ -230,7 +230,7 @@ impl Node {
             Message::RetiredNoted { range } => self.acknowledged(from, *range),
             Message::Epoch { number, what } => self.hear_of_epoch(from, *number, what, effects),
         };
-        if let Err(refusal @ (Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant)) = result {
+        if let Err(refusal @ (Refusal::NotAManager | Refusal::WideRange)) = result {
             self.ask_stranger(from, message, refusal, effects);
         }
         if result.is_ok() {

@@ -401,6 +401,16 @@ impl Open {
         result
     }
 
+    /// The transaction is over, and ended as this node remembers.
+    pub(crate) fn end_as<S: Sink>(
+        &mut self,
+        shared: &mut Shared,
+        effects: &mut S,
+        outcome: Outcome,
+    ) -> Result<(), Refusal> {
+        self.as_rm(shared, effects, |rm, cx| rm.hear_ending(cx, outcome))
+    }
+
     /// A frozen acceptor is about to promise: what it has gathered is accepted first.
     pub(crate) fn flush<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         if self.acceptor.is_none() {
@@ -550,8 +560,9 @@ impl Open {
         act: impl FnOnce(&mut TransactionManager, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         // What is over elsewhere is not recovered: acceptors only say so, and others wait for the place.
-        let may_recover = self.violation != Some(ViolationReason::OverElsewhere);
         let ended = self.ended_by_handover(shared);
+        // Nor is what a handover has ended: the acceptors of its epoch are done.
+        let may_recover = self.violation != Some(ViolationReason::OverElsewhere) && self.is_of_epoch(shared);
         let (roles, mut cx) = self.split(shared, effects);
         let Some(tm) = roles.tm else { return Err(Refusal::UnknownTransaction) };
         let was_known = tm.role.outcome().is_some();

@@ -117,8 +117,21 @@ impl Shared {
     /// Says something about another node's epoch.
     #[cold]
     pub(crate) fn say_of(&mut self, effects: &mut impl Sink, to: NodeId, number: Option<u64>, what: EpochMessage) {
+        self.say_after(effects, to, number, what, self.ground);
+    }
+
+    /// The same, once more than that is durable.
+    #[cold]
+    pub(crate) fn say_after(
+        &mut self,
+        effects: &mut impl Sink,
+        to: NodeId,
+        number: Option<u64>,
+        what: EpochMessage,
+        after: Scope,
+    ) {
         self.metrics.count_send();
-        effects.send(to, Message::Epoch { number, what: Box::new(what) }, self.ground);
+        effects.send(to, Message::Epoch { number, what: Box::new(what) }, after);
     }
 
     /// Tells `from` that this node knows another transaction by the name of `transaction`, if `from` asks something of this

@@ -127,6 +127,7 @@ impl<A: Actor> World<A> {
             return Ok(());
         }
         for at in self.laggards() {
+            self.stats.woken += 1;
             self.stop(at, 0)?;
             self.restart(at)?;
         }
@@ -219,8 +220,19 @@ impl<A: Actor> World<A> {
     /// What has not come to its end although it could have, without `dead`.
     fn unrest(&self, dead: &[NodeId]) -> Option<String> {
         let (number, members) = self.present();
-        if let Some(at) = self.laggards().into_iter().find(|at| members.contains(at)) {
+        let laggards = self.laggards();
+        if let Some(at) = laggards.iter().find(|at| members.contains(at)) {
             return Some(format!("{at} is a member of epoch {number}, and has not learned so"));
+        }
+        let tells = |node: &NodeId| !dead.contains(node) && !laggards.contains(node);
+        let is_lost = |at: &&NodeId| {
+            !dead.contains(at)
+                && !self
+                    .actor(**at)
+                    .is_some_and(|actor| self.nodes().any(|node| tells(&node) && actor.node().believes(node)))
+        };
+        if let Some(at) = laggards.iter().find(is_lost) {
+            return Some(format!("{at} believes nobody who knows of epoch {number}"));
         }
         for (at, node) in self.living() {
             for tx in node.open_transactions() {

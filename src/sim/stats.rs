@@ -79,4 +79,5 @@ stats! {
     overtaken: "changes that another one overtook",
     epochs: "times that a node went to another epoch",
     switched_off: "machines switched off for good",
+    woken: "nodes started again by their operators, since nobody was left whom they knew",
 }

@@ -62,8 +62,8 @@ pub struct World<A = Node> {
     /// Who has tried a ballot of its own in which transaction.
     recoverers: BTreeMap<TxId, BTreeSet<NodeId>>,
     outcomes: BTreeMap<TxId, Outcome>,
-    /// The latest membership that any node has written, and its number: what operators go by.
-    present: (u64, Cluster),
+    /// The memberships that nodes have written: what operators go by.
+    epochs: BTreeMap<u64, Cluster>,
     /// Machines that were switched off for good.
     gone: BTreeSet<NodeId>,
     /// Who has lied about which transaction.
@@ -84,7 +84,7 @@ impl<A: Actor> World<A> {
             properties: properties::of(&setup.cluster, setup.hurt),
             recoverers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
-            present: (0, setup.cluster.clone()),
+            epochs: BTreeMap::from([(0, setup.cluster.clone())]),
             gone: BTreeSet::new(),
             lied: BTreeSet::new(),
             stats: Stats { small_worlds: u64::from(setup.cluster.limits().open <= 2), ..Stats::default() },
@@ -513,10 +513,9 @@ impl<A: Actor> World<A> {
 
     pub(super) fn restart(&mut self, at: NodeId) -> Result<(), Violation> {
         let is_newcomer = self.setup.newcomers.contains(&at);
-        // The file that its operator gives it has the present members.
         let mut config = config(&self.setup, at);
         if !self.setup.newcomers.is_empty() {
-            config.cluster = self.present.1.clone();
+            config.cluster = self.cluster_for(at);
         }
         let Some(process) = self.processes.get_mut(&at).filter(|process| process.actor.is_none()) else {
             return Ok(());

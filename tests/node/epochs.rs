@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    NodeId, Refusal,
-    commit::{Decision, EpochMessage, Input, Membership, Message, Outcome, Vote, What},
+    Effect, Machine, NodeId, Refusal,
+    commit::{Decision, EpochMessage, Input, Membership, Message, Outcome, Time, Transaction, Vote, What},
 };
 
 use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, refuse, spec_of, tx};
@@ -271,4 +271,68 @@ fn nothing_new_is_begun_while_the_membership_changes() {
     assert_eq!(refuse(group.node_mut(TMS[1]), begin.clone(), Refusal::Changing), []);
     group.live(40);
     assert_eq!(refuse(group.node_mut(TMS[1]), begin, Refusal::OldEpoch), [], "it was named in the epoch before");
+}
+
+#[test]
+fn a_membership_whose_members_have_not_come_is_proposed_by_nobody() {
+    let mut group = group();
+    let before = group.node(TMS[0]).config().cluster.membership();
+    let next = before.replace(TMS[0], NEW[3]).replace(TMS[1], NEW[4]);
+    change(&mut group, TMS[0], next);
+    group.live(5);
+    assert_eq!(number(&group, TMS[0]), Some(0), "it waits for a manager to come");
+    // Somebody else has begun to end the epoch, and has died.
+    let frozen = EpochMessage::Frozen { promised: synod::Ballot::new(1, TMS[1]) };
+    let frozen = Message::Epoch { number: Some(0), what: Box::new(frozen) };
+    group.step(TMS[0], Input::Receive { from: ACCEPTORS[0], message: frozen });
+    group.live(60);
+    let epoch = group.node(TMS[0]).epoch().unwrap();
+    assert_eq!((epoch.number, epoch.membership), (1, before), "the epoch is renewed");
+}
+
+#[test]
+fn whoever_meets_many_ballots_waits_longer_before_it_adds_one() {
+    let mut acceptor = super::support::node(ACCEPTORS[0]);
+    acceptor.step(Input::Tick(Time(0)));
+    let waits: Vec<u64> = (1..6)
+        .map(|round| {
+            let prepare = EpochMessage::Prepare { ballot: synod::Ballot::new(round, TMS[0]) };
+            let message = Message::Epoch { number: Some(0), what: Box::new(prepare) };
+            acceptor.step(Input::Receive { from: TMS[0], message });
+            acceptor.deadline().expect("it waits").0
+        })
+        .collect();
+    assert!(waits.is_sorted() && waits[4] >= 4 * waits[0], "{waits:?}");
+}
+
+#[test]
+fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
+    let mut group = group();
+    let name = |seq| synod::TxId { origin: TMS[0], seq };
+    // A name that nobody has given, and the last of all.
+    let used = [3, 5_000, u64::MAX - 1].map(name);
+    for tx in used {
+        let transaction = Transaction::new(tx, RMS, *b"meta").unwrap();
+        for acceptor in ACCEPTORS {
+            for rm in RMS {
+                let vote = What::Vote { vote: Vote::Prepared, manager: TMS[1] };
+                let message = Message::about(&transaction, vote);
+                group.step(acceptor, Input::Receive { from: rm, message });
+            }
+        }
+    }
+    group.wire.clear();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    group.live(40);
+    assert_eq!(number(&group, TMS[0]), Some(1));
+    for _ in 0..2 {
+        let given = group.step(TMS[0], Input::Names { count: 100 });
+        let names = given.iter().find_map(|effect| match effect {
+            Effect::Decide(Decision::Named(names)) => Some(*names),
+            _ => None,
+        });
+        assert!(names.is_none_or(|names| used.iter().all(|tx| !names.contains(*tx))), "{names:?}");
+        group.restart(TMS[0]);
+    }
 }

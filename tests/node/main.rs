@@ -20,6 +20,7 @@ mod peers;
 mod promises;
 mod refusals;
 mod roles;
+mod telling;
 mod time;
 mod turns;
 mod used_twice;

@@ -484,6 +484,18 @@ fn what_is_refused_is_counted_for_the_reason_that_the_step_gives_and_changes_not
     assert_eq!(seen, Refusal::ALL.iter().copied().collect());
 }
 
+/// The answer asks for a later epoch: `from`, if it is a member of the present one, and else those who are.
+fn asks(node: &Node, from: NodeId, answer: &[synod::commit::Effect]) {
+    let mut members = node.config().cluster.membership().members();
+    if members.contains(&from) {
+        members = [from].into();
+    }
+    members.remove(&node.config().id);
+    let wanted = of_epoch(node.tag().map(|tag| tag.number), EpochMessage::Wanted);
+    let asked: Vec<_> = members.into_iter().map(|member| (member, &wanted)).collect();
+    assert_eq!(say::sends(answer), asked);
+}
+
 #[test]
 fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_of_the_epoch_or_silence() {
     for (refusal, mut node, input) in refused() {
@@ -521,21 +533,15 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_of_the_epoch_
             (Input::Receive { from, .. }, Refusal::OldEpoch) => {
                 assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(1), EpochMessage::Newer))]);
             }
-            (Input::Receive { from, .. }, Refusal::NewerEpoch) => {
-                let wanted = of_epoch(node.tag().map(|tag| tag.number), EpochMessage::Wanted);
-                assert_eq!(say::sends(&answer), [(*from, &wanted)]);
-            }
-            // Whoever says how something ended, or that it is over, may be a manager of a later epoch.
+            // Whoever seems to be ahead is asked. So is whoever says how something ended, or that much is over.
+            (Input::Receive { from, .. }, Refusal::NewerEpoch) => asks(&node, *from, &answer),
             (
                 Input::Receive {
                     from,
                     message: Message::About { what: What::Outcome(_), .. } | Message::Retired { .. },
                 },
-                Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant,
-            ) if !answer.is_empty() => {
-                let wanted = of_epoch(Some(0), EpochMessage::Wanted);
-                assert_eq!(say::sends(&answer), [(*from, &wanted)]);
-            }
+                Refusal::NotAManager | Refusal::WideRange,
+            ) if !answer.is_empty() => asks(&node, *from, &answer),
             (Input::Receive { from, .. }, Refusal::Changing) => {
                 let promised = Ballot::new(2, TMS[1]);
                 assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(0), EpochMessage::Frozen { promised }))]);

@@ -4,6 +4,7 @@
 //! cargo run --release -p compare                   # beside its floor and its peers: time, allocations, messages
 //! cargo run --release -p compare -- --callgrind    # the same with instructions, which no other load disturbs
 //! cargo run --release -p compare -- --scale        # many open transactions, and many one after the other
+//! cargo run --release -p compare -- --changes      # what a change of the members costs
 //! cargo run --release -p compare -- --durable      # on a real disk, beside what the store and the disk can do
 //! cargo run --release -p compare -- plot           # what these have measured, as SVG
 //! cargo bench -p compare                           # single steps and parts, to see what a change does
@@ -13,6 +14,7 @@
 
 mod alloc;
 mod cases;
+mod changes;
 mod floor;
 mod measure;
 mod peers;
@@ -44,6 +46,9 @@ struct Args {
     /// With --scale: how many transactions to run, and to hold open at most.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000_000)]
     transactions: u64,
+    /// Measure what a change of the members costs instead.
+    #[arg(long, conflicts_with = "scale")]
+    changes: bool,
     /// Measure on a real disk, beside what the store and the disk can do, instead.
     #[arg(long, conflicts_with = "scale")]
     durable: bool,
@@ -84,6 +89,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.scale {
         return scale::run(args);
+    }
+    if args.changes {
+        return changes::run(args);
     }
     if args.durable {
         return durable(&args.options);

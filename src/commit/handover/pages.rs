@@ -22,6 +22,9 @@ fn bytes(entry: &Entry) -> usize {
     }
 }
 
+/// More than anybody has to tell, so that nobody makes another node keep more.
+const MOST_ENTRIES: u64 = 1 << 24;
+
 /// All that pages tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lists {
@@ -72,16 +75,23 @@ impl Lists {
         ranges.saturating_add(self.parts.len()).saturating_add(self.peers.len())
     }
 
-    /// The entries from number `first` on.
-    fn entries(&self, first: usize) -> impl Iterator<Item = Entry> + '_ {
-        // Slices skip at once.
-        let ready = self.ready.iter().map(|range| Entry::Ready(*range));
-        let parts = self.parts.iter().map(|part| Entry::Part(part.clone()));
-        let committed = self.committed.iter().map(|range| Entry::Committed(*range));
-        let retired = self.retired.iter().map(|range| Entry::Retired(*range));
-        let peers = self.peers.iter().map(|(node, birth)| Entry::Peer { node: *node, birth: *birth });
-        ready.chain(parts).chain(committed).chain(retired).chain(peers).skip(first)
+    /// The entries from number `first` on. What comes before is not looked at.
+    fn entries(&self, mut first: usize) -> impl Iterator<Item = Entry> + '_ {
+        let ready = rest(&self.ready, &mut first).iter().map(|range| Entry::Ready(*range));
+        let parts = rest(&self.parts, &mut first).iter().map(|part| Entry::Part(part.clone()));
+        let committed = rest(&self.committed, &mut first).iter().map(|range| Entry::Committed(*range));
+        let retired = rest(&self.retired, &mut first).iter().map(|range| Entry::Retired(*range));
+        let peers =
+            rest(&self.peers, &mut first).iter().map(|(node, birth)| Entry::Peer { node: *node, birth: *birth });
+        ready.chain(parts).chain(committed).chain(retired).chain(peers)
     }
+}
+
+/// All of `list` but the first `first`, or as many of these as it has.
+fn rest<'a, T>(list: &'a [T], first: &mut usize) -> &'a [T] {
+    let skipped = list.len().min(*first);
+    *first = first.saturating_sub(skipped);
+    list.get(skipped..).unwrap_or_default()
 }
 
 impl Volume {
@@ -124,14 +134,18 @@ impl Assembly {
         self.taken == 0
     }
 
-    /// Takes a page. A first page starts over; any other one must follow those that have come. Fails, and changes nothing, if
-    /// it does not.
+    /// Takes a page. The first page of something else starts over; any other page must follow those that have come. Fails, and
+    /// changes nothing, if it does not.
     pub(crate) fn add(&mut self, page: &Page) -> Result<Progress, Refusal> {
         let follows = page.digest == self.digest && page.total == self.total && page.first == self.taken;
         let taken = page.first.saturating_add(page.entries.len() as u64);
         let is_idle = page.entries.is_empty() && taken < page.total;
-        if page.first > 0 && !follows || taken > page.total || is_idle {
+        if page.first > 0 && !follows || taken > page.total || page.total > MOST_ENTRIES || is_idle {
             return Err(Refusal::OtherPage);
+        }
+        if page.first == 0 && follows_begun(self, page) {
+            // It was said twice: go on from where this is.
+            return Ok(Progress::Next(self.taken));
         }
         if page.first == 0 {
             let mut fresh = Self { digest: page.digest, total: page.total, ..Self::default() };
@@ -164,6 +178,11 @@ impl Assembly {
         let lists = Lists { ready, parts, committed: committed.into(), retired: retired.into(), peers };
         if digest(&lists) == told { Ok(Progress::Whole(lists)) } else { Err(Refusal::OtherPage) }
     }
+}
+
+/// Whether `page`, a first one, is of what has begun to come.
+fn follows_begun(assembly: &Assembly, page: &Page) -> bool {
+    !assembly.is_blank() && assembly.digest == page.digest && assembly.total == page.total
 }
 
 fn digest(lists: &Lists) -> u64 {
@@ -240,6 +259,24 @@ mod tests {
             let entries = told.page(0).entries.len();
             assert!((1..=most).contains(&entries), "{entries} entries");
         }
+    }
+
+    #[test]
+    fn a_first_page_that_comes_again_loses_nothing_and_one_of_something_else_starts_over() {
+        let (one, other) = (Volume::new(lists(3 * ENTRIES as u64)), Volume::new(lists(3 * ENTRIES as u64 + 1)));
+        let mut assembly = Assembly::default();
+        let Ok(Progress::Next(second)) = assembly.add(&one.page(0)) else { panic!("there is more") };
+        let Ok(Progress::Next(third)) = assembly.add(&one.page(second)) else { panic!("there is more") };
+        assert_eq!(assembly.add(&one.page(0)), Ok(Progress::Next(third)));
+        assert_eq!(assembly.add(&other.page(0)), Ok(Progress::Next(second)));
+        assert_eq!(assembly.add(&one.page(third)), Err(Refusal::OtherPage));
+    }
+
+    #[test]
+    fn nobody_says_that_he_will_tell_more_than_anyone_has() {
+        let mut page = Volume::new(lists(2)).page(0);
+        page.total = super::MOST_ENTRIES + 1;
+        assert_eq!(Assembly::default().add(&page), Err(Refusal::OtherPage));
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl Node {
         let first = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
         let is_free = |seq: &u64| {
             let tx = TxId { origin, seq: *seq };
-            *seq < u64::MAX && !self.retired.contains(tx) && self.look_up(tx).1.is_none()
+            let is_used = self.retired.contains(tx) || self.shared.committed.contains(tx);
+            *seq < u64::MAX && !is_used && self.look_up(tx).1.is_none()
         };
         let last = (first..first.saturating_add(count)).take_while(is_free).last().unwrap_or(first);
         self.reserve(last, effects)?;
@@ -60,14 +61,15 @@ impl Node {
         self.sequence.reserve(seq, reserve).ok_or(Refusal::NumbersUsedUp)
     }
 
-    /// This node's next unused number. Skips those of open and retired transactions, which callers may have named.
+    /// This node's next unused number. Skips those of open, retired and committed transactions, which callers may have named.
     pub(super) fn next_number(&self) -> Option<u64> {
         let (origin, mut least) = (self.shared.config.id, 0);
         // Each turn but the last one passes a retired range or an open transaction.
-        for _ in 0..=self.retired.len().saturating_add(self.open.len()) {
+        let committed = &self.shared.committed;
+        for _ in 0..=self.retired.len().saturating_add(committed.len()).saturating_add(self.open.len()) {
             let seq = self.sequence.peek(least);
             let tx = TxId { origin, seq };
-            least = match self.retired.around(tx) {
+            least = match self.retired.around(tx).or(committed.around(tx)) {
                 Some(over) => over.last().seq.checked_add(1)?,
                 None if self.look_up(tx).1.is_some() => seq.checked_add(1)?,
                 None => return Some(seq),

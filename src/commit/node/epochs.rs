@@ -8,9 +8,10 @@ use core::cmp::Ordering;
 
 use super::{
     super::{
-        EpochMessage, EpochTag, Membership, Message, Page, Sink, Time, Transaction, Wait, What,
+        Cluster, EpochMessage, EpochTag, Membership, Message, Page, Sink, Time, Transaction, Wait, What,
         clock::{NEVER, NODE},
         handover::{Assembly, Progress, Volume},
+        shared::Shared,
         wait::mix,
     },
     Node,
@@ -18,13 +19,26 @@ use super::{
 };
 use crate::{NodeId, Refusal};
 
+/// How far ahead the epoch of another node may be.
+const FARTHEST_EPOCH: u64 = 1 << 32;
+
+/// A later epoch that another node tells of.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming {
+    from: NodeId,
+    number: u64,
+    /// When the last page came, on the node's own clock.
+    since: Time,
+    assembly: Assembly,
+}
+
 /// How a node learns of epochs, and tells of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct News {
     /// Who is asked for a later epoch: the members in the configuration, if they are not those of the present epoch.
     pub(super) asked: BTreeSet<NodeId>,
     /// What another node tells of a later epoch, and has not come whole.
-    pub(super) incoming: Option<(NodeId, u64, Assembly)>,
+    pub(super) incoming: Option<Incoming>,
     /// What this node tells of its epoch. It does not change while it is told.
     pub(super) outgoing: Option<Volume>,
     /// Who is told of the epoch until it has noted it.
@@ -65,7 +79,7 @@ impl Node {
         match (Some(told.number).cmp(&self.shared.epoch), self.tag()) {
             (Ordering::Equal, Some(own)) if own != told => return Err(Refusal::OtherMembership),
             (Ordering::Equal, _) => {}
-            (Ordering::Greater, _) => self.shared.say(effects, node, EpochMessage::Wanted),
+            (Ordering::Greater, _) => self.ask(node, effects),
             (Ordering::Less, _) => self.shared.say(effects, node, EpochMessage::Newer),
         }
         Ok(())
@@ -82,7 +96,7 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         if self.shared.epoch.is_none_or(|epoch| transaction.epoch() > epoch) {
-            self.shared.say(effects, from, EpochMessage::Wanted);
+            self.ask(from, effects);
             return Err(Refusal::NewerEpoch);
         }
         let tx = transaction.id();
@@ -125,12 +139,42 @@ impl Node {
     pub(super) fn ask_stranger(&mut self, from: NodeId, message: &Message, refusal: Refusal, effects: &mut impl Sink) {
         let speaks_for_all = match message {
             Message::About { what: What::Outcome(_), .. } => refusal == Refusal::NotAManager,
-            Message::Retired { .. } => matches!(refusal, Refusal::WideRange | Refusal::NotAParticipant),
+            Message::Retired { .. } => refusal == Refusal::WideRange,
             _ => false,
         };
         if speaks_for_all {
-            self.shared.say(effects, from, EpochMessage::Wanted);
+            self.ask(from, effects);
         }
+    }
+
+    /// Whether `node` is believed when it tells of a later epoch: a member of the present one or of one before, by this node's
+    /// own record, or a member in its configuration. Anybody else speaks for himself only.
+    pub(crate) fn believes(&self, node: NodeId) -> bool {
+        let shared = &self.shared;
+        shared.config.cluster.keeps_retired(node) || shared.former.contains(&node) || self.news.asked.contains(&node)
+    }
+
+    /// `from` seems to be in a later epoch. If it is not believed, those are asked who are. Nobody is, while somebody tells.
+    #[cold]
+    fn ask(&mut self, from: NodeId, effects: &mut impl Sink) {
+        if self.is_told_now() {
+            return;
+        }
+        if self.believes(from) {
+            self.shared.say(effects, from, EpochMessage::Wanted);
+            return;
+        }
+        let id = self.shared.config.id;
+        for member in self.shared.config.cluster.membership().members().into_iter().filter(|member| *member != id) {
+            self.shared.say(effects, member, EpochMessage::Wanted);
+        }
+    }
+
+    /// Whether another node is telling of a later epoch, and has not stopped.
+    fn is_told_now(&self) -> bool {
+        let repeat = self.shared.config.cluster.timeouts().repeat;
+        let until = |since: Time| since.0.saturating_add(repeat);
+        self.news.incoming.as_ref().is_some_and(|incoming| self.shared.clock.now().0 < until(incoming.since))
     }
 
     /// Another node says something about epochs.
@@ -180,9 +224,7 @@ impl Node {
                 if !membership.is_member(self.shared.config.id) {
                     return Err(Refusal::NotAMember);
                 }
-                if self.shared.epoch.is_none() {
-                    self.news.asked.insert(from);
-                } else if order == Ordering::Less {
+                if self.shared.epoch.is_some() && order == Ordering::Less {
                     return self.receive_news(from, order, &EpochMessage::Newer, effects);
                 }
                 self.shared.say_of(effects, from, number, EpochMessage::Ready);
@@ -207,7 +249,7 @@ impl Node {
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
         match (order, what) {
-            (Ordering::Greater, _) => self.shared.say(effects, from, EpochMessage::Wanted),
+            (Ordering::Greater, _) => self.ask(from, effects),
             (Ordering::Less, EpochMessage::Wanted) => self.tell(from, effects),
             (Ordering::Less, _) => self.shared.say(effects, from, EpochMessage::Newer),
             (Ordering::Equal, EpochMessage::Noted) => self.receive_noted(from, effects),
@@ -223,7 +265,7 @@ impl Node {
         if self.shared.epoch.is_none() {
             return;
         }
-        self.news.asked.clear();
+        self.news.asked.remove(&from);
         self.news.told.remove(&from);
         if !self.news.noted.insert(from) || self.shared.epoch == Some(0) {
             return;
@@ -261,8 +303,9 @@ impl Node {
         let membership = self.shared.config.cluster.membership().into();
         let former = self.shared.former.iter().copied().collect();
         // What it tells of what is retired rests on that, too.
-        self.shared.ground = self.shared.ground.and(self.retired_scope);
-        self.shared.say(effects, to, EpochMessage::Told { membership, former, page });
+        let after = self.shared.ground.and(self.retired_scope);
+        let number = self.shared.epoch;
+        self.shared.say_after(effects, to, number, EpochMessage::Told { membership, former, page }, after);
     }
 
     /// Another node asks for the next page of something.
@@ -301,19 +344,24 @@ impl Node {
         page: &Page,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
-        let known = &self.shared.config.cluster;
-        // Only a member, or who was one, may speak for all.
-        if !(known.keeps_retired(from) || membership.is_member(from) || former.contains(&from)) {
+        if !self.believes(from) {
             return Err(Refusal::NotAMember);
         }
-        let cluster = known.with_membership(membership.clone()).map_err(|_| Refusal::MalformedMembership)?;
-        let is_it = |(of, told, _): &&mut (NodeId, u64, Assembly)| *of == from && *told == number;
-        let progress = match self.news.incoming.as_mut().filter(is_it) {
-            Some((.., assembly)) => assembly.add(page)?,
-            None => {
+        let cluster = self.check_told(number, membership, former)?;
+        let since = self.shared.clock.now();
+        let (is_busy, is_later) = (self.is_told_now(), |incoming: &Incoming| incoming.number < number);
+        let progress = match &mut self.news.incoming {
+            Some(incoming) if incoming.from == from && incoming.number == number => {
+                let progress = incoming.assembly.add(page)?;
+                incoming.since = since;
+                progress
+            }
+            // One teller at a time, unless another one knows of a later epoch.
+            Some(incoming) if is_busy && !is_later(incoming) => return Err(Refusal::OtherPage),
+            incoming => {
                 let mut assembly = Assembly::default();
                 let progress = assembly.add(page)?;
-                self.news.incoming = Some((from, number, assembly));
+                *incoming = Some(Incoming { from, number, since, assembly });
                 progress
             }
         };
@@ -325,11 +373,37 @@ impl Node {
             Progress::Whole(lists) => {
                 let membership = cluster.membership();
                 let former = former.iter().copied().collect();
+                let mut asked = core::mem::take(&mut self.news.asked);
                 self.begin_epoch(Beginning { number, membership, former, lists }, effects)?;
+                // Others may know of a later epoch still.
+                asked.remove(&from);
+                self.news.asked = asked;
                 self.shared.say(effects, from, EpochMessage::Noted);
+                // What the managers have said so far was refused: they say it again.
+                let id = self.shared.config.id;
+                let managers = self.shared.config.cluster.managers().to_vec();
+                for manager in managers.into_iter().filter(|manager| *manager != id && *manager != from) {
+                    self.shared.say(effects, manager, EpochMessage::Noted);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The cluster of a later epoch, as another node tells of it. Numbers rise step by step, whoever was a member was one, and
+    /// whoever was written off stays so.
+    fn check_told(&self, number: u64, membership: &Membership, former: &[NodeId]) -> Result<Cluster, Refusal> {
+        let Shared { config, epoch, former: known, .. } = &self.shared;
+        let farthest = epoch.map_or(FARTHEST_EPOCH, |epoch| epoch.saturating_add(FARTHEST_EPOCH));
+        let own = config.cluster.membership();
+        let mut members = own.members().into_iter().filter(|_| epoch.is_some()).chain(known.iter().copied());
+        if number > farthest || !members.all(|member| former.contains(&member)) {
+            return Err(Refusal::MalformedMembership);
+        }
+        if epoch.is_some() && !own.departed.is_subset(&membership.departed) {
+            return Err(Refusal::Departed);
+        }
+        config.cluster.with_membership(membership.clone()).map_err(|_| Refusal::MalformedMembership)
     }
 
     /// A wait of the node itself is over.
@@ -348,6 +422,12 @@ impl Node {
 
     /// What was waited for has not come.
     pub(super) fn insist(&mut self, effects: &mut impl Sink) {
+        for to in self.news.asked.clone() {
+            self.shared.say(effects, to, EpochMessage::Wanted);
+        }
+        for to in self.news.told.clone() {
+            self.shared.say(effects, to, EpochMessage::Newer);
+        }
         let handover = &self.handover;
         if handover.trial.is_some() {
             self.propose(effects);
@@ -359,16 +439,10 @@ impl Node {
             self.start_trial(effects);
         } else if handover.wish.is_some() {
             self.invite(effects);
-        } else {
-            let mut asked = self.news.asked.clone();
-            if self.handover.is_told {
-                asked.extend(self.shared.config.cluster.membership().members());
-            }
-            for to in asked {
+        } else if handover.is_told {
+            // It may not end the epoch itself.
+            for to in self.shared.config.cluster.membership().members() {
                 self.shared.say(effects, to, EpochMessage::Wanted);
-            }
-            for to in self.news.told.clone() {
-                self.shared.say(effects, to, EpochMessage::Newer);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The roles are those of [`handover`](super::super::handover); here their answers become messages and records.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::vec::Vec;
 
 use super::{
     super::{
@@ -44,6 +44,9 @@ impl Node {
         match what {
             EpochMessage::Ready => {
                 let wish = self.handover.wish.as_mut().ok_or(Refusal::NothingProposed)?;
+                if !wish.membership.is_member(from) {
+                    return Err(Refusal::NotAMember);
+                }
                 wish.ready.insert(from);
                 self.go_on(effects);
                 Ok(())
@@ -91,7 +94,7 @@ impl Node {
                 // Somebody else is at it: leave it to him, for a while.
                 self.handover.trial = None;
                 self.handover.is_told = true;
-                self.handover.start_over();
+                self.handover.meet_rival();
                 Ok(())
             }
             EpochMessage::Frozen { .. } => {
@@ -127,8 +130,12 @@ impl Node {
                 self.persist_ground(Record::Handover { epoch, state: state.into() }, effects);
             }
         }
-        // A proposer is at work: leave it to that.
-        self.handover.start_over();
+        // A proposer is at work: leave it to that, the longer the more there were.
+        if answer.changed && from != self.shared.config.id {
+            self.handover.meet_rival();
+        } else {
+            self.handover.start_over();
+        }
         match answer.reply {
             paxos::Message::Promise { accepted, .. } => {
                 let lists = match &accepted {
@@ -138,8 +145,6 @@ impl Node {
                 let volume = Volume::new(lists);
                 let page = if from == self.shared.config.id { volume.whole() } else { volume.page(0) };
                 self.handover.reported = Some(volume);
-                // It tells of what is retired, too.
-                self.shared.ground = self.shared.ground.and(self.retired_scope);
                 if let Some(promise) = self.handover.promise(page) {
                     self.say_to(from, promise, effects);
                 }
@@ -236,7 +241,9 @@ impl Node {
     /// Tries a ballot of its own: for an operator's membership or, if there is none, for the present one, so that nobody's
     /// death leaves a cluster frozen.
     pub(super) fn start_trial(&mut self, effects: &mut impl Sink) {
-        let own = self.handover.wish.as_ref().map(|wish| wish.membership.clone());
+        // Nobody is to be a member who was not there when he was asked.
+        let wish = self.handover.wish.as_ref().filter(|wish| wish.is_ready());
+        let own = wish.map(|wish| wish.membership.clone());
         let own = own.unwrap_or_else(|| self.shared.config.cluster.membership());
         let promised = self.handover.promised().map_or(0, |promised| promised.round);
         let above = promised.max(self.handover.highest_round);
@@ -251,7 +258,7 @@ impl Node {
         };
         self.shared.ground = self.shared.ground.and(self.shared.rounds.scope);
         self.handover.trial = Some(Trial::new(Ballot::new(round, self.shared.config.id), own));
-        self.handover.start_over();
+        self.handover.meet_rival();
         self.propose(effects);
     }
 
@@ -261,23 +268,25 @@ impl Node {
         let Some(next) = self.shared.epoch.and_then(|epoch| epoch.checked_add(1)) else {
             return Err(Refusal::NumbersUsedUp);
         };
-        let members = self.shared.config.cluster.membership().members();
-        let former = self.shared.former.iter().copied().chain(members).collect();
-        let lists = Lists { committed, retired, ..Lists::default() };
         let before = self.shared.config.cluster.membership().members();
+        let former = self.shared.former.iter().chain(&before).copied().collect();
+        let lists = Lists { committed, retired, ..Lists::default() };
         self.begin_epoch(Beginning { number: next, membership, former, lists }, effects)?;
-        // Who is at work here hears of it first, whether it was a member or not.
-        let met = self.shared.peers.contacts.iter().map(|(node, _)| node);
-        let told: BTreeSet<NodeId> =
-            met.chain(before).chain(self.shared.config.cluster.membership().members()).collect();
-        self.news.told.extend(told.iter().filter(|node| self.shared.config.cluster.keeps_retired(**node)));
-        self.news.told.extend(told.iter().filter(|node| self.shared.former.contains(node)));
-        for node in told {
-            if node != self.shared.config.id && !self.shared.config.cluster.is_departed(node) {
-                self.tell(node, effects);
+        // The members of both epochs are told until they have noted it.
+        self.news.told = before;
+        self.news.told.extend(self.shared.config.cluster.membership().members());
+        self.news.told.remove(&self.shared.config.id);
+        for node in self.news.told.clone() {
+            self.tell(node, effects);
+        }
+        // Whoever else is at work here hears that there is something to ask for.
+        let met: Vec<NodeId> = self.shared.peers.contacts.iter().map(|(node, _)| node).collect();
+        for node in met {
+            let is_told = node == self.shared.config.id || self.news.told.contains(&node);
+            if !is_told && !self.shared.config.cluster.is_departed(node) {
+                self.shared.say(effects, node, EpochMessage::Newer);
             }
         }
-        self.news.told.remove(&self.shared.config.id);
         Ok(())
     }
 
@@ -285,8 +294,12 @@ impl Node {
     pub(super) fn say_to(&mut self, to: NodeId, what: EpochMessage, effects: &mut impl Sink) {
         if to == self.shared.config.id {
             self.news.local.push_back((self.shared.epoch, what));
-        } else {
-            self.shared.say(effects, to, what);
+            return;
         }
+        // Reports and endings tell of what is retired, too.
+        let pages = matches!(what, EpochMessage::Promise { .. } | EpochMessage::Accept { .. });
+        let after = if pages { self.shared.ground.and(self.retired_scope) } else { self.shared.ground };
+        let number = self.shared.epoch;
+        self.shared.say_after(effects, to, number, what, after);
     }
 }

@@ -61,10 +61,14 @@ impl Node {
         let before = self.shared.config.cluster.membership().members();
         let was_manager = self.shared.is_manager;
         for range in lists.retired.iter() {
-            self.retire_all(*range, effects);
+            if let Some(range) = self.take_over(*range, effects) {
+                self.retire_all(range, effects);
+            }
         }
         for range in lists.committed.iter() {
-            self.shared.committed.add(*range);
+            if let Some(range) = self.take_over(*range, effects) {
+                self.shared.committed.add(range);
+            }
         }
         for range in self.retired.iter() {
             self.shared.committed.remove(range);
@@ -95,6 +99,18 @@ impl Node {
             self.news.told.remove(&self.shared.config.id);
         }
         Ok(())
+    }
+
+    /// What this node takes of a range that a handover brings. If others have used names that are this node's own, it must not
+    /// give them, and a restart checks that. (The last of all numbers cannot be reserved, and is never given.)
+    fn take_over(&mut self, range: TxRange, effects: &mut impl Sink) -> Option<TxRange> {
+        if range.origin() != self.shared.config.id {
+            return Some(range);
+        }
+        let last = range.last().seq.min(u64::MAX.wrapping_sub(1));
+        let range = TxRange::new(range.origin(), range.first().seq, last).ok()?;
+        self.reserve(last, effects).ok()?;
+        Some(range)
     }
 
     /// Retires all of `range`, except what the resource manager here still owes: that is listed as violated.

@@ -233,6 +233,9 @@ impl Node {
     /// an assumption was broken: it stays open, unless the history knows how it ended.
     fn restore_rm(&mut self, record: &ResourceManagerRecord, resolved: Option<Outcome>) -> Result<(), RestoreError> {
         let tx = record.transaction.id();
+        if Some(record.transaction.epoch()) > self.shared.epoch {
+            return Err(RestoreError::OtherEpoch);
+        }
         let mut rm = ResourceManager::restore(&self.config().cluster, self.config().id, record.clone())?;
         if self.votes_elsewhere() && record.vote == Some(Vote::Aborted) {
             return Err(RestoreError::VotedToAbort(tx));

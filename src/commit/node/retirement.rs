@@ -107,18 +107,35 @@ impl Node {
 
     /// Writes that `range` is retired, and before that what was learned of how transactions ended.
     fn add_retired(&mut self, range: TxRange, effects: &mut impl Sink) {
+        if let Some(merged) = self.write_retired(range, effects)
+            && self.shared.config.resource == ResourceKind::VotesElsewhere
+        {
+            self.decide(Decision::Forget(merged), self.retired_scope, effects);
+        }
+    }
+
+    /// The same, without a word to the resource. The range that now contains it, if anything is new.
+    fn write_retired(&mut self, range: TxRange, effects: &mut impl Sink) -> Option<TxRange> {
         while let Some(record) = self.history.next_change() {
             self.retired_scope = self.persist(record, effects);
         }
-        if let Some((merged, swallowed)) = self.retired.add(range) {
-            self.retired_scope = self.persist(Record::Retired(merged), effects);
-            self.shared.committed.remove(range);
-            for first in swallowed {
-                self.retired_scope = self.persist(Record::Erased(Key::Retired(first)), effects);
-            }
-            if self.shared.config.resource == ResourceKind::VotesElsewhere {
-                self.decide(Decision::Forget(merged), self.retired_scope, effects);
-            }
+        let (merged, swallowed) = self.retired.add(range)?;
+        self.retired_scope = self.persist(Record::Retired(merged), effects);
+        self.shared.committed.remove(range);
+        for first in swallowed {
+            self.retired_scope = self.persist(Record::Erased(Key::Retired(first)), effects);
+        }
+        Some(merged)
+    }
+
+    /// Writes that a handover has retired what the resource manager here still owes. Its resource is not told to forget it, and
+    /// carries out how it ended, if that is remembered here.
+    fn stay_retired(&mut self, staying: TxRange, effects: &mut impl Sink) {
+        self.write_retired(staying, effects);
+        let tx = staying.first();
+        if let Some(outcome) = self.history.outcome(tx) {
+            // It was told the opposite before, if it refuses: then it stays listed.
+            let _ = self.work_on(tx, effects, |open, shared, effects| open.end_as(shared, effects, outcome));
         }
     }
 
@@ -231,7 +248,7 @@ impl Node {
             }
         }
         if from.is_none() {
-            lists.staying.iter().for_each(|staying| self.add_retired(*staying, effects));
+            lists.staying.iter().for_each(|staying| self.stay_retired(*staying, effects));
         }
         let mut verdict = Err(Refusal::RetiredUnfinished);
         for piece in range.without_all(lists.staying.iter().copied()) {

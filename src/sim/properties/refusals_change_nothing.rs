@@ -49,18 +49,19 @@ fn of_epoch(message: &Message) -> Option<&EpochMessage> {
 fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
     match (effect, input, refusal) {
         (Effect::Persist(Record::Retired(_) | Record::Erased(_)), ..) => true,
+        // Whoever is ahead is asked or, if he is not believed, the members are; so with anybody who speaks for all, and is not known.
+        (
+            Effect::Send { message: Message::Epoch { what, .. }, .. },
+            Input::Receive { .. },
+            Refusal::NewerEpoch | Refusal::NotAManager | Refusal::WideRange,
+        ) => **what == EpochMessage::Wanted,
         (Effect::Send { to, message }, Input::Receive { from, .. }, refusal) if to == from => match refusal {
             Refusal::StaleBallot => {
                 matches!(message, Message::About { what: What::Reject { .. }, .. })
                     || of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Reject { .. }))
             }
-            // Whoever speaks for all, and is not known, may be a member of a later epoch.
-            Refusal::NotAManager | Refusal::WideRange | Refusal::NotAParticipant => {
-                of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Wanted))
-            }
-            // Who is behind is told so, and who is ahead is asked.
-            Refusal::OldEpoch | Refusal::NewerEpoch => of_epoch(message)
-                .is_some_and(|what| matches!(what, EpochMessage::Newer | EpochMessage::Wanted | EpochMessage::Noted)),
+            // Who is behind is told so.
+            Refusal::OldEpoch => of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Newer)),
             Refusal::Changing => of_epoch(message).is_some_and(|what| matches!(what, EpochMessage::Frozen { .. })),
             Refusal::Retired => {
                 matches!(message, Message::Retired { .. } | Message::About { what: What::Outcome(_), .. })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Actor, Violation, World, config};
 use crate::{
     NodeId,
-    commit::{Effect, Input, Record},
+    commit::{Cluster, Effect, Input, Record},
     sim::process::Process,
 };
 
@@ -22,12 +22,25 @@ impl<A: Actor> World<A> {
 
     /// The members of the latest epoch that anyone has written, and their common part.
     pub(crate) fn present(&self) -> (u64, Vec<NodeId>) {
-        (self.present.0, self.present.1.membership().members().into_iter().collect())
+        let (number, cluster) = self.latest();
+        (number, cluster.membership().members().into_iter().collect())
+    }
+
+    fn latest(&self) -> (u64, &Cluster) {
+        let latest = self.epochs.last_key_value().map(|(number, cluster)| (*number, cluster));
+        latest.unwrap_or((0, &self.setup.cluster))
+    }
+
+    /// What the file has that the operator of `at` gives it: the latest members of which another one is still there, to be asked.
+    pub(super) fn cluster_for(&self, at: NodeId) -> Cluster {
+        let is_there = |node: &NodeId| *node != at && self.has_come(*node) && !self.gone.contains(node);
+        let answers = |cluster: &&Cluster| cluster.membership().members().iter().any(is_there);
+        self.epochs.values().rev().find(answers).unwrap_or(self.latest().1).clone()
     }
 
     /// The transaction managers of the present epoch.
     pub(crate) fn managers(&self) -> Vec<NodeId> {
-        self.present.1.managers().to_vec()
+        self.latest().1.managers().to_vec()
     }
 
     /// An operator wants `new` in the place of `old`.
@@ -76,10 +89,8 @@ impl<A: Actor> World<A> {
     pub(super) fn note_epoch(&mut self, record: &Record) {
         let Record::Epoch { number, membership, .. } = record else { return };
         self.stats.epochs += u64::from(*number > 0);
-        if *number > self.present.0
-            && let Ok(cluster) = self.setup.cluster.with_membership((**membership).clone())
-        {
-            self.present = (*number, cluster);
+        if let Ok(cluster) = self.setup.cluster.with_membership((**membership).clone()) {
+            self.epochs.entry(*number).or_insert(cluster);
         }
     }
 
