@@ -460,6 +460,7 @@ tagged! {
         12 => Wanted,
         13 => Told { membership, former, page },
         14 => Noted,
+        15 => Drained,
     }
     "entry of a page", Entry, least 2: {
         1 => Ready(range),

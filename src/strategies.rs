@@ -290,6 +290,7 @@ pub fn epoch_message(membership: BoxedStrategy<Membership>) -> BoxedStrategy<Epo
         of().prop_map(EpochMessage::Invite),
         Just(EpochMessage::Ready),
         Just(EpochMessage::Hold),
+        Just(EpochMessage::Drained),
         ballot().prop_map(|ballot| EpochMessage::Prepare { ballot }),
         (ballot(), accepted, page()).prop_map(|(ballot, accepted, page)| EpochMessage::Promise {
             ballot,

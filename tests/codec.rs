@@ -187,6 +187,7 @@ fn messages() -> Vec<(Message, String)> {
             &format!("0d {m} 02 01 fb2c01 {p}"),
         ),
         of_epoch(5, EpochMessage::Noted, "0e"),
+        of_epoch(5, EpochMessage::Drained, "0f"),
     ]
 }
 
@@ -537,7 +538,7 @@ fn unknown_tags_are_refused() {
         assert_eq!(one_message(&format!("01 {t} 0a {tag:02x}")), Err(unknown("outcome", tag)));
         assert_eq!(one_message(&format!("01 {t} 0b {tag:02x}")), Err(unknown("outcome", tag)));
     }
-    for tag in [0, 15, 255] {
+    for tag in [0, 16, 255] {
         assert_eq!(
             one_message(&format!("04 01 0500000000000000 {tag:02x}")),
             Err(unknown("statement about an epoch", tag))

@@ -178,7 +178,7 @@ fn noise_makes_values_of_all_kinds() {
     }
     let first_word = |text: String| text.split([' ', '(']).next().unwrap_or_default().to_owned();
     assert_eq!(kinds(|message: &Message| first_word(format!("{message:?}"))), 4);
-    assert_eq!(kinds(|what: &EpochMessage| first_word(format!("{what:?}"))), 14);
+    assert_eq!(kinds(|what: &EpochMessage| first_word(format!("{what:?}"))), 15);
     assert_eq!(kinds(|entry: &Entry| first_word(format!("{entry:?}"))), 5);
     assert_eq!(kinds(|what: &What| first_word(format!("{what:?}"))), 14);
     assert_eq!(kinds(|input: &Input| first_word(format!("{input:?}"))), 13);

@@ -66,6 +66,8 @@ pub(crate) struct Wish {
     pub(crate) ready: BTreeSet<NodeId>,
     /// Whether managers were asked to begin nothing new.
     pub(crate) is_holding: bool,
+    /// The managers of the present epoch that have nothing undecided any more.
+    pub(crate) drained: BTreeSet<NodeId>,
 }
 
 /// A ballot of this node's own.
@@ -186,7 +188,7 @@ impl Handover {
 
 impl Wish {
     pub(crate) fn new(membership: Membership) -> Self {
-        Self { membership, ready: BTreeSet::new(), is_holding: false }
+        Self { membership, ready: BTreeSet::new(), is_holding: false, drained: BTreeSet::new() }
     }
 
     /// Whether enough of the members to come have answered: a quorum of either phase, and a transaction manager.

@@ -580,6 +580,9 @@ impl Node {
         } else if open.is_retired && !open.stays() {
             self.drop_open(handle, effects);
         }
+        if let Some((proposer, 0)) = self.shared.draining {
+            self.say_drained(proposer, effects);
+        }
         result
     }
 

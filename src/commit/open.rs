@@ -411,6 +411,11 @@ impl Open {
         self.as_rm(shared, effects, |rm, cx| rm.hear_ending(cx, outcome))
     }
 
+    /// Whether this node is to bring the transaction to its outcome, and has not.
+    pub(crate) fn manages_undecided(&self) -> bool {
+        self.fence.is_none() && self.tm.as_ref().is_some_and(|tm| tm.role.outcome().is_none())
+    }
+
     /// A frozen acceptor is about to promise: what it has gathered is accepted first.
     pub(crate) fn flush<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         if self.acceptor.is_none() {
@@ -573,6 +578,7 @@ impl Open {
         tm.keep(tm.role.wait(), shared);
         if !was_known && tm.role.outcome().is_some() {
             shared.turns.give_up(&mut tm.role.claim);
+            shared.count_decided();
         }
         if may_recover && tm.role.wants_round().is_some() { self.claim_turn(shared, effects) } else { Ok(()) }
     }

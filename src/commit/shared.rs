@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) committed: RangeSet,
     /// The ballot that the acceptor here has promised in the handover of the epoch. Then it is frozen.
     pub(crate) frozen: Option<Ballot>,
+    /// Who asked this node to begin nothing new, and how much that it has begun was undecided then and still is.
+    pub(crate) draining: Option<(NodeId, u64)>,
     /// What everything rests on that this node says: whom it has met, and which epoch it is in.
     pub(crate) ground: Scope,
     /// Whether this node is an acceptor, and whether it is a transaction manager.
@@ -80,6 +82,7 @@ impl Shared {
             former: BTreeSet::new(),
             committed: RangeSet::default(),
             frozen: None,
+            draining: None,
             ground: Scope::NOTHING,
             is_acceptor: cluster.acceptors().contains(id),
             is_manager: cluster.is_manager(id),
@@ -106,6 +109,14 @@ impl Shared {
     /// How `tx` ended, of an epoch that is over here, if it is not retired.
     pub(crate) fn oracle(&self, tx: TxId) -> Outcome {
         if self.committed.contains(tx) { Outcome::Committed } else { Outcome::Aborted }
+    }
+
+    /// One transaction more is decided here.
+    #[inline]
+    pub(crate) fn count_decided(&mut self) {
+        if let Some((_, undecided)) = &mut self.draining {
+            *undecided = undecided.saturating_sub(1);
+        }
     }
 
     /// Says something about this node's epoch.

@@ -107,7 +107,8 @@ impl Weight for EpochMessage {
             | Self::More { .. }
             | Self::Newer
             | Self::Wanted
-            | Self::Noted => 0,
+            | Self::Noted
+            | Self::Drained => 0,
         }
     }
 }

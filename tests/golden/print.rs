@@ -84,6 +84,7 @@ fn of_epoch(what: &EpochMessage) -> String {
         EpochMessage::Wanted => "wanted".into(),
         EpochMessage::Told { membership, page, .. } => format!("told {}, {}", members(membership), entries(page)),
         EpochMessage::Noted => "noted".into(),
+        EpochMessage::Drained => "drained".into(),
     }
 }
 

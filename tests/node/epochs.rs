@@ -336,3 +336,24 @@ fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
         group.restart(TMS[0]);
     }
 }
+
+#[test]
+fn phase_1_waits_for_what_is_undecided_and_no_longer_than_that() {
+    let mut group = group();
+    group.votes.remove(&RMS[2]);
+    group.begin(TMS[1], &super::support::transaction(1));
+    group.run();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    group.run();
+    group.tick(1);
+    group.run();
+    assert_eq!(number(&group, TMS[0]), Some(0), "a transaction is undecided");
+    let vote = Input::Vote { transaction: super::support::transaction(1), vote: Vote::Prepared };
+    group.step(RMS[2], vote);
+    group.run();
+    group.tick(1);
+    group.run();
+    assert_eq!(number(&group, TMS[0]), Some(1), "it need not wait for a time-out");
+    assert_eq!(group.outcome(tx(1)), Some(Outcome::Committed));
+}

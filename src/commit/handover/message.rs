@@ -84,6 +84,8 @@ pub enum EpochMessage {
     },
     /// The sender has durably noted this epoch.
     Noted,
+    /// Transaction manager to proposer, after [`Hold`](Self::Hold): all that it has begun is decided. No safety rests on it.
+    Drained,
 }
 
 /// A part of something that may be larger than a message should be. What it is part of does not change while it is sent: the

@@ -55,8 +55,10 @@ impl Node {
             EpochMessage::Hold => {
                 let wait = cluster.timeouts().flush.saturating_mul(2);
                 self.handover.held_until = Time(self.shared.clock.now().0.saturating_add(wait));
+                self.drain(from, effects);
                 Ok(())
             }
+            EpochMessage::Drained => self.receive_drained(from),
             EpochMessage::Prepare { ballot } => {
                 self.receive_request(from, *ballot, paxos::Message::Prepare { ballot: *ballot }, effects)
             }
@@ -138,11 +140,12 @@ impl Node {
         }
         match answer.reply {
             paxos::Message::Promise { accepted, .. } => {
-                let lists = match &accepted {
-                    Some((_, ending)) => Lists::of_ending(ending),
-                    None => self.report(),
+                let volume = match (&accepted, self.handover.reported.take()) {
+                    (Some((_, ending)), _) => Volume::new(Lists::of_ending(ending)),
+                    // It is frozen, so it has nothing else to report.
+                    (None, Some(reported)) if !answer.changed => reported,
+                    (None, _) => Volume::new(self.report()),
                 };
-                let volume = Volume::new(lists);
                 let page = if from == self.shared.config.id { volume.whole() } else { volume.page(0) };
                 self.handover.reported = Some(volume);
                 if let Some(promise) = self.handover.promise(page) {
@@ -236,6 +239,40 @@ impl Node {
         for manager in self.shared.config.cluster.managers().to_vec() {
             self.say_to(manager, EpochMessage::Hold, effects);
         }
+    }
+
+    /// Tells the proposer once all is decided that has begun here.
+    fn drain(&mut self, proposer: NodeId, effects: &mut impl Sink) {
+        let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
+        let undecided = open.filter(|open| open.is_of_epoch(&self.shared) && open.manages_undecided()).count();
+        match undecided {
+            0 => self.say_drained(proposer, effects),
+            undecided => self.shared.draining = Some((proposer, undecided as u64)),
+        }
+    }
+
+    /// All is decided that had begun here when `proposer` asked.
+    #[cold]
+    pub(super) fn say_drained(&mut self, proposer: NodeId, effects: &mut impl Sink) {
+        self.shared.draining = None;
+        if proposer != self.shared.config.id {
+            self.shared.say(effects, proposer, EpochMessage::Drained);
+        } else if let Err(refusal) = self.receive_drained(proposer) {
+            // The operator wants something else by now.
+            self.shared.metrics.refuse(refusal);
+        }
+    }
+
+    /// A manager has nothing undecided any more. If no manager has, phase 1 need not wait.
+    fn receive_drained(&mut self, from: NodeId) -> Result<(), Refusal> {
+        let wish = self.handover.wish.as_mut().filter(|wish| wish.is_holding).ok_or(Refusal::NothingProposed)?;
+        wish.drained.insert(from);
+        let mut managers = self.shared.config.cluster.managers().iter();
+        if self.handover.trial.is_none() && managers.all(|manager| wish.drained.contains(manager)) {
+            self.handover.due = self.shared.clock.now();
+            self.set_alarm();
+        }
+        Ok(())
     }
 
     /// Tries a ballot of its own: for an operator's membership or, if there is none, for the present one, so that nobody's

@@ -27,6 +27,7 @@ impl Node {
     pub(super) fn enter(&mut self, number: u64) {
         let (id, shared) = (self.shared.config.id, &mut self.shared);
         shared.epoch = Some(number);
+        shared.draining = None;
         shared.is_acceptor = shared.config.cluster.acceptors().contains(id);
         shared.is_manager = shared.config.cluster.is_manager(id);
         shared.peers.follow(&shared.config.cluster);

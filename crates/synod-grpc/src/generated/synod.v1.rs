@@ -404,7 +404,7 @@ pub struct Epoch {
     /// What is said.
     #[prost(
         oneof = "epoch::What",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub what: ::core::option::Option<epoch::What>,
 }
@@ -416,6 +416,9 @@ pub mod epoch {
     /// Begin nothing new.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Hold {}
+    /// Nothing is undecided.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Drained {}
     /// Phase 1a.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Prepare {
@@ -553,6 +556,9 @@ pub mod epoch {
         /// The sender has durably noted this epoch.
         #[prost(message, tag = "15")]
         Noted(Noted),
+        /// Transaction manager to proposer, after a hold: all that it has begun is decided.
+        #[prost(message, tag = "16")]
+        Drained(Drained),
     }
 }
 /// A message from one node to another.

@@ -84,6 +84,7 @@ impl From<&EpochMessage> for v1::epoch::What {
                 page: Some(page.into()),
             }),
             EpochMessage::Noted => Self::Noted(wire::Noted {}),
+            EpochMessage::Drained => Self::Drained(wire::Drained {}),
         }
     }
 }
@@ -125,6 +126,7 @@ impl TryFrom<v1::epoch::What> for EpochMessage {
                 page: page(said.page)?,
             }),
             Wire::Noted(_) => Ok(Self::Noted),
+            Wire::Drained(_) => Ok(Self::Drained),
         }
     }
 }

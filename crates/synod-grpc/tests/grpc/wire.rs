@@ -232,6 +232,7 @@ fn of_epochs() -> Vec<EpochMessage> {
         EpochMessage::Wanted,
         EpochMessage::Told { membership: members(), former: [NodeId(1), NodeId(300)].into(), page },
         EpochMessage::Noted,
+        EpochMessage::Drained,
     ]
 }
 
