@@ -72,7 +72,7 @@ pub use lives::{EarlierLife, LifeGuard, Lives};
 
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Record, Transaction, TxRange, Vote},
+    commit::{GivenNames, Message, Meta, Outcome, Promised, Record, Transaction, TxRange, Vote},
 };
 
 /// Makes records durable. The `conformance` suites check that an implementation does all this.
@@ -272,8 +272,8 @@ pub trait Resource {
 
     /// Reports the names that the oldest [`Input::Names`](crate::commit::Input::Names) was given that was accepted and not
     /// answered yet. They are durably reserved.
-    fn named(&mut self, names: TxRange) {
-        let _ = names;
+    fn named(&mut self, given: GivenNames) {
+        let _ = given;
     }
 
     /// This node is in epoch `number` now. The transport goes by its [contacts](crate::commit::Membership::contacts).
@@ -387,8 +387,8 @@ impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
         self.resource.begun(tx);
     }
 
-    fn named(&mut self, names: TxRange) {
-        self.resource.named(names);
+    fn named(&mut self, given: GivenNames) {
+        self.resource.named(given);
     }
 
     fn epoch(&mut self, number: u64, membership: &crate::commit::Membership) {

@@ -13,7 +13,7 @@ use std::{
 
 use synod::{
     NodeId, TxId,
-    commit::{ClusterId, InDoubt, Meta, Outcome, Status, Transaction, TxRange},
+    commit::{ClusterId, GivenNames, InDoubt, Meta, Outcome, Status, Transaction},
 };
 use tokio::time::{Instant, timeout};
 use tonic::{Code, ConnectError, Response, transport::Channel};
@@ -125,7 +125,7 @@ impl Client {
         meta: impl Into<Meta>,
     ) -> Result<TxId, CallError> {
         let participants = participants.into_iter().map(|node| node.0).collect();
-        let request = v1::BeginRequest { participants, meta: meta.into().into(), id: None };
+        let request = v1::BeginRequest { participants, meta: meta.into().into(), id: None, epoch: 0 };
         let call = |mut stub: Stub| {
             let request = request.clone();
             async move { stub.begin(request).await }
@@ -139,11 +139,14 @@ impl Client {
     /// begin it again, here or at another transaction manager, does no harm and brings it on. One that is over is
     /// [`Refused`](CallError::Refused), for [`Reason::Over`], unless it is this very call that may have begun it.
     ///
+    /// It must be [of the epoch](Transaction::in_epoch) in which the name was given. Refused for [`Reason::OldEpoch`] it has
+    /// not committed and never will: the members of the cluster have changed, and it may be done again under a new name.
+    ///
     /// Number transactions in a row: what a node remembers of those that are over takes no more room then, however many
     /// there are.
     pub async fn begin_as(&self, transaction: &Transaction, meta: impl Into<Meta>) -> Result<(), CallError> {
-        let v1::Transaction { id, participants, .. } = transaction.into();
-        let request = v1::BeginRequest { participants, meta: meta.into().into(), id };
+        let v1::Transaction { id, participants, epoch, .. } = transaction.into();
+        let request = v1::BeginRequest { participants, meta: meta.into().into(), id, epoch };
         let call = |mut stub: Stub| {
             let request = request.clone();
             async move { stub.begin(request).await }
@@ -163,10 +166,10 @@ impl Client {
 
     /// Up to `count` names of the first transaction manager that answers, durably taken, for [`begin_as`](Self::begin_as).
     /// `count` is from 1 to [`MOST_NAMES`](synod::commit::MOST_NAMES). An answer that is lost costs these names.
-    pub async fn names(&self, count: u64) -> Result<TxRange, CallError> {
+    pub async fn names(&self, count: u64) -> Result<GivenNames, CallError> {
         let call = |mut stub: Stub| async move { stub.names(v1::NamesRequest { count }).await };
         let reply = self.ask(Repeat::Harmless, call).await?;
-        Ok(reply.names.needed("the names")?.try_into()?)
+        Ok(GivenNames { names: reply.names.needed("the names")?.try_into()?, epoch: reply.epoch })
     }
 
     /// Waits until a node knows how `tx` ended. See [`Handle::outcome`](synod::perform::tokio::Handle::outcome).
@@ -257,7 +260,10 @@ impl Client {
                 let next = judge(&status);
                 let error = CallError::from(status);
                 match next {
-                    Next::Final => return Err(error),
+                    Next::Final => {
+                        favourite.store(way, Ordering::Relaxed);
+                        return Err(error);
+                    }
                     Next::Doubt if repeat == Repeat::Harmful => return Err(may_have_begun(error)),
                     Next::Doubt => *in_doubt = true,
                     Next::Turn => {}
@@ -328,6 +334,8 @@ fn judge(status: &tonic::Status) -> Next {
         CallError::Unknown(_) | CallError::Forgotten(_) => Next::Turn,
         CallError::Refused { reason, .. } => match reason {
             Reason::TooManyOpen | Reason::TooManyWaiting | Reason::NumbersUsedUp | Reason::NotAManager => Next::Turn,
+            // Another node may be further.
+            Reason::NewerEpoch | Reason::Changing => Next::Turn,
             _ => Next::Final,
         },
         _ => match status.code() {

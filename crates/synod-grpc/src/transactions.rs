@@ -28,14 +28,15 @@ pub(crate) struct Desk {
 impl v1::transactions_server::Transactions for Desk {
     async fn begin(&self, request: Request<v1::BeginRequest>) -> Result<Response<v1::BeginReply>, Status> {
         let (caller, request) = (who(&request).caller, request.into_inner());
+        let epoch = request.epoch;
         let participants = request.participants.into_iter().map(NodeId);
         let tx = match request.id.map(TxId::from) {
             None => self.answer(self.handle.begin(participants, request.meta)).await?,
             Some(tx) => {
-                let is_trusted = self.check_name(caller, tx)?;
+                let is_trusted = sees_to_it(caller, tx);
                 let meta = Meta::from(request.meta);
                 let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), meta.clone());
-                let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?;
+                let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?.in_epoch(epoch);
                 let begun = async {
                     if is_trusted {
                         self.handle.begin_as(transaction, meta).await
@@ -55,8 +56,8 @@ impl v1::transactions_server::Transactions for Desk {
     }
 
     async fn names(&self, request: Request<v1::NamesRequest>) -> Result<Response<v1::NamesReply>, Status> {
-        let names = self.answer(self.handle.names(request.into_inner().count)).await?;
-        Ok(Response::new(v1::NamesReply { names: Some(names.into()) }))
+        let given = self.answer(self.handle.names(request.into_inner().count)).await?;
+        Ok(Response::new(v1::NamesReply { names: Some(given.names.into()), epoch: given.epoch }))
     }
 
     async fn outcome(&self, request: Request<v1::OutcomeRequest>) -> Result<Response<v1::OutcomeReply>, Status> {
@@ -107,21 +108,6 @@ impl Desk {
         id.needed("the transaction's id").map(TxId::from).map_err(|error| self.service.malformed(error))
     }
 
-    /// Refuses a name by another's number: names are used once, and only who owns the number can see to that. A transaction
-    /// manager gives its names away, each once.
-    /// True if the caller sees to it itself.
-    fn check_name(&self, caller: Caller, tx: TxId) -> Result<bool, Status> {
-        match caller {
-            Caller::Anyone => Ok(true),
-            Caller::Node(own) | Caller::Client(own) if own == tx.origin => Ok(true),
-            Caller::Node(_) | Caller::Client(_) if self.handle.is_manager(tx.origin) => Ok(false),
-            _ => {
-                self.service.counters.fault(Fault::Forged);
-                Err(Status::permission_denied(format!("the certificate does not have the number of {}", tx.origin)))
-            }
-        }
-    }
-
     /// The node's answer; an error when the server closes before it comes.
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
         select! {
@@ -130,6 +116,16 @@ impl Desk {
                 Err(refusal(Code::Unavailable, "the server is closing".to_owned(), Reason::Stopped))
             }
         }
+    }
+}
+
+/// Whether a caller sees to it itself that the name is used once: because the number is its own. Others may use the names that
+/// transaction managers give away, each once.
+fn sees_to_it(caller: Caller, tx: TxId) -> bool {
+    match caller {
+        Caller::Anyone => true,
+        Caller::Node(own) | Caller::Client(own) => own == tx.origin,
+        Caller::Stranger => false,
     }
 }
 
@@ -162,6 +158,9 @@ fn refused(refusal: Refusal) -> (Code, Reason) {
         Refusal::TooManyOpen => (Code::ResourceExhausted, Reason::TooManyOpen),
         Refusal::NotNamedHere => (Code::PermissionDenied, Reason::Unspecified),
         Refusal::BadCount => (Code::InvalidArgument, Reason::Count),
+        Refusal::OldEpoch => (Code::Aborted, Reason::OldEpoch),
+        Refusal::NewerEpoch => (Code::Unavailable, Reason::NewerEpoch),
+        Refusal::Changing => (Code::Unavailable, Reason::Changing),
         Refusal::NumbersUsedUp => (Code::ResourceExhausted, Reason::NumbersUsedUp),
         Refusal::Broken => (Code::Internal, Reason::Broken),
         _ => (Code::FailedPrecondition, Reason::Unspecified),
@@ -190,6 +189,9 @@ mod tests {
             (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted, Reason::NumbersUsedUp),
             (Refusal::NotNamedHere.into(), Code::PermissionDenied, Reason::Unspecified),
             (Refusal::BadCount.into(), Code::InvalidArgument, Reason::Count),
+            (Refusal::OldEpoch.into(), Code::Aborted, Reason::OldEpoch),
+            (Refusal::NewerEpoch.into(), Code::Unavailable, Reason::NewerEpoch),
+            (Refusal::Changing.into(), Code::Unavailable, Reason::Changing),
             (Error::TooManyWaiting, Code::ResourceExhausted, Reason::TooManyWaiting),
             (Error::Forgotten(TxId::default()), Code::DataLoss, Reason::Forgotten),
             (Refusal::UnknownTransaction.into(), Code::NotFound, Reason::Unknown),

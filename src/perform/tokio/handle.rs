@@ -9,8 +9,8 @@ use super::{Error, contacts::Contacts, outcomes::Until, telemetry};
 use crate::{
     NodeId, TxId,
     commit::{
-        ClusterId, EpochStatus, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome, Participants, Status,
-        Transaction, TxRange, Violation, Weight,
+        ClusterId, EpochStatus, GivenNames, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome, Participants,
+        Status, Transaction, Violation, Weight,
     },
 };
 
@@ -25,7 +25,6 @@ use crate::{
 pub struct Handle {
     node: NodeId,
     cluster: ClusterId,
-    managers: Arc<[NodeId]>,
     birth: Option<u64>,
     contacts: Contacts,
     requests: mpsc::Sender<Request>,
@@ -66,7 +65,7 @@ pub(super) enum Request {
         meta: Meta,
         reply: Reply<TxId>,
     },
-    /// Where its name must have been given, a name of the node's own that was not is refused.
+    /// Where its name must have been given, one that was not, as far as the node can tell, is refused.
     BeginAs {
         transaction: Transaction,
         meta: Meta,
@@ -75,7 +74,7 @@ pub(super) enum Request {
     },
     Names {
         count: u64,
-        reply: Reply<TxRange>,
+        reply: Reply<GivenNames>,
     },
     Prepared {
         transaction: Transaction,
@@ -173,7 +172,7 @@ impl Handle {
     pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
         let (birth, config) = (node.birth(), node.config());
         let (contacts, met) = Contacts::new(node.met(), config.cluster.limits().nodes);
-        let (node, cluster, managers) = (config.id, config.cluster.id(), config.cluster.managers().into());
+        let (node, cluster) = (config.id, config.cluster.id());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
         let (ended, end) = watch::channel(None);
@@ -183,7 +182,6 @@ impl Handle {
         let handle = Self {
             node,
             cluster,
-            managers,
             birth,
             contacts,
             requests,
@@ -205,11 +203,6 @@ impl Handle {
     /// The cluster that it belongs to.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
-    }
-
-    /// Whether `node` is a transaction manager of the cluster.
-    pub fn is_manager(&self, node: NodeId) -> bool {
-        self.managers.contains(&node)
     }
 
     /// The random number that the node was given when it was created. A transport says it in its greeting.
@@ -248,9 +241,9 @@ impl Handle {
         self.ask(|reply| Request::BeginAs { transaction, meta, must_be_given: false, reply }).await
     }
 
-    /// The same for a caller who is not trusted to see to the name: one of this node's own must have been
-    /// [given](Self::names). Otherwise this is refused for [`Refusal::NotNamedHere`](crate::Refusal::NotNamedHere), and the
-    /// node's numbers are not used up.
+    /// The same for a caller who is not trusted to see to the name: in the present epoch it must be one of a transaction
+    /// manager's, and one of this node's own must have been [given](Self::names). Otherwise this is refused for
+    /// [`Refusal::NotNamedHere`](crate::Refusal::NotNamedHere), and nobody's numbers are used up.
     pub async fn begin_given(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
         let meta = meta.into();
         self.ask(|reply| Request::BeginAs { transaction, meta, must_be_given: true, reply }).await
@@ -258,10 +251,11 @@ impl Handle {
 
     /// Up to `count` names of this node's own, which must be a transaction manager, for transactions that are begun by
     /// [`begin_as`](Self::begin_as), here or at another one. They are durably taken. `count` is from 1 to
-    /// [`MOST_NAMES`](crate::commit::MOST_NAMES).
+    /// [`MOST_NAMES`](crate::commit::MOST_NAMES). Transactions under them are of the epoch that comes with them; once that is
+    /// over, take others.
     ///
     /// A name that is never used leaves a gap, which every node remembers for ever: ask for few.
-    pub async fn names(&self, count: u64) -> Result<TxRange, Error> {
+    pub async fn names(&self, count: u64) -> Result<GivenNames, Error> {
         self.ask(|reply| Request::Names { count, reply }).await
     }
 

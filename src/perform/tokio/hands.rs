@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
+    commit::{GivenNames, Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{self, Progress, RecoverError, Transport},
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Hands<T, R> {
     /// where the caller was told that a write hangs.
     pub(super) begins: VecDeque<(Option<Reply<TxId>>, Instant)>,
     /// Who asked for names and has not heard them, in the same way.
-    pub(super) namings: VecDeque<Option<Reply<TxRange>>>,
+    pub(super) namings: VecDeque<Option<Reply<GivenNames>>>,
     pub(super) outcomes: Outcomes,
     pub(super) telemetry: Telemetry,
 }
@@ -119,9 +119,9 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
         }
     }
 
-    fn named(&mut self, names: TxRange) {
+    fn named(&mut self, given: GivenNames) {
         // The caller may be gone.
-        let _ = self.namings.pop_front().flatten().map(|reply| reply.send(Ok(names)));
+        let _ = self.namings.pop_front().flatten().map(|reply| reply.send(Ok(given)));
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {

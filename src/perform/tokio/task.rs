@@ -5,7 +5,7 @@
 //! all that gathers meanwhile is the next batch. After a failed write it does nothing more.
 
 use alloc::vec::Vec;
-use core::{future::pending, mem, time::Duration};
+use core::{cmp::Ordering, future::pending, mem, time::Duration};
 
 use ::tokio::{
     select,
@@ -319,7 +319,7 @@ where
             }
             Request::BeginAs { transaction, meta, must_be_given, reply } => {
                 let tx = transaction.id();
-                let is_good = !must_be_given || self.node().may_have_given(tx);
+                let is_good = !must_be_given || self.is_given(&transaction);
                 let begun = if is_good { self.begin_as(transaction, meta) } else { Err(Refusal::NotNamedHere) };
                 let result = begun.map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
@@ -406,6 +406,20 @@ where
     /// What an answer about `tx` rests on.
     fn scope(&self, tx: TxId) -> Scope {
         self.node().scope(tx)
+    }
+
+    /// Whether a transaction manager of its epoch may have given the name.
+    fn is_given(&self, transaction: &Transaction) -> bool {
+        let (node, tx) = (self.node(), transaction.id());
+        let is_manager = || node.config().cluster.is_manager(tx.origin);
+        let was_member = || node.epoch().is_some_and(|epoch| epoch.left.contains(&tx.origin));
+        let may_give = match node.tag().map(|tag| transaction.epoch().cmp(&tag.number)) {
+            Some(Ordering::Less) => is_manager() || was_member(),
+            Some(Ordering::Equal) => is_manager(),
+            // It is refused: who its managers are is not known here.
+            Some(Ordering::Greater) | None => true,
+        };
+        may_give && node.may_have_given(tx)
     }
 
     fn begin_as(&mut self, transaction: Transaction, meta: Meta) -> Result<(), Refusal> {

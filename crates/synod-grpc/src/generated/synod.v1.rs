@@ -3128,6 +3128,9 @@ pub struct BeginRequest {
     /// still begins once.
     #[prost(message, optional, tag = "3")]
     pub id: ::core::option::Option<TxId>,
+    /// The epoch in which the name was given, or 0 if the members of the cluster have never changed. Nothing without `id`.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// What was begun.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3149,6 +3152,9 @@ pub struct NamesReply {
     /// As many as were free in a row.
     #[prost(message, optional, tag = "1")]
     pub names: ::core::option::Option<TxRange>,
+    /// The epoch in which they were given: say it with each `Begin`. Once it is over, take other names.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
 }
 /// Which outcome to wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3265,6 +3271,13 @@ pub enum Reason {
     Stopped = 12,
     /// No names were asked for, or more than a node gives away at once. (INVALID_ARGUMENT)
     Count = 13,
+    /// The name was given in an epoch that is over: the members of the cluster have changed. The transaction has not committed,
+    /// and never will. Drop the names of that epoch, and begin it again under a new one. (ABORTED)
+    OldEpoch = 14,
+    /// The node has not heard yet of the epoch in which the name was given. Another node has. (UNAVAILABLE)
+    NewerEpoch = 15,
+    /// The members of the cluster are about to change: begin again in a moment. (UNAVAILABLE)
+    Changing = 16,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3287,6 +3300,9 @@ impl Reason {
             Self::Broken => "REASON_BROKEN",
             Self::Stopped => "REASON_STOPPED",
             Self::Count => "REASON_COUNT",
+            Self::OldEpoch => "REASON_OLD_EPOCH",
+            Self::NewerEpoch => "REASON_NEWER_EPOCH",
+            Self::Changing => "REASON_CHANGING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3306,6 +3322,9 @@ impl Reason {
             "REASON_BROKEN" => Some(Self::Broken),
             "REASON_STOPPED" => Some(Self::Stopped),
             "REASON_COUNT" => Some(Self::Count),
+            "REASON_OLD_EPOCH" => Some(Self::OldEpoch),
+            "REASON_NEWER_EPOCH" => Some(Self::NewerEpoch),
+            "REASON_CHANGING" => Some(Self::Changing),
             _ => None,
         }
     }
@@ -3546,6 +3565,10 @@ pub mod transactions_client {
         ///  manager, whose names are had by `Names`; or it is the node's own, and was not given;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * ABORTED: the epoch of the name is over, and the transaction has not committed (REASON_OLD_EPOCH): nothing has
+        ///  happened, and nothing will, wherever else it was begun. Take a new name;
+        /// * UNAVAILABLE: the node is not in that epoch yet (REASON_NEWER_EPOCH), or is about to leave it (REASON_CHANGING): it
+        ///  has begun nothing;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
         ///  transaction of this name is over, and how it ended is not known here (REASON_OVER). Where that is known, the
         ///  transaction counts as begun, and `Outcome` answers.
@@ -3731,6 +3754,10 @@ pub mod transactions_server {
         ///  manager, whose names are had by `Names`; or it is the node's own, and was not given;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * ABORTED: the epoch of the name is over, and the transaction has not committed (REASON_OLD_EPOCH): nothing has
+        ///  happened, and nothing will, wherever else it was begun. Take a new name;
+        /// * UNAVAILABLE: the node is not in that epoch yet (REASON_NEWER_EPOCH), or is about to leave it (REASON_CHANGING): it
+        ///  has begun nothing;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
         ///  transaction of this name is over, and how it ended is not known here (REASON_OVER). Where that is known, the
         ///  transaction counts as begun, and `Outcome` answers.
