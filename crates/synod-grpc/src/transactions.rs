@@ -6,7 +6,7 @@ use synod::{
     perform::tokio::{Error, Handle},
 };
 use tokio::select;
-use tonic::{Code, Request, Response, Status, codegen::async_trait};
+use tonic::{Code, Request, Response, Status, codegen::async_trait, metadata::MetadataMap};
 
 use crate::{
     Fault,
@@ -17,6 +17,9 @@ use crate::{
     v1::{self, Reason},
     wire::{self, Needed},
 };
+
+/// The metadata by which a node says to clients in which epoch it is.
+pub(crate) const EPOCH: &str = "synod-epoch";
 
 /// A node as clients see it.
 pub(crate) struct Desk {
@@ -52,23 +55,23 @@ impl v1::transactions_server::Transactions for Desk {
                 tx
             }
         };
-        Ok(Response::new(v1::BeginReply { id: Some(tx.into()) }))
+        Ok(self.reply(v1::BeginReply { id: Some(tx.into()) }))
     }
 
     async fn names(&self, request: Request<v1::NamesRequest>) -> Result<Response<v1::NamesReply>, Status> {
         let given = self.answer(self.handle.names(request.into_inner().count)).await?;
-        Ok(Response::new(v1::NamesReply { names: Some(given.names.into()), epoch: given.epoch }))
+        Ok(self.reply(v1::NamesReply { names: Some(given.names.into()), epoch: given.epoch }))
     }
 
     async fn outcome(&self, request: Request<v1::OutcomeRequest>) -> Result<Response<v1::OutcomeReply>, Status> {
         let tx = self.tx(request.into_inner().id)?;
         let outcome = v1::Outcome::from(self.answer(self.handle.outcome(tx)).await?);
-        Ok(Response::new(v1::OutcomeReply { outcome: outcome.into() }))
+        Ok(self.reply(v1::OutcomeReply { outcome: outcome.into() }))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {
         let tx = self.tx(request.into_inner().id)?;
-        Ok(Response::new(self.answer(self.handle.status(tx)).await?.into()))
+        Ok(self.reply(self.answer(self.handle.status(tx)).await?.into()))
     }
 
     async fn in_doubt(&self, request: Request<v1::InDoubtRequest>) -> Result<Response<v1::InDoubtReply>, Status> {
@@ -89,7 +92,7 @@ impl v1::transactions_server::Transactions for Desk {
         };
         let in_doubt: Vec<_> = listed.iter().take(most).take_while(fits).map(v1::InDoubt::from).collect();
         let more = in_doubt.len() < listed.len();
-        let mut answer = Response::new(v1::InDoubtReply { in_doubt, more });
+        let mut answer = self.reply(v1::InDoubtReply { in_doubt, more });
         if let Some(turn) = turn {
             answer.extensions_mut().insert(turn);
         }
@@ -99,7 +102,19 @@ impl v1::transactions_server::Transactions for Desk {
     async fn inquire(&self, request: Request<v1::InquireRequest>) -> Result<Response<v1::InquireReply>, Status> {
         let tx = self.tx(request.into_inner().id)?;
         self.answer(self.handle.inquire(tx)).await?;
-        Ok(Response::new(v1::InquireReply {}))
+        Ok(self.reply(v1::InquireReply {}))
+    }
+
+    async fn members(&self, _: Request<v1::MembersRequest>) -> Result<Response<v1::MembersReply>, Status> {
+        let epoch = self.answer(self.handle.epoch()).await?;
+        Ok(self.reply(match epoch {
+            None => v1::MembersReply::default(),
+            Some(epoch) => v1::MembersReply {
+                epoch: Some(epoch.number),
+                membership: Some((&epoch.membership).into()),
+                left: epoch.left.iter().map(|node| node.0).collect(),
+            },
+        }))
     }
 }
 
@@ -108,10 +123,27 @@ impl Desk {
         id.needed("the transaction's id").map(TxId::from).map_err(|error| self.service.malformed(error))
     }
 
+    fn reply<T>(&self, message: T) -> Response<T> {
+        let mut reply = Response::new(message);
+        self.say_epoch(reply.metadata_mut());
+        reply
+    }
+
+    /// So that clients hear that the members have changed.
+    fn say_epoch(&self, metadata: &mut MetadataMap) {
+        if let Some(tag) = self.handle.tag() {
+            metadata.insert(EPOCH, tag.number.into());
+        }
+    }
+
     /// The node's answer; an error when the server closes before it comes.
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
         select! {
-            answer = asked => answer.map_err(|error| status(&error)),
+            answer = asked => answer.map_err(|error| {
+                let mut status = status(&error);
+                self.say_epoch(status.metadata_mut());
+                status
+            }),
             () = reached(self.service.stage.clone(), Stage::Closing) => {
                 Err(refusal(Code::Unavailable, "the server is closing".to_owned(), Reason::Stopped))
             }

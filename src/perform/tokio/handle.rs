@@ -5,12 +5,17 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ::tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Error, contacts::Contacts, outcomes::Until, telemetry};
+use super::{
+    Error,
+    contacts::{Contacts, Met},
+    outcomes::Until,
+    telemetry,
+};
 use crate::{
-    NodeId, TxId,
+    NodeId, Refusal, TxId,
     commit::{
-        ClusterId, EpochStatus, GivenNames, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome, Participants,
-        Status, Transaction, Violation, Weight,
+        ClusterId, EpochStatus, EpochTag, GivenNames, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome,
+        Participants, Status, Transaction, Violation, Weight,
     },
 };
 
@@ -144,7 +149,8 @@ pub(super) struct Mailbox {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) inbox: Inbox,
     /// Whom it meets.
-    pub(super) met: mpsc::UnboundedReceiver<(NodeId, u64)>,
+    pub(super) met: Met,
+    pub(super) contacts: Contacts,
     pub(super) end: watch::Sender<Option<Result<(), Error>>>,
 }
 
@@ -171,7 +177,7 @@ impl Handle {
     /// A handle for `node`, and the node's ends of its queues.
     pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
         let (birth, config) = (node.birth(), node.config());
-        let (contacts, met) = Contacts::new(node.met(), config.cluster.limits().nodes);
+        let (contacts, met) = Contacts::new(node.met(), node.tag(), config.cluster.limits().nodes);
         let (node, cluster) = (config.id, config.cluster.id());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
@@ -192,7 +198,8 @@ impl Handle {
             dropped,
             drops,
         };
-        (handle, Mailbox { requests: asked, inbox: Inbox { packets: delivered, bytes }, met, end: ended })
+        let (inbox, contacts) = (Inbox { packets: delivered, bytes }, handle.contacts.clone());
+        (handle, Mailbox { requests: asked, inbox, met, contacts, end: ended })
     }
 
     /// Which node this is.
@@ -210,13 +217,22 @@ impl Handle {
         self.birth
     }
 
-    /// The node meets another one, which says this birth: a transport calls it before it [delivers](Self::deliver) the
-    /// first packet of a connection. Once a node has met any other, it begins no transaction with one that it has not met.
+    /// The epoch that the node is in, durably, and the digest of its members; `None` if it has come to the cluster, and knows of
+    /// none yet. A transport says it in its greeting.
+    pub fn tag(&self) -> Option<EpochTag> {
+        self.contacts.epoch()
+    }
+
+    /// The node meets another one, which says this birth and this [epoch](Self::tag): a transport calls it before it
+    /// [delivers](Self::deliver) the first packet of a connection. Once a node has met any other, it begins no transaction with
+    /// one that it has not met. And whoever of the two is behind learns of the later epoch at once.
     ///
-    /// False if this node knows that one under another birth. Then the connection must be refused: whoever is there has
-    /// lost its storage, or is one of two with the same id.
-    pub fn meet(&self, node: NodeId, birth: u64) -> bool {
-        self.contacts.meet(node, birth)
+    /// On an error the connection must be refused, and an alarm raised. With [`Refusal::OtherBirth`] this node knows the other
+    /// one under another birth: whoever is there has lost its storage, or is one of two with the same id. With
+    /// [`Refusal::OtherMembership`] the two are in the same epoch, of different members: one was created with another
+    /// configuration.
+    pub fn meet(&self, node: NodeId, birth: u64, epoch: Option<EpochTag>) -> Result<(), Refusal> {
+        self.contacts.meet(node, birth, epoch)
     }
 
     /// Begins a transaction among `participants` and names it. `meta` goes with it everywhere, unread. The node must be a

@@ -752,6 +752,19 @@ pub struct Welcome {
     /// Its birth: the random number that it drew when it was created. 0 does not tell.
     #[prost(fixed64, tag = "4")]
     pub birth: u64,
+    /// The epoch that it is in. Optional: a node that has come to the cluster, and knows of none yet, does not tell.
+    #[prost(message, optional, tag = "5")]
+    pub epoch: ::core::option::Option<EpochTag>,
+}
+/// An epoch, and who its members are, in short. Two nodes in one epoch that do not say the same refuse each other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochTag {
+    /// The number of the epoch.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// A digest of its members, and of how they work together.
+    #[prost(fixed64, tag = "2")]
+    pub digest: u64,
 }
 /// Versions of the protocol of nodes, of which two nodes speak the newest that both know. A node that is upgraded goes on
 /// speaking the version before, so that the nodes of a cluster can be upgraded one by one. A node sends nothing to one with
@@ -805,8 +818,10 @@ pub mod peer_client {
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
     ///
     /// Then nothing of the message was taken. With each call a node says its birth, in decimal digits, as the metadata
-    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. FAILED_PRECONDITION
-    /// also says that the node has been met under another birth. What the protocol makes of a message that was taken is no status: a node says
+    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. And it says
+    /// the epoch that it is in, as the metadata `synod-epoch-tag`: the number and the digest of an `EpochTag` in decimal digits,
+    /// with `-` between. FAILED_PRECONDITION also says that the node has been met under another birth, or that it is in the same
+    /// epoch and has other members. What the protocol makes of a message that was taken is no status: a node says
     /// what it has to say by messages.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
@@ -1006,8 +1021,10 @@ pub mod peer_server {
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
     ///
     /// Then nothing of the message was taken. With each call a node says its birth, in decimal digits, as the metadata
-    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. FAILED_PRECONDITION
-    /// also says that the node has been met under another birth. What the protocol makes of a message that was taken is no status: a node says
+    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. And it says
+    /// the epoch that it is in, as the metadata `synod-epoch-tag`: the number and the digest of an `EpochTag` in decimal digits,
+    /// with `-` between. FAILED_PRECONDITION also says that the node has been met under another birth, or that it is in the same
+    /// epoch and has other members. What the protocol makes of a message that was taken is no status: a node says
     /// what it has to say by messages.
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -3239,6 +3256,22 @@ pub struct InquireRequest {
 /// The node is at it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InquireReply {}
+/// Nothing but the question.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersRequest {}
+/// An epoch, and its members.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MembersReply {
+    /// The number of the epoch. Optional: a node that has come to the cluster, and knows of none yet, leaves it out.
+    #[prost(uint64, optional, tag = "1")]
+    pub epoch: ::core::option::Option<u64>,
+    /// The members. Over gRPC their contacts are addresses: `host:port`, or that with `<http://`> or `<https://`> before it.
+    #[prost(message, optional, tag = "2")]
+    pub membership: ::core::option::Option<Membership>,
+    /// Every node that was a member of an epoch before, and is none now.
+    #[prost(uint64, repeated, tag = "3")]
+    pub left: ::prost::alloc::vec::Vec<u64>,
+}
 /// Why a node said no: the name of one of these is in the trailing metadata `synod-reason`. More may be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3728,6 +3761,31 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Inquire"));
             self.inner.unary(req, path, codec).await
         }
+        /// Which epoch the node is in, and who the members of the cluster are in it.
+        ///
+        /// Answers to all calls here, and errors of the node itself, say the number of the epoch as the metadata `synod-epoch`, in
+        /// decimal digits. A client that reads a higher number than before asks for this, and turns to these managers.
+        pub async fn members(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MembersRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/synod.v1.Transactions/Members",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("synod.v1.Transactions", "Members"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3815,6 +3873,14 @@ pub mod transactions_server {
             &self,
             request: tonic::Request<super::InquireRequest>,
         ) -> std::result::Result<tonic::Response<super::InquireReply>, tonic::Status>;
+        /// Which epoch the node is in, and who the members of the cluster are in it.
+        ///
+        /// Answers to all calls here, and errors of the node itself, say the number of the epoch as the metadata `synod-epoch`, in
+        /// decimal digits. A client that reads a higher number than before asks for this, and turns to these managers.
+        async fn members(
+            &self,
+            request: tonic::Request<super::MembersRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersReply>, tonic::Status>;
     }
     /// Served by every node, for clients and for nodes.
     ///
@@ -4167,6 +4233,51 @@ pub mod transactions_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = InquireSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Transactions/Members" => {
+                    #[allow(non_camel_case_types)]
+                    struct MembersSvc<T: Transactions>(pub Arc<T>);
+                    impl<
+                        T: Transactions,
+                    > tonic::server::UnaryService<super::MembersRequest>
+                    for MembersSvc<T> {
+                        type Response = super::MembersReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MembersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Transactions>::members(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MembersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
