@@ -221,6 +221,9 @@ pub enum Input {
     /// another transaction manager, is harmless and drives the transaction on. If it has ended, and the history still
     /// knows how, [`Decision::Decided`] says so.
     ///
+    /// [`Refusal::OldEpoch`](crate::Refusal::OldEpoch) says that its epoch is over and that it has not committed, so that it
+    /// never will: whoever wants it begins it under another name, in the present epoch.
+    ///
     /// Number transactions in a row: every gap is remembered at every node for ever, and a history remembers the
     /// outcomes of most transactions if their numbers are consecutive.
     ///
@@ -331,6 +334,20 @@ pub enum Input {
 /// The most names that [`Input::Names`] gives away at once.
 pub const MOST_NAMES: u64 = 1024;
 
+/// Names that a transaction manager gives away by [`Decision::Named`], and the epoch in which it does: transactions under these
+/// names are [of that epoch](Transaction::in_epoch).
+///
+/// Once that epoch is over, none of them begins any more: [`Refusal::OldEpoch`](crate::Refusal::OldEpoch). Ask for others then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct GivenNames {
+    /// The names.
+    pub names: TxRange,
+    /// The number of the epoch.
+    pub epoch: u64,
+}
+
 /// A decision of a node, for its caller.
 ///
 /// See [`Node`](crate::commit::Node) for an example.
@@ -395,7 +412,7 @@ pub enum Decision {
     /// may lose it.
     Forget(TxRange),
     /// To the caller: the names that the [`Input::Names`] of this step was given, as many as were free in a row.
-    Named(TxRange),
+    Named(GivenNames),
     /// To the caller: this node is in this epoch now. The transport takes up the [contacts](Membership::contacts).
     Epoch {
         /// The number of the epoch.

@@ -48,7 +48,9 @@ pub use config::{
 pub use handover::{Ending, Entry, EpochMessage, Page, Part, Ranges};
 pub use history::{MalformedBlock, OutcomeBlock, Outcomes};
 pub use membership::{EpochTag, Membership};
-pub use message::{Acceptance, Decision, Effect, Input, MOST_NAMES, Message, Obstacle, Promises, Sink, What};
+pub use message::{
+    Acceptance, Decision, Effect, GivenNames, Input, MOST_NAMES, Message, Obstacle, Promises, Sink, What,
+};
 pub use metrics::Metrics;
 pub use node::{EpochStatus, InDoubt, Node, Promised, Status, Violation, ViolationReason};
 pub use places::{Places, Votes};

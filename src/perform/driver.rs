@@ -402,8 +402,8 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
             resource.forget(range);
             None
         }
-        Decision::Named(names) => {
-            resource.named(names);
+        Decision::Named(given) => {
+            resource.named(given);
             None
         }
         Decision::Epoch { number, membership } => {

@@ -71,8 +71,8 @@ pub use driver::{Batch, Driver, DriverError, Start};
 pub use lives::{EarlierLife, LifeGuard, Lives};
 
 use crate::{
-    Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Record, Transaction, TxRange, Vote},
+    NodeId, Packet, TxId,
+    commit::{GivenNames, Membership, Message, Meta, Outcome, Promised, Record, Transaction, TxRange, Vote},
 };
 
 /// Makes records durable. The `conformance` suites check that an implementation does all this.
@@ -163,6 +163,26 @@ pub trait Transport {
     /// for tokio calls this before it sends anything.
     fn introduce(&mut self, birth: u64) {
         let _ = birth;
+    }
+
+    /// This node is in epoch `number` now, of these members. A transport takes up their
+    /// [contacts](crate::commit::Membership::contacts), and says the epoch in its greetings from now on. The driver for tokio
+    /// calls this at the start, if the node is in an epoch, and when another one has begun, durably.
+    fn enter(&mut self, number: u64, membership: &Membership) {
+        let _ = (number, membership);
+    }
+
+    /// These may be the next members, and are not yet: a transport takes up the contacts of those of whom it has none, so that
+    /// they can be asked whether they are there. The driver for tokio calls this for a change that is asked for here, and as
+    /// long as this node is in no epoch, for what others say.
+    fn learn(&mut self, membership: &Membership) {
+        let _ = membership;
+    }
+
+    /// These nodes have left the membership and may be switched off for good: none of the members need tell them anything. The
+    /// driver for tokio calls this once in an epoch, and again after a restart.
+    fn let_go(&mut self, left: &[NodeId]) {
+        let _ = left;
     }
 }
 
@@ -272,8 +292,8 @@ pub trait Resource {
 
     /// Reports the names that the oldest [`Input::Names`](crate::commit::Input::Names) was given that was accepted and not
     /// answered yet. They are durably reserved.
-    fn named(&mut self, names: TxRange) {
-        let _ = names;
+    fn named(&mut self, given: GivenNames) {
+        let _ = given;
     }
 
     /// This node is in epoch `number` now. The transport goes by its [contacts](crate::commit::Membership::contacts).
@@ -387,8 +407,8 @@ impl<S, T, R: Resource> Resource for Handlers<S, T, R> {
         self.resource.begun(tx);
     }
 
-    fn named(&mut self, names: TxRange) {
-        self.resource.named(names);
+    fn named(&mut self, given: GivenNames) {
+        self.resource.named(given);
     }
 
     fn epoch(&mut self, number: u64, membership: &crate::commit::Membership) {

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use synod::{
-    Effect, Machine, NodeId, Refusal,
-    commit::{Decision, EpochMessage, Input, Membership, Message, Outcome, Time, Transaction, Vote, What},
+    Machine, NodeId, Refusal, TxId,
+    commit::{
+        Decision, Effect, EpochMessage, GivenNames, Input, Membership, Message, Node, Outcome, Record, Status, Time,
+        Transaction, TxRange, Vote, What,
+    },
 };
 
-use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, refuse, spec_of, tx};
+use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, refuse, say, spec_of, tx};
 
 /// The nodes that come later.
 const NEW: [NodeId; 5] = [NodeId(14), NodeId(15), NodeId(16), NodeId(23), NodeId(24)];
@@ -329,7 +332,7 @@ fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
     for _ in 0..2 {
         let given = group.step(TMS[0], Input::Names { count: 100 });
         let names = given.iter().find_map(|effect| match effect {
-            Effect::Decide(Decision::Named(names)) => Some(*names),
+            Effect::Decide(Decision::Named(given)) => Some(given.names),
             _ => None,
         });
         assert!(names.is_none_or(|names| used.iter().all(|tx| !names.contains(*tx))), "{names:?}");
@@ -356,4 +359,61 @@ fn phase_1_waits_for_what_is_undecided_and_no_longer_than_that() {
     group.run();
     assert_eq!(number(&group, TMS[0]), Some(1), "it need not wait for a time-out");
     assert_eq!(group.outcome(tx(1)), Some(Outcome::Committed));
+}
+
+#[test]
+fn names_are_of_the_epoch_in_which_they_are_given_and_begin_nothing_once_that_is_over() {
+    let mut group = group();
+    let named = |group: &mut Group| {
+        let effects = group.step(TMS[0], Input::Names { count: 2 });
+        let [given] = effects.iter().filter_map(given).collect::<Vec<_>>()[..] else { panic!("{effects:?}") };
+        let name = |seq| TxId { seq, ..given.names.first() };
+        let named = |seq| Transaction::new(name(seq), RMS, []).unwrap().in_epoch(given.epoch);
+        (given.epoch, [given.names.first().seq, given.names.last().seq].map(named))
+    };
+    let (epoch, old) = named(&mut group);
+    assert_eq!(epoch, 0);
+    group.begin(TMS[1], &old[0]);
+    group.live(20);
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    group.live(40);
+    let (epoch, new) = named(&mut group);
+    assert_eq!(epoch, 1);
+    for tm in TMS {
+        assert_eq!(refuse(group.node_mut(tm), say::begins(&old[1]), Refusal::OldEpoch), []);
+        assert_eq!(group.node(tm).status(old[1].id()), Status::Unknown);
+    }
+    for transaction in &new {
+        group.begin(TMS[1], transaction);
+    }
+    group.live(40);
+    assert!(group.is_at_rest());
+    let outcomes = [&old[0], &old[1], &new[0], &new[1]].map(|transaction| group.outcome(transaction.id()));
+    let committed = Some(Outcome::Committed);
+    assert_eq!(outcomes, [committed, None, committed, committed]);
+}
+
+fn given(effect: &Effect) -> Option<GivenNames> {
+    if let Effect::Decide(Decision::Named(given)) = effect { Some(*given) } else { None }
+}
+
+/// Whoever hears of an old epoch does what he wanted again, under another name.
+#[test]
+fn what_an_epoch_before_has_committed_is_nowhere_refused_for_its_age() {
+    let (whole, cluster) = (super::support::transaction(1), cluster());
+    let records = |at| {
+        let [identity, _] = super::support::founding(&cluster, at);
+        let committed = vec![TxRange::only(whole.id())].into();
+        let membership = cluster.membership().into();
+        [
+            identity,
+            Record::Epoch { number: 1, membership, former: ACCEPTORS.into_iter().chain(TMS).collect(), committed },
+        ]
+    };
+    let restored = |at| Node::restore(super::support::config(&cluster, at), records(at)).unwrap();
+    // A participant that has forgotten it, as it may where votes are durable elsewhere.
+    assert_eq!(refuse(&mut restored(RMS[0]), say::begins(&whole), Refusal::NotAManager), []);
+    let decided = Decision::Decided { tx: whole.id(), outcome: Outcome::Committed };
+    assert!(restored(TMS[0]).step(say::begins(&whole)).contains(&Effect::Decide(decided)));
 }

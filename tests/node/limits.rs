@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use synod::{
     Ballot, Effect, Machine, Outbox, Refusal, TxId,
     commit::{
-        ConfigError, Decision, Input, Limits, MOST_NAMES, Meta, Node, Outcome, Participants, Record, Status, Timeouts,
-        Transaction, TxRange, Vote,
+        ConfigError, Decision, GivenNames, Input, Limits, MOST_NAMES, Meta, Node, Outcome, Participants, Record,
+        Status, Timeouts, Transaction, TxRange, Vote,
     },
     paxos::Message::Prepare,
 };
@@ -193,10 +193,14 @@ fn names_end_and_never_wrap() {
     assert_eq!(verdict(&node(TMS[1]), &say::begins(&last)), Ok(()), "it is no name of that node's own");
 }
 
+fn given(first: u64, last: u64) -> GivenNames {
+    GivenNames { names: TxRange::new(TMS[0], first, last).unwrap(), epoch: 0 }
+}
+
 #[test]
 fn names_are_given_away_in_a_row_behind_the_record_of_their_block_and_each_only_once() {
     let mut tm = node(TMS[0]);
-    let row = |first, last| Decision::Named(TxRange::new(TMS[0], first, last).unwrap());
+    let row = |first, last| Decision::Named(given(first, last));
     let ask = |count| Input::Names { count };
     let reserved = |reserved| Effect::Persist(Record::Sequence { reserved });
     assert_eq!(tm.step(ask(10)), [reserved(1_034), Effect::Decide(row(1, 10))]);
@@ -222,7 +226,7 @@ fn names_are_given_away_in_a_row_behind_the_record_of_their_block_and_each_only_
 #[test]
 fn the_last_names_are_given_away_and_never_wrap() {
     let mut tm = restored(TMS[0], u64::MAX - 2);
-    let last = TxRange::new(TMS[0], u64::MAX - 2, u64::MAX - 1).unwrap();
+    let last = given(u64::MAX - 2, u64::MAX - 1);
     assert_eq!(tm.step(Input::Names { count: 9 }).last(), Some(&Effect::Decide(Decision::Named(last))));
     assert_eq!(refuse(&mut tm, Input::Names { count: 1 }, Refusal::NumbersUsedUp), []);
 }

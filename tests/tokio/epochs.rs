@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use synod::{
-    NodeId, Refusal,
-    commit::{Outcome, Vote},
+    NodeId, Refusal, TxId,
+    commit::{GivenNames, Outcome, Status, Transaction, Vote},
     perform::tokio::{Error, Handle, Start},
 };
 
@@ -55,4 +55,52 @@ async fn only_a_member_is_asked_for_another_membership() {
     let (handle, _task) = participant.start(Start::Create).await;
     let refused = soon(handle.change(cluster().membership())).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::NotAMember))), "{refused:?}");
+}
+
+/// The transaction that a client begins under the name `seq` of its block.
+fn named(given: GivenNames, seq: u64) -> Transaction {
+    let name = TxId { seq, ..given.names.first() };
+    Transaction::new(name, [IDS[0], IDS[1]], META).unwrap().in_epoch(given.epoch)
+}
+
+#[tokio::test]
+async fn a_client_with_names_of_an_epoch_that_is_over_begins_nothing_by_them_and_goes_on_with_others() {
+    let nodes = three([(); 3].map(|()| Puppet::voting(Vote::Prepared))).await;
+    let joiner = Member::new(&cluster(), NEW, &nodes[0].0.wires, Puppet::voting(Vote::Prepared));
+    let (new, _task) = joiner.start(Start::Join).await;
+    let [first, second] = [&nodes[0].1, &nodes[1].1];
+    let old = soon(first.names(4)).await.unwrap();
+    let before = named(old, 1);
+    soon(first.begin_as(before.clone(), META)).await.unwrap();
+    assert_eq!(soon(first.outcome(before.id())).await.unwrap(), Outcome::Committed);
+    soon(first.change(cluster().membership().replace(IDS[2], NEW))).await.unwrap();
+    for handle in [first, second, &new] {
+        in_epoch(handle, 1).await;
+    }
+    for (handle, seq) in [(first, 2), (second, 3), (&new, 4)] {
+        let late = named(old, seq);
+        for begun in [handle.begin_as(late.clone(), META).await, handle.begin_given(late.clone(), META).await] {
+            assert!(matches!(begun, Err(Error::Refused(Refusal::OldEpoch))), "{begun:?}");
+        }
+        assert_eq!(soon(handle.status(late.id())).await.unwrap(), Status::Unknown);
+    }
+    // What has committed is still known to have, under the same name and in its own epoch.
+    soon(first.begin_as(before.clone(), META)).await.unwrap();
+    assert_eq!(soon(first.outcome(before.id())).await.unwrap(), Outcome::Committed);
+    let names = soon(new.names(2)).await.unwrap();
+    assert_eq!((names.names.origin(), names.epoch), (NEW, 1));
+    for (handle, seq) in [(first, names.names.first().seq), (&new, names.names.last().seq)] {
+        let transaction = named(names, seq);
+        soon(handle.begin_given(transaction.clone(), META)).await.unwrap();
+        assert_eq!(soon(handle.outcome(transaction.id())).await.unwrap(), Outcome::Committed);
+    }
+    // Who is no manager gives no names: not one who left, and not a stranger.
+    for origin in [IDS[2], NodeId(99)] {
+        let made_up = Transaction::new(TxId { origin, seq: 7 }, [IDS[0]], META).unwrap().in_epoch(1);
+        let refused = soon(first.begin_given(made_up, META)).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::NotNamedHere))), "{refused:?}");
+    }
+    let later = named(GivenNames { epoch: 2, ..names }, 1 << 40);
+    let refused = soon(first.begin_given(later, META)).await;
+    assert!(matches!(refused, Err(Error::Refused(Refusal::NewerEpoch))), "{refused:?}");
 }

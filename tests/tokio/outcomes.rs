@@ -2,7 +2,7 @@
 
 use synod::{
     Refusal, TxId,
-    commit::{Decision, Limits, Message, Outcome, Transaction, TransactionError, TxRange, Vote, What},
+    commit::{Decision, GivenNames, Limits, Message, Outcome, Transaction, TransactionError, TxRange, Vote, What},
     perform::tokio::{Error, Handle, Options, Start},
 };
 use tokio::task::JoinHandle;
@@ -94,7 +94,8 @@ async fn names_that_a_manager_gives_away_are_good_at_every_manager() {
     let nodes = three(all(Vote::Prepared)).await;
     let [first, second] = [4, 2].map(|count| nodes[0].1.names(count));
     let (first, second) = (soon(first).await.unwrap(), soon(second).await.unwrap());
-    assert_eq!((first, second), (TxRange::new(IDS[0], 1, 4).unwrap(), TxRange::new(IDS[0], 5, 6).unwrap()));
+    let given = |first, last| GivenNames { names: TxRange::new(IDS[0], first, last).unwrap(), epoch: 0 };
+    assert_eq!((first, second), (given(1, 4), given(5, 6)));
     for ((_, handle, _), seq) in nodes.iter().zip([4, 5, 6]) {
         let named = Transaction::new(TxId { origin: IDS[0], seq }, IDS, META).unwrap();
         soon(handle.begin_as(named.clone(), META)).await.unwrap();

@@ -5,7 +5,7 @@ use std::{future::pending, path::Path, thread, time::Duration};
 
 use anyhow::bail;
 use futures_util::FutureExt;
-use synod::commit::{self, ClusterId, TxRange};
+use synod::commit::{self, ClusterId, GivenNames};
 use synod_client::{Alone, Asked, Branch, Cause, Database, Manager, Name, NodeId, Outcome, TxId, Unprepared};
 use synod_grpc::Client;
 use synod_mysql::Mysql;
@@ -213,7 +213,7 @@ impl Manager for Watched {
         self.client.cluster()
     }
 
-    fn names(&self, count: u64) -> Asked<'_, TxRange> {
+    fn names(&self, count: u64) -> Asked<'_, GivenNames> {
         Manager::names(&self.client, count)
     }
 

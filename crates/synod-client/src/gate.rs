@@ -7,7 +7,7 @@ use std::{
 
 use synod::{
     TxId,
-    commit::{self, ClusterId, Outcome, TxRange},
+    commit::{self, ClusterId, GivenNames, Outcome},
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -37,7 +37,7 @@ impl Gate {
     }
 
     /// A block of names.
-    pub(crate) async fn names(&self, count: u64) -> Result<TxRange, ManagerError> {
+    pub(crate) async fn names(&self, count: u64) -> Result<GivenNames, ManagerError> {
         self.ask(|manager| manager.names(count)).await
     }
 
@@ -61,7 +61,7 @@ impl Gate {
         while Instant::now() < end {
             match timeout_at(end, self.ask(&ask)).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
-                Ok(Err(ManagerError::Forgotten)) => return Err(ManagerError::Forgotten),
+                Ok(Err(error @ (ManagerError::Forgotten | ManagerError::OldEpoch(_)))) => return Err(error),
                 Ok(Err(error)) => last = error,
                 Err(_) => break,
             }
@@ -82,6 +82,11 @@ impl Gate {
                     self.favourite.store(at, Ordering::Relaxed);
                     return Ok(answer);
                 }
+                Ok(Err(error @ ManagerError::OldEpoch(_))) => {
+                    // It says this for all, and knows of a later epoch than whoever gave the name.
+                    self.favourite.store(at, Ordering::Relaxed);
+                    return Err(error);
+                }
                 Ok(Err(error)) => error,
                 Err(elapsed) => ManagerError::Silent(elapsed.into()),
             };
@@ -96,7 +101,7 @@ impl Gate {
 /// What says the most: it is over; it may have happened; nothing has happened.
 fn weight(error: &ManagerError) -> u32 {
     match error {
-        ManagerError::Forgotten => 2,
+        ManagerError::Forgotten | ManagerError::OldEpoch(_) => 2,
         ManagerError::Silent(_) => 1,
         ManagerError::Refused(_) => 0,
     }

@@ -3,7 +3,7 @@
 use futures_util::{FutureExt, future::BoxFuture};
 use synod::{
     Refusal, TxId,
-    commit::{self, ClusterId, Outcome, TxRange},
+    commit::{self, ClusterId, GivenNames, Outcome},
     perform::tokio::{Error, Handle},
 };
 
@@ -17,10 +17,11 @@ pub trait Manager: Send + Sync + 'static {
     /// The cluster that it belongs to.
     fn cluster(&self) -> ClusterId;
 
-    /// Up to `count` names of its own, durably taken.
-    fn names(&self, count: u64) -> Asked<'_, TxRange>;
+    /// Up to `count` names of its own, durably taken, and the epoch in which it gives them.
+    fn names(&self, count: u64) -> Asked<'_, GivenNames>;
 
-    /// Begins `transaction`, which has no content. To begin it again does no harm.
+    /// Begins `transaction`, which has no content, and is of the epoch in which its name was given. To begin it again does no
+    /// harm.
     fn begin<'a>(&'a self, transaction: &'a commit::Transaction) -> Asked<'a, ()>;
 
     /// Waits for the outcome of `tx`.
@@ -42,6 +43,10 @@ pub enum ManagerError {
     /// It does not do this, and nothing has happened.
     #[error("the transaction manager refuses")]
     Refused(#[source] Cause),
+    /// The epoch of the transaction's name is over, and the transaction has not committed in it: it never will, whoever else was
+    /// asked to begin it. It may be done again under a new name.
+    #[error("the members of the cluster have changed since the transaction was named, and it has not committed")]
+    OldEpoch(#[source] Cause),
     /// The transaction is over, and how it ended is not known there, or not any more.
     #[error("the transaction is over, and how it ended is forgotten")]
     Forgotten,
@@ -55,7 +60,7 @@ impl Manager for Handle {
         Self::cluster(self)
     }
 
-    fn names(&self, count: u64) -> Asked<'_, TxRange> {
+    fn names(&self, count: u64) -> Asked<'_, GivenNames> {
         async move { Ok(Self::names(self, count).await?) }.boxed()
     }
 
@@ -78,6 +83,7 @@ impl From<Error> for ManagerError {
     fn from(error: Error) -> Self {
         match error {
             Error::Forgotten(_) | Error::Refused(Refusal::Retired) => Self::Forgotten,
+            Error::Refused(Refusal::OldEpoch) => Self::OldEpoch(error.into()),
             Error::Refused(_) | Error::NoTransaction(_) | Error::TooManyWaiting => Self::Refused(error.into()),
             _ => Self::Silent(error.into()),
         }
@@ -89,7 +95,7 @@ mod grpc {
     use futures_util::FutureExt;
     use synod::{
         TxId,
-        commit::{self, ClusterId, Outcome, TxRange},
+        commit::{self, ClusterId, GivenNames, Outcome},
     };
     use synod_grpc::{CallError, Client, Reason};
 
@@ -101,7 +107,7 @@ mod grpc {
             Self::cluster(self)
         }
 
-        fn names(&self, count: u64) -> Asked<'_, TxRange> {
+        fn names(&self, count: u64) -> Asked<'_, GivenNames> {
             async move { Ok(Self::names(self, count).await?) }.boxed()
         }
 
@@ -118,6 +124,7 @@ mod grpc {
         fn from(error: CallError) -> Self {
             match error {
                 CallError::Forgotten(_) | CallError::Refused { reason: Reason::Over, .. } => Self::Forgotten,
+                CallError::Refused { reason: Reason::OldEpoch, .. } => Self::OldEpoch(error.into()),
                 CallError::Refused { .. } => Self::Refused(error.into()),
                 error => Self::Silent(error.into()),
             }

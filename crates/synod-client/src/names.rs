@@ -1,13 +1,13 @@
 //! Names for transactions, from a transaction manager's numbers, in blocks.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
 use synod::{
     TxId,
-    commit::{MOST_NAMES, TxRange},
+    commit::{GivenNames, MOST_NAMES},
 };
 use tokio::sync::Mutex as Turn;
 
@@ -22,37 +22,56 @@ pub(crate) struct Names {
     turn: Turn<()>,
 }
 
+/// A name, and the epoch in which it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GivenName {
+    pub(crate) tx: TxId,
+    pub(crate) epoch: u64,
+}
+
 #[derive(Debug, Default)]
 struct Free {
-    names: BTreeSet<TxId>,
+    /// Each with its epoch.
+    names: BTreeMap<TxId, u64>,
     last_block: u64,
+    /// Names of epochs below this one are of no use any more.
+    least_epoch: u64,
 }
 
 impl Names {
     /// A name, the lowest one that is free. `ask` asks for a block of so many.
-    pub(crate) async fn take<F>(&self, ask: impl FnOnce(u64) -> F) -> Result<TxId, ManagerError>
+    pub(crate) async fn take<F>(&self, ask: impl FnOnce(u64) -> F) -> Result<GivenName, ManagerError>
     where
-        F: Future<Output = Result<TxRange, ManagerError>>,
+        F: Future<Output = Result<GivenNames, ManagerError>>,
     {
-        if let Some(name) = self.free(|free| free.names.pop_first()) {
+        if let Some(name) = self.free(Free::pop) {
             return Ok(name);
         }
         let _turn = self.turn.lock().await;
-        if let Some(name) = self.free(|free| free.names.pop_first()) {
+        if let Some(name) = self.free(Free::pop) {
             return Ok(name);
         }
-        let block = ask(self.free(|free| (free.last_block * 2).clamp(1, MOST_NAMES))).await?;
+        let GivenNames { names: block, epoch } =
+            ask(self.free(|free| (free.last_block * 2).clamp(1, MOST_NAMES))).await?;
         self.free(|free| {
             let seqs = block.first().seq..=block.last().seq;
             free.last_block = block.last().seq - block.first().seq + 1;
-            free.names.extend(seqs.skip(1).map(|seq| TxId { seq, ..block.first() }));
+            free.leave_before(epoch);
+            for seq in seqs.skip(1) {
+                free.put(GivenName { tx: TxId { seq, ..block.first() }, epoch });
+            }
         });
-        Ok(block.first())
+        Ok(GivenName { tx: block.first(), epoch })
     }
 
     /// Gives back a name under which nothing was prepared, and nothing begun.
-    pub(crate) fn give_back(&self, name: TxId) {
-        self.free(|free| free.names.insert(name));
+    pub(crate) fn give_back(&self, name: GivenName) {
+        self.free(|free| free.put(name));
+    }
+
+    /// The epoch is over: its names, and those of epochs before, are of no use any more.
+    pub(crate) fn leave(&self, epoch: u64) {
+        self.free(|free| free.leave_before(epoch.saturating_add(1)));
     }
 
     fn free<T>(&self, look: impl FnOnce(&mut Free) -> T) -> T {
@@ -60,14 +79,35 @@ impl Names {
     }
 }
 
+impl Free {
+    fn pop(&mut self) -> Option<GivenName> {
+        self.names.pop_first().map(|(tx, epoch)| GivenName { tx, epoch })
+    }
+
+    fn put(&mut self, name: GivenName) {
+        if name.epoch >= self.least_epoch {
+            self.names.insert(name.tx, name.epoch);
+        }
+    }
+
+    fn leave_before(&mut self, epoch: u64) {
+        self.least_epoch = self.least_epoch.max(epoch);
+        self.names.retain(|_, epoch| *epoch >= self.least_epoch);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use synod::NodeId;
+    use synod::{NodeId, commit::TxRange};
 
     use super::*;
 
-    fn name(seq: u64) -> TxId {
-        TxId { origin: NodeId(1), seq }
+    fn name(seq: u64) -> GivenName {
+        GivenName { tx: TxId { origin: NodeId(1), seq }, epoch: 3 }
+    }
+
+    fn block(epoch: u64, first: u64, count: u64) -> GivenNames {
+        GivenNames { names: TxRange::new(NodeId(1), first, first + count - 1).unwrap(), epoch }
     }
 
     #[tokio::test]
@@ -76,7 +116,7 @@ mod tests {
         for seq in 1..=20 {
             let taken = names.take(|count| {
                 asked.push(count);
-                let block = TxRange::new(NodeId(1), next, next + count - 1).unwrap();
+                let block = block(3, next, count);
                 next += count;
                 async move { Ok(block) }
             });
@@ -94,7 +134,31 @@ mod tests {
         let names = Names::default();
         let refused = names.take(|_| async { Err(ManagerError::Forgotten) }).await;
         assert!(matches!(refused, Err(ManagerError::Forgotten)));
-        let block = names.take(|count| async move { Ok(TxRange::new(NodeId(1), 5, 4 + count).unwrap()) });
+        let block = names.take(|count| async move { Ok(block(3, 5, count)) });
         assert_eq!(block.await.unwrap(), name(5));
+    }
+
+    #[tokio::test]
+    async fn no_name_is_used_once_its_epoch_is_known_to_be_over() {
+        let names = Names::default();
+        for (epoch, first, count) in [(3, 1, 1), (3, 2, 2)] {
+            assert_eq!(names.take(|_| async move { Ok(block(epoch, first, count)) }).await.unwrap(), name(first));
+        }
+        // One is left of the block, and one comes back late.
+        names.leave(3);
+        names.give_back(name(2));
+        let fourth = names.take(|_| async { Ok(block(4, 9, 4)) }).await.unwrap();
+        assert_eq!(fourth, GivenName { tx: name(9).tx, epoch: 4 });
+        // A block of a later epoch says it, too.
+        names.leave(2);
+        names.give_back(fourth);
+        let unasked = |_| async { unreachable!("there are names") };
+        assert_eq!(names.take(unasked).await.unwrap(), fourth);
+        for _ in 10..=12 {
+            assert_eq!(names.take(unasked).await.unwrap().epoch, 4);
+        }
+        assert_eq!(names.take(|_| async { Ok(block(6, 13, 4)) }).await.unwrap().epoch, 6);
+        names.give_back(fourth);
+        assert_eq!(names.take(unasked).await.unwrap().epoch, 6);
     }
 }

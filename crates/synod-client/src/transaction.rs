@@ -9,8 +9,10 @@ use synod::{
 };
 
 use crate::{
-    Alone, CommitError, Database, Manager, ManagerError, Name, OpenError, OutcomeError, Unprepared, branch::AnyBranch,
-    gate::Gate, names::Names,
+    Alone, CommitError, Database, Manager, ManagerError, Name, OpenError, OutcomeError, Unprepared,
+    branch::AnyBranch,
+    gate::Gate,
+    names::{GivenName, Names},
 };
 
 /// The front door: makes transactions. A clone is the same door.
@@ -28,7 +30,7 @@ pub struct Transaction {
     /// In the order in which they were opened.
     branches: Vec<(NodeId, Box<dyn AnyBranch>)>,
     /// Its name, and from when on it must not be used again.
-    name: Option<TxId>,
+    name: Option<GivenName>,
 }
 
 impl fmt::Debug for Synod {
@@ -130,7 +132,7 @@ impl Transaction {
             Some(at) => at,
             None => {
                 let name = match D::IS_NAMED {
-                    true => Some(Name { cluster: self.door.gate.cluster, tx: self.name().await? }),
+                    true => Some(Name { cluster: self.door.gate.cluster, tx: self.name().await?.tx }),
                     false => None,
                 };
                 let opened = database.open(name).await;
@@ -150,7 +152,8 @@ impl Transaction {
 
     /// Commits what the branches have done, everywhere or nowhere.
     ///
-    /// [`Outcome::Aborted`] says that nothing has changed; it may be done again. After [`Outcome::Committed`] whoever reads in
+    /// [`Outcome::Aborted`] says that nothing has changed; it may be done again. (That is also how a transaction ends that was
+    /// named before the members of the cluster changed, and begun after that: the next one has a new name.) After [`Outcome::Committed`] whoever reads in
     /// any of the databases sees all of it (unless a database was lost meanwhile: then its agent carries it out as soon as it is
     /// back). Of an error, [`CommitError::may_have_committed`] says the same.
     ///
@@ -218,7 +221,15 @@ impl Transaction {
         // One that is rolled back says more than one whose answer was lost: nobody can commit this any more.
         let failed = failed.min_by_key(|(_, why)| matches!(why, Unprepared::Unknown(_)));
         let tx = transaction.id();
-        let outcome = door.gate.decide(&transaction).await;
+        let outcome = match door.gate.decide(&transaction).await {
+            Err(ManagerError::OldEpoch(error)) => {
+                // It has not committed, and never will. What else was named in its epoch would end in the same way.
+                door.names.leave(transaction.epoch());
+                tracing::debug!(%tx, error = &*error as &dyn std::error::Error, "named before the members changed");
+                Ok(Outcome::Aborted)
+            }
+            outcome => outcome,
+        };
         if let Ok(outcome) = outcome {
             // What cannot be carried out here is left to the agents.
             let finished =
@@ -246,10 +257,10 @@ impl Transaction {
     async fn transaction(&mut self) -> Result<commit::Transaction, CommitError> {
         let participants = Participants::new(self.branches.iter().map(|(node, _)| *node))?;
         let name = self.name().await.map_err(CommitError::Unnamed)?;
-        Ok(commit::Transaction::of(name, participants, &commit::Meta::default()))
+        Ok(commit::Transaction::of(name.tx, participants, &commit::Meta::default()).in_epoch(name.epoch))
     }
 
-    async fn name(&mut self) -> Result<TxId, ManagerError> {
+    async fn name(&mut self) -> Result<GivenName, ManagerError> {
         match self.name {
             Some(name) => Ok(name),
             None => {
@@ -271,7 +282,7 @@ impl Transaction {
     }
 }
 
-async fn roll_back(mut branches: Vec<(NodeId, Box<dyn AnyBranch>)>, door: &Door, name: Option<TxId>) {
+async fn roll_back(mut branches: Vec<(NodeId, Box<dyn AnyBranch>)>, door: &Door, name: Option<GivenName>) {
     join_all(branches.iter_mut().map(|(_, branch)| branch.roll_back())).await;
     name.into_iter().for_each(|name| door.names.give_back(name));
 }

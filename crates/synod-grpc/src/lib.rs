@@ -44,6 +44,23 @@
 //! calls, the connections of the one before it end; should that one call again, the node runs twice, and the older process
 //! is refused ([`Fault::RunsTwice`]).
 //!
+//! Each of the two says the epoch that it is in, too, and a digest of its members. Whoever is behind learns of the later epoch
+//! by that. Two nodes in one epoch that do not agree on its members refuse each other, and both raise an error
+//! ([`Fault::OtherMembership`], [`PeerStats::disagreements`]): one of them was created with another configuration.
+//!
+//! # When the members change
+//!
+//! The [contacts](synod::commit::Membership::contacts) of a membership are addresses here, such as `https://seven.example:7000`;
+//! those of participants may be among them. A transport takes the addresses of the present epoch ([`Peers::new`] says which it
+//! drops), and has a connection to each of its transaction managers. So a node that joins needs the address of one member, and
+//! the member that is told of it gets its address with the new membership.
+//!
+//! Founders have contacts, too, if their configuration does. Nothing fills them in from [`Peers::set`]: the contacts are part of
+//! what all nodes of an epoch agree on, and two nodes may well reach a third one at different addresses. Give all of them the
+//! same ones.
+//!
+//! A [`Client`] hears of a change with any answer, and turns to the new transaction managers.
+//!
 //! # What is counted
 //!
 //! Nothing here waits for another node: a full queue drops its oldest messages, a full inbox the newest packet, and both
@@ -56,6 +73,7 @@
 //! | `synod_grpc_messages_dropped_total` | cluster, node, peer, reason | messages that never left: `queue_full`, `too_large`, `no_address` |
 //! | `synod_grpc_connections_total` | cluster, node, peer | connections that came about |
 //! | `synod_grpc_connect_failures_total` | cluster, node, peer | attempts that came to nothing |
+//! | `synod_grpc_disagreements_total` | cluster, node, peer | meetings with a node of the same epoch that has other members: raise an alarm |
 //! | `synod_grpc_connected` | cluster, node, peer | 1 while connected (gauge) |
 //! | `synod_grpc_packets_received_total` | cluster, node | packets, and calls that carry a message |
 //! | `synod_grpc_messages_received_total` | cluster, node | messages in them |

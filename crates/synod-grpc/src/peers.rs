@@ -1,14 +1,14 @@
 //! The way to the other nodes: a queue and a task for each.
 //!
-//! A task dials when there is something to send, and keeps the connection. To a transaction manager it has one at all times,
-//! so that every manager has met this node before it is asked to begin something with it. Nothing leaves the queue before the other side
+//! A task dials when there is something to send, and keeps the connection. To a transaction manager of the present epoch it
+//! has one at all times, so that every manager has met this node before it is asked to begin something with it. Nothing leaves the queue before the other side
 //! has proved who it is and has said so. What was under way when a connection broke is lost: the protocol repeats it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use std::{
 
 use synod::{
     NodeId, Packet,
-    commit::{ClusterId, Config, Message},
+    commit::{ClusterId, Config, EpochTag, Membership, Message},
     perform::Transport,
 };
 use tokio::{
@@ -30,7 +30,7 @@ use tonic::{Request, Status, codegen::http::uri::Authority, transport::Endpoint}
 use crate::{
     Error, Identity, Options, PeerStats, Security, lives,
     queue::Queue,
-    serve::{BIRTH, LIFE},
+    serve::{BIRTH, EPOCH_TAG, LIFE, say_epoch},
     stats::{Counter, PeerCounters, without_address},
     v1, wire,
 };
@@ -48,12 +48,25 @@ struct Inner {
     security: Security,
     options: Options,
     runtime: Runtime,
-    managers: Vec<NodeId>,
     birth: Arc<AtomicU64>,
     life: u64,
-    peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+    /// The epoch that this node is in.
+    epoch: Arc<Mutex<Option<EpochTag>>>,
+    known: RwLock<Known>,
     tasks: Mutex<JoinSet<()>>,
     without_address: Counter,
+}
+
+/// The other nodes.
+#[derive(Default)]
+struct Known {
+    peers: BTreeMap<NodeId, Arc<Peer>>,
+    /// The transaction managers of the present epoch.
+    managers: BTreeSet<NodeId>,
+    /// Who is where the membership says, and goes with it.
+    by_contact: BTreeSet<NodeId>,
+    /// Of whom it says that.
+    contacts: BTreeSet<NodeId>,
 }
 
 /// One other node.
@@ -68,14 +81,18 @@ struct Peer {
     /// This node's.
     birth: Arc<AtomicU64>,
     life: u64,
-    /// Whether there is always a connection.
-    is_manager: bool,
+    epoch: Arc<Mutex<Option<EpochTag>>>,
     jitter: u64,
 }
 
 impl Peers {
-    /// The transport of the node of `config`. Addresses are of the form `host:port`, and are given by
-    /// [`set`](Self::set).
+    /// The transport of the node of `config`. Addresses are of the form `host:port`. They are those in the
+    /// [contacts](synod::commit::Membership::contacts) of the membership, and others are given by [`set`](Self::set).
+    ///
+    /// A contact is such an address, or one with `http://` or `https://` before it. As the members change, a transport
+    /// [follows](Transport::enter): it takes the address that the membership has for a node, also in the place of one that was
+    /// set, and drops that of a node which has left for good, unless it was set or is still in the membership's contacts. So
+    /// whoever takes part after it has ceased to be a member keeps its contact there.
     ///
     /// An error if the certificate is not this node's, if messages may be larger than allowed, and outside of a tokio
     /// runtime.
@@ -84,50 +101,28 @@ impl Peers {
         options.check_room(config.cluster.limits())?;
         let (cluster, node) = (config.cluster.id(), config.id);
         security.check(Identity::node(cluster, node))?;
-        Ok(Self(Arc::new(Inner {
+        let peers = Self(Arc::new(Inner {
             cluster,
             node,
             security,
             options,
             runtime: Runtime::try_current().map_err(|_| Error::NoRuntime)?,
-            managers: config.cluster.managers().to_vec(),
             birth: Arc::default(),
             life: lives::draw(),
-            peers: RwLock::default(),
+            epoch: Arc::default(),
+            known: RwLock::default(),
             tasks: Mutex::default(),
             without_address: without_address(cluster, node),
-        })))
+        }));
+        peers.0.follow(&config.cluster.membership());
+        Ok(peers)
     }
 
     /// Says where `node` is, for the first time or again. What waits for it at an address that it has left is dropped.
     pub fn set(&self, node: NodeId, address: &str) -> Result<(), Error> {
-        let inner = &*self.0;
-        let mut peers = inner.peers.write().unwrap_or_else(PoisonError::into_inner);
-        if peers.get(&node).is_some_and(|peer| peer.address == address) {
-            return Ok(());
-        }
-        let identity = Identity::node(inner.cluster, node);
-        endpoint(node, address, identity, &inner.security, &inner.options)?;
-        let counters = Arc::new(PeerCounters::new(inner.cluster, inner.node, node));
-        let peer = Arc::new(Peer {
-            identity,
-            address: address.to_owned(),
-            security: inner.security.clone(),
-            route: v1::Route { cluster: inner.cluster.0.to_vec(), from: inner.node.0, to: node.0 },
-            queue: Arc::new(Queue::new(&inner.options, Arc::clone(&counters))),
-            counters,
-            options: inner.options,
-            birth: Arc::clone(&inner.birth),
-            life: inner.life,
-            is_manager: inner.managers.contains(&node),
-            jitter: inner.node.0.rotate_left(32) ^ node.0,
-        });
-        let mut tasks = inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(Arc::clone(&peer).run(), &inner.runtime);
-        if let Some(left) = peers.insert(node, peer) {
-            left.queue.clear();
-        }
+        let mut known = self.0.known();
+        self.0.place(&mut known, node, address)?;
+        known.by_contact.remove(&node);
         Ok(())
     }
 
@@ -136,15 +131,14 @@ impl Peers {
     /// A driver calls this when it knows the node's birth, before anything is sent. A node that does not tell is 0.
     pub fn set_birth(&self, birth: u64) {
         self.0.birth.store(birth, Ordering::SeqCst);
-        for peer in self.0.peers.read().unwrap_or_else(PoisonError::into_inner).values() {
+        for peer in self.0.read().peers.values() {
             peer.queue.detach();
         }
     }
 
     /// How things are with `node`; `None` if it has no address here.
     pub fn stats(&self, node: NodeId) -> Option<PeerStats> {
-        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(&node).map(|peer| peer.counters.read(peer.queue.len()))
+        self.0.read().peers.get(&node).map(|peer| peer.counters.read(peer.queue.len()))
     }
 
     /// How many messages were for nodes without an address here. They were dropped.
@@ -156,7 +150,7 @@ impl Peers {
     /// connections. What is sent after that is dropped.
     pub async fn shutdown(&self) {
         let inner = &*self.0;
-        for peer in inner.peers.read().unwrap_or_else(PoisonError::into_inner).values() {
+        for peer in inner.read().peers.values() {
             peer.queue.close();
         }
         let mut tasks = mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -166,8 +160,7 @@ impl Peers {
 
 impl Transport for Peers {
     fn send(&mut self, packet: Packet<Message>) {
-        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
-        match peers.get(&packet.to) {
+        match self.0.read().peers.get(&packet.to) {
             Some(peer) => peer.queue.push(packet.messages),
             None => self.0.without_address.add(packet.messages.len() as u64),
         }
@@ -176,12 +169,113 @@ impl Transport for Peers {
     fn introduce(&mut self, birth: u64) {
         self.set_birth(birth);
     }
+
+    fn enter(&mut self, number: u64, membership: &Membership) {
+        let epoch = EpochTag { number, digest: membership.digest() };
+        *self.0.epoch.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch);
+        self.0.follow(membership);
+    }
+
+    fn learn(&mut self, membership: &Membership) {
+        let mut known = self.0.known();
+        for (node, contact) in &membership.contacts {
+            if !known.peers.contains_key(node) {
+                self.0.place_by_contact(&mut known, *node, contact);
+            }
+        }
+    }
+
+    fn let_go(&mut self, left: &[NodeId]) {
+        let mut known = self.0.known();
+        for node in left {
+            if !known.contacts.contains(node)
+                && known.by_contact.remove(node)
+                && let Some(peer) = known.peers.remove(node)
+            {
+                tracing::info!(peer = %peer.identity, "it has left for good");
+                peer.queue.clear();
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Takes up who the transaction managers are, and where everybody is.
+    fn follow(&self, membership: &Membership) {
+        let mut known = self.known();
+        known.managers = membership.managers.iter().copied().collect();
+        known.contacts = membership.contacts.keys().copied().collect();
+        for (node, contact) in &membership.contacts {
+            self.place_by_contact(&mut known, *node, contact);
+        }
+        for (node, peer) in &known.peers {
+            peer.queue.want(known.managers.contains(node));
+        }
+    }
+
+    /// A contact that is no address is no reason to stop: the members have agreed on it.
+    fn place_by_contact(&self, known: &mut Known, node: NodeId, contact: &[u8]) {
+        if node == self.node {
+            return;
+        }
+        match address_of(contact).map(|address| self.place(known, node, address)) {
+            Some(Ok(())) => drop(known.by_contact.insert(node)),
+            Some(Err(error)) => tracing::warn!(%node, %error, "its contact is of no use"),
+            None => tracing::warn!(%node, "its contact is no address"),
+        }
+    }
+
+    /// Says where `node` is.
+    fn place(&self, known: &mut Known, node: NodeId, address: &str) -> Result<(), Error> {
+        if known.peers.get(&node).is_some_and(|peer| peer.address == address) {
+            return Ok(());
+        }
+        let identity = Identity::node(self.cluster, node);
+        endpoint(node, address, identity, &self.security, &self.options)?;
+        let counters = Arc::new(PeerCounters::new(self.cluster, self.node, node));
+        let peer = Arc::new(Peer {
+            identity,
+            address: address.to_owned(),
+            security: self.security.clone(),
+            route: v1::Route { cluster: self.cluster.0.to_vec(), from: self.node.0, to: node.0 },
+            queue: Arc::new(Queue::new(&self.options, Arc::clone(&counters))),
+            counters,
+            options: self.options,
+            birth: Arc::clone(&self.birth),
+            life: self.life,
+            epoch: Arc::clone(&self.epoch),
+            jitter: self.node.0.rotate_left(32) ^ node.0,
+        });
+        peer.queue.want(known.managers.contains(&node));
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(Arc::clone(&peer).run(), &self.runtime);
+        if let Some(left) = known.peers.insert(node, peer) {
+            left.queue.clear();
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The address in a contact.
+pub(crate) fn address_of(contact: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(contact).ok()?.trim();
+    let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    Some(text.strip_suffix('/').unwrap_or(text))
 }
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
-        let addresses: Vec<_> = peers.iter().map(|(node, peer)| (node, &peer.address)).collect();
+        let known = self.0.read();
+        let addresses: Vec<_> = known.peers.iter().map(|(node, peer)| (node, &peer.address)).collect();
         f.debug_struct("Peers").field("node", &self.0.node).field("addresses", &addresses).finish_non_exhaustive()
     }
 }
@@ -191,7 +285,7 @@ impl Peer {
     /// and out of reach.
     async fn run(self: Arc<Self>) {
         let mut attempt = 0;
-        while (self.is_manager && !self.queue.is_closed()) || self.queue.wait().await {
+        while self.queue.wait().await {
             let began = Instant::now();
             let end = self.talk().await;
             self.queue.detach();
@@ -247,6 +341,10 @@ impl Peer {
         // Read after that: a birth that is set later ends this stream.
         stream.metadata_mut().insert(BIRTH, self.birth.load(Ordering::SeqCst).into());
         stream.metadata_mut().insert(LIFE, self.life.into());
+        let own = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(said) = own.and_then(say_epoch) {
+            stream.metadata_mut().insert(EPOCH_TAG, said);
+        }
         let mut answers = client.exchange(stream).await?.into_inner();
         let welcome = answers.message().await?.ok_or_else(|| Status::unavailable("the node said nothing"))?;
         if welcome.cluster != self.route.cluster || welcome.node != self.route.to {
@@ -256,6 +354,18 @@ impl Peer {
         let version = wire::common_version(welcome.versions).map_err(Status::failed_precondition)?;
         self.counters.version.store(version, Ordering::Relaxed);
         self.counters.birth.store(welcome.birth, Ordering::Relaxed);
+        let theirs = welcome.epoch.map(EpochTag::from);
+        if let (Some(own), Some(theirs)) = (own, theirs)
+            && own.number == theirs.number
+            && own != theirs
+        {
+            self.counters.disagreements.add(1);
+            tracing::error!(peer = %self.identity, number = own.number, "a node in the same epoch has other members");
+            // It must hear of this, too: it refuses the greeting.
+            self.queue.greet();
+            let _ = answers.message().await;
+            return Err(Status::failed_precondition("the node is in the same epoch, of other members"));
+        }
         Ok(answers)
     }
 

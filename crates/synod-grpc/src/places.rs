@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use synod::NodeId;
+use synod::{NodeId, commit::EpochTag};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{Fault, Options, listener::Caller, requests::Room, stats::ServerCounters};
@@ -70,6 +70,7 @@ pub(crate) struct Greeting {
     pub(crate) birth: u64,
     /// Drawn when its process started.
     pub(crate) life: u64,
+    pub(crate) epoch: Option<EpochTag>,
 }
 
 /// A node needs one stream of packets at a time. It may have made the next before the end of the last is noticed.

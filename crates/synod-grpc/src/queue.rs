@@ -40,6 +40,10 @@ struct State {
     connection: u64,
     /// Whether that one may take already.
     open: bool,
+    /// Whether it may at least say who this is.
+    greets: bool,
+    /// Whether there should be a connection even if nothing waits.
+    wanted: bool,
     /// The task that waits for something to take.
     waker: Option<Waker>,
 }
@@ -120,11 +124,18 @@ impl Queue {
         self.lock().closed
     }
 
-    /// Waits until there is something to send. False if there never will be.
+    /// Says whether there should be a connection even if nothing waits.
+    pub(crate) fn want(&self, wanted: bool) {
+        let mut state = self.lock();
+        state.wanted = wanted;
+        state.waker.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until there is something to send, or a connection is wanted for its own sake. False if there never will be.
     pub(crate) async fn wait(&self) -> bool {
         poll_fn(|context| {
             let mut state = self.lock();
-            if !state.messages.is_empty() {
+            if !state.messages.is_empty() || (state.wanted && !state.closed) {
                 return Poll::Ready(true);
             }
             if state.closed {
@@ -161,11 +172,18 @@ impl Queue {
         state.waker.take().into_iter().for_each(Waker::wake);
     }
 
+    /// Lets the last connection say who this is, and nothing more.
+    pub(crate) fn greet(&self) {
+        let mut state = self.lock();
+        state.greets = true;
+        state.waker.take().into_iter().for_each(Waker::wake);
+    }
+
     /// Ends what any connection takes.
     pub(crate) fn detach(&self) -> u64 {
         let mut state = self.lock();
         state.connection += 1;
-        state.open = false;
+        (state.open, state.greets) = (false, false);
         state.waker.take().into_iter().for_each(Waker::wake);
         state.connection
     }
@@ -200,11 +218,13 @@ impl Stream for Outgoing {
         if state.connection != self.connection || (state.closed && state.messages.is_empty()) {
             return Poll::Ready(None);
         }
-        if !state.open || (self.has_greeted && state.messages.is_empty()) {
+        let has_more =
+            if self.has_greeted { state.open && !state.messages.is_empty() } else { state.open || state.greets };
+        if !has_more {
             state.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let messages = state.packet(queue.largest.min(PACKET));
+        let messages = if state.open { state.packet(queue.largest.min(PACKET)) } else { Vec::new() };
         drop(state);
         self.has_greeted = true;
         queue.counters.packets.add(u64::from(!messages.is_empty()));

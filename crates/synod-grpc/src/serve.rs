@@ -7,13 +7,14 @@ use std::{
 };
 
 use synod::{
-    NodeId,
-    commit::{ClusterId, Message},
+    NodeId, Refusal,
+    commit::{ClusterId, EpochTag, Message},
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::{
     Code, Request, Response, Status, Streaming,
     codegen::{async_trait, tokio_stream::Stream},
+    metadata::AsciiMetadataValue,
     service::Interceptor,
 };
 
@@ -41,8 +42,17 @@ pub(crate) enum Stage {
 /// Where a packet of another node goes. False if there is no room for it; nobody waits.
 pub(crate) type Inbox = Arc<dyn Fn(NodeId, Vec<Message>) -> bool + Send + Sync>;
 
-/// Has the node meet another one, which says its birth; 0 does not tell. False if it has met that one under another birth.
-pub(crate) type Meet = Arc<dyn Fn(NodeId, u64) -> bool + Send + Sync>;
+/// Has the node meet another one, which says its birth, and its epoch; a birth of 0 does not tell. Or why it is refused.
+pub(crate) type Meet = Arc<dyn Fn(NodeId, u64, Option<EpochTag>) -> Result<(), Refusal> + Send + Sync>;
+
+/// What a node says of itself, and how it meets others.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) birth: u64,
+    /// The epoch that it is in at present.
+    pub(crate) epoch: Arc<dyn Fn() -> Option<EpochTag> + Send + Sync>,
+    pub(crate) meet: Meet,
+}
 
 /// The metadata by which a node that calls says its birth.
 pub(crate) const BIRTH: &str = "synod-birth";
@@ -50,14 +60,25 @@ pub(crate) const BIRTH: &str = "synod-birth";
 /// The metadata by which it says which life of its process this is.
 pub(crate) const LIFE: &str = "synod-life";
 
+/// The metadata by which it says the epoch that it is in.
+pub(crate) const EPOCH_TAG: &str = "synod-epoch-tag";
+
+/// An epoch as metadata.
+pub(crate) fn say_epoch(EpochTag { number, digest }: EpochTag) -> Option<AsciiMetadataValue> {
+    AsciiMetadataValue::try_from(format!("{number}-{digest}")).ok()
+}
+
+fn read_epoch(said: &AsciiMetadataValue) -> Option<EpochTag> {
+    let (number, digest) = said.to_str().ok()?.split_once('-')?;
+    Some(EpochTag { number: number.parse().ok()?, digest: digest.parse().ok()? })
+}
+
 /// A node as other nodes see it.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
-    /// What the node says of itself.
-    pub(crate) birth: u64,
-    pub(crate) meet: Meet,
+    pub(crate) host: Host,
     pub(crate) lives: Arc<Lives>,
     pub(crate) inbox: Inbox,
     pub(crate) options: Options,
@@ -103,6 +124,7 @@ pub(crate) struct Who {
     pub(crate) caller: Caller,
     birth: u64,
     life: u64,
+    epoch: Option<EpochTag>,
     pub(crate) line: Option<Arc<Line>>,
 }
 
@@ -114,6 +136,7 @@ pub(crate) fn who<T>(request: &Request<T>) -> Who {
         caller: origin.map_or(Caller::Stranger, |origin| origin.caller),
         birth: number(BIRTH),
         life: number(LIFE),
+        epoch: request.metadata().get(EPOCH_TAG).and_then(read_epoch),
         line: origin.map(|origin| Arc::clone(&origin.line)),
     }
 }
@@ -190,7 +213,8 @@ impl Service {
             return Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)));
         }
         let Some(line) = &who.line else { return self.meet(who, from).map(|()| from) };
-        line.meet(Greeting { node: from, birth: who.birth, life: who.life }, || {
+        let greeting = Greeting { node: from, birth: who.birth, life: who.life, epoch: who.epoch };
+        line.meet(greeting, || {
             self.meet(who, from)?;
             if self.lives.may_speak(from, who.life, line) {
                 return Ok(());
@@ -204,12 +228,23 @@ impl Service {
 
     /// Has the node meet `from`.
     fn meet(&self, who: &Who, from: NodeId) -> Result<(), Status> {
-        if (self.meet)(from, who.birth) {
-            return Ok(());
+        match (self.host.meet)(from, who.birth, who.epoch) {
+            Ok(()) => Ok(()),
+            Err(Refusal::OtherMembership) => {
+                self.counters.fault(Fault::OtherMembership);
+                let number = who.epoch.map(|epoch| epoch.number);
+                tracing::error!(%from, number, "a node in the same epoch has other members");
+                Err(Status::failed_precondition(format!(
+                    "{from} is in the same epoch as {}, of other members",
+                    self.node
+                )))
+            }
+            Err(_) => {
+                self.counters.fault(Fault::OtherBirth);
+                tracing::error!(%from, "a node has lost its storage, or runs twice");
+                Err(Status::failed_precondition(format!("{from} is known here under another birth")))
+            }
         }
-        self.counters.fault(Fault::OtherBirth);
-        tracing::error!(%from, "a node has lost its storage, or runs twice");
-        Err(Status::failed_precondition(format!("{from} is known here under another birth")))
     }
 
     fn deliver(&self, from: NodeId, messages: Vec<Message>) -> bool {
@@ -244,7 +279,8 @@ impl v1::peer_server::Peer for Service {
                 cluster: self.cluster.0.to_vec(),
                 node: self.node.0,
                 versions: Some(wire::VERSIONS),
-                birth: self.birth,
+                birth: self.host.birth,
+                epoch: (self.host.epoch)().map(v1::EpochTag::from),
             }),
             packets: Some(request.into_inner()),
             closing: Box::pin(reached(self.stage.clone(), Stage::Closing)),

@@ -28,7 +28,7 @@ use crate::{
     answers::Kept,
     listener::{Links, Listener},
     requests::Whole,
-    serve::{Guard, Inbox, Meet, Service, Stage, reached},
+    serve::{Guard, Host, Inbox, Service, Stage, reached},
     stats::{self, ServerCounters},
     transactions::Desk,
     v1::{
@@ -65,10 +65,14 @@ impl Server {
     pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
         let (cluster, node, inbox, host) = (handle.cluster(), handle.node(), handle.clone(), handle.clone());
         let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
-        // Who says no birth is not met.
-        let meet: Meet = Arc::new(move |from, birth| birth == 0 || host.meet(from, birth));
-        let birth = handle.birth().unwrap_or(0);
-        Self::open(listener, (cluster, node), (birth, meet), inbox, Some(handle), security, options)
+        let teller = handle.clone();
+        let host = Host {
+            birth: handle.birth().unwrap_or(0),
+            epoch: Arc::new(move || teller.tag()),
+            // Who says no birth is not met.
+            meet: Arc::new(move |from, birth, epoch| if birth == 0 { Ok(()) } else { host.meet(from, birth, epoch) }),
+        };
+        Self::open(listener, (cluster, node), host, inbox, Some(handle), security, options)
     }
 
     /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
@@ -84,14 +88,15 @@ impl Server {
     ) -> Result<Self, Error> {
         let node = (config.cluster.id(), config.id);
         // An event loop of one's own hears packets, and nothing else.
-        let meet: Meet = Arc::new(|_, _| true);
-        Self::open(listener, node, (config.birth.unwrap_or(0), meet), Arc::new(inbox), None, security, options)
+        let host =
+            Host { birth: config.birth.unwrap_or(0), epoch: Arc::new(|| None), meet: Arc::new(|_, _, _| Ok(())) };
+        Self::open(listener, node, host, Arc::new(inbox), None, security, options)
     }
 
     fn open(
         listener: TcpListener,
         (cluster, node): (ClusterId, NodeId),
-        (birth, meet): (u64, Meet),
+        host: Host,
         inbox: Inbox,
         handle: Option<Handle>,
         security: Security,
@@ -123,8 +128,7 @@ impl Server {
         let service = Service {
             cluster,
             node,
-            birth,
-            meet,
+            host,
             lives: Arc::default(),
             inbox,
             options,
@@ -226,7 +230,7 @@ mod tests {
     use std::{sync::Mutex, time::Duration};
 
     use synod::{
-        Packet, Quorums, TxId,
+        Packet, Quorums, Refusal, TxId,
         commit::{Cluster, TxRange},
         perform::Transport,
     };
@@ -236,7 +240,7 @@ mod tests {
     use super::*;
     use crate::{
         Fault, Peers,
-        serve::BIRTH,
+        serve::{BIRTH, Meet},
         v1::{self, peer_client::PeerClient},
     };
 
@@ -262,17 +266,18 @@ mod tests {
         let cluster = Cluster::new(ClusterId([7; 16]), Quorums::majority([manager]).unwrap(), [manager]).unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (met, said) = (Arc::clone(&log), Arc::clone(&log));
-        let meet: Meet = Arc::new(move |node, birth| {
+        let meet: Meet = Arc::new(move |node, birth, _| {
             met.lock().unwrap().push(Heard::Met(node, birth));
-            birth == 77
+            if birth == 77 { Ok(()) } else { Err(Refusal::OtherBirth) }
         });
+        let host = Host { birth: 55, epoch: Arc::new(|| None), meet };
         let inbox = Arc::new(move |node, messages: Vec<Message>| {
             said.lock().unwrap().push(Heard::Said(node, messages.len()));
             true
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (options, node) = (Options::default(), (cluster.id(), manager));
-        let server = Server::open(listener, node, (55, meet), inbox, None, Security::Plaintext, options).unwrap();
+        let server = Server::open(listener, node, host, inbox, None, Security::Plaintext, options).unwrap();
 
         let peers = |birth| {
             let options = options.with_backoff(Duration::from_millis(5));

@@ -28,6 +28,9 @@ pub struct PeerStats {
     pub version: u32,
     /// The birth that the node has said over the last connection that came about. 0 if it said none.
     pub birth: u64,
+    /// How often the node was in the same epoch as this one, of other members: one of the two was created with another
+    /// configuration. Nothing is sent to it.
+    pub disagreements: u64,
 }
 
 /// What a server has taken and refused since it was started.
@@ -106,6 +109,8 @@ faults! {
     OtherBirth = "other_birth",
     /// A node was refused: it has been met in another process since. It runs twice.
     RunsTwice = "runs_twice",
+    /// A node was refused: it is in the same epoch, of other members. One of the two was created with another configuration.
+    OtherMembership = "other_membership",
 }
 
 /// A counter, to be read here and to be seen by metrics.
@@ -157,6 +162,7 @@ pub(crate) struct PeerCounters {
     pub(crate) failures: Counter,
     pub(crate) version: AtomicU32,
     pub(crate) birth: AtomicU64,
+    pub(crate) disagreements: Counter,
 }
 
 impl PeerCounters {
@@ -178,9 +184,10 @@ impl PeerCounters {
             messages: Counter::new(metrics::counter!("synod_grpc_messages_sent_total", labels.clone())),
             packets: Counter::new(metrics::counter!("synod_grpc_packets_sent_total", labels.clone())),
             connections: Counter::new(metrics::counter!("synod_grpc_connections_total", labels.clone())),
-            failures: Counter::new(metrics::counter!("synod_grpc_connect_failures_total", labels)),
+            failures: Counter::new(metrics::counter!("synod_grpc_connect_failures_total", labels.clone())),
             version: AtomicU32::new(0),
             birth: AtomicU64::new(0),
+            disagreements: Counter::new(metrics::counter!("synod_grpc_disagreements_total", labels)),
         }
     }
 
@@ -196,6 +203,7 @@ impl PeerCounters {
             failures: self.failures.get(),
             version: self.version.load(Ordering::Relaxed),
             birth: self.birth.load(Ordering::Relaxed),
+            disagreements: self.disagreements.get(),
         }
     }
 }

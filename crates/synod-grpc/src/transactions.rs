@@ -6,7 +6,7 @@ use synod::{
     perform::tokio::{Error, Handle},
 };
 use tokio::select;
-use tonic::{Code, Request, Response, Status, codegen::async_trait};
+use tonic::{Code, Request, Response, Status, codegen::async_trait, metadata::MetadataMap};
 
 use crate::{
     Fault,
@@ -18,6 +18,9 @@ use crate::{
     wire::{self, Needed},
 };
 
+/// The metadata by which a node says to clients in which epoch it is.
+pub(crate) const EPOCH: &str = "synod-epoch";
+
 /// A node as clients see it.
 pub(crate) struct Desk {
     pub(crate) handle: Handle,
@@ -28,14 +31,15 @@ pub(crate) struct Desk {
 impl v1::transactions_server::Transactions for Desk {
     async fn begin(&self, request: Request<v1::BeginRequest>) -> Result<Response<v1::BeginReply>, Status> {
         let (caller, request) = (who(&request).caller, request.into_inner());
+        let epoch = request.epoch;
         let participants = request.participants.into_iter().map(NodeId);
         let tx = match request.id.map(TxId::from) {
             None => self.answer(self.handle.begin(participants, request.meta)).await?,
             Some(tx) => {
-                let is_trusted = self.check_name(caller, tx)?;
+                let is_trusted = sees_to_it(caller, tx);
                 let meta = Meta::from(request.meta);
                 let transaction = Transaction::new(tx, participants.collect::<Vec<_>>(), meta.clone());
-                let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?;
+                let transaction = transaction.map_err(|error| self.service.malformed(error.into()))?.in_epoch(epoch);
                 let begun = async {
                     if is_trusted {
                         self.handle.begin_as(transaction, meta).await
@@ -51,23 +55,23 @@ impl v1::transactions_server::Transactions for Desk {
                 tx
             }
         };
-        Ok(Response::new(v1::BeginReply { id: Some(tx.into()) }))
+        Ok(self.reply(v1::BeginReply { id: Some(tx.into()) }))
     }
 
     async fn names(&self, request: Request<v1::NamesRequest>) -> Result<Response<v1::NamesReply>, Status> {
-        let names = self.answer(self.handle.names(request.into_inner().count)).await?;
-        Ok(Response::new(v1::NamesReply { names: Some(names.into()) }))
+        let given = self.answer(self.handle.names(request.into_inner().count)).await?;
+        Ok(self.reply(v1::NamesReply { names: Some(given.names.into()), epoch: given.epoch }))
     }
 
     async fn outcome(&self, request: Request<v1::OutcomeRequest>) -> Result<Response<v1::OutcomeReply>, Status> {
         let tx = self.tx(request.into_inner().id)?;
         let outcome = v1::Outcome::from(self.answer(self.handle.outcome(tx)).await?);
-        Ok(Response::new(v1::OutcomeReply { outcome: outcome.into() }))
+        Ok(self.reply(v1::OutcomeReply { outcome: outcome.into() }))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusReply>, Status> {
         let tx = self.tx(request.into_inner().id)?;
-        Ok(Response::new(self.answer(self.handle.status(tx)).await?.into()))
+        Ok(self.reply(self.answer(self.handle.status(tx)).await?.into()))
     }
 
     async fn in_doubt(&self, request: Request<v1::InDoubtRequest>) -> Result<Response<v1::InDoubtReply>, Status> {
@@ -88,7 +92,7 @@ impl v1::transactions_server::Transactions for Desk {
         };
         let in_doubt: Vec<_> = listed.iter().take(most).take_while(fits).map(v1::InDoubt::from).collect();
         let more = in_doubt.len() < listed.len();
-        let mut answer = Response::new(v1::InDoubtReply { in_doubt, more });
+        let mut answer = self.reply(v1::InDoubtReply { in_doubt, more });
         if let Some(turn) = turn {
             answer.extensions_mut().insert(turn);
         }
@@ -98,7 +102,19 @@ impl v1::transactions_server::Transactions for Desk {
     async fn inquire(&self, request: Request<v1::InquireRequest>) -> Result<Response<v1::InquireReply>, Status> {
         let tx = self.tx(request.into_inner().id)?;
         self.answer(self.handle.inquire(tx)).await?;
-        Ok(Response::new(v1::InquireReply {}))
+        Ok(self.reply(v1::InquireReply {}))
+    }
+
+    async fn members(&self, _: Request<v1::MembersRequest>) -> Result<Response<v1::MembersReply>, Status> {
+        let epoch = self.answer(self.handle.epoch()).await?;
+        Ok(self.reply(match epoch {
+            None => v1::MembersReply::default(),
+            Some(epoch) => v1::MembersReply {
+                epoch: Some(epoch.number),
+                membership: Some((&epoch.membership).into()),
+                left: epoch.left.iter().map(|node| node.0).collect(),
+            },
+        }))
     }
 }
 
@@ -107,29 +123,41 @@ impl Desk {
         id.needed("the transaction's id").map(TxId::from).map_err(|error| self.service.malformed(error))
     }
 
-    /// Refuses a name by another's number: names are used once, and only who owns the number can see to that. A transaction
-    /// manager gives its names away, each once.
-    /// True if the caller sees to it itself.
-    fn check_name(&self, caller: Caller, tx: TxId) -> Result<bool, Status> {
-        match caller {
-            Caller::Anyone => Ok(true),
-            Caller::Node(own) | Caller::Client(own) if own == tx.origin => Ok(true),
-            Caller::Node(_) | Caller::Client(_) if self.handle.is_manager(tx.origin) => Ok(false),
-            _ => {
-                self.service.counters.fault(Fault::Forged);
-                Err(Status::permission_denied(format!("the certificate does not have the number of {}", tx.origin)))
-            }
+    fn reply<T>(&self, message: T) -> Response<T> {
+        let mut reply = Response::new(message);
+        self.say_epoch(reply.metadata_mut());
+        reply
+    }
+
+    /// So that clients hear that the members have changed.
+    fn say_epoch(&self, metadata: &mut MetadataMap) {
+        if let Some(tag) = self.handle.tag() {
+            metadata.insert(EPOCH, tag.number.into());
         }
     }
 
     /// The node's answer; an error when the server closes before it comes.
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Status> {
         select! {
-            answer = asked => answer.map_err(|error| status(&error)),
+            answer = asked => answer.map_err(|error| {
+                let mut status = status(&error);
+                self.say_epoch(status.metadata_mut());
+                status
+            }),
             () = reached(self.service.stage.clone(), Stage::Closing) => {
                 Err(refusal(Code::Unavailable, "the server is closing".to_owned(), Reason::Stopped))
             }
         }
+    }
+}
+
+/// Whether a caller sees to it itself that the name is used once: because the number is its own. Others may use the names that
+/// transaction managers give away, each once.
+fn sees_to_it(caller: Caller, tx: TxId) -> bool {
+    match caller {
+        Caller::Anyone => true,
+        Caller::Node(own) | Caller::Client(own) => own == tx.origin,
+        Caller::Stranger => false,
     }
 }
 
@@ -162,6 +190,9 @@ fn refused(refusal: Refusal) -> (Code, Reason) {
         Refusal::TooManyOpen => (Code::ResourceExhausted, Reason::TooManyOpen),
         Refusal::NotNamedHere => (Code::PermissionDenied, Reason::Unspecified),
         Refusal::BadCount => (Code::InvalidArgument, Reason::Count),
+        Refusal::OldEpoch => (Code::Aborted, Reason::OldEpoch),
+        Refusal::NewerEpoch => (Code::Unavailable, Reason::NewerEpoch),
+        Refusal::Changing => (Code::Unavailable, Reason::Changing),
         Refusal::NumbersUsedUp => (Code::ResourceExhausted, Reason::NumbersUsedUp),
         Refusal::Broken => (Code::Internal, Reason::Broken),
         _ => (Code::FailedPrecondition, Reason::Unspecified),
@@ -190,6 +221,9 @@ mod tests {
             (Refusal::NumbersUsedUp.into(), Code::ResourceExhausted, Reason::NumbersUsedUp),
             (Refusal::NotNamedHere.into(), Code::PermissionDenied, Reason::Unspecified),
             (Refusal::BadCount.into(), Code::InvalidArgument, Reason::Count),
+            (Refusal::OldEpoch.into(), Code::Aborted, Reason::OldEpoch),
+            (Refusal::NewerEpoch.into(), Code::Unavailable, Reason::NewerEpoch),
+            (Refusal::Changing.into(), Code::Unavailable, Reason::Changing),
             (Error::TooManyWaiting, Code::ResourceExhausted, Reason::TooManyWaiting),
             (Error::Forgotten(TxId::default()), Code::DataLoss, Reason::Forgotten),
             (Refusal::UnknownTransaction.into(), Code::NotFound, Reason::Unknown),

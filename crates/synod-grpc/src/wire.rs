@@ -6,6 +6,8 @@
 
 mod epochs;
 
+pub(crate) use self::epochs::membership;
+
 use synod::{
     Ballot, Fence, NodeId, QuorumError, TxId,
     commit::{

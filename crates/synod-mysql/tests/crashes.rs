@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// A transaction with a name of the cluster's, and one prepared branch of it in each database.
 async fn prepared(local: &Local, accounts: &Mysql, orders: &Mysql) -> (Transaction, [MysqlBranch; 2]) {
-    let tx = local.node(synod::NodeId(1)).unwrap().names(1).await.unwrap().first();
+    let tx = local.node(synod::NodeId(1)).unwrap().names(1).await.unwrap().names.first();
     let name = Some(Name { cluster: local.cluster(), tx });
     let participants = Participants::new([ACCOUNTS, ORDERS]).unwrap();
     let transaction = Transaction::of(tx, participants, &Meta::default());
@@ -127,7 +127,7 @@ async fn what_was_voted_for_is_held_for_as_long_as_it_is_in_doubt() {
     let builder = Local::builder(world.folder.path()).agent(world.accounts.clone()).agent(world.orders.clone());
     // Nobody gives up waiting for a vote.
     world.local = builder.timeouts(Timeouts::default().with_recover(20_000)).start().await.unwrap();
-    let tx = world.local.node(synod::NodeId(1)).unwrap().names(1).await.unwrap().first();
+    let tx = world.local.node(synod::NodeId(1)).unwrap().names(1).await.unwrap().names.first();
     let name = Some(Name { cluster: world.local.cluster(), tx });
     let transaction = Transaction::new(tx, [ACCOUNTS, ORDERS], []).unwrap();
     let mut branch = world.accounts.open(name).await.unwrap();

@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use super::{
-    super::{Decision, MOST_NAMES, Meta, Participants, Record, Sink, Transaction, TxRange, shared::Shared},
+    super::{Decision, GivenNames, MOST_NAMES, Meta, Participants, Record, Sink, Transaction, TxRange, shared::Shared},
     Admission, Node,
 };
 use crate::{NodeId, Refusal, TxId, Urgency};
@@ -37,7 +37,7 @@ impl Node {
         if !(1..=MOST_NAMES).contains(&count) {
             return Err(Refusal::BadCount);
         }
-        let origin = self.shared.config.id;
+        let (origin, epoch) = (self.shared.config.id, self.shared.epoch.ok_or(Refusal::NewerEpoch)?);
         let first = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
         let is_free = |seq: &u64| {
             let tx = TxId { origin, seq: *seq };
@@ -47,7 +47,8 @@ impl Node {
         let last = (first..first.saturating_add(count)).take_while(is_free).last().unwrap_or(first);
         self.reserve(last, effects)?;
         let names = TxRange::new(origin, first, last).map_err(|_| Refusal::NumbersUsedUp)?;
-        self.decide(Decision::Named(names), self.sequence.scope, effects);
+        let after = self.sequence.scope.and(self.shared.ground);
+        self.decide(Decision::Named(GivenNames { names, epoch }), after, effects);
         Ok(())
     }
 
@@ -111,11 +112,13 @@ impl Node {
     }
 
     /// Refuses a transaction of another epoch, unless that has committed it; and a name that was used in an epoch before.
+    /// `OldEpoch` says more than that nothing begins: that the transaction has not committed, and never will.
     fn check_named(&self, transaction: &Transaction) -> Result<(), Refusal> {
         let Shared { epoch, committed, is_manager, .. } = &self.shared;
         let has_committed = committed.contains(transaction.id());
         match Some(transaction.epoch()).cmp(epoch) {
             Ordering::Less if has_committed && *is_manager => Ok(()),
+            Ordering::Less if has_committed => Err(Refusal::NotAManager),
             Ordering::Less => Err(Refusal::OldEpoch),
             Ordering::Greater => Err(Refusal::NewerEpoch),
             Ordering::Equal if has_committed => Err(Refusal::OtherTransaction),

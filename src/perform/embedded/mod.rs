@@ -88,8 +88,8 @@ use self::promises::Promises;
 pub use self::split::{ResourceHalf, StorageHalf};
 use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
-    Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Record, Transaction, Vote},
+    NodeId, Packet, TxId,
+    commit::{Membership, Message, Meta, Outcome, Promised, Record, Transaction, Vote},
 };
 
 /// A store that holds rows and a node's records, and writes both at once.
@@ -291,5 +291,17 @@ impl<S: Store + Transport> Transport for Embedded<S> {
 
     fn introduce(&mut self, birth: u64) {
         self.store.introduce(birth);
+    }
+
+    fn enter(&mut self, number: u64, membership: &Membership) {
+        self.store.enter(number, membership);
+    }
+
+    fn learn(&mut self, membership: &Membership) {
+        self.store.learn(membership);
+    }
+
+    fn let_go(&mut self, left: &[NodeId]) {
+        self.store.let_go(left);
     }
 }

@@ -2,42 +2,119 @@
 //! that was said after that.
 
 use alloc::{collections::BTreeMap, sync::Arc};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::tokio::sync::mpsc;
 
-use crate::NodeId;
+use crate::{NodeId, Refusal, commit::EpochTag};
 
-/// The nodes that were met, and their births.
+/// The nodes that were met, and what they said of themselves.
 #[derive(Clone, Debug)]
 pub(super) struct Contacts {
-    known: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+    state: Arc<Mutex<State>>,
     most: usize,
     /// To the node. It holds each contact once, so it needs no bound of its own.
-    news: mpsc::UnboundedSender<(NodeId, u64)>,
+    news: mpsc::UnboundedSender<NodeId>,
+}
+
+/// The node's end: whom it meets.
+#[derive(Debug)]
+pub(super) struct Met {
+    state: Arc<Mutex<State>>,
+    heard: mpsc::UnboundedReceiver<NodeId>,
+}
+
+#[derive(Debug)]
+struct State {
+    known: BTreeMap<NodeId, Contact>,
+    /// The epoch that the node is durably in.
+    epoch: Option<EpochTag>,
+}
+
+#[derive(Debug)]
+struct Contact {
+    birth: u64,
+    /// The epoch that it said last, until the node hears of it.
+    epoch: Option<EpochTag>,
+    /// The node has yet to hear of it.
+    is_news: bool,
 }
 
 impl Contacts {
-    /// Those that a node has met, of which there may be `most`, and where it hears of more.
-    pub(super) fn new(
-        met: impl Iterator<Item = (NodeId, u64)>,
-        most: usize,
-    ) -> (Self, mpsc::UnboundedReceiver<(NodeId, u64)>) {
+    /// Those that a node has met, of which there may be `most`, and where it hears of more. It is in this `epoch`.
+    pub(super) fn new(met: impl Iterator<Item = (NodeId, u64)>, epoch: Option<EpochTag>, most: usize) -> (Self, Met) {
         let (news, heard) = mpsc::unbounded_channel();
-        (Self { known: Arc::new(Mutex::new(met.collect())), most, news }, heard)
+        let known = met.map(|(node, birth)| (node, Contact { birth, epoch: None, is_news: false })).collect();
+        let state = Arc::new(Mutex::new(State { known, epoch }));
+        (Self { state: Arc::clone(&state), most, news }, Met { state, heard })
     }
 
-    /// Meets a node. False if it is known under another birth.
-    pub(super) fn meet(&self, node: NodeId, birth: u64) -> bool {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = known.get(&node) {
-            return *before == birth;
+    /// Meets a node. Refuses one that is known under another birth, or has other members in the same epoch.
+    pub(super) fn meet(&self, node: NodeId, birth: u64, epoch: Option<EpochTag>) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        let (own, is_full) = (state.epoch, state.known.len() >= self.most);
+        if state.known.get(&node).is_some_and(|contact| contact.birth != birth) {
+            return Err(Refusal::OtherBirth);
         }
-        if known.len() < self.most {
-            known.insert(node, birth);
-            // If nobody hears this, the node has stopped.
-            let _ = self.news.send((node, birth));
+        if let (Some(told), Some(own)) = (epoch, own)
+            && told.number == own.number
+            && told.digest != own.digest
+        {
+            return Err(Refusal::OtherMembership);
         }
-        true
+        let is_new = !state.known.contains_key(&node);
+        if is_new && is_full {
+            return Ok(());
+        }
+        let contact = state.known.entry(node).or_insert(Contact { birth, epoch: None, is_news: false });
+        // One of the two is behind, and is to know it.
+        if is_new || (epoch.is_some() && epoch != own) {
+            contact.epoch = epoch;
+            if !contact.is_news {
+                contact.is_news = true;
+                // If nobody hears this, the node has stopped.
+                let _ = self.news.send(node);
+            }
+        }
+        Ok(())
     }
+
+    /// The node is in this epoch, durably.
+    pub(super) fn enter(&self, epoch: EpochTag) {
+        lock(&self.state).epoch = Some(epoch);
+    }
+
+    pub(super) fn epoch(&self) -> Option<EpochTag> {
+        lock(&self.state).epoch
+    }
+}
+
+impl Met {
+    /// The next node that is met, its birth, and the epoch that it says; `None` if there is no handle any more. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<(NodeId, u64, Option<EpochTag>)> {
+        loop {
+            let node = self.heard.recv().await?;
+            if let Some(met) = self.take(node) {
+                return Some(met);
+            }
+        }
+    }
+
+    /// One that was met already.
+    pub(super) fn try_next(&mut self) -> Option<(NodeId, u64, Option<EpochTag>)> {
+        let node = self.heard.try_recv().ok()?;
+        self.take(node)
+    }
+
+    fn take(&self, node: NodeId) -> Option<(NodeId, u64, Option<EpochTag>)> {
+        let mut state = lock(&self.state);
+        let contact = state.known.get_mut(&node)?;
+        contact.is_news = false;
+        Some((node, contact.birth, contact.epoch.take()))
+    }
+}
+
+/// Nothing that panics is done with the lock held, so that a poisoned one is as good.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

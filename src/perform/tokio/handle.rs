@@ -5,12 +5,17 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ::tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Error, contacts::Contacts, outcomes::Until, telemetry};
+use super::{
+    Error,
+    contacts::{Contacts, Met},
+    outcomes::Until,
+    telemetry,
+};
 use crate::{
-    NodeId, TxId,
+    NodeId, Refusal, TxId,
     commit::{
-        ClusterId, EpochStatus, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome, Participants, Status,
-        Transaction, TxRange, Violation, Weight,
+        ClusterId, EpochStatus, EpochTag, GivenNames, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome,
+        Participants, Status, Transaction, Violation, Weight,
     },
 };
 
@@ -25,7 +30,6 @@ use crate::{
 pub struct Handle {
     node: NodeId,
     cluster: ClusterId,
-    managers: Arc<[NodeId]>,
     birth: Option<u64>,
     contacts: Contacts,
     requests: mpsc::Sender<Request>,
@@ -66,7 +70,7 @@ pub(super) enum Request {
         meta: Meta,
         reply: Reply<TxId>,
     },
-    /// Where its name must have been given, a name of the node's own that was not is refused.
+    /// Where its name must have been given, one that was not, as far as the node can tell, is refused.
     BeginAs {
         transaction: Transaction,
         meta: Meta,
@@ -75,7 +79,7 @@ pub(super) enum Request {
     },
     Names {
         count: u64,
-        reply: Reply<TxRange>,
+        reply: Reply<GivenNames>,
     },
     Prepared {
         transaction: Transaction,
@@ -145,7 +149,8 @@ pub(super) struct Mailbox {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) inbox: Inbox,
     /// Whom it meets.
-    pub(super) met: mpsc::UnboundedReceiver<(NodeId, u64)>,
+    pub(super) met: Met,
+    pub(super) contacts: Contacts,
     pub(super) end: watch::Sender<Option<Result<(), Error>>>,
 }
 
@@ -172,8 +177,8 @@ impl Handle {
     /// A handle for `node`, and the node's ends of its queues.
     pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
         let (birth, config) = (node.birth(), node.config());
-        let (contacts, met) = Contacts::new(node.met(), config.cluster.limits().nodes);
-        let (node, cluster, managers) = (config.id, config.cluster.id(), config.cluster.managers().into());
+        let (contacts, met) = Contacts::new(node.met(), node.tag(), config.cluster.limits().nodes);
+        let (node, cluster) = (config.id, config.cluster.id());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
         let (ended, end) = watch::channel(None);
@@ -183,7 +188,6 @@ impl Handle {
         let handle = Self {
             node,
             cluster,
-            managers,
             birth,
             contacts,
             requests,
@@ -194,7 +198,8 @@ impl Handle {
             dropped,
             drops,
         };
-        (handle, Mailbox { requests: asked, inbox: Inbox { packets: delivered, bytes }, met, end: ended })
+        let (inbox, contacts) = (Inbox { packets: delivered, bytes }, handle.contacts.clone());
+        (handle, Mailbox { requests: asked, inbox, met, contacts, end: ended })
     }
 
     /// Which node this is.
@@ -207,23 +212,27 @@ impl Handle {
         self.cluster
     }
 
-    /// Whether `node` is a transaction manager of the cluster.
-    pub fn is_manager(&self, node: NodeId) -> bool {
-        self.managers.contains(&node)
-    }
-
     /// The random number that the node was given when it was created. A transport says it in its greeting.
     pub fn birth(&self) -> Option<u64> {
         self.birth
     }
 
-    /// The node meets another one, which says this birth: a transport calls it before it [delivers](Self::deliver) the
-    /// first packet of a connection. Once a node has met any other, it begins no transaction with one that it has not met.
+    /// The epoch that the node is in, durably, and the digest of its members; `None` if it has come to the cluster, and knows of
+    /// none yet. A transport says it in its greeting.
+    pub fn tag(&self) -> Option<EpochTag> {
+        self.contacts.epoch()
+    }
+
+    /// The node meets another one, which says this birth and this [epoch](Self::tag): a transport calls it before it
+    /// [delivers](Self::deliver) the first packet of a connection. Once a node has met any other, it begins no transaction with
+    /// one that it has not met. And whoever of the two is behind learns of the later epoch at once.
     ///
-    /// False if this node knows that one under another birth. Then the connection must be refused: whoever is there has
-    /// lost its storage, or is one of two with the same id.
-    pub fn meet(&self, node: NodeId, birth: u64) -> bool {
-        self.contacts.meet(node, birth)
+    /// On an error the connection must be refused, and an alarm raised. With [`Refusal::OtherBirth`] this node knows the other
+    /// one under another birth: whoever is there has lost its storage, or is one of two with the same id. With
+    /// [`Refusal::OtherMembership`] the two are in the same epoch, of different members: one was created with another
+    /// configuration.
+    pub fn meet(&self, node: NodeId, birth: u64, epoch: Option<EpochTag>) -> Result<(), Refusal> {
+        self.contacts.meet(node, birth, epoch)
     }
 
     /// Begins a transaction among `participants` and names it. `meta` goes with it everywhere, unread. The node must be a
@@ -248,9 +257,9 @@ impl Handle {
         self.ask(|reply| Request::BeginAs { transaction, meta, must_be_given: false, reply }).await
     }
 
-    /// The same for a caller who is not trusted to see to the name: one of this node's own must have been
-    /// [given](Self::names). Otherwise this is refused for [`Refusal::NotNamedHere`](crate::Refusal::NotNamedHere), and the
-    /// node's numbers are not used up.
+    /// The same for a caller who is not trusted to see to the name: in the present epoch it must be one of a transaction
+    /// manager's, and one of this node's own must have been [given](Self::names). Otherwise this is refused for
+    /// [`Refusal::NotNamedHere`](crate::Refusal::NotNamedHere), and nobody's numbers are used up.
     pub async fn begin_given(&self, transaction: Transaction, meta: impl Into<Meta>) -> Result<(), Error> {
         let meta = meta.into();
         self.ask(|reply| Request::BeginAs { transaction, meta, must_be_given: true, reply }).await
@@ -258,10 +267,11 @@ impl Handle {
 
     /// Up to `count` names of this node's own, which must be a transaction manager, for transactions that are begun by
     /// [`begin_as`](Self::begin_as), here or at another one. They are durably taken. `count` is from 1 to
-    /// [`MOST_NAMES`](crate::commit::MOST_NAMES).
+    /// [`MOST_NAMES`](crate::commit::MOST_NAMES). Transactions under them are of the epoch that comes with them; once that is
+    /// over, take others.
     ///
     /// A name that is never used leaves a gap, which every node remembers for ever: ask for few.
-    pub async fn names(&self, count: u64) -> Result<TxRange, Error> {
+    pub async fn names(&self, count: u64) -> Result<GivenNames, Error> {
         self.ask(|reply| Request::Names { count, reply }).await
     }
 

@@ -11,6 +11,7 @@ use ::tokio::{task::JoinSet, time::Instant};
 
 use super::{
     Cause, Error, Resource,
+    contacts::Contacts,
     handle::Reply,
     jobs::{Jobs, Verdict},
     outcomes::Outcomes,
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Packet, TxId,
-    commit::{Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
+    commit::{EpochTag, GivenNames, Membership, Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{self, Progress, RecoverError, Transport},
 };
 
@@ -29,9 +30,14 @@ pub(super) struct Hands<T, R> {
     /// where the caller was told that a write hangs.
     pub(super) begins: VecDeque<(Option<Reply<TxId>>, Instant)>,
     /// Who asked for names and has not heard them, in the same way.
-    pub(super) namings: VecDeque<Option<Reply<TxRange>>>,
+    pub(super) namings: VecDeque<Option<Reply<GivenNames>>>,
     pub(super) outcomes: Outcomes,
     pub(super) telemetry: Telemetry,
+    pub(super) contacts: Contacts,
+    /// Whether the node is in no epoch yet.
+    pub(super) is_newcomer: bool,
+    /// Whether the transport has yet to be told who has left the membership for good.
+    pub(super) has_left: bool,
 }
 
 impl<T, R: Resource> Hands<T, R> {
@@ -56,11 +62,11 @@ impl<T, R: Resource> Hands<T, R> {
         Progress::Later
     }
 
-    /// Reports to the resource what has become of `tx`. A panic must not end the node: after a restart the same report comes
+    /// Reports something to the resource, perhaps of `tx`. A panic must not end the node: after a restart the same report comes
     /// again, and would end it again.
-    fn report(&self, tx: TxId, call: &'static str, report: impl FnOnce(&R)) {
+    fn report(&self, tx: Option<TxId>, call: &'static str, report: impl FnOnce(&R)) {
         if catch_unwind(AssertUnwindSafe(|| report(self.jobs.resource()))).is_err() {
-            self.telemetry.panicked(Some(tx), call);
+            self.telemetry.panicked(tx, call);
         }
     }
 
@@ -91,7 +97,7 @@ impl<T: Transport, R> Transport for Hands<T, R> {
     }
 }
 
-impl<T, R: Resource> perform::Resource for Hands<T, R> {
+impl<T: Transport, R: Resource> perform::Resource for Hands<T, R> {
     /// [`spawn`](super::spawn) has waited for that.
     fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         Ok(Vec::new())
@@ -119,23 +125,36 @@ impl<T, R: Resource> perform::Resource for Hands<T, R> {
         }
     }
 
-    fn named(&mut self, names: TxRange) {
+    fn named(&mut self, given: GivenNames) {
         // The caller may be gone.
-        let _ = self.namings.pop_front().flatten().map(|reply| reply.send(Ok(names)));
+        let _ = self.namings.pop_front().flatten().map(|reply| reply.send(Ok(given)));
+    }
+
+    fn epoch(&mut self, number: u64, membership: &Membership) {
+        tracing::info!(number, "in another epoch");
+        self.contacts.enter(EpochTag { number, digest: membership.digest() });
+        (self.is_newcomer, self.has_left) = (false, true);
+        self.transport.enter(number, membership);
+        self.report(None, "epoch", |resource| resource.epoch(number, membership));
+    }
+
+    fn changed(&mut self, number: u64, is_mine: bool) {
+        tracing::info!(number, is_mine, "the membership has changed");
+        self.report(None, "changed", |resource| resource.changed(number, is_mine));
     }
 
     fn decided(&mut self, tx: TxId, outcome: Outcome) {
         self.known(tx, outcome);
-        self.report(tx, "decided", |resource| resource.decided(tx, outcome));
+        self.report(Some(tx), "decided", |resource| resource.decided(tx, outcome));
     }
 
     fn completed(&mut self, tx: TxId, outcome: Outcome) {
         tracing::debug!(%tx, ?outcome, "completed");
         self.outcomes.completed(tx, outcome);
-        self.report(tx, "completed", |resource| resource.completed(tx, outcome));
+        self.report(Some(tx), "completed", |resource| resource.completed(tx, outcome));
     }
 
     fn forget(&mut self, range: TxRange) {
-        self.report(range.first(), "forget", |resource| resource.forget(range));
+        self.report(Some(range.first()), "forget", |resource| resource.forget(range));
     }
 }

@@ -105,6 +105,7 @@
 //! | span `carry_out`: the resource commits or aborts | debug | `tx`, `outcome` |
 //! | span `flush`: a batch is being written | debug | `records` |
 //! | `started`, `stopped` | info; error, if a write failed | `start`; `error` |
+//! | `in another epoch`; `the membership has changed`: a change that was asked for here is over | info | `number`; `is_mine` |
 //! | `begun`, `voted`, `decided`, `completed` | debug | `tx`; `vote`; `outcome` |
 //! | `refused` | debug | `refusal`, `count` |
 //! | `answer refused`: the node refuses what the resource has answered | debug | `refusal` |
@@ -192,6 +193,10 @@ where
         let found = task.hands.recover(promised).instrument(span.clone()).await.map_err(Error::Recover)?;
         task.driver.take_found(found);
     }
+    // Whoever is told the birth is told the epoch, too.
+    if let Some(epoch) = task.driver.node().epoch() {
+        task.hands.transport.enter(epoch.number, &epoch.membership);
+    }
     if let Some(birth) = task.driver.node().birth() {
         task.hands.transport.introduce(birth);
     }
@@ -222,6 +227,9 @@ where
         namings: VecDeque::new(),
         outcomes: Outcomes::new(options.waiting, options.outcomes),
         telemetry: Telemetry::new(cluster, id),
+        contacts: mailbox.contacts.clone(),
+        is_newcomer: driver.node().tag().is_none(),
+        has_left: driver.node().tag().is_some_and(|tag| tag.number > 0),
     };
     let task = Task {
         driver,

@@ -5,7 +5,7 @@ use core::future::{Future, ready};
 
 use crate::{
     TxId,
-    commit::{Meta, Outcome, Promised, Transaction, TxRange, Vote},
+    commit::{Membership, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{NoResource, Progress, RecoverError},
 };
 
@@ -79,6 +79,18 @@ pub trait Resource: Send + Sync + 'static {
     /// task: must not block.
     fn completed(&self, tx: TxId, outcome: Outcome) {
         let _ = (tx, outcome);
+    }
+
+    /// This node is in epoch `number` now, of these members. (The transport has taken up their contacts.) Called on the node's
+    /// own task: must not block.
+    fn epoch(&self, number: u64, membership: &Membership) {
+        let _ = (number, membership);
+    }
+
+    /// The handover that a [`Handle::change`](super::Handle::change) here asked for has led to epoch `number`: to the membership
+    /// that was asked for, or to another one that came first. Called on the node's own task: must not block.
+    fn changed(&self, number: u64, is_mine: bool) {
+        let _ = (number, is_mine);
     }
 
     /// These transactions are retired: [`perform::Resource::forget`](crate::perform::Resource::forget). Called on the

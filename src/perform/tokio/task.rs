@@ -5,7 +5,7 @@
 //! all that gathers meanwhile is the next batch. After a failed write it does nothing more.
 
 use alloc::vec::Vec;
-use core::{future::pending, mem, time::Duration};
+use core::{cmp::Ordering, future::pending, mem, time::Duration};
 
 use ::tokio::{
     select,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     NodeId, Refusal, Scope, TxId,
-    commit::{Input, Meta, Node, Outcome, Record, Status, Time, Transaction, TxRange},
+    commit::{EpochMessage, EpochTag, Input, Message, Meta, Node, Outcome, Record, Status, Time, Transaction, TxRange},
     perform::{Driver, Storage, Transport},
 };
 
@@ -66,7 +66,7 @@ enum Event {
     Written(Result<Written, Cause>),
     Answered(Answered),
     Requests,
-    Met(NodeId, u64),
+    Met(NodeId, u64, Option<EpochTag>),
     Packet(Delivery),
     /// All handles are gone.
     Deserted,
@@ -116,7 +116,7 @@ where
                 taken = self.mailbox.requests.recv_many(&mut requests, AT_ONCE), if hears => {
                     if taken == 0 { Event::Deserted } else { Event::Requests }
                 }
-                Some((node, birth)) = self.mailbox.met.recv(), if room => Event::Met(node, birth),
+                Some((node, birth, epoch)) = self.mailbox.met.next(), if room => Event::Met(node, birth, epoch),
                 Some(packet) = self.mailbox.inbox.next(), if room => Event::Packet(packet),
                 () = sleep(wake) => Event::Due,
             };
@@ -134,7 +134,7 @@ where
                         self.serve(request);
                     }
                 }
-                Event::Met(node, birth) => self.meet(node, birth),
+                Event::Met(node, birth, epoch) => self.meet(node, birth, epoch),
                 Event::Packet(packet) => {
                     self.meet_all();
                     self.receive(packet);
@@ -218,6 +218,7 @@ where
             let node = self.driver.node();
             self.hands.jobs.start(|tx| node.awaits_vote(tx));
         }
+        self.let_go();
         self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
         self.watch.look(&self.hands.telemetry);
         if self.watch.is_stalled() {
@@ -250,13 +251,43 @@ where
 
     /// Steps the node with this packet, and with others that have come.
     fn receive(&mut self, first: Delivery) {
+        self.take_contacts(&first.messages);
         self.driver.receive(first.from, &first.messages);
         for _ in 1..AT_ONCE {
             if !self.has_room() {
                 break;
             }
             let Some(Delivery { from, messages, .. }) = self.mailbox.inbox.try_next() else { break };
+            self.take_contacts(&messages);
             self.driver.receive(from, &messages);
+        }
+    }
+
+    /// As long as it is in no epoch, this node answers whoever speaks of one.
+    fn take_contacts(&mut self, messages: &[Message]) {
+        if !self.hands.is_newcomer {
+            return;
+        }
+        for message in messages {
+            if let Message::Epoch { what, .. } = message
+                && let EpochMessage::Invite(membership) | EpochMessage::Told { membership, .. } = &**what
+            {
+                self.hands.transport.learn(membership);
+            }
+        }
+    }
+
+    /// Tells the transport, once in an epoch, who has left for good. Managers hear who has noted the epoch, and tell those that
+    /// left as long as they must be told; nobody else has to.
+    fn let_go(&mut self) {
+        let node = self.driver.node();
+        if !self.hands.has_left || !self.driver.is_durable(node.epoch_scope()) {
+            return;
+        }
+        let Some(epoch) = node.epoch() else { return };
+        if epoch.may_leave || !node.config().cluster.is_manager(node.config().id) {
+            self.hands.has_left = false;
+            self.hands.transport.let_go(&epoch.left);
         }
     }
 
@@ -319,7 +350,7 @@ where
             }
             Request::BeginAs { transaction, meta, must_be_given, reply } => {
                 let tx = transaction.id();
-                let is_good = !must_be_given || self.node().may_have_given(tx);
+                let is_good = !must_be_given || self.is_given(&transaction);
                 let begun = if is_good { self.begin_as(transaction, meta) } else { Err(Refusal::NotNamedHere) };
                 let result = begun.map_err(Error::from);
                 self.answers.push(self.scope(tx), reply, result);
@@ -354,7 +385,11 @@ where
                 self.answers.push(self.scope(tx), reply, result);
             }
             Request::Change { membership, reply } => {
+                let asked = membership.clone();
                 let result = self.driver.push(Input::Change(membership)).map_err(Error::from);
+                if result.is_ok() {
+                    self.hands.transport.learn(&asked);
+                }
                 self.answers.push(self.node().epoch_scope(), reply, result);
             }
             Request::Epoch { reply } => {
@@ -391,13 +426,13 @@ where
 
     /// Whoever was met before something was said is known when that is heard.
     fn meet_all(&mut self) {
-        while let Ok((node, birth)) = self.mailbox.met.try_recv() {
-            self.meet(node, birth);
+        while let Some((node, birth, epoch)) = self.mailbox.met.try_next() {
+            self.meet(node, birth, epoch);
         }
     }
 
-    fn meet(&mut self, node: NodeId, birth: u64) {
-        if let Err(refusal) = self.driver.push(Input::Met { node, birth, epoch: None }) {
+    fn meet(&mut self, node: NodeId, birth: u64, epoch: Option<EpochTag>) {
+        if let Err(refusal) = self.driver.push(Input::Met { node, birth, epoch }) {
             tracing::warn!(%node, %refusal, "a node was met");
         }
         self.serve_early();
@@ -406,6 +441,20 @@ where
     /// What an answer about `tx` rests on.
     fn scope(&self, tx: TxId) -> Scope {
         self.node().scope(tx)
+    }
+
+    /// Whether a transaction manager of its epoch may have given the name.
+    fn is_given(&self, transaction: &Transaction) -> bool {
+        let (node, tx) = (self.node(), transaction.id());
+        let is_manager = || node.config().cluster.is_manager(tx.origin);
+        let was_member = || node.epoch().is_some_and(|epoch| epoch.left.contains(&tx.origin));
+        let may_give = match node.tag().map(|tag| transaction.epoch().cmp(&tag.number)) {
+            Some(Ordering::Less) => is_manager() || was_member(),
+            Some(Ordering::Equal) => is_manager(),
+            // It is refused: who its managers are is not known here.
+            Some(Ordering::Greater) | None => true,
+        };
+        may_give && node.may_have_given(tx)
     }
 
     fn begin_as(&mut self, transaction: Transaction, meta: Meta) -> Result<(), Refusal> {

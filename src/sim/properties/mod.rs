@@ -268,7 +268,8 @@ fn begun<'a>(observation: &Observation<'a>) -> Option<Begun<'a>> {
 fn name_in(decision: &Decision) -> Option<TxId> {
     match decision {
         Decision::Begun(tx) | Decision::Decided { tx, .. } | Decision::Completed { tx, .. } => Some(*tx),
-        Decision::Forget(range) | Decision::Named(range) => Some(range.last()),
+        Decision::Forget(range) => Some(range.last()),
+        Decision::Named(given) => Some(given.names.last()),
         Decision::Vote { transaction, .. }
         | Decision::Commit { transaction, .. }
         | Decision::Abort { transaction, .. } => Some(transaction.id()),

@@ -19,7 +19,7 @@ impl Property for NamesAreGivenOnce {
         let Observation::Decided { at, decision } = observation else { return Ok(()) };
         let range = match decision {
             Decision::Begun(tx) => TxRange::only(*tx),
-            Decision::Named(range) => *range,
+            Decision::Named(given) => given.names,
             _ => return Ok(()),
         };
         let origin = range.origin();

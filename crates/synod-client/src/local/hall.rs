@@ -83,8 +83,11 @@ impl Wires {
     fn join(&self, handle: Handle) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for other in self.started() {
-            handle.meet(other.node(), other.birth().unwrap_or_default());
-            other.meet(handle.node(), handle.birth().unwrap_or_default());
+            for (one, other) in [(&handle, other), (other, &handle)] {
+                if let Err(refusal) = one.meet(other.node(), other.birth().unwrap_or_default(), other.tag()) {
+                    tracing::error!(node = %one.node(), other = %other.node(), %refusal, "a node was met");
+                }
+            }
         }
         let place = self.nodes.get(&handle.node());
         let joined = place.is_some_and(|place| place.set(handle).is_ok());

@@ -88,7 +88,7 @@ async fn a_branch_that_cannot_be_prepared_ends_the_others_and_costs_no_name_but_
     }
     assert_eq!(world.sums(), [4, 8]);
     let next = world.local.node(NodeId(1)).unwrap().names(1).await.unwrap();
-    assert_eq!(next.first(), TxId { origin: NodeId(1), seq: 4 }, "a block of one, and one of two");
+    assert_eq!(next.names.first(), TxId { origin: NodeId(1), seq: 4 }, "a block of one, and one of two");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,4 +119,29 @@ async fn managers_of_two_clusters_make_no_front_door() {
     let manager = |world: &World| world.local.node(NodeId(1)).unwrap().clone();
     let error = Synod::builder(manager(&one)).manager(manager(&other)).build().unwrap_err();
     assert_eq!((error.wanted, error.found), (one.local.cluster(), other.local.cluster()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_named_before_the_members_changed_aborts_and_the_next_ones_commit() {
+    let world = world(3).await;
+    let synod = world.hasty();
+    // Blocks of one, two, and four: one name of the last is used.
+    for _ in 0..4 {
+        assert_eq!(world.transfer(&synod).await.unwrap(), Outcome::Committed);
+    }
+    let handle = |node| world.local.node(NodeId(node)).unwrap();
+    let mut next = handle(1).epoch().await.unwrap().unwrap().membership;
+    next.managers.pop();
+    handle(1).change(next).await.unwrap();
+    for node in [1, 2, 3] {
+        while handle(node).epoch().await.unwrap().unwrap().number == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert_eq!(world.transfer(&synod).await.unwrap(), Outcome::Aborted, "it may be done again");
+    assert_eq!((world.sums(), world.vaults.each_ref().map(Vault::prepared)), ([-4, 4], [0, 0]));
+    for turn in 5..=8 {
+        assert_eq!(world.transfer(&synod).await.unwrap(), Outcome::Committed);
+        assert_eq!(world.sums(), [-turn, turn]);
+    }
 }

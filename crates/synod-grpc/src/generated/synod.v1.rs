@@ -758,6 +758,19 @@ pub struct Welcome {
     /// Its birth: the random number that it drew when it was created. 0 does not tell.
     #[prost(fixed64, tag = "4")]
     pub birth: u64,
+    /// The epoch that it is in. Optional: a node that has come to the cluster, and knows of none yet, does not tell.
+    #[prost(message, optional, tag = "5")]
+    pub epoch: ::core::option::Option<EpochTag>,
+}
+/// An epoch, and who its members are, in short. Two nodes in one epoch that do not say the same refuse each other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochTag {
+    /// The number of the epoch.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// A digest of its members, and of how they work together.
+    #[prost(fixed64, tag = "2")]
+    pub digest: u64,
 }
 /// Versions of the protocol of nodes, of which two nodes speak the newest that both know. A node that is upgraded goes on
 /// speaking the version before, so that the nodes of a cluster can be upgraded one by one. A node sends nothing to one with
@@ -811,8 +824,10 @@ pub mod peer_client {
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
     ///
     /// Then nothing of the message was taken. With each call a node says its birth, in decimal digits, as the metadata
-    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. FAILED_PRECONDITION
-    /// also says that the node has been met under another birth. What the protocol makes of a message that was taken is no status: a node says
+    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. And it says
+    /// the epoch that it is in, as the metadata `synod-epoch-tag`: the number and the digest of an `EpochTag` in decimal digits,
+    /// with `-` between. FAILED_PRECONDITION also says that the node has been met under another birth, or that it is in the same
+    /// epoch and has other members. What the protocol makes of a message that was taken is no status: a node says
     /// what it has to say by messages.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
@@ -1012,8 +1027,10 @@ pub mod peer_server {
     /// * RESOURCE_EXHAUSTED: the node has no room for the message now, or has stopped. (Not `Exchange`: see there.)
     ///
     /// Then nothing of the message was taken. With each call a node says its birth, in decimal digits, as the metadata
-    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. FAILED_PRECONDITION
-    /// also says that the node has been met under another birth. What the protocol makes of a message that was taken is no status: a node says
+    /// `synod-birth`: the random number that it drew when it was created. A call without it does not tell. And it says
+    /// the epoch that it is in, as the metadata `synod-epoch-tag`: the number and the digest of an `EpochTag` in decimal digits,
+    /// with `-` between. FAILED_PRECONDITION also says that the node has been met under another birth, or that it is in the same
+    /// epoch and has other members. What the protocol makes of a message that was taken is no status: a node says
     /// what it has to say by messages.
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -3134,6 +3151,9 @@ pub struct BeginRequest {
     /// still begins once.
     #[prost(message, optional, tag = "3")]
     pub id: ::core::option::Option<TxId>,
+    /// The epoch in which the name was given, or 0 if the members of the cluster have never changed. Nothing without `id`.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// What was begun.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3155,6 +3175,9 @@ pub struct NamesReply {
     /// As many as were free in a row.
     #[prost(message, optional, tag = "1")]
     pub names: ::core::option::Option<TxRange>,
+    /// The epoch in which they were given: say it with each `Begin`. Once it is over, take other names.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
 }
 /// Which outcome to wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3239,6 +3262,22 @@ pub struct InquireRequest {
 /// The node is at it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InquireReply {}
+/// Nothing but the question.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersRequest {}
+/// An epoch, and its members.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MembersReply {
+    /// The number of the epoch. Optional: a node that has come to the cluster, and knows of none yet, leaves it out.
+    #[prost(uint64, optional, tag = "1")]
+    pub epoch: ::core::option::Option<u64>,
+    /// The members. Over gRPC their contacts are addresses: `host:port`, or that with `<http://`> or `<https://`> before it.
+    #[prost(message, optional, tag = "2")]
+    pub membership: ::core::option::Option<Membership>,
+    /// Every node that was a member of an epoch before, and is none now.
+    #[prost(uint64, repeated, tag = "3")]
+    pub left: ::prost::alloc::vec::Vec<u64>,
+}
 /// Why a node said no: the name of one of these is in the trailing metadata `synod-reason`. More may be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3271,6 +3310,13 @@ pub enum Reason {
     Stopped = 12,
     /// No names were asked for, or more than a node gives away at once. (INVALID_ARGUMENT)
     Count = 13,
+    /// The name was given in an epoch that is over: the members of the cluster have changed. The transaction has not committed,
+    /// and never will. Drop the names of that epoch, and begin it again under a new one. (ABORTED)
+    OldEpoch = 14,
+    /// The node has not heard yet of the epoch in which the name was given. Another node has. (UNAVAILABLE)
+    NewerEpoch = 15,
+    /// The members of the cluster are about to change: begin again in a moment. (UNAVAILABLE)
+    Changing = 16,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3293,6 +3339,9 @@ impl Reason {
             Self::Broken => "REASON_BROKEN",
             Self::Stopped => "REASON_STOPPED",
             Self::Count => "REASON_COUNT",
+            Self::OldEpoch => "REASON_OLD_EPOCH",
+            Self::NewerEpoch => "REASON_NEWER_EPOCH",
+            Self::Changing => "REASON_CHANGING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3312,6 +3361,9 @@ impl Reason {
             "REASON_BROKEN" => Some(Self::Broken),
             "REASON_STOPPED" => Some(Self::Stopped),
             "REASON_COUNT" => Some(Self::Count),
+            "REASON_OLD_EPOCH" => Some(Self::OldEpoch),
+            "REASON_NEWER_EPOCH" => Some(Self::NewerEpoch),
+            "REASON_CHANGING" => Some(Self::Changing),
             _ => None,
         }
     }
@@ -3552,6 +3604,10 @@ pub mod transactions_client {
         ///  manager, whose names are had by `Names`; or it is the node's own, and was not given;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * ABORTED: the epoch of the name is over, and the transaction has not committed (REASON_OLD_EPOCH): nothing has
+        ///  happened, and nothing will, wherever else it was begun. Take a new name;
+        /// * UNAVAILABLE: the node is not in that epoch yet (REASON_NEWER_EPOCH), or is about to leave it (REASON_CHANGING): it
+        ///  has begun nothing;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
         ///  transaction of this name is over, and how it ended is not known here (REASON_OVER). Where that is known, the
         ///  transaction counts as begun, and `Outcome` answers.
@@ -3711,6 +3767,31 @@ pub mod transactions_client {
                 .insert(GrpcMethod::new("synod.v1.Transactions", "Inquire"));
             self.inner.unary(req, path, codec).await
         }
+        /// Which epoch the node is in, and who the members of the cluster are in it.
+        ///
+        /// Answers to all calls here, and errors of the node itself, say the number of the epoch as the metadata `synod-epoch`, in
+        /// decimal digits. A client that reads a higher number than before asks for this, and turns to these managers.
+        pub async fn members(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MembersRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/synod.v1.Transactions/Members",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("synod.v1.Transactions", "Members"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3737,6 +3818,10 @@ pub mod transactions_server {
         ///  manager, whose names are had by `Names`; or it is the node's own, and was not given;
         /// * ALREADY_EXISTS: another transaction, with other participants or other content, has this name;
         /// * RESOURCE_EXHAUSTED: too many transactions are open, or the node has no number left to name one with;
+        /// * ABORTED: the epoch of the name is over, and the transaction has not committed (REASON_OLD_EPOCH): nothing has
+        ///  happened, and nothing will, wherever else it was begun. Take a new name;
+        /// * UNAVAILABLE: the node is not in that epoch yet (REASON_NEWER_EPOCH), or is about to leave it (REASON_CHANGING): it
+        ///  has begun nothing;
         /// * FAILED_PRECONDITION: the node is neither a transaction manager nor a participant (REASON_NOT_A_MANAGER), or the
         ///  transaction of this name is over, and how it ended is not known here (REASON_OVER). Where that is known, the
         ///  transaction counts as begun, and `Outcome` answers.
@@ -3794,6 +3879,14 @@ pub mod transactions_server {
             &self,
             request: tonic::Request<super::InquireRequest>,
         ) -> std::result::Result<tonic::Response<super::InquireReply>, tonic::Status>;
+        /// Which epoch the node is in, and who the members of the cluster are in it.
+        ///
+        /// Answers to all calls here, and errors of the node itself, say the number of the epoch as the metadata `synod-epoch`, in
+        /// decimal digits. A client that reads a higher number than before asks for this, and turns to these managers.
+        async fn members(
+            &self,
+            request: tonic::Request<super::MembersRequest>,
+        ) -> std::result::Result<tonic::Response<super::MembersReply>, tonic::Status>;
     }
     /// Served by every node, for clients and for nodes.
     ///
@@ -4146,6 +4239,51 @@ pub mod transactions_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = InquireSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Transactions/Members" => {
+                    #[allow(non_camel_case_types)]
+                    struct MembersSvc<T: Transactions>(pub Arc<T>);
+                    impl<
+                        T: Transactions,
+                    > tonic::server::UnaryService<super::MembersRequest>
+                    for MembersSvc<T> {
+                        type Response = super::MembersReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MembersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Transactions>::members(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MembersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synod::{
     NodeId, QuorumSpec, Quorums,
-    commit::{Cluster, ClusterId, Entry, EpochMessage, Learning, Membership, Message, Page, Part, Targets},
+    commit::{Cluster, ClusterId, Entry, EpochMessage, EpochTag, Learning, Membership, Message, Page, Part, Targets},
 };
 
 use super::{FIXED, NUMBER, Needed, PART, WireError, ballot, vote};
@@ -157,7 +157,7 @@ impl From<&Membership> for v1::Membership {
 }
 
 /// A membership that must be there. Whether a cluster can have it is for the node to say.
-fn membership(members: Option<v1::Membership>) -> Result<Box<Membership>, WireError> {
+pub(crate) fn membership(members: Option<v1::Membership>) -> Result<Box<Membership>, WireError> {
     let members = members.needed("the membership")?;
     let (value, targets) = (members.learning, members.targets);
     let learning = match v1::Learning::try_from(value) {
@@ -257,5 +257,17 @@ impl TryFrom<v1::entry::Part> for Part {
         };
         let instances = part.instances.into_iter().map(instance).collect::<Result<_, WireError>>()?;
         Ok(Self { tx: part.id.needed("the transaction's id")?.into(), instances })
+    }
+}
+
+impl From<EpochTag> for v1::EpochTag {
+    fn from(EpochTag { number, digest }: EpochTag) -> Self {
+        Self { number, digest }
+    }
+}
+
+impl From<v1::EpochTag> for EpochTag {
+    fn from(v1::EpochTag { number, digest }: v1::EpochTag) -> Self {
+        Self { number, digest }
     }
 }

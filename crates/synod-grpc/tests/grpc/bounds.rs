@@ -58,7 +58,7 @@ async fn what_is_larger_than_allowed_is_refused_and_others_are_still_served() {
     assert_eq!(refused.code(), Code::OutOfRange);
     assert_eq!(world.member(TARGET).server.stats().faults(Fault::TooLarge), 1);
 
-    let begin = v1::BeginRequest { participants: vec![4, 5], meta: vec![0; large], id: None };
+    let begin = v1::BeginRequest { participants: vec![4, 5], meta: vec![0; large], id: None, epoch: 0 };
     let refused = TransactionsClient::new(channel.clone()).begin(begin).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange);
     assert_eq!(world.handle(TARGET).metrics().await.unwrap(), before);

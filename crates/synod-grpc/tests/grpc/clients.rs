@@ -74,7 +74,7 @@ async fn a_client_names_transactions_by_its_own_number_only_and_may_say_so_twice
 async fn a_client_begins_by_names_that_a_manager_has_given_at_any_manager_and_by_no_others() {
     let world = World::new().await;
     let clients = [0, 1].map(|at| world.client(MANAGERS[at], Identity::client(CLUSTER, ME)));
-    let names = soon("names", clients[0].names(2)).await.unwrap();
+    let names = soon("names", clients[0].names(2)).await.unwrap().names;
     assert_eq!((names.origin(), names.last().seq - names.first().seq), (MANAGERS[0], 1));
     for (client, seq) in clients.iter().zip([names.last().seq, names.first().seq]) {
         let transaction = named(MANAGERS[0], seq, b"");
@@ -89,7 +89,7 @@ async fn a_client_begins_by_names_that_a_manager_has_given_at_any_manager_and_by
     let far = clients[0].begin_as(&named(MANAGERS[0], u64::MAX - 1, b""), b"").await;
     assert_eq!(code(far), Code::PermissionDenied);
     let next = soon("names", clients[0].names(1)).await.unwrap();
-    assert_eq!(next.first().seq, names.last().seq + 1);
+    assert_eq!(next.names.first().seq, names.last().seq + 1);
     let elsewhere = world.client(BRANCHES[0], Identity::client(CLUSTER, ME));
     let refused = elsewhere.names(1).await.unwrap_err();
     assert!(matches!(refused, CallError::Refused { reason: Reason::NotAManager, .. }), "{refused:?}");
@@ -153,7 +153,8 @@ async fn what_cannot_be_begun_is_an_error_that_says_why() {
     let mut stub = TransactionsClient::new(manager.channel());
     let refused = stub.outcome(v1::OutcomeRequest { id: None }).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
-    let begin = v1::BeginRequest { participants: vec![], meta: vec![], id: Some(TxId { origin: ME, seq: 1 }.into()) };
+    let begin =
+        v1::BeginRequest { participants: vec![], meta: vec![], id: Some(TxId { origin: ME, seq: 1 }.into()), epoch: 0 };
     assert_eq!(stub.begin(begin).await.unwrap_err().code(), Code::InvalidArgument);
 }
 

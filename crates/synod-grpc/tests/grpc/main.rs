@@ -9,6 +9,7 @@ mod clients;
 mod commit;
 mod conformance;
 mod connections;
+mod epochs;
 mod failover;
 mod greetings;
 #[cfg(target_os = "linux")]

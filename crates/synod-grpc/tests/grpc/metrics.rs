@@ -98,6 +98,7 @@ async fn metrics_say_what_the_counters_say() {
         (format!("synod_grpc_messages_dropped_total{{{cluster},node={},reason=no_address}}", node.0), 1),
         (format!("synod_grpc_connections_total{{{peer}}}"), 1),
         (format!("synod_grpc_connect_failures_total{{{peer}}}"), 0),
+        (format!("synod_grpc_disagreements_total{{{peer}}}"), 0),
         (format!("synod_grpc_connected{{{peer}}}"), 1.0_f64.to_bits()),
         (format!("synod_grpc_packets_received_total{{{own}}}"), packets),
         (format!("synod_grpc_messages_received_total{{{own}}}"), 2),

@@ -334,7 +334,8 @@ impl Peer for Speaker {
         request: Request<Streaming<v1::Packet>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         let (welcomes, stream) = mpsc::channel(1);
-        let welcome = v1::Welcome { cluster: CLUSTER.0.to_vec(), node: TARGET.0, versions: self.0, birth: 0 };
+        let welcome =
+            v1::Welcome { cluster: CLUSTER.0.to_vec(), node: TARGET.0, versions: self.0, birth: 0, epoch: None };
         tokio::spawn(async move {
             let mut packets = request.into_inner();
             welcomes.send(Ok(welcome)).await.unwrap();

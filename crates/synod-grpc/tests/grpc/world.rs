@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) options: Options,
     plaintext: bool,
+    /// Whether nodes find each other by the contacts in the membership, and in no other way.
+    by_contacts: bool,
     places: BTreeMap<NodeId, Place>,
     members: BTreeMap<NodeId, Member>,
 }
@@ -131,25 +133,36 @@ impl World {
         Self::with(200, false, limits, options().with_message(4_096)).await
     }
 
+    /// All nodes, up and hasty, who find each other by the contacts in the membership.
+    pub(crate) async fn by_contacts() -> Self {
+        Self::open(200, false, true, Limits::default(), options()).await
+    }
+
     async fn with(patience: u64, plaintext: bool, limits: Limits, options: Options) -> Self {
+        Self::open(patience, plaintext, false, limits, options).await
+    }
+
+    async fn open(patience: u64, plaintext: bool, by_contacts: bool, limits: Limits, options: Options) -> Self {
         let timeouts = Timeouts::default()
             .with_flush(50)
             .with_recover(patience)
             .with_inquire(patience)
             .with_repeat(100)
             .with_ceiling(patience.max(1_000));
-        let spec = ClusterSpec::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS);
-        let cluster = spec.with_timeouts(timeouts).with_limits(limits).build().unwrap();
-        let (places, members) = (BTreeMap::new(), BTreeMap::new());
-        let authority = Authority::new();
-        let mut world = Self { authority, cluster, options, plaintext, places, members };
-        let mut listeners = Vec::new();
+        let (mut places, mut listeners, mut contacts) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         for node in MANAGERS.into_iter().chain(BRANCHES) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (folder, address) = (TempDir::new().unwrap(), listener.local_addr().unwrap());
-            world.places.insert(node, Place { folder, address, ledger: Ledger::default() });
+            places.insert(node, Place { folder, address, ledger: Ledger::default() });
             listeners.push((node, listener));
+            if by_contacts {
+                contacts.insert(node, format!("https://{address}").into());
+            }
         }
+        let spec = ClusterSpec::new(CLUSTER, Quorums::majority(MANAGERS).unwrap(), MANAGERS);
+        let spec = spec.with_timeouts(timeouts).with_limits(limits).with_contacts(contacts);
+        let (cluster, authority, members) = (spec.build().unwrap(), Authority::new(), BTreeMap::new());
+        let mut world = Self { authority, cluster, options, plaintext, by_contacts, places, members };
         for (node, listener) in listeners {
             world.start(node, Start::Create, listener).await;
         }
@@ -185,14 +198,50 @@ impl World {
         let config = self.config(node);
         let security = self.security(Identity::node(CLUSTER, node));
         let peers = Peers::new(&config, security.clone(), self.options).unwrap();
-        for (other, place) in self.places.iter().filter(|(other, _)| **other != node) {
+        for (other, place) in self.places.iter().filter(|(other, _)| **other != node && !self.by_contacts) {
             peers.set(*other, &place.address.to_string()).unwrap();
         }
+        self.run(config, start, listener, peers.clone(), transport(peers)).await;
+    }
+
+    async fn run<T: Transport + Send + 'static>(
+        &mut self,
+        config: Config,
+        start: Start,
+        listener: TcpListener,
+        peers: Peers,
+        transport: T,
+    ) {
+        let node = config.id;
         let (storage, ledger) = (self.storage(node), self.ledger(node).clone());
         let (handle, task) =
-            driver::spawn(config, start, storage, transport(peers.clone()), ledger, Default::default()).await.unwrap();
+            driver::spawn(config, start, storage, transport, ledger, Default::default()).await.unwrap();
+        let security = self.security(Identity::node(CLUSTER, node));
         let server = Server::start(listener, handle.clone(), security, self.options).unwrap();
         self.members.insert(node, Member { handle, server, peers, task });
+    }
+
+    /// Starts a new node, which knows the founders' names, and the address of one other node.
+    pub(crate) async fn add(&mut self, node: NodeId, start: Start, cluster: Cluster, known: NodeId) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (folder, address) = (TempDir::new().unwrap(), listener.local_addr().unwrap());
+        self.places.insert(node, Place { folder, address, ledger: Ledger::default() });
+        let config = Config::new(cluster, node, node.0);
+        let peers = Peers::new(&config, self.security(Identity::node(CLUSTER, node)), self.options).unwrap();
+        peers.set(known, &self.address(known).to_string()).unwrap();
+        self.run(config, start, listener, peers.clone(), peers).await;
+    }
+
+    /// Gives a node that is down another address.
+    pub(crate) async fn shift(&mut self, node: NodeId) -> TcpListener {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.places.get_mut(&node).unwrap().address = listener.local_addr().unwrap();
+        listener
+    }
+
+    /// Starts a node that was stopped, from its storage.
+    pub(crate) async fn restart_at(&mut self, node: NodeId, listener: TcpListener) {
+        self.start(node, Start::Restore, listener).await;
     }
 
     /// Shuts `node` down, in order.

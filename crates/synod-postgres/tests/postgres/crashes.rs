@@ -43,7 +43,7 @@ async fn an_application_that_gives_up_at_any_point_of_a_commit_leaves_no_lock_be
 
 /// Prepares both branches, or only the left one, as a front door that dies right after.
 async fn prepare(pair: &Pair, sides: &[usize]) -> Agreed {
-    let name: TxRange = pair.local().node(synod_client::NodeId(1)).unwrap().names(1).await.unwrap();
+    let name: TxRange = pair.local().node(synod_client::NodeId(1)).unwrap().names(1).await.unwrap().names;
     let agreed = Agreed::new(name.first(), [LEFT, RIGHT], []).unwrap();
     for side in sides {
         let mut branch = pair.databases[*side].open(None).await.unwrap();
