@@ -84,13 +84,13 @@ fn without_contacts(cluster: &Cluster) -> Cluster {
     cluster.spec().clone().with_contacts(BTreeMap::new()).build().unwrap()
 }
 
-/// Puts a new node in the place of `old`, by a word to `by`, whose address is all that the new one knows. Returns once `old` may
-/// be switched off.
+/// Puts a new node in the place of `old`, by a word to `by`. The new one knows who the members are, and the address of `by`.
+/// Returns once `old` may be switched off.
 async fn replace(world: &mut World, old: NodeId, new: NodeId, by: NodeId) {
-    let cluster = without_contacts(&world.cluster);
-    world.add(new, Start::Join, cluster, by).await;
     let handle = world.handle(by).clone();
     let before = soon("the epoch", handle.epoch()).await.unwrap().unwrap();
+    let cluster = world.cluster.with_membership(before.membership.clone()).unwrap();
+    world.add(new, Start::Join, without_contacts(&cluster), by).await;
     let contact = format!("https://{}", world.address(new));
     let next = before.membership.replace(old, new).with_contact(new, contact);
     soon("a change", handle.change(next.clone())).await.unwrap();
