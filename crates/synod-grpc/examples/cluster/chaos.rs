@@ -23,7 +23,7 @@ pub(crate) enum Harm {
     /// This one is stopped for as long as there is harm.
     Stop(Name),
     /// All founders are replaced, and a branch is written off.
-    Replace(Replacement),
+    Replace(Box<Replacement>),
 }
 
 impl Harm {

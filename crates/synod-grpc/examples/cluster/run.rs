@@ -99,7 +99,7 @@ pub(crate) async fn replace(mut args: args::Replace) -> anyhow::Result<bool> {
     let source = Source::made_up(&folder, args.work.seed)?;
     let quiet = Duration::from_secs_f64(args.quiet);
     let replacement = Replacement::new(data.clone(), spare.clone(), quiet, Duration::from_secs_f64(args.pause));
-    let run = Run::prepare_at(&args.work, folder, source, Vec::new(), Harm::Replace(replacement), &spare)?;
+    let run = Run::prepare_at(&args.work, folder, source, Vec::new(), Harm::Replace(Box::new(replacement)), &spare)?;
     run.finish("transfers made up").await
 }
 
@@ -138,7 +138,7 @@ struct Done {
     meter: Meter,
     rates: Vec<(Phase, f64)>,
     stopped: Option<Stopped>,
-    replacement: Option<Replacement>,
+    replacement: Option<Box<Replacement>>,
     took: Duration,
     kills: u64,
     stops: u64,
