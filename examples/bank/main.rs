@@ -93,7 +93,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
 
     // The nodes are gone now, and the databases must tell the whole story.
     let tally = bank.close();
-    let audit = audit::audit(&folder, &cast, teller.transfers(), teller.results())?;
+    let audit = audit::audit(&folder, cast.names(), teller.transfers(), teller.results())?;
     let (transfers, meter) = ("transfers in the file", &tally.meter);
     let report = Report { cast, faster: args.faster, transfers, meter, teller: &teller, audit: &audit, took };
     say::out!("{}", report.table());

@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "runs processes against the clock")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs, io,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -166,6 +166,28 @@ fn money_is_conserved_while_processes_are_killed_and_stopped() {
     assert!(number(&said, "kills") >= 4 && number(&said, "stops") >= 2, "{said}");
     assert!(said.contains("transfers/s: before ") && said.contains("the longest wait of any transfer: "), "{said}");
     assert!(!scene.applied().is_empty());
+}
+
+#[test]
+fn all_founders_are_replaced_and_a_branch_is_written_off_while_money_moves() {
+    let scene = Scene::new();
+    // How long a pause is depends on what else the machine does.
+    let output = scene.ask(&["replace", "--quiet", "1", "--pause", "60", "--in-flight", "16"]);
+    let said = fitting(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("money is conserved, and nothing is open or in doubt anywhere"), "{said}");
+    for line in
+        ["tm-2 was killed and wiped, and tm-3 was asked for tm-5", "rm-3 was killed, and tm-3 was asked to write"]
+    {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(said.contains("the longest pause in which no transfer committed: "), "{said}");
+    let databases = fs::read_dir(scene.data().join("databases")).unwrap();
+    let names: Vec<String> = databases.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let managers: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| name.starts_with("tm-")).collect();
+    assert!(managers.into_iter().eq(["tm-3", "tm-4", "tm-5"]), "{names:?}");
+    let again = scene.ask(&["replace"]);
+    assert!(!again.status.success() && fitting(&again.stderr).contains("--data"), "{again:?}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Chaos(Chaos),
     /// Measure what it costs that one process stands still for a while, and then goes on
     Stop(Stop),
+    /// Replace all three founders by new machines, one after the other, and write a branch off, while money moves
+    Replace(Replace),
     /// What the nodes of a running cluster know of a transaction, or whether they answer at all
     Status {
         #[command(flatten)]
@@ -55,6 +57,12 @@ pub(crate) enum Command {
         style: Style,
         #[arg(long)]
         seed: u64,
+        /// Find the others by the contacts in the membership
+        #[arg(long)]
+        contacts: bool,
+        /// Be new, and know where this one is
+        #[arg(long, conflicts_with = "contacts")]
+        join: Option<Name>,
     },
 }
 
@@ -133,10 +141,31 @@ pub(crate) struct Stop {
     pub(crate) quiet: u64,
 }
 
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Replace {
+    #[command(flatten)]
+    pub(crate) work: Work,
+
+    /// For how many seconds all is well, before each change and after the last
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
+    pub(crate) quiet: f64,
+
+    /// For how many seconds at most no transfer may commit
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) pause: f64,
+}
+
 /// A name as nodes print it: n0#17. Without an origin it is a client's of the bank.
 fn tx(text: &str) -> Result<TxId, String> {
     let name = if text.contains('#') { text } else { &format!("n0#{text}") };
     name.parse().map_err(|error| format!("{error}\n  names are like n0#17"))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=3_600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected 0.1 to 3600".to_owned()),
+    }
 }
 
 fn minutes(text: &str) -> Result<f64, String> {

@@ -107,7 +107,7 @@ fn clients(data: &Path) -> anyhow::Result<Vec<(Name, String, Client)>> {
         let client = Client::new(CLUSTER, CAST.node(name), address, &security, &options())?;
         Ok((name, address.to_owned(), client))
     };
-    CAST.names().map(client).collect()
+    places.names().map(client).collect()
 }
 
 /// The answer, or what went wrong, in words.

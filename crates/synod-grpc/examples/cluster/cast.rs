@@ -1,4 +1,5 @@
-//! Who plays: three processes that are acceptors and transaction managers at once, and four branches.
+//! Who plays: three processes that are acceptors and transaction managers at once, and four branches; and who takes the
+//! place of those three.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -18,7 +19,7 @@ pub(crate) const TELLER: NodeId = NodeId(0);
 /// The number of the client who asks how things are.
 pub(crate) const OPERATOR: NodeId = NodeId(100);
 
-/// How many there are of each. Their node ids are 1, 2, 3 and so on: managers, branches.
+/// How many there are of each. Their node ids are 1, 2, 3 and so on: managers, branches, managers that come later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cast {
     pub(crate) branches: u64,
@@ -46,12 +47,12 @@ pub(crate) struct Style {
     pub(crate) faster: bool,
 
     /// Which acceptors get a first vote: one quorum, as the paper counts, or all, so that a dead one delays nothing
-    /// [default: quorum; for chaos: all]
+    /// [default: quorum; all where processes are harmed]
     #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
     pub(crate) votes: Option<Votes>,
 
     /// How long a transaction manager waits for votes until it tries a ballot of its own, in milliseconds; other waits
-    /// are in proportion [default: 2000; for chaos: 500]
+    /// are in proportion [default: 2000; 500 where processes are harmed]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub(crate) patience: Option<u64>,
 }
@@ -112,8 +113,19 @@ impl Cast {
         (0..self.acceptors).map(Name::Manager)
     }
 
+    /// The managers that come later, as many as there are founders.
+    pub(crate) fn newcomers(&self) -> impl Iterator<Item = Name> + use<> {
+        (self.acceptors..2 * self.acceptors).map(Name::Manager)
+    }
+
+    /// Everyone who is or may come.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Name> + use<> {
+        self.names().chain(self.newcomers())
+    }
+
     pub(crate) fn node(&self, name: Name) -> NodeId {
         match name {
+            Name::Manager(number) if number >= self.acceptors => NodeId(1 + self.branches + number),
             Name::Manager(number) => NodeId(1 + number),
             Name::Branch(number) => NodeId(1 + self.acceptors + number),
         }
@@ -126,7 +138,7 @@ impl Cast {
 
     /// The name of the process that is `node`.
     pub(crate) fn name(&self, node: NodeId) -> Option<Name> {
-        self.names().find(|name| self.node(*name) == node)
+        self.all().find(|name| self.node(*name) == node)
     }
 
     /// How many acceptors make a quorum: the paper's F+1.
@@ -160,7 +172,7 @@ impl FromStr for Name {
     type Err = NoName;
 
     fn from_str(text: &str) -> Result<Self, NoName> {
-        let name = CAST.names().find(|name| name.to_string() == text);
+        let name = CAST.all().find(|name| name.to_string() == text);
         name.ok_or_else(|| NoName(text.to_owned()))
     }
 }

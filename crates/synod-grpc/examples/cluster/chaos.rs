@@ -7,6 +7,7 @@ use crate::{
     cast::{CAST, Name},
     fleet::Fleet,
     member::State,
+    replace::Replacement,
 };
 
 /// From one event to the next, in milliseconds.
@@ -21,6 +22,8 @@ pub(crate) enum Harm {
     Chaos(Chaos),
     /// This one is stopped for as long as there is harm.
     Stop(Name),
+    /// All founders are replaced, and a branch is written off.
+    Replace(Box<Replacement>),
 }
 
 impl Harm {
@@ -31,13 +34,18 @@ impl Harm {
             Self::Stop(name) if harmful && fleet.is(*name, State::Up) => fleet.stop(*name)?,
             Self::Stop(name) if !harmful && fleet.is(*name, State::Stopped) => fleet.go_on(*name)?,
             Self::Stop(_) => {}
+            Self::Replace(replacement) => replacement.act(fleet, now)?,
         }
         Ok(())
     }
 
     /// Whether everyone is back.
     pub(crate) fn is_over(&self, fleet: &Fleet) -> bool {
-        let is_away = matches!(self, Self::Chaos(chaos) if !chaos.away.is_empty());
+        let is_away = match self {
+            Self::Chaos(chaos) => !chaos.away.is_empty(),
+            Self::Stop(_) => false,
+            Self::Replace(replacement) => !replacement.is_done(),
+        };
         !is_away && fleet.all_are(State::Up)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -13,9 +13,9 @@ use synod::{
     NodeId, TxId,
     commit::{Meta, Outcome, Status, Transaction},
 };
-use synod_grpc::{Client, Identity};
+use synod_grpc::{CallError, Client, Identity, Reason};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot},
     time::{sleep, timeout},
 };
 
@@ -43,6 +43,20 @@ pub(crate) struct Counter {
     /// Whether an earlier run may have made the next transfer. The first one that it has not made tells.
     resumes: AtomicBool,
     looks: mpsc::UnboundedSender<Look>,
+    /// Whether the members may change. There is one client then, which follows them.
+    follows: bool,
+    /// The epoch that transfers are of, as far as is known.
+    epoch: AtomicU64,
+    asking: Mutex<()>,
+}
+
+/// What a change of the members did to a transfer. It may be made again, under another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It was named before the change, and not begun after it.
+    Refused,
+    /// It was begun, and has ended as aborted when there was another epoch.
+    Aborted,
 }
 
 /// How a transfer went.
@@ -54,11 +68,18 @@ pub(crate) struct Errand {
     pub(crate) waited: Duration,
     /// Whether it was over before it was begun: an earlier run has made it.
     pub(crate) is_old: bool,
+    pub(crate) cut: Option<Cut>,
+    /// Whether managers were not to begin it for a while, as a change was under way.
+    pub(crate) was_held_back: bool,
 }
 
 /// What one transaction manager has to say.
 enum Answer {
     Ended(Outcome),
+    /// Its epoch is over: it has not committed, and never will.
+    Stale,
+    /// A change is under way.
+    Changing,
     /// It is over, and how it ended is to be asked elsewhere.
     Over,
     /// Nothing.
@@ -71,26 +92,67 @@ impl Counter {
         places: &Places,
         turn: Duration,
         looks: mpsc::UnboundedSender<Look>,
+        follows: bool,
     ) -> anyhow::Result<Self> {
         let security = papers::security(data, Identity::client(CLUSTER, TELLER))?;
         let client = |name| {
             let (node, address) = (CAST.node(name), places.of(name)?);
             Ok::<_, anyhow::Error>(Client::new(CLUSTER, node, address, &security, &options())?)
         };
-        let clients = CAST.managers().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { clients, favourite: AtomicUsize::new(0), turn, resumes: AtomicBool::new(true), looks })
+        let mut clients = CAST.managers().map(client).collect::<Result<Vec<_>, _>>()?;
+        if follows {
+            let mut all = clients.swap_remove(0);
+            for name in CAST.managers().skip(1) {
+                all = all.with_node(CAST.node(name), places.of(name)?)?;
+            }
+            clients = vec![all];
+        }
+        let (favourite, resumes) = (AtomicUsize::new(0), AtomicBool::new(true));
+        let (epoch, asking) = (AtomicU64::new(0), Mutex::new(()));
+        Ok(Self { clients, favourite, turn, resumes, looks, follows, epoch, asking })
+    }
+
+    /// The epoch that a transfer is of that is begun now.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Asks whether there is a later epoch than `than`, and says so.
+    async fn has_changed(&self, than: u64) -> bool {
+        let _asking = self.asking.lock().await;
+        if self.epoch() <= than
+            && let Ok(Ok(Some((number, _)))) = timeout(PATIENCE, self.clients[0].members()).await
+        {
+            self.epoch.fetch_max(number, Ordering::Relaxed);
+        }
+        self.epoch() > than
     }
 
     /// Has `transaction` made, however long that takes.
     pub(crate) async fn run(&self, transaction: &Transaction, meta: &Meta) -> Errand {
         let (begun, tx, mut patience) = (Instant::now(), transaction.id(), self.turn);
+        let (mut cut, mut was_held_back, epoch) = (None, false, transaction.epoch());
         let is_old = self.resumes.load(Ordering::Relaxed) && self.is_made(tx).await;
         loop {
             let manager = self.favourite.load(Ordering::Relaxed);
             let asked = timeout(patience, Self::ask(&self.clients[manager], transaction, meta)).await;
             let asked_in_vain = asked.is_err();
             let outcome = match asked.unwrap_or(Answer::None) {
-                Answer::Ended(outcome) => Some(outcome),
+                Answer::Ended(outcome) => {
+                    if self.follows && outcome == Outcome::Aborted && self.has_changed(epoch).await {
+                        cut = Some(Cut::Aborted);
+                    }
+                    Some(outcome)
+                }
+                Answer::Stale => {
+                    self.has_changed(epoch).await;
+                    cut = Some(Cut::Refused);
+                    Some(Outcome::Aborted)
+                }
+                Answer::Changing => {
+                    was_held_back = true;
+                    None
+                }
                 Answer::Over => self.look(transaction).await,
                 Answer::None => {
                     self.turn_from(manager);
@@ -98,7 +160,7 @@ impl Counter {
                 }
             };
             if let Some(outcome) = outcome {
-                return Errand { tx, outcome, waited: begun.elapsed(), is_old };
+                return Errand { tx, outcome, waited: begun.elapsed(), is_old, cut, was_held_back };
             }
             if asked_in_vain {
                 patience = CEILING.min(patience * 2);
@@ -119,8 +181,15 @@ impl Counter {
 
     async fn ask(client: &Client, transaction: &Transaction, meta: &Meta) -> Answer {
         let tx = transaction.id();
-        let is_begun = client.begin_as(transaction, meta.clone()).await.is_ok();
-        if is_begun && let Ok(outcome) = client.outcome(tx).await {
+        let begun = client.begin_as(transaction, meta.clone()).await;
+        match &begun {
+            Err(CallError::Refused { reason: Reason::OldEpoch, .. }) => return Answer::Stale,
+            Err(CallError::Refused { reason: Reason::Changing | Reason::NewerEpoch, .. }) => return Answer::Changing,
+            _ => {}
+        }
+        if begun.is_ok()
+            && let Ok(outcome) = client.outcome(tx).await
+        {
             return Answer::Ended(outcome);
         }
         match client.status(tx).await {

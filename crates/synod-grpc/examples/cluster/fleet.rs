@@ -20,6 +20,7 @@ use crate::{
     line::{Ask, Line},
     member::{Member, State},
     meter::Meter,
+    node::Finds,
     signals::{self, Signal},
 };
 
@@ -29,11 +30,15 @@ pub(crate) struct Setup {
     pub(crate) data: PathBuf,
     pub(crate) style: Style,
     pub(crate) seed: u64,
+    /// Whether nodes find each other by the contacts in the membership.
+    pub(crate) contacts: bool,
 }
 
 pub(crate) struct Fleet {
     setup: Setup,
     members: BTreeMap<Name, Member>,
+    /// Those that will never come back.
+    buried: Vec<Member>,
     news: mpsc::UnboundedSender<News>,
     /// Who asks whether which transfer was applied where.
     looks: HashMap<(Name, u64), Vec<oneshot::Sender<bool>>>,
@@ -68,11 +73,16 @@ impl Fleet {
     pub(crate) fn new(setup: Setup) -> (Self, mpsc::UnboundedReceiver<News>) {
         let (news, heard) = mpsc::unbounded_channel();
         let members = CAST.names().map(|name| (name, Member::new())).collect();
-        (Self { setup, members, news, looks: HashMap::new(), meter: Meter::default() }, heard)
+        (Self { setup, members, buried: Vec::new(), news, looks: HashMap::new(), meter: Meter::default() }, heard)
     }
 
     pub(crate) fn members(&self) -> &BTreeMap<Name, Member> {
         &self.members
+    }
+
+    /// All that there are and were.
+    pub(crate) fn ever(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().chain(&self.buried)
     }
 
     pub(crate) fn is(&self, name: Name, state: State) -> bool {
@@ -85,10 +95,30 @@ impl Fleet {
 
     /// Starts `name`, which must be down.
     pub(crate) fn start(&mut self, name: Name) -> anyhow::Result<()> {
-        let Setup { data, style, seed } = &self.setup;
+        let finds = if self.setup.contacts { Finds::Contacts } else { Finds::Addresses };
+        self.start_as(name, finds)
+    }
+
+    /// Starts `name` for the first time, with the address of `member`.
+    pub(crate) fn join(&mut self, name: Name, member: Name) -> anyhow::Result<()> {
+        self.start_as(name, Finds::Member(member))
+    }
+
+    /// `name`, which must be down, will never come back.
+    pub(crate) fn bury(&mut self, name: Name) {
+        self.buried.extend(self.members.remove(&name));
+    }
+
+    fn start_as(&mut self, name: Name, finds: Finds) -> anyhow::Result<()> {
+        let Setup { data, style, seed, .. } = &self.setup;
         let mut command = Command::new(env::current_exe()?);
         command.arg("node").arg("--data").arg(data).args(["--name", &name.to_string(), "--seed", &seed.to_string()]);
         command.args(style.flags());
+        match finds {
+            Finds::Addresses => {}
+            Finds::Contacts => drop(command.arg("--contacts")),
+            Finds::Member(member) => drop(command.args(["--join", &member.to_string()])),
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // What is typed to interrupt this process is not meant for that one.
         #[cfg(unix)]
@@ -139,6 +169,12 @@ impl Fleet {
         for member in self.members.values_mut() {
             (member.state, member.asks) = (State::Closing, None);
         }
+    }
+
+    /// Asks `name` for something. An error if it is away.
+    pub(crate) fn ask(&self, name: Name, ask: Ask) -> anyhow::Result<()> {
+        let asks = self.members.get(&name).and_then(|member| member.asks.as_ref());
+        asks.and_then(|asks| asks.send(ask).ok()).with_context(|| format!("{name} cannot be asked"))
     }
 
     /// Asks a branch. If it is away, `look.reply` is dropped.

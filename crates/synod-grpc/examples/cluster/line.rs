@@ -30,6 +30,10 @@ pub(crate) struct Figures {
     pub(crate) unacknowledged: usize,
     /// As how many ranges the node remembers what is over.
     pub(crate) ranges: usize,
+    /// The epoch that the node is in; none if it knows of none yet.
+    pub(crate) epoch: Option<u64>,
+    /// Whether those that are no members of it may be switched off for good.
+    pub(crate) may_leave: bool,
 }
 
 /// What a process is asked.
@@ -37,4 +41,8 @@ pub(crate) struct Figures {
 pub(crate) enum Ask {
     /// Whether a transfer that is over was applied at this branch.
     Look { transfer: u64 },
+    /// To have the member `old` replaced by `new`, which listens at `contact`.
+    Replace { old: u64, new: u64, contact: String },
+    /// To have this participant written off for good.
+    WriteOff { node: u64 },
 }

@@ -1,4 +1,5 @@
-//! The bank on a real network: seven processes on loopback, with certificates, that are killed and stopped at random.
+//! The bank on a real network: seven processes on loopback, with certificates, that are killed and stopped at random, or
+//! replaced by others.
 //!
 //! Three processes are acceptors and transaction managers, four are resource managers, each a branch with a database of
 //! its own; a further one starts them, makes transfers as a client, and sees that they end well. What a branch is, and
@@ -8,6 +9,7 @@
 //! cargo run --release -p synod-grpc --example cluster -- up
 //! cargo run --release -p synod-grpc --example cluster -- chaos --minutes 2
 //! cargo run --release -p synod-grpc --example cluster -- stop --who rm-0 --seconds 3 --load 63
+//! cargo run --release -p synod-grpc --example cluster -- replace
 //! # and from another terminal meanwhile:
 //! cargo run --release -p synod-grpc --example cluster -- status
 //! cargo run --release -p synod-grpc --example cluster -- in-doubt
@@ -55,6 +57,7 @@ mod page;
 mod papers;
 mod places;
 mod plan;
+mod replace;
 mod run;
 mod signals;
 mod site;
@@ -67,7 +70,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{Args, Command};
+use crate::{
+    args::{Args, Command},
+    node::Finds,
+};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -92,10 +98,14 @@ fn obey(args: Args) -> anyhow::Result<bool> {
         Command::Up(up) => runtime.block_on(run::up(up)),
         Command::Chaos(chaos) => runtime.block_on(run::chaos(chaos)),
         Command::Stop(stop) => runtime.block_on(run::stop(stop)),
+        Command::Replace(replace) => runtime.block_on(run::replace(replace)),
         Command::Status { place, tx } => runtime.block_on(ask::status(&place.data, tx)),
         Command::InDoubt { place } => runtime.block_on(ask::in_doubt(&place.data)),
         Command::Inquire { place, tx } => runtime.block_on(ask::inquire(&place.data, tx)),
-        Command::Node { place, name, style, seed } => runtime.block_on(node::run(&place.data, name, style, seed)),
+        Command::Node { place, name, style, seed, contacts, join } => {
+            let finds = join.map_or(if contacts { Finds::Contacts } else { Finds::Addresses }, Finds::Member);
+            runtime.block_on(node::run(&place.data, name, style, seed, finds))
+        }
     };
     // A read of the standard input cannot be called off.
     runtime.shutdown_background();

@@ -88,6 +88,11 @@ impl Member {
         self.violations + self.figures.violations
     }
 
+    /// Whether it is in `epoch` or a later one.
+    pub(crate) fn is_in(&self, epoch: u64) -> bool {
+        self.figures.epoch.is_some_and(|number| number >= epoch)
+    }
+
     /// Whether nothing is open there, as it said after `since`.
     pub(crate) fn is_at_rest(&self, since: Instant) -> bool {
         let Figures { open, unacknowledged, .. } = self.figures;

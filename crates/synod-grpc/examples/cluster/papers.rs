@@ -33,7 +33,7 @@ pub(crate) fn issue(data: &Path) -> Result<(), PaperError> {
     write(&folder.join("authority.pem"), &params.self_signed(&key)?.pem())?;
     let issuer = Issuer::new(params, key);
 
-    let nodes = CAST.names().map(|name| Identity::node(CLUSTER, CAST.node(name)));
+    let nodes = CAST.all().map(|name| Identity::node(CLUSTER, CAST.node(name)));
     for identity in nodes.chain([TELLER, OPERATOR].map(|client| Identity::client(CLUSTER, client))) {
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new([identity.to_string()])?.signed_by(&key, &issuer)?;

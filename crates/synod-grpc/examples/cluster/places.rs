@@ -1,7 +1,7 @@
 //! Where each process listens, and how it is connected.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use synod::NodeId;
 use synod_grpc::Options;
 
 use crate::cast::{CAST, Name};
@@ -34,7 +35,7 @@ impl Places {
     /// Ports that are free now, in a row, and below those that systems give to connections: nothing takes one while its
     /// process is away.
     pub(crate) fn find() -> Result<Self, PlaceError> {
-        let names: Vec<Name> = CAST.names().collect();
+        let names: Vec<Name> = CAST.all().collect();
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
         let rows = (0..1_000).map(|row| 10_000 + (process::id().wrapping_add(row) % 1_000) as u16 * 16);
         let ports = |first: u16| (first..).take(names.len());
@@ -58,6 +59,27 @@ impl Places {
 
     pub(crate) fn of(&self, name: Name) -> Result<&str, PlaceError> {
         self.0.get(&name.to_string()).map(String::as_str).ok_or(PlaceError::Nowhere(name))
+    }
+
+    /// Those of `names` alone.
+    pub(crate) fn only(&self, names: impl IntoIterator<Item = Name>) -> Self {
+        let names: BTreeSet<String> = names.into_iter().map(|name| name.to_string()).collect();
+        let places = self.0.iter().filter(|(name, _)| names.contains(*name));
+        Self(places.map(|(name, place)| (name.clone(), place.clone())).collect())
+    }
+
+    /// Whose addresses these are.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> + use<'_> {
+        CAST.all().filter(|name| self.0.contains_key(&name.to_string()))
+    }
+
+    /// The addresses as a membership has them.
+    pub(crate) fn contacts(&self) -> Result<BTreeMap<NodeId, Vec<u8>>, PlaceError> {
+        self.names().map(|name| Ok((CAST.node(name), self.contact(name)?.into()))).collect()
+    }
+
+    pub(crate) fn contact(&self, name: Name) -> Result<String, PlaceError> {
+        Ok(format!("https://{}", self.of(name)?))
     }
 
     fn path(data: &Path) -> PathBuf {

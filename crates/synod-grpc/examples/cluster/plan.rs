@@ -7,12 +7,14 @@ use std::{
 
 use anyhow::Context;
 use fjall::PersistMode;
+use synod::NodeId;
 
 use crate::{
+    cast::CAST,
     folder::Folder,
     generate::Maker,
     teller::Teller,
-    transfer::{Account, Transfer},
+    transfer::{Account, Leg, Transfer},
 };
 
 /// Where transfers come from.
@@ -20,7 +22,7 @@ pub(crate) enum Source {
     /// A file.
     File(vec::IntoIter<Transfer>),
     /// They are made up, with ids that no run has used.
-    MadeUp { maker: Maker, next: u64 },
+    MadeUp { maker: Maker, next: u64, without: Option<NodeId> },
 }
 
 /// The parts of a run, in order.
@@ -58,7 +60,7 @@ impl Source {
         let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
         batch.insert(&results, "runs", run.to_be_bytes());
         batch.commit()?;
-        Ok(Self::MadeUp { maker: Maker::new(seed.wrapping_add(run)), next: run << 32 })
+        Ok(Self::MadeUp { maker: Maker::new(seed.wrapping_add(run)), next: run << 32, without: None })
     }
 
     /// All accounts that may have to do with these transfers.
@@ -75,13 +77,40 @@ impl Source {
     pub(crate) fn feed(&mut self, teller: &mut Teller) {
         match self {
             Self::File(transfers) => transfers.next().into_iter().for_each(|transfer| teller.add(transfer)),
-            Self::MadeUp { maker, next } => {
-                let (_, legs) = maker.transfer();
+            Self::MadeUp { maker, next, without } => {
+                let (_, mut legs) = maker.transfer();
+                while touches(&legs, *without) {
+                    (_, legs) = maker.transfer();
+                }
                 teller.add(Transfer { id: *next, legs });
                 *next += 1;
             }
         }
     }
+
+    /// Has no more transfers to do with `branch`.
+    pub(crate) fn leave_out(&mut self, branch: NodeId) {
+        if let Self::MadeUp { without, .. } = self {
+            *without = Some(branch);
+        }
+    }
+
+    /// Gives `teller` these legs, which have ended as aborted, once more under a new name; not if they have to do with a branch
+    /// that is left out. Returns whether it did.
+    pub(crate) fn feed_again(&mut self, legs: Vec<Leg>, teller: &mut Teller) -> bool {
+        match self {
+            Self::MadeUp { next, without, .. } if !touches(&legs, *without) => {
+                teller.add(Transfer { id: *next, legs });
+                *next += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn touches(legs: &[Leg], branch: Option<NodeId>) -> bool {
+    branch.is_some_and(|branch| legs.iter().any(|leg| CAST.home(leg.account) == branch))
 }
 
 impl Schedule {

@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     args,
     audit::{self, Audit},
-    cast::{CAST, Style, Votes},
+    cast::{CAST, Name, Style, Votes},
     chaos::{Chaos, Harm},
     counter::{Counter, Errand},
     file,
@@ -30,6 +30,7 @@ use crate::{
     page, papers,
     places::Places,
     plan::{Phase, Schedule, Source},
+    replace::Replacement,
     report::Report,
     say,
     stop::Stopped,
@@ -79,6 +80,29 @@ pub(crate) async fn stop(mut args: args::Stop) -> anyhow::Result<bool> {
     run.finish("transfers made up").await
 }
 
+/// Makes up transfers, replaces all founders and writes a branch off.
+pub(crate) async fn replace(mut args: args::Replace) -> anyhow::Result<bool> {
+    args.work.style.votes.get_or_insert(Votes::All);
+    args.work.style.patience.get_or_insert(500);
+    let (data, style) = (&args.work.place.data, args.work.style);
+    if data.exists() {
+        bail!(
+            "founders that were replaced never come back, so that this needs a new folder, and there is one at {} already; \
+             --data names another",
+            data.display()
+        );
+    }
+    let spare = Places::find()?;
+    let founders = CAST.cluster(style)?.spec().clone().with_contacts(spare.only(CAST.names()).contacts()?).build()?;
+    let folder = Folder::open(data, CAST, founders, args.work.seed);
+    let folder = folder.with_context(|| format!("the folder {}", data.display()))?;
+    let source = Source::made_up(&folder, args.work.seed)?;
+    let quiet = Duration::from_secs_f64(args.quiet);
+    let replacement = Replacement::new(data.clone(), spare.clone(), quiet, Duration::from_secs_f64(args.pause));
+    let run = Run::prepare_at(&args.work, folder, source, Vec::new(), Harm::Replace(Box::new(replacement)), &spare)?;
+    run.finish("transfers made up").await
+}
+
 /// The folder, new or as earlier runs have left it.
 fn open(work: &args::Work) -> anyhow::Result<Folder> {
     let data = &work.place.data;
@@ -114,11 +138,14 @@ struct Done {
     meter: Meter,
     rates: Vec<(Phase, f64)>,
     stopped: Option<Stopped>,
+    replacement: Option<Box<Replacement>>,
     took: Duration,
     kills: u64,
     stops: u64,
     recoveries: u64,
     violations: u64,
+    /// Who is there at the end.
+    left: Vec<Name>,
 }
 
 impl Run {
@@ -129,14 +156,25 @@ impl Run {
         parts: Vec<(Phase, Duration)>,
         harm: Harm,
     ) -> anyhow::Result<Self> {
+        Self::prepare_at(work, folder, source, parts, harm, &Places::find()?)
+    }
+
+    fn prepare_at(
+        work: &args::Work,
+        folder: Folder,
+        source: Source,
+        parts: Vec<(Phase, Duration)>,
+        harm: Harm,
+        places: &Places,
+    ) -> anyhow::Result<Self> {
         let data = &work.place.data;
         open_accounts(&folder, source.accounts())?;
         papers::issue(data)?;
-        let places = Places::find()?;
-        places.write(data)?;
-        let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed });
+        places.only(CAST.names()).write(data)?;
+        let contacts = matches!(harm, Harm::Replace(_));
+        let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed, contacts });
         let (asking, looks) = mpsc::unbounded_channel();
-        let counter = Arc::new(Counter::open(data, &places, work.style.turn(), asking)?);
+        let counter = Arc::new(Counter::open(data, places, work.style.turn(), asking, contacts)?);
         let (teller, errands, watch) = (Teller::default(), JoinSet::new(), Watch::new());
         let (style, in_flight) = (work.style, work.in_flight as usize);
         Ok(Self {
@@ -166,9 +204,15 @@ impl Run {
         let done = self.work().await?;
         say::out!("all processes have shut down; reading their databases");
         // The processes are gone now, and the databases must tell the whole story.
-        let audit = audit::audit(&folder, &CAST, done.teller.transfers(), done.teller.results())?;
+        let names: Vec<Name> = done.left.clone();
+        let mut transfers = done.teller.transfers().to_vec();
+        for transfer in &mut transfers {
+            transfer.legs.retain(|leg| names.iter().any(|name| CAST.node(*name) == CAST.home(leg.account)));
+        }
+        let audit = audit::audit(&folder, names, &transfers, done.teller.results())?;
         done.print(&audit, style, what);
-        Ok(audit.faults.is_empty() && done.violations == 0)
+        let is_smooth = done.replacement.as_ref().is_none_or(|replaced| replaced.print(&audit, done.teller.ended()));
+        Ok(audit.faults.is_empty() && done.violations == 0 && is_smooth)
     }
 
     async fn work(mut self) -> anyhow::Result<Done> {
@@ -187,7 +231,7 @@ impl Run {
         loop {
             self.begin(&schedule)?;
             select! {
-                Some(errand) = self.errands.join_next() => self.teller.settle(errand?),
+                Some(errand) = self.errands.join_next() => self.settle(errand?),
                 Some(news) = self.news.recv() => self.fleet.hear(news)?,
                 Some(look) = self.looks.recv() => self.fleet.look(look),
                 _ = &mut interrupt, if !is_interrupted => {
@@ -202,6 +246,14 @@ impl Run {
             self.harm.act(&mut self.fleet, now, schedule.phase() == Phase::Chaos)?;
             if matches!(self.harm, Harm::Stop(_)) {
                 stopped.note(&schedule);
+            }
+            if let Harm::Replace(replacement) = &self.harm {
+                if let Some(branch) = replacement.written_off() {
+                    self.source.leave_out(CAST.node(branch));
+                }
+                if replacement.is_done() {
+                    schedule.drain(done);
+                }
             }
             view.show(&self.fleet, &self.teller, &schedule);
             if self.teller.is_done() && self.teller.is_dry() && !self.feeds(schedule.phase()) {
@@ -222,7 +274,7 @@ impl Run {
         while !self.fleet.all_are(State::Closed) {
             self.wait().await?;
         }
-        let sum = |count: fn(&Member) -> u64| self.fleet.members().values().map(count).sum();
+        let sum = |count: fn(&Member) -> u64| self.fleet.ever().map(count).sum();
         Ok(Done {
             rates: schedule.rates().to_vec(),
             stopped: matches!(self.harm, Harm::Stop(_)).then_some(stopped),
@@ -231,9 +283,22 @@ impl Run {
             stops: sum(|member| member.stops),
             recoveries: sum(|member| member.recoveries()),
             violations: sum(|member| member.violations()),
+            left: self.fleet.members().keys().copied().collect(),
+            replacement: if let Harm::Replace(replacement) = self.harm { Some(replacement) } else { None },
             teller: self.teller,
             meter: self.fleet.meter,
         })
+    }
+
+    /// Notes how a transfer went, and has it made again if a change of the members has cut it short.
+    fn settle(&mut self, errand: Errand) {
+        self.teller.settle(errand);
+        if let Harm::Replace(replacement) = &mut self.harm {
+            let legs = self.teller.find(errand.tx).map(|transfer| transfer.legs.clone());
+            let legs = legs.filter(|_| errand.cut.is_some());
+            let is_made_again = legs.is_some_and(|legs| self.source.feed_again(legs, &mut self.teller));
+            replacement.note(&errand, is_made_again);
+        }
     }
 
     /// Whether there are transfers to come, which the teller does not know yet.
@@ -257,6 +322,7 @@ impl Run {
                 self.source.feed(&mut self.teller);
             }
             let Some((transaction, meta)) = self.teller.next()? else { break };
+            let transaction = transaction.in_epoch(self.counter.epoch());
             let counter = Arc::clone(&self.counter);
             self.errands.spawn(async move { counter.run(&transaction, &meta).await });
         }

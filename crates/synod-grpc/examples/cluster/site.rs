@@ -7,8 +7,8 @@ use std::{
 
 use fjall::{Database, PersistMode};
 use synod::{
-    Packet, TxId,
-    commit::{Message, Meta, Record, Transaction},
+    NodeId, Packet, TxId,
+    commit::{Membership, Message, Meta, Record, Transaction},
     perform::{
         Storage, Transport,
         embedded::{Step, Store},
@@ -105,6 +105,22 @@ impl Transport for Door {
     fn send(&mut self, packet: Packet<Message>) {
         lock(&self.meter).sent(&packet);
         self.peers.send(packet);
+    }
+
+    fn introduce(&mut self, birth: u64) {
+        self.peers.introduce(birth);
+    }
+
+    fn enter(&mut self, number: u64, membership: &Membership) {
+        self.peers.enter(number, membership);
+    }
+
+    fn learn(&mut self, membership: &Membership) {
+        self.peers.learn(membership);
+    }
+
+    fn let_go(&mut self, left: &[NodeId]) {
+        self.peers.let_go(left);
     }
 }
 

@@ -42,7 +42,7 @@ impl Teller {
 
     /// Notes how a transfer went.
     pub(crate) fn settle(&mut self, errand: Errand) {
-        let Errand { tx, outcome, waited, is_old } = errand;
+        let Errand { tx, outcome, waited, is_old, .. } = errand;
         self.under_way.remove(&tx);
         self.results.insert(tx, outcome);
         if is_old {
@@ -51,6 +51,13 @@ impl Teller {
             self.latencies.push(waited);
             self.ended.push((Instant::now(), errand));
         }
+    }
+
+    /// The transfer called `tx`.
+    pub(crate) fn find(&self, tx: TxId) -> Option<&Transfer> {
+        // They are in the order of their ids.
+        let place = self.transfers.binary_search_by_key(&tx.seq, |transfer| transfer.id).ok()?;
+        self.transfers.get(place)
     }
 
     /// Gives up what was not begun.
