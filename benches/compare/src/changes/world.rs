@@ -112,11 +112,12 @@ impl World {
             self.release(at, released);
         }
         let Some(machinery) = self.nodes.get_mut(&at) else { return };
-        if !machinery.is_writing && machinery.outbox.is_urgent() {
-            if let Some(pending) = machinery.outbox.take() {
-                machinery.is_writing = true;
-                self.happen(self.write, Event::Written { at, pending });
-            }
+        if !machinery.is_writing
+            && machinery.outbox.is_urgent()
+            && let Some(pending) = machinery.outbox.take()
+        {
+            machinery.is_writing = true;
+            self.happen(self.write, Event::Written { at, pending });
         }
         let Some(machinery) = self.nodes.get_mut(&at) else { return };
         let deadline = machinery.node.deadline().map(|deadline| deadline.0.max(self.now));
