@@ -66,7 +66,7 @@ pub(crate) struct Wish {
     pub(crate) ready: BTreeSet<NodeId>,
     /// Whether managers were asked to begin nothing new.
     pub(crate) is_holding: bool,
-    /// The managers of the present epoch that have nothing undecided any more.
+    /// The managers of the present epoch that have nothing undecided left.
     pub(crate) drained: BTreeSet<NodeId>,
 }
 
@@ -172,6 +172,12 @@ impl Handover {
             (None, Some(_)) => Some(Wait::Repeat(repetitions)),
             (None, None) => None,
         }
+    }
+
+    /// Whether phase 1 need wait no longer: nothing is undecided at any of `managers`. It is tried once; then it has its time.
+    pub(crate) fn is_drained(&self, managers: &[NodeId]) -> bool {
+        let has_drained = |wish: &Wish| managers.iter().all(|manager| wish.drained.contains(manager));
+        self.wait == Some(Wait::Flush) && self.repetitions == 0 && self.wish.as_ref().is_some_and(has_drained)
     }
 
     /// One more ballot: waits for something else from now on, and longer before adding another one.

@@ -10,7 +10,7 @@ use synod::{
     },
 };
 
-use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, refuse, say, spec_of, tx};
+use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, cluster_of, refuse, say, spec_of, tx};
 
 /// The nodes that come later.
 const NEW: [NodeId; 5] = [NodeId(14), NodeId(15), NodeId(16), NodeId(23), NodeId(24)];
@@ -313,7 +313,7 @@ fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
     let mut group = group();
     let name = |seq| synod::TxId { origin: TMS[0], seq };
     // A name that nobody has given, and the last of all.
-    let used = [3, 5_000, u64::MAX - 1].map(name);
+    let used = [3, 5_000, u64::MAX].map(name);
     for tx in used {
         let transaction = Transaction::new(tx, RMS, *b"meta").unwrap();
         for acceptor in ACCEPTORS {
@@ -335,9 +335,31 @@ fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
             Effect::Decide(Decision::Named(given)) => Some(given.names),
             _ => None,
         });
-        assert!(names.is_none_or(|names| used.iter().all(|tx| !names.contains(*tx))), "{names:?}");
+        let names = names.expect("there are names");
+        assert!(used.iter().all(|tx| !names.contains(*tx)), "{names:?}");
+        let is_known = |tx: &TxId| {
+            group.log(TMS[0]).iter().any(|record| match record {
+                Record::Epoch { number: 1, committed, .. } => committed.iter().any(|range| range.contains(*tx)),
+                _ => false,
+            })
+        };
+        assert!(used.iter().all(is_known), "they are committed, and it must say so to whoever comes");
         group.restart(TMS[0]);
     }
+}
+
+#[test]
+fn phase_1_waits_for_no_time_out_where_the_only_manager_is_the_proposer() {
+    let mut group = Group::apart(cluster_of(&ACCEPTORS, &TMS[..1]));
+    group.tick(1);
+    group.join(NEW[0], &cluster_of(&ACCEPTORS, &TMS[..1]));
+    group.run();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    group.run();
+    group.tick(1);
+    group.run();
+    assert_eq!(number(&group, TMS[0]), Some(1));
 }
 
 #[test]

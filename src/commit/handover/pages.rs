@@ -137,13 +137,14 @@ impl Assembly {
     /// Takes a page. The first page of something else starts over; any other page must follow those that have come. Fails, and
     /// changes nothing, if it does not.
     pub(crate) fn add(&mut self, page: &Page) -> Result<Progress, Refusal> {
-        let follows = page.digest == self.digest && page.total == self.total && page.first == self.taken;
+        let is_same = page.digest == self.digest && page.total == self.total;
+        let follows = is_same && page.first == self.taken;
         let taken = page.first.saturating_add(page.entries.len() as u64);
         let is_idle = page.entries.is_empty() && taken < page.total;
         if page.first > 0 && !follows || taken > page.total || page.total > MOST_ENTRIES || is_idle {
             return Err(Refusal::OtherPage);
         }
-        if page.first == 0 && follows_begun(self, page) {
+        if page.first == 0 && is_same && !self.is_blank() {
             // It was said twice: go on from where this is.
             return Ok(Progress::Next(self.taken));
         }
@@ -178,11 +179,6 @@ impl Assembly {
         let lists = Lists { ready, parts, committed: committed.into(), retired: retired.into(), peers };
         if digest(&lists) == told { Ok(Progress::Whole(lists)) } else { Err(Refusal::OtherPage) }
     }
-}
-
-/// Whether `page`, a first one, is of what has begun to come.
-fn follows_begun(assembly: &Assembly, page: &Page) -> bool {
-    !assembly.is_blank() && assembly.digest == page.digest && assembly.total == page.total
 }
 
 fn digest(lists: &Lists) -> u64 {

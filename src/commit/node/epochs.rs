@@ -459,6 +459,9 @@ impl Node {
             let until = |wait: Wait| Time(now.0.saturating_add(wait.duration(config.cluster.timeouts(), jitter)));
             (self.handover.wait, self.handover.due) = (wait, wait.map_or(NEVER, until));
         }
+        if self.handover.is_drained(self.shared.config.cluster.managers()) {
+            self.handover.due = self.shared.clock.now();
+        }
         self.set_alarm();
     }
 

@@ -258,20 +258,16 @@ impl Node {
         if proposer != self.shared.config.id {
             self.shared.say(effects, proposer, EpochMessage::Drained);
         } else if let Err(refusal) = self.receive_drained(proposer) {
-            // The operator wants something else by now.
+            // The operator has asked for something else since.
             self.shared.metrics.refuse(refusal);
         }
     }
 
-    /// A manager has nothing undecided any more. If no manager has, phase 1 need not wait.
+    /// A manager has nothing undecided left.
     fn receive_drained(&mut self, from: NodeId) -> Result<(), Refusal> {
         let wish = self.handover.wish.as_mut().filter(|wish| wish.is_holding).ok_or(Refusal::NothingProposed)?;
         wish.drained.insert(from);
-        let mut managers = self.shared.config.cluster.managers().iter();
-        if self.handover.trial.is_none() && managers.all(|manager| wish.drained.contains(manager)) {
-            self.handover.due = self.shared.clock.now();
-            self.set_alarm();
-        }
+        self.rearm();
         Ok(())
     }
 

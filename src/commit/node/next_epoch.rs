@@ -62,14 +62,12 @@ impl Node {
         let before = self.shared.config.cluster.membership().members();
         let was_manager = self.shared.is_manager;
         for range in lists.retired.iter() {
-            if let Some(range) = self.take_over(*range, effects) {
-                self.retire_all(range, effects);
-            }
+            self.reserve_brought(*range, effects);
+            self.retire_all(*range, effects);
         }
         for range in lists.committed.iter() {
-            if let Some(range) = self.take_over(*range, effects) {
-                self.shared.committed.add(range);
-            }
+            self.reserve_brought(*range, effects);
+            self.shared.committed.add(*range);
         }
         for range in self.retired.iter() {
             self.shared.committed.remove(range);
@@ -102,16 +100,14 @@ impl Node {
         Ok(())
     }
 
-    /// What this node takes of a range that a handover brings. If others have used names that are this node's own, it must not
-    /// give them, and a restart checks that. (The last of all numbers cannot be reserved, and is never given.)
-    fn take_over(&mut self, range: TxRange, effects: &mut impl Sink) -> Option<TxRange> {
-        if range.origin() != self.shared.config.id {
-            return Some(range);
-        }
+    /// A handover brings `range`. If others have used names in it that are this node's own, it must not give them, and a restart
+    /// checks that. The last of all numbers cannot be reserved, and is never given.
+    fn reserve_brought(&mut self, range: TxRange, effects: &mut impl Sink) {
         let last = range.last().seq.min(u64::MAX.wrapping_sub(1));
-        let range = TxRange::new(range.origin(), range.first().seq, last).ok()?;
-        self.reserve(last, effects).ok()?;
-        Some(range)
+        if range.origin() == self.shared.config.id && range.first().seq <= last {
+            // It fails for the last number only.
+            let _ = self.reserve(last, effects);
+        }
     }
 
     /// Retires all of `range`, except what the resource manager here still owes: that is listed as violated.

@@ -251,21 +251,22 @@ where
 
     /// Steps the node with this packet, and with others that have come.
     fn receive(&mut self, first: Delivery) {
-        self.take_contacts(&first.messages);
+        self.take_contacts(first.from, &first.messages);
         self.driver.receive(first.from, &first.messages);
         for _ in 1..AT_ONCE {
             if !self.has_room() {
                 break;
             }
             let Some(Delivery { from, messages, .. }) = self.mailbox.inbox.try_next() else { break };
-            self.take_contacts(&messages);
+            self.take_contacts(from, &messages);
             self.driver.receive(from, &messages);
         }
     }
 
-    /// As long as it is in no epoch, this node answers whoever speaks of one.
-    fn take_contacts(&mut self, messages: &[Message]) {
-        if !self.hands.is_newcomer {
+    /// As long as it is in no epoch, this node answers those who speak of one. It takes contacts only of whom it believes, or
+    /// anyone could have it keep, and dial, as many addresses as he likes.
+    fn take_contacts(&mut self, from: NodeId, messages: &[Message]) {
+        if !self.hands.is_newcomer || !self.node().believes(from) {
             return;
         }
         for message in messages {
