@@ -11,7 +11,7 @@ use std::{
 
 use synod::{
     NodeId, TxId,
-    commit::{Cluster, GivenNames, Learning, Outcome, Status, Transaction},
+    commit::{Cluster, EpochMessage, GivenNames, Learning, Message, Outcome, Status, Transaction},
     perform::tokio::{Handle, Start},
 };
 use synod_grpc::{CallError, Client, Fault, Identity, Reason, tonic::Code};
@@ -155,6 +155,24 @@ async fn a_member_that_moves_is_found_where_the_membership_says() {
         until("it is found", || world.member(node).peers.stats(third).unwrap().connected).await;
     }
     in_epoch(world.handle(third), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_keeps_the_addresses_that_members_say_and_nobody_elses() {
+    let mut world = World::by_contacts().await;
+    // It hears from nobody else.
+    world.stop(MANAGERS[0]).await;
+    world.add(NEW[0], Start::Join, without_contacts(&world.cluster), MANAGERS[0]).await;
+    let invitation = |node| {
+        let membership = without_contacts(&world.cluster).membership().replace(MANAGERS[2], NEW[0]);
+        let what = EpochMessage::Invite(membership.with_contact(node, "127.0.0.1:9").into());
+        vec![Message::Epoch { number: Some(0), what: Box::new(what) }]
+    };
+    let (newcomer, [told, made_up]) = (world.member(NEW[0]), [NEW[1], NEW[2]]);
+    assert!(newcomer.handle.deliver(BRANCHES[0], invitation(made_up)));
+    assert!(newcomer.handle.deliver(MANAGERS[1], invitation(told)));
+    until("a member is believed", || newcomer.peers.stats(told).is_some()).await;
+    assert!(newcomer.peers.stats(made_up).is_none());
 }
 
 /// A client that begins one transaction after the other, and finds out how each has ended.
