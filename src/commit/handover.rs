@@ -54,7 +54,7 @@ pub(crate) struct Handover {
     pub(crate) due: Time,
     /// How often it has waited for the same.
     pub(crate) repetitions: u32,
-    /// How many ballots this epoch has seen here, of anybody: whoever would add one waits the longer.
+    /// How many ballots this epoch has seen here, of anybody: the more, the longer it waits before it adds one.
     rivals: u32,
 }
 

@@ -222,7 +222,7 @@ pub enum Input {
     /// knows how, [`Decision::Decided`] says so.
     ///
     /// [`Refusal::OldEpoch`](crate::Refusal::OldEpoch) says that its epoch is over and that it has not committed, so that it
-    /// never will: whoever wants it begins it under another name, in the present epoch.
+    /// never will: begin it under another name, in the present epoch.
     ///
     /// Number transactions in a row: every gap is remembered at every node for ever, and a history remembers the
     /// outcomes of most transactions if their numbers are consecutive.

@@ -103,7 +103,7 @@ impl Plan {
     }
 }
 
-/// Whoever is back is soon found, and whoever stands still is not waited for long.
+/// A process that is back is soon found, and one that stands still is not waited for long.
 pub(crate) fn options() -> Options {
     Options::default()
         .with_backoff(Duration::from_millis(20))

@@ -42,7 +42,7 @@ fn applications_that_die_at_any_step_leave_nothing_behind() {
 }
 
 #[test]
-fn whoever_is_killed_no_money_is_lost() {
+fn no_money_is_lost_when_any_process_is_killed() {
     let Some(text) = bank(&["chaos", "--minutes", "0.17", "--seed", "7"]) else { return };
     assert!(number(&text, " times a server") >= 2 && number(&text, " committed, ") > 10, "{text}");
 }
@@ -62,7 +62,7 @@ fn applications_that_die_at_any_step_leave_nothing_behind_in_postgres_and_mariad
 }
 
 #[test]
-fn whoever_is_killed_no_money_is_lost_between_postgres_and_mariadb() {
+fn no_money_is_lost_between_postgres_and_mariadb_when_any_process_is_killed() {
     let Some(text) = bank(&["chaos", "--databases", "mixed", "--minutes", "0.17", "--seed", "7"]) else { return };
     assert!(number(&text, " times a server") >= 2 && number(&text, " committed, ") > 10, "{text}");
 }

@@ -129,7 +129,7 @@ pub(super) fn of(cluster: &Cluster, hurt: Option<Hurt>) -> Vec<Box<dyn Property>
         Box::new(persist_before_send::PersistBeforeSend::default()),
         Box::new(retired_is_final::RetiredIsFinal::default()),
         spared::by(hurt, clients_view::ClientsView::default()),
-        Box::new(refusals_change_nothing::RefusalsChangeNothing),
+        Box::new(refusals_change_nothing::RefusalsChangeNothing::default()),
         Box::new(requests_are_granted::RequestsAreGranted),
         Box::new(names_are_given_once::NamesAreGivenOnce::default()),
         spared::by(hurt, content_is_the_clients::ContentIsTheClients::default()),

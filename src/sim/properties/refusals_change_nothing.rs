@@ -6,7 +6,11 @@ use crate::{
     commit::{Effect, EpochMessage, EpochStatus, InDoubt, Input, Message, Node, Record, Status, Time, What},
 };
 
-pub(super) struct RefusalsChangeNothing;
+#[derive(Default)]
+pub(super) struct RefusalsChangeNothing {
+    /// Whom the last step that was refused has asked for a later epoch.
+    asked: Vec<NodeId>,
+}
 
 const NAME: &str = "refusals change nothing";
 
@@ -45,11 +49,19 @@ fn of_epoch(message: &Message) -> Option<&EpochMessage> {
     }
 }
 
+/// Whom it asks for a later epoch.
+fn asks(effect: &Effect) -> Option<NodeId> {
+    match effect {
+        Effect::Send { to, message } if of_epoch(message) == Some(&EpochMessage::Wanted) => Some(*to),
+        _ => None,
+    }
+}
+
 /// What a step may do although it refused its input: it writes what it owes its disk since before, and it answers.
 fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
     match (effect, input, refusal) {
         (Effect::Persist(Record::Retired(_) | Record::Erased(_)), ..) => true,
-        // Whoever is ahead is asked or, if he is not believed, the members are; so with anybody who speaks for all, and is not known.
+        // A node that seems ahead is asked or, if it is not believed, those who are; so with one that speaks for all.
         (
             Effect::Send { message: Message::Epoch { what, .. }, .. },
             Input::Receive { .. },
@@ -80,9 +92,14 @@ impl Property for RefusalsChangeNothing {
         match observation {
             Observation::Stepped { at, input, effects, verdict: Err(refusal) } => {
                 let wrong = effects.iter().find(|effect| !is_allowed(effect, input, *refusal));
+                self.asked = effects.iter().filter_map(asks).collect();
                 require(NAME, wrong.is_none(), || format!("{at} refuses {input:?}: {refusal}. And yet: {wrong:?}"))
             }
             Observation::Refused { at, input, refusal, before, after } => {
+                let stranger = self.asked.drain(..).find(|asked| !after.believes(*asked));
+                require(NAME, stranger.is_none(), || {
+                    format!("{at} refuses {input:?}: {refusal}. And yet it asks {stranger:?}, whom it does not believe")
+                })?;
                 let (before, after) = (View::of(before), View::of(after));
                 require(NAME, before == after, || {
                     format!("{at} refuses {input:?}: {refusal}. And yet it was {before:?} and is {after:?}")

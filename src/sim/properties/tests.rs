@@ -653,7 +653,7 @@ fn a_request_that_is_taken_and_not_granted_is_seen() {
 
 #[test]
 fn a_refusal_with_effects_is_seen() {
-    let mut watch = Watch(super::refusals_change_nothing::RefusalsChangeNothing);
+    let mut watch = Watch(super::refusals_change_nothing::RefusalsChangeNothing::default());
     let (one, two) = (Ballot::new(1, M1), Ballot::new(2, M2));
     let input = || receive(M1, say(paxos::Message::Prepare { ballot: one }));
     let promise = send(M1, say(paxos::Message::Promise { ballot: one, accepted: None }));
@@ -685,7 +685,7 @@ fn a_refusal_that_changes_anything_is_seen() {
     let seen = |before: &Node, after: &Node| {
         let refusal = Refusal::UnknownTransaction;
         let refused = Observation::Refused { at: M1, input: &unknown(), refusal, before, after };
-        super::refusals_change_nothing::RefusalsChangeNothing.observe(&refused)
+        super::refusals_change_nothing::RefusalsChangeNothing::default().observe(&refused)
     };
     let participants = |nodes: &[NodeId]| Participants::new(nodes).unwrap();
     let client = Transaction::new(TxId { origin: NodeId(99), seq: 1 }, [R1], meta()).unwrap();
@@ -715,6 +715,22 @@ fn a_refusal_that_changes_anything_is_seen() {
     let mut after = before.clone();
     after.step_into(Input::Tick(Time(1)), &mut Vec::new()).unwrap();
     seen(&before, &after).unwrap_err();
+}
+
+#[test]
+fn a_stranger_that_is_asked_for_an_epoch_is_seen() {
+    let cluster = Cluster::new(ClusterId([1; 16]), Quorums::majority([M1]).unwrap(), [M1, M2]).unwrap();
+    let node = Node::create(Config::new(cluster, M1, 0)).0;
+    let what = || Box::new(crate::commit::EpochMessage::Wanted);
+    let input = receive(R1, Message::Epoch { number: Some(1), what: what() });
+    for (asked, is_right) in [(M2, true), (R1, false)] {
+        let mut property = super::refusals_change_nothing::RefusalsChangeNothing::default();
+        let (refusal, effects) = (Refusal::NewerEpoch, [send(asked, Message::Epoch { number: Some(0), what: what() })]);
+        let stepped = Observation::Stepped { at: M1, input: &input, effects: &effects, verdict: Err(refusal) };
+        property.observe(&stepped).unwrap();
+        let refused = Observation::Refused { at: M1, input: &input, refusal, before: &node, after: &node };
+        assert_eq!(property.observe(&refused).is_ok(), is_right);
+    }
 }
 
 #[test]
