@@ -244,6 +244,7 @@ where
         riding: None,
         fenced: 0,
         early: Vec::new(),
+        holds: false,
         closing: false,
     };
     (handle, task)

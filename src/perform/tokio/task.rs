@@ -33,10 +33,10 @@ use crate::{
 /// How many packets, or requests, are taken before the next look at what else there is.
 const AT_ONCE: usize = 64;
 
-/// How long a begin waits for its participants to be met: they may be starting, too.
-const MEETING: Duration = Duration::from_secs(2);
+/// How long a begin waits for its participants to be met, which may be starting, too, or for a change of the members to be over.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many begins wait for that.
+/// How many requests wait for that.
 const EARLY: usize = 1_024;
 
 /// All that the task holds.
@@ -55,8 +55,11 @@ pub(super) struct Task<S, T, R> {
     pub(super) riding: Option<Instant>,
     /// How many transactions were fenced when it was last looked who waits for one.
     pub(super) fenced: usize,
-    /// Begins that name a node which was not met yet, and until when they wait for it.
+    /// Requests that come too early, and until when they wait: the members are about to change, or they name a node which was not
+    /// met yet.
     pub(super) early: Vec<(Instant, Request)>,
+    /// Whether the node held begins when it was last looked.
+    pub(super) holds: bool,
     /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
     pub(super) closing: bool,
 }
@@ -225,6 +228,10 @@ where
             self.answers.fail(&Error::Stalled);
             self.hands.fail(&Error::Stalled);
         }
+        let holds = self.node().holds_begins();
+        if mem::replace(&mut self.holds, holds) && !holds {
+            self.serve_early();
+        }
         let metrics = self.node().metrics();
         if self.fenced != metrics.fenced {
             self.fenced = metrics.fenced;
@@ -292,16 +299,16 @@ where
         }
     }
 
-    /// Serves a request, or has it wait for its participants to be met.
+    /// Serves a request, or has it wait because it comes too early.
     fn serve(&mut self, request: Request) {
         if self.is_early(&request) && self.early.len() < EARLY {
-            self.early.push((Instant::now() + MEETING, request));
+            self.early.push((Instant::now() + PATIENCE, request));
         } else {
             self.serve_now(request);
         }
     }
 
-    /// Serves begins that have waited long enough, or whose participants were met.
+    /// Serves what has waited long enough, or comes no longer too early.
     fn serve_early(&mut self) {
         let now = Instant::now();
         for (until, request) in mem::take(&mut self.early) {
@@ -313,7 +320,12 @@ where
         }
     }
 
+    /// A name that was given before a change of the members is of no use after it, so a begin under one does not wait for that,
+    /// and a request for names does.
     fn is_early(&self, request: &Request) -> bool {
+        if matches!(request, Request::Begin { .. } | Request::Names { .. }) && self.node().holds_begins() {
+            return true;
+        }
         let most = self.node().config().cluster.limits().participants;
         let named = request.participants().filter(|participants| participants.len() <= most);
         named.is_some_and(|participants| self.node().strangers(participants).next().is_some())
