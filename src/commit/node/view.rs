@@ -201,6 +201,12 @@ impl Node {
         self.shared.ground
     }
 
+    /// The number of the epoch that this node is in. `None` if it is in none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn epoch_number(&self) -> Option<u64> {
+        self.shared.epoch
+    }
+
     /// What this node tells of its epoch when it meets another: see [`Input::Met`]. `None` if it is in none.
     pub fn tag(&self) -> Option<EpochTag> {
         let number = self.shared.epoch?;

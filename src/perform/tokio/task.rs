@@ -187,7 +187,8 @@ where
         let more = time_out.into_iter().chain(self.hands.jobs.next_turn()).filter(|_| self.has_room());
         let ride = self.riding.filter(|_| self.writer.is_idle()).map(|since| since + self.options.linger);
         let early = self.early.iter().map(|(until, _)| *until).filter(|_| self.has_room());
-        more.chain(ride).chain(early).chain(self.watch.next_look()).min()
+        let looks = self.watch.next_look().into_iter().chain(self.hands.company.next_look());
+        more.chain(ride).chain(early).chain(looks).min()
     }
 
     /// Tells the node how late it is, unless it knows and nothing is due. Its time stands still while there is no room.
@@ -224,6 +225,7 @@ where
         self.let_go();
         self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
         self.watch.look(&self.hands.telemetry);
+        self.hands.company.look(self.driver.node(), &self.hands.telemetry);
         if self.watch.is_stalled() {
             self.answers.fail(&Error::Stalled);
             self.hands.fail(&Error::Stalled);
@@ -258,16 +260,30 @@ where
 
     /// Steps the node with this packet, and with others that have come.
     fn receive(&mut self, first: Delivery) {
-        self.take_contacts(first.from, &first.messages);
+        self.listen(first.from, &first.messages);
         self.driver.receive(first.from, &first.messages);
         for _ in 1..AT_ONCE {
             if !self.has_room() {
                 break;
             }
             let Some(Delivery { from, messages, .. }) = self.mailbox.inbox.try_next() else { break };
-            self.take_contacts(from, &messages);
+            self.listen(from, &messages);
             self.driver.receive(from, &messages);
         }
+    }
+
+    /// Notes what is of use to a node that is behind.
+    fn listen(&mut self, from: NodeId, messages: &[Message]) {
+        let own = self.node().epoch_number();
+        let is_later = |message: &Message| match message {
+            Message::About { transaction, .. } => Some(transaction.epoch()) > own,
+            Message::Epoch { number, .. } => *number > own,
+            Message::Retired { .. } | Message::RetiredNoted { .. } => false,
+        };
+        if own.is_none() || messages.iter().any(is_later) {
+            self.hands.company.heard(from, self.driver.node());
+        }
+        self.take_contacts(from, messages);
     }
 
     /// As long as it is in no epoch, this node answers those who speak of one. It takes contacts only of whom it believes, or
@@ -445,6 +461,10 @@ where
     }
 
     fn meet(&mut self, node: NodeId, birth: u64, epoch: Option<EpochTag>) {
+        let own = self.node().epoch_number();
+        if own.is_none() || epoch.is_some_and(|told| Some(told.number) > own) {
+            self.hands.company.heard(node, self.driver.node());
+        }
         if let Err(refusal) = self.driver.push(Input::Met { node, birth, epoch }) {
             tracing::warn!(%node, %refusal, "a node was met");
         }
