@@ -325,7 +325,7 @@ impl Changes {
             self.operator.present().number
         );
         for (why, count) in &self.refused {
-            say::out!("{}", page::folded(&format!("  {count} refused: {why}")));
+            say::out!("{}", page::folded(&format!("refused {count} times: {why}")));
         }
         say::out!(
             "came back: {with_disk} former members, {without_disk} without a disk; refused greetings: {impostors}"
