@@ -27,6 +27,8 @@ const PAUSE: (u64, u64) = (300, 4_000);
 const STAY: (u64, u64) = (500, 4_000);
 /// After this long without its change, the operator asks again, whoever may be there.
 const RETRY: Duration = Duration::from_secs(2);
+/// A member that is behind for longer believes nobody who is left, and is started again with the present members in its file.
+const BEHIND: Duration = Duration::from_secs(5);
 /// What takes longer than this will never come about.
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -69,6 +71,8 @@ pub(crate) struct Changes {
     /// The one that is being lost with its disk, until it is gone, and whether two changes are to be asked for then.
     dying: Option<(Name, Instant, bool)>,
     outcasts: Vec<Outcast>,
+    /// Members that are up and not in the present epoch, and since when.
+    behind: BTreeMap<Name, Instant>,
     tally: Tally,
     counts: Counts,
     refused: BTreeMap<String, u64>,
@@ -82,6 +86,7 @@ struct Counts {
     lost: u64,
     handed_over: u64,
     withdrawn: u64,
+    behind: u64,
     at_once: u64,
     with_disk: u64,
     without_disk: u64,
@@ -97,6 +102,7 @@ impl Changes {
             changes: Vec::new(),
             dying: None,
             outcasts: Vec::new(),
+            behind: BTreeMap::new(),
             tally: Tally::default(),
             counts: Counts::default(),
             refused: BTreeMap::new(),
@@ -124,6 +130,27 @@ impl Changes {
 
     fn is_outcast(&self, name: Name) -> bool {
         self.outcasts.iter().any(|outcast| outcast.name == name)
+    }
+
+    /// Kills members that have been behind for too long, and returns who they are: they are to be started again.
+    pub(crate) fn stop_those_behind(&mut self, fleet: &mut Fleet, now: Instant) -> anyhow::Result<Vec<Name>> {
+        let present = self.operator.present();
+        let is_behind = |name: &Name| {
+            let member = fleet.members().get(name);
+            member.is_some_and(|member| member.state == State::Up && !member.is_in(present.number))
+        };
+        let behind: Vec<Name> = present.members.iter().copied().filter(is_behind).collect();
+        self.behind.retain(|name, _| behind.contains(name));
+        for name in behind {
+            self.behind.entry(name).or_insert(now);
+        }
+        let late: Vec<Name> =
+            self.behind.iter().filter(|(_, since)| now - **since > BEHIND).map(|(name, _)| *name).collect();
+        for name in late.iter().copied().filter(|name| !self.have_taken(*name)).collect::<Vec<Name>>() {
+            fleet.kill(name)?;
+            self.counts.behind += 1;
+        }
+        Ok(late)
     }
 
     /// Does what is due; begins something new only if `harmful`.
@@ -317,15 +344,17 @@ impl Changes {
 
     /// Says what there was, and returns whether it was right.
     pub(crate) fn print(&self, audit: &Audit, commits: &Commits, impostors: u64) -> bool {
-        let Counts { asked, again, lost, handed_over, withdrawn, at_once, with_disk, without_disk } = self.counts;
+        let Counts { asked, again, lost, handed_over, withdrawn, behind, at_once, with_disk, without_disk } =
+            self.counts;
         say::out!(
             "{} changes came about: {lost} of machines lost with their disks, {handed_over} of others;\n  \
              {at_once} times two at once, {withdrawn} new machines were not needed;\n  \
-             the operator asked {asked} times, {again} of them again",
+             the operator asked {asked} times, {again} of them again;\n  \
+             {behind} members that had stayed behind were started again",
             self.operator.present().number
         );
         for (why, count) in &self.refused {
-            say::out!("{}", page::folded(&format!("  {count} refused: {why}")));
+            say::out!("{}", page::folded(&format!("refused {count} times: {why}")));
         }
         say::out!(
             "came back: {with_disk} former members, {without_disk} without a disk; refused greetings: {impostors}"

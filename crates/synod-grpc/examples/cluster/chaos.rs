@@ -91,6 +91,7 @@ impl Chaos {
     fn act(&mut self, fleet: &mut Fleet, now: Instant, harmful: bool) -> anyhow::Result<()> {
         if let Some(changes) = &mut self.changes {
             changes.act(fleet, now, harmful)?;
+            self.away.extend(changes.stop_those_behind(fleet, now)?.into_iter().map(|name| (name, now)));
             // Whoever is to go does not come back, and newcomers are like everyone else.
             self.away.retain(|(name, _)| !changes.have_taken(*name) && fleet.members().contains_key(name));
         }

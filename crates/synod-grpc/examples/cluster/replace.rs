@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use crate::{
     audit::Audit,
@@ -144,7 +144,7 @@ impl Replacement {
                 Change::Replace { old, new, .. } => {
                     self.operator.scrap(fleet, old)?;
                     let installed = self.operator.install(fleet)?;
-                    debug_assert_eq!(installed, new, "newcomers come in order");
+                    ensure!(installed == new, "{installed} has come in the place of {new}");
                     Stage::Joining
                 }
                 Change::WriteOff { .. } => {
