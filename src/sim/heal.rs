@@ -157,6 +157,11 @@ impl<A: Actor> World<A> {
         let (false, Some(at)) = (participants.is_empty(), living(&self.managers()).first().copied()) else {
             return Ok(());
         };
+        // Who believes nobody who is left would hear of it too late, if patience is short.
+        if !self.setup.newcomers.is_empty() && !self.laggards().is_empty() {
+            self.wake_laggards(PATIENCE_OF_THE_OPERATOR)?;
+            self.come_to_rest(dead)?;
+        }
         let begin = Event::Begin { at, participants };
         let mut tx = self.apply(&begin)?.iter().find_map(name_in);
         if tx.is_some_and(|tx| self.setup.may_hurt(tx)) {
