@@ -1,0 +1,129 @@
+//! A whole cluster in one process, on loopback.
+
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path, time::Duration};
+
+use synod::{NodeId, commit::ClusterId};
+use synod_grpc::Role;
+use tokio::time::Instant;
+
+use crate::{
+    certs::{self, Authority, DAYS, Mode},
+    cli::Dev,
+    config::Config,
+    failure::Failure,
+    init::{CLIENT, Cluster, NewNode, node_toml},
+    run,
+};
+
+/// How many members it has.
+const MEMBERS: u64 = 3;
+
+/// Runs it until the process is told to end.
+pub(crate) async fn dev(args: Dev) -> Result<(), Failure> {
+    let start = Instant::now();
+    let mut config = prepare(&args)?;
+    if config.log.filter == "info" {
+        config.log.filter = "warn".into();
+    }
+    run::log(&config.log);
+    run::run(config, |config| run::say(&greeting(config, start.elapsed()))).await
+}
+
+/// Writes what is not there yet, and what has changed.
+fn prepare(args: &Dev) -> Result<Config, Failure> {
+    let folder = &args.folder;
+    certs::create_folder(folder)?;
+    let is_new = !folder.join("authority.key").exists();
+    let id = if is_new { ClusterId(certs::random()?) } else { Cluster::read(folder)?.id };
+    let mut databases: BTreeMap<NodeId, String> = BTreeMap::new();
+    let file = folder.join("node.toml");
+    if file.exists() {
+        let nodes = Config::read(&file)?.nodes.into_iter();
+        databases.extend(nodes.filter_map(|node| Some((node.id, node.database?.text))));
+    }
+    databases.extend(args.databases.iter().cloned());
+    let at = |node: NodeId| format!("127.0.0.1:{}", u64::from(args.port) + node.0);
+    let cluster = Cluster {
+        id,
+        members: (1..=MEMBERS).map(|node| (NodeId(node), at(NodeId(node)))).collect(),
+        agents: databases.keys().map(|node| (*node, at(*node))).collect(),
+    };
+    cluster.write(folder)?;
+    let authority = if is_new { Authority::create(folder, id)? } else { Authority::read(folder)? };
+    let nodes = cluster.members.iter().chain(&cluster.agents).map(|(node, listen)| NewNode {
+        id: *node,
+        listen: listen.clone(),
+        join: false,
+        database: databases.get(node).cloned(),
+    });
+    let nodes: Vec<NewNode> = nodes.collect();
+    // They are made each time, so that they do not expire.
+    for node in &nodes {
+        authority.issue(folder, Role::Node(node.id), DAYS)?;
+    }
+    authority.issue(&folder.join(certs::file_name(Role::Client(CLIENT))), Role::Client(CLIENT), DAYS)?;
+    certs::write(&file, &node_toml(&cluster, &nodes, &format!("127.0.0.1:{}", args.port)), Mode::Secret)?;
+    Config::read(&file)
+}
+
+/// What there is, and what to paste into an application.
+fn greeting(config: &Config, took: Duration) -> String {
+    let folder = config.path.parent().unwrap_or(Path::new("."));
+    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let (folder, http) = (folder.display(), config.http);
+    let mut text = format!(
+        "synod {} is ready after {took:.2?}: {} members on loopback, records and certificates in {folder}\n\
+         console  http://{http}/      metrics  http://{http}/metrics      end it with Ctrl-C\n\n",
+        env!("CARGO_PKG_VERSION"),
+        config.members.len(),
+    );
+    let databases: Vec<_> = config.nodes.iter().filter_map(|node| Some((node.id, node.database.as_ref()?))).collect();
+    if databases.is_empty() {
+        text.push_str(
+            "No database takes part yet. Name yours, each under a number of its own:\n\n  \
+             synod dev --database 11=postgres://user@localhost/accounts --database 12=postgres://user@localhost/orders\n\n",
+        );
+    } else {
+        for (node, url) in &databases {
+            let _ = writeln!(text, "database {}  {}", node.0, url.without_password());
+        }
+        text.push_str("\nA first transaction over all of them, from another terminal:  synod try\n\n");
+    }
+    text.push_str(&snippet(config, &folder.to_string()));
+    text
+}
+
+/// The beginning of an application.
+fn snippet(config: &Config, folder: &str) -> String {
+    let mut text = format!(
+        "In your application:\n\n  \
+         let folder = std::path::Path::new({:?});\n  \
+         let tls = Tls::from_files(folder.join(\"authority.pem\"), folder.join(\"client-{client}.pem\"), folder.join(\"client-{client}.key\"))?;\n  \
+         let (cluster, tls, options) = (\"{}\".parse()?, Security::Tls(tls), Options::default());\n",
+        format!("{folder}/client-{}", CLIENT.0),
+        config.cluster,
+        client = CLIENT.0,
+    );
+    for (at, (node, address)) in config.members.iter().enumerate() {
+        let _ = match at {
+            0 => write!(text, "  let client = Client::new(cluster, NodeId({}), {address:?}, &tls, &options)?", node.0),
+            _ => write!(text, "\n      .with_node(NodeId({}), {address:?})?", node.0),
+        };
+    }
+    text.push_str(";\n  let synod = Synod::new(client);\n");
+    for node in &config.nodes {
+        if let Some(url) = &node.database {
+            let kind = if url.kind == crate::config::Kind::Postgres { "Postgres" } else { "Mysql" };
+            let _ = writeln!(
+                text,
+                "  let database_{0} = {kind}::connect({1:?}, NodeId({0})).await?;",
+                node.id.0,
+                url.without_password()
+            );
+        }
+    }
+    text.push_str(
+        "  let mut tx = synod.transaction();   // tx.on(&database).await?, and at the end tx.commit().await?\n",
+    );
+    text
+}
