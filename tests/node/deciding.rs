@@ -216,8 +216,9 @@ fn in_doubt_is_what_is_prepared_without_an_outcome_with_its_age_since_it_was_ope
 #[test]
 fn open_transactions_are_listed_oldest_first_with_those_whom_each_waits_for() {
     let mut tm = node(TMS[0]);
+    tm.step(Input::Tick(Time(1_000)));
     tm.step(say::begins(&transaction(2)));
-    tm.step(Input::Tick(Time(70)));
+    tm.step(Input::Tick(Time(1_070)));
     tm.step(say::begins(&transaction(1)));
     let list = |tm: &Node, limit| {
         let open = tm.list_open(limit).into_iter();

@@ -1,5 +1,5 @@
-//! An application of `synod dev`: it buys something, which changes two PostgreSQL databases together. Its arguments are the
-//! client's folder, the cluster, the port of the first member, and the URLs of the two databases.
+//! An application of `synod dev`: it buys something, which changes two PostgreSQL databases together. Its arguments are
+//! the client's folder, the cluster, the address of the first member, and the URLs of the two databases.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! What a process answers over HTTP: metrics, health, and the questions and commands of operators.
 //!
-//! Nothing is changed by a GET. What changes something needs the token, which is in a file that only the process's user can
-//! read. Beyond loopback, everything needs it.
+//! Nothing is changed by a GET. What changes something needs the token, which is in a file that only the process's
+//! user can read. Beyond loopback, everything needs it.
 
 mod act;
 mod look;
@@ -57,8 +57,8 @@ pub(crate) async fn serve(listener: TcpListener, process: Arc<Process>) {
     if !process.config().http.ip().is_loopback() {
         tracing::warn!(
             listen = %process.config().http,
-            "operators' commands can be reached from other machines, in plain text: every call needs the token, and the network must be \
-             one that you trust"
+            "operators' commands can be reached from other machines, in plain text: every call needs the token, and \
+             the network must be one that you trust"
         );
     }
     let router = Router::new()
@@ -101,8 +101,8 @@ async fn guard(State(process): State<Arc<Process>>, request: Request, next: Next
         None if is_local && only_reads && is_loopback(host) => next.run(request).await,
         None => {
             let remedy = format!(
-                "send the token of this process, which is in {}: the commands of synod read it with --config, or --token-file FILE; curl takes \
-                 -H \"Authorization: Bearer $(cat FILE)\"",
+                "send the token of this process, which is in {}: the commands of synod read it with --config, or \
+                 --token-file FILE; curl takes -H \"Authorization: Bearer $(cat FILE)\"",
                 process.config().token.display()
             );
             let cause = if only_reads { "it is asked from elsewhere" } else { "it changes something" };

@@ -81,7 +81,8 @@ pub(crate) async fn resolve(json: bool, args: Resolve) -> Result<Exit, Failure> 
         Word::Abort => "abort",
     };
     warn(&format!(
-        "This ends {} in one database, and nowhere else. If another database ended it the other way, or will, the two contradict each\n\
+        "This ends {} in one database, and nowhere else. If another database ended it the other way, or will, the two \
+         contradict each\n\
          other for ever, and nothing will mend that. First see how it ended elsewhere: `synod status {}`.\n",
         args.tx, args.tx
     ));
@@ -131,7 +132,8 @@ pub(crate) async fn depart(json: bool, args: Depart) -> Result<Exit, Failure> {
     let number = args.number.to_string();
     if !args.yes {
         warn(&format!(
-            "This writes node {number} off for good. Its transactions end without it, and its database must never be used again.\n"
+            "This writes node {number} off for good. Its transactions end without it, and its database must never be \
+             used again.\n"
         ));
         confirm("Type the number of the node to go on", &number)?;
     }
@@ -166,8 +168,8 @@ async fn changed(
         }
     }
     changed.ok_or_else(|| {
-        let remedy = "see that the new node runs and is reached at that address, and that a majority of the members runs: it goes on as soon \
-                      as they answer; `synod members` tells";
+        let remedy = "see that the new node runs and is reached at that address, and that a majority of the members \
+         runs: it goes on as soon as they answer; `synod members` tells";
         Failure::new(Exit::Unreachable, format!("the members have not changed within {} s", CHANGE.as_secs()), remedy)
     })
 }

@@ -45,7 +45,8 @@ pub(crate) async fn attempt(json: bool, args: Try) -> Result<Exit, Failure> {
         configs.iter().flat_map(|config| config.nodes.iter().filter_map(with_url)).collect();
     if databases.is_empty() {
         let what = format!("no database takes part, says {}", first.path.display());
-        let remedy = "name databases: `synod dev --database 11=postgres://user@localhost/accounts`, or a [[node]] with a database in the file";
+        let remedy = "name databases: `synod dev --database 11=postgres://user@localhost/accounts`, or a [[node]] \
+         with a database in the file";
         return Err(Failure::new(Exit::Configuration, what, remedy));
     }
     let synod = front_door(first, args.client.as_deref())?;

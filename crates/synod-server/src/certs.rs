@@ -35,7 +35,8 @@ impl Authority {
     pub(crate) fn create(folder: &Path, cluster: ClusterId) -> Result<Self, Failure> {
         let path = folder.join("authority.key");
         if path.exists() {
-            let remedy = "keep it, for what it has issued would be worth nothing without it; to begin a new cluster, name another folder";
+            let remedy = "keep it, for what it has issued would be worth nothing without it; to begin a new cluster, \
+             name another folder";
             return Err(Failure::new(Exit::Refused, format!("{} is there already", path.display()), remedy));
         }
         create_folder(folder)?;
@@ -56,7 +57,8 @@ impl Authority {
         let read = |name: &str| {
             let path = folder.join(name);
             fs::read_to_string(&path).map_err(|error| {
-                let remedy = "name the folder that `synod init` made, where authority.pem, authority.key and cluster.toml are (--cluster FOLDER)";
+                let remedy = "name the folder that `synod init` made, where authority.pem, authority.key and \
+                 cluster.toml are (--cluster FOLDER)";
                 let what = format!("the cluster's authority: {} cannot be read", path.display());
                 Failure::new(Exit::Configuration, what, remedy).caused_by(&error)
             })

@@ -64,12 +64,12 @@ pub(crate) struct Dev {
     /// Where its records, certificates and its file are.
     #[arg(long, default_value = "synod-data")]
     pub(crate) folder: PathBuf,
-    /// The first of the ports: this one for HTTP, the next three for the members, and one more for each database from the
-    /// eleventh on.
+    /// The first of the ports: this one for HTTP, the next three for the members, and one more for each database from
+    /// the eleventh on.
     #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..65_000))]
     pub(crate) port: u16,
-    /// A database that takes part, under a number of its own from 11 on: 11=postgres://user@localhost/accounts. Again for
-    /// each database.
+    /// A database that takes part, under a number of its own from 11 on: 11=postgres://user@localhost/accounts. Again
+    /// for each database.
     #[arg(long = "database", value_name = "NUMBER=URL", value_parser = numbered_url)]
     pub(crate) databases: Vec<(NodeId, String)>,
 }
@@ -82,7 +82,8 @@ pub(crate) struct Init {
     /// A member, by the address at which the others reach it: a.example:7401. One, three or five of them.
     #[arg(long = "member", value_name = "HOST:PORT", required = true, value_parser = host_port)]
     pub(crate) members: Vec<String>,
-    /// A database, by its number, the address of its agent, and its URL: 11@a.example:7411=postgres://user@db1/accounts.
+    /// A database, by its number, the address of its agent, and its URL:
+    /// 11@a.example:7411=postgres://user@db1/accounts.
     #[arg(long = "database", value_name = "NUMBER@HOST:PORT=URL", value_parser = database_at)]
     pub(crate) databases: Vec<DatabaseAt>,
 }
@@ -283,7 +284,8 @@ fn numbered_url(text: &str) -> Result<(NodeId, String), String> {
 }
 
 fn database_at(text: &str) -> Result<DatabaseAt, String> {
-    let expected = "write the number of the database, the address of its agent, and its URL, such as 11@a.example:7411=postgres://user@db1/accounts";
+    let expected = "write the number of the database, the address of its agent, and its URL, such as \
+     11@a.example:7411=postgres://user@db1/accounts";
     let (number, rest) = text.split_once('@').ok_or(expected)?;
     let (at, text) = rest.split_once('=').ok_or(expected)?;
     let node = NodeId(number.parse().map_err(|_| expected)?);

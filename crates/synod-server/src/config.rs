@@ -76,7 +76,15 @@ pub(crate) struct LogConfig {
 impl Config {
     /// Reads and checks the file at `path`.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        check::check(path, file::read(path)?)
+        let file = file::read(path)?;
+        // Whoever reads its name in an answer may be in another folder.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        check::check(&whole, file)
+    }
+
+    /// One that has all settings, for whoever must learn what there is.
+    pub(crate) fn sample() -> Result<Self, Failure> {
+        check::check(Path::new("node.toml"), file::sample()?)
     }
 
     /// The cluster with its members of the beginning. They are reached at their contacts, by all nodes alike.

@@ -81,7 +81,8 @@ fn greeting(config: &Config, took: Duration) -> String {
     if databases.is_empty() {
         text.push_str(
             "No database takes part yet. Name yours, each under a number of its own:\n\n  \
-             synod dev --database 11=postgres://user@localhost/accounts --database 12=postgres://user@localhost/orders\n\n",
+             synod dev --database 11=postgres://user@localhost/accounts --database \
+             12=postgres://user@localhost/orders\n\n",
         );
     } else {
         for (node, url) in &databases {
@@ -98,7 +99,8 @@ fn snippet(config: &Config, folder: &str) -> String {
     let mut text = format!(
         "In your application:\n\n  \
          let folder = std::path::Path::new({:?});\n  \
-         let tls = Tls::from_files(folder.join(\"authority.pem\"), folder.join(\"client-{client}.pem\"), folder.join(\"client-{client}.key\"))?;\n  \
+         let tls = Tls::from_files(folder.join(\"authority.pem\"), folder.join(\"client-{client}.pem\"), \
+         folder.join(\"client-{client}.key\"))?;\n  \
          let (cluster, tls, options) = (\"{}\".parse()?, Security::Tls(tls), Options::default());\n",
         format!("{folder}/client-{}", CLIENT.0),
         config.cluster,

@@ -111,7 +111,8 @@ pub(crate) struct NewNode {
 /// The text of the file of a process.
 pub(crate) fn node_toml(cluster: &Cluster, nodes: &[NewNode], http: &str) -> String {
     let mut text = format!(
-        "# A process of a synod cluster: `synod run node.toml`. `synod run --explain node.toml` lists every setting.\n\n\
+        "# A process of a synod cluster: `synod run node.toml`. `synod run --explain node.toml` lists every \
+         setting.\n\n\
          [cluster]\nid = \"{}\"\n",
         cluster.id
     );

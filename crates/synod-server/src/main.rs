@@ -1,7 +1,7 @@
 //! `synod`, the server: transactions over several databases, with one binary to install, run and ask.
 //!
-//! `synod dev` runs a whole cluster on loopback; `synod init` and `synod run` bring one to machines; `synod status` and its
-//! like ask a process that runs, over HTTP.
+//! `synod dev` runs a whole cluster on loopback; `synod init` and `synod run` bring one to machines; `synod status`
+//! and its like ask a process that runs, over HTTP.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program around machines has a clock")]
@@ -66,11 +66,10 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
         Command::Init(args) => make(json, &args).map(|()| Exit::Done),
         Command::Certs(args) => certificates(json, args).map(|()| Exit::Done),
         Command::Run(args) => {
-            let config = Config::read(&args.file)?;
             if args.explain {
-                tell_settings(json, &config);
-                return Ok(Exit::Done);
+                return explain_settings(json, &args.file);
             }
+            let config = Config::read(&args.file)?;
             if args.check {
                 for node in &config.nodes {
                     run::read_tls(&config, node.id)?;
@@ -88,7 +87,8 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
             tell(json, &serde_json::json!({ "folder": folder }), || {
                 format!(
                     "made {folder}. Copy it to its machine, and there: synod run node.toml\n\
-                     Then, at the machine of a member: synod replace OLD --with {number} --address {address} --config node.toml\n",
+                     Then, at the machine of a member: synod replace OLD --with {number} --address {address} --config \
+                     node.toml\n",
                     folder = folder.display()
                 )
             });
@@ -167,6 +167,23 @@ fn certificates(json: bool, command: Certs) -> Result<(), Failure> {
                 text + "Tell the process that uses them: kill -HUP, or systemctl reload synod\n"
             });
             Ok(())
+        }
+    }
+}
+
+/// Lists the settings of the file; or, if that is of no use, those that there are, for whoever is to mend it.
+fn explain_settings(json: bool, file: &std::path::Path) -> Result<Exit, Failure> {
+    match Config::read(file) {
+        Ok(config) => {
+            tell_settings(json, &config);
+            Ok(Exit::Done)
+        }
+        Err(failure) => {
+            if !json {
+                say("These are the settings of an example:\n");
+            }
+            tell_settings(json, &Config::sample()?);
+            Err(failure)
         }
     }
 }

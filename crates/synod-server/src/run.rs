@@ -72,7 +72,8 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
                 }
                 Some(Err(error)) => {
                     stop(&process).await;
-                    return Err(Failure::new(Exit::Failed, "a node could not be started", "report this").caused_by(&error));
+                    let failure = Failure::new(Exit::Failed, "a node could not be started", "report this");
+                    return Err(failure.caused_by(&error));
                 }
                 None => break,
             },
@@ -120,7 +121,8 @@ async fn bind(key: &str, address: std::net::SocketAddr, path: &Path) -> Result<T
         let what = format!("{address}, which is {key} in {}, cannot be listened on", path.display());
         let remedy = match error.kind() {
             std::io::ErrorKind::AddrInUse => format!(
-                "end what listens there (`ss -ltnp 'sport = :{}'` shows it; perhaps this process runs already), or choose another port",
+                "end what listens there (`ss -ltnp 'sport = :{}'` shows it; perhaps this process runs already), or \
+                 choose another port",
                 address.port()
             ),
             std::io::ErrorKind::PermissionDenied => "choose a port above 1023, or give this user the right".into(),

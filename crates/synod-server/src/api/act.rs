@@ -58,7 +58,8 @@ pub(super) async fn resolve(process: &Process, tx: TxId, wish: view::Resolve) ->
     }
     let [place] = &places[..] else {
         if places.is_empty() {
-            let remedy = "see `synod in-doubt` for what is in doubt and at which database; then ask the process of that agent (--node or --config)";
+            let remedy = "see `synod in-doubt` for what is in doubt and at which database; then ask the process of \
+             that agent (--node or --config)";
             let what = format!("transaction {tx} is not in doubt at a database of this process");
             return Err(Failure::new(Exit::Refused, what, remedy));
         }

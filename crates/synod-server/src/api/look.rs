@@ -123,7 +123,8 @@ fn is_here(process: &Process, node: NodeId) -> bool {
     process.handles().any(|handle| handle.node() == node)
 }
 
-/// Why the process is not ready, if it is not: a node has not started, a database is away, or too few members are connected.
+/// Why the process is not ready, if it is not: a node has not started, a database is away, or too few members are
+/// connected.
 pub(super) async fn not_ready(process: &Process) -> Option<String> {
     if !process.has_started() {
         return Some("it is starting, or ending".into());

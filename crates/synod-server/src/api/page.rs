@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use super::view;
 
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5><title>synod</title><style>
+const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>
+<title>synod</title><style>
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
-table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{text-align:left;padding:.3rem .7rem;border-bottom:1px solid #ccc}
+table{border-collapse:collapse;width:100%;margin:1rem 0}
+td,th{text-align:left;padding:.3rem .7rem;border-bottom:1px solid #ccc}
 .bad{color:#b00020;font-weight:600}.good{color:#00702b}code{font-size:90%}</style>";
 
 /// The page.
@@ -62,7 +64,10 @@ pub(super) fn page(status: &view::Status, in_doubt: &view::InDoubt) -> String {
     for silent in &in_doubt.silent {
         let _ = write!(page, "<p class=bad>Node {} does not answer: {}", silent.node, escaped(&silent.why));
     }
-    page.push_str("<p><a href=/metrics>metrics</a> <a href=/api/status>status</a> <a href=/api/open>open</a> <a href=/api/members>members</a>");
+    page.push_str(
+        "<p><a href=/metrics>metrics</a> <a href=/api/status>status</a> <a href=/api/open>open</a> <a \
+     href=/api/members>members</a>",
+    );
     page
 }
 

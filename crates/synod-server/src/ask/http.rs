@@ -36,7 +36,8 @@ impl Server {
         if let Some(url) = node {
             let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
             if address(host).is_none() {
-                let remedy = "write the HTTP address of the process, such as http://127.0.0.1:7400 (http.listen in its node.toml)";
+                let remedy = "write the HTTP address of the process, such as http://127.0.0.1:7400 (http.listen in \
+                 its node.toml)";
                 return Err(Failure::new(Exit::Usage, format!("--node {url} is no address"), remedy));
             }
             let token = token_file.as_deref().map(read_token).transpose()?;
@@ -100,8 +101,8 @@ impl Server {
 
     fn unreachable(&self, cause: &str) -> Failure {
         let what = format!("the process at http://{} ({}) does not answer", self.host, self.found);
-        let remedy = "see that it runs (`systemctl status synod`, or `synod dev` in another terminal), or ask another one with --node URL or \
-                      --config FILE";
+        let remedy = "see that it runs (`systemctl status synod`, or `synod dev` in another terminal), or ask another \
+         one with --node URL or --config FILE";
         Failure::new(Exit::Unreachable, what, remedy).because(cause)
     }
 
@@ -116,7 +117,8 @@ fn default_file() -> Result<PathBuf, Failure> {
     let candidates = ["node.toml", "synod-data/node.toml"].map(PathBuf::from);
     candidates.into_iter().find(|file| file.exists()).ok_or_else(|| {
         let what = "no process is named: there is neither node.toml nor synod-data/node.toml here";
-        let remedy = "name one with --config FILE (its node.toml) or --node URL (its HTTP address), or start one with `synod dev`";
+        let remedy = "name one with --config FILE (its node.toml) or --node URL (its HTTP address), or start one with \
+         `synod dev`";
         Failure::new(Exit::Usage, what, remedy)
     })
 }

@@ -66,7 +66,8 @@ pub(super) fn transaction(seen: &view::Transaction) -> String {
         view::Ended::Aborted => format!("aborted: {tx} has changed nothing anywhere\n"),
         view::Ended::Undecided => format!("undecided: {tx} is under way; ask again, or `synod inquire {tx}`\n"),
         view::Ended::Forgotten => format!(
-            "forgotten: {tx} is over everywhere, and nobody who answers remembers how; its databases know: look there by your own keys\n"
+            "forgotten: {tx} is over everywhere, and nobody who answers remembers how; its databases know: look there \
+             by your own keys\n"
         ),
         view::Ended::Unknown if seen.silent.is_empty() => {
             format!(

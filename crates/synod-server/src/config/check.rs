@@ -34,7 +34,8 @@ fn wrong(path: &Path, key: &str, found: impl Display, expected: &str, remedy: &s
 
 pub(super) fn no_cluster(path: &Path, cause: &NoCluster) -> Failure {
     let what = format!("cluster.members in {} make no cluster", path.display());
-    let remedy = "name one, three or five members, each with a number of its own and its address, such as 1 = \"a.example:7401\"";
+    let remedy = "name one, three or five members, each with a number of its own and its address, such as 1 = \
+     \"a.example:7401\"";
     Failure::new(Exit::Configuration, what, remedy).caused_by(cause)
 }
 
@@ -68,8 +69,8 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         }
         match (members.contains_key(&node.id), &node.database) {
             (true, Some(_)) => {
-                let remedy = "write a second [[node]] for the database, with an id and a port of its own, and name it in \
-                              cluster.agents: then the cluster goes on while the database is away";
+                let remedy = "write a second [[node]] for the database, with an id and a port of its own, and name it \
+                 in cluster.agents: then the cluster goes on while the database is away";
                 return Err(wrong(path, &key, "a member with a database", "one or the other", remedy));
             }
             (false, None) if !node.join => {

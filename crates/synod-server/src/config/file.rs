@@ -86,8 +86,8 @@ pub(crate) enum LogFormat {
 pub(super) fn read(path: &Path) -> Result<File, Failure> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
-        let remedy = "name the file that `synod init` made for this machine (`synod run FOLDER/node.toml`), and see that this \
-                      user may read it; to try synod without any file, use `synod dev`";
+        let remedy = "name the file that `synod init` made for this machine (`synod run FOLDER/node.toml`), and see \
+         that this user may read it; to try synod without any file, use `synod dev`";
         Failure::new(Exit::Configuration, format!("the file {name} cannot be read"), remedy).caused_by(&error)
     })?;
     toml::from_str(&text).map_err(|error| {
@@ -97,4 +97,27 @@ pub(super) fn read(path: &Path) -> Result<File, Failure> {
             format!("mend line {line} of {name}; `synod run --explain` lists every setting, with what it takes");
         Failure::new(Exit::Configuration, what, remedy).because(error.to_string())
     })
+}
+
+/// A file that is as it must be.
+const SAMPLE: &str = r#"
+[cluster]
+id = "0123456789abcdef0123456789abcdef"
+members = { 1 = "a.example:7401", 2 = "b.example:7401", 3 = "c.example:7401" }
+agents = { 11 = "a.example:7411" }
+
+[[node]]
+id = 1
+listen = "0.0.0.0:7401"
+
+[[node]]
+id = 11
+listen = "0.0.0.0:7411"
+database = "postgres://user:password@localhost/accounts"
+"#;
+
+/// A file that is as it must be.
+pub(super) fn sample() -> Result<File, Failure> {
+    toml::from_str(SAMPLE)
+        .map_err(|error| Failure::new(Exit::Failed, "the sample is wrong", "report this").caused_by(&error))
 }

@@ -101,10 +101,11 @@ pub(crate) fn cannot_take_part(url: &Url, node: NodeId, error: &(dyn StdError + 
     let cause = chain(error);
     let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
     let remedy = if says(&["max_prepared_transactions"]) {
-        "in its postgresql.conf, set max_prepared_transactions = 100 (or the connections of all applications together), and restart the server"
+        "in its postgresql.conf, set max_prepared_transactions = 100 (or the connections of all applications \
+         together), and restart the server"
     } else if says(&["password", "Access denied", "no pg_hba.conf entry", "role"]) && !says(&["GRANT"]) {
-        "give the user and the password in node.database of this node (or database_file) that the server knows, and let its pg_hba.conf or its \
-         grants admit them from this machine"
+        "give the user and the password in node.database of this node (or database_file) that the server knows, and \
+         let its pg_hba.conf or its grants admit them from this machine"
     } else if says(&["does not exist", "Unknown database", "names no database"]) {
         "create the database, or name one that is there in node.database of this node"
     } else if says(&["malformed", "URL"]) && !says(&["DELETE FROM"]) {

@@ -122,7 +122,9 @@ impl Place {
         let remedy = if cause.contains("belongs to") {
             format!("give each node the folder of its own records: `data` in {}", self.file.path.display())
         } else {
-            "put back the newest records of this node, never an older copy; if they are lost, replace it: `synod join`, then `synod replace`".into()
+            "put back the newest records of this node, never an older copy; if they are lost, replace it: `synod \
+             join`, then `synod replace`"
+                .into()
         };
         Failure::new(Exit::Machine, what, remedy).because(cause)
     }
@@ -145,7 +147,8 @@ fn gone(id: NodeId, folder: PathBuf) -> Failure {
         id.0,
         folder.display()
     );
-    let remedy = "put back these very records, never an older copy; if they are lost, replace the node: `synod join`, then `synod replace`";
+    let remedy = "put back these very records, never an older copy; if they are lost, replace the node: `synod join`, \
+     then `synod replace`";
     Failure::new(Exit::Machine, what, remedy)
 }
 
@@ -198,7 +201,8 @@ pub(crate) fn papers(whose: &str, certificate: &std::path::Path, error: &TlsErro
     let remedy = match error {
         TlsError::NotValidNow { .. } => {
             format!(
-                "have it issued again (`synod certs renew {folder} --cluster FOLDER`, where the authority's key is), or set the clock of this machine right"
+                "have it issued again (`synod certs renew {folder} --cluster FOLDER`, where the authority's key is), \
+                 or set the clock of this machine right"
             )
         }
         TlsError::File { .. } => issue.into(),

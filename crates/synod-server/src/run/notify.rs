@@ -1,22 +1,29 @@
 //! What systemd is told, if it started the process.
 
-use std::os::{
-    linux::net::SocketAddrExt,
-    unix::net::{SocketAddr, UnixDatagram},
+use std::{
+    io,
+    os::unix::net::{SocketAddr, UnixDatagram},
 };
 
 /// Says `state` to the service manager. Nobody may be there.
 pub(super) fn say(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let name = path.as_encoded_bytes();
-    let address = match name.strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
+    let address = match path.as_encoded_bytes().strip_prefix(b"@") {
+        Some(name) => within_no_folder(name),
         None => SocketAddr::from_pathname(&path),
     };
     let said = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
     if let Err(error) = said {
         tracing::warn!(%error, "the service manager does not listen");
     }
+}
+
+/// A name of the kernel's, not of a file.
+fn within_no_folder(name: &[u8]) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    return <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
+    #[cfg(not(target_os = "linux"))]
+    return Err(io::Error::new(io::ErrorKind::Unsupported, format!("no file, but {}", name.escape_ascii())));
 }
 
 /// That it reads its certificates again.

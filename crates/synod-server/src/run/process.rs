@@ -169,7 +169,8 @@ impl Process {
             }
             Err(NotYet::Failed(failure)) => Err(failure),
             Err(NotYet::Away(why)) => {
-                tracing::error!(node = %slot.id(), why, "a database is away: it is asked again and again, and what is prepared there waits");
+                tracing::error!(node = %slot.id(), why, "a database is away: it is asked again and again, and what is \
+                 prepared there waits");
                 *lock(&slot.away) = Some(why);
                 let process = Arc::clone(self);
                 tokio::spawn(async move { process.wait(at, database, place, listener).await });
@@ -220,7 +221,8 @@ impl Process {
                 Ok(Err(error)) => chain(&error),
                 Err(error) => chain(&error),
             };
-            let remedy = "look at the disk of its `data` folder (full? failing?), and start this again: it goes on from its records";
+            let remedy = "look at the disk of its `data` folder (full? failing?), and start this again: it goes on \
+             from its records";
             let failure = Failure::new(Exit::Failed, format!("node {} has stopped", id.0), remedy).because(cause);
             let _ = ended.send(failure);
         });
@@ -246,7 +248,8 @@ impl Process {
                 }
                 Err(error) => {
                     let error = chain(&error);
-                    tracing::error!(node = %slot.id(), error, "the certificates are of no use: the earlier ones stay in force");
+                    tracing::error!(node = %slot.id(), error, "the certificates are of no use: the earlier ones stay \
+                     in force");
                 }
             }
         }
@@ -291,7 +294,8 @@ impl Process {
         }
     }
 
-    /// The addresses of all other nodes that are known here: those of the members as they are now, and those in the file.
+    /// The addresses of all other nodes that are known here: those of the members as they are now, and those in the
+    /// file.
     pub(crate) async fn others(&self) -> Vec<(NodeId, String)> {
         let mut others: std::collections::BTreeMap<NodeId, String> =
             self.config.addresses().map(|(node, address)| (node, address.to_owned())).collect();

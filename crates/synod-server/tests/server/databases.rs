@@ -28,7 +28,9 @@ fn postgres() -> Option<[servers::Postgres; 2]> {
     Some([(), ()].map(|()| {
         let server = servers::Postgres::start(servers::Options::default()).unwrap();
         server.create_database(DATABASE).unwrap();
-        server.sql(DATABASE, "CREATE TABLE account (name text PRIMARY KEY, balance bigint); INSERT INTO account VALUES ('ann', 1000)").unwrap();
+        let accounts =
+            "CREATE TABLE account (name text PRIMARY KEY, balance bigint); INSERT INTO account VALUES ('ann', 1000)";
+        server.sql(DATABASE, accounts).unwrap();
         server
     }))
 }
