@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 use serde::Serialize;
 use synod::commit::Outcome;
 use synod_client::{CommitError, OpenError, Synod, Transaction};
 use synod_grpc::{Client, Options, Security, Tls};
-use synod_mysql::Mysql;
-use synod_postgres::Postgres;
 use tokio::time::Instant;
 
 use crate::{
@@ -17,7 +15,7 @@ use crate::{
     config::{Config, Kind, NodeConfig, Url},
     failure::{Exit, Failure},
     init::CLIENT,
-    run::{cannot_take_part, papers, say},
+    run::{Beside, cannot_take_part, papers, say},
 };
 
 /// The table that it writes a row to.
@@ -28,12 +26,6 @@ struct Tried {
     outcome: &'static str,
     databases: Vec<String>,
     milliseconds: f64,
-}
-
-/// A database, open for an application.
-enum Database {
-    Postgres(Postgres),
-    Mysql(Mysql),
 }
 
 /// Commits it, and says so.
@@ -50,14 +42,14 @@ pub(crate) async fn attempt(json: bool, args: Try) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Configuration, what, remedy));
     }
     let synod = front_door(first, args.client.as_deref())?;
-    let mut open = Vec::new();
+    let mut opened = Vec::new();
     for (node, url) in &databases {
-        open.push(Database::open(node, url).await?);
+        opened.push(open(node, url).await?);
     }
     let start = Instant::now();
     let mut tx = synod.transaction();
-    for (database, (node, url)) in open.iter().zip(&databases) {
-        database.write(&mut tx, node, url).await?;
+    for (database, (node, url)) in opened.iter().zip(&databases) {
+        write(database, &mut tx, node, url).await?;
     }
     let outcome = tx.commit().await.map_err(|error| not_committed(&error))?;
     let names = databases.iter().map(|(node, url)| format!("{} ({})", node.id.0, url.without_password()));
@@ -109,45 +101,42 @@ fn front_door(config: &Config, folder: Option<&Path>) -> Result<Synod, Failure> 
         .ok_or_else(|| Failure::new(Exit::Configuration, "the file names no member", "name them in cluster.members"))
 }
 
-impl Database {
-    async fn open(node: &NodeConfig, url: &Url) -> Result<Self, Failure> {
-        match url.kind {
-            Kind::Postgres => match Postgres::connect(&url.text, node.id).await {
-                Ok(database) => Ok(Self::Postgres(database)),
-                Err(error) => Err(cannot_take_part(url, node.id, &error)),
-            },
-            Kind::Mysql => {
-                let database = Mysql::connect(&url.text, node.id).await;
-                let database = database.map_err(|error| cannot_take_part(url, node.id, &error))?;
-                make_table(&url.text).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
-                Ok(Self::Mysql(database))
-            }
-        }
+/// Opens a database for an application.
+async fn open(node: &NodeConfig, url: &Url) -> Result<Beside, Failure> {
+    let database = Beside::new(url, node.id)?;
+    database.check(url, node.id).await?;
+    if url.kind == Kind::Mysql {
+        make_table(url).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
     }
+    Ok(database)
+}
 
-    /// Writes a row.
-    async fn write(&self, tx: &mut Transaction, node: &NodeConfig, url: &Url) -> Result<(), Failure> {
-        match self {
-            Self::Postgres(database) => {
-                let branch = tx.on(database).await.map_err(|error| not_open(&error))?;
-                let make = format!("CREATE TABLE IF NOT EXISTS {TABLE} (at timestamptz NOT NULL DEFAULT now())");
-                for statement in [make, format!("INSERT INTO {TABLE} DEFAULT VALUES")] {
-                    branch.execute(&statement, &[]).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
-                }
-            }
-            Self::Mysql(database) => {
-                let branch = tx.on(database).await.map_err(|error| not_open(&error))?;
-                let insert = format!("INSERT INTO {TABLE} () VALUES ()");
-                branch.query_drop(insert).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
+/// Writes a row.
+async fn write(database: &Beside, tx: &mut Transaction, node: &NodeConfig, url: &Url) -> Result<(), Failure> {
+    match database {
+        Beside::Postgres(database) => {
+            let branch = tx.on(database).await.map_err(|error| not_open(&error))?;
+            let make = format!("CREATE TABLE IF NOT EXISTS {TABLE} (at timestamptz NOT NULL DEFAULT now())");
+            for statement in [make, format!("INSERT INTO {TABLE} DEFAULT VALUES")] {
+                branch.execute(&statement, &[]).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
             }
         }
-        Ok(())
+        Beside::Mysql(database) => {
+            let branch = tx.on(database).await.map_err(|error| not_open(&error))?;
+            let insert = format!("INSERT INTO {TABLE} () VALUES ()");
+            branch.query_drop(insert).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
+        }
     }
+    Ok(())
 }
 
 /// What makes a table ends the transaction there, so it is done before.
-async fn make_table(url: &str) -> Result<(), mysql_async::Error> {
-    let mut conn = mysql_async::Conn::from_url(url).await?;
+async fn make_table(url: &Url) -> Result<(), mysql_async::Error> {
+    let mut options = OptsBuilder::from_opts(Opts::from_url(&url.text)?);
+    if let Some(ca) = &url.ca {
+        options = options.ssl_opts(SslOpts::default().with_root_certs(vec![ca.clone().into()]));
+    }
+    let mut conn = Conn::new(options).await?;
     let make = format!(
         "CREATE TABLE IF NOT EXISTS {TABLE} (at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE = InnoDB"
     );

@@ -58,6 +58,8 @@ pub(crate) struct NodeConfig {
 pub(crate) struct Url {
     pub(crate) kind: Kind,
     pub(crate) text: String,
+    /// The file with the authority of the certificate that its server has.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Which database it is.

@@ -10,7 +10,7 @@ use crate::{
     certs::{self, Authority, DAYS, Mode},
     cli::Dev,
     config::Config,
-    failure::Failure,
+    failure::{Exit, Failure},
     init::{CLIENT, Cluster, NewNode, node_toml},
     run,
 };
@@ -33,10 +33,14 @@ pub(crate) async fn dev(args: Dev) -> Result<(), Failure> {
 fn prepare(args: &Dev) -> Result<Config, Failure> {
     let folder = &args.folder;
     certs::create_folder(folder)?;
-    let is_new = !folder.join("authority.key").exists();
+    let (is_new, file) = (!folder.join("authority.key").exists(), folder.join("node.toml"));
+    if !is_new && !file.exists() {
+        let what = format!("{} is not of `synod dev`: there is a cluster for machines in it", folder.display());
+        let remedy = "name another folder with --folder; the processes of that cluster are run by `synod run`";
+        return Err(Failure::new(Exit::Refused, what, remedy));
+    }
     let id = if is_new { ClusterId(certs::random()?) } else { Cluster::read(folder)?.id };
     let mut databases: BTreeMap<NodeId, String> = BTreeMap::new();
-    let file = folder.join("node.toml");
     if file.exists() {
         let nodes = Config::read(&file)?.nodes.into_iter();
         databases.extend(nodes.filter_map(|node| Some((node.id, node.database?.text))));
@@ -97,7 +101,10 @@ fn greeting(config: &Config, took: Duration) -> String {
 /// The beginning of an application.
 fn snippet(config: &Config, folder: &str) -> String {
     let mut text = format!(
-        "In your application:\n\n  \
+        "In your application, with the packages synod-client (feature \"grpc\"), synod-grpc, and synod-postgres or \
+         synod-mysql:\n\n  \
+         use synod_client::{{NodeId, Synod}};\n  \
+         use synod_grpc::{{Client, Options, Security, Tls}};\n\n  \
          let folder = std::path::Path::new({:?});\n  \
          let tls = Tls::from_files(folder.join(\"authority.pem\"), folder.join(\"client-{client}.pem\"), \
          folder.join(\"client-{client}.key\"))?;\n  \

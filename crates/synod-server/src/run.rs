@@ -16,7 +16,7 @@ use tokio::{
 };
 
 pub(crate) use self::{
-    agent::cannot_take_part,
+    agent::{Beside, cannot_take_part},
     node::{papers, read_tls},
     process::{Process, Slot},
 };

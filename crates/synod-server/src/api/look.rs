@@ -265,10 +265,11 @@ pub(super) async fn transaction(process: &Process, tx: TxId) -> view::Transactio
     let mut known = Vec::new();
     let mut open = None;
     for handle in process.handles() {
-        if let Ok(Ok(status)) = timeout(PATIENCE, handle.status(tx)).await {
-            known.push((handle.node(), status));
+        let Ok(Ok(status)) = timeout(PATIENCE, handle.status(tx)).await else { continue };
+        known.push((handle.node(), status));
+        if matches!(status, Status::Open { .. } | Status::Fenced(_)) {
+            open = most(open, details(&handle, tx).await);
         }
-        open = most(open, details(&handle, tx).await);
     }
     let mut silent = Vec::new();
     if known.iter().all(|(_, status)| status.outcome().is_none()) {

@@ -121,7 +121,7 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
 }
 
 fn node(path: &Path, folder: &Path, part: NodePart) -> Result<NodeConfig, Failure> {
-    let NodePart { id, listen: at, join, database, database_file } = part;
+    let NodePart { id, listen: at, join, database, database_file, database_ca } = part;
     let text = match (database, database_file) {
         (Some(_), Some(_)) => {
             let key = format!("node.database of node {id}");
@@ -152,7 +152,8 @@ fn node(path: &Path, folder: &Path, part: NodePart) -> Result<NodeConfig, Failur
                 wrong(path, &key, "of an unknown kind", "a URL of PostgreSQL, MariaDB or MySQL", remedy)
             })
         })
-        .transpose()?;
+        .transpose()?
+        .map(|url| Url { ca: database_ca.map(|file| folder.join(file)), ..url });
     let listen = listen(path, &format!("node.listen of node {id}"), &at)?;
     Ok(NodeConfig { id: NodeId(id), listen, join, database })
 }
@@ -167,7 +168,7 @@ pub(crate) fn url(text: &str) -> Option<Url> {
         None if text.contains('=') => (Kind::Postgres, text.to_owned()),
         None => return None,
     };
-    Some(Url { kind, text })
+    Some(Url { kind, text, ca: None })
 }
 
 fn listen(path: &Path, key: &str, text: &str) -> Result<SocketAddr, Failure> {

@@ -42,6 +42,7 @@ pub(super) struct NodePart {
     pub(super) join: bool,
     pub(super) database: Option<String>,
     pub(super) database_file: Option<String>,
+    pub(super) database_ca: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,7 +1,12 @@
 //! A database that a node stands beside.
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{error::Error as StdError, path::Path, sync::Arc};
 
+use mysql_async::SslOpts;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem, pem::PemObject},
+};
 use synod::{
     NodeId,
     commit::ClusterId,
@@ -37,12 +42,32 @@ impl Beside {
     /// Does not connect yet.
     pub(crate) fn new(url: &Url, node: NodeId) -> Result<Self, Failure> {
         match url.kind {
-            Kind::Postgres => Postgres::connect_lazy(&url.text, node, synod_postgres::Options::new())
-                .map(Self::Postgres)
-                .map_err(|error| cannot_take_part(url, node, &error)),
-            Kind::Mysql => Mysql::connect_lazy(&url.text, node, synod_mysql::Options::new())
-                .map(Self::Mysql)
-                .map_err(|error| cannot_take_part(url, node, &error)),
+            Kind::Postgres => {
+                let options = synod_postgres::Options::new();
+                let options = match &url.ca {
+                    Some(ca) => options.tls(Arc::new(trusting(ca, url, node)?)),
+                    None => options,
+                };
+                let database = Postgres::connect_lazy(&url.text, node, options);
+                database.map(Self::Postgres).map_err(|error| cannot_take_part(url, node, &error))
+            }
+            Kind::Mysql => {
+                let options = synod_mysql::Options::new();
+                let options = match &url.ca {
+                    Some(ca) => options.tls(SslOpts::default().with_root_certs(vec![ca.clone().into()])),
+                    None => options,
+                };
+                let database = Mysql::connect_lazy(&url.text, node, options);
+                database.map(Self::Mysql).map_err(|error| cannot_take_part(url, node, &error))
+            }
+        }
+    }
+
+    /// Connects, and sees whether it can take part.
+    pub(crate) async fn check(&self, url: &Url, node: NodeId) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(database) => database.check().await.map_err(|error| cannot_take_part(url, node, &error)),
+            Self::Mysql(database) => database.check().await.map_err(|error| cannot_take_part(url, node, &error)),
         }
     }
 
@@ -69,6 +94,27 @@ impl Beside {
             Self::Mysql(database) => database.watch(cluster, node).await,
         }
     }
+}
+
+/// TLS to a server whose certificate this authority has issued.
+fn trusting(ca: &Path, url: &Url, node: NodeId) -> Result<ClientConfig, Failure> {
+    let no_use = |error: &(dyn StdError + 'static)| {
+        let what = format!("{}, which is node.database_ca of node {}, cannot be used", ca.display(), node.0);
+        let remedy = format!("put the certificate of the authority of {} there, in PEM", url.without_password());
+        Failure::new(Exit::Configuration, what, remedy).caused_by(error)
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).map_err(|error| no_use(&error))? {
+        let certificate = certificate.map_err(|error| no_use(&error))?;
+        roots.add(certificate).map_err(|error| no_use(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(no_use(&pem::Error::NoItemsFound));
+    }
+    // Named, so that it is the same whatever else the program links.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config.map_err(|error| no_use(&error))?.with_root_certificates(roots).with_no_client_auth())
 }
 
 async fn start<A: Agent>(agent: &A, place: &Place, listener: &mut Option<TcpListener>) -> Result<Node, NotYet> {
@@ -106,6 +152,9 @@ pub(crate) fn cannot_take_part(url: &Url, node: NodeId, error: &(dyn StdError + 
     } else if says(&["password", "Access denied", "no pg_hba.conf entry", "role"]) && !says(&["GRANT"]) {
         "give the user and the password in node.database of this node (or database_file) that the server knows, and \
          let its pg_hba.conf or its grants admit them from this machine"
+    } else if says(&["sslmode", "TLS", "certificate", "ssl"]) {
+        "give the authority of the server's certificate in node.database_ca, and a URL with a name that the certificate \
+         is for; or have the server speak TLS"
     } else if says(&["does not exist", "Unknown database", "names no database"]) {
         "create the database, or name one that is there in node.database of this node"
     } else if says(&["malformed", "URL"]) && !says(&["DELETE FROM"]) {

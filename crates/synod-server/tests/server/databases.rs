@@ -1,6 +1,7 @@
 //! Two database servers, agents beside them, and applications.
 
 use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -233,6 +234,39 @@ fn a_database_that_is_away_is_waited_for_and_what_is_in_doubt_there_is_listed_wi
 }
 
 #[test]
+fn when_a_majority_is_lost_for_good_an_operator_ends_what_is_in_doubt_in_each_database() {
+    let Some(servers) = postgres() else { return };
+    let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
+    let machines = Machines::new(&urls);
+    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
+    processes.iter_mut().for_each(Process::ready);
+    let (synod, databases) = runtime.block_on(async { (front_door(&machines), connect(&urls).await) });
+    // It has a name when the members are lost.
+    assert_eq!(runtime.block_on(transfer(&synod, &databases)).unwrap(), Outcome::Committed);
+    processes[1].kill();
+    processes[2].kill();
+    let _waiting = runtime.spawn(async move { transfer(&synod, &databases).await.map_err(|error| error.to_string()) });
+    let in_doubt = |number| -> serde_json::Value {
+        let said = machines.synod(number, &["in-doubt", "--json"]);
+        serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"))
+    };
+    until("that it is in doubt in both", || in_doubt(11)["transactions"].as_array().unwrap().len() == 2);
+    let tx = in_doubt(11)["transactions"][0]["tx"].as_str().unwrap().to_owned();
+    assert!(machines.synod(11, &["inquire", &tx]).done().starts_with("asked node 11"));
+    let listed = machines.synod(11, &["open"]).done();
+    assert!(listed.starts_with("1 open here") && listed.contains("11, 12"), "{listed}");
+
+    let words = format!("{tx}\nabort\n");
+    for number in [11, 12] {
+        let said = synod_typing(&machines.folder(number), &["resolve", &tx, "abort"], &words).done();
+        assert!(said.starts_with(&format!("{tx} is ended by your word at node {number}")), "{said}");
+    }
+    until("that nothing is prepared", || servers.iter().all(|server| prepared(server) == 0));
+    assert_eq!(balances(&servers), [999, 1001]);
+    assert!(processes[3].log().contains("resolved by an operator"));
+}
+
+#[test]
 fn from_nothing_to_a_committed_transaction_over_two_kinds_of_database_it_takes_two_commands() {
     let Some([postgres, _]) = postgres() else { return };
     let Some(maria) = maria() else { return };
@@ -267,4 +301,44 @@ fn maria() -> Option<servers::Maria> {
     let server = servers::Maria::start(servers::Options::default()).unwrap();
     server.create_database(DATABASE).unwrap();
     Some(server)
+}
+
+#[test]
+fn the_way_to_a_database_is_tls_where_its_authority_is_named_and_nothing_else_is_admitted() {
+    let Some([server, _other]) = postgres() else { return };
+    let machines = Machines::new(&[server.url(DATABASE)]);
+    // A certificate of the server's own, which is its authority, too.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let data = server.folder().join("data");
+    let owner = std::fs::metadata(&data).unwrap();
+    for (name, text) in [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
+        std::fs::write(data.join(name), text).unwrap();
+        std::fs::set_permissions(data.join(name), PermissionsExt::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(data.join(name), Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    std::fs::write(machines.folder(11).join("ca.pem"), certificate.pem()).unwrap();
+    let admits = data.join("pg_hba.conf");
+    let text = std::fs::read_to_string(&admits).unwrap();
+    server.sql(DATABASE, "CREATE ROLE clerk SUPERUSER LOGIN; ALTER SYSTEM SET ssl = on").unwrap();
+    std::fs::write(&admits, format!("hostnossl all clerk 127.0.0.1/32 reject\n{text}")).unwrap();
+    server.sql(DATABASE, "SELECT pg_reload_conf()").unwrap();
+
+    let url = server.url(DATABASE);
+    let file = std::fs::read_to_string(machines.file(11)).unwrap();
+    let with = |tls: &str, more: &str| {
+        let clerk = url.replace("synod@", "clerk@");
+        std::fs::write(machines.file(11), file.replace(&format!("{url}\""), &format!("{clerk}{tls}\"{more}"))).unwrap();
+    };
+    with("?sslmode=disable", "");
+    let said = machines.synod(11, &["run"]);
+    assert!(said.code == 9 && said.err.contains("pg_hba.conf"), "{said:?}");
+    with("?sslmode=require", "\ndatabase_ca = \"nowhere.pem\"");
+    let said = machines.synod(11, &["run"]);
+    assert!(said.code == 3 && said.err.contains("nowhere.pem, which is node.database_ca of node 11"), "{said:?}");
+    with("?sslmode=require", "\ndatabase_ca = \"ca.pem\"");
+    let agent = machines.start(11);
+    until("that it stands beside its database", || agent.log().contains("serving"));
+    let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'clerk'";
+    assert_eq!(server.sql(DATABASE, encrypted).unwrap().trim(), "t");
 }

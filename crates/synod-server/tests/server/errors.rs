@@ -230,6 +230,8 @@ fn what_is_wrong_with_a_file_is_said() {
     );
     let again = synod(spoilt.root(), &["init", "cluster", "--member", "a:1"]);
     expect("a cluster that is there", &again, REFUSED, ["cluster", "already", "another folder"]);
+    let dev = synod(spoilt.root(), &["dev", "--folder", "cluster"]);
+    expect("a cluster for machines", &dev, REFUSED, ["cluster is not of `synod dev`", "for machines", "--folder"]);
     let renewed = synod(spoilt.root(), &["certs", "renew", ".", "--cluster", "cluster"]);
     expect("nothing to renew", &renewed, CONFIGURATION, ["no certificate", "in .", "node-1.pem"]);
 }

@@ -96,10 +96,19 @@ fn alert_rules_and_the_dashboard_name_metrics_that_exist_and_every_metric_has_it
 #[test]
 fn the_unit_and_the_image_start_what_there_is() {
     let unit = read("ops/synod.service");
-    assert!(
-        unit.contains("Type=notify-reload")
-            && unit.contains("ExecStart=/usr/local/bin/synod run /var/lib/synod/node.toml")
-    );
+    assert!(unit.contains("Type=notify\n") && unit.contains("ExecReload=/bin/kill -HUP $MAINPID\n"));
+    assert!(unit.contains("ExecStart=/usr/local/bin/synod run /var/lib/synod/node.toml\n"));
+    // systemd reads it, where there is one.
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("synod.service");
+    fs::write(&copy, unit.replace("/usr/local/bin/synod", env!("CARGO_BIN_EXE_synod"))).unwrap();
+    match std::process::Command::new("systemd-analyze").arg("verify").arg(&copy).output() {
+        Ok(said) => {
+            let said = String::from_utf8_lossy(&said.stderr);
+            assert!(!said.contains("synod.service"), "{said}");
+        }
+        Err(_) => eprintln!("left out: no systemd is installed"),
+    }
     // Exit codes that a restart does not mend.
     let said = synod(&package(), &["exit-codes", "--json"]).done();
     let codes: serde_json::Value = serde_json::from_str(&said).unwrap();
@@ -109,7 +118,7 @@ fn the_unit_and_the_image_start_what_there_is() {
     };
     assert!(unit.contains(&format!("RestartPreventExitStatus={} {}\n", code("usage"), code("configuration"))));
     let image = read("ops/Dockerfile");
-    assert!(image.contains("FROM scratch\n") && image.contains("CMD [\"run\", \"/synod/node.toml\"]"));
+    assert!(image.contains("FROM scratch\n") && image.contains("CMD [\"run\", \"/data/node.toml\"]"));
 }
 
 #[test]
