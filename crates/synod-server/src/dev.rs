@@ -19,14 +19,18 @@ use crate::{
 const MEMBERS: u64 = 3;
 
 /// Runs it until the process is told to end.
-pub(crate) async fn dev(args: Dev) -> Result<(), Failure> {
+pub(crate) async fn dev(json: bool, args: Dev) -> Result<(), Failure> {
     let start = Instant::now();
     let mut config = prepare(&args)?;
     if config.log.filter == "info" {
         config.log.filter = "warn".into();
     }
     run::log(&config.log);
-    run::run(config, |config| run::say(&greeting(config, start.elapsed()))).await
+    let ready = |config: &Config| {
+        let took = start.elapsed();
+        run::say(&if json { ready_json(config, took) } else { greeting(config, took) });
+    };
+    run::run(config, ready).await
 }
 
 /// Writes what is not there yet, and what has changed.
@@ -68,6 +72,20 @@ fn prepare(args: &Dev) -> Result<Config, Failure> {
     authority.issue(&folder.join(certs::file_name(Role::Client(CLIENT))), Role::Client(CLIENT), DAYS)?;
     certs::write(&file, &node_toml(&cluster, &nodes, &format!("127.0.0.1:{}", args.port)), Mode::Secret)?;
     Config::read(&file)
+}
+
+/// The same for machines, in one line.
+fn ready_json(config: &Config, took: Duration) -> String {
+    let folder = config.path.parent().unwrap_or(Path::new("."));
+    let ready = serde_json::json!({
+        "ready": true,
+        "milliseconds": took.as_millis() as u64,
+        "http": format!("http://{}", config.http),
+        "cluster": config.cluster.to_string(),
+        "members": config.members.iter().map(|(node, at)| (node.0.to_string(), at)).collect::<BTreeMap<_, _>>(),
+        "client": folder.join(certs::file_name(Role::Client(CLIENT))),
+    });
+    format!("{ready}\n")
 }
 
 /// What there is, and what to paste into an application.

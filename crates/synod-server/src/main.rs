@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Dev(args) => dev::dev(args).await.map(|()| Exit::Done),
+        Command::Dev(args) => dev::dev(json, args).await.map(|()| Exit::Done),
         Command::Init(args) => make(json, &args).map(|()| Exit::Done),
         Command::Certs(args) => certificates(json, args).map(|()| Exit::Done),
         Command::Run(args) => {

@@ -1,6 +1,6 @@
 //! `synod dev`: a whole cluster at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Ports, Process, ask, get, synod};
 
@@ -8,10 +8,8 @@ use crate::support::{Ports, Process, ask, get, synod};
 fn a_newcomer_gets_a_whole_cluster_by_one_command_and_every_question_is_answered() {
     let (folder, ports) = (tempfile::tempdir().unwrap(), Ports::new());
     let (path, port, http) = (folder.path(), ports.at(0).to_string(), ports.address(0));
-    let start = Instant::now();
     let mut dev = Process::start(path, &["dev", "--port", &port], &http, &[]);
     let greeting = dev.lines_until("tx.commit()");
-    println!("ready after {:?}", start.elapsed());
     for pasted in ["Client::new(", "client-1000.pem", "Synod::new(client)", "synod dev --database 11="] {
         assert!(greeting.contains(pasted), "{greeting}");
     }
@@ -42,7 +40,10 @@ fn a_newcomer_gets_a_whole_cluster_by_one_command_and_every_question_is_answered
     assert!(took < Duration::from_secs(2) && code == 0, "{took:?} {code} {}", dev.log());
 
     // It goes on from its records.
-    let mut again = Process::start(path, &["dev", "--port", &port], &http, &[]);
+    let mut again = Process::start(path, &["dev", "--port", &port, "--json"], &http, &[]);
+    let ready: serde_json::Value = serde_json::from_str(&again.lines_until("\n")).unwrap();
+    assert_eq!(ready["http"].as_str(), Some(&*format!("http://{http}")), "{ready}");
+    assert!(ready["milliseconds"].as_u64().is_some_and(|took| took < 10_000), "{ready}");
     again.ready();
     again.kill();
     let mut killed = Process::start(path, &["dev", "--port", &port], &http, &[]);

@@ -74,6 +74,13 @@ fn certificates_are_renewed_without_a_restart() {
     processes[0].signal(Signal::HUP);
     until("that the certificate is in force", || days() > 699.0);
 
+    // Another application gets a certificate of its own, of the same authority.
+    let root = cluster.parent().unwrap();
+    synod(root, &["certs", "client", "1001", "--cluster", "cluster"]).done();
+    let authority = fs::read_to_string(cluster.join("client-1001/authority.pem")).unwrap();
+    assert!(cluster.join("client-1001/client-1001.key").exists());
+    assert!(synod(root, &["certs", "authority", "--cluster", "cluster"]).done().ends_with(&authority));
+
     // What cannot be used changes nothing.
     fs::write(machines.folder(1).join("node-1.key"), "no key").unwrap();
     processes[0].signal(Signal::HUP);
