@@ -45,6 +45,40 @@ fn simulate_ends_with_the_last_seed_there_is_and_refuses_a_range_without_any() {
 }
 
 #[test]
+fn simulate_draws_the_run_of_a_seed_and_the_events_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("run.html");
+    let events = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events/BlankDiskVotes.json");
+    let runs: [&[&str]; 3] = [&["--seed", "7"], &["--seed", "9", "--changes"], &["--replay", events]];
+    for run in runs {
+        let ran = Command::new(example::build("simulate")).args(run).arg("--draw").arg(&page).output().unwrap();
+        assert!(ran.status.success(), "{run:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        let html = std::fs::read_to_string(&page).unwrap();
+        let (_, data) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+        let picture: serde_json::Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+        let list = |name: &str| picture[name].as_array().unwrap().clone();
+        let (moments, arrows) = (list("moments"), list("arrows"));
+        assert!(list("lanes").len() >= 3 && !moments.is_empty(), "{run:?}");
+        if run[0] == "--seed" {
+            // Of a shrunk run little may be left.
+            assert!(moments.iter().any(|moment| moment["kind"] == "decision"), "{run:?}");
+            assert!(arrows.iter().any(|arrow| !arrow["arrived"].as_array().unwrap().is_empty()), "{run:?}");
+        }
+        assert!(arrows.iter().all(|arrow| arrow["sent"].as_u64().unwrap() < moments.len() as u64));
+        // What arrives is a step of its receiver, after it was sent.
+        for arrow in &arrows {
+            for arrived in arrow["arrived"].as_array().unwrap() {
+                let step = &moments[arrived.as_u64().unwrap() as usize];
+                assert!(arrived.as_u64() > arrow["sent"].as_u64() && step["lane"] == arrow["to"], "{run:?}: {arrow}");
+                assert!(matches!(step["kind"].as_str(), Some("step" | "refused")), "{run:?}: {step}");
+            }
+        }
+    }
+    let neither = Command::new(example::build("simulate")).args(["--draw", "run.html"]).output().unwrap();
+    assert!(!neither.status.success() && String::from_utf8(neither.stderr).unwrap().contains("say which seed to draw"));
+}
+
+#[test]
 fn two_databases_agree_whenever_the_process_dies() {
     let program = example::build("two_databases");
     let folder = tempfile::tempdir().unwrap();

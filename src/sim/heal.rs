@@ -139,8 +139,8 @@ impl<A: Actor> World<A> {
     fn repeat_the_past(&mut self) -> Result<(), Violation> {
         for (link, count) in self.past() {
             for index in (0..count).rev() {
-                if let Some(message) = self.network.past(link, index).cloned() {
-                    self.deliver(link, message)?;
+                if let Some(letter) = self.network.past(link, index).cloned() {
+                    self.deliver(link, letter)?;
                 }
             }
         }

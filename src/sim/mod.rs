@@ -40,4 +40,4 @@ pub use schedule::Schedule;
 pub use setup::{Hurt, Setup};
 pub use shrink::shrink;
 pub use stats::Stats;
-pub use world::{Violation, World};
+pub use world::{Happening, Violation, World};

@@ -10,40 +10,51 @@ pub(super) type Link = (NodeId, NodeId);
 /// How many messages of a link may still turn up after they were delivered or lost.
 const REMEMBERED: usize = 256;
 
+/// A message, and which of all that were ever sent it is.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    pub(super) number: u64,
+    pub(super) message: Message,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
-    under_way: BTreeMap<Link, VecDeque<Message>>,
+    under_way: BTreeMap<Link, VecDeque<Letter>>,
     /// What was delivered or lost, in the order of that.
-    past: BTreeMap<Link, VecDeque<Message>>,
+    past: BTreeMap<Link, VecDeque<Letter>>,
     cuts: BTreeSet<Link>,
+    sent: u64,
 }
 
 impl Network {
-    /// Takes a message on its way. Returns false if the link is cut: then it is lost.
-    pub(super) fn send(&mut self, link: Link, message: Message) -> bool {
+    /// Takes a message on its way. Returns its number, and false if the link is cut: then it is lost.
+    pub(super) fn send(&mut self, link: Link, message: Message) -> (u64, bool) {
         let passes = !self.cuts.contains(&link);
+        let number = self.sent;
+        self.sent += 1;
+        let letter = Letter { number, message };
         if passes {
-            self.under_way.entry(link).or_default().push_back(message);
+            self.under_way.entry(link).or_default().push_back(letter);
         } else {
-            self.remember(link, message);
+            self.remember(link, letter);
         }
-        passes
+        (number, passes)
     }
 
     /// Takes a message off its way.
-    pub(super) fn take(&mut self, link: Link, index: usize) -> Option<Message> {
-        let message = self.under_way.get_mut(&link)?.remove(index)?;
-        self.remember(link, message.clone());
-        Some(message)
+    pub(super) fn take(&mut self, link: Link, index: usize) -> Option<Letter> {
+        let letter = self.under_way.get_mut(&link)?.remove(index)?;
+        self.remember(link, letter.clone());
+        Some(letter)
     }
 
     /// A message that is under way.
-    pub(super) fn get(&self, link: Link, index: usize) -> Option<&Message> {
+    pub(super) fn get(&self, link: Link, index: usize) -> Option<&Letter> {
         self.under_way.get(&link)?.get(index)
     }
 
     /// A message that was delivered or lost.
-    pub(super) fn past(&self, link: Link, index: usize) -> Option<&Message> {
+    pub(super) fn past(&self, link: Link, index: usize) -> Option<&Letter> {
         self.past.get(&link)?.get(index)
     }
 
@@ -71,15 +82,15 @@ impl Network {
         self.cuts.clear();
     }
 
-    fn remember(&mut self, link: Link, message: Message) {
+    fn remember(&mut self, link: Link, letter: Letter) {
         let past = self.past.entry(link).or_default();
         if past.len() == REMEMBERED {
             past.pop_front();
         }
-        past.push_back(message);
+        past.push_back(letter);
     }
 }
 
-fn counts(queues: &BTreeMap<Link, VecDeque<Message>>) -> Vec<(Link, usize)> {
+fn counts(queues: &BTreeMap<Link, VecDeque<Letter>>) -> Vec<(Link, usize)> {
     queues.iter().filter(|(_, queue)| !queue.is_empty()).map(|(link, queue)| (*link, queue.len())).collect()
 }

@@ -3,6 +3,7 @@
 mod changes;
 mod clients;
 mod resources;
+mod trace;
 
 use std::{
     any::Any,
@@ -12,7 +13,7 @@ use std::{
 
 use super::{
     Actor, Event, Hurt, Lie, Observation, Property, Setup, Stats,
-    network::{Link, Network},
+    network::{Letter, Link, Network},
     process::Process,
     properties,
 };
@@ -23,6 +24,8 @@ use crate::{
         Transaction, TxRange, Vote, What,
     },
 };
+
+pub use trace::Happening;
 
 /// A property that was broken.
 ///
@@ -69,6 +72,8 @@ pub struct World<A = Node> {
     /// Who has lied about which transaction.
     lied: BTreeSet<(NodeId, TxId)>,
     pub(super) stats: Stats,
+    /// What has happened, if anybody looks.
+    trace: Option<Vec<Happening>>,
 }
 
 impl<A: Actor> World<A> {
@@ -88,6 +93,7 @@ impl<A: Actor> World<A> {
             gone: BTreeSet::new(),
             lied: BTreeSet::new(),
             stats: Stats { small_worlds: u64::from(setup.cluster.limits().open <= 2), ..Stats::default() },
+            trace: None,
             setup,
         }
     }
@@ -223,25 +229,28 @@ impl<A: Actor> World<A> {
                 return self.steal_name(*at, *origin, participants, *back);
             }
             Event::Deliver { from, to, index } => {
-                if let Some(message) = self.network.take((*from, *to), *index) {
+                if let Some(letter) = self.network.take((*from, *to), *index) {
                     self.stats.delivered += 1;
-                    return self.deliver((*from, *to), message);
+                    return self.deliver((*from, *to), letter);
                 }
             }
             Event::Duplicate { from, to, index } => {
-                if let Some(message) = self.network.get((*from, *to), *index).cloned() {
+                if let Some(letter) = self.network.get((*from, *to), *index).cloned() {
                     self.stats.duplicated += 1;
-                    return self.deliver((*from, *to), message);
+                    return self.deliver((*from, *to), letter);
                 }
             }
             Event::Late { from, to, index } => {
-                if let Some(message) = self.network.past((*from, *to), *index).cloned() {
+                if let Some(letter) = self.network.past((*from, *to), *index).cloned() {
                     self.stats.late += 1;
-                    return self.deliver((*from, *to), message);
+                    return self.deliver((*from, *to), letter);
                 }
             }
             Event::Lose { from, to, index } => {
-                self.stats.lost += u64::from(self.network.take((*from, *to), *index).is_some());
+                if let Some(Letter { number, .. }) = self.network.take((*from, *to), *index) {
+                    self.stats.lost += 1;
+                    self.note(|| Happening::Lost { number });
+                }
             }
             Event::Write { at } => self.write(*at)?,
             Event::Sync { at } => self.sync(*at)?,
@@ -302,7 +311,7 @@ impl<A: Actor> World<A> {
         };
         self.stats.lies += 1;
         self.lied.insert((at, about.id()));
-        self.network.send((at, to), message);
+        self.send((at, to), message);
         self.observe(&Observation::Lied { at, tx: about.id() })
     }
 
@@ -321,7 +330,7 @@ impl<A: Actor> World<A> {
         let manager = self.setup.cluster.manager_of(record.transaction.id());
         let message = Message::about(&record.transaction, What::Vote { vote, manager });
         self.stats.second_votes += 1;
-        self.network.send((at, to), message);
+        self.send((at, to), message);
     }
 
     /// Whether any node that is up has heard of a transaction.
@@ -355,7 +364,9 @@ impl<A: Actor> World<A> {
         matches!(sequence, Some(Record::Sequence { reserved }) if seq < *reserved)
     }
 
-    pub(super) fn deliver(&mut self, (from, to): Link, message: Message) -> Result<Vec<Effect>, Violation> {
+    pub(super) fn deliver(&mut self, (from, to): Link, letter: Letter) -> Result<Vec<Effect>, Violation> {
+        let Letter { number, message } = letter;
+        self.note(|| Happening::Arrived { number });
         self.step(to, Input::Receive { from, message })
     }
 
@@ -411,6 +422,7 @@ impl<A: Actor> World<A> {
         if let Some((tx, fence)) = fence_of(&after) {
             return Err(Violation { property: "no invariant breaks", what: format!("{at} fences {tx}: {fence}") });
         }
+        self.note(|| Happening::Stepped { at, input: input.clone(), effects: effects.clone(), verdict });
         self.observe(&Observation::Stepped { at, input, effects: &effects, verdict })?;
         self.look_back(at)?;
         if let Err(refusal) = verdict {
@@ -467,6 +479,7 @@ impl<A: Actor> World<A> {
         }
         self.stats.retirements += u64::from(matches!(record, Record::Retired(_)));
         self.note_epoch(record);
+        self.note(|| Happening::Durable { at, record: record.clone() });
         self.observe(&Observation::Durable { at, record })
     }
 
@@ -476,10 +489,12 @@ impl<A: Actor> World<A> {
             for message in packet.messages {
                 self.observe(&Observation::Sent { at, to: packet.to, message: &message })?;
                 self.note_recovery(at, &message);
-                self.stats.lost_to_cuts += u64::from(!self.network.send((at, packet.to), message));
+                let passes = self.send((at, packet.to), message);
+                self.stats.lost_to_cuts += u64::from(!passes);
             }
         }
         for decision in decisions {
+            self.note(|| Happening::Decided { at, decision: decision.clone() });
             self.observe(&Observation::Decided { at, decision: &decision })?;
             self.note_outcome(&decision);
             if let Decision::Changed { is_mine, .. } = decision {
@@ -508,6 +523,7 @@ impl<A: Actor> World<A> {
         // Nobody has seen a transaction whose name was lost, and the name will be given again.
         let begun = core::mem::take(&mut self.begun).into_iter();
         self.begun = begun.filter(|tx| tx.id().origin != at || self.is_durable(tx.id())).collect();
+        self.note(|| Happening::Stopped { at });
         self.observe(&Observation::Stopped { at })
     }
 
@@ -517,9 +533,11 @@ impl<A: Actor> World<A> {
         if !self.setup.newcomers.is_empty() {
             config.cluster = self.cluster_for(at);
         }
-        let Some(process) = self.processes.get_mut(&at).filter(|process| process.actor.is_none()) else {
+        if self.is_up(at) || !self.processes.contains_key(&at) {
             return Ok(());
-        };
+        }
+        self.note(|| Happening::Started { at });
+        let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
         if is_newcomer && process.disk.is_blank() {
             *process = Process::join(config, self.setup.in_order);
             return Ok(());

@@ -7,15 +7,20 @@
 //! ```
 //!
 //! explores any world; what is not mentioned is as in [`Extent::SMALL`].
+//!
+//! Real nodes are explored in the same environment: each of their steps is one of the specification's, and they reach all of its
+//! states ([`machines`]).
 
 mod checks;
 mod faults;
+mod machines;
 mod state;
 mod steps;
 mod world;
 
 use checks::{Property, stays_frozen};
 use faults::Fault;
+use machines::{Flaw, Machines};
 use state::{Extent, State};
 use world::Handover;
 
@@ -134,7 +139,11 @@ fn handovers_of_other_sizes_have_the_states_that_tlc_counts() {
 #[test]
 fn a_handover_that_is_asked_for_is_explored() {
     let Ok(asked) = std::env::var("HANDOVER") else { return };
-    counts(Extent::asked(&asked));
+    let extent = Extent::asked(&asked);
+    counts(extent);
+    if Machines::can_be(&extent) {
+        println!("  out of the real nodes' reach: {} states", out_of_reach(extent).len());
+    }
 }
 
 /// A world in which a fault shows, and the properties that it breaks.
@@ -211,4 +220,85 @@ fn the_faults_are_those_of_the_module() {
     let module = include_str!("../../docs/spec/Handover.tla");
     let quoted = module.lines().filter_map(|line| line.split_once("== Fault = \"")?.1.strip_suffix('"'));
     assert_eq!(quoted.collect::<Vec<_>>(), Fault::ALL.map(Fault::name));
+}
+
+/// Explores real nodes: each of their steps must be one of the specification's, or change nothing.
+fn explore_nodes(extent: Extent, flaw: Option<Flaw>) -> Result<Explored<State>, Failure<State>> {
+    let handover = Handover::new(extent);
+    let mut machines = Machines::new(&handover, flaw);
+    let mut allowed = Vec::new();
+    explore(extent.initial(), |state, next| {
+        machines.successors(state, next)?;
+        allowed.clear();
+        handover.successors(state, &mut allowed);
+        match next.iter().find(|next| *next != state && !allowed.contains(next)) {
+            Some(next) => Err(format!("the specification has no such step, to {}", describe(next).join("\n"))),
+            None => Ok(()),
+        }
+    })
+}
+
+/// The states of the specification that real nodes do not reach.
+fn out_of_reach(extent: Extent) -> Vec<State> {
+    let handover = Handover::new(extent);
+    let specified = explore(extent.initial(), |state, next| {
+        handover.successors(state, next);
+        Ok(())
+    });
+    let specified = specified.expect("nothing is checked");
+    let explored = explore_nodes(extent, None);
+    let explored = explored.unwrap_or_else(|failure| panic!("{}{} in {extent:?}", trace(&failure), failure.reason));
+    println!("{extent:?}\n{}\n{}", crate::show("handover", &specified), crate::show("real nodes", &explored));
+    assert!(explored.states.iter().all(|state| specified.contains(state)));
+    specified.states.iter().filter(|state| !explored.contains(state)).copied().collect()
+}
+
+/// Real nodes must reach all.
+fn reach(asked: &[&str]) {
+    for asked in asked {
+        let missed = out_of_reach(Extent::asked(asked));
+        if let Some(state) = missed.first() {
+            let (missed, state) = (missed.len(), describe(state).join("\n"));
+            panic!("{missed} states are out of reach, such as\n{state}\nreplay: HANDOVER=\"{asked}\" {REPLAY}");
+        }
+    }
+}
+
+const REPLAY: &str = "cargo test --release --test spec -- --nocapture a_handover_that_is_asked_for";
+
+#[test]
+fn real_nodes_take_only_steps_of_the_handover_and_reach_all_its_states() {
+    reach(&[
+        "repeats",
+        "repeats ballots=2",
+        "repeats rounds=2",
+        "repeats ballots=2 rounds=2",
+        "repeats voters=2 settled=0",
+        "repeats settled=2 new=3",
+        "repeats old=2 flexible",
+    ]);
+}
+
+#[test]
+#[ignore = "a minute in release"]
+fn three_real_acceptors_reach_all_862_503_states_of_the_handover() {
+    reach(&["repeats old=3", "repeats old=3 dead=1 rounds=2", "repeats old=2 rounds=2 settled=0 flexible"]);
+}
+
+#[test]
+fn real_nodes_that_join_late_reach_all_but_that_a_newcomer_knows_what_is_over_before_it_joins() {
+    reach(&["repeats late=1", "repeats old=2 late=1"]);
+    let missed = out_of_reach(Extent::asked("repeats old=2 late=1 flexible"));
+    assert!(!missed.is_empty(), "somebody can finish without the newcomer");
+    assert!(missed.iter().all(|state| state.old.iter().any(|old| old.retired && !old.joined)));
+}
+
+#[test]
+fn a_storage_that_loses_what_a_node_wrote_is_found_out() {
+    for flaw in [Flaw::Freeze, Flaw::Votes, Flaw::Retired] {
+        match explore_nodes(Extent::asked("repeats rounds=2"), Some(flaw)) {
+            Err(failure) => println!("  {flaw:?} is lost: {} states on, {}", failure.path.len(), failure.reason),
+            Ok(_) => panic!("{flaw:?} is lost, and nothing goes wrong"),
+        }
+    }
 }

@@ -49,6 +49,29 @@ async fn a_member_is_replaced_by_a_node_that_joins_and_the_cluster_goes_on_witho
 }
 
 #[tokio::test]
+async fn what_is_begun_while_the_members_change_waits_and_commits_in_the_next_epoch() {
+    let nodes = three([(); 3].map(|()| Puppet::voting(Vote::Prepared))).await;
+    let joiner = Member::new(&cluster(), NEW, &nodes[0].0.wires, Puppet::voting(Vote::Prepared));
+    let (new, _task) = joiner.start(Start::Join).await;
+    let [first, second] = [nodes[0].1.clone(), nodes[1].1.clone()];
+    soon(first.change(cluster().membership().replace(IDS[2], NEW))).await.unwrap();
+    // One after another at each, until both have long been in the next epoch; names, too.
+    let begins = [&first, &second].map(|handle| async move {
+        let (mut after, mut names) = (0, 0);
+        while after < 10 {
+            let tx = soon(handle.begin([IDS[0], IDS[1]], META)).await.expect("it is kept until it may begin");
+            names = names.max(soon(handle.names(1)).await.expect("it is kept until there are names that last").epoch);
+            soon(handle.outcome(tx)).await.unwrap();
+            after += u64::from(soon(handle.epoch()).await.unwrap().unwrap().number);
+        }
+        names
+    });
+    let [one, two] = begins;
+    assert_eq!(tokio::join!(one, two), (1, 1));
+    in_epoch(&new, 1).await;
+}
+
+#[tokio::test]
 async fn only_a_member_is_asked_for_another_membership() {
     let nodes = three([(); 3].map(|()| Puppet::voting(Vote::Prepared))).await;
     let participant = Member::new(&cluster(), NEW, &nodes[0].0.wires, Puppet::voting(Vote::Prepared));

@@ -6,18 +6,21 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use synod::{
-    commit::{Outcome, Vote},
+    NodeId,
+    commit::{EpochMessage, EpochTag, Message, Outcome, Vote},
     perform::{
         memory::MemoryStorage,
         tokio::{Options, Start, spawn},
     },
 };
+use tokio::time::sleep;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -26,7 +29,7 @@ use tracing::{
 
 use crate::{
     panics::{self, Brittle},
-    scene::{IDS, Member, Puppet, Wires, of, prepare, soon, timeless, until},
+    scene::{IDS, Member, Puppet, Wires, cluster, of, prepare, soon, timeless, until},
 };
 
 const TABLE: &str = include_str!("../../src/perform/tokio/mod.rs");
@@ -237,7 +240,7 @@ async fn a_write_that_hangs_is_measured_and_told_though_nothing_else_happens() {
 
     let mut member = Member::new(&of([IDS[0]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     // No timer ends.
-    member.options = timeless().with_stall(std::time::Duration::from_millis(50));
+    member.options = timeless().with_stall(Duration::from_millis(50));
     let (handle, _task) = member.start(Start::Create).await;
     let told =
         |name: &str| diary.0.lock().unwrap().iter().filter(|(text, _)| text == name).cloned().collect::<Vec<_>>();
@@ -256,6 +259,67 @@ async fn a_write_that_hangs_is_measured_and_told_though_nothing_else_happens() {
     assert_eq!(book.get("synod_write_under_way_seconds", ""), 0);
     assert!(soon(begun).await.unwrap().is_err());
     for text in ["a write hangs", "a write that hung is over", "taking", "took"] {
+        assert!(TABLE.contains(&format!("`{text}`")), "{text} is not in the table");
+    }
+}
+
+/// What a node says that is behind, and hears nobody whom it believes.
+const ALONE: &str = "no member that this node believes speaks to it; if these are not the present members, start it again with \
+                     those in its configuration";
+
+#[tokio::test]
+async fn a_node_that_is_behind_says_so_if_nobody_speaks_to_it_whom_it_believes_and_only_then() {
+    let diary = Diary::default();
+    let _subscriber = tracing::subscriber::set_default(diary.clone());
+    let _another = tracing::Dispatch::new(Diary::default());
+    let told = || {
+        let told = diary.0.lock().unwrap().clone().into_iter().filter(|(text, _)| text == ALONE);
+        told.map(|(_, fields)| fields).collect::<Vec<_>>()
+    };
+    let (limit, while_it_says_nothing) = (Duration::from_millis(50), Duration::from_millis(300));
+    let start = async |id, start| {
+        let mut member = Member::new(&cluster(), id, &Wires::default(), Puppet::voting(Vote::Prepared));
+        member.options = timeless().with_alone(limit);
+        member.start(start).await
+    };
+    let (stranger, later) = (NodeId(99), Some(EpochTag { number: 5, digest: 5 }));
+    let newer = || vec![Message::Epoch { number: Some(5), what: Box::new(EpochMessage::Newer) }];
+
+    // A newcomer that hears nobody, and then somebody who is in no list of members that it has.
+    let (newcomer, task) = start(NodeId(7), Start::Join).await;
+    until(async || told().len() == 1).await;
+    newcomer.deliver(stranger, newer());
+    until(async || told().len() == 4).await;
+    assert_eq!(told()[0], ["waiting", "members"]);
+    assert_eq!(told()[3], ["waiting", "members", "stranger"]);
+    // 0.05 seconds, and twice that, and so on: it is not said again and again.
+    let since_then = Instant::now();
+    until(async || told().len() == 5).await;
+    assert!(since_then.elapsed() > limit * 4, "{:?}", since_then.elapsed());
+    soon(newcomer.shutdown()).await.unwrap();
+    soon(task).await.unwrap().unwrap();
+
+    // A member to which nobody has to speak, and then a stranger does: by a greeting, or by a message.
+    for greets in [true, false] {
+        let before = told().len();
+        let (member, task) = start(IDS[0], Start::Create).await;
+        sleep(while_it_says_nothing).await;
+        // What a member says may be believed, so that it is waited for.
+        member.meet(IDS[1], 1, later).unwrap();
+        member.deliver(IDS[2], newer());
+        sleep(while_it_says_nothing).await;
+        assert_eq!(told().len(), before);
+        if greets {
+            member.meet(stranger, 1, later).unwrap();
+        } else {
+            member.deliver(stranger, newer());
+        }
+        until(async || told().len() > before).await;
+        assert_eq!(told()[before], ["waiting", "members", "stranger"]);
+        soon(member.shutdown()).await.unwrap();
+        soon(task).await.unwrap().unwrap();
+    }
+    for text in [ALONE, "waiting", "members", "stranger"] {
         assert!(TABLE.contains(&format!("`{text}`")), "{text} is not in the table");
     }
 }

@@ -67,6 +67,13 @@ impl Scene {
         self.folder.path().join("data")
     }
 
+    /// The managers that have databases.
+    fn managers(&self) -> BTreeSet<String> {
+        let databases = fs::read_dir(self.data().join("databases")).unwrap();
+        let names = databases.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("tm-")).collect()
+    }
+
     fn cluster(&self, what: &[&str]) -> Command {
         let mut cluster = Command::new(&*CLUSTER);
         cluster.args(what).arg("--data").arg(self.data());
@@ -169,6 +176,26 @@ fn money_is_conserved_while_processes_are_killed_and_stopped() {
 }
 
 #[test]
+fn money_is_conserved_while_members_are_replaced_at_random_among_processes_that_are_killed_and_stopped() {
+    let scene = Scene::new();
+    let output = scene.ask(&["chaos", "--changes", "--minutes", "0.25", "--quiet", "1", "--in-flight", "16"]);
+    let said = fitting(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("money is conserved, and nothing is open or in doubt anywhere"), "{said}");
+    assert!(number(&said, "kills") >= 4 && number(&said, "changes") >= 1, "{said}");
+    for part in ["because of changes: ", "came back: ", "the longest pause in which no transfer committed: "] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!scene.applied().is_empty());
+    // Whoever is no member any more is gone, with its disk.
+    let members: BTreeSet<String> =
+        serde_json::from_slice(&fs::read(scene.data().join("members.json")).unwrap()).unwrap();
+    assert_eq!(scene.managers(), members);
+    let again = scene.ask(&["chaos", "--changes"]);
+    assert!(!again.status.success() && fitting(&again.stderr).contains("--data"), "{again:?}");
+}
+
+#[test]
 fn all_founders_are_replaced_and_a_branch_is_written_off_while_money_moves() {
     let scene = Scene::new();
     // How long a pause is depends on what else the machine does.
@@ -182,10 +209,7 @@ fn all_founders_are_replaced_and_a_branch_is_written_off_while_money_moves() {
         assert!(said.contains(line), "{said}");
     }
     assert!(said.contains("the longest pause in which no transfer committed: "), "{said}");
-    let databases = fs::read_dir(scene.data().join("databases")).unwrap();
-    let names: Vec<String> = databases.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let managers: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| name.starts_with("tm-")).collect();
-    assert!(managers.into_iter().eq(["tm-3", "tm-4", "tm-5"]), "{names:?}");
+    assert!(scene.managers().into_iter().eq(["tm-3", "tm-4", "tm-5"]), "{:?}", scene.managers());
     let again = scene.ask(&["replace"]);
     assert!(!again.status.success() && fitting(&again.stderr).contains("--data"), "{again:?}");
 }
@@ -297,7 +321,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
 fn client(data: &Path, managers: &[u64]) -> Client {
     let cluster = ClusterId(*b"the bank's seven");
-    let me = Identity::client(cluster, NodeId(100));
+    let me = Identity::client(cluster, NodeId(1 << 32));
     let paper = |name: String| fs::read(data.join("papers").join(name)).unwrap();
     let tls = Tls::from_pem(&paper("authority.pem".into()), &paper(format!("{me}.pem")), &paper(format!("{me}.key")));
     let security = Security::Tls(tls.unwrap());
@@ -342,7 +366,7 @@ fn calls_to_a_stopped_process_end_and_turn_to_the_next_manager_by_themselves() {
         line.windows(4).any(|window| window == b"tm-0")
     };
     let first = processes(&scene.data()).into_iter().find(is_first).unwrap();
-    let transaction = |seq| Transaction::new(TxId { origin: NodeId(100), seq }, [4, 5].map(NodeId), []).unwrap();
+    let transaction = |seq| Transaction::new(TxId { origin: NodeId(1 << 32), seq }, [4, 5].map(NodeId), []).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (known, alone) = (client(&scene.data(), &[1, 2, 3]), client(&scene.data(), &[1]));

@@ -145,7 +145,7 @@ impl Node {
         if self.shared.is_manager {
             peers.check_participants(&config.cluster, config.id, participants)?;
         }
-        if self.handover.is_holding(self.shared.clock.now()) {
+        if self.holds_begins() {
             return Err(Refusal::Changing);
         }
         if turns.is_crowded() { Err(Refusal::Overloaded) } else { Ok(()) }

@@ -193,6 +193,14 @@ impl Node {
         }
     }
 
+    /// Whether nothing may begin here just now, because the members are about to change ([`Refusal::Changing`]). That takes a
+    /// moment, so a driver may keep what is to begin, and try again when this has become false.
+    ///
+    /// [`Refusal::Changing`]: crate::Refusal::Changing
+    pub fn holds_begins(&self) -> bool {
+        self.handover.is_holding(self.shared.clock.now())
+    }
+
     /// The epoch that this node is in; `None` if it has come to a cluster, and knows of none yet. It may be ahead of what is
     /// durable: nothing may be switched off before [`epoch_scope`](Self::epoch_scope) is.
     pub fn epoch(&self) -> Option<EpochStatus> {
@@ -202,13 +210,19 @@ impl Node {
         let acceptors = membership.acceptors.members(noted.iter().copied());
         let may_leave = membership.acceptors.is_quorum(Phase::Accept, acceptors)
             && membership.managers.iter().any(|manager| noted.contains(manager));
-        let is_changing = self.handover.is_holding(self.shared.clock.now()) || self.handover.wish.is_some();
+        let is_changing = self.holds_begins() || self.handover.wish.is_some();
         Some(EpochStatus { number, membership, left, noted, may_leave, is_changing })
     }
 
     /// What [`epoch`](Self::epoch) rests on. An [`Outbox`](crate::Outbox) knows whether a scope is durable.
     pub fn epoch_scope(&self) -> Scope {
         self.shared.ground
+    }
+
+    /// The number of the epoch that this node is in. `None` if it is in none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn epoch_number(&self) -> Option<u64> {
+        self.shared.epoch
     }
 
     /// What this node tells of its epoch when it meets another: see [`Input::Met`]. `None` if it is in none.

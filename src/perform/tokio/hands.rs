@@ -11,6 +11,7 @@ use ::tokio::{task::JoinSet, time::Instant};
 
 use super::{
     Cause, Error, Resource,
+    company::Company,
     contacts::Contacts,
     handle::Reply,
     jobs::{Jobs, Verdict},
@@ -34,6 +35,7 @@ pub(super) struct Hands<T, R> {
     pub(super) outcomes: Outcomes,
     pub(super) telemetry: Telemetry,
     pub(super) contacts: Contacts,
+    pub(super) company: Company,
     /// Whether the node is in no epoch yet.
     pub(super) is_newcomer: bool,
     /// Whether the transport has yet to be told who has left the membership for good.
@@ -134,6 +136,7 @@ impl<T: Transport, R: Resource> perform::Resource for Hands<T, R> {
         tracing::info!(number, "in another epoch");
         self.contacts.enter(EpochTag { number, digest: membership.digest() });
         (self.is_newcomer, self.has_left) = (false, true);
+        self.company.caught_up();
         self.transport.enter(number, membership);
         self.report(None, "epoch", |resource| resource.epoch(number, membership));
     }

@@ -114,9 +114,11 @@
 //! | `written` | trace | `records`, `took` |
 //! | `a write hangs`: said when it takes too long, and again when that has doubled | warn | `taking` |
 //! | `a write that hung is over` | warn | `took` |
+//! | `no member that this node believes speaks to it; if these are not the present members, start it again with those in its configuration`: said of a node that is in no epoch, or hears of a later one from strangers, after [`Options::alone`], and again when that has doubled | warn | `waiting`, `members`, `stranger` if one speaks |
 
 mod answers;
 mod clock;
+mod company;
 mod contacts;
 mod error;
 #[cfg(test)]
@@ -139,8 +141,8 @@ use ::tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, info_span};
 
 use self::{
-    answers::Answers, clock::Clock, hands::Hands, jobs::Jobs, outcomes::Outcomes, stall::Watch, task::Task,
-    telemetry::Telemetry, writer::Writer,
+    answers::Answers, clock::Clock, company::Company, hands::Hands, jobs::Jobs, outcomes::Outcomes, stall::Watch,
+    task::Task, telemetry::Telemetry, writer::Writer,
 };
 pub use self::{
     error::{Cause, Error},
@@ -228,7 +230,8 @@ where
         outcomes: Outcomes::new(options.waiting, options.outcomes),
         telemetry: Telemetry::new(cluster, id),
         contacts: mailbox.contacts.clone(),
-        is_newcomer: driver.node().tag().is_none(),
+        company: Company::new(options.alone, driver.node().epoch_number().is_none()),
+        is_newcomer: driver.node().epoch_number().is_none(),
         has_left: driver.node().tag().is_some_and(|tag| tag.number > 0),
     };
     let task = Task {
@@ -244,6 +247,7 @@ where
         riding: None,
         fenced: 0,
         early: Vec::new(),
+        holds: false,
         closing: false,
     };
     (handle, task)

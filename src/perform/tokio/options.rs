@@ -56,6 +56,9 @@ pub struct Options {
     /// How long a write may take before it is said to hang. Then a warning is logged, and callers are told
     /// [`Error::Stalled`] until the write ends: those who wait, and those who come. The node itself waits on.
     pub stall: Duration,
+    /// How long a node that is behind, or in no epoch yet, waits for a word of a member that it believes until a warning is
+    /// logged. It waits on.
+    pub alone: Duration,
 }
 
 impl Default for Options {
@@ -83,6 +86,7 @@ impl Options {
             linger: Duration::from_millis(5),
             grace: Duration::from_secs(5),
             stall: Duration::from_secs(3),
+            alone: Duration::from_secs(10),
         }
     }
 
@@ -102,6 +106,7 @@ impl Options {
         with_linger(linger: Duration);
         with_grace(grace: Duration);
         with_stall(stall: Duration);
+        with_alone(alone: Duration);
     }
 }
 
@@ -115,6 +120,7 @@ impl Options {
             linger: self.linger.min(FAR),
             grace: self.grace.min(FAR),
             stall: self.stall.min(FAR),
+            alone: self.alone.min(FAR),
             retry_ceiling: self.retry_ceiling.min(FAR),
             ..self
         }

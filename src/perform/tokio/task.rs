@@ -33,10 +33,10 @@ use crate::{
 /// How many packets, or requests, are taken before the next look at what else there is.
 const AT_ONCE: usize = 64;
 
-/// How long a begin waits for its participants to be met: they may be starting, too.
-const MEETING: Duration = Duration::from_secs(2);
+/// How long a begin waits for its participants to be met, which may be starting, too, or for a change of the members to be over.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many begins wait for that.
+/// How many requests wait for that.
 const EARLY: usize = 1_024;
 
 /// All that the task holds.
@@ -55,8 +55,11 @@ pub(super) struct Task<S, T, R> {
     pub(super) riding: Option<Instant>,
     /// How many transactions were fenced when it was last looked who waits for one.
     pub(super) fenced: usize,
-    /// Begins that name a node which was not met yet, and until when they wait for it.
+    /// Requests that come too early, and until when they wait: the members are about to change, or they name a node which was not
+    /// met yet.
     pub(super) early: Vec<(Instant, Request)>,
+    /// Whether the node held begins when it was last looked.
+    pub(super) holds: bool,
     /// From the shutdown on: nothing more is asked of the resource. After a restart it comes again.
     pub(super) closing: bool,
 }
@@ -184,7 +187,8 @@ where
         let more = time_out.into_iter().chain(self.hands.jobs.next_turn()).filter(|_| self.has_room());
         let ride = self.riding.filter(|_| self.writer.is_idle()).map(|since| since + self.options.linger);
         let early = self.early.iter().map(|(until, _)| *until).filter(|_| self.has_room());
-        more.chain(ride).chain(early).chain(self.watch.next_look()).min()
+        let looks = self.watch.next_look().into_iter().chain(self.hands.company.next_look());
+        more.chain(ride).chain(early).chain(looks).min()
     }
 
     /// Tells the node how late it is, unless it knows and nothing is due. Its time stands still while there is no room.
@@ -221,9 +225,14 @@ where
         self.let_go();
         self.answers.give(|scope| self.driver.is_durable(scope), &self.hands.outcomes);
         self.watch.look(&self.hands.telemetry);
+        self.hands.company.look(self.driver.node(), &self.hands.telemetry);
         if self.watch.is_stalled() {
             self.answers.fail(&Error::Stalled);
             self.hands.fail(&Error::Stalled);
+        }
+        let holds = self.node().holds_begins();
+        if mem::replace(&mut self.holds, holds) && !holds {
+            self.serve_early();
         }
         let metrics = self.node().metrics();
         if self.fenced != metrics.fenced {
@@ -251,16 +260,30 @@ where
 
     /// Steps the node with this packet, and with others that have come.
     fn receive(&mut self, first: Delivery) {
-        self.take_contacts(first.from, &first.messages);
+        self.listen(first.from, &first.messages);
         self.driver.receive(first.from, &first.messages);
         for _ in 1..AT_ONCE {
             if !self.has_room() {
                 break;
             }
             let Some(Delivery { from, messages, .. }) = self.mailbox.inbox.try_next() else { break };
-            self.take_contacts(from, &messages);
+            self.listen(from, &messages);
             self.driver.receive(from, &messages);
         }
+    }
+
+    /// Notes what is of use to a node that is behind.
+    fn listen(&mut self, from: NodeId, messages: &[Message]) {
+        let own = self.node().epoch_number();
+        let is_later = |message: &Message| match message {
+            Message::About { transaction, .. } => Some(transaction.epoch()) > own,
+            Message::Epoch { number, .. } => *number > own,
+            Message::Retired { .. } | Message::RetiredNoted { .. } => false,
+        };
+        if own.is_none() || messages.iter().any(is_later) {
+            self.hands.company.heard(from, self.driver.node());
+        }
+        self.take_contacts(from, messages);
     }
 
     /// As long as it is in no epoch, this node answers those who speak of one. It takes contacts only of whom it believes, or
@@ -292,16 +315,16 @@ where
         }
     }
 
-    /// Serves a request, or has it wait for its participants to be met.
+    /// Serves a request, or has it wait because it comes too early.
     fn serve(&mut self, request: Request) {
         if self.is_early(&request) && self.early.len() < EARLY {
-            self.early.push((Instant::now() + MEETING, request));
+            self.early.push((Instant::now() + PATIENCE, request));
         } else {
             self.serve_now(request);
         }
     }
 
-    /// Serves begins that have waited long enough, or whose participants were met.
+    /// Serves what has waited long enough, or comes no longer too early.
     fn serve_early(&mut self) {
         let now = Instant::now();
         for (until, request) in mem::take(&mut self.early) {
@@ -313,7 +336,12 @@ where
         }
     }
 
+    /// A name that was given before a change of the members is of no use after it, so a begin under one does not wait for that,
+    /// and a request for names does.
     fn is_early(&self, request: &Request) -> bool {
+        if matches!(request, Request::Begin { .. } | Request::Names { .. }) && self.node().holds_begins() {
+            return true;
+        }
         let most = self.node().config().cluster.limits().participants;
         let named = request.participants().filter(|participants| participants.len() <= most);
         named.is_some_and(|participants| self.node().strangers(participants).next().is_some())
@@ -434,6 +462,10 @@ where
     }
 
     fn meet(&mut self, node: NodeId, birth: u64, epoch: Option<EpochTag>) {
+        let own = self.node().epoch_number();
+        if own.is_none() || epoch.is_some_and(|told| Some(told.number) > own) {
+            self.hands.company.heard(node, self.driver.node());
+        }
         if let Err(refusal) = self.driver.push(Input::Met { node, birth, epoch }) {
             tracing::warn!(%node, %refusal, "a node was met");
         }

@@ -1,6 +1,6 @@
 //! What is counted and measured, and under which names. The table is in the documentation of the module above.
 
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
@@ -162,6 +162,18 @@ impl Telemetry {
     /// A write that took too long is over.
     pub(super) fn unstalled(&self, took: Duration) {
         tracing::warn!(?took, "a write that hung is over");
+    }
+
+    /// Nobody has spoken to a node that is behind whom it believes: not these members, but perhaps a stranger.
+    pub(super) fn alone(&self, waiting: Duration, members: &BTreeSet<NodeId>, stranger: Option<NodeId>) {
+        let members: Vec<u64> = members.iter().map(|member| member.0).collect();
+        tracing::warn!(
+            ?waiting,
+            ?members,
+            stranger = stranger.map(display),
+            "no member that this node believes speaks to it; if these are not the present members, start it again with those in its \
+             configuration"
+        );
     }
 
     /// An outcome is known; `took` since it was begun, if that was here.

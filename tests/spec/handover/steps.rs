@@ -166,7 +166,7 @@ impl Handover {
         });
     }
 
-    fn report(&self, acceptor: &Acceptor) -> Report {
+    pub(super) fn report(&self, acceptor: &Acceptor) -> Report {
         if acceptor.retired {
             return Report::Retired;
         }

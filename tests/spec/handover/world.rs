@@ -13,7 +13,7 @@ use super::{
 pub(super) struct Handover {
     pub(super) extent: Extent,
     pub(super) read_quorums: Vec<Set>,
-    write_quorums: Vec<Set>,
+    pub(super) write_quorums: Vec<Set>,
     pub(super) new_majorities: Vec<Set>,
     pub(super) newest_majorities: Vec<Set>,
     pub(super) dead: [Set; 3],

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Start the cluster, make all transfers of a file, and end with the bank's summary
     Up(Up),
-    /// The same with made-up transfers, while random processes are killed, stopped and restarted
+    /// The same with made-up transfers, while random processes are killed, stopped and restarted, and members replaced
     Chaos(Chaos),
     /// Measure what it costs that one process stands still for a while, and then goes on
     Stop(Stop),
@@ -57,12 +57,12 @@ pub(crate) enum Command {
         style: Style,
         #[arg(long)]
         seed: u64,
-        /// Find the others by the contacts in the membership
+        /// Members come and go: these are in a file, and the others are found by the contacts in the membership
         #[arg(long)]
-        contacts: bool,
-        /// Be new, and know where this one is
-        #[arg(long, conflicts_with = "contacts")]
-        join: Option<Name>,
+        members: bool,
+        /// Begin a life, on a blank disk
+        #[arg(long, value_enum, requires = "members")]
+        begin: Option<Begin>,
     },
 }
 
@@ -116,6 +116,19 @@ pub(crate) struct Chaos {
     /// For how many seconds they are left alone, before and after
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3_600))]
     pub(crate) quiet: u64,
+
+    /// Replace members by new machines meanwhile, living ones and ones that were lost with their disks
+    #[arg(long)]
+    pub(crate) changes: bool,
+}
+
+/// How a life begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Begin {
+    /// As a founder's.
+    Create,
+    /// As that of one that comes later.
+    Join,
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -1,5 +1,5 @@
-//! Who plays: three processes that are acceptors and transaction managers at once, and four branches; and who takes the
-//! place of those three.
+//! Who plays: three processes that are acceptors and transaction managers at once, and four branches; and those that take the
+//! places of the three.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -16,8 +16,8 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(*b"the bank's seven");
 /// The number of the client who makes the transfers, and the origin of their names. No node has it.
 pub(crate) const TELLER: NodeId = NodeId(0);
 
-/// The number of the client who asks how things are.
-pub(crate) const OPERATOR: NodeId = NodeId(100);
+/// The number of the client who asks how things are. No node has it, however many come.
+pub(crate) const OPERATOR: NodeId = NodeId(1 << 32);
 
 /// How many there are of each. Their node ids are 1, 2, 3 and so on: managers, branches, managers that come later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,14 +113,9 @@ impl Cast {
         (0..self.acceptors).map(Name::Manager)
     }
 
-    /// The managers that come later, as many as there are founders.
+    /// The managers that come later.
     pub(crate) fn newcomers(&self) -> impl Iterator<Item = Name> + use<> {
-        (self.acceptors..2 * self.acceptors).map(Name::Manager)
-    }
-
-    /// Everyone who is or may come.
-    pub(crate) fn all(&self) -> impl Iterator<Item = Name> + use<> {
-        self.names().chain(self.newcomers())
+        (self.acceptors..).map(Name::Manager)
     }
 
     pub(crate) fn node(&self, name: Name) -> NodeId {
@@ -138,7 +133,13 @@ impl Cast {
 
     /// The name of the process that is `node`.
     pub(crate) fn name(&self, node: NodeId) -> Option<Name> {
-        self.all().find(|name| self.node(*name) == node)
+        let number = node.0.checked_sub(1)?;
+        let founders = self.acceptors + self.branches;
+        Some(match number {
+            _ if number < self.acceptors => Name::Manager(number),
+            _ if number < founders => Name::Branch(number - self.acceptors),
+            _ => Name::Manager(number - self.branches),
+        })
     }
 
     /// How many acceptors make a quorum: the paper's F+1.
@@ -153,7 +154,12 @@ impl Cast {
 
     /// The configuration that all nodes share. The unit of time is the millisecond.
     pub(crate) fn cluster(&self, style: Style) -> Result<Cluster, CastError> {
-        let managers = || self.managers().map(|name| self.node(name));
+        self.cluster_of(style, &self.managers().collect::<Vec<Name>>())
+    }
+
+    /// The same, when these are its members.
+    pub(crate) fn cluster_of(&self, style: Style, members: &[Name]) -> Result<Cluster, CastError> {
+        let managers = || members.iter().map(|name| self.node(*name));
         let cluster = ClusterSpec::new(CLUSTER, Quorums::majority(managers())?, managers())
             .with_learning(if style.faster { Learning::Everyone } else { Learning::Leader })
             .with_targets(if style.votes == Some(Votes::All) { Targets::All } else { Targets::Quorum })
@@ -172,8 +178,11 @@ impl FromStr for Name {
     type Err = NoName;
 
     fn from_str(text: &str) -> Result<Self, NoName> {
-        let name = CAST.all().find(|name| name.to_string() == text);
-        name.ok_or_else(|| NoName(text.to_owned()))
+        let number = |kind| text.strip_prefix(kind).and_then(|number| number.parse().ok());
+        let branch = number("rm-").filter(|branch| *branch < CAST.branches).map(Name::Branch);
+        // As far as nodes have numbers.
+        let manager = number("tm-").filter(|manager| *manager < OPERATOR.0 / 2).map(Name::Manager);
+        branch.or(manager).ok_or_else(|| NoName(text.to_owned()))
     }
 }
 

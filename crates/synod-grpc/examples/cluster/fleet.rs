@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    env, io,
+    env, io, mem,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Instant,
@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    args::Begin,
     cast::{CAST, Name, Style},
     line::{Ask, Line},
     member::{Member, State},
@@ -30,8 +31,8 @@ pub(crate) struct Setup {
     pub(crate) data: PathBuf,
     pub(crate) style: Style,
     pub(crate) seed: u64,
-    /// Whether nodes find each other by the contacts in the membership.
-    pub(crate) contacts: bool,
+    /// How nodes find each other.
+    pub(crate) finds: Finds,
 }
 
 pub(crate) struct Fleet {
@@ -39,6 +40,8 @@ pub(crate) struct Fleet {
     members: BTreeMap<Name, Member>,
     /// Those that will never come back.
     buried: Vec<Member>,
+    /// Why changes were refused that a process was asked for.
+    unchanged: Vec<String>,
     news: mpsc::UnboundedSender<News>,
     /// Who asks whether which transfer was applied where.
     looks: HashMap<(Name, u64), Vec<oneshot::Sender<bool>>>,
@@ -73,7 +76,8 @@ impl Fleet {
     pub(crate) fn new(setup: Setup) -> (Self, mpsc::UnboundedReceiver<News>) {
         let (news, heard) = mpsc::unbounded_channel();
         let members = CAST.names().map(|name| (name, Member::new())).collect();
-        (Self { setup, members, buried: Vec::new(), news, looks: HashMap::new(), meter: Meter::default() }, heard)
+        let (buried, unchanged) = (Vec::new(), Vec::new());
+        (Self { setup, members, buried, unchanged, news, looks: HashMap::new(), meter: Meter::default() }, heard)
     }
 
     pub(crate) fn members(&self) -> &BTreeMap<Name, Member> {
@@ -95,13 +99,24 @@ impl Fleet {
 
     /// Starts `name`, which must be down.
     pub(crate) fn start(&mut self, name: Name) -> anyhow::Result<()> {
-        let finds = if self.setup.contacts { Finds::Contacts } else { Finds::Addresses };
-        self.start_as(name, finds)
+        self.start_as(name, None)
     }
 
-    /// Starts `name` for the first time, with the address of `member`.
-    pub(crate) fn join(&mut self, name: Name, member: Name) -> anyhow::Result<()> {
-        self.start_as(name, Finds::Member(member))
+    /// Starts `name` for the first time.
+    pub(crate) fn join(&mut self, name: Name) -> anyhow::Result<()> {
+        self.start_as(name, Some(Begin::Join))
+    }
+
+    /// Starts `name`, which was buried, although it must not take part any more; with `begin`, on a blank disk.
+    pub(crate) fn start_outcast(&mut self, name: Name, begin: Option<Begin>) -> anyhow::Result<()> {
+        self.start_as(name, begin)?;
+        self.members.entry(name).and_modify(|member| member.is_outcast = true);
+        Ok(())
+    }
+
+    /// Why changes were refused since this was asked last.
+    pub(crate) fn take_unchanged(&mut self) -> Vec<String> {
+        mem::take(&mut self.unchanged)
     }
 
     /// `name`, which must be down, will never come back.
@@ -109,16 +124,16 @@ impl Fleet {
         self.buried.extend(self.members.remove(&name));
     }
 
-    fn start_as(&mut self, name: Name, finds: Finds) -> anyhow::Result<()> {
-        let Setup { data, style, seed, .. } = &self.setup;
+    fn start_as(&mut self, name: Name, begin: Option<Begin>) -> anyhow::Result<()> {
+        let Setup { data, style, seed, finds } = &self.setup;
         let mut command = Command::new(env::current_exe()?);
         command.arg("node").arg("--data").arg(data).args(["--name", &name.to_string(), "--seed", &seed.to_string()]);
         command.args(style.flags());
-        match finds {
-            Finds::Addresses => {}
-            Finds::Contacts => drop(command.arg("--contacts")),
-            Finds::Member(member) => drop(command.args(["--join", &member.to_string()])),
-        }
+        command.args((*finds == Finds::Members).then_some("--members"));
+        command.args(begin.map(|begin| match begin {
+            Begin::Create => "--begin=create",
+            Begin::Join => "--begin=join",
+        }));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // What is typed to interrupt this process is not meant for that one.
         #[cfg(unix)]
@@ -202,6 +217,7 @@ impl Fleet {
                     let _ = reply.send(applied);
                 }
             }
+            What::Said(Line::Unchanged { why }) => self.unchanged.push(why),
             What::Said(Line::Closed(mut meter)) => self.meter.take(&mut meter),
             What::Ended(status) => {
                 self.looks.retain(|(branch, _), _| *branch != name);
@@ -210,6 +226,7 @@ impl Fleet {
                 member.state = match member.state {
                     State::Dying => State::Down,
                     State::Closing if status.success() => State::Closed,
+                    _ if member.is_outcast => State::Down,
                     _ => bail!("{name} has ended by itself: {status}"),
                 };
             }

@@ -13,17 +13,21 @@ pub(crate) enum Line {
     Figures(Figures),
     /// Whether a transfer was applied at this branch, for who asked.
     Looked { transfer: u64, applied: bool },
+    /// A change that it was asked for was refused.
+    Unchanged { why: String },
     /// It has shut down in order; and what it has counted.
     Closed(Meter),
 }
 
 /// How a process is: counts since it was started, and how many there are now.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) messages: u64,
     pub(crate) writes: u64,
     pub(crate) recoveries: u64,
     pub(crate) violations: u64,
+    /// Machines that were refused, as they had the name of one that was met before.
+    pub(crate) impostors: u64,
     pub(crate) dropped: u64,
     pub(crate) open: usize,
     pub(crate) in_doubt: usize,
@@ -32,6 +36,8 @@ pub(crate) struct Figures {
     pub(crate) ranges: usize,
     /// The epoch that the node is in; none if it knows of none yet.
     pub(crate) epoch: Option<u64>,
+    /// The members of that.
+    pub(crate) members: Vec<u64>,
     /// Whether those that are no members of it may be switched off for good.
     pub(crate) may_leave: bool,
 }

@@ -8,6 +8,7 @@
 //! ```sh
 //! cargo run --release -p synod-grpc --example cluster -- up
 //! cargo run --release -p synod-grpc --example cluster -- chaos --minutes 2
+//! cargo run --release -p synod-grpc --example cluster -- chaos --changes --minutes 2 --data new-folder
 //! cargo run --release -p synod-grpc --example cluster -- stop --who rm-0 --seconds 3 --load 63
 //! cargo run --release -p synod-grpc --example cluster -- replace
 //! # and from another terminal meanwhile:
@@ -47,12 +48,14 @@ mod watch;
 mod args;
 mod ask;
 mod cast;
+mod changes;
 mod chaos;
 mod counter;
 mod fleet;
 mod line;
 mod member;
 mod node;
+mod operator;
 mod page;
 mod papers;
 mod places;
@@ -62,6 +65,7 @@ mod run;
 mod signals;
 mod site;
 mod stop;
+mod tally;
 mod teller;
 mod view;
 
@@ -102,9 +106,9 @@ fn obey(args: Args) -> anyhow::Result<bool> {
         Command::Status { place, tx } => runtime.block_on(ask::status(&place.data, tx)),
         Command::InDoubt { place } => runtime.block_on(ask::in_doubt(&place.data)),
         Command::Inquire { place, tx } => runtime.block_on(ask::inquire(&place.data, tx)),
-        Command::Node { place, name, style, seed, contacts, join } => {
-            let finds = join.map_or(if contacts { Finds::Contacts } else { Finds::Addresses }, Finds::Member);
-            runtime.block_on(node::run(&place.data, name, style, seed, finds))
+        Command::Node { place, name, style, seed, members, begin } => {
+            let finds = if members { Finds::Members } else { Finds::Addresses };
+            runtime.block_on(node::run(&place.data, name, style, seed, finds, begin))
         }
     };
     // A read of the standard input cannot be called off.

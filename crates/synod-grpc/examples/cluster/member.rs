@@ -25,6 +25,9 @@ pub(crate) struct Member {
     /// Counts of earlier lives, as far as they were heard of.
     recoveries: u64,
     violations: u64,
+    impostors: u64,
+    /// It must not take part any more, and may end by itself.
+    pub(crate) is_outcast: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,8 @@ impl Member {
             stops: 0,
             recoveries: 0,
             violations: 0,
+            impostors: 0,
+            is_outcast: false,
         }
     }
 
@@ -74,6 +79,7 @@ impl Member {
     pub(crate) fn die(&mut self) {
         self.recoveries = self.recoveries();
         self.violations = self.violations();
+        self.impostors = self.impostors();
         (self.figures, self.asks, self.pid) = (Figures::default(), None, None);
         (self.messages_per_second, self.writes_per_second) = (0.0, 0.0);
     }
@@ -86,6 +92,11 @@ impl Member {
     /// How many inputs it has got that break the protocol, in all its lives.
     pub(crate) fn violations(&self) -> u64 {
         self.violations + self.figures.violations
+    }
+
+    /// How many machines it has refused that had the name of another one, in all its lives.
+    pub(crate) fn impostors(&self) -> u64 {
+        self.impostors + self.figures.impostors
     }
 
     /// Whether it is in `epoch` or a later one.

@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use synod::{
-    NodeId,
+    NodeId, Refusal,
     commit::Membership,
     perform::{
         embedded::{Embedded, ResourceHalf},
         tokio::{self as driver, Handle, Start},
     },
 };
-use synod_grpc::{Client, Identity, Peers, Server};
+use synod_grpc::{Fault, Identity, Peers, Server};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, stdin},
     net::TcpListener,
@@ -25,11 +25,12 @@ use tokio::{
 };
 
 use crate::{
+    args::Begin,
     cast::{CAST, CLUSTER, Name, Style},
     folder::Folder,
     line::{Ask, Figures, Line},
     papers,
-    places::{Places, options},
+    places::{self, Places, options},
     site::{Door, Site, lock},
 };
 
@@ -41,10 +42,8 @@ const BEAT: Duration = Duration::from_millis(200);
 pub(crate) enum Finds {
     /// It is given the addresses of all.
     Addresses,
-    /// By the contacts in the membership.
-    Contacts,
-    /// It is new, and is given the address of this one.
-    Member(Name),
+    /// It is given the members, and finds everyone by the contacts in the membership.
+    Members,
 }
 
 /// Where the database of `name` is.
@@ -52,25 +51,28 @@ pub(crate) fn database(data: &Path, name: Name) -> PathBuf {
     data.join("databases").join(name.to_string())
 }
 
-/// Runs the node called `name`, and returns whether all is well.
-pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64, finds: Finds) -> anyhow::Result<bool> {
+/// Runs the node called `name`, from its database or, with `begin`, from a new one; returns whether all is well.
+pub(crate) async fn run(
+    data: &Path,
+    name: Name,
+    style: Style,
+    seed: u64,
+    finds: Finds,
+    begin: Option<Begin>,
+) -> anyhow::Result<bool> {
     crate::signals::wake_when_parent_dies()?;
     let places = Places::read(data)?;
-    let mut cluster = CAST.cluster(style)?;
-    if finds == Finds::Contacts {
-        cluster = cluster.spec().clone().with_contacts(places.contacts()?).build()?;
-    }
+    let cluster = match finds {
+        Finds::Addresses => CAST.cluster(style)?,
+        // Whoever comes, or comes back late, believes the present members, and the founders may be gone.
+        Finds::Members => {
+            let cluster = CAST.cluster_of(style, &places::members(data)?)?;
+            cluster.spec().clone().with_contacts(places.contacts()?).build()?
+        }
+    };
     let security = papers::security(data, Identity::node(CLUSTER, CAST.node(name)))?;
-    if let Finds::Member(member) = finds {
-        // Whoever comes believes the present members, and the founders may be gone.
-        let client = Client::new(CLUSTER, CAST.node(member), places.of(member)?, &security, &options())?;
-        let (_, present) = client.members().await?.with_context(|| format!("{member} knows no members"))?;
-        let mut spec = cluster.spec().clone();
-        (spec.acceptors, spec.managers) = (present.acceptors, present.managers);
-        cluster = spec.build()?;
-    }
     let folder = Folder::of(data, CAST, cluster, seed);
-    if let Finds::Member(_) = finds {
+    if begin.is_some() {
         std::fs::create_dir_all(database(data, name))?;
     }
     let (config, site) = (folder.config(name), folder.site(name)?);
@@ -78,19 +80,19 @@ pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64, finds:
     let (storage, branch) = Embedded::new(site).split();
 
     let peers = Peers::new(&config, security.clone(), options())?;
-    match finds {
-        Finds::Addresses => {
-            for other in CAST.names().filter(|other| *other != name) {
-                peers.set(CAST.node(other), places.of(other)?)?;
-            }
+    if finds == Finds::Addresses {
+        for other in CAST.names().filter(|other| *other != name) {
+            peers.set(CAST.node(other), places.of(other)?)?;
         }
-        Finds::Contacts => {}
-        Finds::Member(member) => peers.set(CAST.node(member), places.of(member)?)?,
     }
     let address = places.of(name)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
     let door = Door { peers: peers.clone(), meter: meter.clone() };
-    let start = if let Finds::Member(_) = finds { Start::Join } else { Start::Restore };
+    let start = match begin {
+        None => Start::Restore,
+        Some(Begin::Create) => Start::Create,
+        Some(Begin::Join) => Start::Join,
+    };
     let spawned = driver::spawn(config, start, storage, door, branch.clone(), driver::Options::default());
     let (handle, mut task) = spawned.await?;
     let server = Server::start(listener, handle.clone(), security, options())?;
@@ -104,7 +106,7 @@ pub(crate) async fn run(data: &Path, name: Name, style: Style, seed: u64, finds:
                 Some(line) => answer(serde_json::from_str(&line)?, &handle, branch.clone()).await?,
                 None => break,
             },
-            _ = beat.tick() => say(&Line::Figures(figures(&handle).await?)),
+            _ = beat.tick() => say(&Line::Figures(figures(&handle, &server).await?)),
             ended = &mut task => {
                 ended??;
                 bail!("the node has stopped");
@@ -124,14 +126,13 @@ async fn answer(ask: Ask, handle: &Handle, branch: ResourceHalf<Site>) -> anyhow
     let transfer = match ask {
         Ask::Look { transfer } => transfer,
         Ask::Replace { old, new, contact } => {
-            let members = members(handle).await?;
-            let next = members.replace(NodeId(old), NodeId(new)).with_contact(NodeId(new), contact);
-            return Ok(handle.change(next).await?);
+            let (old, new) = (NodeId(old), NodeId(new));
+            let next = |members: Membership| {
+                members.is_member(old).then(|| members.replace(old, new).with_contact(new, contact))
+            };
+            return change(handle, next).await;
         }
-        Ask::WriteOff { node } => {
-            let next = members(handle).await?.with_departed(NodeId(node));
-            return Ok(handle.change(next).await?);
-        }
+        Ask::WriteOff { node } => return change(handle, |members| Some(members.with_departed(NodeId(node)))).await,
     };
     let look = move || {
         let mut branch = branch.lock();
@@ -144,26 +145,42 @@ async fn answer(ask: Ask, handle: &Handle, branch: ResourceHalf<Site>) -> anyhow
     Ok(())
 }
 
-async fn members(handle: &Handle) -> anyhow::Result<Membership> {
-    let epoch = handle.epoch().await?;
-    Ok(epoch.context("only a member knows the members")?.membership)
+/// Asks for a change of the members as they are now, and says so if it is refused.
+async fn change(handle: &Handle, next: impl FnOnce(Membership) -> Option<Membership>) -> anyhow::Result<()> {
+    let why = match handle.epoch().await? {
+        None => "only a member knows the members".to_owned(),
+        Some(epoch) => match next(epoch.membership) {
+            None => "it is no member any more".to_owned(),
+            Some(next) => match handle.change(next).await {
+                Ok(()) => return Ok(()),
+                Err(error @ driver::Error::Refused(_)) => error.to_string(),
+                Err(error) => return Err(error.into()),
+            },
+        },
+    };
+    say(&Line::Unchanged { why });
+    Ok(())
 }
 
-async fn figures(handle: &Handle) -> Result<Figures, driver::Error> {
+async fn figures(handle: &Handle, server: &Server) -> Result<Figures, driver::Error> {
     let (metrics, in_doubt) = (handle.metrics().await?, handle.in_doubt().await?.len());
     let epoch = handle.epoch().await?;
+    let impostors = metrics.refused(Refusal::OtherBirth);
+    let at_the_door = server.stats().faults(Fault::OtherBirth);
     Ok(Figures {
         messages: metrics.sends,
         writes: metrics.writes,
         recoveries: metrics.recoveries,
-        violations: metrics.violations(),
+        violations: metrics.violations() - impostors,
+        impostors: impostors + at_the_door,
         dropped: handle.dropped(),
         open: metrics.open,
         in_doubt,
         unacknowledged: metrics.unacknowledged_ranges,
         ranges: metrics.retired_ranges,
         may_leave: epoch.as_ref().is_some_and(|epoch| epoch.may_leave),
-        epoch: epoch.map(|epoch| epoch.number),
+        epoch: epoch.as_ref().map(|epoch| epoch.number),
+        members: epoch.iter().flat_map(|epoch| epoch.membership.members()).map(|node| node.0).collect(),
     })
 }
 

@@ -22,8 +22,14 @@ pub(crate) enum PaperError {
     Tls(Identity, #[source] TlsError),
 }
 
-/// Makes an authority and a certificate for each node and client, in `data`. The authority's key is not kept.
-pub(crate) fn issue(data: &Path) -> Result<(), PaperError> {
+/// Who gives certificates. Its key is in no file.
+pub(crate) struct Authority {
+    folder: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// Makes an authority, and a certificate for each founder and client, in `data`.
+pub(crate) fn issue(data: &Path) -> Result<Authority, PaperError> {
     let folder = folder(data);
     fs::create_dir_all(&folder).map_err(|source| PaperError::File { path: folder.clone(), source })?;
     let key = KeyPair::generate()?;
@@ -31,16 +37,22 @@ pub(crate) fn issue(data: &Path) -> Result<(), PaperError> {
     params.distinguished_name.push(DnType::CommonName, "the bank's authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     write(&folder.join("authority.pem"), &params.self_signed(&key)?.pem())?;
-    let issuer = Issuer::new(params, key);
-
-    let nodes = CAST.all().map(|name| Identity::node(CLUSTER, CAST.node(name)));
+    let authority = Authority { folder, issuer: Issuer::new(params, key) };
+    let nodes = CAST.names().map(|name| Identity::node(CLUSTER, CAST.node(name)));
     for identity in nodes.chain([TELLER, OPERATOR].map(|client| Identity::client(CLUSTER, client))) {
-        let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([identity.to_string()])?.signed_by(&key, &issuer)?;
-        write(&folder.join(format!("{identity}.pem")), &certificate.pem())?;
-        write(&folder.join(format!("{identity}.key")), &key.serialize_pem())?;
+        authority.issue(identity)?;
     }
-    Ok(())
+    Ok(authority)
+}
+
+impl Authority {
+    /// Makes a certificate for one more.
+    pub(crate) fn issue(&self, identity: Identity) -> Result<(), PaperError> {
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new([identity.to_string()])?.signed_by(&key, &self.issuer)?;
+        write(&self.folder.join(format!("{identity}.pem")), &certificate.pem())?;
+        write(&self.folder.join(format!("{identity}.key")), &key.serialize_pem())
+    }
 }
 
 /// What `identity` takes for TLS.

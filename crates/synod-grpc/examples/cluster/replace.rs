@@ -2,24 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    fs,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
-use synod::commit::Outcome;
+use anyhow::bail;
 
 use crate::{
     audit::Audit,
     cast::{CAST, Name},
-    counter::{Cut, Errand},
     fleet::Fleet,
     line::Ask,
     member::State,
-    node,
-    places::Places,
+    operator::{self, Operator},
     say,
+    tally::{Commits, Tally},
 };
 
 /// How long a branch is gone before it is given up.
@@ -62,8 +58,7 @@ struct Through {
 }
 
 pub(crate) struct Replacement {
-    data: PathBuf,
-    spare: Places,
+    operator: Operator,
     quiet: Duration,
     /// For how long at most no transfer may commit.
     most: Duration,
@@ -75,25 +70,20 @@ pub(crate) struct Replacement {
     asked: Instant,
     through: Vec<Through>,
     written_off: Option<Name>,
-    refused: u64,
-    aborted: Vec<u64>,
-    again: u64,
-    held_back: u64,
+    tally: Tally,
 }
 
 impl Replacement {
-    pub(crate) fn new(data: PathBuf, spare: Places, quiet: Duration, most: Duration) -> Self {
-        let managers: Vec<Name> = CAST.managers().chain(CAST.newcomers()).collect();
+    pub(crate) fn new(operator: Operator, quiet: Duration, most: Duration) -> Self {
         // The next one is asked: the last founder leaves by the word of a newcomer.
-        let replaced = managers.iter().zip(CAST.newcomers()).zip(managers.iter().skip(1));
-        let mut todo: VecDeque<Change> =
-            replaced.map(|((old, new), by)| Change::Replace { old: *old, new, by: *by }).collect();
+        let next = CAST.managers().skip(1).chain(CAST.newcomers());
+        let replaced = CAST.managers().zip(CAST.newcomers()).zip(next);
+        let mut todo: VecDeque<Change> = replaced.map(|((old, new), by)| Change::Replace { old, new, by }).collect();
         let (branch, by) = (Name::Branch(CAST.branches - 1), Name::Manager(CAST.acceptors));
         todo.push_back(Change::WriteOff { branch, by });
         let now = Instant::now();
         Self {
-            data,
-            spare,
+            operator,
             quiet,
             most,
             todo,
@@ -104,10 +94,7 @@ impl Replacement {
             asked: now,
             through: Vec::new(),
             written_off: None,
-            refused: 0,
-            aborted: Vec::new(),
-            again: 0,
-            held_back: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -120,21 +107,18 @@ impl Replacement {
         self.written_off
     }
 
-    /// Counts what changes did to transfers.
-    pub(crate) fn note(&mut self, errand: &Errand, is_made_again: bool) {
-        match errand.cut {
-            Some(Cut::Refused) => self.refused += 1,
-            Some(Cut::Aborted) => self.aborted.push(errand.tx.seq),
-            None => {}
-        }
-        self.again += u64::from(is_made_again);
-        self.held_back += u64::from(errand.was_held_back);
+    pub(crate) fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     /// Does what is due.
     pub(crate) fn act(&mut self, fleet: &mut Fleet, now: Instant) -> anyhow::Result<()> {
         if self.began.is_none() {
             (self.began, self.since) = (Some(now), now);
+        }
+        self.operator.follow(fleet)?;
+        if let Some(why) = fleet.take_unchanged().pop() {
+            bail!("a change was refused: {why}");
         }
         let Some(change) = self.todo.front().copied() else {
             if matches!(self.stage, Stage::Calm) && now - self.since >= self.quiet {
@@ -143,15 +127,8 @@ impl Replacement {
             return Ok(());
         };
         if now - self.since > BOUND.max(self.quiet * 2) {
-            let each = fleet.members().iter().map(|(name, member)| {
-                format!(
-                    "{name} is in epoch {:?}{}",
-                    member.figures.epoch,
-                    if member.figures.may_leave { ", safely" } else { "" }
-                )
-            });
-            let each = each.collect::<Vec<_>>().join("; ");
-            bail!("{change:?} is not through after {} s ({:?}): {each}", (now - self.since).as_secs(), self.stage);
+            let (after, each) = ((now - self.since).as_secs(), operator::epochs(fleet));
+            bail!("{change:?} is not through after {after} s ({:?}): {each}", self.stage);
         }
         let victim = match change {
             Change::Replace { old, .. } => old,
@@ -163,19 +140,18 @@ impl Replacement {
                 self.killed = now;
                 Stage::Dying
             }
-            Stage::Dying if fleet.is(victim, State::Down) => {
-                fleet.bury(victim);
-                match change {
-                    Change::Replace { old, new, by } => {
-                        let database = node::database(&self.data, old);
-                        fs::remove_dir_all(&database).with_context(|| format!("wiping {}", database.display()))?;
-                        self.spare.only(fleet.members().keys().copied().chain([new])).write(&self.data)?;
-                        fleet.join(new, by)?;
-                        Stage::Joining
-                    }
-                    Change::WriteOff { .. } => Stage::Missing,
+            Stage::Dying if fleet.is(victim, State::Down) => match change {
+                Change::Replace { old, new, .. } => {
+                    self.operator.scrap(fleet, old)?;
+                    let installed = self.operator.install(fleet)?;
+                    debug_assert_eq!(installed, new, "newcomers come in order");
+                    Stage::Joining
                 }
-            }
+                Change::WriteOff { .. } => {
+                    fleet.bury(victim);
+                    Stage::Missing
+                }
+            },
             Stage::Joining if fleet.is(change.newcomer(), State::Up) => self.ask(change, fleet, now)?,
             Stage::Missing if now - self.killed >= GIVEN_UP => self.ask(change, fleet, now)?,
             Stage::Changing { epoch } if Self::is_through(change, epoch, fleet) => {
@@ -190,18 +166,14 @@ impl Replacement {
     }
 
     fn ask(&mut self, change: Change, fleet: &Fleet, now: Instant) -> anyhow::Result<Stage> {
-        let (by, ask) = match change {
-            Change::Replace { old, new, by } => {
-                let contact = self.spare.contact(new)?;
-                (by, Ask::Replace { old: CAST.node(old).0, new: CAST.node(new).0, contact })
-            }
+        self.asked = now;
+        match change {
+            Change::Replace { old, new, by } => self.operator.ask(fleet, by, old, new)?,
             Change::WriteOff { branch, by } => {
                 self.written_off = Some(branch);
-                (by, Ask::WriteOff { node: CAST.node(branch).0 })
+                fleet.ask(by, Ask::WriteOff { node: CAST.node(branch).0 })?;
             }
-        };
-        self.asked = now;
-        fleet.ask(by, ask)?;
+        }
         Ok(Stage::Changing { epoch: self.through.len() as u64 + 1 })
     }
 
@@ -213,15 +185,7 @@ impl Replacement {
     }
 
     /// Says what it has cost, and returns whether that is little enough.
-    pub(crate) fn print(&self, audit: &Audit, ended: &[(Instant, Errand)]) -> bool {
-        let commits = ended.iter().filter(|(_, errand)| errand.outcome == Outcome::Committed);
-        let commits: Vec<Instant> = commits.map(|(ended, _)| *ended).collect();
-        let pause = |from: Instant, to: Instant| {
-            let within = commits.iter().copied().filter(|commit| (from..to).contains(commit));
-            let (longest, last) =
-                within.fold((Duration::ZERO, from), |(longest, last), commit| (longest.max(commit - last), commit));
-            longest.max(to - last).as_secs_f64()
-        };
+    pub(crate) fn print(&self, audit: &Audit, commits: &Commits) -> bool {
         let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
         for (place, each) in self.through.iter().enumerate() {
             let Through { change, killed, asked, through } = *each;
@@ -238,21 +202,14 @@ impl Replacement {
                 "  asked after {:.2} s, through everywhere {:.2} s later; longest pause {:.2} s",
                 seconds(killed, asked),
                 seconds(asked, through),
-                pause(killed, next)
+                commits.pause(killed, next)
             );
         }
-        let aborted = self.aborted.iter().filter(|id| !audit.refused.contains_key(id)).count();
-        say::out!(
-            "because of changes: {aborted} transfers aborted, {} refused as of an old epoch\n  \
-             ({} of all these were begun again), {} held back for a moment",
-            self.refused,
-            self.again,
-            self.held_back
-        );
+        self.tally.print(audit);
         if self.written_off.is_some() {
             say::out!("gone to the branch that was written off, less what came from it: {}", audit.elsewhere);
         }
-        let longest = self.began.map_or(0.0, |began| pause(began, self.since));
+        let longest = self.began.map_or(0.0, |began| commits.pause(began, self.since));
         say::out!("the longest pause in which no transfer committed: {longest:.2} s");
         let is_short = longest <= self.most.as_secs_f64();
         if !is_short {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use crate::{
     args,
     audit::{self, Audit},
     cast::{CAST, Name, Style, Votes},
+    changes::Changes,
     chaos::{Chaos, Harm},
     counter::{Counter, Errand},
     file,
@@ -27,13 +29,16 @@ use crate::{
     line::Figures,
     member::{Member, State},
     meter::Meter,
-    page, papers,
+    node::Finds,
+    operator::Operator,
+    page,
     places::Places,
     plan::{Phase, Schedule, Source},
     replace::Replacement,
     report::Report,
     say,
     stop::Stopped,
+    tally::Commits,
     teller::Teller,
     transfer::Account,
     view::View,
@@ -47,7 +52,8 @@ const BEAT: Duration = Duration::from_millis(50);
 pub(crate) async fn up(args: args::Up) -> anyhow::Result<bool> {
     let source = Source::file(file::read(args.transfers.as_deref())?);
     let folder = open(&args.work)?;
-    let mut run = Run::prepare(&args.work, folder, source, Vec::new(), Harm::Chaos(Chaos::new(0)))?;
+    let harm = Harm::Chaos(Box::new(Chaos::new(0, None)));
+    let mut run = Run::prepare(&args.work, folder, source, Vec::new(), harm)?;
     run.stay = args.stay;
     run.finish("transfers in the file").await
 }
@@ -57,14 +63,42 @@ pub(crate) async fn chaos(mut args: args::Chaos) -> anyhow::Result<bool> {
     // A dead node must delay nothing, and must soon be noticed.
     args.work.style.votes.get_or_insert(Votes::All);
     args.work.style.patience.get_or_insert(500);
-    let folder = open(&args.work)?;
-    let source = Source::made_up(&folder, args.work.seed)?;
+    if args.changes {
+        must_be_new(&args.work.place.data)?;
+    }
+    let is_well = run_chaos(&args).await;
+    if !matches!(is_well, Ok(true)) {
+        say::err!("cluster: this does it again:\n  {}", again(&args));
+    }
+    is_well
+}
+
+async fn run_chaos(args: &args::Chaos) -> anyhow::Result<bool> {
     let quiet = Duration::from_secs(args.quiet);
     let chaos = Duration::from_secs_f64(args.minutes * 60.0);
     let mut parts = vec![(Phase::Before, quiet), (Phase::Chaos, chaos), (Phase::After, quiet)];
     parts.retain(|(_, length)| !length.is_zero());
-    let run = Run::prepare(&args.work, folder, source, parts, Harm::Chaos(Chaos::new(args.work.seed)))?;
+    let (work, seed) = (&args.work, args.work.seed);
+    let run = if args.changes {
+        let harm = |operator| Harm::Chaos(Box::new(Chaos::new(seed, Some(Changes::new(operator, seed)))));
+        Run::prepare_changing(work, parts, harm)?
+    } else {
+        let folder = open(work)?;
+        let source = Source::made_up(&folder, seed)?;
+        Run::prepare(work, folder, source, parts, Harm::Chaos(Box::new(Chaos::new(seed, None))))?
+    };
     run.finish("transfers made up").await
+}
+
+/// The command that does the same harm again, in a new folder. When it hits what depends on the machine.
+fn again(args: &args::Chaos) -> String {
+    let args::Chaos { work, minutes, quiet, changes } = args;
+    let mut words = vec!["cargo run --release -p synod-grpc --example cluster -- chaos".to_owned()];
+    words.extend(changes.then(|| "--changes".to_owned()));
+    words.push(format!("--seed {} --minutes {minutes} --quiet {quiet} --in-flight {}", work.seed, work.in_flight));
+    words.extend(work.style.flags());
+    words.push("--data new-folder".to_owned());
+    words.join(" ")
 }
 
 /// Makes up transfers, and stops one process for a while.
@@ -84,7 +118,14 @@ pub(crate) async fn stop(mut args: args::Stop) -> anyhow::Result<bool> {
 pub(crate) async fn replace(mut args: args::Replace) -> anyhow::Result<bool> {
     args.work.style.votes.get_or_insert(Votes::All);
     args.work.style.patience.get_or_insert(500);
-    let (data, style) = (&args.work.place.data, args.work.style);
+    must_be_new(&args.work.place.data)?;
+    let (quiet, most) = (Duration::from_secs_f64(args.quiet), Duration::from_secs_f64(args.pause));
+    let harm = |operator| Harm::Replace(Box::new(Replacement::new(operator, quiet, most)));
+    Run::prepare_changing(&args.work, Vec::new(), harm)?.finish("transfers made up").await
+}
+
+/// Founders that were replaced never come back.
+fn must_be_new(data: &Path) -> anyhow::Result<()> {
     if data.exists() {
         bail!(
             "founders that were replaced never come back, so that this needs a new folder, and there is one at {} already; \
@@ -92,15 +133,7 @@ pub(crate) async fn replace(mut args: args::Replace) -> anyhow::Result<bool> {
             data.display()
         );
     }
-    let spare = Places::find()?;
-    let founders = CAST.cluster(style)?.spec().clone().with_contacts(spare.only(CAST.names()).contacts()?).build()?;
-    let folder = Folder::open(data, CAST, founders, args.work.seed);
-    let folder = folder.with_context(|| format!("the folder {}", data.display()))?;
-    let source = Source::made_up(&folder, args.work.seed)?;
-    let quiet = Duration::from_secs_f64(args.quiet);
-    let replacement = Replacement::new(data.clone(), spare.clone(), quiet, Duration::from_secs_f64(args.pause));
-    let run = Run::prepare_at(&args.work, folder, source, Vec::new(), Harm::Replace(Box::new(replacement)), &spare)?;
-    run.finish("transfers made up").await
+    Ok(())
 }
 
 /// The folder, new or as earlier runs have left it.
@@ -138,12 +171,13 @@ struct Done {
     meter: Meter,
     rates: Vec<(Phase, f64)>,
     stopped: Option<Stopped>,
-    replacement: Option<Box<Replacement>>,
+    harm: Harm,
     took: Duration,
     kills: u64,
     stops: u64,
     recoveries: u64,
     violations: u64,
+    impostors: u64,
     /// Who is there at the end.
     left: Vec<Name>,
 }
@@ -156,7 +190,24 @@ impl Run {
         parts: Vec<(Phase, Duration)>,
         harm: Harm,
     ) -> anyhow::Result<Self> {
-        Self::prepare_at(work, folder, source, parts, harm, &Places::find()?)
+        let operator = Operator::open(&work.place.data)?;
+        Self::prepare_at(work, folder, source, parts, harm, operator.places(), Finds::Addresses)
+    }
+
+    /// A run in which members change. Their operator is for what `harm` makes.
+    fn prepare_changing(
+        work: &args::Work,
+        parts: Vec<(Phase, Duration)>,
+        harm: impl FnOnce(Operator) -> Harm,
+    ) -> anyhow::Result<Self> {
+        let data = &work.place.data;
+        let operator = Operator::open(data)?;
+        let places = operator.places().clone();
+        let founders = CAST.cluster(work.style)?.spec().clone().with_contacts(places.contacts()?).build()?;
+        let folder = Folder::open(data, CAST, founders, work.seed);
+        let folder = folder.with_context(|| format!("the folder {}", data.display()))?;
+        let source = Source::made_up(&folder, work.seed)?;
+        Self::prepare_at(work, folder, source, parts, harm(operator), &places, Finds::Members)
     }
 
     fn prepare_at(
@@ -166,15 +217,14 @@ impl Run {
         parts: Vec<(Phase, Duration)>,
         harm: Harm,
         places: &Places,
+        finds: Finds,
     ) -> anyhow::Result<Self> {
         let data = &work.place.data;
         open_accounts(&folder, source.accounts())?;
-        papers::issue(data)?;
-        places.only(CAST.names()).write(data)?;
-        let contacts = matches!(harm, Harm::Replace(_));
-        let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed, contacts });
+        let (fleet, news) = Fleet::new(Setup { data: data.clone(), style: work.style, seed: work.seed, finds });
         let (asking, looks) = mpsc::unbounded_channel();
-        let counter = Arc::new(Counter::open(data, places, work.style.turn(), asking, contacts)?);
+        let follows = finds == Finds::Members;
+        let counter = Arc::new(Counter::open(data, places, work.style.turn(), asking, follows)?);
         let (teller, errands, watch) = (Teller::default(), JoinSet::new(), Watch::new());
         let (style, in_flight) = (work.style, work.in_flight as usize);
         Ok(Self {
@@ -211,7 +261,7 @@ impl Run {
         }
         let audit = audit::audit(&folder, names, &transfers, done.teller.results())?;
         done.print(&audit, style, what);
-        let is_smooth = done.replacement.as_ref().is_none_or(|replaced| replaced.print(&audit, done.teller.ended()));
+        let is_smooth = done.harm.print(&audit, &Commits::of(done.teller.ended()), done.impostors);
         Ok(audit.faults.is_empty() && done.violations == 0 && is_smooth)
     }
 
@@ -282,9 +332,10 @@ impl Run {
             kills: sum(|member| member.kills),
             stops: sum(|member| member.stops),
             recoveries: sum(|member| member.recoveries()),
-            violations: sum(|member| member.violations()),
+            violations: sum(|member| if member.is_outcast { 0 } else { member.violations() }),
+            impostors: sum(|member| if member.is_outcast { 0 } else { member.impostors() }),
             left: self.fleet.members().keys().copied().collect(),
-            replacement: if let Harm::Replace(replacement) = self.harm { Some(replacement) } else { None },
+            harm: self.harm,
             teller: self.teller,
             meter: self.fleet.meter,
         })
@@ -293,11 +344,11 @@ impl Run {
     /// Notes how a transfer went, and has it made again if a change of the members has cut it short.
     fn settle(&mut self, errand: Errand) {
         self.teller.settle(errand);
-        if let Harm::Replace(replacement) = &mut self.harm {
+        if let Some(tally) = self.harm.tally() {
             let legs = self.teller.find(errand.tx).map(|transfer| transfer.legs.clone());
             let legs = legs.filter(|_| errand.cut.is_some());
             let is_made_again = legs.is_some_and(|legs| self.source.feed_again(legs, &mut self.teller));
-            replacement.note(&errand, is_made_again);
+            tally.note(&errand, is_made_again);
         }
     }
 

@@ -77,7 +77,7 @@ async fn a_client_with_names_of_an_epoch_that_is_over_begins_nothing_by_them_and
 }
 
 /// The nodes that come later.
-const NEW: [NodeId; 3] = [NodeId(6), NodeId(7), NodeId(8)];
+pub(crate) const NEW: [NodeId; 3] = [NodeId(6), NodeId(7), NodeId(8)];
 
 /// The cluster as a newcomer's configuration has it: nobody's address.
 fn without_contacts(cluster: &Cluster) -> Cluster {
@@ -86,7 +86,7 @@ fn without_contacts(cluster: &Cluster) -> Cluster {
 
 /// Puts a new node in the place of `old`, by a word to `by`. The new one knows who the members are, and the address of `by`.
 /// Returns once `old` may be switched off.
-async fn replace(world: &mut World, old: NodeId, new: NodeId, by: NodeId) {
+pub(crate) async fn replace(world: &mut World, old: NodeId, new: NodeId, by: NodeId) {
     let handle = world.handle(by).clone();
     let before = soon("the epoch", handle.epoch()).await.unwrap().unwrap();
     let cluster = world.cluster.with_membership(before.membership.clone()).unwrap();

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use synod::{NodeId, TxId, commit::Outcome};
@@ -12,6 +12,7 @@ use synod_grpc::Identity;
 use tempfile::TempDir;
 
 use super::{
+    epochs::{NEW, replace},
     soon, until,
     world::{BRANCHES, CLUSTER, MANAGERS, World},
 };
@@ -19,13 +20,9 @@ use super::{
 /// Where `.ci/run` installs what `tests/python/requirements.txt` names, from this package.
 const PYTHON: &str = "../../target/python/bin/python";
 
-/// To make it run, from the root of the repository: `python3 -m venv target/python`, and then
-/// `target/python/bin/pip install -r crates/synod-grpc/tests/python/requirements.txt`.
-#[ignore = "needs packages of Python"]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
+/// Starts the client in Python, which is to do `what` and knows these transaction managers. Its papers are in the folder.
+fn start(world: &World, what: &str, managers: &[NodeId]) -> (Child, TempDir) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut world = World::forgetful().await;
     let folder = TempDir::new().unwrap();
     let client = world.authority.issue(&[&Identity::client(CLUSTER, NodeId(9)).to_string()]);
     for (name, content) in [
@@ -35,29 +32,41 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     ] {
         fs::write(folder.path().join(name), content).unwrap();
     }
+    let managers: Vec<String> = managers.iter().map(|node| format!("{}={}", node.0, world.address(*node))).collect();
     let mut command = Command::new(root.join(PYTHON));
-    command.arg(root.join("tests/python/client.py")).arg(root.join("proto"));
-    command.arg(MANAGERS[0].0.to_string()).arg(CLUSTER.to_string());
-    command.arg(world.address(MANAGERS[0]).to_string()).arg(folder.path());
-    command.args(BRANCHES.map(|node| node.0.to_string()));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let read = |mut output: BufReader<ChildStdout>, until: &'static str| async move {
-        let read = tokio::task::spawn_blocking(move || {
-            let mut said = String::new();
-            while output.read_line(&mut said).unwrap() > 0 && said.lines().last() != Some(until) {}
-            (said, output)
-        });
-        soon("the client", read).await.unwrap()
-    };
-    let (mut said, output) = read(output, "restart").await;
+    command.arg(root.join("tests/python/client.py")).arg(what).arg(root.join("proto")).arg(folder.path());
+    command.arg(CLUSTER.to_string()).arg(managers.join(",")).args(BRANCHES.map(|node| node.0.to_string()));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    (child.unwrap(), folder)
+}
+
+/// What the client says, up to a line that is `until`, or to its end.
+async fn read(mut output: BufReader<ChildStdout>, until: impl Fn(&str) -> bool + Send + 'static) -> (String, Output) {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut said = String::new();
+        while output.read_line(&mut said).unwrap() > 0 && !said.lines().last().is_some_and(&until) {}
+        (said, output)
+    });
+    soon("the client", read).await.unwrap()
+}
+
+type Output = BufReader<ChildStdout>;
+
+/// To make it run, from the root of the repository: `python3 -m venv target/python`, and then
+/// `target/python/bin/pip install -r crates/synod-grpc/tests/python/requirements.txt`.
+#[ignore = "needs packages of Python"]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
+    let mut world = World::forgetful().await;
+    let (mut child, _folder) = start(&world, "calls", &MANAGERS[..1]);
+    let (mut said, output) = read(BufReader::new(child.stdout.take().unwrap()), |line| line == "restart").await;
     for node in MANAGERS.into_iter().chain(BRANCHES) {
         world.stop(node).await;
         world.restart(node).await;
     }
     // It may have come to its end, which the output says.
     let _ = child.stdin.take().unwrap().write_all(b"\n");
-    said += &read(output, "").await.0;
+    said += &read(output, |_| false).await.0;
     let ran = child.wait_with_output().unwrap();
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
     print!("{said}");
@@ -91,4 +100,43 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
         &["refused", "FAILED_PRECONDITION", "REASON_OVER"],
     ];
     assert_eq!(rest, expected);
+}
+
+#[ignore = "needs packages of Python"]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_in_python_that_knows_the_founders_goes_on_when_all_of_them_are_replaced() {
+    let mut world = World::by_contacts().await;
+    let (mut child, _folder) = start(&world, "follows", &MANAGERS);
+    let mut input = child.stdin.take().unwrap();
+    let (mut said, mut output) = read(BufReader::new(child.stdout.take().unwrap()), |line| line == "ready").await;
+    let mut managers = MANAGERS.to_vec();
+    for (epoch, by) in [(0, None), (1, Some(MANAGERS[1])), (2, Some(MANAGERS[2])), (3, Some(NEW[0]))] {
+        if let Some(by) = by {
+            let (old, new) = (MANAGERS[epoch - 1], NEW[epoch - 1]);
+            replace(&mut world, old, new, by).await;
+            world.stop(old).await;
+            managers.retain(|node| *node != old);
+            managers.push(new);
+        }
+        // It may have learned of the epoch with the last answer of the first transaction.
+        for _ in 0..2 {
+            let _ = input.write_all(b"\n");
+            let line;
+            (line, output) = read(output, |line| line.starts_with("committed ")).await;
+            said += &line;
+        }
+        let expected: Vec<u64> = [epoch as u64].into_iter().chain(managers.iter().map(|node| node.0)).collect();
+        let last: Vec<u64> =
+            said.lines().last().unwrap().split(' ').skip(1).filter_map(|number| number.parse().ok()).collect();
+        let Some((seq, known)) = last.split_first() else { panic!("{said}{:?}", child.wait_with_output()) };
+        assert_eq!(known, expected, "the epoch and the managers");
+        let tx = TxId { origin: NodeId(9), seq: *seq };
+        for branch in BRANCHES {
+            until("it commits", || world.ledger(branch).read(tx) == Some(Outcome::Committed)).await;
+        }
+    }
+    drop(input);
+    let ran = child.wait_with_output().unwrap();
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    print!("{said}");
 }

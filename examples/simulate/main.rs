@@ -5,9 +5,14 @@
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --hurt
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --changes
 //! cargo run --release --features sim --example simulate -- --replay seed-7.json
+//! cargo run --release --features sim --example simulate -- --seed 7 --draw run.html
 //! ```
+//!
+//! `--draw` makes a page to look at in a browser, of one seed or of the events of a file: who said what to whom, what was written
+//! and decided, and how every node was at any moment.
 
-#[path = "support/say.rs"]
+mod draw;
+#[path = "../support/say.rs"]
 mod say;
 
 use std::{
@@ -36,6 +41,9 @@ struct Arguments {
     /// The seeds to run: FIRST..END, without END.
     #[arg(long, default_value = "0..1000", value_parser = parse_range)]
     seeds: Range<u64>,
+    /// Just this seed.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
     /// Runs the worlds in which a participant does what can hurt others: it votes twice, or uses names that are not its own.
     #[arg(long)]
     hurt: bool,
@@ -48,6 +56,9 @@ struct Arguments {
     /// Replays the events of a file, and shows the effects of each step.
     #[arg(long)]
     replay: Option<PathBuf>,
+    /// Draws the run of the seed, or the events of the file, as a page.
+    #[arg(long, value_name = "PAGE")]
+    draw: Option<PathBuf>,
 }
 
 /// A run that can be kept: what it is about, what the world was made of, and what happened in it.
@@ -60,9 +71,11 @@ struct Story {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match &arguments.replay {
-        Some(file) => replay(file),
-        None => run(&arguments),
+    let result = match (&arguments.replay, &arguments.draw) {
+        (Some(file), Some(page)) => Story::read(file).and_then(|story| draw_story(&story, page)),
+        (Some(file), None) => replay(file),
+        (None, Some(page)) => draw_seed(&arguments, page),
+        (None, None) => run(&arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -74,13 +87,46 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
-    let seeds = arguments.seeds.clone();
-    let schedule = match (arguments.hurt, arguments.changes) {
-        (true, _) => Schedule::hurt,
-        (_, true) => Schedule::changing,
-        _ => Schedule::new,
+impl Arguments {
+    fn schedule(&self) -> fn(u64) -> (Setup, Schedule) {
+        match (self.hurt, self.changes) {
+            (true, _) => Schedule::hurt,
+            (_, true) => Schedule::changing,
+            _ => Schedule::new,
+        }
+    }
+}
+
+impl Story {
+    fn read(file: &Path) -> Result<Self, Box<dyn Error>> {
+        let named = |error: &dyn Error| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(file).map_err(|error| named(&error))?;
+        Ok(serde_json::from_str(&text).map_err(|error| named(&error))?)
+    }
+}
+
+fn draw_seed(arguments: &Arguments, page: &Path) -> Result<bool, Box<dyn Error>> {
+    let seed =
+        arguments.seed.ok_or("say which seed to draw, as in --seed 7, or which file, as in --replay seed-7.json")?;
+    let run = sim::run_schedule::<Node>(arguments.schedule()(seed));
+    let about = match &run.result {
+        Ok(()) => format!("Seed {seed}: every property holds"),
+        Err(violation) => format!("Seed {seed} breaks {violation}"),
     };
+    draw_story(&Story { about, setup: run.setup, events: run.events }, page)
+}
+
+/// Whether nothing went wrong.
+fn draw_story(Story { about, setup, events }: &Story, page: &Path) -> Result<bool, Box<dyn Error>> {
+    let (picture, is_well) = draw::draw(about, setup, events);
+    fs::write(page, picture.html()).map_err(|error| format!("{}: {error}", page.display()))?;
+    say::out!("{about}\n{} moments, drawn in {}", picture.moments(), page.display());
+    Ok(is_well)
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let one = arguments.seed.map(|seed| seed..seed.saturating_add(1));
+    let (seeds, schedule) = (one.unwrap_or_else(|| arguments.seeds.clone()), arguments.schedule());
     let count = seeds.end - seeds.start;
     let bar = ProgressBar::new(count);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {per_sec}  {eta} left")?);
@@ -143,13 +189,12 @@ fn report(seed: u64, run: &Run, out: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(&file, story)?;
     say::out!("{} events, shrunk to {}. To see what each does:", run.events.len(), small.events.len());
     say::out!("cargo run --release --features sim --example simulate -- --replay {}", file.display());
+    say::out!("(and with --draw run.html, to look at it)");
     Ok(())
 }
 
 fn replay(file: &Path) -> Result<bool, Box<dyn Error>> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let Story { about, setup, events } =
-        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let Story { about, setup, events } = Story::read(file)?;
     say::out!("{about}");
     let mut world = World::<Node>::new(setup);
     for (number, event) in events.iter().enumerate() {
