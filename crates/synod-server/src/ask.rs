@@ -4,11 +4,13 @@ mod http;
 mod tell;
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, Write},
+    path::PathBuf,
     time::Duration,
 };
 
-use synod::TxId;
+use synod::{NodeId, TxId};
 use tokio::time::{Instant, sleep};
 
 use self::http::Server;
@@ -98,6 +100,17 @@ pub(crate) async fn members(json: bool, asks: Asks) -> Result<Exit, Failure> {
     let members: view::Members = Server::find(&asks)?.get("/api/members").await?;
     tell(json, &members, tell::members);
     Ok(Exit::Done)
+}
+
+/// The members as they are now, and where, as the process of a file knows them.
+pub(crate) async fn present(file: PathBuf) -> Result<BTreeMap<NodeId, String>, Failure> {
+    let asks = Asks { config: Some(file), ..Asks::default() };
+    let members: view::Members = Server::find(&asks)?.get("/api/members").await?;
+    let at = |member: view::Member| {
+        let address = member.address.split_once("://").map_or(&*member.address, |(_, address)| address).to_owned();
+        (NodeId(member.node), address)
+    };
+    Ok(members.members.into_iter().map(at).collect())
 }
 
 pub(crate) async fn replace(json: bool, args: Replace) -> Result<Exit, Failure> {

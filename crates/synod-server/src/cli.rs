@@ -162,6 +162,9 @@ pub(crate) struct Join {
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) of: Cluster,
+    /// Asks this process, by its file, who the members are now. Otherwise they are those in cluster.toml.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Whom to ask. By default the process of ./node.toml, or else of ./synod-data/node.toml.

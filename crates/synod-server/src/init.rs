@@ -180,15 +180,25 @@ pub(crate) fn init(folder: &Path, members: &[String], databases: &[DatabaseAt]) 
     Ok(Made { cluster: cluster.id.to_string(), folder: folder.to_owned(), processes, client })
 }
 
-/// Makes the folder of a node that is to take a member's place.
-pub(crate) fn join(folder: &Path, id: NodeId, at: &str) -> Result<PathBuf, Failure> {
-    let cluster = Cluster::read(folder)?;
+/// Makes the folder of a node that is to take a member's place. The members are those of `present`, or else of the cluster's
+/// file.
+pub(crate) fn join(
+    folder: &Path,
+    id: NodeId,
+    at: &str,
+    present: Option<BTreeMap<NodeId, String>>,
+) -> Result<PathBuf, Failure> {
+    let mut cluster = Cluster::read(folder)?;
     let authority = Authority::read(folder)?;
     let known = || cluster.members.keys().chain(cluster.agents.keys());
     if known().any(|node| *node == id) {
         let free = known().map(|node| node.0).max().unwrap_or(0) + 1;
         let remedy = format!("choose a number that was never used, such as {free}");
         return Err(Failure::new(Exit::Usage, format!("node {} is in {} already", id.0, folder.display()), remedy));
+    }
+    if let Some(present) = present {
+        cluster.members = present;
+        cluster.write(folder)?;
     }
     let (host, port) = address(at).unwrap_or((at, 0));
     let node = NewNode { id, listen: format!("{}:{port}", all(host)), join: true, database: None };

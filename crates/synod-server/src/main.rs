@@ -82,7 +82,11 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
             run::run(config, ready).await.map(|()| Exit::Done)
         }
         Command::Join(args) => {
-            let folder = init::join(&args.of.cluster, NodeId(args.number), &args.address)?;
+            let present = match args.config {
+                Some(file) => Some(ask::present(file).await?),
+                None => None,
+            };
+            let folder = init::join(&args.of.cluster, NodeId(args.number), &args.address, present)?;
             let (number, address) = (args.number, &args.address);
             tell(json, &serde_json::json!({ "folder": folder }), || {
                 format!(

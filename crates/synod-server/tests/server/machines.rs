@@ -40,6 +40,16 @@ fn a_member_is_killed_and_replaced_for_good_and_a_participant_is_written_off() {
     let now = members(&machines, 3);
     assert_eq!((now["epoch"].as_u64(), now["left"].to_string()), (Some(1), "[2]".into()), "{now}");
 
+    // The next one hears of the members as they are.
+    let (config, address) = (machines.file(1), machines.ports.address(5));
+    let join = ["join", "5", "--address", &address, "--cluster", "cluster", "--config", config.to_str().unwrap()];
+    synod(root, &join).done();
+    for file in ["node-5/node.toml", "cluster.toml"] {
+        let text = fs::read_to_string(machines.cluster().join(file)).unwrap();
+        assert!(text.contains("\n4 = \"127.0.0.1:") && !text.contains("\n2 = "), "{text}");
+    }
+    let address = machines.ports.address(4);
+
     let former = machines.synod(1, &["replace", "3", "--with", "2", "--address", &address]);
     assert!(former.code == 5 && former.err.contains("never used"), "{former:?}");
     machines.synod(1, &["depart", "12", "--yes"]).done();
