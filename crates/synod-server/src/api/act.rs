@@ -82,7 +82,8 @@ pub(super) async fn resolve(process: &Process, tx: TxId, wish: view::Resolve) ->
                 "leave it: the agent carries out what the cluster says as soon as its database lets it",
             );
         }
-        (view::Ended::Undecided, _) if has_majority(process, &seen).await => {
+        // Where an assumption is broken, the cluster has nothing more to say.
+        (view::Ended::Undecided, _) if !is_violated(place, tx).await && has_majority(process, &seen).await => {
             return refused(
                 "a majority of the members answers, so the cluster can decide it",
                 "have it decided by all: `synod inquire` of this transaction",
@@ -93,6 +94,11 @@ pub(super) async fn resolve(process: &Process, tx: TxId, wish: view::Resolve) ->
     place.resolve(tx, outcome).await.map_err(|error| refused_by(&error, "the node does not end it"))?;
     tracing::warn!(%tx, ?outcome, at = %place.node(), "ended by an operator's word");
     Ok(view::Done { tx: tx.to_string(), at: place.node().0 })
+}
+
+async fn is_violated(place: &Handle, tx: TxId) -> bool {
+    let violations = place.violations().await.unwrap_or_default();
+    violations.iter().any(|each| each.transaction.id() == tx)
 }
 
 /// Whether so many members have answered that they can decide.

@@ -67,6 +67,23 @@ fn a_member_is_killed_and_replaced_for_good_and_a_participant_is_written_off() {
 }
 
 #[test]
+fn a_member_that_has_lost_its_records_is_refused_by_the_others_under_its_old_number() {
+    let machines = Machines::new(&[]);
+    let mut processes: Vec<Process> = (1..=3).map(|number| machines.start(number)).collect();
+    processes.iter_mut().for_each(Process::ready);
+    processes[0].kill();
+    fs::remove_dir_all(machines.folder(1).join("data")).unwrap();
+    processes[0] = machines.start(1);
+    until("that it is refused", || {
+        let (_, text) = get(&machines.http(2), "/metrics").unwrap();
+        let mut refused = text.lines().filter(|line| line.contains("fault=\"other_birth\""));
+        refused.any(|line| !line.ends_with(" 0"))
+    });
+    assert_eq!(get(&machines.http(1), "/readyz").unwrap().0, 503);
+    processes[1].ready();
+}
+
+#[test]
 fn certificates_are_renewed_without_a_restart() {
     let machines = Machines::new(&[]);
     let mut processes: Vec<Process> = (1..=3).map(|number| machines.start(number)).collect();

@@ -72,6 +72,7 @@ fn alert_rules_and_the_dashboard_name_metrics_that_exist_and_every_metric_has_it
         "SynodInDoubt",
         "SynodViolation",
         "SynodNodeUnreachable",
+        "SynodNodeRefused",
         "SynodCertificate",
         "SynodWriteHangs",
         "SynodMembersDisagree",
