@@ -180,8 +180,8 @@ pub(crate) fn init(folder: &Path, members: &[String], databases: &[DatabaseAt]) 
     Ok(Made { cluster: cluster.id.to_string(), folder: folder.to_owned(), processes, client })
 }
 
-/// Makes the folder of a node that is to take a member's place. The members are those of `present`, or else of the cluster's
-/// file.
+/// Makes the folder of a node that is to take a member's place. The members are those of `present`, or else of the
+/// cluster's file.
 pub(crate) fn join(
     folder: &Path,
     id: NodeId,

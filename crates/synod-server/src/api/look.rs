@@ -7,7 +7,7 @@ use synod::{
     commit::{InDoubt, Outcome, Status},
     perform::tokio::Handle,
 };
-use synod_grpc::{CallError, Client};
+use synod_grpc::{CallError, Client, Fault};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::view;
@@ -63,6 +63,7 @@ async fn node(process: &Process, slot: &Slot) -> view::Node {
         oldest_in_doubt_seconds: 0.0,
         violations: Vec::new(),
         alarms: Vec::new(),
+        refused: refused(slot),
         certificate_days_left: slot.tls.days_left(),
         members: Vec::new(),
     };
@@ -117,6 +118,21 @@ async fn node(process: &Process, slot: &Slot) -> view::Node {
             .collect();
     }
     node
+}
+
+/// That other nodes were refused because of what they are.
+fn refused(slot: &Slot) -> Vec<String> {
+    let Some(stats) = slot.server_stats() else { return Vec::new() };
+    let reasons = [
+        (
+            Fault::OtherBirth,
+            "a node that has lost its records, or another machine under its number: see the log, and replace it",
+        ),
+        (Fault::RunsTwice, "the older one of two processes of one node: see the log, and end one of them"),
+        (Fault::OtherMembership, "a node that names other members: see the log, and compare the files"),
+    ];
+    let reasons = reasons.into_iter().map(|(fault, said)| (stats.faults(fault), said));
+    reasons.filter(|(count, _)| *count > 0).map(|(count, said)| format!("{said} ({count} times)")).collect()
 }
 
 fn is_here(process: &Process, node: NodeId) -> bool {

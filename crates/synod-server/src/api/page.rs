@@ -41,7 +41,7 @@ pub(super) fn page(status: &view::Status, in_doubt: &view::InDoubt) -> String {
             node.members.len(),
             node.certificate_days_left
         );
-        for trouble in node.violations.iter().chain(&node.alarms) {
+        for trouble in node.violations.iter().chain(&node.alarms).chain(&node.refused) {
             let _ = write!(page, "<tr><td><td colspan=6 class=bad>{}", escaped(trouble));
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) violations: Vec<String>,
     /// Branches that were ended behind the cluster's back.
     pub(crate) alarms: Vec<String>,
+    /// That it has refused other nodes since it was started, and why.
+    pub(crate) refused: Vec<String>,
     pub(crate) certificate_days_left: f64,
     /// The members of the cluster, as this node sees them.
     pub(crate) members: Vec<Peer>,

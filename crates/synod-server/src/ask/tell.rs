@@ -52,6 +52,9 @@ pub(super) fn status(status: &view::Status) -> String {
             let what = if peer.connected { "disagrees about the members" } else { "is not connected" };
             let _ = writeln!(text, "Node {} sees that member {} {what}", node.node, peer.node);
         }
+        for refused in &node.refused {
+            let _ = writeln!(text, "Node {} has refused {refused}", node.node);
+        }
         for trouble in node.violations.iter().chain(&node.alarms) {
             let _ = writeln!(text, "Node {} needs an operator: {trouble}", node.node);
         }

@@ -56,7 +56,8 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
         let meaning = "the database that it votes for; database_file names a file with the URL instead";
         add(&key("database"), database, Some(""), meaning);
         let ca = node.database.as_ref().and_then(|url| url.ca.as_ref()).map(|file| file.display().to_string());
-        let meaning = "the authority of its server's certificate, in PEM: for a URL with sslmode=require (PostgreSQL) or require_ssl=true";
+        let meaning = "the authority of its server's certificate, in PEM: for a URL with sslmode=require (PostgreSQL) or \
+                       require_ssl=true";
         add(&key("database_ca"), ca.unwrap_or_default(), Some(""), meaning);
     }
     let folder = "the records of its nodes: never lose them, never put an older copy in their place";

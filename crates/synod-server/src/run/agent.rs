@@ -153,8 +153,8 @@ pub(crate) fn cannot_take_part(url: &Url, node: NodeId, error: &(dyn StdError + 
         "give the user and the password in node.database of this node (or database_file) that the server knows, and \
          let its pg_hba.conf or its grants admit them from this machine"
     } else if says(&["sslmode", "TLS", "certificate", "ssl"]) {
-        "give the authority of the server's certificate in node.database_ca, and a URL with a name that the certificate \
-         is for; or have the server speak TLS"
+        "give the authority of the server's certificate in node.database_ca, and a URL with a name that the \
+         certificate is for; or have the server speak TLS"
     } else if says(&["does not exist", "Unknown database", "names no database"]) {
         "create the database, or name one that is there in node.database of this node"
     } else if says(&["malformed", "URL"]) && !says(&["DELETE FROM"]) {

@@ -14,7 +14,7 @@ use synod::{
     NodeId, commit,
     perform::{NoResource, tokio::Handle},
 };
-use synod_grpc::{Client, Options, Peers, Security, Server, Tls};
+use synod_grpc::{Client, Options, Peers, Security, Server, ServerStats, Tls};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -80,6 +80,11 @@ impl Slot {
 
     pub(crate) fn peers(&self) -> Option<Peers> {
         lock(&self.running).as_ref().map(|(_, peers)| peers.clone())
+    }
+
+    /// What its server has taken and refused.
+    pub(crate) fn server_stats(&self) -> Option<ServerStats> {
+        lock(&self.server).as_ref().map(Server::stats)
     }
 
     /// Why its database is away, if it is.
