@@ -47,8 +47,9 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         (params.not_before, params.not_after) = validity(AUTHORITY_DAYS);
         let certificate = params.self_signed(&key).map_err(|error| failed(&error))?.pem();
-        write(&path, &key.serialize_pem(), Mode::Secret)?;
+        // The key last: by that the authority is there.
         write(&folder.join("authority.pem"), &certificate, Mode::Open)?;
+        write(&path, &key.serialize_pem(), Mode::Secret)?;
         Ok(Self { cluster, certificate, issuer: Issuer::new(params, key) })
     }
 

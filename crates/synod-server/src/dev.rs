@@ -43,10 +43,19 @@ fn prepare(args: &Dev) -> Result<Config, Failure> {
         let remedy = "name another folder with --folder; the processes of that cluster are run by `synod run`";
         return Err(Failure::new(Exit::Refused, what, remedy));
     }
-    let id = if is_new { ClusterId(certs::random()?) } else { Cluster::read(folder)?.id };
+    let is_named = folder.join("cluster.toml").exists();
+    let id = if is_named { Cluster::read(folder)?.id } else { ClusterId(certs::random()?) };
     let mut databases: BTreeMap<NodeId, String> = BTreeMap::new();
     if file.exists() {
-        let nodes = Config::read(&file)?.nodes.into_iter();
+        let before = Config::read(&file)?;
+        // It would lose its certificates, and whoever asks would be led to the wrong port.
+        if std::net::TcpStream::connect(before.http).is_ok() {
+            let what = format!("`synod dev` runs in {} already, at http://{}", folder.display(), before.http);
+            let remedy = "use that one, or end it first; for a second cluster, name another folder and other ports: \
+             --folder and --port";
+            return Err(Failure::new(Exit::Machine, what, remedy));
+        }
+        let nodes = before.nodes.into_iter();
         databases.extend(nodes.filter_map(|node| Some((node.id, node.database?.text))));
     }
     databases.extend(args.databases.iter().cloned());
@@ -57,7 +66,6 @@ fn prepare(args: &Dev) -> Result<Config, Failure> {
         agents: databases.keys().map(|node| (*node, at(*node))).collect(),
     };
     cluster.write(folder)?;
-    let authority = if is_new { Authority::create(folder, id)? } else { Authority::read(folder)? };
     let nodes = cluster.members.iter().chain(&cluster.agents).map(|(node, listen)| NewNode {
         id: *node,
         listen: listen.clone(),
@@ -65,12 +73,14 @@ fn prepare(args: &Dev) -> Result<Config, Failure> {
         database: databases.get(node).cloned(),
     });
     let nodes: Vec<NewNode> = nodes.collect();
+    // Before the authority: by that the folder is known to be this command's.
+    certs::write(&file, &node_toml(&cluster, &nodes, &format!("127.0.0.1:{}", args.port)), Mode::Secret)?;
+    let authority = if is_new { Authority::create(folder, id)? } else { Authority::read(folder)? };
     // They are made each time, so that they do not expire.
     for node in &nodes {
         authority.issue(folder, Role::Node(node.id), DAYS)?;
     }
     authority.issue(&folder.join(certs::file_name(Role::Client(CLIENT))), Role::Client(CLIENT), DAYS)?;
-    certs::write(&file, &node_toml(&cluster, &nodes, &format!("127.0.0.1:{}", args.port)), Mode::Secret)?;
     Config::read(&file)
 }
 

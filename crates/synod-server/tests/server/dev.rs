@@ -36,6 +36,9 @@ fn a_newcomer_gets_a_whole_cluster_by_one_command_and_every_question_is_answered
     let (status, page) = get(&http, "/").unwrap();
     assert!(status == 200 && page.contains("<h1>synod</h1>") && page.contains("ready"), "{page}");
 
+    let second = synod(path, &["dev", "--port", &ports.at(16).to_string()]);
+    assert!(second.code == 8 && second.err.contains("runs in synod-data already"), "{second:?}");
+
     let (took, code) = dev.terminate();
     assert!(took < Duration::from_secs(2) && code == 0, "{took:?} {code} {}", dev.log());
 
