@@ -52,7 +52,7 @@ pub use message::{
     Acceptance, Decision, Effect, GivenNames, Input, MOST_NAMES, Message, Obstacle, Promises, Sink, What,
 };
 pub use metrics::Metrics;
-pub use node::{EpochStatus, InDoubt, Node, Promised, Status, Violation, ViolationReason};
+pub use node::{EpochStatus, InDoubt, Node, OpenTransaction, Promised, Status, Violation, ViolationReason};
 pub use places::{Places, Votes};
 pub use record::{AcceptorRecord, EmptyRange, HigherInstance, Key, Record, ResourceManagerRecord, TxRange};
 pub use roles::ResourceManagerState;

@@ -23,7 +23,7 @@ mod view;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-pub use self::view::{EpochStatus, InDoubt, Promised, Status, Violation, ViolationReason};
+pub use self::view::{EpochStatus, InDoubt, OpenTransaction, Promised, Status, Violation, ViolationReason};
 use self::{
     epochs::News,
     retirement::{Announcement, Lists},

@@ -66,6 +66,12 @@ impl Open {
         self.tm.as_ref().is_some_and(|tm| tm.role.is_completed())
     }
 
+    /// The outcome, if a role here knows it.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        let at_tm = self.tm.as_ref().and_then(|tm| tm.role.outcome());
+        at_tm.or(self.rm.as_ref().and_then(|rm| rm.role.learned()))
+    }
+
     /// Gives a message to the role that it is for, which is created if need be.
     #[inline]
     pub(crate) fn receive<S: Sink>(

@@ -473,6 +473,15 @@ impl TransactionManager {
         transaction.participants().iter().copied().zip(&self.instances)
     }
 
+    /// The participants whose votes are not known to be chosen; once the outcome is known, those that have not finished.
+    pub(crate) fn waits_for<'t>(&'t self, transaction: &'t Transaction) -> impl Iterator<Item = NodeId> {
+        let is_open = move |instance: &Instance| match self.phase {
+            Phase::Learning => instance.lesson.chosen().is_none(),
+            Phase::Decided(_) | Phase::Completed(_) => instance.finished.is_none(),
+        };
+        self.each(transaction).filter(move |(_, instance)| is_open(instance)).map(|(rm, _)| rm)
+    }
+
     /// Whether the transaction aborted, and phase 1 could tell that a participant which was never met has not voted.
     fn has_ghosts(&self, cx: &Context<'_, impl Sink>) -> bool {
         self.outcome() == Some(Outcome::Aborted)

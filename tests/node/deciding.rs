@@ -214,6 +214,28 @@ fn in_doubt_is_what_is_prepared_without_an_outcome_with_its_age_since_it_was_ope
 }
 
 #[test]
+fn open_transactions_are_listed_oldest_first_with_those_whom_each_waits_for() {
+    let mut tm = node(TMS[0]);
+    tm.step(Input::Tick(Time(1_000)));
+    tm.step(say::begins(&transaction(2)));
+    tm.step(Input::Tick(Time(1_070)));
+    tm.step(say::begins(&transaction(1)));
+    let list = |tm: &Node, limit| {
+        let open = tm.list_open(limit).into_iter();
+        open.map(|open| (open.transaction.id(), open.age, open.outcome, open.waits_for)).collect::<Vec<_>>()
+    };
+    let [first, second] = [(tx(2), 70, None, RMS.to_vec()), (tx(1), 0, None, RMS.to_vec())];
+    assert_eq!(list(&tm, 1), std::slice::from_ref(&first));
+    assert_eq!(list(&tm, 9), [first, second]);
+    tm.step(say::from(TMS[1], say::outcome(&transaction(2), Committed)));
+    tm.step(say::from(RMS[0], say::finished(&transaction(2), Committed)));
+    assert_eq!(list(&tm, 1), [(tx(2), 70, Some(Committed), RMS[1..].to_vec())]);
+    let mut rm = node(RMS[0]);
+    rm.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    assert_eq!(list(&rm, 9), [(tx(1), 0, None, vec![])]);
+}
+
+#[test]
 fn in_faster_mode_the_transaction_manager_keeps_silent_until_it_is_asked() {
     let mut group = Group::apart(faster());
     group.begin(TMS[0], &transaction(1));

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{
     super::{
-        EpochTag, Input, Membership, Meta, Metrics, Outcome, ResourceManagerState, Transaction, ranges::RangeSet,
+        EpochTag, Input, Membership, Meta, Metrics, Outcome, ResourceManagerState, Time, Transaction, ranges::RangeSet,
         shared::Shared,
     },
     Node,
@@ -47,6 +47,28 @@ pub struct InDoubt {
     pub state: ResourceManagerState,
     /// How long ago the node opened or restored it, in the caller's unit, without standstills.
     pub age: u64,
+}
+
+/// A transaction that is open at a node, and who is waited for, as far as the node knows.
+///
+/// See [`Node::list_open`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct OpenTransaction {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// The state of the resource manager here, if there is one.
+    pub state: Option<ResourceManagerState>,
+    /// The outcome, if it is known here.
+    pub outcome: Option<Outcome>,
+    /// How long ago the node opened or restored it, in the caller's unit, without standstills.
+    pub age: u64,
+    /// At a transaction manager: the participants whose votes are not known to be chosen or, once the outcome is known, those
+    /// that have not said that they have carried it out. Empty at any other node.
+    pub waits_for: Vec<NodeId>,
+    /// The broken invariant because of which the node is silent about it, if there is one.
+    pub fence: Option<Fence>,
 }
 
 /// A transaction that the resource here has promised to commit, and has not carried out.
@@ -166,11 +188,7 @@ impl Node {
                 if let Some(fence) = open.fence {
                     return Status::Fenced(fence);
                 }
-                let outcome = open.tm.as_ref().and_then(|tm| tm.role.outcome());
-                Status::Open {
-                    state: open.rm.as_ref().map(|rm| rm.role.state()),
-                    outcome: outcome.or(open.rm.as_ref().and_then(|rm| rm.role.learned())),
-                }
+                Status::Open { state: open.rm.as_ref().map(|rm| rm.role.state()), outcome: open.outcome() }
             }
         }
     }
@@ -248,6 +266,36 @@ impl Node {
             Some(InDoubt { transaction: open.transaction.clone(), state: rm.role.state(), age })
         })
         .collect()
+    }
+
+    /// The open transactions, at most `limit`, the oldest first.
+    ///
+    /// ```
+    /// # use synod::{Machine, NodeId, Quorums, commit::*};
+    /// # let ids = [NodeId(1), NodeId(2)];
+    /// # let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([ids[0]])?, [ids[0]])?;
+    /// let (mut node, _) = Node::create(Config::new(cluster, ids[0], 7));
+    /// let participants = Participants::new(ids)?;
+    /// node.step(Input::Begin { participants, meta: Meta::default() });
+    /// let open = node.list_open(10);
+    /// assert_eq!((open.len(), open[0].outcome, &open[0].waits_for[..]), (1, None, &ids[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn list_open(&self, limit: usize) -> Vec<OpenTransaction> {
+        let mut names: Vec<(Time, TxId)> =
+            self.open.names().filter_map(|tx| Some((self.open.get(tx)?.since, tx))).collect();
+        names.sort_unstable();
+        let oldest = names.into_iter().take(limit).filter_map(|(_, tx)| self.open.get(tx));
+        oldest
+            .map(|open| OpenTransaction {
+                transaction: open.transaction.clone(),
+                state: open.rm.as_ref().map(|rm| rm.role.state()),
+                outcome: open.outcome(),
+                age: self.shared.clock.now().0.saturating_sub(open.since.0),
+                waits_for: open.tm.as_ref().map_or(Vec::new(), |tm| tm.role.waits_for(&open.transaction).collect()),
+                fence: open.fence,
+            })
+            .collect()
     }
 
     /// The open transactions that show that an assumption of the protocol was broken, in order of name. What is in doubt

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     NodeId, Refusal, TxId,
     commit::{
-        ClusterId, EpochStatus, EpochTag, GivenNames, InDoubt, Membership, Message, Meta, Metrics, Node, Outcome,
-        Participants, Status, Transaction, Violation, Weight,
+        ClusterId, EpochStatus, EpochTag, GivenNames, InDoubt, Membership, Message, Meta, Metrics, Node,
+        OpenTransaction, Outcome, Participants, Status, Transaction, Violation, Weight,
     },
 };
 
@@ -97,6 +97,10 @@ pub(super) enum Request {
     },
     InDoubt {
         reply: Reply<Vec<InDoubt>>,
+    },
+    Open {
+        limit: usize,
+        reply: Reply<Vec<OpenTransaction>>,
     },
     Inquire {
         tx: TxId,
@@ -316,6 +320,11 @@ impl Handle {
     /// The transactions that the resource here has voted to commit without knowing the outcome, in order of name.
     pub async fn in_doubt(&self) -> Result<Vec<InDoubt>, Error> {
         self.ask(|reply| Request::InDoubt { reply }).await
+    }
+
+    /// The open transactions, at most `limit`, the oldest first, and who is waited for, as far as this node knows.
+    pub async fn open(&self, limit: usize) -> Result<Vec<OpenTransaction>, Error> {
+        self.ask(|reply| Request::Open { limit, reply }).await
     }
 
     /// Has this transaction manager wait for the votes on `tx`, which must be open here, until `patience` after it began, in

@@ -1,0 +1,364 @@
+//! Questions: they change nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use synod::{
+    NodeId, TxId,
+    commit::{InDoubt, Outcome, Status},
+    perform::tokio::Handle,
+};
+use synod_grpc::{CallError, Client, Fault};
+use tokio::{task::JoinSet, time::timeout};
+
+use super::view;
+use crate::{
+    failure::{Exit, Failure, chain},
+    run::{Process, Slot},
+};
+
+/// How long a node of this process may take to answer.
+const PATIENCE: Duration = Duration::from_millis(1_000);
+
+/// How many open transactions are looked through for one.
+const MOST: usize = 100_000;
+
+fn seconds(age: u64) -> f64 {
+    // The unit of time-outs is a millisecond.
+    age as f64 / 1_000.0
+}
+
+fn numbers<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> Vec<u64> {
+    nodes.into_iter().map(|node| node.0).collect()
+}
+
+pub(super) async fn status(process: &Process) -> view::Status {
+    let mut nodes = Vec::new();
+    for slot in process.slots() {
+        nodes.push(node(process, slot).await);
+    }
+    view::Status {
+        cluster: process.config().cluster.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        file: process.path().display().to_string(),
+        not_ready: not_ready(process).await,
+        nodes,
+    }
+}
+
+async fn node(process: &Process, slot: &Slot) -> view::Node {
+    let role = match (&slot.database, slot.config.join) {
+        (Some(_), _) => "agent",
+        (None, true) => "newcomer",
+        (None, false) => "member",
+    };
+    let mut node = view::Node {
+        node: slot.id().0,
+        role: role.into(),
+        state: "starting".into(),
+        why: slot.away(),
+        database: slot.config.database.as_ref().map(crate::config::Url::without_password),
+        epoch: None,
+        open: 0,
+        in_doubt: 0,
+        oldest_in_doubt_seconds: 0.0,
+        violations: Vec::new(),
+        alarms: Vec::new(),
+        refused: refused(slot),
+        certificate_days_left: slot.tls.days_left(),
+        members: Vec::new(),
+    };
+    if let Some(database) = &slot.database {
+        let alarms = database.alarms().into_iter();
+        node.alarms = alarms.map(|alarm| format!("{}: {}", alarm.tx, alarm.kind)).collect();
+    }
+    let Some(handle) = slot.handle() else {
+        if node.why.is_some() {
+            node.state = "away".into();
+        }
+        return node;
+    };
+    let asked = async {
+        let (metrics, in_doubt) = (handle.metrics().await?, handle.in_doubt().await?);
+        Ok((metrics, in_doubt, handle.violations().await?, handle.epoch().await?))
+    };
+    let (metrics, in_doubt, violations, epoch) = match timeout(PATIENCE, asked).await {
+        Ok(Ok(answers)) => answers,
+        Ok(Err(error)) => {
+            let error: synod::perform::tokio::Error = error;
+            (node.state, node.why) = ("silent".into(), Some(chain(&error)));
+            return node;
+        }
+        Err(_) => {
+            (node.state, node.why) = ("silent".into(), Some("it does not answer: a write may hang".into()));
+            return node;
+        }
+    };
+    node.state = "running".into();
+    (node.open, node.in_doubt) = (metrics.open, in_doubt.len());
+    node.oldest_in_doubt_seconds = seconds(in_doubt.iter().map(|each| each.age).max().unwrap_or(0));
+    let violations = violations.into_iter();
+    node.violations = violations.map(|each| format!("{}: {}", each.transaction.id(), each.reason)).collect();
+    if let Some(epoch) = epoch {
+        node.epoch = Some(epoch.number);
+        node.role = match (&slot.database, epoch.membership.is_member(slot.id())) {
+            (_, true) => "member",
+            (Some(_), false) => "agent",
+            (None, false) if epoch.left.contains(&slot.id()) => "former member",
+            (None, false) => "newcomer",
+        }
+        .into();
+        let peers = slot.peers();
+        let others = epoch.membership.members().into_iter().filter(|other| *other != slot.id());
+        node.members = others
+            .map(|other| {
+                let stats = peers.as_ref().and_then(|peers| peers.stats(other)).unwrap_or_default();
+                let connected = stats.connected || is_here(process, other);
+                view::Peer { node: other.0, connected, disagreements: stats.disagreements }
+            })
+            .collect();
+    }
+    node
+}
+
+/// That other nodes were refused because of what they are.
+fn refused(slot: &Slot) -> Vec<String> {
+    let Some(stats) = slot.server_stats() else { return Vec::new() };
+    let reasons = [
+        (
+            Fault::OtherBirth,
+            "a node that has lost its records, or another machine under its number: see the log, and replace it",
+        ),
+        (Fault::RunsTwice, "the older one of two processes of one node: see the log, and end one of them"),
+        (Fault::OtherMembership, "a node that names other members: see the log, and compare the files"),
+    ];
+    let reasons = reasons.into_iter().map(|(fault, said)| (stats.faults(fault), said));
+    reasons.filter(|(count, _)| *count > 0).map(|(count, said)| format!("{said} ({count} times)")).collect()
+}
+
+fn is_here(process: &Process, node: NodeId) -> bool {
+    process.handles().any(|handle| handle.node() == node)
+}
+
+/// Why the process is not ready, if it is not: a node has not started, a database is away, or too few members are
+/// connected.
+pub(super) async fn not_ready(process: &Process) -> Option<String> {
+    if !process.has_started() {
+        return Some("it is starting, or ending".into());
+    }
+    for slot in process.slots() {
+        let id = slot.id().0;
+        if let Some(why) = slot.away() {
+            return Some(format!("the database of node {id} is away: {why}"));
+        }
+        let Some(handle) = slot.handle() else { return Some(format!("node {id} has not started")) };
+        let Ok(Ok(epoch)) = timeout(PATIENCE, handle.epoch()).await else {
+            return Some(format!("node {id} does not answer"));
+        };
+        let Some(epoch) = epoch else { return Some(format!("node {id} has not heard from the members yet")) };
+        let peers = slot.peers();
+        let is_up = |node: &NodeId| {
+            is_here(process, *node)
+                || peers.as_ref().and_then(|peers| peers.stats(*node)).is_some_and(|stats| stats.connected)
+        };
+        let up: Vec<NodeId> = epoch.membership.acceptors.nodes().filter(is_up).collect();
+        let voices = epoch.membership.acceptors.members(up.iter().copied());
+        if !epoch.membership.acceptors.is_quorum(synod::Phase::Accept, voices) {
+            let members = epoch.membership.acceptors.len();
+            return Some(format!("node {id} is connected to {} of {members} members, which is no majority", up.len()));
+        }
+    }
+    None
+}
+
+/// Asks all other nodes at once.
+async fn ask_others<T: Send + 'static, F>(
+    process: &Process,
+    others: Vec<(NodeId, String)>,
+    ask: impl Fn(Client) -> F,
+) -> (Vec<(NodeId, T)>, Vec<view::Silent>)
+where
+    F: Future<Output = Result<T, CallError>> + Send + 'static,
+{
+    let (mut answers, mut silent, mut asked) = (Vec::new(), Vec::new(), JoinSet::new());
+    for (node, address) in others {
+        match process.client(node, &address) {
+            Ok(client) => {
+                let answer = ask(client);
+                asked.spawn(async move { (node, address, answer.await) });
+            }
+            Err(error) => silent.push(view::Silent { node: node.0, address, why: chain(&error) }),
+        }
+    }
+    while let Some(asked) = asked.join_next().await {
+        match asked {
+            Ok((node, _, Ok(answer))) => answers.push((node, answer)),
+            Ok((node, address, Err(error))) => silent.push(view::Silent { node: node.0, address, why: why(&error) }),
+            // It has panicked, and says so in the log.
+            Err(_) => {}
+        }
+    }
+    answers.sort_by_key(|(node, _)| *node);
+    silent.sort_by_key(|silent| silent.node);
+    (answers, silent)
+}
+
+/// Why a node is silent, in few words.
+fn why(error: &CallError) -> String {
+    match error {
+        CallError::Deadline => "no answer came in time".into(),
+        CallError::Failed(status) => status.message().to_owned(),
+        error => chain(error),
+    }
+}
+
+pub(super) async fn in_doubt(process: &Process) -> view::InDoubt {
+    let mut transactions = Vec::new();
+    let mut add = |at: NodeId, listed: Vec<InDoubt>| {
+        transactions.extend(listed.into_iter().map(|each| view::Doubt {
+            tx: each.transaction.id().to_string(),
+            at: at.0,
+            participants: numbers(each.transaction.participants()),
+            age_seconds: seconds(each.age),
+        }));
+    };
+    for handle in process.handles() {
+        if let Ok(Ok(listed)) = timeout(PATIENCE, handle.in_doubt()).await {
+            add(handle.node(), listed);
+        }
+    }
+    // Only agents have what can be in doubt.
+    let is_agent = |node: &NodeId| process.config().agents.contains_key(node);
+    let others = process.others().await.into_iter().filter(|(node, _)| is_agent(node)).collect();
+    let (answers, mut silent) = ask_others(process, others, |client| async move { client.in_doubt().await }).await;
+    answers.into_iter().for_each(|(node, listed)| add(node, listed));
+    for slot in process.slots().iter().filter(|slot| slot.handle().is_none()) {
+        let why = slot.away().unwrap_or_else(|| "it has not started".into());
+        silent.push(view::Silent { node: slot.id().0, address: slot.config.listen.to_string(), why });
+    }
+    transactions.sort_by(|one, other| other.age_seconds.total_cmp(&one.age_seconds));
+    view::InDoubt { transactions, silent }
+}
+
+pub(super) async fn open(process: &Process, limit: usize) -> view::Open {
+    let mut transactions = Vec::new();
+    for handle in process.handles() {
+        let Ok(Ok(listed)) = timeout(PATIENCE, handle.open(limit)).await else { continue };
+        transactions.extend(listed.into_iter().map(|each| view::OpenTransaction {
+            tx: each.transaction.id().to_string(),
+            at: handle.node().0,
+            participants: numbers(each.transaction.participants()),
+            outcome: each.outcome.map(|outcome| word(outcome).to_owned()),
+            age_seconds: seconds(each.age),
+            waits_for: numbers(&each.waits_for),
+            fence: each.fence.map(|fence| format!("{fence:?}")),
+        }));
+    }
+    transactions.sort_by(|one, other| other.age_seconds.total_cmp(&one.age_seconds));
+    transactions.truncate(limit);
+    view::Open { transactions }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Committed => "committed",
+        Outcome::Aborted => "aborted",
+    }
+}
+
+fn says(status: Status) -> String {
+    match status {
+        Status::Unknown => "nothing".into(),
+        Status::Open { outcome: Some(outcome), .. } => format!("{}; not yet carried out everywhere", word(outcome)),
+        Status::Open { state: Some(state), .. } => format!("open; {state:?} here").to_lowercase(),
+        Status::Open { state: None, .. } => "open".into(),
+        Status::Retired { outcome: Some(outcome) } => format!("{}; over everywhere", word(outcome)),
+        Status::Retired { outcome: None } => "over; how, it does not know".into(),
+        Status::Fenced(fence) => format!("silent about it, for an invariant broke: {fence:?}"),
+    }
+}
+
+pub(super) async fn transaction(process: &Process, tx: TxId) -> view::Transaction {
+    let mut known = Vec::new();
+    let mut open = None;
+    for handle in process.handles() {
+        let Ok(Ok(status)) = timeout(PATIENCE, handle.status(tx)).await else { continue };
+        known.push((handle.node(), status));
+        if matches!(status, Status::Open { .. } | Status::Fenced(_)) {
+            open = most(open, details(&handle, tx).await);
+        }
+    }
+    let mut silent = Vec::new();
+    if known.iter().all(|(_, status)| status.outcome().is_none()) {
+        let ask = move |client: Client| async move {
+            match client.status(tx).await {
+                Err(CallError::Unknown(_)) => Ok(Status::Unknown),
+                Err(CallError::Forgotten(_)) => Ok(Status::Retired { outcome: None }),
+                status => status,
+            }
+        };
+        let (answers, quiet) = ask_others(process, process.others().await, ask).await;
+        known.extend(answers);
+        silent = quiet;
+    }
+    let outcome = known.iter().find_map(|(_, status)| status.outcome());
+    let any = |is: fn(&Status) -> bool| known.iter().any(|(_, status)| is(status));
+    let answer = match outcome {
+        Some(Outcome::Committed) => view::Ended::Committed,
+        Some(Outcome::Aborted) => view::Ended::Aborted,
+        None if any(|status| matches!(status, Status::Open { .. } | Status::Fenced(_))) => view::Ended::Undecided,
+        None if any(|status| status.is_retired()) => view::Ended::Forgotten,
+        None => view::Ended::Unknown,
+    };
+    let (participants, age, waits_for) = open.unwrap_or_default();
+    view::Transaction {
+        tx: tx.to_string(),
+        answer,
+        participants: numbers(&participants),
+        age_seconds: age.map(seconds),
+        waits_for: numbers(&waits_for),
+        seen: known.into_iter().map(|(node, status)| view::Seen { node: node.0, says: says(status) }).collect(),
+        silent,
+    }
+}
+
+/// The participants, the age, and who is waited for.
+type Details = (Vec<NodeId>, Option<u64>, Vec<NodeId>);
+
+async fn details(handle: &Handle, tx: TxId) -> Option<Details> {
+    let open = timeout(PATIENCE, handle.open(MOST)).await.ok()?.ok()?;
+    let each = open.into_iter().find(|each| each.transaction.id() == tx)?;
+    Some((each.transaction.participants().to_vec(), Some(each.age), each.waits_for))
+}
+
+/// What says more: only a transaction manager knows who is waited for.
+fn most(one: Option<Details>, other: Option<Details>) -> Option<Details> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.2.is_empty() { one } else { other }),
+        (one, other) => one.or(other),
+    }
+}
+
+pub(super) async fn members(process: &Arc<Process>) -> Result<view::Members, Failure> {
+    let Some(epoch) = process.epoch().await else {
+        let remedy = "see that the members run and can be reached: `synod status` says who is connected";
+        return Err(Failure::new(Exit::Unreachable, "the members are not known here yet", remedy));
+    };
+    let contacts = &epoch.membership.contacts;
+    let answers = |node: &NodeId| {
+        let stats = process.slots().iter().find_map(|slot| slot.peers()?.stats(*node));
+        is_here(process, *node) || stats.is_some_and(|stats| stats.connected)
+    };
+    let members = epoch.membership.members().into_iter().map(|node| view::Member {
+        node: node.0,
+        address: contacts.get(&node).map(|contact| String::from_utf8_lossy(contact).into_owned()).unwrap_or_default(),
+        answers: answers(&node),
+    });
+    Ok(view::Members {
+        epoch: epoch.number,
+        members: members.collect(),
+        left: numbers(&epoch.left),
+        may_leave: epoch.may_leave,
+        is_changing: epoch.is_changing,
+        departed: numbers(&epoch.membership.departed),
+    })
+}

@@ -1,0 +1,344 @@
+//! The nodes of a process, while they start, run and end.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use synod::{
+    NodeId, commit,
+    perform::{NoResource, tokio::Handle},
+};
+use synod_grpc::{Client, Options, Peers, Security, Server, ServerStats, Tls};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::sleep,
+};
+
+use super::{
+    agent::{Beside, NotYet},
+    node::{self, Node, Place, Started, read_tls},
+};
+use crate::{
+    certs,
+    config::{Config, NodeConfig},
+    failure::{Exit, Failure, chain},
+};
+
+/// How often a database that is away is asked again.
+const PACE: Duration = Duration::from_secs(1);
+
+/// How long another node may take to answer an operator's question.
+const ATTEMPT: Duration = Duration::from_millis(1_500);
+
+/// A process with its nodes.
+pub(crate) struct Process {
+    config: Config,
+    cluster: commit::Cluster,
+    slots: Vec<Slot>,
+    pub(crate) token: String,
+    pub(crate) metrics: PrometheusHandle,
+    /// All that could start has.
+    started: AtomicBool,
+    stopping: watch::Sender<bool>,
+    /// Where it is said that a node has ended by itself.
+    ended: mpsc::UnboundedSender<Failure>,
+}
+
+/// The place of a node.
+pub(crate) struct Slot {
+    pub(crate) config: NodeConfig,
+    pub(crate) tls: Tls,
+    pub(crate) database: Option<Beside>,
+    /// The node, once it has started.
+    running: Mutex<Option<(Handle, Peers)>>,
+    server: Mutex<Option<Server>>,
+    /// Why it has not, if its database is away.
+    away: Mutex<Option<String>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    pub(crate) fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    /// The node, if it has started.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        lock(&self.running).as_ref().map(|(handle, _)| handle.clone())
+    }
+
+    pub(crate) fn peers(&self) -> Option<Peers> {
+        lock(&self.running).as_ref().map(|(_, peers)| peers.clone())
+    }
+
+    /// What its server has taken and refused.
+    pub(crate) fn server_stats(&self) -> Option<ServerStats> {
+        lock(&self.server).as_ref().map(Server::stats)
+    }
+
+    /// Why its database is away, if it is.
+    pub(crate) fn away(&self) -> Option<String> {
+        lock(&self.away).clone()
+    }
+}
+
+impl Process {
+    pub(super) fn new(
+        config: Config,
+        token: String,
+        metrics: PrometheusHandle,
+        ended: mpsc::UnboundedSender<Failure>,
+    ) -> Result<Self, Failure> {
+        let cluster = config.cluster()?;
+        let slot = |node: &NodeConfig| {
+            let database = node.database.as_ref().map(|url| Beside::new(url, node.id)).transpose()?;
+            Ok(Slot {
+                config: node.clone(),
+                tls: read_tls(&config, node.id)?,
+                database,
+                running: Mutex::default(),
+                server: Mutex::default(),
+                away: Mutex::default(),
+            })
+        };
+        let slots = config.nodes.iter().map(slot).collect::<Result<_, Failure>>()?;
+        let started = AtomicBool::new(false);
+        Ok(Self { config, cluster, slots, token, metrics, started, stopping: watch::Sender::new(false), ended })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The nodes that have started.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.slots.iter().filter_map(Slot::handle)
+    }
+
+    pub(super) fn set_started(&self) {
+        self.started.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether all nodes have had their start.
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::SeqCst) && !*self.stopping.borrow()
+    }
+
+    fn options(&self) -> Options {
+        node::options(self.slots.len(), self.config.connections)
+    }
+
+    /// Starts the node at a place. If its database is away, the rest of that is done later.
+    pub(super) async fn start(self: &Arc<Self>, at: usize, listener: TcpListener) -> Result<(), Failure> {
+        let slot = &self.slots[at];
+        // It hashes and jitters by it, and outsiders must not know it.
+        let seed = u64::from_ne_bytes(certs::random()?);
+        let place = Place {
+            file: self.config.clone(),
+            node: slot.config.clone(),
+            config: commit::Config::new(self.cluster.clone(), slot.id(), seed),
+            tls: slot.tls.clone(),
+            options: self.options(),
+        };
+        let mut listener = Some(listener);
+        let Some(database) = slot.database.clone() else {
+            return match place.start(place.config.clone(), NoResource, &mut listener).await {
+                Ok(node) => {
+                    self.take(at, node);
+                    Ok(())
+                }
+                Err(Started::Not(error)) => Err(place.not_started(&error)),
+                Err(Started::Failed(failure)) => Err(failure),
+            };
+        };
+        match database.start(&place, &mut listener).await {
+            Ok(node) => {
+                self.take(at, node);
+                self.watch(at, database);
+                Ok(())
+            }
+            Err(NotYet::Failed(failure)) => Err(failure),
+            Err(NotYet::Away(why)) => {
+                tracing::error!(node = %slot.id(), why, "a database is away: it is asked again and again, and what is \
+                 prepared there waits");
+                *lock(&slot.away) = Some(why);
+                let process = Arc::clone(self);
+                tokio::spawn(async move { process.wait(at, database, place, listener).await });
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for a database that is away, and starts its node.
+    async fn wait(self: Arc<Self>, at: usize, database: Beside, place: Place, mut listener: Option<TcpListener>) {
+        let mut stopping = self.stopping.subscribe();
+        let slot = &self.slots[at];
+        loop {
+            tokio::select! {
+                () = sleep(PACE) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+            let why = match database.start(&place, &mut listener).await {
+                Ok(node) => {
+                    tracing::warn!(node = %slot.id(), "a database that was away takes part");
+                    *lock(&slot.away) = None;
+                    self.take(at, node);
+                    return self.watch(at, database);
+                }
+                Err(NotYet::Away(why)) => why,
+                // It was away, and is back with something that only an operator can mend: that, too, is waited for.
+                Err(NotYet::Failed(failure)) => failure.to_string(),
+            };
+            if lock(&slot.away).replace(why.clone()) != Some(why.clone()) {
+                tracing::error!(node = %slot.id(), why, "a database is away still");
+            }
+        }
+    }
+
+    /// The node at a place runs.
+    fn take(&self, at: usize, node: Node) {
+        let slot = &self.slots[at];
+        let (id, ended, mut stopping) = (slot.id(), self.ended.clone(), self.stopping.subscribe());
+        *lock(&slot.running) = Some((node.handle, node.peers));
+        *lock(&slot.server) = Some(node.server);
+        tokio::spawn(async move {
+            let end = node.task.await;
+            if *stopping.borrow_and_update() {
+                return;
+            }
+            let cause = match end {
+                Ok(Ok(())) => "it was told to".to_owned(),
+                Ok(Err(error)) => chain(&error),
+                Err(error) => chain(&error),
+            };
+            let remedy = "look at the disk of its `data` folder (full? failing?), and start this again: it goes on \
+             from its records";
+            let failure = Failure::new(Exit::Failed, format!("node {} has stopped", id.0), remedy).because(cause);
+            let _ = ended.send(failure);
+        });
+    }
+
+    fn watch(&self, at: usize, database: Beside) {
+        let Some(handle) = self.slots[at].handle() else { return };
+        let (cluster, mut stopping) = (self.config.cluster, self.stopping.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = database.watch(cluster, handle) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        });
+    }
+
+    /// Reads the certificates again, and where other nodes are. What cannot be used changes nothing.
+    pub(super) fn reload(&self) {
+        for slot in &self.slots {
+            match slot.tls.reload() {
+                Ok(()) => {
+                    tracing::info!(node = %slot.id(), days_left = slot.tls.days_left(), "certificates were read again")
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(node = %slot.id(), error, "the certificates are of no use: the earlier ones stay \
+                     in force");
+                }
+            }
+        }
+        let file = match Config::read(&self.config.path) {
+            Ok(file) => file,
+            Err(failure) => return tracing::error!(%failure, "the file is of no use: what held before holds"),
+        };
+        let earlier: Vec<_> = self.config.addresses().collect();
+        for (node, address) in file.addresses().filter(|each| !earlier.contains(each)) {
+            for slot in self.slots.iter().filter(|slot| slot.id() != node) {
+                let set = slot.peers().map(|peers| peers.set(node, address));
+                match set {
+                    Some(Ok(())) => tracing::info!(here = %slot.id(), %node, address, "an address is new"),
+                    Some(Err(error)) => tracing::error!(%node, address, %error, "an address is of no use"),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Ends all nodes, all at once.
+    pub(super) async fn shutdown(&self) {
+        self.stopping.send_replace(true);
+        let mut ends = JoinSet::new();
+        for slot in &self.slots {
+            let server = lock(&slot.server).take();
+            let Some((handle, peers)) = lock(&slot.running).clone() else { continue };
+            ends.spawn(async move {
+                if let Some(server) = server {
+                    server.shutdown().await;
+                }
+                let ended = handle.shutdown().await;
+                peers.shutdown().await;
+                ended
+            });
+        }
+        while let Some(ended) = ends.join_next().await {
+            if let Ok(Err(error)) = ended {
+                let error = chain(&error);
+                tracing::warn!(error, "a node has not ended in order: it goes on from its records at the next start");
+            }
+        }
+    }
+
+    /// The addresses of all other nodes that are known here: those of the members as they are now, and those in the
+    /// file.
+    pub(crate) async fn others(&self) -> Vec<(NodeId, String)> {
+        let mut others: std::collections::BTreeMap<NodeId, String> =
+            self.config.addresses().map(|(node, address)| (node, address.to_owned())).collect();
+        if let Some(epoch) = self.epoch().await {
+            let is_former =
+                |node: &NodeId| self.config.members.contains_key(node) && !epoch.membership.is_member(*node);
+            others.retain(|node, _| !is_former(node));
+            for (node, contact) in &epoch.membership.contacts {
+                let contact = String::from_utf8_lossy(contact);
+                let address = contact.split_once("://").map_or(&*contact, |(_, address)| address);
+                others.insert(*node, address.to_owned());
+            }
+        }
+        others.retain(|node, _| !self.slots.iter().any(|slot| slot.id() == *node));
+        others.into_iter().collect()
+    }
+
+    /// The latest epoch that a node of this process knows.
+    pub(crate) async fn epoch(&self) -> Option<commit::EpochStatus> {
+        let mut latest: Option<commit::EpochStatus> = None;
+        for handle in self.handles() {
+            if let Ok(Some(epoch)) = handle.epoch().await
+                && latest.as_ref().is_none_or(|latest| latest.number < epoch.number)
+            {
+                latest = Some(epoch);
+            }
+        }
+        latest
+    }
+
+    /// A client of another node, in the name of a node of this process.
+    pub(crate) fn client(&self, node: NodeId, address: &str) -> Result<Client, synod_grpc::Error> {
+        let security = Security::Tls(self.slots[0].tls.clone());
+        let options = self.options().with_attempt(ATTEMPT).with_call(ATTEMPT).with_connect(ATTEMPT);
+        Client::new(self.config.cluster, node, address, &security, &options)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.config.path
+    }
+}

@@ -1,0 +1,10 @@
+//! The real binary, as processes: with TLS, real databases, SIGTERM and SIGKILL.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of a program has a clock")]
+
+mod databases;
+mod dev;
+mod errors;
+mod machines;
+mod operations;
+mod support;
