@@ -1,0 +1,27 @@
+"""Commit in several databases together, or in none: a client of synod, the Paxos Commit cluster."""
+
+from .client import Client, Members, Names, Outcome, Phase, Status, Tls, TxId
+from .errors import Aborted, Forgotten, MayHaveBegun, OldEpoch, OutcomeUnknown, Refused, SynodError, Unknown, Unreachable
+from .transaction import Synod, Transaction
+
+__all__ = [
+    "Aborted",
+    "Client",
+    "Forgotten",
+    "MayHaveBegun",
+    "Members",
+    "Names",
+    "OldEpoch",
+    "Outcome",
+    "OutcomeUnknown",
+    "Phase",
+    "Refused",
+    "Status",
+    "Synod",
+    "SynodError",
+    "Tls",
+    "Transaction",
+    "TxId",
+    "Unknown",
+    "Unreachable",
+]

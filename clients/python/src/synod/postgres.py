@@ -1,0 +1,272 @@
+"""PostgreSQL as a part of a transaction, by psycopg.
+
+The branch is a transaction of PostgreSQL that is prepared under a name from which its agent, which runs beside the cluster, can tell
+everything. Beside it, in the same transaction, goes a row of `synod.fence`, which tells later that it was there. The agent makes the
+tables; names and rows are those of the package synod-postgres.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+import time
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+
+from .client import Outcome, TxId
+from .errors import SynodError
+from .transaction import RolledBack
+
+# Of the name of a prepared transaction.
+_PREFIX = "synod_"
+_LONGEST = 199
+
+
+class Postgres:
+    """A database that is `participant` in the cluster: the number that its agent has. Threads may share it.
+
+    Up to `idle` connections are kept for the next branch.
+    """
+
+    def __init__(self, conninfo: str, participant: int, *, idle: int = 4, wait: float = 30.0):
+        self.participant = participant
+        self.wait = wait
+        self._conninfo = conninfo
+        self._most_idle = idle
+        self._lock = threading.Lock()
+        self._idle: list[psycopg.Connection[Any]] = []
+        self._joined: str | None = None
+
+    def open(self) -> PostgresBranch:
+        """Begins a branch."""
+        connection = self._connection()
+        try:
+            connection.execute("BEGIN")
+        except psycopg.OperationalError:
+            # It was idle for too long. A new one says what is wrong.
+            connection.close()
+            connection = self._connect()
+            connection.execute("BEGIN")
+        return PostgresBranch(self, connection)
+
+    def close(self) -> None:
+        """Closes the connections that are idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        # What psycopg prepares is dropped with everything else before a connection is used again.
+        return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
+
+    def _give_back(self, connection: psycopg.Connection[Any]) -> None:
+        """Keeps a connection in which nothing is open, as clean as a new one."""
+        try:
+            connection.execute("DISCARD ALL")
+        except psycopg.Error:
+            connection.close()
+            return
+        with self._lock:
+            if len(self._idle) < self._most_idle:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _join(self, cluster: str) -> None:
+        """Makes sure that the database is this participant's, in this cluster. Its agent says so there."""
+        if self._joined == cluster:
+            return
+        with self._connect() as connection:
+            try:
+                row = connection.execute("SELECT participant, cluster FROM synod.identity").fetchone()
+            except (pg.UndefinedTable, pg.InvalidSchemaName):
+                row = None
+        if row is None or row[1] is None:
+            raise SynodError(
+                f"the database of participant {self.participant} is in no cluster yet: start its agent, which says of which"
+            )
+        if row[0] != str(self.participant):
+            raise SynodError(
+                f"this is the database of participant {row[0]}, and not of {self.participant}: are two addresses swapped?"
+            )
+        if row[1] != cluster:
+            raise SynodError(f"the database of participant {row[0]} is in cluster {row[1]}, and not in {cluster}")
+        self._joined = cluster
+
+
+class PostgresBranch:
+    """A branch in PostgreSQL: `execute` is psycopg's, and so is `cursor`.
+
+    `COMMIT`, `ROLLBACK` and `PREPARE TRANSACTION` are not for it; nor may it use `LISTEN`, `NOTIFY` or temporary tables, which
+    PostgreSQL does not prepare.
+    """
+
+    def __init__(self, postgres: Postgres, connection: psycopg.Connection[Any]):
+        self._postgres = postgres
+        self._connection: psycopg.Connection[Any] | None = connection
+        self._gid: str | None = None
+
+    def execute(self, statement: Any, params: Any = None) -> psycopg.Cursor[Any]:
+        """Runs one statement: `psycopg.Connection.execute`."""
+        return self._open().execute(statement, params)
+
+    def cursor(self, *args: Any, **kwargs: Any) -> psycopg.Cursor[Any]:
+        """A cursor: `psycopg.Connection.cursor`."""
+        return self._open().cursor(*args, **kwargs)
+
+    def has_written(self) -> bool:
+        connection = self._open()
+        row = connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()
+        if row and row[0] is not None:
+            return True
+        connection.execute("COMMIT")
+        self._end()
+        return False
+
+    def commit_alone(self) -> None:
+        connection = self._open()
+        # Drawn once, and longer than any other key. Whoever has lost the answer to the commit asks for this row.
+        key = bytes(16) + self._postgres.participant.to_bytes(8, "big") + secrets.token_bytes(16) + b"\0"
+        try:
+            self._fence(connection, key, "COMMIT")
+        except psycopg.Error as error:
+            if _is_answer(error):
+                self.roll_back()
+                raise RolledBack(str(error)) from error
+            self._drop()
+            if not self._has_committed(key):
+                raise RolledBack(str(error)) from error
+            return
+        self._end()
+
+    def prepare(self, cluster: str, tx: TxId, epoch: int, participants: list[int]) -> None:
+        participant = self._postgres.participant
+        try:
+            self._postgres._join(cluster)
+            gid = _gid(cluster, participant, tx, epoch, participants)
+        except (SynodError, psycopg.Error) as error:
+            # Whatever is wrong before PREPARE is sent ends the branch, and lets go of its locks.
+            self.roll_back()
+            raise RolledBack(str(error)) from error
+        numbers = (participant, tx.origin, tx.seq)
+        key = bytes.fromhex(cluster) + b"".join(number.to_bytes(8, "big") for number in numbers)
+        connection = self._open()
+        try:
+            self._fence(connection, key, f"PREPARE TRANSACTION '{gid}'")
+        except psycopg.Error as error:
+            if _is_answer(error):
+                self.roll_back()
+                raise RolledBack(str(error)) from error
+            self._drop()
+            raise
+        self._gid = gid
+
+    def finish(self, outcome: Outcome) -> None:
+        if self._gid is None or self._connection is None:
+            return
+        verb = "COMMIT" if outcome is Outcome.COMMITTED else "ROLLBACK"
+        end = time.monotonic() + self._postgres.wait
+        while True:
+            try:
+                self._connection.execute(f"{verb} PREPARED '{self._gid}'")
+            except pg.UndefinedObject:
+                # The agent was there first.
+                break
+            except pg.ObjectNotInPrerequisiteState:
+                # It is at it.
+                if time.monotonic() >= end:
+                    self._drop()
+                    return
+                time.sleep(0.001)
+            except psycopg.Error:
+                self._drop()
+                raise
+            else:
+                break
+        self._end()
+
+    def roll_back(self) -> None:
+        if self._connection is None or self._gid is not None:
+            return
+        try:
+            self._connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._drop()
+        else:
+            self._end()
+
+    def _open(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            raise SynodError("the branch is over")
+        return self._connection
+
+    @staticmethod
+    def _fence(connection: psycopg.Connection[Any], key: bytes, last: str) -> None:
+        """Puts the row there, and ends the transaction. In a failed one the first statement fails, and outside of any, too: without
+        that, the last one would roll back or do nothing, and neither is an error."""
+        row = f"INSERT INTO synod.fence (branch, state) VALUES ('\\x{key.hex()}', 'w')"
+        # One text without parameters is one round trip.
+        connection.execute(f"SAVEPOINT synod; RELEASE synod; {row}; {last}")
+
+    def _has_committed(self, key: bytes) -> bool:
+        """Whether the row is there. If not, puts a tombstone there first: then it has not committed, and never will."""
+        end = time.monotonic() + self._postgres.wait
+        while True:
+            try:
+                with self._postgres._connect() as connection:
+                    try:
+                        connection.execute("SET lock_timeout = '1s'")
+                        connection.execute("INSERT INTO synod.fence (branch, state) VALUES (%s, 't')", (key,))
+                        return False
+                    except pg.UniqueViolation:
+                        row = connection.execute("SELECT state FROM synod.fence WHERE branch = %s", (key,)).fetchone()
+                        if row is not None:
+                            return row[0] not in ("t", b"t")
+            except psycopg.Error:
+                if time.monotonic() >= end:
+                    raise
+            if time.monotonic() >= end:
+                raise SynodError("the database does not say whether it has committed")
+            time.sleep(0.05)
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._postgres._give_back(connection)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _is_answer(error: psycopg.Error) -> bool:
+    """Whether the server says that a statement has failed, and goes on: then nothing has happened. Whatever ends the session leaves
+    that open."""
+    code = error.sqlstate
+    if code is None or code.startswith(("08", "57P0")) or code == "40003":
+        return False
+    return error.diag.severity_nonlocalized in (None, "ERROR")
+
+
+def _gid(cluster: str, participant: int, tx: TxId, epoch: int, participants: list[int]) -> str:
+    """The name of the prepared transaction: the cluster, the place of the participant, and all numbers, each with as many bytes as the
+    largest one needs."""
+    numbers = [tx.origin, tx.seq, epoch, *participants]
+    width = max((max(numbers).bit_length() + 7) // 8, 1)
+    place = participants.index(participant)
+    content = bytes.fromhex(cluster) + bytes([place, width]) + b"".join(number.to_bytes(width, "big") for number in numbers)
+    gid = _PREFIX + base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+    if len(gid) > _LONGEST:
+        raise SynodError(f"the name of the prepared transaction would have {len(gid)} bytes, and PostgreSQL allows {_LONGEST}")
+    return gid
