@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long an end waits for the network, twice, and for writes and the database. All together it is below two seconds.
-const NETWORK_GRACE: Duration = Duration::from_millis(200);
+const NETWORK_GRACE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(1_200);
 
 /// What a node is made of.
