@@ -62,7 +62,7 @@ async fn what_is_begun_while_the_members_change_waits_and_commits_in_the_next_ep
             let tx = soon(handle.begin([IDS[0], IDS[1]], META)).await.expect("it is kept until it may begin");
             names = names.max(soon(handle.names(1)).await.expect("it is kept until there are names that last").epoch);
             soon(handle.outcome(tx)).await.unwrap();
-            after += u64::from(soon(handle.epoch()).await.unwrap().unwrap().number);
+            after += soon(handle.epoch()).await.unwrap().unwrap().number;
         }
         names
     });

@@ -89,6 +89,12 @@ struct Choice {
 /// A node that was wrong says so in words.
 type Step<T> = Result<T, String>;
 
+/// What an acceptor remembers after an event, and what it said with its promise of a round.
+type Taken = Step<(Memory, Option<Said>)>;
+
+/// The ballots that each old acceptor has accepted, by voter; and by voter and ballot what was voted there.
+type Acceptances = ([[Set; VOTERS]; OLD], [[Option<Vote>; BALLOTS]; VOTERS]);
+
 /// What a wrong storage loses of an old acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -106,7 +112,7 @@ pub(super) struct Machines<'a> {
     /// The proposers of rounds, when they have asked for promises.
     started: Vec<Node>,
     /// What an old acceptor makes of an event, and what it promises if it does.
-    acceptors: Map<(usize, Memory, Event), Step<(Memory, Option<Said>)>>,
+    acceptors: Map<(usize, Memory, Event), Taken>,
     /// What was promised, as messages.
     promises: Map<(usize, usize, Said), Message>,
     /// What is asked of acceptors in the second phase of a round, and the proposer that asks.
@@ -116,7 +122,7 @@ pub(super) struct Machines<'a> {
     /// Whether a node can be told of the next epoch, and what becomes of a participant.
     told: Map<(Choice, NodeId, Status), Step<Status>>,
     may_leave: Map<(Choice, Set), bool>,
-    outcomes: Map<([[Set; VOTERS]; OLD], [[Option<Vote>; BALLOTS]; VOTERS]), Option<Outcome>>,
+    outcomes: Map<Acceptances, Option<Outcome>>,
     obeys: Map<(usize, Status, Outcome), Step<Status>>,
 }
 
@@ -614,9 +620,9 @@ impl<'a> Machines<'a> {
         let accepted = state.old.map(|old| old.accepted);
         let mut values = [[None; BALLOTS]; VOTERS];
         for voter in 0..extent.voters {
-            for ballot in 0..=extent.top_ballot {
+            for (ballot, value) in values[voter].iter_mut().enumerate().take(extent.top_ballot + 1) {
                 let is_held = accepted.iter().any(|accepted| accepted[voter].has(ballot));
-                values[voter][ballot] = state.value_at(voter, ballot).filter(|_| is_held);
+                *value = state.value_at(voter, ballot).filter(|_| is_held);
             }
         }
         if let Some(outcome) = self.outcomes.get(&(accepted, values)) {
@@ -624,10 +630,10 @@ impl<'a> Machines<'a> {
         }
         let mut node = self.restore(manager_node(0), vec![self.epoch_record(), Record::Sequence { reserved: 64 }])?;
         let mut effects = node.step(Input::BeginAs { transaction: self.transaction.clone(), meta: Meta::from(META) });
-        for acceptor in 0..extent.old {
+        for (acceptor, accepted) in accepted.iter().enumerate().take(extent.old) {
             let settled = (extent.voters..extent.participants()).map(|rm| (rm, 0, Vote::Prepared));
             let voters = (0..extent.voters).flat_map(|rm| {
-                let held = accepted[acceptor][rm];
+                let held = accepted[rm];
                 held.iter().filter_map(move |ballot| Some((rm, ballot, values[rm][ballot]?)))
             });
             for (rm, ballot, value) in settled.chain(voters.collect::<Vec<_>>()) {
