@@ -42,8 +42,8 @@ struct Sketch {
     lanes: BTreeMap<NodeId, usize>,
     /// The last moment of each node.
     last: BTreeMap<NodeId, usize>,
-    /// Where each message is among the arrows, and who hears it.
-    arrows: BTreeMap<u64, (usize, NodeId)>,
+    /// Where each message is among the arrows.
+    arrows: BTreeMap<u64, usize>,
     /// What has arrived, and was not heard yet.
     arrived: Option<u64>,
     /// A moment at which records become durable; more may follow.
@@ -78,10 +78,8 @@ impl Sketch {
         }
         self.writing = None;
         // Who is down hears nothing.
-        if let Some((arrow, _)) = self.arrived.take().and_then(|number| self.arrows.get(&number))
-            && let Some(arrow) = self.picture.arrow_mut(*arrow)
-        {
-            arrow.lose(first.saturating_sub(1));
+        if let Some(arrow) = self.arrived.take().and_then(|number| self.arrows.get(&number)) {
+            self.picture.is_lost(*arrow, first.saturating_sub(1));
         }
         for (node, moment) in self.last.clone() {
             if moment >= first
@@ -103,15 +101,13 @@ impl Sketch {
                 if let Some(ballot) = ballot(&message) {
                     arrow = arrow.with_colour(ballot);
                 }
-                self.arrows.insert(number, (self.picture.arrow(arrow), to));
+                self.arrows.insert(number, self.picture.arrow(arrow));
             }
             Happening::Arrived { number } => self.arrived = Some(number),
             Happening::Lost { number } => {
                 let now = self.picture.moments().saturating_sub(1);
-                if let Some((arrow, _)) = self.arrows.get(&number)
-                    && let Some(arrow) = self.picture.arrow_mut(*arrow)
-                {
-                    arrow.lose(now);
+                if let Some(arrow) = self.arrows.get(&number) {
+                    self.picture.is_lost(*arrow, now);
                 }
             }
             Happening::Stepped { at, input, effects, verdict } => {
@@ -127,14 +123,11 @@ impl Sketch {
                 let words: std::collections::BTreeSet<String> = words.collect();
                 moment = moment.with_details(effects.iter().map(|effect| format!("→ {effect:?}"))).with_about(words);
                 let number = self.moment(at, moment);
+                // It is told the time first.
                 if matches!(input, Input::Receive { .. })
-                    && let Some((arrow, _)) = self
-                        .arrived
-                        .take_if(|number| self.arrows.get(number).is_some_and(|(_, to)| *to == at))
-                        .and_then(|number| self.arrows.get(&number))
-                    && let Some(arrow) = self.picture.arrow_mut(*arrow)
+                    && let Some(arrow) = self.arrived.take().and_then(|number| self.arrows.get(&number))
                 {
-                    arrow.arrive(number);
+                    self.picture.arrives(*arrow, number);
                 }
             }
             Happening::Durable { at, record } => {

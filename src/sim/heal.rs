@@ -72,7 +72,7 @@ impl<A: Actor> World<A> {
     fn come_to_rest(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
         let nodes: Vec<NodeId> = self.nodes().filter(|node| !dead.contains(node)).collect();
         let mut has_swept = false;
-        let mut idles = 0;
+        let mut idles = 0_usize;
         for _ in 0..ROUNDS {
             let mut idle = true;
             for at in nodes.iter().copied() {
@@ -105,7 +105,9 @@ impl<A: Actor> World<A> {
                 // What a resource holds may be known to nobody else.
                 let swept = core::mem::replace(&mut has_swept, true);
                 idles += 1;
-                self.wake_laggards(idles)?;
+                if idles.is_multiple_of(PATIENCE_OF_THE_OPERATOR) {
+                    self.wake_laggards()?;
+                }
                 if swept && self.unrest(dead).is_none() {
                     return Ok(());
                 }
@@ -121,17 +123,15 @@ impl<A: Actor> World<A> {
     }
 
     /// Who slept through so many changes that all members it knows of are gone is started again by its operator, who knows the
-    /// present ones.
-    fn wake_laggards(&mut self, idles: usize) -> Result<(), Violation> {
-        if self.setup.newcomers.is_empty() || !idles.is_multiple_of(PATIENCE_OF_THE_OPERATOR) {
-            return Ok(());
-        }
-        for at in self.laggards() {
+    /// present ones. Says whether anybody was.
+    fn wake_laggards(&mut self) -> Result<bool, Violation> {
+        let laggards = if self.setup.newcomers.is_empty() { Vec::new() } else { self.laggards() };
+        for at in laggards.iter().copied() {
             self.stats.woken += 1;
             self.stop(at, 0)?;
             self.restart(at)?;
         }
-        Ok(())
+        Ok(!laggards.is_empty())
     }
 
     /// Nothing that comes late revives what is over: each message that was ever delivered or lost comes once more, the
@@ -158,8 +158,7 @@ impl<A: Actor> World<A> {
             return Ok(());
         };
         // Who believes nobody who is left would hear of it too late, if patience is short.
-        if !self.setup.newcomers.is_empty() && !self.laggards().is_empty() {
-            self.wake_laggards(PATIENCE_OF_THE_OPERATOR)?;
+        if self.wake_laggards()? {
             self.come_to_rest(dead)?;
         }
         let begin = Event::Begin { at, participants };

@@ -105,9 +105,18 @@ impl Picture {
         self.moments.get_mut(number)
     }
 
-    /// A message, to be changed.
-    pub fn arrow_mut(&mut self, number: usize) -> Option<&mut Arrow> {
-        self.arrows.get_mut(number)
+    /// A message arrives at a moment. It may do so again.
+    pub fn arrives(&mut self, arrow: usize, moment: usize) {
+        if let Some(arrow) = self.arrows.get_mut(arrow) {
+            arrow.arrived.push(moment);
+        }
+    }
+
+    /// A message is lost at a moment. It may arrive all the same.
+    pub fn is_lost(&mut self, arrow: usize, moment: usize) {
+        if let Some(arrow) = self.arrows.get_mut(arrow) {
+            arrow.lost.get_or_insert(moment);
+        }
     }
 
     /// How many moments there are.
@@ -193,20 +202,6 @@ impl Arrow {
         Self { from, to, text, sent, arrived, lost: None, about, colour: None }
     }
 
-    /// It arrives at this moment. It may do so again.
-    #[must_use]
-    pub fn arrives(mut self, moment: usize) -> Self {
-        self.arrived.push(moment);
-        self
-    }
-
-    /// It is lost at this moment.
-    #[must_use]
-    pub fn is_lost(mut self, moment: usize) -> Self {
-        self.lost = Some(moment);
-        self
-    }
-
     /// What it is about.
     #[must_use]
     pub fn with_about(mut self, about: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -219,16 +214,6 @@ impl Arrow {
     pub fn with_colour(mut self, word: impl Into<String>) -> Self {
         self.colour = Some(word.into());
         self
-    }
-
-    /// It arrives at this moment.
-    pub fn arrive(&mut self, moment: usize) {
-        self.arrived.push(moment);
-    }
-
-    /// It is lost at this moment.
-    pub fn lose(&mut self, moment: usize) {
-        self.lost.get_or_insert(moment);
     }
 }
 

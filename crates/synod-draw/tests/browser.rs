@@ -14,8 +14,11 @@ fn picture() -> Picture {
     picture.moment(Moment::new(Kind::Time, "tick 5").at(one));
     let says = picture.moment(Moment::new(Kind::Write, "durable").at(two).with_about(["n1#2"]));
     picture.moment(Moment::new(Kind::Stop, "stops").at(one));
-    picture.arrow(Arrow::new(one, two, "Prepare n1#1", asks).arrives(hears).with_about(["n1#1"]).with_colour("1.n1"));
-    picture.arrow(Arrow::new(two, one, "Vote n1#2", says).is_lost(4).with_about(["n1#2"]));
+    let prepare = Arrow::new(one, two, "Prepare n1#1", asks).with_about(["n1#1"]).with_colour("1.n1");
+    let prepare = picture.arrow(prepare);
+    picture.arrives(prepare, hears);
+    let vote = picture.arrow(Arrow::new(two, one, "Vote n1#2", says).with_about(["n1#2"]));
+    picture.is_lost(vote, 4);
     picture.moment(Moment::new(Kind::Broken, "agreement: <img src=x onerror=alert(1)>"));
     picture
 }

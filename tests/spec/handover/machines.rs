@@ -18,23 +18,29 @@
 //!
 //! The votes of settled participants are at every acceptor that has joined. That all have finished is said by the environment.
 
+mod acceptors;
+mod nodes;
+
 use synod::{
-    Ballot, Effect, Machine, NodeId, Quorums, TxId,
+    Effect, Machine, NodeId, Quorums, TxId,
     commit::{
-        self, Cluster, ClusterId, ClusterSpec, Config, Ending as RealEnding, Entry, EpochMessage, Input, Membership,
-        Message, Meta, Node, Outcome, Page, Places, Record, ResourceManagerRecord, ResourceManagerState, Transaction,
-        TxRange, Vote, Votes, What,
+        self, Cluster, ClusterId, ClusterSpec, EpochMessage, Input, Membership, Message, Meta, Node, Outcome, Record,
+        Transaction, Vote, What,
     },
-    paxos::{self, AcceptorRecord, Proposer, ProposerConfig, ProposerRecord},
+    paxos::{self, Proposer, ProposerConfig, ProposerRecord},
 };
 
+use self::{
+    acceptors::{Event, Held, Memory, Said},
+    nodes::{new_node, round_ballot, sent},
+};
 use super::{
     state::{Acceptor, BALLOTS, Ending, Extent, OLD, Report, Set, State, Status, VOTERS},
     world::Handover,
 };
 use crate::{
     mapping::{acceptor_node, manager_node, rm_node},
-    parts::{Part, record, together},
+    parts::{Part, together},
     pool::Map,
 };
 
@@ -42,41 +48,6 @@ use crate::{
 const EPOCH: u64 = 1;
 
 const META: [u8; 4] = *b"spec";
-
-/// By voter: the highest ballot that an acceptor accepted, and the vote.
-type Held = [Option<(u8, Vote)>; VOTERS];
-
-/// What an old acceptor remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Memory {
-    joined: bool,
-    retired: bool,
-    promised: [u8; VOTERS],
-    held: Held,
-    round: u8,
-    /// The highest round whose ending it accepted, and that ending.
-    endorsed: Option<(usize, Ending)>,
-}
-
-/// What happens to an old acceptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Event {
-    Vote(usize, Vote),
-    Promise(usize),
-    Accept(usize, usize, Vote),
-    PromiseRound(usize),
-    AcceptEnding(usize, Ending),
-    Retire,
-    Join,
-}
-
-/// What an acceptor said with its promise of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Said {
-    Retired,
-    Ballots(Held),
-    Ending(usize, Ending),
-}
 
 /// What a quorum has chosen, and who has told the proposer so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,234 +171,6 @@ impl<'a> Machines<'a> {
             self.obey(state, participant, &choices, next)?;
         }
         Ok(())
-    }
-
-    /// What may happen to an old acceptor.
-    fn events(&self, state: &State, acceptor: usize) -> Vec<Event> {
-        let extent = self.handover.extent;
-        let mut events = vec![Event::Join];
-        for voter in 0..extent.voters {
-            events.extend(state.vote[voter].map(|vote| Event::Vote(voter, vote)));
-            let proposed = |ballot| Some(Event::Accept(voter, ballot, state.proposal[voter][ballot]?));
-            events.extend((1..=extent.top_ballot).filter_map(proposed));
-        }
-        events.extend((1..=extent.top_ballot).map(Event::Promise));
-        for round in self.handover.rounds() {
-            events.push(Event::PromiseRound(round));
-            events.extend(state.ending[round].map(|ending| Event::AcceptEnding(round, ending)));
-        }
-        if self.handover.finished(state) && state.old[acceptor].joined {
-            events.push(Event::Retire);
-        }
-        events
-    }
-
-    fn take(&mut self, state: &State, acceptor: usize, event: Event, next: &mut Vec<State>) -> Step<()> {
-        let before = self.memory(state, acceptor);
-        if before.joined && event == Event::Join {
-            return Ok(());
-        }
-        let key = (acceptor, before, event);
-        if !self.acceptors.contains_key(&key) {
-            let step = self.run(acceptor, before, event);
-            self.acceptors.insert(key, step);
-        }
-        let (memory, said) = self.acceptors[&key].clone()?;
-        let mut after = *state;
-        let old = &mut after.old[acceptor];
-        (old.joined, old.retired, old.promised, old.round) =
-            (memory.joined, memory.retired, memory.promised, memory.round);
-        for (accepted, held) in old.accepted.iter_mut().zip(memory.held) {
-            *accepted = held.map_or(*accepted, |(ballot, _)| accepted.with(ballot.into()));
-        }
-        if let Some((round, _)) = memory.endorsed {
-            old.endorsed = old.endorsed.with(round);
-        }
-        if let (Event::PromiseRound(round), Some(said)) = (event, said) {
-            match said {
-                Said::Retired => old.report[round] = Report::Retired,
-                Said::Ballots(held) => old.report[round] = Report::Ballots(held.map(|held| Some(held?.0))),
-                // It says what it has accepted in a lower round, and that is all that matters. In this one: nothing new.
-                Said::Ending(at, _) if at < round => old.report[round] = self.handover.report(&state.old[acceptor]),
-                Said::Ending(..) => {}
-            }
-        }
-        next.push(after);
-        Ok(())
-    }
-
-    fn memory(&self, state: &State, acceptor: usize) -> Memory {
-        let Acceptor { promised, accepted, round, endorsed, retired, joined, .. } = state.old[acceptor];
-        let mut held = Held::default();
-        for (voter, held) in held.iter_mut().enumerate() {
-            let highest = accepted[voter].highest();
-            *held = highest.and_then(|ballot| Some((ballot as u8, state.value_at(voter, ballot)?)));
-        }
-        let endorsed = endorsed.highest().and_then(|round| Some((round, state.ending[round]?)));
-        Memory { joined, retired, promised, held, round, endorsed }
-    }
-
-    /// One real step of an old acceptor.
-    fn run(&mut self, acceptor: usize, before: Memory, event: Event) -> Step<(Memory, Option<Said>)> {
-        let first = manager_node(0);
-        let about = |what| Message::about(&self.transaction, what);
-        let of_epoch = |what| Message::Epoch { number: Some(EPOCH), what: Box::new(what) };
-        let (from, message) = match event {
-            Event::Vote(voter, vote) => (rm_node(voter), about(What::Vote { vote, manager: first })),
-            Event::Promise(ballot) => {
-                let instances = Places::first(self.handover.extent.voters);
-                (first, about(What::Phase1a { ballot: self.ballot(0, ballot), instances }))
-            }
-            Event::Accept(voter, ballot, vote) => {
-                let votes = Votes::from_iter([(voter, vote)]);
-                (first, about(What::Phase2a { ballot: self.ballot(voter, ballot), votes }))
-            }
-            Event::PromiseRound(round) => {
-                (manager_node(round), of_epoch(EpochMessage::Prepare { ballot: round_ballot(round) }))
-            }
-            Event::AcceptEnding(round, ending) => {
-                let (message, _) = self.proposals.get(&(round, ending)).ok_or("nobody proposed that ending")?;
-                (manager_node(round), message.clone())
-            }
-            Event::Retire => (first, Message::retired(TxRange::only(self.transaction.id()))),
-            Event::Join => (first, self.told_by_a_member(acceptor_node(acceptor))?),
-        };
-        let mut node = self.restore(acceptor_node(acceptor), self.records(before)?)?;
-        let mut effects = node.step(Input::Receive { from, message });
-        if matches!(event, Event::Vote(..)) && before.round == 0 {
-            // It may wait for the votes of others.
-            effects.extend(flush(&mut node));
-        }
-        let mut after = before;
-        for effect in &effects {
-            if let Effect::Persist(record) = effect {
-                self.learn(record, &mut after)?;
-            }
-        }
-        let said = match event {
-            Event::PromiseRound(round) => self.said(acceptor, round, &effects)?,
-            _ => None,
-        };
-        Ok((after, said))
-    }
-
-    /// The records of an old acceptor that remembers this.
-    fn records(&self, memory: Memory) -> Step<Vec<Record>> {
-        let Memory { joined, retired, promised, held, round, endorsed } = memory;
-        let mut records = Vec::new();
-        if joined {
-            records.push(self.epoch_record());
-        }
-        let extent = self.handover.extent;
-        let instance = |place: usize| {
-            let (promised, held) = match place < extent.voters {
-                true => (promised[place], held[place]),
-                false => (0, Some((0, Vote::Prepared))),
-            };
-            let accepted = held.map(|(ballot, vote)| (self.ballot(place, ballot.into()), vote));
-            AcceptorRecord { promised: Some(self.ballot(place, promised.into())), accepted }
-        };
-        let is_blank = extent.settled == 0 && promised == [0; VOTERS] && held == Held::default();
-        if retired && self.flaw != Some(Flaw::Retired) {
-            records.push(Record::Retired(TxRange::only(self.transaction.id())));
-        } else if joined && !is_blank && self.flaw != Some(Flaw::Votes) {
-            let instances = (0..extent.participants()).map(instance);
-            records.push(Record::Acceptor(record(&self.transaction, instances)));
-        }
-        if round > 0 && self.flaw != Some(Flaw::Freeze) {
-            let accepted =
-                endorsed.map(|(round, ending)| Ok::<_, String>((round_ballot(round), self.value(round, ending)?)));
-            let state =
-                AcceptorRecord { promised: Some(round_ballot(round as usize - 1)), accepted: accepted.transpose()? };
-            records.push(Record::Handover { epoch: EPOCH, state: state.into() });
-        }
-        Ok(records)
-    }
-
-    /// What an acceptor remembers once it has written this.
-    fn learn(&self, record: &Record, memory: &mut Memory) -> Step<()> {
-        let extent = self.handover.extent;
-        match record {
-            Record::Acceptor(record) => {
-                for voter in 0..extent.voters {
-                    let instance = record.instance(voter).ok_or("an instance is missing")?;
-                    let number = |ballot: Ballot| self.number(voter, ballot);
-                    memory.promised[voter] = instance.promised.map_or(Ok(0), number)?;
-                    let held = instance.accepted.map(|(ballot, vote)| Ok::<_, String>((number(ballot)?, vote)));
-                    memory.held[voter] = held.transpose()?;
-                }
-            }
-            Record::Handover { epoch: EPOCH, state } => {
-                let round = |ballot: Ballot| {
-                    let found = self.handover.rounds().find(|round| round_ballot(*round) == ballot);
-                    found.ok_or(format!("{ballot} is nobody's round"))
-                };
-                let promised = state.promised.ok_or("a handover without a promise")?;
-                memory.round = round(promised)? as u8 + 1;
-                let endorsed = state.accepted.as_ref();
-                let endorsed = endorsed.map(|(at, ending)| {
-                    Ok::<_, String>((round(*at)?, self.ending(&ending.committed, &ending.retired)?))
-                });
-                memory.endorsed = endorsed.transpose()?;
-            }
-            Record::Retired(range) if range.contains(self.transaction.id()) => memory.retired = true,
-            Record::Epoch { number: EPOCH, .. } => memory.joined = true,
-            Record::Erased(_) => {}
-            other => return Err(format!("an acceptor writes {other:?}")),
-        }
-        Ok(())
-    }
-
-    /// What an acceptor has said with its promise of a round, if it has.
-    fn said(&mut self, acceptor: usize, round: usize, effects: &[commit::Effect]) -> Step<Option<Said>> {
-        let promise = effects.iter().find_map(|effect| match effect {
-            Effect::Send { to, message: message @ Message::Epoch { what, .. } } if *to == manager_node(round) => {
-                match &**what {
-                    EpochMessage::Promise { ballot, accepted, page } => Some((message, *ballot, accepted, page)),
-                    _ => None,
-                }
-            }
-            _ => None,
-        });
-        let Some((message, ballot, accepted, page)) = promise else { return Ok(None) };
-        if ballot != round_ballot(round) {
-            return Err(format!("a promise of {ballot} for round {round}"));
-        }
-        let tx = self.transaction.id();
-        let said = match accepted {
-            Some((at, _)) => {
-                let at = self.handover.rounds().find(|round| round_ballot(*round) == *at).ok_or("nobody's round")?;
-                Said::Ending(at, self.ending_of(page)?)
-            }
-            None => {
-                let mut said = Said::Ballots(Held::default());
-                for entry in &page.entries {
-                    said = match entry {
-                        Entry::Retired(range) if range.contains(tx) => Said::Retired,
-                        Entry::Ready(range) if range.contains(tx) => {
-                            let mut held = Held::default();
-                            held[..self.handover.extent.voters].fill(Some((0, Vote::Prepared)));
-                            Said::Ballots(held)
-                        }
-                        Entry::Part(part) if part.tx == tx => {
-                            let mut held = Held::default();
-                            for (voter, instance) in part.instances.iter().enumerate().take(self.handover.extent.voters)
-                            {
-                                let number = |ballot| self.number(voter, ballot);
-                                held[voter] = instance
-                                    .map(|(ballot, vote)| Ok::<_, String>((number(ballot)?, vote)))
-                                    .transpose()?;
-                            }
-                            Said::Ballots(held)
-                        }
-                        other => return Err(format!("an acceptor reports {other:?}")),
-                    };
-                }
-                said
-            }
-        };
-        self.promises.insert((acceptor, round, said), message.clone());
-        Ok(Some(said))
     }
 
     /// The proposer of a round hears the promises of a quorum.
@@ -686,153 +429,4 @@ impl<'a> Machines<'a> {
         }
         Ok(())
     }
-
-    /// What a participant is once it has done this.
-    fn status(&self, node: &Node, effects: &[commit::Effect], before: Status) -> Step<Status> {
-        let done = effects.iter().find_map(|effect| match effect {
-            Effect::Decide(commit::Decision::Commit { .. }) => Some(Status::Committed),
-            Effect::Decide(commit::Decision::Abort { .. }) => Some(Status::Aborted),
-            _ => None,
-        });
-        match (done, before) {
-            (Some(done), _) => Ok(done),
-            // In the next epoch it cannot vote any more.
-            (None, Status::Working) if node.epoch().is_some_and(|epoch| epoch.number > EPOCH) => {
-                let vote = Input::Vote { transaction: self.transaction.clone(), vote: Vote::Prepared };
-                match node.clone().step_into(vote, &mut Vec::new()) {
-                    Err(_) => Ok(Status::Aborted),
-                    Ok(()) => Err("a participant votes in an epoch that is over".into()),
-                }
-            }
-            (None, _) => match node.status(self.transaction.id()) {
-                commit::Status::Open { state: Some(ResourceManagerState::Aborted), .. } => Ok(Status::Aborted),
-                other => Err(format!("a participant that is told how the transaction ends is {other:?}")),
-            },
-        }
-    }
-
-    /// A participant. One that is working was asked for its vote.
-    fn participant(&self, id: NodeId, status: Status) -> Step<Node> {
-        let (transaction, meta) = (self.transaction.clone(), Meta::from(META));
-        let mut records = vec![self.epoch_record()];
-        if status == Status::Prepared {
-            let (vote, meta) = (Some(Vote::Prepared), Some(meta.clone()));
-            let record = ResourceManagerRecord { transaction, meta, vote, finished: None };
-            records.push(Record::ResourceManager(record));
-        }
-        let mut node = self.restore(id, records)?;
-        if status == Status::Working {
-            let asked = Message::about(&self.transaction, What::prepare(meta));
-            drop(node.step(Input::Receive { from: manager_node(0), message: asked }));
-        }
-        Ok(node)
-    }
-
-    /// The proposer of a round: operators want the next membership, all are there, and it has asked for promises.
-    fn start(&self, round: usize) -> Node {
-        let reserved = Record::Rounds { reserved: round as u64 + 1 };
-        let mut node = self.restore(manager_node(round), vec![self.epoch_record(), reserved]).expect("a proposer");
-        let mut effects = node.step(Input::Change(self.next.clone().into()));
-        for acceptor in self.next.acceptors.nodes() {
-            let message = Message::Epoch { number: Some(EPOCH), what: Box::new(EpochMessage::Ready) };
-            effects.extend(node.step(Input::Receive { from: acceptor, message }));
-        }
-        effects.extend(flush(&mut node));
-        let asks = |effect: &commit::Effect| {
-            matches!(effect, Effect::Send { message: Message::Epoch { what, .. }, .. }
-                if **what == EpochMessage::Prepare { ballot: round_ballot(round) })
-        };
-        assert!(effects.iter().any(asks), "the proposer of round {round} does {effects:?}");
-        node
-    }
-
-    fn newcomer(&self, id: NodeId) -> Node {
-        Node::join(Config::new(self.cluster.clone(), id, 7)).0
-    }
-
-    /// What a member tells a node that is in no epoch.
-    fn told_by_a_member(&self, to: NodeId) -> Step<Message> {
-        let mut member = self.restore(manager_node(0), vec![self.epoch_record()])?;
-        let wants = Message::Epoch { number: None, what: Box::new(EpochMessage::Wanted) };
-        let told = member.step(Input::Receive { from: to, message: wants });
-        sent(&told, to).cloned().ok_or_else(|| "a newcomer that asks is told nothing".into())
-    }
-
-    fn restore(&self, id: NodeId, records: Vec<Record>) -> Step<Node> {
-        let identity = Record::Identity { cluster: self.cluster.id(), node: id };
-        let config = Config::new(self.cluster.clone(), id, 7);
-        let mut node = Node::restore(config, [identity].into_iter().chain(records))
-            .map_err(|error| format!("{id} cannot be restored: {error}"))?;
-        drop(node.step(Input::Tick(commit::Time(0))));
-        Ok(node)
-    }
-
-    fn epoch_record(&self) -> Record {
-        let membership = self.cluster.membership().into();
-        Record::Epoch { number: EPOCH, membership, former: [].into(), committed: Default::default() }
-    }
-
-    /// An ending, as a proposer says it.
-    fn value(&self, round: usize, ending: Ending) -> Step<RealEnding> {
-        let (message, _) = self.proposals.get(&(round, ending)).ok_or("nobody proposed what an acceptor accepted")?;
-        let Message::Epoch { what, .. } = message else { return Err("no proposal".into()) };
-        let EpochMessage::Accept { membership, page, .. } = &**what else { return Err("no proposal".into()) };
-        let ranges = |is: fn(&Entry) -> Option<TxRange>| page.entries.iter().filter_map(is).collect();
-        let committed = ranges(|entry| if let Entry::Committed(range) = entry { Some(*range) } else { None });
-        let retired = ranges(|entry| if let Entry::Retired(range) = entry { Some(*range) } else { None });
-        Ok(RealEnding { membership: (**membership).clone(), committed, retired })
-    }
-
-    fn ending_of(&self, page: &Page) -> Step<Ending> {
-        let ranges = |is: fn(&Entry) -> Option<TxRange>| page.entries.iter().filter_map(is).collect::<Vec<_>>();
-        let committed = ranges(|entry| if let Entry::Committed(range) = entry { Some(*range) } else { None });
-        let retired = ranges(|entry| if let Entry::Retired(range) = entry { Some(*range) } else { None });
-        self.ending(&committed, &retired)
-    }
-
-    /// What an ending says of the transaction.
-    fn ending(&self, committed: &[TxRange], retired: &[TxRange]) -> Step<Ending> {
-        let has = |ranges: &[TxRange]| ranges.iter().any(|range| range.contains(self.transaction.id()));
-        match (has(committed), has(retired)) {
-            (true, true) => Err("an ending says committed and retired".into()),
-            (true, false) => Ok(Ending::Committed),
-            (false, true) => Ok(Ending::Retired),
-            (false, false) => Ok(Ending::Neither),
-        }
-    }
-
-    fn ballot(&self, rm: usize, ballot: usize) -> Ballot {
-        match ballot {
-            0 => Ballot::initial(rm_node(rm)),
-            above => Ballot::new(above as u64, manager_node(0)),
-        }
-    }
-
-    fn number(&self, rm: usize, ballot: Ballot) -> Step<u8> {
-        let found = (0..=self.handover.extent.top_ballot).find(|number| self.ballot(rm, *number) == ballot);
-        found.map(|number| number as u8).ok_or_else(|| format!("{ballot} is nobody's ballot"))
-    }
-}
-
-fn new_node(acceptor: usize) -> NodeId {
-    NodeId(301 + acceptor as u64)
-}
-
-fn round_ballot(round: usize) -> Ballot {
-    Ballot::new(round as u64 + 1, manager_node(round))
-}
-
-/// Lets a node wait for what it waits for, once.
-fn flush(node: &mut Node) -> Vec<commit::Effect> {
-    node.deadline().map(|deadline| node.step(Input::Tick(deadline))).unwrap_or_default()
-}
-
-/// What is told to `to`.
-fn sent(effects: &[commit::Effect], to: NodeId) -> Option<&Message> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Send { to: told, message: message @ Message::Epoch { what, .. } } if *told == to => {
-            matches!(**what, EpochMessage::Told { .. }).then_some(message)
-        }
-        _ => None,
-    })
 }

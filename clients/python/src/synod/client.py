@@ -171,6 +171,17 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def epoch(self) -> int:
+        """The latest epoch that this client has heard of: that of names of its own."""
+        return self._epoch
+
+    @property
+    def nodes(self) -> dict[int, str]:
+        """The nodes that it turns to, and their addresses."""
+        with self._lock:
+            return {node: way.address for node, way in self._ways.items()}
+
     # What a node is asked for.
 
     def begin(
@@ -363,7 +374,7 @@ def _outcome(outcome: int) -> Outcome | None:
 
 def _address(contact: bytes) -> str | None:
     text = contact.decode(errors="replace")
-    return text.removeprefix("https://").removeprefix("http://") or None
+    return text.removeprefix("https://").removeprefix("http://").rstrip("/") or None
 
 
 def _said(metadata: Any, name: str) -> str | None:

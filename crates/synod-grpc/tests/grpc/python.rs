@@ -20,8 +20,8 @@ use super::{
 /// Where `.ci/run` installs what `tests/python/requirements.txt` names, from this package.
 const PYTHON: &str = "../../target/python/bin/python";
 
-/// Starts the client in Python, which is to do `what` and knows these transaction managers. Its papers are in the folder.
-fn start(world: &World, what: &str, managers: &[NodeId]) -> (Child, TempDir) {
+/// Starts a client in Python: a script with its arguments, for which `FOLDER` stands for the folder of its papers.
+fn start(world: &World, script: &str, arguments: &[String]) -> (Child, TempDir) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = TempDir::new().unwrap();
     let client = world.authority.issue(&[&Identity::client(CLUSTER, NodeId(9)).to_string()]);
@@ -32,10 +32,15 @@ fn start(world: &World, what: &str, managers: &[NodeId]) -> (Child, TempDir) {
     ] {
         fs::write(folder.path().join(name), content).unwrap();
     }
-    let managers: Vec<String> = managers.iter().map(|node| format!("{}={}", node.0, world.address(*node))).collect();
     let mut command = Command::new(root.join(PYTHON));
-    command.arg(root.join("tests/python/client.py")).arg(what).arg(root.join("proto")).arg(folder.path());
-    command.arg(CLUSTER.to_string()).arg(managers.join(",")).args(BRANCHES.map(|node| node.0.to_string()));
+    command.arg(root.join(script)).env("PYTHONPATH", root.join("../../clients/python/src"));
+    for argument in arguments {
+        match &argument[..] {
+            "FOLDER" => command.arg(folder.path()),
+            argument => command.arg(argument),
+        };
+    }
+    command.args(BRANCHES.map(|node| node.0.to_string()));
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     (child.unwrap(), folder)
 }
@@ -58,7 +63,10 @@ type Output = BufReader<ChildStdout>;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     let mut world = World::forgetful().await;
-    let (mut child, _folder) = start(&world, "calls", &MANAGERS[..1]);
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto").display().to_string();
+    let (first, address) = (MANAGERS[0].0.to_string(), world.address(MANAGERS[0]).to_string());
+    let arguments = [proto, first, CLUSTER.to_string(), address, "FOLDER".to_owned()];
+    let (mut child, _folder) = start(&world, "tests/python/client.py", &arguments);
     let (mut said, output) = read(BufReader::new(child.stdout.take().unwrap()), |line| line == "restart").await;
     for node in MANAGERS.into_iter().chain(BRANCHES) {
         world.stop(node).await;
@@ -102,11 +110,14 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     assert_eq!(rest, expected);
 }
 
+/// The package in `clients/python`.
 #[ignore = "needs packages of Python"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_python_that_knows_the_founders_goes_on_when_all_of_them_are_replaced() {
     let mut world = World::by_contacts().await;
-    let (mut child, _folder) = start(&world, "follows", &MANAGERS);
+    let founders = MANAGERS.map(|node| format!("{}={}", node.0, world.address(node))).join(",");
+    let arguments = ["FOLDER".to_owned(), CLUSTER.to_string(), founders];
+    let (mut child, _folder) = start(&world, "../../clients/python/tests/follows.py", &arguments);
     let mut input = child.stdin.take().unwrap();
     let (mut said, mut output) = read(BufReader::new(child.stdout.take().unwrap()), |line| line == "ready").await;
     let mut managers = MANAGERS.to_vec();

@@ -1,16 +1,13 @@
 """A client that knows nothing of the library but its .proto files.
 
-It makes its stubs from them, begins transactions at running nodes over mutual TLS, and reads how they ended. What it
-did, it prints as lines of `key value`, for the test that runs it to check against the nodes.
+It makes its stubs from them, begins transactions at a running node over mutual TLS, and reads how they ended. What it
+did, it prints as lines of `key value`, for the test that runs it to check against the nodes. When it says `restart`, it
+waits for a line, and the nodes have restarted then.
 
-    client.py calls PROTO FOLDER CLUSTER NODE=ADDRESS PARTICIPANT...
-    client.py follows PROTO FOLDER CLUSTER NODE=ADDRESS,NODE=ADDRESS... PARTICIPANT...
+    client.py PROTO NODE CLUSTER ADDRESS FOLDER PARTICIPANT...
 
-`calls` makes every call. When it says `restart`, it waits for a line, and the nodes have restarted then. `follows` commits
-a transaction for every line that it reads, whoever the transaction managers are by then.
-
-PROTO is the folder of the .proto files; FOLDER has authority.pem, client.pem and client.key, for client 9; CLUSTER is the
-cluster in hexadecimal, and NODE the number of the node at ADDRESS.
+PROTO is the folder of the .proto files; NODE the number of the node at ADDRESS, and CLUSTER its cluster in hexadecimal;
+FOLDER has authority.pem, client.pem and client.key, for client 9.
 """
 
 import importlib
@@ -51,124 +48,27 @@ def refused(call, request):
     sys.exit(f"not refused, but answered: {answer}")
 
 
-def reason(error):
-    """Why the node says no, if it is the node."""
-    return dict(error.trailing_metadata() or ()).get("synod-reason")
-
-
-class Client:
-    """The way to the transaction managers, whoever they are.
-
-    A call turns to the next one where one gives no answer. Any answer says in which epoch the node is. When that is a later
-    one than before, the node is asked for the members, and from then on the managers of that epoch are turned to.
-    """
-
-    def __init__(self, stubs, connect, managers):
-        self.types, self.transactions, self.transactions_grpc, *_ = stubs
-        self.connect = connect
-        self.epoch = 0
-        # Node by node its address and its stub, first the one that answered last.
-        self.managers = {}
-        for node, address in managers.items():
-            self.add(node, address)
-
-    def add(self, node, address):
-        if node not in self.managers or self.managers[node][0] != address:
-            self.managers[node] = (address, self.transactions_grpc.TransactionsStub(self.connect(node, address)))
-
-    def call(self, name, request):
-        """The answer to a call that is harmless when it is made twice. An error says whether an earlier answer was `lost`."""
-        end, lost = time.monotonic() + PATIENCE, False
-        while time.monotonic() < end:
-            for node, (_, stub) in list(self.managers.items()):
-                try:
-                    answer, call = getattr(stub, name).with_call(request, timeout=ATTEMPT)
-                except grpc.RpcError as error:
-                    self.hear(stub, error.trailing_metadata())
-                    # It is there, and another one may be further, or be a manager.
-                    if reason(error) in ("REASON_NEWER_EPOCH", "REASON_CHANGING", "REASON_NOT_A_MANAGER"):
-                        continue
-                    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                        lost = True
-                        continue
-                    error.lost = lost
-                    raise
-                self.hear(stub, call.initial_metadata())
-                if node in self.managers:
-                    self.managers = {node: self.managers.pop(node), **self.managers}
-                return answer
-            time.sleep(0.01)
-        sys.exit(f"no node answered {name}")
-
-    def hear(self, stub, metadata):
-        """Learns the managers if this answer of a node is of a later epoch than all before."""
-        if int(dict(metadata or ()).get("synod-epoch", 0)) <= self.epoch:
-            return
+def safely(nodes, call, request):
+    """The answer to `call`, which is harmless when it is made twice, of the first of `nodes` that gives one in time."""
+    for node in nodes:
         try:
-            reply = stub.Members(self.transactions.MembersRequest(), timeout=ATTEMPT)
-        except grpc.RpcError:
-            # The next answer has it asked again.
-            return
-        if not reply.HasField("epoch") or reply.epoch <= self.epoch:
-            return
-        self.epoch = reply.epoch
-        addresses = {contact.node: contact.contact.decode() for contact in reply.membership.contacts}
-        for manager in reply.membership.managers:
-            if manager in addresses:
-                self.add(manager, addresses[manager].removeprefix("https://").rstrip("/"))
-        staying = {node: way for node, way in self.managers.items() if node not in reply.left}
-        # Whoever has left may still answer, and is better than nobody.
-        self.managers = staying or self.managers
-
-    def make(self, participants, tx):
-        """Has a transaction of this name made. Returns how it ended; `None` if the epoch of the name is over, so that it has
-        not committed and never will."""
-        begin = self.transactions.BeginRequest(participants=participants, id=tx, epoch=self.epoch)
-        try:
-            self.call("Begin", begin)
+            return getattr(node, call)(request, timeout=ATTEMPT)
         except grpc.RpcError as error:
-            if reason(error) == "REASON_OLD_EPOCH":
-                return None
-            # Over, and an answer was lost: it is this very call that has begun it.
-            if reason(error) != "REASON_OVER" or not error.lost:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise
-        return self.types.Outcome.Name(self.call("Outcome", self.transactions.OutcomeRequest(id=tx)).outcome)
+    sys.exit(f"no node answered {call}")
 
 
 def main():
-    what, proto, folder, cluster, managers, *participants = sys.argv[1:]
+    proto, node, cluster, address, folder, *participants = sys.argv[1:]
     participants = [int(participant) for participant in participants]
-    managers = {int(node): address for node, address in (manager.split("=") for manager in managers.split(","))}
-    made = stubs(proto)
+    types, transactions, transactions_grpc, roles, roles_grpc = stubs(proto)
 
     pem = {name: (Path(folder) / name).read_bytes() for name in ("authority.pem", "client.pem", "client.key")}
     credentials = grpc.ssl_channel_credentials(pem["authority.pem"], pem["client.key"], pem["client.pem"])
-
-    def connect(node, address):
-        # The node is known by its name in the cluster, wherever it is.
-        options = [("grpc.ssl_target_name_override", f"node-{node}.{cluster}.synod")]
-        return grpc.secure_channel(address, credentials, options)
-
-    {"calls": calls, "follows": follows}[what](made, connect, managers, participants)
-
-
-def follows(made, connect, managers, participants):
-    """Commits a transaction for each line that it reads."""
-    client, types, seq = Client(made, connect, managers), made[0], 0
-    print("ready", flush=True)
-    while sys.stdin.readline():
-        outcome = None
-        while outcome != "OUTCOME_COMMITTED":
-            seq += 1
-            outcome = client.make(participants, types.TxId(origin=CLIENT, seq=seq))
-        print("committed", seq, client.epoch, *sorted(client.managers), flush=True)
-
-
-def calls(made, connect, managers, participants):
-    """Makes every call, at one node."""
-    types, transactions, transactions_grpc, roles, roles_grpc = made
-    [(node, address)] = managers.items()
-    with connect(node, address) as channel:
+    # The node is known by its name in the cluster, wherever it is.
+    options = [("grpc.ssl_target_name_override", f"node-{node}.{cluster}.synod")]
+    with grpc.secure_channel(address, credentials, options) as channel:
         node_at = transactions_grpc.TransactionsStub(channel)
 
         def ended(**begin):
@@ -182,9 +82,12 @@ def calls(made, connect, managers, participants):
 
         # A node that is there and says nothing is given up, and the next one is asked.
         silent = socket.create_server(("127.0.0.1", 0))
-        nobody = {0: f"127.0.0.1:{silent.getsockname()[1]}"}
-        client = Client(made, connect, nobody | managers)
-        print("turned", client.make(participants, types.TxId(origin=CLIENT, seq=2)))
+        with grpc.secure_channel(f"127.0.0.1:{silent.getsockname()[1]}", credentials, options) as nobody:
+            nodes = [transactions_grpc.TransactionsStub(nobody), node_at]
+            own = types.TxId(origin=CLIENT, seq=2)
+            safely(nodes, "Begin", transactions.BeginRequest(participants=participants, id=own))
+            outcome = safely([node_at], "Outcome", transactions.OutcomeRequest(id=own)).outcome
+            print("turned", types.Outcome.Name(outcome))
 
         unknown = types.TxId(origin=CLIENT, seq=1 << 40)
         status = node_at.Status(transactions.StatusRequest(id=unknown), timeout=PATIENCE)
@@ -199,7 +102,7 @@ def calls(made, connect, managers, participants):
         print("over", refused(node_at.Begin, again))
         print("in-doubt", len(node_at.InDoubt(transactions.InDoubtRequest(), timeout=PATIENCE).in_doubt))
         print("nobody", refused(node_at.Begin, transactions.BeginRequest()))
-        forged = transactions.BeginRequest(participants=participants, id=types.TxId(origin=node, seq=1 << 40))
+        forged = transactions.BeginRequest(participants=participants, id=types.TxId(origin=int(node), seq=1 << 40))
         print("forged", refused(node_at.Begin, forged))
         print("not-a-node", refused(roles_grpc.ManagerStub(channel).Begin, roles.ContentRequest()))
 

@@ -7,4 +7,5 @@ mod dev;
 mod errors;
 mod machines;
 mod operations;
+mod python;
 mod support;
