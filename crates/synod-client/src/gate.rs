@@ -83,7 +83,7 @@ impl Gate {
                     return Ok(answer);
                 }
                 Ok(Err(error @ ManagerError::OldEpoch(_))) => {
-                    // It says this for all, and knows of a later epoch than whoever gave the name.
+                    // This holds for all managers: it knows of a later epoch than the one that gave the name.
                     self.favourite.store(at, Ordering::Relaxed);
                     return Err(error);
                 }

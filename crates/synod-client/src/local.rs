@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! The records must outlive the process: whoever loses the folder leaves prepared transactions in the databases, which then
-//! wait for an operator. One process and one disk are one failure: a cluster on several machines goes on without any one of
+//! The records must outlive the process. If the folder is lost, prepared transactions stay in the databases and wait for an
+//! operator. One process and one disk are one failure: a cluster on several machines goes on without any one of
 //! them.
 
 mod agents;

@@ -43,8 +43,8 @@ pub enum ManagerError {
     /// It does not do this, and nothing has happened.
     #[error("the transaction manager refuses")]
     Refused(#[source] Cause),
-    /// The epoch of the transaction's name is over, and the transaction has not committed in it: it never will, whoever else was
-    /// asked to begin it. It may be done again under a new name.
+    /// The epoch of the transaction's name is over, and the transaction has not committed in it. It never will, even if another
+    /// manager was asked to begin it. It may be done again under a new name.
     #[error("the members of the cluster have changed since the transaction was named, and it has not committed")]
     OldEpoch(#[source] Cause),
     /// The transaction is over, and how it ended is not known there, or not any more.

@@ -13,8 +13,8 @@ use tokio::sync::Mutex as Turn;
 
 use crate::ManagerError;
 
-/// Names that were given and are not used yet. Each block is twice as large as the one before: whoever makes one transaction
-/// takes one name, and leaves no gap.
+/// Names that were given and are not used yet. Each block is twice as large as the one before, so a client that makes
+/// one transaction takes one name, and leaves no gap.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     free: Mutex<Free>,

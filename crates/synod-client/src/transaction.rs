@@ -152,10 +152,10 @@ impl Transaction {
 
     /// Commits what the branches have done, everywhere or nowhere.
     ///
-    /// [`Outcome::Aborted`] says that nothing has changed; it may be done again. (That is also how a transaction ends that was
-    /// named before the members of the cluster changed, and begun after that: the next one has a new name.) After [`Outcome::Committed`] whoever reads in
-    /// any of the databases sees all of it (unless a database was lost meanwhile: then its agent carries it out as soon as it is
-    /// back). Of an error, [`CommitError::may_have_committed`] says the same.
+    /// [`Outcome::Aborted`] says that nothing has changed; it may be done again. (A transaction that was named before the members
+    /// of the cluster changed, and begun after that, ends like this, too: the next one has a new name.) After
+    /// [`Outcome::Committed`] all of it can be read in every database. If a database was lost meanwhile, its agent carries it out as
+    /// soon as it is back. Of an error, [`CommitError::may_have_committed`] says the same.
     ///
     /// Dropped before it is done, it may have committed. Nobody is left hanging.
     pub async fn commit(mut self) -> Result<Outcome, CommitError> {

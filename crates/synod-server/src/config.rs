@@ -84,7 +84,7 @@ impl Config {
         check::check(&whole, file)
     }
 
-    /// One that has all settings, for whoever must learn what there is.
+    /// One that has all settings, to show what there is.
     pub(crate) fn sample() -> Result<Self, Failure> {
         check::check(Path::new("node.toml"), file::sample()?)
     }

@@ -48,7 +48,7 @@ fn prepare(args: &Dev) -> Result<Config, Failure> {
     let mut databases: BTreeMap<NodeId, String> = BTreeMap::new();
     if file.exists() {
         let before = Config::read(&file)?;
-        // It would lose its certificates, and whoever asks would be led to the wrong port.
+        // It would lose its certificates, and commands would be led to the wrong port.
         if std::net::TcpStream::connect(before.http).is_ok() {
             let what = format!("`synod dev` runs in {} already, at http://{}", folder.display(), before.http);
             let remedy = "use that one, or end it first; for a second cluster, name another folder and other ports: \

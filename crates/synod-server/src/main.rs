@@ -175,7 +175,7 @@ fn certificates(json: bool, command: Certs) -> Result<(), Failure> {
     }
 }
 
-/// Lists the settings of the file; or, if that is of no use, those that there are, for whoever is to mend it.
+/// Lists the settings of the file; or, if that is of no use, all that there are, so that it can be mended.
 fn explain_settings(json: bool, file: &std::path::Path) -> Result<Exit, Failure> {
     match Config::read(file) {
         Ok(config) => {

@@ -32,7 +32,7 @@ pub struct Away {
 
 /// Any agent.
 pub(super) trait AnyAgent: Send {
-    /// Starts its node, unless that is called off before it has begun: then there is none.
+    /// Starts its node. There is none if the start is called off before it has begun.
     fn start<'a>(
         &'a self,
         hall: &'a Hall,
