@@ -16,7 +16,7 @@ pub(crate) enum Leaving<'a> {
 }
 
 /// What is wrong with a hasty node.
-pub(crate) trait Haste: Clone + Default {
+pub(crate) trait Haste: 'static {
     /// What `leaving` rests on, as the hasty node says, where the real one says `after`.
     fn rests_on(&mut self, leaving: Leaving<'_>, after: Scope) -> Scope;
 
@@ -31,12 +31,12 @@ pub(crate) struct Hasty<H> {
 }
 
 /// The way of its effects.
-struct Hastened<'a, H, S> {
-    haste: &'a mut H,
+struct Hastened<'a, S> {
+    haste: &'a mut dyn Haste,
     effects: &'a mut S,
 }
 
-impl<H: Haste, S: EffectSink<Record, Message, Decision>> EffectSink<Record, Message, Decision> for Hastened<'_, H, S> {
+impl<S: EffectSink<Record, Message, Decision>> EffectSink<Record, Message, Decision> for Hastened<'_, S> {
     fn persist(&mut self, record: Record, urgency: Urgency) -> Scope {
         let scope = self.effects.persist(record, urgency);
         self.haste.persisted(scope);
@@ -69,7 +69,7 @@ impl<H: Haste> Machine for Hasty<H> {
     }
 }
 
-impl<H: Haste> Actor for Hasty<H> {
+impl<H: Haste + Default> Actor for Hasty<H> {
     fn create(config: Config) -> (Self, Vec<Effect>) {
         let (node, effects) = Node::create(config);
         (Self { node, haste: H::default() }, effects)
@@ -94,7 +94,7 @@ macro_rules! leave_at_once {
     ($(#[doc = $doc:literal] $name:ident: $pattern:pat,)+) => {
         $(
             #[doc = $doc]
-            #[derive(Clone, Default)]
+            #[derive(Default)]
             pub(crate) struct $name;
 
             impl Haste for $name {
@@ -136,7 +136,6 @@ leave_at_once! {
 }
 
 /// The batch that gathers is taken for durable: what rests on it waits for the one before.
-#[derive(Clone)]
 pub(crate) struct GatheringCountsAsDurable {
     before: Scope,
     gathering: Scope,
