@@ -27,10 +27,17 @@ use tempfile::TempDir;
 /// Whatever must happen happens within this time, on a slow machine too.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// The program, as built for this very test.
+/// The program, built for this very test; unless `EXAMPLES_ARE_BUILT` says that it is there already.
 static CLUSTER: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap();
+    if env::var_os("EXAMPLES_ARE_BUILT").is_none() {
+        build(folder);
+    }
+    folder.join("examples").join("cluster")
+});
+
+fn build(folder: &Path) {
     let profile = if folder.ends_with("release") { "release" } else { "test" };
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut build = Command::new(cargo);
@@ -42,8 +49,7 @@ static CLUSTER: LazyLock<PathBuf> = LazyLock::new(|| {
         }
     }
     assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    folder.join("examples").join("cluster")
-});
+}
 
 /// One cluster at a time: eight processes are enough for most machines.
 static STAGE: Mutex<()> = Mutex::new(());

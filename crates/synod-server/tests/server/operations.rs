@@ -131,7 +131,7 @@ fn the_readme_has_every_exit_code_and_the_application_of_the_example() {
         let line = format!("| {} | {} |\n", code["code"], code["meaning"].as_str().unwrap());
         assert!(readme.contains(&line), "{line}");
     }
-    let example = read("examples/shop.rs");
+    let example = read("examples/first_transaction.rs");
     let (_, snippet) = readme.split_once("```rust,ignore\n").unwrap();
     let (snippet, _) = snippet.split_once("```").unwrap();
     for line in snippet.lines() {
