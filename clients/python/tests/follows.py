@@ -9,6 +9,8 @@ transaction manager at ADDRESS.
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
 from synod import Client, OldEpoch, Outcome, Tls, TxId
 
 CLIENT = 9

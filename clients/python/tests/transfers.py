@@ -7,8 +7,11 @@ test that runs this to check. When it says `kill`, one of the members is killed,
 """
 
 import sys
+from pathlib import Path
 
 import psycopg
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from synod import Aborted, Client, Phase, Refused, Synod, SynodError, TxId, Unknown
 from synod.postgres import Postgres

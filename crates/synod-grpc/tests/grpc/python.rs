@@ -33,7 +33,7 @@ fn start(world: &World, script: &str, arguments: &[String]) -> (Child, TempDir) 
         fs::write(folder.path().join(name), content).unwrap();
     }
     let mut command = Command::new(root.join(PYTHON));
-    command.arg(root.join(script)).env("PYTHONPATH", root.join("../../clients/python/src"));
+    command.arg(root.join(script));
     for argument in arguments {
         match &argument[..] {
             "FOLDER" => command.arg(folder.path()),

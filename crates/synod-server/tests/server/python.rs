@@ -41,7 +41,7 @@ fn two_databases_commit_together_from_python_and_go_on_when_a_member_is_killed()
 
     let mut python = Command::new(root.join(PYTHON));
     python.arg(root.join("../../clients/python/tests/transfers.py")).arg(machines.cluster().join("client-1000"));
-    python.args(&urls).env("PYTHONPATH", root.join("../../clients/python/src"));
+    python.args(&urls);
     let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut said, mut output) = (String::new(), BufReader::new(python.stdout.take().unwrap()));
     while output.read_line(&mut said).unwrap() > 0 && !said.ends_with("kill\n") {}
