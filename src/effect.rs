@@ -43,6 +43,7 @@ pub type EffectOf<T> = Effect<<T as Machine>::Record, <T as Machine>::Message, <
 ///
 /// See [`Machine`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scope(pub(crate) u64);
 
 /// Whether progress waits for a record.

@@ -158,6 +158,11 @@ impl<R, M, D> Outbox<R, M, D> {
         self.len() == 0
     }
 
+    /// The number of the next batch: the scope of the records that come now.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// How many effects wait to be taken: gathered records, and all sends and decisions that are not in a [`Pending`].
     pub fn len(&self) -> usize {
         self.records.len() + self.free.len() + self.behind_out.len() + self.behind_records.len()

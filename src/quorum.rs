@@ -343,6 +343,7 @@ fn bit(place: usize) -> u128 {
 
 /// One acceptor's place and weight.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Voice {
     place: usize,
     weight: u64,
@@ -350,6 +351,7 @@ pub(crate) struct Voice {
 
 /// The distinct acceptors that granted one thing, and their total weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Voices {
     /// Bits by place; smaller than [`Members`], because of its alignment.
     members: [u64; MAX_ACCEPTORS / 64],

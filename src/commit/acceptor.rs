@@ -18,6 +18,7 @@ use crate::{Ballot, Fence, NodeId, Refusal, RestoreError, Urgency, paxos};
 
 /// An acceptor's part in one transaction.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Acceptor {
     /// Durable: the votes accepted at initial ballots.
     accepted: Places,

@@ -7,6 +7,7 @@ const BLOCK: u64 = 1024;
 
 /// Hands out numbers. A block of them is durably reserved before the first is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct BlockAllocator {
     next: u64,
     /// Durable: the first number that is not reserved.

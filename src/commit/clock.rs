@@ -26,6 +26,7 @@ const NOWHERE: u32 = u32::MAX;
 
 /// A node's clock and its waiters. All times are on the node's own clock unless noted.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Clock {
     now: Time,
     /// How far the caller's clock is ahead of the node's own: the time of the first tick, plus all standstills.
@@ -38,12 +39,14 @@ pub(crate) struct Clock {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Place {
     at: Time,
     waiter: Waiter,
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
     due: Time,
     /// The index of its place in the heap.

@@ -11,6 +11,7 @@ use crate::{NodeId, Refusal};
 
 /// The nodes that were met. Nothing is known of anybody, and nothing checked, until the first one is.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Contacts {
     ids: BTreeMap<NodeId, ContactId>,
     /// In the order in which they were met.
@@ -19,9 +20,11 @@ pub(crate) struct Contacts {
 
 /// A node that was met, in few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ContactId(NonZeroU32);
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Contact {
     /// Durable.
     birth: u64,

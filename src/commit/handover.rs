@@ -33,6 +33,7 @@ use crate::{Ballot, NodeId, Phase, Refusal, paxos, paxos::Attempt};
 
 /// What a node knows of the handover of its epoch.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Handover {
     /// Durable: what this acceptor has promised and accepted. It is frozen as soon as there is any.
     pub(crate) state: Option<paxos::AcceptorRecord<Ending>>,
@@ -60,6 +61,7 @@ pub(crate) struct Handover {
 
 /// The membership that an operator wants, before phase 1.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Wish {
     pub(crate) membership: Membership,
     /// The nodes that have answered.
@@ -72,6 +74,7 @@ pub(crate) struct Wish {
 
 /// A ballot of this node's own.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Trial {
     attempt: Attempt<Ending>,
     /// The membership to propose if no ending was accepted.

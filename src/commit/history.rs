@@ -69,8 +69,10 @@ pub struct Outcomes(InlineList<OutcomeBlock, 2>);
 
 /// The outcomes that a transaction manager remembers.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct History {
     /// Durable: by their first numbers. Nothing depends on the order.
+    #[cfg_attr(feature = "record", serde(with = "in_order"))]
     blocks: HashMap<TxId, Entry, FixedState>,
     /// Their names, the oldest first.
     ages: VecDeque<TxId>,
@@ -83,10 +85,34 @@ pub(crate) struct History {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Entry {
     block: OutcomeBlock,
     age: u64,
     is_written: bool,
+}
+
+/// The blocks in the order of their names, which is the same wherever they are hashed otherwise.
+#[cfg(feature = "record")]
+mod in_order {
+    use alloc::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Entry, FixedState, HashMap, TxId};
+
+    pub(super) fn serialize<S: Serializer>(
+        blocks: &HashMap<TxId, Entry, FixedState>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        blocks.iter().collect::<BTreeMap<_, _>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<HashMap<TxId, Entry, FixedState>, D::Error> {
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl OutcomeBlock {
@@ -227,6 +253,14 @@ impl History {
             changed: Vec::new(),
             gone: Vec::new(),
         }
+    }
+
+    /// Hashes what was deserialized by this seed.
+    #[cfg(feature = "record")]
+    pub(crate) fn rehash(&mut self, seed: u64) {
+        let blocks = HashMap::with_hasher(FixedState::with_seed(mix(seed)));
+        let unseeded = core::mem::replace(&mut self.blocks, blocks);
+        self.blocks.extend(unseeded);
     }
 
     /// Remembers the newest `most` outcomes from now on.

@@ -134,7 +134,9 @@ mod counts {
     type Counts = [u64; Refusal::ALL.len()];
 
     pub(super) fn serialize<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(Refusal::ALL.iter().zip(counts).filter(|(_, count)| **count > 0))
+        // Some formats want to know how many there are.
+        let counted: Vec<_> = Refusal::ALL.iter().zip(counts).filter(|(_, count)| **count > 0).collect();
+        serializer.collect_seq(counted)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Counts, D::Error> {

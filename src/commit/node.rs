@@ -12,6 +12,8 @@
 //! 3. nothing depends on the order of the table of open transactions.
 
 mod beginning;
+#[cfg(feature = "record")]
+mod checkpoint;
 mod epochs;
 #[cfg(test)]
 pub(crate) mod fenced;

@@ -24,6 +24,7 @@ const LONGEST_EXCHANGE: usize = 64;
 
 /// A transaction that is not over, as one node sees it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Open {
     pub(crate) transaction: Transaction,
     /// What effects about this transaction rest on.

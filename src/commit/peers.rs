@@ -12,6 +12,7 @@ use crate::{NodeId, Quorums, Refusal, TxId};
 
 /// The other nodes.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Peers {
     /// The acceptors and transaction managers.
     keepers: Vec<Peer>,
@@ -19,6 +20,7 @@ pub(crate) struct Peers {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Peer {
     node: NodeId,
     /// When it was last heard, on this node's own clock.

@@ -279,7 +279,7 @@ mod serial {
 
     impl Serialize for Places {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq(self.words())
+            serializer.collect_seq(self.words().collect::<Vec<_>>())
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{NodeId, TxId};
 /// A set of transactions, as the fewest ranges. *Range first, tombstone after*: when ranges merge, the merged one is
 /// written before those that it swallows are erased.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct RangeSet {
     /// Sorted by node. There is one for each node that begins transactions, so additions are rare.
     origins: Vec<Origin>,
@@ -17,6 +18,7 @@ pub(crate) struct RangeSet {
 
 /// The retired transactions of one origin, at least one. Ranges neither overlap nor touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Origin {
     node: NodeId,
     /// The first and the last number of the highest range. Most lookups are about it, or about what follows it.

@@ -25,6 +25,7 @@ use crate::{Fence, NodeId, Refusal, RestoreError, TxId, Urgency, paxos::Lesson};
 
 /// A resource manager's part in one transaction.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ResourceManager {
     /// Durable, except as noted at each variant.
     phase: Phase,

@@ -25,6 +25,7 @@ const SPARES: usize = 1024;
 
 /// A role, and its one time-out.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Playing<R> {
     pub(crate) role: R,
     pub(super) wait: Option<Wait>,
@@ -34,6 +35,7 @@ pub(crate) struct Playing<R> {
 
 /// What the open transactions of a node share.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Shared {
     /// Its cluster is that of the present epoch; a newcomer's has the members that it asks for news.
     pub(crate) config: Config,
@@ -66,7 +68,9 @@ pub(crate) struct Shared {
     pub(crate) hash: u64,
     /// Whether a time-out of that transaction has changed.
     pub(crate) moved: bool,
+    #[cfg_attr(feature = "record", serde(skip))]
     pub(super) spare_rms: Vec<Spare<ResourceManager>>,
+    #[cfg_attr(feature = "record", serde(skip))]
     pub(super) spare_tms: Vec<Spare<TransactionManager>>,
 }
 

@@ -16,9 +16,14 @@ use crate::TxId;
 const CHUNK: usize = 256;
 
 /// Open transactions, by name and by handle.
+///
+/// Only the slab is serialized: [`rehash`](Table::rehash) makes the index again.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Table {
+    #[cfg_attr(feature = "record", serde(skip))]
     index: HashTable<u32>,
+    #[cfg_attr(feature = "record", serde(skip))]
     hasher: FixedState,
     slab: Slab,
 }
@@ -31,6 +36,7 @@ pub(crate) struct Handle {
 }
 
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Slab {
     chunks: Vec<Vec<Slot>>,
     /// The slots that hold no transaction.
@@ -38,6 +44,7 @@ struct Slab {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Slot {
     generation: u32,
     open: Option<Open>,
@@ -47,6 +54,21 @@ impl Table {
     /// An empty table. `seed` keeps outsiders from choosing names that collide.
     pub(crate) fn new(seed: u64) -> Self {
         Self { index: HashTable::new(), hasher: FixedState::with_seed(mix(seed)), slab: Slab::default() }
+    }
+
+    /// Makes the index of what was deserialized. Names are there once: what has the name of another is left out.
+    #[cfg(feature = "record")]
+    pub(crate) fn rehash(&mut self, seed: u64) {
+        *self = Self { slab: core::mem::take(&mut self.slab), ..Self::new(seed) };
+        let Self { index, hasher, slab } = self;
+        let hash = |slot: &u32| slab.name(*slot).map_or(0, |tx| hasher.hash_one(tx));
+        let slots = slab.chunks.iter().map(Vec::len).sum::<usize>();
+        for slot in 0..u32::try_from(slots).unwrap_or(u32::MAX) {
+            let name = slab.name(slot);
+            if name.is_some() && index.find(hash(&slot), |other| slab.name(*other) == name).is_none() {
+                index.insert_unique(hash(&slot), slot, hash);
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

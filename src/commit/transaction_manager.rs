@@ -30,6 +30,7 @@ use crate::{Ballot, NodeId, Refusal, paxos::Attempt};
 
 /// A transaction manager's part in one transaction. All of its state is volatile.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TransactionManager {
     phase: Phase,
     /// One per participant, in their order.
@@ -56,6 +57,7 @@ pub(crate) struct TransactionManager {
 
 /// The progress of a transaction manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Phase {
     /// It does not know the outcome.
     Learning,

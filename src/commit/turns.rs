@@ -13,6 +13,7 @@ pub(crate) const TURNS_PER_STEP: usize = 64;
 
 /// The places, and who waits for one.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Turns {
     taken: usize,
     waiting: BTreeSet<Turn>,
@@ -20,6 +21,7 @@ pub(crate) struct Turns {
 
 /// A transaction that waits for a place. Next is the one with the fewest attempts, then the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Turn {
     attempts: u32,
     since: Time,
@@ -28,6 +30,7 @@ pub(crate) struct Turn {
 
 /// A transaction's claim to a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Claim {
     #[default]
     None,

@@ -40,6 +40,7 @@ pub struct Learner<V> {
 
 /// What a learner knows of one decree. The quorums are kept outside, so that many decrees can share them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Lesson<V> {
     chosen: Option<V>,
     /// The count of the ballot that came first; normally the only one.
@@ -50,6 +51,7 @@ pub(crate) struct Lesson<V> {
 
 /// The acceptors that have accepted one ballot.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Count<V> {
     ballot: Ballot,
     value: V,

@@ -107,6 +107,7 @@ enum Stage<V> {
 
 /// One proposer's work at one ballot: phase 1, then phase 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Attempt<V> {
     ballot: Ballot,
     /// The acceptors that have promised in phase 1, or accepted in phase 2.
@@ -115,6 +116,7 @@ pub(crate) struct Attempt<V> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum AttemptPhase<V> {
     /// Gathering promises; holds the highest acceptance that they reported.
     Prepare(Option<(Ballot, V)>),

@@ -2,6 +2,10 @@
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "record")]
+use super::record::{Digest, Recorder};
+#[cfg(not(feature = "record"))]
+use super::unrecorded::{Digest, Recorder};
 use super::{Progress, RecoverError, Resource, Storage, Transport};
 use crate::{
     EffectSink, Machine, NodeId, Outbox, Pending, Refusal, Released, RestoreError, Scope, Urgency,
@@ -80,6 +84,7 @@ pub struct Driver {
     outbox: Outbox<Record, Message, Decision>,
     /// How many bytes everything takes that was stepped and is not carried out.
     held: usize,
+    recorder: Option<Recorder>,
 }
 
 /// What a node starts from. Only its operator can know: a lost disk looks like a new one.
@@ -183,7 +188,7 @@ impl Driver {
             // The batch holds no sends and no decisions.
             let _ = batch.persisted();
         }
-        Ok(Self { node, outbox, held: 0 })
+        Ok(Self { node, outbox, held: 0, recorder: None })
     }
 
     /// Restores the node that the storage holds, and has the resource [recover](Resource::recover).
@@ -210,7 +215,7 @@ impl Driver {
 
     /// The driver of a node without effects.
     pub(crate) fn of(node: Node) -> Self {
-        Self { node, outbox: Outbox::new(), held: 0 }
+        Self { node, outbox: Outbox::new(), held: 0, recorder: None }
     }
 
     /// The node, for inspection.
@@ -224,15 +229,53 @@ impl Driver {
         if self.is_fenced() {
             return Err(Refusal::Fenced);
         }
-        let Self { node, outbox, held } = self;
-        node.step_into(input, &mut Weighed { outbox, held })
+        let Self { node, outbox, held, recorder } = self;
+        let digest = recorder.as_mut().map(|recorder| recorder.told(&input));
+        let mut effects = Weighed { outbox, held, digest };
+        let verdict = node.step_into(input, &mut effects);
+        let digest = effects.digest;
+        self.stepped(digest, verdict);
+        verdict
     }
 
     /// Steps the node with each message of a packet, in order. Refusals are counted in its [`metrics`](Node::metrics).
     pub fn receive(&mut self, from: NodeId, messages: &[Message]) {
         if !self.is_fenced() {
-            let Self { node, outbox, held } = self;
-            node.receive(from, messages, &mut Weighed { outbox, held });
+            let Self { node, outbox, held, recorder } = self;
+            let digest = recorder.as_mut().map(|recorder| recorder.received(from, messages));
+            let mut effects = Weighed { outbox, held, digest };
+            node.receive(from, messages, &mut effects);
+            let digest = effects.digest;
+            self.stepped(digest, Ok(()));
+        }
+    }
+
+    /// Has this recorder take down, from now on, all that the node is told.
+    #[cfg(feature = "record")]
+    pub fn record(&mut self, mut recorder: Recorder) {
+        recorder.begin(&self.node, self.outbox.number());
+        self.recorder = Some(recorder);
+    }
+
+    /// What records the node, if anything does.
+    #[cfg(feature = "record")]
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// Why nothing more is recorded: said once.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn recorder_failure(&mut self) -> Option<alloc::string::String> {
+        self.recorder.as_mut()?.take_failure()
+    }
+
+    /// Takes down what a step has led to.
+    #[inline]
+    fn stepped(&mut self, digest: Option<Digest>, verdict: Result<(), Refusal>) {
+        if let (Some(recorder), Some(digest)) = (&mut self.recorder, digest)
+            && recorder.stepped(digest, verdict)
+        {
+            recorder.begin(&self.node, self.outbox.number());
         }
     }
 
@@ -304,7 +347,11 @@ impl Driver {
     pub fn begin<H: Transport + Resource>(&mut self, handlers: &mut H) -> Option<Batch> {
         // The votes that this asks for can still be part of this write.
         self.release(handlers);
-        self.outbox.take()
+        let batch = self.outbox.take()?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.batch_taken();
+        }
+        Some(batch)
     }
 
     /// Carries out what waited for `batch`, all of whose records are durable now. Returns the batch, unchanged, if it
@@ -344,28 +391,38 @@ impl Driver {
     }
 }
 
-/// An outbox, and how many bytes it takes.
+/// An outbox, how many bytes it takes, and a digest of what comes to it, if the step is recorded.
 struct Weighed<'a> {
     outbox: &'a mut Outbox<Record, Message, Decision>,
     held: &'a mut usize,
+    digest: Option<Digest>,
 }
 
 impl EffectSink<Record, Message, Decision> for Weighed<'_> {
     #[inline]
     fn persist(&mut self, record: Record, urgency: Urgency) -> Scope {
         *self.held = self.held.saturating_add(record.weight());
+        if let Some(digest) = &mut self.digest {
+            digest.persist(&record, urgency);
+        }
         self.outbox.persist(record, urgency)
     }
 
     #[inline]
     fn send(&mut self, to: NodeId, message: Message, after: Scope) {
         *self.held = self.held.saturating_add(message.weight());
+        if let Some(digest) = &mut self.digest {
+            digest.send(to, &message, after);
+        }
         self.outbox.send(to, message, after);
     }
 
     #[inline]
     fn decide(&mut self, decision: Decision, after: Scope) {
         *self.held = self.held.saturating_add(decision.weight());
+        if let Some(digest) = &mut self.digest {
+            digest.decide(&decision, after);
+        }
         self.outbox.decide(decision, after);
     }
 }

@@ -61,8 +61,12 @@ mod lives;
 #[cfg(feature = "std")]
 pub mod memory;
 mod random;
+#[cfg(feature = "record")]
+pub mod record;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(not(feature = "record"))]
+mod unrecorded;
 
 use alloc::{boxed::Box, vec::Vec};
 

@@ -27,6 +27,7 @@ const MOST_ENTRIES: u64 = 1 << 24;
 
 /// All that pages tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Lists {
     pub(crate) ready: Vec<TxRange>,
     pub(crate) parts: Vec<Part>,
@@ -37,6 +38,7 @@ pub(crate) struct Lists {
 
 /// Lists that are told, with their digest.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Volume {
     lists: Lists,
     digest: u64,
@@ -44,6 +46,7 @@ pub(crate) struct Volume {
 
 /// Pages that have come, and are not all.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Assembly {
     digest: u64,
     total: u64,

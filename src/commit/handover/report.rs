@@ -11,6 +11,7 @@ use crate::{Ballot, TxId};
 
 /// The reports of several frozen acceptors.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Reports {
     ready: RangeSet,
     /// The highest acceptance in each instance.

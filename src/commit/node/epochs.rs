@@ -24,6 +24,7 @@ const FARTHEST_EPOCH: u64 = 1 << 32;
 
 /// A later epoch that another node tells of.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Incoming {
     from: NodeId,
     number: u64,
@@ -34,6 +35,7 @@ pub(super) struct Incoming {
 
 /// How a node learns of epochs, and tells of them.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct News {
     /// Who is asked for a later epoch: the members in the configuration, if they are not those of the present epoch.
     pub(super) asked: BTreeSet<NodeId>,

@@ -41,6 +41,7 @@ impl Lists {
 
 /// The repetition of unacknowledged ranges.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Announcement {
     /// How often the present wait has timed out.
     repetitions: u32,

@@ -4,6 +4,7 @@ use super::{Outcome, ResourceKind, Vote};
 
 /// The progress of a resource manager. *TLA+*: `rmState[rm]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Phase {
     /// It has not voted. `asked` is volatile: whether the resource was asked to vote.
     Working { asked: bool },
@@ -19,6 +20,7 @@ pub(super) enum Phase {
 
 /// An outcome, with the vote that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum End {
     /// The vote was [`Vote::Prepared`].
     Committed,

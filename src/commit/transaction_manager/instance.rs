@@ -10,6 +10,7 @@ use crate::{
 
 /// The instance of one resource manager.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Instance {
     pub(super) lesson: Lesson<Vote>,
     /// The ballot of its own that it last tried.
@@ -26,6 +27,7 @@ pub(super) struct Instance {
 
 /// That a resource manager is done with the transaction, in its own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Finish {
     /// It has carried out this outcome.
     CarriedOut(Outcome),

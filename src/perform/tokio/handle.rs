@@ -122,6 +122,10 @@ pub(super) enum Request {
     Epoch {
         reply: Reply<Option<EpochStatus>>,
     },
+    #[cfg(feature = "record")]
+    Recording {
+        reply: Reply<Option<crate::perform::record::Progress>>,
+    },
     Violations {
         reply: Reply<Vec<Violation>>,
     },
@@ -361,6 +365,12 @@ impl Handle {
     /// come to the cluster, and knows of none yet. All that it says is durable.
     pub async fn epoch(&self) -> Result<Option<EpochStatus>, Error> {
         self.ask(|reply| Request::Epoch { reply }).await
+    }
+
+    /// How the [recorder](crate::perform::record) of the node gets on, if it has one.
+    #[cfg(feature = "record")]
+    pub async fn recording(&self) -> Result<Option<crate::perform::record::Progress>, Error> {
+        self.ask(|reply| Request::Recording { reply }).await
     }
 
     /// The node's counters.

@@ -114,6 +114,7 @@
 //! | `written` | trace | `records`, `took` |
 //! | `a write hangs`: said when it takes too long, and again when that has doubled | warn | `taking` |
 //! | `a write that hung is over` | warn | `took` |
+//! | `nothing more is recorded`: see [`record`](super::record) | error | `failure` |
 //! | `no member that this node believes speaks to it; if these are not the present members, start it again with those in its configuration`: said of a node that is in no epoch, or hears of a later one from strangers, after [`Options::alone`], and again when that has doubled | warn | `waiting`, `members`, `stranger` if one speaks |
 
 mod answers;
@@ -169,10 +170,47 @@ use crate::commit::Config;
 pub async fn spawn<S, T, R>(
     config: Config,
     start: Start,
+    storage: S,
+    transport: T,
+    resource: R,
+    options: Options,
+) -> Result<(Handle, JoinHandle<Result<(), Error>>), Error>
+where
+    S: Storage<Error: Send + Sync> + Send + 'static,
+    T: Transport + Send + 'static,
+    R: Resource,
+{
+    spawn_as(config, start, storage, transport, resource, options, |_| {}).await
+}
+
+/// The same as [`spawn`], with all that the node is told [recorded](super::record). If nothing can be recorded any more, the
+/// node goes on, and that is logged; [`Handle::recording`] tells how it gets on.
+#[cfg(feature = "record")]
+pub async fn spawn_recorded<S, T, R>(
+    config: Config,
+    start: Start,
+    storage: S,
+    transport: T,
+    resource: R,
+    options: Options,
+    recorder: super::record::Recorder,
+) -> Result<(Handle, JoinHandle<Result<(), Error>>), Error>
+where
+    S: Storage<Error: Send + Sync> + Send + 'static,
+    T: Transport + Send + 'static,
+    R: Resource,
+{
+    spawn_as(config, start, storage, transport, resource, options, |driver| driver.record(recorder)).await
+}
+
+async fn spawn_as<S, T, R>(
+    config: Config,
+    start: Start,
     mut storage: S,
     transport: T,
     resource: R,
     options: Options,
+    record: impl FnOnce(&mut Driver),
 ) -> Result<(Handle, JoinHandle<Result<(), Error>>), Error>
 where
     S: Storage<Error: Send + Sync> + Send + 'static,
@@ -187,7 +225,8 @@ where
         Start::Join => Driver::join(config, &mut storage).map(|driver| (driver, storage)),
     };
     let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
-    let (driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    let (mut driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    record(&mut driver);
     let (handle, mut task) = start_task(driver, storage, transport, resource, options);
     let span = info_span!("node", %cluster, id = id.0);
     if start == Start::Restore {

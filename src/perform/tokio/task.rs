@@ -230,6 +230,9 @@ where
             self.answers.fail(&Error::Stalled);
             self.hands.fail(&Error::Stalled);
         }
+        if let Some(failure) = self.driver.recorder_failure() {
+            tracing::error!(failure, "nothing more is recorded");
+        }
         let holds = self.node().holds_begins();
         if mem::replace(&mut self.holds, holds) && !holds {
             self.serve_early();
@@ -429,6 +432,10 @@ where
             Request::InDoubt { reply } => drop(reply.send(Ok(self.node().in_doubt()))),
             Request::Open { limit, reply } => drop(reply.send(Ok(self.node().list_open(limit)))),
             Request::Violations { reply } => drop(reply.send(Ok(self.node().violations()))),
+            #[cfg(feature = "record")]
+            Request::Recording { reply } => {
+                drop(reply.send(Ok(self.driver.recorder().map(crate::perform::record::Recorder::progress))));
+            }
             Request::Metrics { reply } => drop(reply.send(Ok(self.node().metrics()))),
             Request::Shutdown => {}
         }
