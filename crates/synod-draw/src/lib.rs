@@ -4,7 +4,18 @@
 //! message. [`Picture::html`] makes a page of it that needs nothing else. Time goes down; moments can be filtered by what they are
 //! about, and stepped through with the arrow keys; beside them stands how each process was then.
 
+#[cfg(feature = "synod")]
+mod nodes;
+#[cfg(feature = "synod")]
+mod recordings;
+
 use serde::Serialize;
+
+#[cfg(feature = "synod")]
+pub use self::{
+    nodes::{Sketch, role, said, state},
+    recordings::{Choice, draw_recordings},
+};
 
 /// What happened, and between whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

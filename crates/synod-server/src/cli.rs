@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Depart(Depart),
     /// Commits a first transaction, over all databases of a file: it shows that everything works.
     Try(Try),
+    /// Steps nodes again as they were recorded, and says whether they do what they did.
+    Replay(Replay),
+    /// Draws nodes that were recorded: one page, a space-time diagram to step through.
+    Draw(Draw),
     /// What the exit codes say.
     ExitCodes,
 }
@@ -72,6 +76,9 @@ pub(crate) struct Dev {
     /// for each database.
     #[arg(long = "database", value_name = "NUMBER=URL", value_parser = numbered_url)]
     pub(crate) databases: Vec<(NodeId, String)>,
+    /// Records what its nodes are told, in the folder `recordings` beside its file, for `synod replay` and `synod draw`.
+    #[arg(long)]
+    pub(crate) record: bool,
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +269,50 @@ pub(crate) struct Try {
     /// The folder of a client's certificate. By default beside the first file, or in the folder above it.
     #[arg(long)]
     pub(crate) client: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Recordings, or folders of them, of one node or of several.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Shows the steps that this transaction is about.
+    #[arg(long, value_parser = tx)]
+    pub(crate) tx: Option<TxId>,
+    /// Shows every step.
+    #[arg(long, conflicts_with = "tx")]
+    pub(crate) all: bool,
+    /// Shows nothing before the step of this number in its file.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) from: Option<u64>,
+    /// Stops after the step of this number in each file.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) stop_at: Option<u64>,
+    /// Shows how the node is after each step that is shown, too.
+    #[arg(long)]
+    pub(crate) state: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Draw {
+    /// Recordings, or folders of them, of several nodes.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The page to make.
+    #[arg(long, short, default_value = "run.html")]
+    pub(crate) output: PathBuf,
+    /// Only what this transaction is about.
+    #[arg(long, value_parser = tx)]
+    pub(crate) tx: Option<TxId>,
+    /// Nothing before this time, such as 2026-11-29T18:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = crate::replay::moment)]
+    pub(crate) since: Option<time::OffsetDateTime>,
+    /// Nothing after this time.
+    #[arg(long, value_name = "TIME", value_parser = crate::replay::moment)]
+    pub(crate) until: Option<time::OffsetDateTime>,
+    /// At most so many moments.
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) most: usize,
 }
 
 fn tx(text: &str) -> Result<TxId, String> {

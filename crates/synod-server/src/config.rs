@@ -40,6 +40,17 @@ pub(crate) struct Config {
     pub(crate) token: PathBuf,
     pub(crate) log: LogConfig,
     pub(crate) connections: usize,
+    pub(crate) record: RecordConfig,
+}
+
+/// What is recorded of the nodes of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordConfig {
+    /// Where, if anything is.
+    pub(crate) folder: Option<PathBuf>,
+    /// How many files are kept of each node, and about how large they are.
+    pub(crate) files: usize,
+    pub(crate) file_megabytes: u64,
 }
 
 /// A node of this process.

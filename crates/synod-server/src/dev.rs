@@ -25,6 +25,9 @@ pub(crate) async fn dev(json: bool, args: Dev) -> Result<(), Failure> {
     if config.log.filter == "info" {
         config.log.filter = "warn".into();
     }
+    if args.record {
+        config.record.folder = Some(args.folder.join("recordings"));
+    }
     run::log(&config.log);
     let ready = |config: &Config| {
         let took = start.elapsed();

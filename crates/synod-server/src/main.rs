@@ -16,6 +16,7 @@ mod dev;
 mod failure;
 mod init;
 mod metrics;
+mod replay;
 mod run;
 mod table;
 
@@ -106,6 +107,8 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
         Command::Members(asks) => ask::members(json, asks).await,
         Command::Replace(args) => ask::replace(json, args).await,
         Command::Depart(args) => ask::depart(json, args).await,
+        Command::Replay(args) => replay::replay(json, &args),
+        Command::Draw(args) => replay::draw(json, &args),
         Command::Try(args) => attempt::attempt(json, args).await,
         Command::ExitCodes => {
             tell_exits(json);

@@ -81,12 +81,10 @@ pub(super) fn begin(file: &mut impl Write, head: &Head, node: &Node) -> io::Resu
 
 /// Appends a block. Returns how many bytes it took.
 pub(super) fn block(file: &mut impl Write, bytes: &[u8]) -> io::Result<u64> {
-    let mut whole = Vec::with_capacity(bytes.len() + 16);
-    whole.extend((bytes.len() as u64).to_le_bytes());
-    whole.extend(xxh3_64(bytes).to_le_bytes());
-    whole.extend(bytes);
-    file.write_all(&whole)?;
-    Ok(whole.len() as u64)
+    let length = bytes.len() as u64;
+    file.write_all(&[length.to_le_bytes(), xxh3_64(bytes).to_le_bytes()].concat())?;
+    file.write_all(bytes)?;
+    Ok(length + 16)
 }
 
 /// What is wrong with a file.

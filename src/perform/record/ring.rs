@@ -20,8 +20,11 @@ use crate::commit::Node;
 /// How often what has gathered is written.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// How much is written without waiting for that.
-const BLOCK: usize = 1 << 18;
+/// How much is written at once, and without waiting for that.
+const BLOCK: usize = 1 << 17;
+
+/// How many written blocks are kept for their memory.
+const SPARES: usize = 4;
 
 /// What waits to be written, and a thread that does so.
 pub(super) struct Ring {
@@ -42,7 +45,11 @@ struct Waiting {
     items: VecDeque<Item>,
     /// How many bytes of steps wait.
     bytes: usize,
+    /// Whether it is to be written now.
+    is_due: bool,
     is_over: bool,
+    /// Written blocks, kept for their memory.
+    spare: Vec<Vec<u8>>,
     written: u64,
     failure: Option<String>,
 }
@@ -74,6 +81,8 @@ impl Ring {
     pub(super) fn begin(&self, node: Node, head: Head) -> bool {
         let mut waiting = self.shared.lock();
         waiting.items.push_back(Item::File(Box::new((node, head))));
+        waiting.is_due = true;
+        self.shared.due.notify_one();
         waiting.failure.is_none()
     }
 
@@ -86,12 +95,15 @@ impl Ring {
         }
         waiting.bytes += bytes.len();
         match waiting.items.back_mut() {
-            Some(Item::Steps(steps)) => steps.extend_from_slice(bytes),
-            _ => waiting.items.push_back(Item::Steps(bytes.to_vec())),
+            Some(Item::Steps(steps)) if steps.len() + bytes.len() <= steps.capacity() => steps.extend_from_slice(bytes),
+            _ => {
+                let mut steps = waiting.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK));
+                steps.extend_from_slice(bytes);
+                waiting.items.push_back(Item::Steps(steps));
+            }
         }
-        // It is told once.
-        let before = waiting.bytes - bytes.len();
-        if before < BLOCK && waiting.bytes >= BLOCK {
+        if waiting.bytes >= BLOCK && !waiting.is_due {
+            waiting.is_due = true;
             self.shared.due.notify_one();
         }
         true
@@ -132,16 +144,19 @@ impl Writer {
     fn run(mut self) {
         loop {
             let mut waiting = self.shared.lock();
-            if waiting.bytes < BLOCK && !waiting.is_over {
+            if !waiting.is_due && !waiting.is_over {
                 let waited = self.shared.due.wait_timeout(waiting, PERIOD);
                 waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             let is_over = waiting.is_over;
-            waiting.bytes = 0;
+            (waiting.bytes, waiting.is_due) = (0, false);
             let items = mem::take(&mut waiting.items);
             drop(waiting);
-            let result = items.into_iter().try_fold(0, |sum, item| Ok(sum + self.write(item)?));
+            let mut spare = Vec::new();
+            let result = items.into_iter().try_fold(0, |sum, item| Ok(sum + self.write(item, &mut spare)?));
             let mut waiting = self.shared.lock();
+            let room = SPARES.saturating_sub(waiting.spare.len());
+            waiting.spare.extend(spare.into_iter().take(room));
             match result {
                 Ok(written) => waiting.written += written,
                 Err(error) => {
@@ -157,13 +172,15 @@ impl Writer {
     }
 
     /// Returns how many bytes it took.
-    fn write(&mut self, item: Item) -> io::Result<u64> {
+    fn write(&mut self, item: Item, spare: &mut Vec<Vec<u8>>) -> io::Result<u64> {
         match item {
             Item::File(begun) => self.begin(*begun),
-            Item::Steps(steps) => match &mut self.file {
-                Some(file) => file::block(file, &steps),
-                None => Ok(0),
-            },
+            Item::Steps(mut steps) => {
+                let written = self.file.as_mut().map_or(Ok(0), |file| file::block(file, &steps));
+                steps.clear();
+                spare.push(steps);
+                written
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use synod::{NodeId, commit::ClusterId};
 
 use super::{
-    Config, Kind, LogConfig, NoCluster, NodeConfig, Url,
+    Config, Kind, LogConfig, NoCluster, NodeConfig, RecordConfig, Url,
     file::{File, NodePart},
 };
 use crate::failure::{Exit, Failure};
@@ -24,6 +24,8 @@ pub(super) mod default {
     pub(crate) const TOKEN: &str = "token";
     pub(crate) const FILTER: &str = "info";
     pub(crate) const CONNECTIONS: usize = 384;
+    pub(crate) const RECORD_FILES: usize = 8;
+    pub(crate) const RECORD_MEGABYTES: u64 = 16;
 }
 
 /// The complaint that `key` in the file is `found`.
@@ -110,8 +112,23 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         token: within(file.http.token_file, default::TOKEN),
         log: LogConfig { format: file.log.format, filter: file.log.filter.unwrap_or_else(|| default::FILTER.into()) },
         connections,
+        record: RecordConfig {
+            folder: file.record.folder.map(|named| folder.join(named)),
+            files: file.record.files.unwrap_or(default::RECORD_FILES),
+            file_megabytes: file.record.file_megabytes.unwrap_or(default::RECORD_MEGABYTES),
+        },
     };
     config.cluster()?;
+    let bounds = [
+        ("record.files", config.record.files as u64, 2..=10_000),
+        ("record.file_megabytes", config.record.file_megabytes, 1..=1_024),
+    ];
+    for (key, found, range) in bounds {
+        if !range.contains(&found) {
+            let expected = format!("from {} to {}", range.start(), range.end());
+            return Err(wrong(path, key, found, &expected, "leave it out, or set it within that range"));
+        }
+    }
     if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
         let remedy = "use error, warn, info, debug or trace, or several such as info,synod_grpc=debug";
         let found = format!("{:?}", config.log.filter);

@@ -76,7 +76,16 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
     add("log.format", format.into(), Some("text"), "text for people, json for machines");
     add("log.filter", config.log.filter.clone(), Some(default::FILTER), "what is logged: a level, or levels by module");
     let connections = "the connections of applications to the nodes of this process, all together";
-    let default = default::CONNECTIONS.to_string();
-    add("limits.connections", config.connections.to_string(), Some(&default), connections);
+    let most = default::CONNECTIONS.to_string();
+    add("limits.connections", config.connections.to_string(), Some(&most), connections);
+    let folder = config.record.folder.as_ref().map(|folder| folder.display().to_string()).unwrap_or_default();
+    let meaning =
+        "where all that the nodes are told is recorded, for `synod replay` and `synod draw`; nothing is, without it";
+    add("record.folder", folder, Some(""), meaning);
+    let files = default::RECORD_FILES.to_string();
+    add("record.files", config.record.files.to_string(), Some(&files), "how many files of each node are kept");
+    let megabytes = default::RECORD_MEGABYTES.to_string();
+    let meaning = "about how large each of them is, apart from the state of the node with which it begins";
+    add("record.file_megabytes", config.record.file_megabytes.to_string(), Some(&megabytes), meaning);
     settings
 }

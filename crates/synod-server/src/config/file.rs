@@ -22,6 +22,8 @@ pub(super) struct File {
     pub(super) log: LogPart,
     #[serde(default)]
     pub(super) limits: LimitsPart,
+    #[serde(default)]
+    pub(super) record: RecordPart,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +72,14 @@ pub(super) struct LogPart {
 #[serde(deny_unknown_fields)]
 pub(super) struct LimitsPart {
     pub(super) connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordPart {
+    pub(super) folder: Option<String>,
+    pub(super) files: Option<usize>,
+    pub(super) file_megabytes: Option<u64>,
 }
 
 /// How the log is written.

@@ -7,6 +7,7 @@ use synod::{
     perform::{
         Start, Storage,
         fjall::{FjallError, FjallStorage},
+        record::{self, Recorder},
         tokio::{self as driver, Error, Handle, Resource},
     },
 };
@@ -18,7 +19,7 @@ use tokio::{
 
 use crate::{
     certs::{self, Mode},
-    config::{Config, NodeConfig},
+    config::{Config, NodeConfig, RecordConfig},
     failure::{Exit, Failure, chain},
 };
 
@@ -102,7 +103,12 @@ impl Place {
             peers.set(node, address).map_err(network)?;
         }
         let bounds = driver::Options::default().with_grace(GRACE).with_retry_ceiling(Duration::from_secs(2));
-        let spawned = driver::spawn(config, start, storage, peers.clone(), resource, bounds).await;
+        let spawned = match self.recorder()? {
+            None => driver::spawn(config, start, storage, peers.clone(), resource, bounds).await,
+            Some(recorder) => {
+                driver::spawn_recorded(config, start, storage, peers.clone(), resource, bounds, recorder).await
+            }
+        };
         let (handle, task) = spawned.map_err(Started::Not)?;
         if !mark.exists() {
             certs::write(&mark, "", Mode::Open)?;
@@ -112,6 +118,23 @@ impl Place {
         };
         let server = Server::start(listener, handle.clone(), security, self.options).map_err(network)?;
         Ok(Node { handle, peers, server, task })
+    }
+
+    /// What records the node, if anything is to.
+    fn recorder(&self) -> Result<Option<Recorder>, Failure> {
+        let RecordConfig { folder, files, file_megabytes } = &self.file.record;
+        let Some(folder) = folder else { return Ok(None) };
+        let options =
+            record::Options::default().with_segments(*files).with_segment_bytes(file_megabytes.saturating_mul(1 << 20));
+        let recorder = Recorder::open(folder, options).map_err(|error| {
+            let what = format!("node {} cannot be recorded in {}", self.node.id.0, folder.display());
+            let remedy = format!(
+                "let this user write to that folder, name another one, or leave record.folder out of {}",
+                self.file.path.display()
+            );
+            Failure::new(Exit::Machine, what, remedy).caused_by(&error)
+        })?;
+        Ok(Some(recorder))
     }
 
     /// That the driver does not start, in an operator's words.

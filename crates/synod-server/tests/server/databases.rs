@@ -18,10 +18,10 @@ use tokio::runtime::Runtime;
 
 use crate::support::{Machines, Ports, Process, get, synod, synod_typing, until};
 
-const DATABASE: &str = "shop";
+pub(crate) const DATABASE: &str = "shop";
 
 /// Two servers with an account each; nothing, where no PostgreSQL is installed.
-fn postgres() -> Option<[servers::Postgres; 2]> {
+pub(crate) fn postgres() -> Option<[servers::Postgres; 2]> {
     if servers::Postgres::installed().is_none() {
         eprintln!("left out: no PostgreSQL is installed");
         return None;

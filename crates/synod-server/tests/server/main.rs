@@ -8,4 +8,5 @@ mod errors;
 mod machines;
 mod operations;
 mod python;
+mod recordings;
 mod support;
