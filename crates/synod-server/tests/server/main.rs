@@ -9,3 +9,4 @@ mod machines;
 mod operations;
 mod python;
 mod support;
+mod typescript;

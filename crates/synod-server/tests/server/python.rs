@@ -13,12 +13,12 @@ use crate::support::{Machines, Process};
 /// Where `.ci/run` installs what `clients/python/requirements.txt` names, from this package.
 const PYTHON: &str = "../../target/python/bin/python";
 
-const ACCOUNTS: &str = "\
+pub(crate) const ACCOUNTS: &str = "\
 CREATE TABLE account (name text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0)); \
 INSERT INTO account VALUES ('ann', 100); \
 CREATE TABLE note (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
 
-const ORDERS: &str = "CREATE TABLE purchase (buyer text NOT NULL, price bigint NOT NULL)";
+pub(crate) const ORDERS: &str = "CREATE TABLE purchase (buyer text NOT NULL, price bigint NOT NULL)";
 
 /// To make it run, from the root of the repository: `python3 -m venv target/python`, and then
 /// `target/python/bin/pip install -r clients/python/requirements.txt`.
