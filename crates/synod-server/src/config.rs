@@ -67,6 +67,8 @@ pub(crate) struct Url {
 pub(crate) enum Kind {
     Postgres,
     Mysql,
+    /// A store of one's own, over gRPC.
+    Store,
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +154,7 @@ impl Kind {
         match self {
             Self::Postgres => "PostgreSQL",
             Self::Mysql => "MariaDB or MySQL",
+            Self::Store => "store",
         }
     }
 }

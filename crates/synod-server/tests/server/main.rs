@@ -8,5 +8,6 @@ mod errors;
 mod machines;
 mod operations;
 mod python;
+mod stores;
 mod support;
 mod typescript;
