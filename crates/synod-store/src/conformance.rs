@@ -117,6 +117,9 @@ pub async fn store(program: &Program) -> Report {
     report
 }
 
+/// The number of a work, and the vote on it.
+type Voted = (u64, Result<Vote, Error>);
+
 /// What a check of this module has found.
 type Found = Result<(), SceneError>;
 
@@ -306,7 +309,7 @@ impl Scene<'_> {
     }
 
     /// All these votes, at once.
-    fn vote_at_once(&self, numbers: &[u64]) -> Result<JoinSet<(u64, Result<Vote, Error>)>, SceneError> {
+    fn vote_at_once(&self, numbers: &[u64]) -> Result<JoinSet<Voted>, SceneError> {
         let (mut votes, store) = (JoinSet::new(), self.store()?);
         for number in numbers.iter().copied() {
             let store = store.clone();

@@ -51,7 +51,8 @@ pub(crate) enum End {
 
 impl Store {
     /// The store of `participant` at `address`, such as `localhost:7513`. With TLS, `security` has the certificate of the
-    /// participant's node, which is also the store's. Does not connect yet.
+    /// participant's node, which is also the store's. Does not connect yet. To be called in a
+    /// tokio runtime.
     pub fn new(address: &str, participant: NodeId, security: Security, options: Options) -> Result<Self, Error> {
         let inner = Inner {
             participant,
@@ -199,11 +200,12 @@ impl Inner {
 
     /// The connection, which comes about with the first call.
     fn channel(&self, cluster: ClusterId) -> Result<Channel, Error> {
-        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        if channel.is_none() {
-            *channel = Some(self.connect(cluster)?);
-        }
-        Ok(channel.clone().map_or_else(|| self.connect(cluster), Ok)?)
+        let mut kept = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match kept.take() {
+            Some(channel) => channel,
+            None => self.connect(cluster)?,
+        };
+        Ok(kept.insert(channel).clone())
     }
 
     fn connect(&self, cluster: ClusterId) -> Result<Channel, synod_grpc::Error> {
