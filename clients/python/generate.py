@@ -20,13 +20,16 @@ MADE = [
     "transactions_pb2.py",
     "transactions_pb2.pyi",
     "transactions_pb2_grpc.py",
+    "store_pb2.py",
+    "store_pb2.pyi",
+    "store_pb2_grpc.py",
 ]
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         options = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
-        files = ["synod/v1/types.proto", "synod/v1/transactions.proto"]
+        files = ["synod/v1/types.proto", "synod/v1/transactions.proto", "synod/v1/store.proto"]
         if protoc.main(["protoc", f"--proto_path={PROTO}", *options, *files]) != 0:
             sys.exit("protoc failed")
         made = Path(folder) / "synod/v1"

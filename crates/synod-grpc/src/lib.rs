@@ -148,7 +148,7 @@ pub use self::{
     error::{CallError, Error},
     identity::{Identity, IdentityError, Role},
     options::Options,
-    peers::Peers,
+    peers::{Peers, channel},
     security::{Security, Tls, TlsError},
     server::Server,
     stats::{Fault, PeerStats, ServerStats},

@@ -28,7 +28,7 @@ use tokio::{
 use tonic::{Request, Status, codegen::http::uri::Authority, transport::Endpoint};
 
 use crate::{
-    Error, Identity, Options, PeerStats, Security, lives,
+    Error, Identity, Options, PeerStats, Role, Security, lives,
     queue::Queue,
     serve::{BIRTH, EPOCH_TAG, LIFE, say_epoch},
     stats::{Counter, PeerCounters, without_address},
@@ -396,6 +396,18 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     said
+}
+
+/// A connection to whoever has this identity, at an address of the form `host:port`: for services of one's own beside a node. It
+/// comes about with the first call, and again when it breaks, with the certificates that were in force when this was called.
+pub fn channel(
+    identity: Identity,
+    address: &str,
+    security: &Security,
+    options: &Options,
+) -> Result<tonic::transport::Channel, Error> {
+    let (Role::Node(id) | Role::Client(id)) = identity.role;
+    Ok(endpoint(id, address, identity, security, options)?.connect_lazy())
 }
 
 /// More than a `Welcome` takes.

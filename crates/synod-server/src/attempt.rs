@@ -32,7 +32,9 @@ struct Tried {
 pub(crate) async fn attempt(json: bool, args: Try) -> Result<Exit, Failure> {
     let configs = args.files.iter().map(|file| Config::read(file)).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = configs.first() else { return Ok(Exit::Usage) };
-    let with_url = |node: &NodeConfig| Some((node.clone(), node.database.clone()?));
+    // What a store does, its agent alone may ask for, and a client says what about.
+    let with_url =
+        |node: &NodeConfig| Some((node.clone(), node.database.clone().filter(|url| url.kind != Kind::Store)?));
     let databases: Vec<(NodeConfig, Url)> =
         configs.iter().flat_map(|config| config.nodes.iter().filter_map(with_url)).collect();
     if databases.is_empty() {
@@ -103,7 +105,7 @@ fn front_door(config: &Config, folder: Option<&Path>) -> Result<Synod, Failure> 
 
 /// Opens a database for an application.
 async fn open(node: &NodeConfig, url: &Url) -> Result<Beside, Failure> {
-    let database = Beside::new(url, node.id)?;
+    let database = Beside::new(url, node.id, None)?;
     database.check(url, node.id).await?;
     if url.kind == Kind::Mysql {
         make_table(url).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
@@ -126,6 +128,8 @@ async fn write(database: &Beside, tx: &mut Transaction, node: &NodeConfig, url: 
             let insert = format!("INSERT INTO {TABLE} () VALUES ()");
             branch.query_drop(insert).await.map_err(|error| cannot_take_part(url, node.id, &error))?;
         }
+        // It is not among them.
+        Beside::Store(_) => {}
     }
     Ok(())
 }

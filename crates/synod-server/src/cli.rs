@@ -72,8 +72,8 @@ pub(crate) struct Dev {
     /// the eleventh on.
     #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..65_000))]
     pub(crate) port: u16,
-    /// A database that takes part, under a number of its own from 11 on: 11=postgres://user@localhost/accounts. Again
-    /// for each database.
+    /// A database that takes part, under a number of its own from 11 on: 11=postgres://user@localhost/accounts, or a store
+    /// of your own: 13=store://localhost:7513. Again for each.
     #[arg(long = "database", value_name = "NUMBER=URL", value_parser = numbered_url)]
     pub(crate) databases: Vec<(NodeId, String)>,
     /// Records what its nodes are told, in the folder `recordings` beside its file, for `synod replay` and `synod draw`.
@@ -333,7 +333,7 @@ fn numbered_url(text: &str) -> Result<(NodeId, String), String> {
     if !(11..=500).contains(&number) {
         return Err(format!("{number} may be taken: number databases from 11 to 500"));
     }
-    url(text).ok_or("the URL must begin with postgres://, mysql:// or mariadb://")?;
+    url(text).ok_or("the URL must begin with postgres://, mysql:// or mariadb://, or be store://host:port")?;
     Ok((NodeId(number), text.to_owned()))
 }
 
@@ -343,6 +343,6 @@ fn database_at(text: &str) -> Result<DatabaseAt, String> {
     let (number, rest) = text.split_once('@').ok_or(expected)?;
     let (at, text) = rest.split_once('=').ok_or(expected)?;
     let node = NodeId(number.parse().map_err(|_| expected)?);
-    url(text).ok_or("the URL must begin with postgres://, mysql:// or mariadb://")?;
+    url(text).ok_or("the URL must begin with postgres://, mysql:// or mariadb://, or be store://host:port")?;
     Ok(DatabaseAt { node, address: host_port(at)?, url: text.to_owned() })
 }

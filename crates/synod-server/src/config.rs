@@ -78,6 +78,8 @@ pub(crate) struct Url {
 pub(crate) enum Kind {
     Postgres,
     Mysql,
+    /// A store of one's own, over gRPC.
+    Store,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +165,7 @@ impl Kind {
         match self {
             Self::Postgres => "PostgreSQL",
             Self::Mysql => "MariaDB or MySQL",
+            Self::Store => "store",
         }
     }
 }

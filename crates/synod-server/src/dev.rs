@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     certs::{self, Authority, DAYS, Mode},
     cli::Dev,
-    config::Config,
+    config::{Config, Kind, Url},
     failure::{Exit, Failure},
     init::{CLIENT, Cluster, NewNode, node_toml},
     run,
@@ -112,7 +112,7 @@ fn greeting(config: &Config, took: Duration) -> String {
         env!("CARGO_PKG_VERSION"),
         config.members.len(),
     );
-    let databases: Vec<_> = config.nodes.iter().filter_map(|node| Some((node.id, node.database.as_ref()?))).collect();
+    let databases: Vec<_> = databases(config).collect();
     if databases.is_empty() {
         text.push_str(
             "No database takes part yet. Name yours, each under a number of its own:\n\n  \
@@ -121,11 +121,51 @@ fn greeting(config: &Config, took: Duration) -> String {
         );
     } else {
         for (node, url) in &databases {
-            let _ = writeln!(text, "database {}  {}", node.0, url.without_password());
+            let what = if url.kind == Kind::Store { "store   " } else { "database" };
+            let _ = writeln!(text, "{what} {}  {}", node.0, url.without_password());
         }
-        text.push_str("\nA first transaction over all of them, from another terminal:  synod try\n\n");
+        if databases.iter().any(|(_, url)| url.kind != Kind::Store) {
+            text.push_str("\nA first transaction over all databases, from another terminal:  synod try\n");
+        }
+        text.push('\n');
     }
     text.push_str(&snippet(config, &folder.to_string()));
+    text.push_str(&snippet_in_python(config, &folder.to_string()));
+    text
+}
+
+fn databases(config: &Config) -> impl Iterator<Item = (NodeId, &Url)> {
+    config.nodes.iter().filter_map(|node| Some((node.id, node.database.as_ref()?)))
+}
+
+/// The same in Python, where there are PostgreSQL and stores.
+fn snippet_in_python(config: &Config, folder: &str) -> String {
+    let of = |kind| databases(config).filter(move |(_, url)| url.kind == kind);
+    let has_databases = of(Kind::Postgres).next().is_some();
+    let (import, door) = match has_databases {
+        true => (", Synod\n  from synod.postgres import Postgres", "  synod = Synod(client)\n"),
+        false => ("", ""),
+    };
+    let mut text = format!(
+        "\nIn Python, with the package in clients/python:\n\n  from synod import Client{import}\n\n  \
+         client = Client.from_folder({:?})\n{door}",
+        format!("{folder}/client-{}", CLIENT.0),
+    );
+    for (node, url) in of(Kind::Postgres) {
+        let _ = writeln!(text, "  database_{0} = Postgres({1:?}, participant={0})", node.0, url.without_password());
+    }
+    if has_databases {
+        text.push_str("  with synod.transaction() as tx:   # committed everywhere at the end, or nowhere\n");
+    }
+    for (node, _) in of(Kind::Postgres) {
+        let _ = writeln!(text, "      tx.on(database_{}).execute(\"SELECT 1\")", node.0);
+    }
+    let stores: Vec<String> = of(Kind::Store).map(|(node, _)| node.0.to_string()).collect();
+    if !stores.is_empty() {
+        let _ = writeln!(text, "  tx = client.begin([{}], b\"what it is about\")", stores.join(", "));
+        text.push_str("  print(client.outcome(tx))\n");
+    }
+    text.push_str("  print(client.members())\n  client.close()\n");
     text
 }
 
@@ -151,16 +191,14 @@ fn snippet(config: &Config, folder: &str) -> String {
         };
     }
     text.push_str(";\n  let synod = Synod::new(client);\n");
-    for node in &config.nodes {
-        if let Some(url) = &node.database {
-            let kind = if url.kind == crate::config::Kind::Postgres { "Postgres" } else { "Mysql" };
-            let _ = writeln!(
-                text,
-                "  let database_{0} = {kind}::connect({1:?}, NodeId({0})).await?;",
-                node.id.0,
-                url.without_password()
-            );
-        }
+    for (node, url) in databases(config) {
+        let kind = match url.kind {
+            Kind::Postgres => "Postgres",
+            Kind::Mysql => "Mysql",
+            Kind::Store => continue,
+        };
+        let url = url.without_password();
+        let _ = writeln!(text, "  let database_{0} = {kind}::connect({url:?}, NodeId({0})).await?;", node.0);
     }
     text.push_str(
         "  let mut tx = synod.transaction();   // tx.on(&database).await?, and at the end tx.commit().await?\n",

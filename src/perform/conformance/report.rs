@@ -39,11 +39,13 @@ pub enum Verdict {
 }
 
 impl Report {
-    pub(super) fn new(subject: &'static str) -> Self {
+    /// The report of a suite for `subject`, such as "resource", without any check yet: for suites of other packages.
+    pub fn new(subject: &'static str) -> Self {
         Self { subject, checks: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, name: &'static str, contract: &'static str, verdict: Verdict) {
+    /// Adds a check that was made.
+    pub fn add(&mut self, name: &'static str, contract: &'static str, verdict: Verdict) {
         self.checks.push(Check { name, contract, verdict });
     }
 

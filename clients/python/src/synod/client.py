@@ -107,6 +107,14 @@ class Tls:
     def from_files(cls, authority: str | Path, certificate: str | Path, key: str | Path) -> Tls:
         return cls(Path(authority).read_bytes(), Path(certificate).read_bytes(), Path(key).read_bytes())
 
+    @classmethod
+    def from_folder(cls, folder: str | Path, node: int) -> Tls:
+        """The certificate of a node in a folder that `synod` has made, as `synod-data` or `shop/agent-13`: for the store of its agent."""
+        own = Path(folder) / f"node-{node}.pem"
+        if not own.exists():
+            raise ValueError(f"there is no {own}: name the folder with the certificate of the agent, such as synod-data")
+        return cls.from_files(own.with_name("authority.pem"), own, own.with_suffix(".key"))
+
 
 class Client:
     """The way to a cluster. Threads may share it.

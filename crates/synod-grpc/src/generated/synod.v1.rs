@@ -3136,6 +3136,886 @@ pub mod resource_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// On whose behalf a call is made.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Agent {
+    /// The cluster: 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub cluster: ::prost::alloc::vec::Vec<u8>,
+    /// The participant: the number of the node.
+    #[prost(uint64, tag = "2")]
+    pub participant: u64,
+}
+/// Whose the store is to be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenRequest {
+    /// Who asks.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+}
+/// It is the store of that one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenReply {
+    /// Whether it is from this call on, and has held nothing before.
+    #[prost(bool, tag = "1")]
+    pub is_new: bool,
+}
+/// What to promise.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkRequest {
+    /// Who asks.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// The transaction: to be given back by `Prepared` as it is.
+    #[prost(message, optional, tag = "2")]
+    pub transaction: ::core::option::Option<Transaction>,
+    /// What it is about.
+    #[prost(bytes = "vec", tag = "3")]
+    pub meta: ::prost::alloc::vec::Vec<u8>,
+}
+/// The vote.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrepareReply {
+    /// VOTE_PREPARED, or VOTE_ABORTED: it cannot commit this.
+    #[prost(enumeration = "Vote", tag = "1")]
+    pub vote: i32,
+}
+/// Which transaction has ended.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndRequest {
+    /// Who asks.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// The transaction.
+    #[prost(message, optional, tag = "2")]
+    pub id: ::core::option::Option<TxId>,
+}
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndReply {
+    /// How far.
+    #[prost(enumeration = "End", tag = "1")]
+    pub end: i32,
+}
+/// Which page of a list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRequest {
+    /// Who asks.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// Those after this one. Optional: without it, from the first.
+    #[prost(message, optional, tag = "2")]
+    pub after: ::core::option::Option<TxId>,
+}
+/// A page of what is prepared.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreparedReply {
+    /// The transactions, each with what it is about.
+    #[prost(message, repeated, tag = "1")]
+    pub works: ::prost::alloc::vec::Vec<Work>,
+    /// Whether there are more after the last of them.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// A transaction that is prepared.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Work {
+    /// The transaction.
+    #[prost(message, optional, tag = "1")]
+    pub transaction: ::core::option::Option<Transaction>,
+    /// What it is about.
+    #[prost(bytes = "vec", tag = "2")]
+    pub meta: ::prost::alloc::vec::Vec<u8>,
+}
+/// A page of what has ended.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EndedReply {
+    /// The transactions.
+    #[prost(message, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<TxId>,
+    /// Whether there are more after the last of them.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// What is over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetRequest {
+    /// Who asks.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// The transactions.
+    #[prost(message, optional, tag = "2")]
+    pub range: ::core::option::Option<TxRange>,
+}
+/// It is forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetReply {}
+/// How far a store is with an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum End {
+    /// Never sent.
+    Unspecified = 0,
+    /// It is carried out, durably, now or before.
+    Done = 1,
+    /// It is to be committed, and the store neither holds it nor remembers it. An operator is needed.
+    Lost = 2,
+    /// It has ended otherwise here. An operator is needed.
+    Otherwise = 3,
+}
+impl End {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "END_UNSPECIFIED",
+            Self::Done => "END_DONE",
+            Self::Lost => "END_LOST",
+            Self::Otherwise => "END_OTHERWISE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "END_UNSPECIFIED" => Some(Self::Unspecified),
+            "END_DONE" => Some(Self::Done),
+            "END_LOST" => Some(Self::Lost),
+            "END_OTHERWISE" => Some(Self::Otherwise),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod store_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Served by a store, for its agent alone.
+    ///
+    /// What it owes:
+    ///
+    /// 1. VOTE_PREPARED is an answer that it can keep: whatever happens, it can commit. It is durable before the answer leaves,
+    ///   so that no crash undoes it.
+    /// 1. `Prepare` may come again, after a crash of either side too: the answer is the same, and the work is held once.
+    /// 1. `Commit` and `Abort` may come again. They change nothing then, and are answered as the first time.
+    /// 1. END_DONE is durable before it is said.
+    /// 1. What was aborted is never prepared any more, whether it was ever prepared or not: an `Abort` leaves a tombstone.
+    /// 1. It ends nothing by itself: what it holds, it holds until it is told the outcome.
+    /// 1. It remembers how a transaction ended until it hears `Forget` of it. A commit of what it neither holds nor has
+    ///   committed is END_LOST, and never END_DONE.
+    /// 1. A `Prepare` whose caller's deadline was over before it began is not begun.
+    ///
+    /// Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
+    /// them may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    /// * FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
+    /// * UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
+    ///  if it has prepared after all, the agent finds that by `Prepared`.
+    ///
+    /// synod-store, the package, has a suite that plays the agent to a store, and tries all of this: `synod_store::conformance`.
+    #[derive(Debug, Clone)]
+    pub struct StoreClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> StoreClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> StoreClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            StoreClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Whose it is. The first call ever settles that, durably, and each later one compares.
+        pub async fn open(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OpenRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Open");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Open"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Promise to commit this, or refuse to.
+        pub async fn prepare(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WorkRequest>,
+        ) -> std::result::Result<tonic::Response<super::PrepareReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Prepare");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Prepare"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// It is committed.
+        pub async fn commit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Commit");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Commit"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// It is aborted.
+        pub async fn abort(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Abort");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Abort"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What it has prepared, and knows no outcome of: in order of name, origin first.
+        pub async fn prepared(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRequest>,
+        ) -> std::result::Result<tonic::Response<super::PreparedReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Prepared");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Prepared"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What it remembers the end of: in order of name, origin first.
+        pub async fn ended(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndedReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Ended");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Ended"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// These are over everywhere, and nobody asks for them any more: their tombstones may go.
+        pub async fn forget(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForgetRequest>,
+        ) -> std::result::Result<tonic::Response<super::ForgetReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Forget");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Forget"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod store_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with StoreServer.
+    #[async_trait]
+    pub trait Store: std::marker::Send + std::marker::Sync + 'static {
+        /// Whose it is. The first call ever settles that, durably, and each later one compares.
+        async fn open(
+            &self,
+            request: tonic::Request<super::OpenRequest>,
+        ) -> std::result::Result<tonic::Response<super::OpenReply>, tonic::Status>;
+        /// Promise to commit this, or refuse to.
+        async fn prepare(
+            &self,
+            request: tonic::Request<super::WorkRequest>,
+        ) -> std::result::Result<tonic::Response<super::PrepareReply>, tonic::Status>;
+        /// It is committed.
+        async fn commit(
+            &self,
+            request: tonic::Request<super::EndRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndReply>, tonic::Status>;
+        /// It is aborted.
+        async fn abort(
+            &self,
+            request: tonic::Request<super::EndRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndReply>, tonic::Status>;
+        /// What it has prepared, and knows no outcome of: in order of name, origin first.
+        async fn prepared(
+            &self,
+            request: tonic::Request<super::ListRequest>,
+        ) -> std::result::Result<tonic::Response<super::PreparedReply>, tonic::Status>;
+        /// What it remembers the end of: in order of name, origin first.
+        async fn ended(
+            &self,
+            request: tonic::Request<super::ListRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndedReply>, tonic::Status>;
+        /// These are over everywhere, and nobody asks for them any more: their tombstones may go.
+        async fn forget(
+            &self,
+            request: tonic::Request<super::ForgetRequest>,
+        ) -> std::result::Result<tonic::Response<super::ForgetReply>, tonic::Status>;
+    }
+    /// Served by a store, for its agent alone.
+    ///
+    /// What it owes:
+    ///
+    /// 1. VOTE_PREPARED is an answer that it can keep: whatever happens, it can commit. It is durable before the answer leaves,
+    ///   so that no crash undoes it.
+    /// 1. `Prepare` may come again, after a crash of either side too: the answer is the same, and the work is held once.
+    /// 1. `Commit` and `Abort` may come again. They change nothing then, and are answered as the first time.
+    /// 1. END_DONE is durable before it is said.
+    /// 1. What was aborted is never prepared any more, whether it was ever prepared or not: an `Abort` leaves a tombstone.
+    /// 1. It ends nothing by itself: what it holds, it holds until it is told the outcome.
+    /// 1. It remembers how a transaction ended until it hears `Forget` of it. A commit of what it neither holds nor has
+    ///   committed is END_LOST, and never END_DONE.
+    /// 1. A `Prepare` whose caller's deadline was over before it began is not begun.
+    ///
+    /// Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
+    /// them may end with
+    ///
+    /// * PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    /// * FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
+    /// * UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
+    ///  if it has prepared after all, the agent finds that by `Prepared`.
+    ///
+    /// synod-store, the package, has a suite that plays the agent to a store, and tries all of this: `synod_store::conformance`.
+    #[derive(Debug)]
+    pub struct StoreServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> StoreServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for StoreServer<T>
+    where
+        T: Store,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/synod.v1.Store/Open" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::OpenRequest>
+                    for OpenSvc<T> {
+                        type Response = super::OpenReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OpenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::open(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Prepare" => {
+                    #[allow(non_camel_case_types)]
+                    struct PrepareSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::WorkRequest>
+                    for PrepareSvc<T> {
+                        type Response = super::PrepareReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WorkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::prepare(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PrepareSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Commit" => {
+                    #[allow(non_camel_case_types)]
+                    struct CommitSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::EndRequest>
+                    for CommitSvc<T> {
+                        type Response = super::EndReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::commit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CommitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Abort" => {
+                    #[allow(non_camel_case_types)]
+                    struct AbortSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::EndRequest>
+                    for AbortSvc<T> {
+                        type Response = super::EndReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::abort(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AbortSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Prepared" => {
+                    #[allow(non_camel_case_types)]
+                    struct PreparedSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::ListRequest>
+                    for PreparedSvc<T> {
+                        type Response = super::PreparedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::prepared(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PreparedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Ended" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndedSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::ListRequest>
+                    for EndedSvc<T> {
+                        type Response = super::EndedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::ended(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Forget" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForgetSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::ForgetRequest>
+                    for ForgetSvc<T> {
+                        type Response = super::ForgetReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForgetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::forget(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForgetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for StoreServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "synod.v1.Store";
+    impl<T> tonic::server::NamedService for StoreServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// What to begin.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BeginRequest {

@@ -20,8 +20,8 @@ use super::{
 /// Where `.ci/run` installs what `tests/python/requirements.txt` names, from this package.
 const PYTHON: &str = "../../target/python/bin/python";
 
-/// Starts a client in Python: a script with its arguments, for which `FOLDER` stands for the folder of its papers.
-fn start(world: &World, script: &str, arguments: &[String]) -> (Child, TempDir) {
+/// Starts a client: a program, its script and the arguments, for which `FOLDER` stands for the folder of its papers.
+fn start(world: &World, [program, script]: [&str; 2], arguments: &[String]) -> (Child, TempDir) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = TempDir::new().unwrap();
     let client = world.authority.issue(&[&Identity::client(CLUSTER, NodeId(9)).to_string()]);
@@ -32,7 +32,9 @@ fn start(world: &World, script: &str, arguments: &[String]) -> (Child, TempDir) 
     ] {
         fs::write(folder.path().join(name), content).unwrap();
     }
-    let mut command = Command::new(root.join(PYTHON));
+    // One without a folder is looked for in the path.
+    let program = if program.contains('/') { root.join(program) } else { program.into() };
+    let mut command = Command::new(program);
     command.arg(root.join(script));
     for argument in arguments {
         match &argument[..] {
@@ -66,7 +68,7 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto").display().to_string();
     let (first, address) = (MANAGERS[0].0.to_string(), world.address(MANAGERS[0]).to_string());
     let arguments = [proto, first, CLUSTER.to_string(), address, "FOLDER".to_owned()];
-    let (mut child, _folder) = start(&world, "tests/python/client.py", &arguments);
+    let (mut child, _folder) = start(&world, [PYTHON, "tests/python/client.py"], &arguments);
     let (mut said, output) = read(BufReader::new(child.stdout.take().unwrap()), |line| line == "restart").await;
     for node in MANAGERS.into_iter().chain(BRANCHES) {
         world.stop(node).await;
@@ -114,10 +116,15 @@ async fn a_client_in_python_begins_transactions_and_reads_how_they_ended() {
 #[ignore = "needs packages of Python"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_python_that_knows_the_founders_goes_on_when_all_of_them_are_replaced() {
+    follows([PYTHON, "../../clients/python/tests/follows.py"]).await;
+}
+
+/// A client that was given the founders commits transactions while all of them are replaced, one after another.
+pub(crate) async fn follows(client: [&str; 2]) {
     let mut world = World::by_contacts().await;
     let founders = MANAGERS.map(|node| format!("{}={}", node.0, world.address(node))).join(",");
     let arguments = ["FOLDER".to_owned(), CLUSTER.to_string(), founders];
-    let (mut child, _folder) = start(&world, "../../clients/python/tests/follows.py", &arguments);
+    let (mut child, _folder) = start(&world, client, &arguments);
     let mut input = child.stdin.take().unwrap();
     let (mut said, mut output) = read(BufReader::new(child.stdout.take().unwrap()), |line| line == "ready").await;
     let mut managers = MANAGERS.to_vec();

@@ -165,8 +165,9 @@ fn node(path: &Path, folder: &Path, part: NodePart) -> Result<NodeConfig, Failur
         .map(|text| {
             url(&text).ok_or_else(|| {
                 let remedy =
-                    "write postgres://user:password@host:5432/database, or mysql://user:password@host:3306/database";
-                wrong(path, &key, "of an unknown kind", "a URL of PostgreSQL, MariaDB or MySQL", remedy)
+                    "write postgres://user:password@host:5432/database, mysql://user:password@host:3306/database, or for a \
+                     store of your own store://host:port";
+                wrong(path, &key, "of an unknown kind", "a URL of PostgreSQL, MariaDB or MySQL, or of a store", remedy)
             })
         })
         .transpose()?
@@ -181,6 +182,7 @@ pub(crate) fn url(text: &str) -> Option<Url> {
         Some(("postgres" | "postgresql", _)) => (Kind::Postgres, text.to_owned()),
         Some(("mysql", _)) => (Kind::Mysql, text.to_owned()),
         Some(("mariadb", rest)) => (Kind::Mysql, format!("mysql://{rest}")),
+        Some(("store", at)) if address(at).is_some() => (Kind::Store, text.to_owned()),
         Some(_) => return None,
         None if text.contains('=') => (Kind::Postgres, text.to_owned()),
         None => return None,

@@ -13,8 +13,10 @@ use synod::{
     perform::tokio::{Error, Handle},
 };
 use synod_client::{Agent, Alarm, Cause};
+use synod_grpc::{Security, Tls};
 use synod_mysql::Mysql;
 use synod_postgres::Postgres;
+use synod_store::Store;
 use tokio::net::TcpListener;
 
 use super::node::{Node, Place, Started};
@@ -28,6 +30,7 @@ use crate::{
 pub(crate) enum Beside {
     Postgres(Postgres),
     Mysql(Mysql),
+    Store(Store),
 }
 
 /// Why the node beside a database has not started.
@@ -39,8 +42,8 @@ pub(super) enum NotYet {
 }
 
 impl Beside {
-    /// Does not connect yet.
-    pub(crate) fn new(url: &Url, node: NodeId) -> Result<Self, Failure> {
+    /// Does not connect yet. A store is reached with the certificate of its node.
+    pub(crate) fn new(url: &Url, node: NodeId, tls: Option<&Tls>) -> Result<Self, Failure> {
         match url.kind {
             Kind::Postgres => {
                 let options = synod_postgres::Options::new();
@@ -60,6 +63,16 @@ impl Beside {
                 let database = Mysql::connect_lazy(&url.text, node, options);
                 database.map(Self::Mysql).map_err(|error| cannot_take_part(url, node, &error))
             }
+            Kind::Store => {
+                let Some(tls) = tls else {
+                    let what = format!("only its agent can use {}, the store of node {}", url.text, node.0);
+                    let remedy = "begin a transaction among stores with a client, which says what it is about";
+                    return Err(Failure::new(Exit::Database, what, remedy));
+                };
+                let (address, security) = (url.text.trim_start_matches("store://"), Security::Tls(tls.clone()));
+                let store = Store::new(address, node, security, synod_store::Options::new());
+                store.map(Self::Store).map_err(|error| cannot_take_part(url, node, &error))
+            }
         }
     }
 
@@ -68,6 +81,8 @@ impl Beside {
         match self {
             Self::Postgres(database) => database.check().await.map_err(|error| cannot_take_part(url, node, &error)),
             Self::Mysql(database) => database.check().await.map_err(|error| cannot_take_part(url, node, &error)),
+            // Whether it can depends on the cluster, and its agent says so.
+            Self::Store(_) => Ok(()),
         }
     }
 
@@ -76,6 +91,7 @@ impl Beside {
         match self {
             Self::Postgres(database) => database.alarms(),
             Self::Mysql(database) => database.alarms(),
+            Self::Store(store) => store.alarms(),
         }
     }
 
@@ -84,6 +100,7 @@ impl Beside {
         match self {
             Self::Postgres(database) => start(database, place, listener).await,
             Self::Mysql(database) => start(database, place, listener).await,
+            Self::Store(store) => start(store, place, listener).await,
         }
     }
 
@@ -92,6 +109,7 @@ impl Beside {
         match self {
             Self::Postgres(database) => database.watch(cluster, node).await,
             Self::Mysql(database) => database.watch(cluster, node).await,
+            Self::Store(store) => store.watch(cluster, node).await,
         }
     }
 }
@@ -146,7 +164,10 @@ impl Place {
 pub(crate) fn cannot_take_part(url: &Url, node: NodeId, error: &(dyn StdError + 'static)) -> Failure {
     let cause = chain(error);
     let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
-    let remedy = if says(&["max_prepared_transactions"]) {
+    let remedy = if url.kind == Kind::Store {
+        "start the store at that address, with the certificate of this very node, and with the file of this very \
+         participant"
+    } else if says(&["max_prepared_transactions"]) {
         "in its postgresql.conf, set max_prepared_transactions = 100 (or the connections of all applications \
          together), and restart the server"
     } else if says(&["password", "Access denied", "no pg_hba.conf entry", "role"]) && !says(&["GRANT"]) {
@@ -162,7 +183,7 @@ pub(crate) fn cannot_take_part(url: &Url, node: NodeId, error: &(dyn StdError + 
     } else {
         "do what the cause says, and start this again"
     };
-    let what =
-        format!("the {} database of node {}, {}, cannot take part", url.kind.name(), node.0, url.without_password());
+    let kind = if url.kind == Kind::Store { "store" } else { &format!("{} database", url.kind.name()) };
+    let what = format!("the {kind} of node {}, {}, cannot take part", node.0, url.without_password());
     Failure::new(Exit::Database, what, remedy).because(cause)
 }

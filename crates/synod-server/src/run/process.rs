@@ -102,10 +102,11 @@ impl Process {
     ) -> Result<Self, Failure> {
         let cluster = config.cluster()?;
         let slot = |node: &NodeConfig| {
-            let database = node.database.as_ref().map(|url| Beside::new(url, node.id)).transpose()?;
+            let tls = read_tls(&config, node.id)?;
+            let database = node.database.as_ref().map(|url| Beside::new(url, node.id, Some(&tls))).transpose()?;
             Ok(Slot {
                 config: node.clone(),
-                tls: read_tls(&config, node.id)?,
+                tls,
                 database,
                 running: Mutex::default(),
                 server: Mutex::default(),

@@ -9,4 +9,6 @@ mod machines;
 mod operations;
 mod python;
 mod recordings;
+mod stores;
 mod support;
+mod typescript;

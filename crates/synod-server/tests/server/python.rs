@@ -8,17 +8,17 @@ use std::{
 
 use synod_servers as servers;
 
-use crate::support::{Machines, Process};
+use crate::support::{Machines, Ports, Process};
 
 /// Where `.ci/run` installs what `clients/python/requirements.txt` names, from this package.
-const PYTHON: &str = "../../target/python/bin/python";
+pub(crate) const PYTHON: &str = "../../target/python/bin/python";
 
-const ACCOUNTS: &str = "\
+pub(crate) const ACCOUNTS: &str = "\
 CREATE TABLE account (name text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0)); \
 INSERT INTO account VALUES ('ann', 100); \
 CREATE TABLE note (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
 
-const ORDERS: &str = "CREATE TABLE purchase (buyer text NOT NULL, price bigint NOT NULL)";
+pub(crate) const ORDERS: &str = "CREATE TABLE purchase (buyer text NOT NULL, price bigint NOT NULL)";
 
 /// To make it run, from the root of the repository: `python3 -m venv target/python`, and then
 /// `target/python/bin/pip install -r clients/python/requirements.txt`.
@@ -74,4 +74,47 @@ nobody Unreachable
         let prepared = server.sql(tables[at].0, "SELECT count(*) FROM pg_prepared_xacts").unwrap();
         assert_eq!(prepared.trim(), "0", "something is left prepared in {}", tables[at].0);
     }
+}
+
+/// What `synod dev` prints is what runs: as it is, but for the statement.
+#[ignore = "needs packages of Python"]
+#[test]
+fn what_dev_prints_for_python_runs_as_it_is_printed() {
+    let server = servers::Postgres::start(servers::Options::default()).unwrap();
+    let urls = ["accounts", "orders"].map(|name| {
+        server.create_database(name).unwrap();
+        server.sql(name, "CREATE TABLE pasted (number int)").unwrap();
+        server.url(name)
+    });
+    let (folder, ports) = (tempfile::tempdir().unwrap(), Ports::new());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (port, store) = (ports.at(0).to_string(), ports.address(20));
+    let databases = [format!("11={}", urls[0]), format!("12={}", urls[1]), format!("13=store://{store}")];
+    let mut args = vec!["dev", "--port", &port];
+    databases.iter().for_each(|database| args.extend(["--database", database]));
+    let mut dev = Process::start(folder.path(), &args, &ports.address(0), &[]);
+    let greeting = dev.lines_until("client.close()");
+    let mut ledger = Command::new(root.join(PYTHON));
+    ledger.arg(root.join("../../clients/python/examples/ledger.py")).args(["ledger.db", &store, "synod-data", "13"]);
+    let mut ledger = ledger.current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap();
+    dev.ready();
+
+    let (_, printed) = greeting.split_once("In Python, with the package in clients/python:\n").unwrap();
+    let script: String = printed.lines().flat_map(|line| [line.strip_prefix("  ").unwrap_or(line), "\n"]).collect();
+    assert_eq!(script.matches("\"SELECT 1\"").count(), 2, "{greeting}");
+    let run = |script: &str| {
+        let mut python = Command::new(root.join(PYTHON));
+        python.args(["-c", script]).env("PYTHONPATH", root.join("../../clients/python/src"));
+        let output = python.output().unwrap();
+        assert!(output.status.success(), "{script}{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = run(&script);
+    assert!(said.starts_with("Outcome.COMMITTED\nMembers(epoch=0, "), "{said}");
+    run(&script.replace("SELECT 1", "INSERT INTO pasted VALUES (1)"));
+    for name in ["accounts", "orders"] {
+        assert_eq!(server.sql(name, "SELECT count(*) FROM pasted").unwrap().trim(), "1");
+    }
+    ledger.kill().unwrap();
+    ledger.wait().unwrap();
 }

@@ -128,7 +128,7 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
@@ -210,7 +210,13 @@ pub(crate) struct Machines {
 impl Machines {
     /// Three members at the ports from 1 on, and databases with agents at the ports from 11 on.
     pub(crate) fn new(databases: &[String]) -> Self {
+        Self::new_with(|_| databases.to_vec())
+    }
+
+    /// The same with databases at ports from 4 on.
+    pub(crate) fn new_with(databases: impl FnOnce(&Ports) -> Vec<String>) -> Self {
         let (ports, root) = (Ports::new(), tempfile::tempdir().unwrap());
+        let databases = databases(&ports);
         let members: Vec<String> = (1..=3).map(|offset| ports.address(offset)).collect();
         let agents = databases.iter().zip(11..);
         let agents: Vec<String> = agents.map(|(url, at)| format!("{at}@{}={url}", ports.address(at))).collect();

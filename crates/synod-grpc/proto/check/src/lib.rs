@@ -6,8 +6,13 @@ use std::{error::Error, fs, path::Path};
 pub const PROTO: &str = "..";
 
 /// The files, from there.
-pub const FILES: [&str; 4] =
-    ["synod/v1/types.proto", "synod/v1/peer.proto", "synod/v1/roles.proto", "synod/v1/transactions.proto"];
+pub const FILES: [&str; 5] = [
+    "synod/v1/types.proto",
+    "synod/v1/peer.proto",
+    "synod/v1/roles.proto",
+    "synod/v1/store.proto",
+    "synod/v1/transactions.proto",
+];
 
 /// The committed code, from this package.
 pub const GENERATED: &str = "../../src/generated/synod.v1.rs";

@@ -1,0 +1,340 @@
+// PostgreSQL as a part of a transaction, by pg.
+//
+// The branch is a transaction of PostgreSQL that is prepared under a name from which its agent, which runs beside the cluster, can tell
+// everything. Beside it, in the same transaction, goes a row of `synod.fence`, which tells later that it was there. The agent makes the
+// tables; names and rows are those of the package synod-postgres.
+
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import pg from "pg";
+
+import { said, SynodError } from "./errors.js";
+import type { Outcome, TxId } from "./names.js";
+import { participantNumber, RolledBack, type Branch, type Database } from "./transaction.js";
+
+/** Of the name of a prepared transaction. */
+const PREFIX = "synod_";
+const LONGEST = 199;
+
+/** SQLSTATE. */
+const UNDEFINED_OBJECT = "42704";
+const UNDEFINED_TABLE = "42P01";
+const INVALID_SCHEMA = "3F000";
+const NOT_IN_STATE = "55000";
+
+/** How a database is used. */
+export interface PostgresOptions {
+  /** How many connections at most: 10 unless given. */
+  readonly connections?: number;
+  /** For how many milliseconds to wait for what the agent is at: 30,000 unless given. */
+  readonly wait?: number;
+}
+
+/** A database that is `participant` in the cluster: the number that its agent has. */
+export class Postgres implements Database<PostgresBranch> {
+  readonly participant: bigint;
+  readonly wait: number;
+  readonly #url: string;
+  readonly #pool: pg.Pool;
+  #joined: string | undefined;
+
+  constructor(url: string, participant: bigint | number, { connections = 10, wait = 30_000 }: PostgresOptions = {}) {
+    this.participant = participantNumber(participant);
+    this.wait = wait;
+    this.#url = url;
+    this.#pool = new pg.Pool({ connectionString: url, max: connections });
+    // A connection that is idle and breaks is replaced.
+    this.#pool.on("error", () => undefined);
+  }
+
+  async open(): Promise<PostgresBranch> {
+    const connection = await this.#pool.connect();
+    // One that breaks while nothing is asked says so with the next question.
+    if (connection.listenerCount("error") === 0) {
+      connection.on("error", () => undefined);
+    }
+    try {
+      await connection.query("BEGIN");
+    } catch (error) {
+      connection.release(true);
+      throw error;
+    }
+    return new PostgresBranch(this, connection);
+  }
+
+  /** Closes the connections. */
+  close(): Promise<void> {
+    return this.#pool.end();
+  }
+
+  /** Does `work` on a connection of its own: those of the pool may all be waiting for what is asked here. @internal */
+  async aside<T>(work: (connection: pg.Client) => Promise<T>): Promise<T> {
+    const connection = new pg.Client({ connectionString: this.#url });
+    connection.on("error", () => undefined);
+    await connection.connect();
+    try {
+      return await work(connection);
+    } finally {
+      await connection.end().catch(() => undefined);
+    }
+  }
+
+  /** Makes sure that the database is this participant's, in this cluster. Its agent says so there. @internal */
+  async join(cluster: string): Promise<void> {
+    if (this.#joined === cluster) {
+      return;
+    }
+    let row: { participant: string; cluster: string | null } | undefined;
+    try {
+      const asked = "SELECT participant, cluster FROM synod.identity";
+      row = (await this.aside((connection) => connection.query(asked))).rows[0];
+    } catch (error) {
+      if (![UNDEFINED_TABLE, INVALID_SCHEMA].includes(state(error) ?? "")) {
+        throw error;
+      }
+    }
+    if (!row?.cluster) {
+      const what = `the database of participant ${this.participant} is in no cluster yet`;
+      throw new SynodError(`${what}: start its agent, which says of which`, "start its agent");
+    }
+    if (row.participant !== String(this.participant)) {
+      const what = `this is the database of participant ${row.participant}, and not of ${this.participant}`;
+      throw new SynodError(`${what}: are two addresses swapped?`, "give each participant its own address");
+    }
+    if (row.cluster !== cluster) {
+      const what = `the database of participant ${row.participant} is in cluster ${row.cluster}, and not in ${cluster}`;
+      throw new SynodError(what, "use the folder of a client of that cluster");
+    }
+    this.#joined = cluster;
+  }
+}
+
+/**
+ * A branch in PostgreSQL: `query` is pg's.
+ *
+ * `COMMIT`, `ROLLBACK` and `PREPARE TRANSACTION` are not for it; nor may it use `LISTEN`, `NOTIFY` or temporary tables, which PostgreSQL
+ * does not prepare.
+ */
+export class PostgresBranch implements Branch {
+  readonly #postgres: Postgres;
+  #connection: pg.PoolClient | undefined;
+  #gid: string | undefined;
+
+  /** @internal */
+  constructor(postgres: Postgres, connection: pg.PoolClient) {
+    this.#postgres = postgres;
+    this.#connection = connection;
+  }
+
+  /** Runs one statement: `pg.Client.query`. */
+  async query<R extends pg.QueryResultRow = Record<string, unknown>>(
+    statement: string,
+    values: unknown[] = [],
+  ): Promise<pg.QueryResult<R>> {
+    return this.#open().query<R>(statement, values);
+  }
+
+  async hasWritten(): Promise<boolean> {
+    const { rows } = await this.query<{ id: string | null }>("SELECT pg_current_xact_id_if_assigned()::text AS id");
+    if (rows[0]?.id) {
+      return true;
+    }
+    await this.query("COMMIT");
+    await this.#end();
+    return false;
+  }
+
+  async commitAlone(): Promise<void> {
+    // Drawn once, and longer than any other key. Whoever has lost the answer to the commit asks for this row.
+    const key = Buffer.concat([Buffer.alloc(16), wide(this.#postgres.participant), randomBytes(16), Buffer.alloc(1)]);
+    try {
+      await this.#fence(key, "COMMIT");
+    } catch (error) {
+      if (isAnswer(error)) {
+        await this.rollBack();
+        throw new RolledBack(said(error), { cause: error });
+      }
+      this.#drop();
+      if (!(await this.#hasCommitted(key))) {
+        throw new RolledBack(said(error), { cause: error });
+      }
+      return;
+    }
+    await this.#end();
+  }
+
+  async prepare(cluster: string, tx: TxId, epoch: bigint, participants: readonly bigint[]): Promise<void> {
+    const { participant } = this.#postgres;
+    let name: string;
+    try {
+      await this.#postgres.join(cluster);
+      name = gid(cluster, participant, tx, epoch, participants);
+    } catch (error) {
+      // Whatever is wrong before PREPARE is sent ends the branch, and lets go of its locks.
+      await this.rollBack();
+      throw new RolledBack(said(error), { cause: error });
+    }
+    const key = Buffer.concat([Buffer.from(cluster, "hex"), wide(participant), wide(tx.origin), wide(tx.seq)]);
+    try {
+      await this.#fence(key, `PREPARE TRANSACTION '${name}'`);
+    } catch (error) {
+      if (isAnswer(error)) {
+        await this.rollBack();
+        throw new RolledBack(said(error), { cause: error });
+      }
+      this.#drop();
+      throw error;
+    }
+    this.#gid = name;
+  }
+
+  async finish(outcome: Outcome): Promise<void> {
+    if (this.#gid === undefined || !this.#connection) {
+      return;
+    }
+    const verb = outcome === "committed" ? "COMMIT" : "ROLLBACK";
+    const end = performance.now() + this.#postgres.wait;
+    for (;;) {
+      try {
+        await this.#connection.query(`${verb} PREPARED '${this.#gid}'`);
+        break;
+      } catch (error) {
+        if (state(error) === UNDEFINED_OBJECT) {
+          // The agent was there first.
+          break;
+        }
+        if (state(error) !== NOT_IN_STATE || performance.now() >= end) {
+          this.#drop();
+          throw error;
+        }
+        // The agent is at it.
+        await sleep(1);
+      }
+    }
+    await this.#end();
+  }
+
+  async rollBack(): Promise<void> {
+    if (!this.#connection || this.#gid !== undefined) {
+      return;
+    }
+    try {
+      await this.#connection.query("ROLLBACK");
+    } catch {
+      this.#drop();
+      return;
+    }
+    await this.#end();
+  }
+
+  #open(): pg.PoolClient {
+    if (!this.#connection) {
+      throw new SynodError("the branch is over", "begin another transaction");
+    }
+    return this.#connection;
+  }
+
+  /**
+   * Puts the row there, and ends the transaction. In a failed one the first statement fails, and outside of any, too: without that, the
+   * last one would roll back or do nothing, and neither is an error.
+   */
+  async #fence(key: Buffer, last: string): Promise<void> {
+    const row = `INSERT INTO synod.fence (branch, state) VALUES ('\\x${key.toString("hex")}', 'w')`;
+    // One text without parameters is one round trip.
+    await this.#open().query(`SAVEPOINT synod; RELEASE synod; ${row}; ${last}`);
+  }
+
+  /** Whether the row is there. If not, puts a tombstone there first: then it has not committed, and never will. */
+  async #hasCommitted(key: Buffer): Promise<boolean> {
+    const end = performance.now() + this.#postgres.wait;
+    for (;;) {
+      try {
+        const committed = await this.#postgres.aside((connection) => isThere(connection, key));
+        if (committed !== undefined) {
+          return committed;
+        }
+      } catch (error) {
+        if (performance.now() >= end) {
+          throw error;
+        }
+      }
+      if (performance.now() >= end) {
+        throw new SynodError("the database does not say whether it has committed", "read in the database whether it is there");
+      }
+      await sleep(50);
+    }
+  }
+
+  /** Gives the connection back, as clean as a new one. */
+  async #end(): Promise<void> {
+    const connection = this.#take();
+    if (connection) {
+      const isClean = await connection.query("DISCARD ALL").then(
+        () => true,
+        () => false,
+      );
+      connection.release(!isClean);
+    }
+  }
+
+  #drop(): void {
+    this.#take()?.release(true);
+  }
+
+  #take(): pg.PoolClient | undefined {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    return connection;
+  }
+}
+
+/** Whether the row is there, and not as a tombstone; undefined if it has gone meanwhile. */
+async function isThere(connection: pg.Client, key: Buffer): Promise<boolean | undefined> {
+  await connection.query("SET lock_timeout = '1s'");
+  const make = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't') ON CONFLICT DO NOTHING RETURNING branch";
+  if ((await connection.query(make, [key])).rows.length > 0) {
+    return false;
+  }
+  const found = await connection.query<{ state: string }>("SELECT state::text FROM synod.fence WHERE branch = $1", [key]);
+  return found.rows[0] && found.rows[0].state !== "t";
+}
+
+function state(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/** Whether the server says that a statement has failed, and goes on: then nothing has happened. Whatever ends the session leaves that open. */
+function isAnswer(error: unknown): boolean {
+  const code = state(error);
+  if (code === undefined || /^(08|57P0)/.test(code) || code === "40003") {
+    return false;
+  }
+  // A server that says this in another language is taken for one that has not answered: that is the safe side.
+  return error instanceof pg.DatabaseError && error.severity === "ERROR";
+}
+
+/** 8 bytes. */
+function wide(number: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(number);
+  return bytes;
+}
+
+/**
+ * The name of the prepared transaction: the cluster, the place of the participant, and all numbers, each with as many bytes as the largest
+ * one needs.
+ */
+function gid(cluster: string, participant: bigint, tx: TxId, epoch: bigint, participants: readonly bigint[]): string {
+  const numbers = [tx.origin, tx.seq, epoch, ...participants];
+  const largest = numbers.reduce((most, number) => (number > most ? number : most));
+  const width = Math.ceil(largest.toString(16).length / 2);
+  const head = Buffer.from([participants.indexOf(participant), width]);
+  const content = Buffer.concat([Buffer.from(cluster, "hex"), head, ...numbers.map((number) => wide(number).subarray(8 - width))]);
+  const name = PREFIX + content.toString("base64url");
+  if (name.length > LONGEST) {
+    const what = `the name of the prepared transaction would have ${name.length} bytes, and PostgreSQL allows ${LONGEST}`;
+    throw new SynodError(what, "have fewer participants in one transaction");
+  }
+  return name;
+}
