@@ -97,6 +97,7 @@
 //! | `arbitrary`, `proptest` | generators of valid and invalid data, for fuzzers and property tests |
 //! | `sim` | worlds from seeds, and the properties that must hold in them |
 //! | `conformance` | checks of storages, transports and resources of your own |
+//! | `record` | what a running node was told, in files, and the same node stepped again |
 //! | `fjall` | a durable storage |
 //! | `tokio` | the ready driver, a task of a tokio runtime |
 //!
