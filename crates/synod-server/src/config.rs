@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) certificates: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) token: PathBuf,
+    pub(crate) read_token: PathBuf,
     pub(crate) log: LogConfig,
     pub(crate) connections: usize,
 }
@@ -144,6 +145,17 @@ impl Url {
             }
             None => format!("{scheme}://{authority}{path}"),
         }
+    }
+}
+
+impl Url {
+    /// What the database is called, for people's eyes; nothing, if the URL does not say.
+    pub(crate) fn name(&self) -> Option<String> {
+        let name = match self.text.split_once("://") {
+            Some((_, rest)) => rest.split_once('/')?.1.split('?').next()?,
+            None => self.text.split_whitespace().find_map(|word| word.strip_prefix("dbname="))?,
+        };
+        (!name.is_empty()).then(|| name.to_owned())
     }
 }
 

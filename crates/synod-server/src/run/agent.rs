@@ -12,7 +12,7 @@ use synod::{
     commit::ClusterId,
     perform::tokio::{Error, Handle},
 };
-use synod_client::{Agent, Alarm, Cause};
+use synod_client::{Agent, Alarm, Cause, Listed};
 use synod_mysql::Mysql;
 use synod_postgres::Postgres;
 use tokio::net::TcpListener;
@@ -76,6 +76,14 @@ impl Beside {
         match self {
             Self::Postgres(database) => database.alarms(),
             Self::Mysql(database) => database.alarms(),
+        }
+    }
+
+    /// What it lists itself as prepared: at most `limit`, and how many there are.
+    pub(crate) async fn prepared(&self, limit: usize) -> Result<(Vec<Listed>, usize), Cause> {
+        match self {
+            Self::Postgres(database) => Ok(database.prepared(limit).await?),
+            Self::Mysql(database) => Ok(database.prepared(limit).await?),
         }
     }
 
