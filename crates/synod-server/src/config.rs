@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use percent_encoding::percent_decode_str;
 use synod::{
     NodeId, QuorumError, Quorums,
     commit::{Cluster, ClusterId, ClusterSpec, ConfigError},
@@ -155,7 +156,7 @@ impl Url {
             Some((_, rest)) => rest.split_once('/')?.1.split('?').next()?,
             None => self.text.split_whitespace().find_map(|word| word.strip_prefix("dbname="))?,
         };
-        (!name.is_empty()).then(|| name.to_owned())
+        (!name.is_empty()).then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
     }
 }
 

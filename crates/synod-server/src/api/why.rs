@@ -117,7 +117,7 @@ impl Case {
         }
         if around.is_stuck {
             let silent = around.members.iter().copied().filter(|node| around.is_silent(*node));
-            let _ = write!(text, "; too few members answer to decide: {} missing", around.list(silent));
+            let _ = write!(text, "; too few members answer to decide: missing are {}", around.list(silent));
         }
     }
 }

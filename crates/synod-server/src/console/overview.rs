@@ -20,13 +20,14 @@ pub(super) fn show(
     picture::show(page, cluster);
     places(page, cluster, status);
     listed(page, databases);
-    if !troubles.is_empty() {
-        page.raw("<section class=card aria-labelledby=troubles><h2 id=troubles>Needs attention</h2>\n<ul>");
-        for (is_bad, trouble) in &troubles {
-            html!(page, "<li class=\"", (if *is_bad { "bad" } else { "warn" }), "\">", (trouble), "</li>");
-        }
-        page.raw("</ul></section>\n");
+    page.raw("<section class=card aria-labelledby=troubles><h2 id=troubles>Needs attention</h2>\n<ul>");
+    for (is_bad, trouble) in &troubles {
+        html!(page, "<li class=\"", (if *is_bad { "bad" } else { "warn" }), "\">", (trouble), "</li>");
     }
+    if troubles.is_empty() {
+        page.raw("<li class=quiet>Nothing.</li>");
+    }
+    page.raw("</ul></section>\n");
     page.raw("</div>\n");
     list(page, waiting);
     page.raw("</div>\n");
@@ -35,25 +36,25 @@ pub(super) fn show(
 /// The figures that say at a glance whether all is well.
 fn tiles(page: &mut Html, status: &view::Status, waiting: &view::Waiting, troubles: usize) {
     page.raw("<dl class=tiles aria-label=\"At a glance\">");
-    let mut tile = |name: &'static str, value: String, class: &'static str| {
-        html!(page, "<div class=\"tile ", (class), "\"><dt>", (name), "</dt><dd>", (value), "</dd></div>");
+    let mut tile = |name: &'static str, to: Option<&'static str>, value: String, class: &'static str| {
+        html!(page, "<div class=\"tile ", (class), "\"><dt>", (name), "</dt><dd>");
+        match to {
+            Some(to) => html!(page, "<a href=\"", (to), "\">", (value), "</a>"),
+            None => page.text(value),
+        }
+        page.raw("</dd></div>");
     };
     let is = |bad: bool, class: &'static str| if bad { class } else { "" };
-    tile(
-        "Process",
-        if status.not_ready.is_none() { "ready" } else { "not ready" }.into(),
-        match status.not_ready {
-            None => "good",
-            Some(_) => "bad",
-        },
-    );
-    let in_doubt = waiting.in_doubt;
-    tile("In doubt", in_doubt.to_string(), is(in_doubt > 0, "warn"));
-    let oldest = waiting.oldest_in_doubt_seconds;
+    match status.not_ready {
+        None => tile("Process", None, "ready".into(), "good"),
+        Some(_) => tile("Process", Some("#troubles"), "not ready".into(), "bad"),
+    }
+    let (in_doubt, oldest) = (waiting.in_doubt, waiting.oldest_in_doubt_seconds);
+    tile("In doubt", Some("#waiting"), in_doubt.to_string(), is(in_doubt > 0, "warn"));
     let said = if in_doubt == 0 { "\u{2013}".into() } else { duration(oldest) };
-    tile("Oldest in doubt", said, is(oldest > 60.0, "bad"));
-    tile("Open", waiting.open.to_string(), "");
-    tile("Needs attention", troubles.to_string(), is(troubles > 0, "warn"));
+    tile("Oldest in doubt", None, said, is(oldest > 60.0, "bad"));
+    tile("Open", Some("#waiting"), thousands(waiting.open), "");
+    tile("Needs attention", Some("#troubles"), troubles.to_string(), is(troubles > 0, "warn"));
     page.raw("</dl>\n");
 }
 
@@ -96,13 +97,14 @@ fn troubles(status: &view::Status, cluster: &view::Cluster, waiting: &view::Wait
 /// The same as the picture, for those who read rather than look.
 fn places(page: &mut Html, cluster: &view::Cluster, status: &view::Status) {
     page.raw(
-        "<section class=card aria-labelledby=nodes><h2 id=nodes>Nodes</h2>\n<table class=plain><caption class=unseen>The \
-         nodes of the cluster, as this process sees them</caption><thead><tr><th scope=col>Node<th scope=col>What it is\
-         <th scope=col>State<th scope=col class=number>Open</tr></thead>\n<tbody>",
+        "<section class=card aria-labelledby=nodes><h2 id=nodes>Nodes</h2>\n<table class=nodes><caption class=unseen>The \
+         nodes of the cluster, as this process sees them</caption><colgroup><col><col><col><col></colgroup><thead><tr><th \
+         scope=col>Node<th scope=col>What it is<th scope=col>State<th scope=col class=number>Open</tr></thead>\n<tbody>",
     );
     for place in &cluster.nodes {
         let open = status.nodes.iter().find(|node| node.node == place.node).map(|node| node.open.to_string());
-        html!(page, "<tr data-key=\"n", (place.node), "\"><th scope=row>n", (place.node), "</th><td>", (place.role));
+        html!(page, "<tr data-key=\"n", (place.node), "\"><th scope=row>n", (place.node), "</th><td title=\"");
+        html!(page, (place.name.as_deref().unwrap_or(&place.address)), "\">", (place.role));
         if let Some(name) = &place.name {
             html!(page, " of ", (name));
         }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of a program has a clock")]
 
+mod console;
 mod databases;
 mod dev;
 mod errors;
 mod machines;
 mod operations;
 mod python;
+mod stage;
 mod support;
+mod why;
