@@ -121,28 +121,20 @@ fn places(page: &mut Html, cluster: &view::Cluster, status: &view::Status) {
 fn listed(page: &mut Html, databases: &view::Databases) {
     page.raw("<section class=card aria-labelledby=listed><h2 id=listed>Prepared in the databases here</h2>\n<ul class=lines>");
     if databases.databases.is_empty() {
-        page.raw("<li class=quiet>No database of this process is known yet</li>");
+        page.raw("<li class=quiet>None is here, or none has answered yet</li>");
     }
     for database in &databases.databases {
         let name = database.name.as_deref().unwrap_or("database");
-        html!(
-            page,
-            "<li data-key=\"d",
-            (database.node),
-            "\"><a href=/databases>",
-            (name),
-            " (n",
-            (database.node),
-            ")</a> "
-        );
-        let strange = database.branches.iter().filter(|branch| branch.knows != view::Knows::Open).count();
+        html!(page, "<li data-key=\"d", (database.node), "\">");
         match &database.silent {
-            Some(_) => page.raw("<span class=bad>does not answer</span>"),
+            Some(_) => page.raw("<span class=bad>no answer</span>"),
             None => html!(page, (database.prepared), " prepared"),
         }
+        let strange = database.branches.iter().filter(|branch| branch.knows != view::Knows::Open).count();
         if strange > 0 {
-            html!(page, ", <span class=warn>", (strange), " not known here</span>");
+            html!(page, " (<span class=warn>", (strange), " not open here</span>)");
         }
+        html!(page, " in <a href=/databases>", (name), " (n", (database.node), ")</a>");
         page.raw("</li>");
     }
     page.raw("</ul></section>\n");

@@ -29,7 +29,7 @@ pub(super) fn class(place: &view::Place) -> &'static str {
 /// How a node is, in a word or two.
 pub(super) fn says(place: &view::Place) -> String {
     match (&*place.state, place.silent_seconds) {
-        ("away", Some(age)) => format!("database away for {}", duration(age)),
+        ("away", _) => "database away".into(),
         ("silent", Some(age)) => format!("silent for {}", duration(age)),
         ("running", _) => "running here".into(),
         (state, _) => state.into(),

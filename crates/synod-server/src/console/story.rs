@@ -27,7 +27,8 @@ pub(super) fn show(page: &mut Html, seen: &view::Transaction, names: &BTreeMap<u
     // The last moment is not at the end: now is.
     let y = |ago: f64| TOP + HEIGHT * (1.0 - (ago / span).clamp(0.0, 1.0));
     let x = |node: u64| lanes.iter().position(|lane| *lane == node).map(|at| MARGIN + LANE * (at as f64 + 0.5));
-    let (width, height) = (MARGIN + LANE * lanes.len() as f64, TOP + HEIGHT + 34.0);
+    let (width, height) =
+        (MARGIN + LANE * lanes.len() as f64, TOP + HEIGHT + 24.0 + 10.0 * seen.waits_for.len().min(LANES) as f64);
 
     page.raw("<div class=scroll tabindex=0 role=group aria-label=\"Space-time diagram\"><svg class=story role=img ");
     html!(page, "aria-label=\"", (sentence(seen)), "\" width=", (width), " height=", (height), " viewBox=\"0 0 ");
@@ -83,8 +84,8 @@ pub(super) fn show(page: &mut Html, seen: &view::Transaction, names: &BTreeMap<u
 fn waits(page: &mut Html, seen: &view::Transaction, lanes: &[u64], x: impl Fn(u64) -> Option<f64>) {
     let heard = seen.moments.iter().find(|moment| moment.what == What::Heard).map(|moment| moment.node);
     let Some(from) = heard.and_then(&x) else { return };
-    let y = TOP + HEIGHT + 16.0;
-    for node in seen.waits_for.iter().filter(|node| lanes.contains(node)) {
+    for (at, node) in seen.waits_for.iter().filter(|node| lanes.contains(node)).enumerate() {
+        let y = TOP + HEIGHT + 14.0 + 10.0 * at as f64;
         let Some(to) = x(*node).filter(|to| (to - from).abs() > 1.0) else { continue };
         let head = if to > from { to - 8.0 } else { to + 8.0 };
         html!(

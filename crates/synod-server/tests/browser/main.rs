@@ -57,6 +57,9 @@ fn an_operator_sees_why_it_waits_opens_it_by_the_keyboard_and_changes_something_
     browser.picture("desktop");
 
     labels(&mut browser);
+    phone(&mut browser, &root, &name);
+    browser.go(&root);
+    browser.until(WAITS);
 
     // By the keyboard: the first stop is the way to the content, then all in order, and Enter opens the transaction.
     browser.run("document.activeElement.blur(), true");
@@ -72,7 +75,9 @@ fn an_operator_sees_why_it_waits_opens_it_by_the_keyboard_and_changes_something_
     sleep(Duration::from_secs(3));
     assert_eq!(browser.run("document.activeElement.textContent"), tx);
     browser.key("Enter", 13);
-    browser.until(&format!("location.pathname === '/transactions/{name}' && document.querySelector('h1')?.textContent.includes('{tx}')"));
+    browser.until(&format!(
+        "location.pathname === '/transactions/{name}' && document.querySelector('h1')?.textContent.includes('{tx}')"
+    ));
     browser.until("document.querySelector('.sentence').textContent.includes('which has not answered for')");
     browser.until("document.querySelector('svg.story .moment')");
     browser.picture("transaction");
@@ -88,23 +93,36 @@ fn an_operator_sees_why_it_waits_opens_it_by_the_keyboard_and_changes_something_
     browser.until("document.querySelector('h2').textContent.includes('<img src=x onerror=alert(1)>')");
     browser.picture("databases");
 
-    // On a phone, and in the dark.
+    assert_eq!(browser.run("alerts"), 0);
+}
+
+/// On a phone, and in the dark: nothing is wider than the screen, and nothing moves there either.
+fn phone(browser: &mut Browser, root: &str, name: &str) {
     browser.size(360, 740, true);
-    for path in ["/", "/history", "/databases", &format!("/transactions/{name}")] {
+    for path in ["/history", "/databases", &format!("/transactions/{name}"), "/"] {
         browser.go(&format!("{root}{path}"));
         let wide = browser.run("document.documentElement.scrollWidth");
         assert!(wide.as_u64().unwrap() <= 360, "{path} is {wide} wide");
+        browser.picture(&format!("phone{}", path.replace(['/', '-'], "_")));
     }
-    assert_eq!(browser.run("alerts"), 0);
+    sleep(Duration::from_secs(5));
+    assert_eq!(browser.run("shifts"), 0);
+    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
+    browser.call("Emulation.setEmulatedMedia", dark);
+    let light = "getComputedStyle(document.body).backgroundColor === 'rgb(246, 247, 249)'";
+    assert_eq!(browser.run(light), false);
+    browser.size(1280, 900, false);
+    browser.picture("dark");
+    browser.call("Emulation.setEmulatedMedia", json!({ "features": [] }));
+    assert_eq!(browser.run(light), true);
 }
 
 /// What a screen reader finds: a name for whatever can be pressed, and what tables are about.
 fn labels(browser: &mut Browser) {
     let tree = browser.call("Accessibility.getFullAXTree", json!({}));
     let nodes = tree["nodes"].as_array().unwrap();
-    let of = |role: &'static str| {
-        nodes.iter().filter(move |node| node["ignored"] != true && node["role"]["value"] == role)
-    };
+    let of =
+        |role: &'static str| nodes.iter().filter(move |node| node["ignored"] != true && node["role"]["value"] == role);
     for role in ["button", "link", "table", "image", "navigation", "columnheader"] {
         assert!(of(role).count() > 0, "there is no {role}");
         for node in of(role) {
