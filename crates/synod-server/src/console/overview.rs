@@ -52,7 +52,7 @@ fn tiles(page: &mut Html, status: &view::Status, waiting: &view::Waiting, troubl
     let (in_doubt, oldest) = (waiting.in_doubt, waiting.oldest_in_doubt_seconds);
     tile("In doubt", Some("#waiting"), in_doubt.to_string(), is(in_doubt > 0, "warn"));
     let said = if in_doubt == 0 { "\u{2013}".into() } else { duration(oldest) };
-    tile("Oldest in doubt", None, said, is(oldest > 60.0, "bad"));
+    tile("In doubt for", None, said, is(oldest > 60.0, "bad"));
     tile("Open", Some("#waiting"), thousands(waiting.open), "");
     tile("Needs attention", Some("#troubles"), troubles.to_string(), is(troubles > 0, "warn"));
     page.raw("</dl>\n");
@@ -113,7 +113,7 @@ fn places(page: &mut Html, cluster: &view::Cluster, status: &view::Status) {
     }
     page.raw(
         "</tbody></table>\n<p class=acts><button type=button class=act data-act=replace>Replace a member\u{2026}</button> \
-         <button type=button class=act data-act=depart>Write a participant off\u{2026}</button></p></section>\n",
+         <button type=button class=act data-act=depart aria-label=\"Write off a participant\u{2026}\">Write off\u{2026}</button></p></section>\n",
     );
 }
 

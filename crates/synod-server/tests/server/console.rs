@@ -155,7 +155,8 @@ fn what_waits_is_explained_everywhere_alike_and_joined_with_what_the_databases_l
         let waiting = json(&http, "/api/waiting");
         let row = waiting["transactions"].as_array().unwrap().iter().find(|row| row["tx"] == tx).cloned();
         why = row.as_ref().map_or(String::new(), |row| row["why"].as_str().unwrap().to_owned());
-        let is_listed = row.is_some_and(|row| row["listed_at"].to_string() == "[11]" && row["state"] == "in doubt");
+        let is_listed =
+            row.is_some_and(|row| row["listed_at"] == serde_json::json!([11]) && row["state"] == "in doubt");
         is_listed
             && why.contains("n12, which has not answered for")
             && why.contains("missing are n2, which has not answered")
