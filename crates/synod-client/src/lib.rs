@@ -36,6 +36,7 @@ mod branch;
 mod desk;
 mod error;
 mod gate;
+mod listed;
 #[cfg(feature = "local")]
 pub mod local;
 mod manager;
@@ -47,6 +48,7 @@ pub use alarm::{Alarm, Alarms, Kind};
 pub use branch::{Alone, Branch, Cause, Database, Name, Unprepared};
 pub use desk::{Desk, Ticket};
 pub use error::{CommitError, OpenError, OutcomeError};
+pub use listed::{Listed, ListedBranch};
 pub use manager::{Asked, Manager, ManagerError};
 pub use synod::{NodeId, TxId, commit::Outcome};
 pub use transaction::{Builder, OtherCluster, Synod, Transaction};

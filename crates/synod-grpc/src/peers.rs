@@ -311,22 +311,32 @@ impl Peer {
 
     /// One connection, from dialling to its end.
     async fn talk(&self) -> Result<(), Status> {
+        let began = Instant::now();
         let welcomed = timeout(self.options.connect, self.dial()).await;
         let mut answers = match welcomed.unwrap_or_else(|_| Err(Status::deadline_exceeded("connecting took too long")))
         {
             Ok(answers) => answers,
             Err(status) => {
                 self.counters.failures.add(1);
+                self.counters.silence.failed(began);
                 return Err(status);
             }
         };
         self.counters.connections.add(1);
         self.counters.connected.set(true);
+        self.counters.silence.broken();
         tracing::info!(peer = %self.identity, address = self.address, "connected");
         self.queue.open();
         // Nothing more comes but the end.
-        while answers.message().await?.is_some() {}
-        Ok(())
+        let end = loop {
+            match answers.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(status) => break Err(status),
+            }
+        };
+        self.counters.silence.ended();
+        end
     }
 
     /// A stream to the other node, and its word that it is the one that was dialled.

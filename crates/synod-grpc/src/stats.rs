@@ -1,8 +1,15 @@
 //! What is counted, for the program and for the [`metrics`] facade. The module's documentation lists the names.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use synod::{NodeId, commit::ClusterId};
+use tokio::time::Instant;
 
 /// What a transport has done about one other node since it was given the node's address, and how things are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +38,9 @@ pub struct PeerStats {
     /// How often the node was in the same epoch as this one, of other members: one of the two was created with another
     /// configuration. Nothing is sent to it.
     pub disagreements: u64,
+    /// For how long it has not answered: since the last connection ended, or since the first attempt to connect that failed.
+    /// Nothing while there is a connection, and as long as no attempt has failed.
+    pub silent: Option<Duration>,
 }
 
 /// What a server has taken and refused since it was started.
@@ -151,6 +161,45 @@ impl Flag {
     }
 }
 
+/// Since when there is no connection.
+#[derive(Default)]
+pub(crate) struct Silence(Mutex<Since>);
+
+#[derive(Clone, Copy, Default)]
+struct Since {
+    /// When the last connection ended, if there is none.
+    ended: Option<Instant>,
+    /// Since when attempts fail.
+    silent: Option<Instant>,
+}
+
+impl Silence {
+    /// There is a connection.
+    pub(crate) fn broken(&self) {
+        *self.since() = Since::default();
+    }
+
+    /// The connection has ended.
+    pub(crate) fn ended(&self) {
+        self.since().ended.get_or_insert_with(Instant::now);
+    }
+
+    /// An attempt that `began` then has failed.
+    pub(crate) fn failed(&self, began: Instant) {
+        let mut since = self.since();
+        let from = since.ended.unwrap_or(began);
+        since.silent.get_or_insert(from);
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        self.since().silent.map(|since| since.elapsed())
+    }
+
+    fn since(&self) -> MutexGuard<'_, Since> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The counters of one other node.
 pub(crate) struct PeerCounters {
     pub(crate) connected: Flag,
@@ -163,6 +212,7 @@ pub(crate) struct PeerCounters {
     pub(crate) version: AtomicU32,
     pub(crate) birth: AtomicU64,
     pub(crate) disagreements: Counter,
+    pub(crate) silence: Silence,
 }
 
 impl PeerCounters {
@@ -188,6 +238,7 @@ impl PeerCounters {
             version: AtomicU32::new(0),
             birth: AtomicU64::new(0),
             disagreements: Counter::new(metrics::counter!("synod_grpc_disagreements_total", labels)),
+            silence: Silence::default(),
         }
     }
 
@@ -204,6 +255,7 @@ impl PeerCounters {
             version: self.version.load(Ordering::Relaxed),
             birth: self.birth.load(Ordering::Relaxed),
             disagreements: self.disagreements.get(),
+            silent: self.silence.lasts(),
         }
     }
 }

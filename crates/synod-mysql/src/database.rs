@@ -11,7 +11,7 @@ use synod::{
     NodeId, TxId,
     commit::{ClusterId, Outcome},
 };
-use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
+use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Listed, Name};
 use tokio::{
     sync::{OnceCell, RwLock},
     time::{error::Elapsed, timeout},
@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     Error, Missing, MysqlBranch, Options, Xid, check, identity,
     lent::Lent,
-    look::{Carried, carry_out},
+    look::{Carried, carry_out, list_all},
 };
 
 /// A MariaDB or MySQL database that stands in a cluster as one participant. A clone shares its connections.
@@ -113,6 +113,15 @@ impl Mysql {
     /// found again later, and carried out, is no longer among them.
     pub fn alarms(&self) -> Vec<Alarm> {
         self.0.alarms.list()
+    }
+
+    /// What the server itself lists as prepared, others' included: at most `limit`, and how many there are. A server of
+    /// several databases lists those of all of them, and does not say since when they are prepared.
+    pub async fn prepared(&self, limit: usize) -> Result<(Vec<Listed>, usize), Error> {
+        let mut conn = self.0.for_votes().await?;
+        let listed = self.0.answer("list what is prepared", list_all(&mut conn, limit)).await?;
+        conn.done();
+        Ok(listed)
     }
 }
 

@@ -5,6 +5,7 @@ use synod::{
     NodeId, TxId,
     commit::{ClusterId, Outcome},
 };
+use synod_client::{Listed, ListedBranch};
 
 use crate::{
     Kind, Xid,
@@ -28,6 +29,21 @@ pub(crate) async fn prepared(conn: &mut Conn, cluster: ClusterId, participant: N
     let rows: Vec<(i64, i64, i64, Vec<u8>)> = conn.query("XA RECOVER").await?;
     let own = rows.iter().filter_map(Xid::read);
     Ok(own.filter(|xid| (xid.cluster(), xid.participant()) == (cluster, participant)).map(|xid| xid.tx()).collect())
+}
+
+/// Everything that is prepared on the server, which does not say since when: at most `limit`, and how many there are.
+pub(crate) async fn list_all(conn: &mut Conn, limit: usize) -> Result<(Vec<Listed>, usize), Error> {
+    let rows: Vec<(i64, i64, i64, Vec<u8>)> = conn.query("XA RECOVER").await?;
+    let listed = rows.iter().take(limit).map(|row| {
+        let branch = Xid::read(row).map(|xid| ListedBranch {
+            cluster: xid.cluster(),
+            participant: xid.participant(),
+            tx: xid.tx(),
+        });
+        let digits: String = row.3.iter().map(|byte| format!("{byte:02x}")).collect();
+        Listed::new(format!("X'{digits}'"), branch, None)
+    });
+    Ok((listed.collect(), rows.len()))
 }
 
 /// Whether a branch is prepared.

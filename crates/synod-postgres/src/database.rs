@@ -11,12 +11,12 @@ use synod::{
     NodeId, TxId,
     commit::{ClusterId, Outcome, TxRange},
 };
-use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Name};
+use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Listed, Name};
 use tokio::sync::{OnceCell, RwLock};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten, identity, lent::Lent};
+use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten, identity, lent::Lent, look::list_all};
 
 /// When the first keepalive is sent, unless a URL says otherwise: too late to notice anything.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -120,6 +120,14 @@ impl Postgres {
     /// found again later, and carried out, is no longer among them.
     pub fn alarms(&self) -> Vec<Alarm> {
         self.0.alarms.list()
+    }
+
+    /// What the database itself lists as prepared, others' included, the oldest first: at most `limit`, and how many there are.
+    pub async fn prepared(&self, limit: usize) -> Result<(Vec<Listed>, usize), Error> {
+        let client = self.0.for_votes().await?;
+        let listed = client.answer("list what is prepared", list_all(&client, limit)).await?;
+        client.done();
+        Ok(listed)
     }
 }
 

@@ -1,7 +1,10 @@
 //! What has become of a branch, as its database tells.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
 use synod::{NodeId, commit::ClusterId};
+use synod_client::{Listed, ListedBranch};
 use tokio_postgres::Error;
 
 use crate::{Gid, fence::Key};
@@ -72,6 +75,28 @@ pub(crate) async fn prepared(
         confirm(client).await?;
     }
     Ok(own)
+}
+
+/// Everything that is prepared in this database, the oldest first: at most `limit`, and how many there are.
+pub(crate) async fn list_all(client: &Object, limit: usize) -> Result<(Vec<Listed>, usize), Error> {
+    let list = client
+        .prepare_cached(
+            "SELECT gid, greatest(extract(epoch FROM clock_timestamp() - prepared), 0)::float8, count(*) OVER () \
+             FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared, gid LIMIT $1",
+        )
+        .await?;
+    let rows = client.query(&list, &[&i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+    let all = rows.first().map_or(0, |row| row.get::<_, i64>(2));
+    let listed = rows.iter().map(|row| {
+        let (name, age): (String, f64) = (row.get(0), row.get(1));
+        let branch = name.parse::<Gid>().ok().map(|gid| ListedBranch {
+            cluster: gid.cluster(),
+            participant: gid.participant(),
+            tx: gid.transaction().id(),
+        });
+        Listed::new(name, branch, Duration::try_from_secs_f64(age).ok())
+    });
+    Ok((listed.collect(), usize::try_from(all).unwrap_or(0)))
 }
 
 /// Where commits wait for a standby, a prepared branch is seen before the standby has it. It does once a later write that

@@ -1,29 +1,38 @@
 //! What a process answers over HTTP: metrics, health, and the questions and commands of operators.
 //!
-//! Nothing is changed by a GET. What changes something needs the token, which is in a file that only the process's
-//! user can read. Beyond loopback, everything needs it.
+//! Nothing is changed by a GET. What changes something needs the operators' token, which is in a file that only the
+//! process's user can read. Beyond loopback, everything needs that, or, for what only reads, the readers' token.
 
 mod act;
-mod look;
-mod page;
+pub(crate) mod guard;
+mod kept;
+pub(crate) mod listed;
+pub(crate) mod look;
+pub(crate) mod places;
+pub(crate) mod recent;
+mod serve;
 pub(crate) mod view;
+pub(crate) mod waiting;
+pub(crate) mod why;
 
 use std::{path::Path, sync::Arc};
 
 use axum::{
-    Json, Router,
-    extract::{Path as UrlPath, Query, Request, State},
-    http::{Method, StatusCode, header},
-    middleware::{Next, from_fn_with_state},
-    response::{Html, IntoResponse, Response},
+    Extension, Json, Router,
+    extract::{Path as UrlPath, Query, State},
+    http::{StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 use synod::TxId;
 use tokio::net::TcpListener;
 
+pub(crate) use self::kept::Kept;
 use crate::{
     certs::{self, Mode},
+    console,
     failure::{Exit, Failure},
     metrics,
     run::Process,
@@ -57,18 +66,23 @@ pub(crate) async fn serve(listener: TcpListener, process: Arc<Process>) {
     if !process.config().http.ip().is_loopback() {
         tracing::warn!(
             listen = %process.config().http,
-            "operators' commands can be reached from other machines, in plain text: every call needs the token, and \
+            "operators' commands can be reached from other machines, in plain text: every call needs a token, and \
              the network must be one that you trust"
         );
     }
     let router = Router::new()
-        .route("/", get(page))
+        .merge(console::pages())
         .route("/metrics", get(scrape))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
+        .route("/api/role", get(role))
         .route("/api/status", get(status))
+        .route("/api/cluster", get(cluster))
         .route("/api/in-doubt", get(in_doubt))
         .route("/api/open", get(open))
+        .route("/api/waiting", get(waiting))
+        .route("/api/databases", get(databases))
+        .route("/api/history", get(history))
         .route("/api/members", get(members))
         .route("/api/transactions/{tx}", get(transaction))
         .route("/api/transactions/{tx}/inquire", post(inquire))
@@ -76,53 +90,13 @@ pub(crate) async fn serve(listener: TcpListener, process: Arc<Process>) {
         .route("/api/members/replace", post(replace))
         .route("/api/members/depart", post(depart))
         .fallback(nothing)
-        .layer(from_fn_with_state(Arc::clone(&process), guard))
-        .with_state(process);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "operators are not answered any more");
-    }
-}
-
-/// Who may ask for this.
-async fn guard(State(process): State<Arc<Process>>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = said.and_then(|said| said.strip_prefix("Bearer "));
-    let is_local = process.config().http.ip().is_loopback();
-    // A page in a browser of this machine may be made to ask for a name of its own that leads here.
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match token {
-        Some(token) if is_same(token, &process.token) => next.run(request).await,
-        Some(_) => {
-            let remedy = format!("use the token of this very process: it is in {}", process.config().token.display());
-            Failure::new(Exit::Refused, "the token is wrong", remedy).into_response()
-        }
-        None if is_local && only_reads && is_loopback(host) => next.run(request).await,
-        None => {
-            let remedy = format!(
-                "send the token of this process, which is in {}: the commands of synod read it with --config, or \
-                 --token-file FILE; curl takes -H \"Authorization: Bearer $(cat FILE)\"",
-                process.config().token.display()
-            );
-            let cause = if only_reads { "it is asked from elsewhere" } else { "it changes something" };
-            Failure::new(Exit::Refused, "this call needs the token", remedy).because(cause).into_response()
-        }
-    }
-}
-
-/// Takes as long for each wrong token.
-fn is_same(one: &str, other: &str) -> bool {
-    one.len() == other.len()
-        && one.bytes().zip(other.bytes()).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        .layer(from_fn(serve::read))
+        .layer(from_fn_with_state(Arc::clone(&process), guard::guard))
+        .with_state(process)
+        // What is in these says nothing of any cluster.
+        .merge(console::files())
+        .layer(from_fn(guard::headers));
+    serve::serve(listener, router).await;
 }
 
 impl IntoResponse for Failure {
@@ -137,11 +111,6 @@ impl IntoResponse for Failure {
         };
         (status, [(header::CONTENT_TYPE, "application/json")], self.json()).into_response()
     }
-}
-
-async fn page(State(process): State<Arc<Process>>) -> Result<Html<String>, Failure> {
-    let (status, in_doubt) = (look::status(&process).await, look::in_doubt(&process).await);
-    Ok(Html(page::page(&status, &in_doubt)))
 }
 
 async fn scrape(State(process): State<Arc<Process>>) -> Response {
@@ -162,12 +131,21 @@ async fn ready(State(process): State<Arc<Process>>) -> (StatusCode, String) {
     }
 }
 
+async fn role(Extension(role): Extension<guard::Role>) -> Json<view::Whoami> {
+    Json(view::Whoami { role })
+}
+
+async fn cluster(State(process): State<Arc<Process>>) -> Json<view::Cluster> {
+    let status = look::status(&process).await;
+    Json(places::cluster(&process, &status).await)
+}
+
 async fn status(State(process): State<Arc<Process>>) -> Json<view::Status> {
     Json(look::status(&process).await)
 }
 
 async fn in_doubt(State(process): State<Arc<Process>>) -> Json<view::InDoubt> {
-    Json(look::in_doubt(&process).await)
+    Json(waiting::in_doubt(&process).await)
 }
 
 #[derive(Deserialize)]
@@ -176,7 +154,19 @@ struct Limit {
 }
 
 async fn open(State(process): State<Arc<Process>>, Query(limit): Query<Limit>) -> Json<view::Open> {
-    Json(look::open(&process, limit.limit.unwrap_or(100).min(100_000)).await)
+    Json(waiting::open(&process, limit.limit.unwrap_or(100).min(100_000)).await)
+}
+
+async fn waiting(State(process): State<Arc<Process>>, Query(limit): Query<Limit>) -> Json<view::Waiting> {
+    Json(waiting::waiting(&process, limit.limit.unwrap_or(100).min(1_000)).await)
+}
+
+async fn databases(State(process): State<Arc<Process>>) -> Json<view::Databases> {
+    Json(listed::databases(&process).await)
+}
+
+async fn history(State(process): State<Arc<Process>>, Query(limit): Query<Limit>) -> Json<view::Recent> {
+    Json(recent::recent(&process, limit.limit.unwrap_or(100).min(10_000)).await)
 }
 
 async fn members(State(process): State<Arc<Process>>) -> Answer<view::Members> {
@@ -208,13 +198,13 @@ async fn depart(State(process): State<Arc<Process>>, Json(wish): Json<view::Depa
 }
 
 async fn nothing() -> Failure {
-    let remedy =
-        "see /, /metrics, /healthz, /readyz, and below /api: status, in-doubt, open, members, transactions/n1-5";
+    let remedy = "see /, /metrics, /healthz, /readyz, and below /api: status, cluster, in-doubt, open, waiting, databases, \
+         history, members, transactions/n1-5";
     Failure::new(Exit::Unknown, "there is nothing here", remedy)
 }
 
 /// A name in a URL: `n1-5`, for `#` would have to be encoded.
-fn tx(name: &str) -> Result<TxId, Failure> {
+pub(crate) fn tx(name: &str) -> Result<TxId, Failure> {
     name.replace('-', "#").parse().map_err(|error| {
         let remedy = "write the transaction as n1-5 in a URL: its node, -, and its number";
         Failure::new(Exit::Usage, format!("{name:?} is no transaction"), remedy).caused_by(&error)

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use percent_encoding::percent_decode_str;
 use synod::{
     NodeId, QuorumError, Quorums,
     commit::{Cluster, ClusterId, ClusterSpec, ConfigError},
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) certificates: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) token: PathBuf,
+    pub(crate) read_token: PathBuf,
     pub(crate) log: LogConfig,
     pub(crate) connections: usize,
     pub(crate) record: RecordConfig,
@@ -157,6 +159,17 @@ impl Url {
             }
             None => format!("{scheme}://{authority}{path}"),
         }
+    }
+}
+
+impl Url {
+    /// What the database is called, for people's eyes; nothing, if the URL does not say.
+    pub(crate) fn name(&self) -> Option<String> {
+        let name = match self.text.split_once("://") {
+            Some((_, rest)) => rest.split_once('/')?.1.split('?').next()?,
+            None => self.text.split_whitespace().find_map(|word| word.strip_prefix("dbname="))?,
+        };
+        (!name.is_empty()).then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
     }
 }
 

@@ -12,6 +12,7 @@ mod attempt;
 mod certs;
 mod cli;
 mod config;
+mod console;
 mod dev;
 mod failure;
 mod init;

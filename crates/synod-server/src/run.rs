@@ -4,6 +4,7 @@ mod agent;
 mod node;
 mod notify;
 mod process;
+mod silence;
 
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use tokio::{
 pub(crate) use self::{
     agent::{Beside, cannot_take_part},
     node::{papers, read_tls},
-    process::{Process, Slot},
+    process::{Process, Slot, Tokens},
 };
 use crate::{
     api,
@@ -46,11 +47,11 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
     // Before anything is started, so that none is missed.
     let mut signals = Signals::new()?;
     let metrics = metrics::install()?;
-    let token = api::token(&config.token)?;
+    let tokens = Tokens { operator: api::token(&config.token)?, reader: api::token(&config.read_token)? };
     // Whoever asks before the nodes have started is told so.
     let http = bind("http.listen", config.http, &config.path).await?;
     let (ended, mut ends) = mpsc::unbounded_channel();
-    let process = Arc::new(Process::new(config, token, metrics, ended)?);
+    let process = Arc::new(Process::new(config, tokens, metrics, ended)?);
     let mut listeners = Vec::new();
     for slot in process.slots() {
         let key = format!("node.listen of node {}", slot.id().0);

@@ -9,7 +9,7 @@ use synod::{
     NodeId, TxId,
     commit::{ClusterId, Meta, Promised, Transaction, TxRange, Vote},
 };
-use synod_client::{Alarm, Alarms};
+use synod_client::{Alarm, Alarms, Listed, ListedBranch};
 use synod_grpc::{
     Identity, Security,
     tonic::{Code, Request, Response, Status, transport::Channel},
@@ -72,6 +72,16 @@ impl Store {
     /// Asks whether the store is there, and that of this participant in `cluster`. If it was nobody's, it is from now on.
     pub async fn check(&self, cluster: ClusterId) -> Result<(), Error> {
         self.0.open(cluster).await
+    }
+
+    /// What it lists itself as prepared: at most `limit`, and how many there are.
+    pub async fn listed(&self, cluster: ClusterId, limit: usize) -> Result<(Vec<Listed>, usize), Error> {
+        let (held, participant) = (self.0.prepared(cluster).await?, self.0.participant);
+        let listed = |held: &Promised| {
+            let tx = held.transaction.id();
+            Listed::new(tx.to_string(), Some(ListedBranch { cluster, participant, tx }), None)
+        };
+        Ok((held.iter().take(limit).map(listed).collect(), held.len()))
     }
 
     /// What is not as it must be.

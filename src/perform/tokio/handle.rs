@@ -8,7 +8,7 @@ use ::tokio::sync::{mpsc, oneshot, watch};
 use super::{
     Error,
     contacts::{Contacts, Met},
-    outcomes::Until,
+    outcomes::{RecentOutcome, Until},
     telemetry,
 };
 use crate::{
@@ -101,6 +101,10 @@ pub(super) enum Request {
     Open {
         limit: usize,
         reply: Reply<Vec<OpenTransaction>>,
+    },
+    Recent {
+        limit: usize,
+        reply: Reply<Vec<RecentOutcome>>,
     },
     Inquire {
         tx: TxId,
@@ -329,6 +333,13 @@ impl Handle {
     /// The open transactions, at most `limit`, the oldest first, and who is waited for, as far as this node knows.
     pub async fn open(&self, limit: usize) -> Result<Vec<OpenTransaction>, Error> {
         self.ask(|reply| Request::Open { limit, reply }).await
+    }
+
+    /// The outcomes that became known here last, at most `limit`, the latest first: of those that the node
+    /// [remembers](super::Options::outcomes) since it was started. What has ended longer ago is known by
+    /// [`status`](Self::status).
+    pub async fn recent(&self, limit: usize) -> Result<Vec<RecentOutcome>, Error> {
+        self.ask(|reply| Request::Recent { limit, reply }).await
     }
 
     /// Has this transaction manager wait for the votes on `tx`, which must be open here, until `patience` after it began, in

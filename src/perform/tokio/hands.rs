@@ -86,9 +86,9 @@ impl<T, R: Resource> Hands<T, R> {
     /// The outcome of `tx` is known here, perhaps not for the first time.
     fn known(&mut self, tx: TxId, outcome: Outcome) {
         if self.outcomes.get(tx).is_none() {
-            let begun = self.outcomes.settle(tx, outcome);
+            let took = self.outcomes.settle(tx, outcome);
             tracing::debug!(%tx, ?outcome, "decided");
-            self.telemetry.outcome(outcome, begun.map(|begun| begun.elapsed()));
+            self.telemetry.outcome(outcome, took);
         }
     }
 }

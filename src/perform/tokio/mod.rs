@@ -149,6 +149,7 @@ pub use self::{
     error::{Cause, Error},
     handle::Handle,
     options::Options,
+    outcomes::RecentOutcome,
     resource::Resource,
 };
 use super::{Driver, Storage, Transport};

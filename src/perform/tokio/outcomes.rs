@@ -4,7 +4,7 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
-use core::ops::RangeInclusive;
+use core::{ops::RangeInclusive, time::Duration};
 
 use ::tokio::time::Instant;
 
@@ -25,8 +25,33 @@ pub(super) struct Outcomes {
     asked: usize,
     known: BTreeMap<TxId, Outcome>,
     /// The same, in the order in which they became known.
-    order: VecDeque<TxId>,
+    order: VecDeque<Settled>,
     most_known: usize,
+}
+
+/// When an outcome became known.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    tx: TxId,
+    at: Instant,
+    /// How long that was after it was begun here.
+    took: Option<Duration>,
+}
+
+/// How a transaction ended, and when that became known at a node since it was started.
+///
+/// See [`Handle::recent`](super::Handle::recent).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecentOutcome {
+    /// The transaction.
+    pub tx: TxId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long ago that became known here.
+    pub ago: Duration,
+    /// How long it took since it was begun, if that was here.
+    pub took: Option<Duration>,
 }
 
 /// Why a transaction is of interest whose outcome is not known, or not carried out everywhere, yet.
@@ -59,6 +84,16 @@ impl Outcomes {
         self.known.get(&tx).copied()
     }
 
+    /// The outcomes that became known last, the latest first.
+    pub(super) fn recent(&self, limit: usize) -> Vec<RecentOutcome> {
+        let now = Instant::now();
+        let recent = self.order.iter().rev().take(limit).filter_map(|&Settled { tx, at, took }| {
+            let ago = now.saturating_duration_since(at);
+            Some(RecentOutcome { tx, outcome: *self.known.get(&tx)?, ago, took })
+        });
+        recent.collect()
+    }
+
     /// How many are waiting.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
@@ -85,27 +120,32 @@ impl Outcomes {
         interest.waiting.push((until, reply));
     }
 
-    /// The outcome of `tx` is known. Returns, the first time, when it was begun, if that was here.
-    pub(super) fn settle(&mut self, tx: TxId, outcome: Outcome) -> Option<Instant> {
+    /// The outcome of `tx` is known. Returns, the first time, how long that took since it was begun, if that was here.
+    pub(super) fn settle(&mut self, tx: TxId, outcome: Outcome) -> Option<Duration> {
+        let (took, is_answered) = match self.open.get_mut(&tx) {
+            Some(interest) => {
+                let took = interest.begun.take().map(|begun| begun.elapsed());
+                interest.outcome = Some(outcome);
+                let heard = interest.waiting.extract_if(.., |(until, _)| *until == Until::Known).map(|(_, reply)| {
+                    let _ = reply.send(Ok(outcome));
+                });
+                self.waiting -= heard.count();
+                (took, interest.waiting.is_empty())
+            }
+            None => (None, false),
+        };
+        if is_answered {
+            self.open.remove(&tx);
+        }
         if self.known.insert(tx, outcome).is_none() {
-            self.order.push_back(tx);
+            self.order.push_back(Settled { tx, at: Instant::now(), took });
         }
         while self.known.len() > self.most_known
             && let Some(oldest) = self.order.pop_front()
         {
-            self.known.remove(&oldest);
+            self.known.remove(&oldest.tx);
         }
-        let interest = self.open.get_mut(&tx)?;
-        let begun = interest.begun.take();
-        interest.outcome = Some(outcome);
-        let heard = interest.waiting.extract_if(.., |(until, _)| *until == Until::Known).map(|(_, reply)| {
-            let _ = reply.send(Ok(outcome));
-        });
-        self.waiting -= heard.count();
-        if interest.waiting.is_empty() {
-            self.open.remove(&tx);
-        }
-        begun
+        took
     }
 
     /// Everyone has carried out how `tx` ended.

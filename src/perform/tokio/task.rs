@@ -431,6 +431,8 @@ where
             // These show the present, and promise nothing. The caller may be gone.
             Request::InDoubt { reply } => drop(reply.send(Ok(self.node().in_doubt()))),
             Request::Open { limit, reply } => drop(reply.send(Ok(self.node().list_open(limit)))),
+            // What is remembered was decided, and so it rests on nothing unwritten.
+            Request::Recent { limit, reply } => drop(reply.send(Ok(self.hands.outcomes.recent(limit)))),
             Request::Violations { reply } => drop(reply.send(Ok(self.node().violations()))),
             #[cfg(feature = "record")]
             Request::Recording { reply } => {

@@ -4,34 +4,36 @@ use std::{sync::Arc, time::Duration};
 
 use synod::{
     NodeId, TxId,
-    commit::{InDoubt, Outcome, Status},
-    perform::tokio::Handle,
+    commit::{Outcome, ResourceManagerState, Status},
 };
 use synod_grpc::{CallError, Client, Fault};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
-use super::view;
+use super::{view, why::Case};
 use crate::{
     failure::{Exit, Failure, chain},
     run::{Process, Slot},
 };
 
 /// How long a node of this process may take to answer.
-const PATIENCE: Duration = Duration::from_millis(1_000);
+pub(super) const PATIENCE: Duration = Duration::from_millis(1_000);
 
 /// How many open transactions are looked through for one.
 const MOST: usize = 100_000;
 
-fn seconds(age: u64) -> f64 {
+pub(super) fn seconds(age: u64) -> f64 {
     // The unit of time-outs is a millisecond.
     age as f64 / 1_000.0
 }
 
-fn numbers<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> Vec<u64> {
+pub(super) fn numbers<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> Vec<u64> {
     nodes.into_iter().map(|node| node.0).collect()
 }
 
-pub(super) async fn status(process: &Process) -> view::Status {
+pub(crate) async fn status(process: &Process) -> view::Status {
     let mut nodes = Vec::new();
     for slot in process.slots() {
         nodes.push(node(process, slot).await);
@@ -135,7 +137,7 @@ fn refused(slot: &Slot) -> Vec<String> {
     reasons.filter(|(count, _)| *count > 0).map(|(count, said)| format!("{said} ({count} times)")).collect()
 }
 
-fn is_here(process: &Process, node: NodeId) -> bool {
+pub(super) fn is_here(process: &Process, node: NodeId) -> bool {
     process.handles().any(|handle| handle.node() == node)
 }
 
@@ -171,7 +173,7 @@ pub(super) async fn not_ready(process: &Process) -> Option<String> {
 }
 
 /// Asks all other nodes at once.
-async fn ask_others<T: Send + 'static, F>(
+pub(super) async fn ask_others<T: Send + 'static, F>(
     process: &Process,
     others: Vec<(NodeId, String)>,
     ask: impl Fn(Client) -> F,
@@ -180,6 +182,7 @@ where
     F: Future<Output = Result<T, CallError>> + Send + 'static,
 {
     let (mut answers, mut silent, mut asked) = (Vec::new(), Vec::new(), JoinSet::new());
+    let start = Instant::now();
     for (node, address) in others {
         match process.client(node, &address) {
             Ok(client) => {
@@ -191,8 +194,14 @@ where
     }
     while let Some(asked) = asked.join_next().await {
         match asked {
-            Ok((node, _, Ok(answer))) => answers.push((node, answer)),
-            Ok((node, address, Err(error))) => silent.push(view::Silent { node: node.0, address, why: why(&error) }),
+            Ok((node, _, Ok(answer))) => {
+                process.silences.heard(node);
+                answers.push((node, answer));
+            }
+            Ok((node, address, Err(error))) => {
+                process.silences.missed(node, start);
+                silent.push(view::Silent { node: node.0, address, why: why(&error) });
+            }
             // It has panicked, and says so in the log.
             Err(_) => {}
         }
@@ -211,54 +220,7 @@ fn why(error: &CallError) -> String {
     }
 }
 
-pub(super) async fn in_doubt(process: &Process) -> view::InDoubt {
-    let mut transactions = Vec::new();
-    let mut add = |at: NodeId, listed: Vec<InDoubt>| {
-        transactions.extend(listed.into_iter().map(|each| view::Doubt {
-            tx: each.transaction.id().to_string(),
-            at: at.0,
-            participants: numbers(each.transaction.participants()),
-            age_seconds: seconds(each.age),
-        }));
-    };
-    for handle in process.handles() {
-        if let Ok(Ok(listed)) = timeout(PATIENCE, handle.in_doubt()).await {
-            add(handle.node(), listed);
-        }
-    }
-    // Only agents have what can be in doubt.
-    let is_agent = |node: &NodeId| process.config().agents.contains_key(node);
-    let others = process.others().await.into_iter().filter(|(node, _)| is_agent(node)).collect();
-    let (answers, mut silent) = ask_others(process, others, |client| async move { client.in_doubt().await }).await;
-    answers.into_iter().for_each(|(node, listed)| add(node, listed));
-    for slot in process.slots().iter().filter(|slot| slot.handle().is_none()) {
-        let why = slot.away().unwrap_or_else(|| "it has not started".into());
-        silent.push(view::Silent { node: slot.id().0, address: slot.config.listen.to_string(), why });
-    }
-    transactions.sort_by(|one, other| other.age_seconds.total_cmp(&one.age_seconds));
-    view::InDoubt { transactions, silent }
-}
-
-pub(super) async fn open(process: &Process, limit: usize) -> view::Open {
-    let mut transactions = Vec::new();
-    for handle in process.handles() {
-        let Ok(Ok(listed)) = timeout(PATIENCE, handle.open(limit)).await else { continue };
-        transactions.extend(listed.into_iter().map(|each| view::OpenTransaction {
-            tx: each.transaction.id().to_string(),
-            at: handle.node().0,
-            participants: numbers(each.transaction.participants()),
-            outcome: each.outcome.map(|outcome| word(outcome).to_owned()),
-            age_seconds: seconds(each.age),
-            waits_for: numbers(&each.waits_for),
-            fence: each.fence.map(|fence| format!("{fence:?}")),
-        }));
-    }
-    transactions.sort_by(|one, other| other.age_seconds.total_cmp(&one.age_seconds));
-    transactions.truncate(limit);
-    view::Open { transactions }
-}
-
-fn word(outcome: Outcome) -> &'static str {
+pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Committed => "committed",
         Outcome::Aborted => "aborted",
@@ -277,15 +239,25 @@ fn says(status: Status) -> String {
     }
 }
 
-pub(super) async fn transaction(process: &Process, tx: TxId) -> view::Transaction {
-    let mut known = Vec::new();
-    let mut open = None;
+pub(crate) async fn transaction(process: &Process, tx: TxId) -> view::Transaction {
+    let (mut known, mut moments, mut case) = (Vec::new(), Vec::new(), Case::default());
     for handle in process.handles() {
         let Ok(Ok(status)) = timeout(PATIENCE, handle.status(tx)).await else { continue };
-        known.push((handle.node(), status));
+        let node = handle.node();
+        known.push((node, status));
         if matches!(status, Status::Open { .. } | Status::Fenced(_)) {
-            open = most(open, details(&handle, tx).await);
+            let open = timeout(PATIENCE, handle.open(MOST)).await.ok().and_then(Result::ok).unwrap_or_default();
+            if let Some(each) = open.into_iter().find(|each| each.transaction.id() == tx) {
+                moments.push(view::Moment { node: node.0, what: view::What::Heard, ago_seconds: seconds(each.age) });
+                case.add_open(node, &each);
+            }
         }
+        if let Ok(Ok(violations)) = timeout(PATIENCE, handle.violations()).await
+            && let Some(violation) = violations.iter().find(|each| each.transaction.id() == tx)
+        {
+            case.trouble = Some(violation.reason.to_string());
+        }
+        moments.extend(super::recent::moments(&handle, tx).await);
     }
     let mut silent = Vec::new();
     if known.iter().all(|(_, status)| status.outcome().is_none()) {
@@ -297,45 +269,43 @@ pub(super) async fn transaction(process: &Process, tx: TxId) -> view::Transactio
             }
         };
         let (answers, quiet) = ask_others(process, process.others().await, ask).await;
+        answers.iter().for_each(|(node, status)| case.add_status(*node, *status));
         known.extend(answers);
         silent = quiet;
     }
     let outcome = known.iter().find_map(|(_, status)| status.outcome());
     let any = |is: fn(&Status) -> bool| known.iter().any(|(_, status)| is(status));
+    let is_open = any(|status| matches!(status, Status::Open { .. } | Status::Fenced(_)));
     let answer = match outcome {
         Some(Outcome::Committed) => view::Ended::Committed,
         Some(Outcome::Aborted) => view::Ended::Aborted,
-        None if any(|status| matches!(status, Status::Open { .. } | Status::Fenced(_))) => view::Ended::Undecided,
+        None if is_open => view::Ended::Undecided,
         None if any(|status| status.is_retired()) => view::Ended::Forgotten,
         None => view::Ended::Unknown,
     };
-    let (participants, age, waits_for) = open.unwrap_or_default();
+    moments.sort_by(|one, other| {
+        other.ago_seconds.total_cmp(&one.ago_seconds).then(one.what.cmp(&other.what)).then(one.node.cmp(&other.node))
+    });
+    let is_here = !case.participants.is_empty();
     view::Transaction {
         tx: tx.to_string(),
         answer,
-        participants: numbers(&participants),
-        age_seconds: age.map(seconds),
-        waits_for: numbers(&waits_for),
-        seen: known.into_iter().map(|(node, status)| view::Seen { node: node.0, says: says(status) }).collect(),
+        participants: case.participants.clone(),
+        age_seconds: is_here.then_some(case.age),
+        waits_for: case.waits_for.iter().copied().collect(),
+        why: match is_open && is_here {
+            true => Some(case.why(&super::waiting::around(process).await)),
+            false => None,
+        },
+        seen: known.into_iter().map(|(node, status)| seen(node, status)).collect(),
         silent,
+        moments,
     }
 }
 
-/// The participants, the age, and who is waited for.
-type Details = (Vec<NodeId>, Option<u64>, Vec<NodeId>);
-
-async fn details(handle: &Handle, tx: TxId) -> Option<Details> {
-    let open = timeout(PATIENCE, handle.open(MOST)).await.ok()?.ok()?;
-    let each = open.into_iter().find(|each| each.transaction.id() == tx)?;
-    Some((each.transaction.participants().to_vec(), Some(each.age), each.waits_for))
-}
-
-/// What says more: only a transaction manager knows who is waited for.
-fn most(one: Option<Details>, other: Option<Details>) -> Option<Details> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(if other.2.is_empty() { one } else { other }),
-        (one, other) => one.or(other),
-    }
+fn seen(node: NodeId, status: Status) -> view::Seen {
+    let is_in_doubt = matches!(status, Status::Open { state: Some(ResourceManagerState::Prepared), outcome: None });
+    view::Seen { node: node.0, says: says(status), is_in_doubt }
 }
 
 pub(super) async fn members(process: &Arc<Process>) -> Result<view::Members, Failure> {

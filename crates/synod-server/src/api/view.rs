@@ -53,9 +53,33 @@ pub(crate) struct Transaction {
     pub(crate) participants: Vec<u64>,
     pub(crate) age_seconds: Option<f64>,
     pub(crate) waits_for: Vec<u64>,
+    /// Why it is not over, if it is not.
+    pub(crate) why: Option<String>,
     /// What each node knows.
     pub(crate) seen: Vec<Seen>,
     pub(crate) silent: Vec<Silent>,
+    /// What happened at the nodes of this process, the earliest first, as far as it is remembered.
+    pub(crate) moments: Vec<Moment>,
+}
+
+/// Something that happened at a node of this process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Moment {
+    pub(crate) node: u64,
+    pub(crate) what: What,
+    pub(crate) ago_seconds: f64,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum What {
+    /// The transaction was begun here.
+    Begun,
+    /// The node heard of it, or read it from its records.
+    Heard,
+    Committed,
+    Aborted,
 }
 
 /// Whether a transaction committed.
@@ -76,10 +100,12 @@ pub(crate) enum Ended {
 pub(crate) struct Seen {
     pub(crate) node: u64,
     pub(crate) says: String,
+    /// Whether it is prepared there, without an outcome.
+    pub(crate) is_in_doubt: bool,
 }
 
 /// A node that did not answer.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Silent {
     pub(crate) node: u64,
     pub(crate) address: String,
@@ -99,6 +125,8 @@ pub(crate) struct Doubt {
     pub(crate) at: u64,
     pub(crate) participants: Vec<u64>,
     pub(crate) age_seconds: f64,
+    /// Why it is not over.
+    pub(crate) why: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,8 +143,145 @@ pub(crate) struct OpenTransaction {
     pub(crate) outcome: Option<String>,
     pub(crate) age_seconds: f64,
     pub(crate) waits_for: Vec<u64>,
+    /// Why it is not over.
+    pub(crate) why: String,
     /// The broken invariant because of which the node is silent about it.
     pub(crate) fence: Option<String>,
+}
+
+/// What is not over, as far as this process knows: what is in doubt first, then the oldest.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) transactions: Vec<Waits>,
+    /// How many more there are, at least.
+    pub(crate) more: usize,
+    /// How many are in doubt at a database.
+    pub(crate) in_doubt: usize,
+    pub(crate) oldest_in_doubt_seconds: f64,
+    /// How many are open, at least.
+    pub(crate) open: usize,
+    /// Who could not be asked what is in doubt.
+    pub(crate) silent: Vec<Silent>,
+}
+
+/// A transaction that is not over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Waits {
+    pub(crate) tx: String,
+    /// `in doubt`, `undecided`, `committed` or `aborted` (and not carried out everywhere), or `needs an operator`.
+    pub(crate) state: String,
+    pub(crate) age_seconds: f64,
+    pub(crate) participants: Vec<u64>,
+    pub(crate) in_doubt_at: Vec<u64>,
+    /// Which databases of this process list it as prepared.
+    pub(crate) listed_at: Vec<u64>,
+    pub(crate) why: String,
+}
+
+/// Who there is, and who is silent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) epoch: Option<u64>,
+    pub(crate) is_changing: bool,
+    pub(crate) nodes: Vec<Place>,
+    pub(crate) links: Vec<Link>,
+}
+
+/// A node of the cluster, as this process sees it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) node: u64,
+    /// `member`, `agent`, `newcomer` or `former member`.
+    pub(crate) role: String,
+    /// What its database is called, if that is known here.
+    pub(crate) name: Option<String>,
+    pub(crate) address: String,
+    /// It is a node of this process.
+    pub(crate) is_here: bool,
+    /// `running`, `starting`, `away` (its database is) or `silent`; of another process: `connected`, `silent` or
+    /// `not connected`, which says nothing about it.
+    pub(crate) state: String,
+    pub(crate) silent_seconds: Option<f64>,
+}
+
+/// A connection from a node of this process to a member.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) is_up: bool,
+}
+
+/// What the databases of this process list as prepared.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Databases {
+    pub(crate) databases: Vec<Database>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Database {
+    pub(crate) node: u64,
+    pub(crate) name: Option<String>,
+    pub(crate) url: String,
+    /// Why it could not be asked, if it could not.
+    pub(crate) silent: Option<String>,
+    /// How many are prepared, of which not all may be listed here.
+    pub(crate) prepared: usize,
+    pub(crate) branches: Vec<Branch>,
+}
+
+/// A prepared transaction of a database.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Branch {
+    /// What the database calls it.
+    pub(crate) name: String,
+    /// Of which transaction it is a part.
+    pub(crate) tx: Option<String>,
+    /// For how long it has been prepared, if the database tells.
+    pub(crate) age_seconds: Option<f64>,
+    pub(crate) knows: Knows,
+}
+
+/// Who knows a prepared transaction of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Knows {
+    /// A node here: it is open.
+    Open,
+    /// It is over, and still prepared here.
+    Over,
+    /// No node of this process. Its agent finds it soon, or its application is at work on it.
+    Nobody,
+    /// It is of another cluster, or of another participant of this one.
+    Others,
+    /// It is none of synod's: whoever has prepared it must end it.
+    Foreign,
+}
+
+/// How transactions ended, the latest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Recent {
+    pub(crate) outcomes: Vec<RecentOutcome>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RecentOutcome {
+    pub(crate) tx: String,
+    /// `committed` or `aborted`.
+    pub(crate) outcome: String,
+    /// When that became known here first, in UTC.
+    pub(crate) at: String,
+    pub(crate) ago_seconds: f64,
+    /// How long it took, if it was begun here.
+    pub(crate) took_seconds: Option<f64>,
+    /// The nodes of this process that know it.
+    pub(crate) known_at: Vec<u64>,
+}
+
+/// What the one who asks may do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Whoami {
+    pub(crate) role: super::guard::Role,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{api::view, table::table};
+use crate::{
+    api::{view, why::duration},
+    table::table,
+};
 
 fn list(nodes: &[u64]) -> String {
     if nodes.is_empty() {
@@ -79,10 +82,14 @@ pub(super) fn transaction(seen: &view::Transaction) -> String {
         }
         view::Ended::Unknown => format!("unknown: nobody who answers has heard of {tx}, but some do not answer\n"),
     };
+    if let Some(why) = &seen.why {
+        let _ = writeln!(text, "Why: {why}");
+    }
     if let Some(age) = seen.age_seconds {
         let _ = writeln!(
             text,
-            "Open here for {age:.1} s, among {}; waits for {}",
+            "Open here for {}, among {}; waits for {}",
+            duration(age),
             list(&seen.participants),
             list(&seen.waits_for)
         );
@@ -101,9 +108,10 @@ pub(super) fn in_doubt(listed: &view::InDoubt) -> String {
     };
     if !listed.transactions.is_empty() {
         let rows = listed.transactions.iter().map(|each| {
-            [each.tx.clone(), each.at.to_string(), list(&each.participants), format!("{:.1} s", each.age_seconds)]
+            let age = duration(each.age_seconds);
+            [each.tx.clone(), each.at.to_string(), list(&each.participants), age, each.why.clone()]
         });
-        text.push_str(&table(["transaction", "at", "participants", "for"], rows));
+        text.push_str(&table(["transaction", "at", "participants", "for", "why"], rows));
         text.push_str(
             "They end as soon as a majority of the members answers. `synod inquire` of one has that tried at once.\n",
         );
@@ -122,11 +130,11 @@ pub(super) fn open(listed: &view::Open) -> String {
             each.at.to_string(),
             list(&each.participants),
             each.fence.clone().or(each.outcome.clone()).unwrap_or_else(|| "undecided".into()),
-            list(&each.waits_for),
-            format!("{:.1} s", each.age_seconds),
+            duration(each.age_seconds),
+            each.why.clone(),
         ]
     });
-    let table = table(["transaction", "seen by", "participants", "outcome", "waits for", "for"], rows);
+    let table = table(["transaction", "seen by", "participants", "outcome", "for", "why"], rows);
     format!("{} open here\n{table}", listed.transactions.len())
 }
 

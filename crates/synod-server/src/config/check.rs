@@ -22,6 +22,7 @@ pub(super) mod default {
     pub(crate) const CERTIFICATES: &str = ".";
     pub(crate) const HTTP: &str = "127.0.0.1:7400";
     pub(crate) const TOKEN: &str = "token";
+    pub(crate) const READ_TOKEN: &str = "read_token";
     pub(crate) const FILTER: &str = "info";
     pub(crate) const CONNECTIONS: usize = 384;
     pub(crate) const RECORD_FILES: usize = 8;
@@ -110,6 +111,7 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         certificates: within(file.tls.folder, default::CERTIFICATES),
         http: listen(path, "http.listen", &http)?,
         token: within(file.http.token_file, default::TOKEN),
+        read_token: within(file.http.read_token_file, default::READ_TOKEN),
         log: LogConfig { format: file.log.format, filter: file.log.filter.unwrap_or_else(|| default::FILTER.into()) },
         connections,
         record: RecordConfig {
@@ -128,6 +130,11 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
             let expected = format!("from {} to {}", range.start(), range.end());
             return Err(wrong(path, key, found, &expected, "leave it out, or set it within that range"));
         }
+    }
+    if config.token == config.read_token {
+        let remedy = "name two files: whoever has the token of http.read_token_file may only read";
+        let found = format!("{}, and so is http.token_file", config.read_token.display());
+        return Err(wrong(path, "http.read_token_file", found, "another file than http.token_file", remedy));
     }
     if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
         let remedy = "use error, warn, info, debug or trace, or several such as info,synod_grpc=debug";

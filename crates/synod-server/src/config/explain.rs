@@ -64,11 +64,14 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
     add("data", config.data.display().to_string(), Some(default::DATA), folder);
     let folder = "where authority.pem, node-N.pem and node-N.key are; read again at SIGHUP";
     add("tls.folder", config.certificates.display().to_string(), Some(default::CERTIFICATES), folder);
-    let http = "where /metrics, /healthz, /readyz and the operator's commands are answered; beyond loopback, every \
-     call needs the token";
+    let http = "where the console, /metrics, /healthz, /readyz and the operator's commands are answered; beyond \
+                loopback, every call needs a token";
     add("http.listen", config.http.to_string(), Some(default::HTTP), http);
     let token = "the file with the token for what changes something; made at the first start, for this user alone";
     add("http.token_file", config.token.display().to_string(), Some(default::TOKEN), token);
+    let token = "the file with the token for what only reads, from another machine: for Prometheus, and for people who \
+                 look; made at the first start, for this user alone";
+    add("http.read_token_file", config.read_token.display().to_string(), Some(default::READ_TOKEN), token);
     let format = match config.log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",

@@ -58,6 +58,7 @@ pub(super) struct TlsPart {
 pub(super) struct HttpPart {
     pub(super) listen: Option<String>,
     pub(super) token_file: Option<String>,
+    pub(super) read_token_file: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

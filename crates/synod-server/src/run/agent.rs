@@ -12,7 +12,7 @@ use synod::{
     commit::ClusterId,
     perform::tokio::{Error, Handle},
 };
-use synod_client::{Agent, Alarm, Cause};
+use synod_client::{Agent, Alarm, Cause, Listed};
 use synod_grpc::{Security, Tls};
 use synod_mysql::Mysql;
 use synod_postgres::Postgres;
@@ -92,6 +92,15 @@ impl Beside {
             Self::Postgres(database) => database.alarms(),
             Self::Mysql(database) => database.alarms(),
             Self::Store(store) => store.alarms(),
+        }
+    }
+
+    /// What it lists itself as prepared: at most `limit`, and how many there are.
+    pub(crate) async fn prepared(&self, cluster: ClusterId, limit: usize) -> Result<(Vec<Listed>, usize), Cause> {
+        match self {
+            Self::Postgres(database) => Ok(database.prepared(limit).await?),
+            Self::Mysql(database) => Ok(database.prepared(limit).await?),
+            Self::Store(store) => Ok(store.listed(cluster, limit).await?),
         }
     }
 

@@ -19,14 +19,16 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
     agent::{Beside, NotYet},
     node::{self, Node, Place, Started, read_tls},
+    silence::Silences,
 };
 use crate::{
+    api::Kept,
     certs,
     config::{Config, NodeConfig},
     failure::{Exit, Failure, chain},
@@ -43,13 +45,25 @@ pub(crate) struct Process {
     config: Config,
     cluster: commit::Cluster,
     slots: Vec<Slot>,
-    pub(crate) token: String,
+    pub(crate) tokens: Tokens,
     pub(crate) metrics: PrometheusHandle,
     /// All that could start has.
     started: AtomicBool,
     stopping: watch::Sender<bool>,
     /// Where it is said that a node has ended by itself.
     ended: mpsc::UnboundedSender<Failure>,
+    /// Who has not answered an operator's question.
+    pub(crate) silences: Silences,
+    /// What others have answered last, for the console.
+    pub(crate) kept: Kept,
+}
+
+/// By which words an operator is known.
+pub(crate) struct Tokens {
+    /// Of one who may change something.
+    pub(crate) operator: String,
+    /// Of one who may read.
+    pub(crate) reader: String,
 }
 
 /// The place of a node.
@@ -61,7 +75,13 @@ pub(crate) struct Slot {
     running: Mutex<Option<(Handle, Peers)>>,
     server: Mutex<Option<Server>>,
     /// Why it has not, if its database is away.
-    away: Mutex<Option<String>>,
+    away: Mutex<Option<Away>>,
+}
+
+/// A database that is away.
+struct Away {
+    why: String,
+    since: Instant,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -89,14 +109,24 @@ impl Slot {
 
     /// Why its database is away, if it is.
     pub(crate) fn away(&self) -> Option<String> {
-        lock(&self.away).clone()
+        lock(&self.away).as_ref().map(|away| away.why.clone())
+    }
+
+    /// For how long its database has been away, if it is.
+    pub(crate) fn away_for(&self) -> Option<Duration> {
+        lock(&self.away).as_ref().map(|away| away.since.elapsed())
+    }
+
+    /// What its database is called.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.config.database.as_ref()?.name()
     }
 }
 
 impl Process {
     pub(super) fn new(
         config: Config,
-        token: String,
+        tokens: Tokens,
         metrics: PrometheusHandle,
         ended: mpsc::UnboundedSender<Failure>,
     ) -> Result<Self, Failure> {
@@ -115,7 +145,8 @@ impl Process {
         };
         let slots = config.nodes.iter().map(slot).collect::<Result<_, Failure>>()?;
         let started = AtomicBool::new(false);
-        Ok(Self { config, cluster, slots, token, metrics, started, stopping: watch::Sender::new(false), ended })
+        let (stopping, silences, kept) = Default::default();
+        Ok(Self { config, cluster, slots, tokens, metrics, started, stopping, ended, silences, kept })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -177,7 +208,7 @@ impl Process {
             Err(NotYet::Away(why)) => {
                 tracing::error!(node = %slot.id(), why, "a database is away: it is asked again and again, and what is \
                  prepared there waits");
-                *lock(&slot.away) = Some(why);
+                *lock(&slot.away) = Some(Away { why, since: Instant::now() });
                 let process = Arc::clone(self);
                 tokio::spawn(async move { process.wait(at, database, place, listener).await });
                 Ok(())
@@ -205,8 +236,11 @@ impl Process {
                 // It was away, and is back with something that only an operator can mend: that, too, is waited for.
                 Err(NotYet::Failed(failure)) => failure.to_string(),
             };
-            if lock(&slot.away).replace(why.clone()) != Some(why.clone()) {
+            if let Some(away) = &mut *lock(&slot.away)
+                && away.why != why
+            {
                 tracing::error!(node = %slot.id(), why, "a database is away still");
+                away.why = why;
             }
         }
     }
@@ -330,6 +364,15 @@ impl Process {
             }
         }
         latest
+    }
+
+    /// For how long another node has not answered; nothing, if it does, or was never asked.
+    pub(crate) fn silence(&self, node: NodeId) -> Option<Duration> {
+        let stats: Vec<_> = self.slots.iter().filter_map(|slot| slot.peers()?.stats(node)).collect();
+        if stats.iter().any(|stats| stats.connected) {
+            return None;
+        }
+        stats.iter().filter_map(|stats| stats.silent).chain(self.silences.of(node)).max()
     }
 
     /// A client of another node, in the name of a node of this process.

@@ -34,7 +34,7 @@ fn a_newcomer_gets_a_whole_cluster_by_one_command_and_every_question_is_answered
 
     assert_eq!(get(&http, "/healthz"), Some((200, "ok\n".into())));
     let (status, page) = get(&http, "/").unwrap();
-    assert!(status == 200 && page.contains("<h1>synod</h1>") && page.contains("ready"), "{page}");
+    assert!(status == 200 && page.contains("<dd>ready</dd>") && page.contains("Nothing is open"), "{page}");
 
     let second = synod(path, &["dev", "--port", &ports.at(16).to_string()]);
     assert!(second.code == 8 && second.err.contains("runs in synod-data already"), "{second:?}");

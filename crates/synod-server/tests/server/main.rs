@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test of a program has a clock")]
 
+mod console;
 mod databases;
 mod dev;
 mod errors;
@@ -9,6 +10,8 @@ mod machines;
 mod operations;
 mod python;
 mod recordings;
+mod stage;
 mod stores;
 mod support;
 mod typescript;
+mod why;
