@@ -45,7 +45,7 @@ fn a_cluster_that_was_recorded_does_the_same_again_though_it_was_killed_and_a_tr
     let all = summary(&said);
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!((&all["nodes"], &all["files"], &all["differ"]), (&5.into(), &10.into(), &0.into()), "{all}");
-    assert!(all["can_compare"] == true && all["same"].as_u64().unwrap() > 100, "{all}");
+    assert!(all["can_compare"] == true && all["same"].as_u64().unwrap() > 50, "{all}");
     println!("{all}");
 
     let shown = synod(path, &["replay", "synod-data/recordings", "--tx", &tx, "--state"]).done();
