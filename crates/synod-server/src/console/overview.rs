@@ -79,11 +79,9 @@ fn troubles(status: &view::Status, cluster: &view::Cluster, waiting: &view::Wait
             troubles.push((true, format!("The certificate of n{} runs out in {days:.0} days", node.node)));
         }
     }
-    for place in cluster.nodes.iter().filter(|place| !place.is_here) {
-        if let Some(silent) = place.silent_seconds {
-            let text = format!("n{} at {} has not answered for {}", place.node, place.address, duration(silent));
-            troubles.push((false, text));
-        }
+    // For how long is said elsewhere: here, a longer word would move what is below it.
+    for place in cluster.nodes.iter().filter(|place| !place.is_here && place.silent_seconds.is_some()) {
+        troubles.push((false, format!("n{} at {} does not answer", place.node, place.address)));
     }
     for silent in &waiting.silent {
         let is_said = troubles.iter().any(|(_, text)| text.starts_with(&format!("n{} ", silent.node)));

@@ -44,8 +44,9 @@ impl Browser {
         let attached = browser.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
         browser.session = attached["sessionId"].as_str().unwrap().to_owned();
         browser.call("Page.enable", json!({}));
-        let observe = "window.shifts = 0; window.alerts = 0; window.alert = () => alerts++; \
-            new PerformanceObserver(list => list.getEntries().forEach(entry => shifts += entry.value)) \
+        let observe = "window.moved = []; window.alerts = 0; window.alert = () => alerts++; \
+            new PerformanceObserver(list => list.getEntries().forEach(entry => moved.push(entry.value + ': ' + entry.sources.map(source => \
+            `${source.node?.outerHTML ?? source.node?.textContent} ${JSON.stringify(source.previousRect)} ${JSON.stringify(source.currentRect)}`)))) \
             .observe({ type: 'layout-shift', buffered: true });";
         browser.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": observe }));
         browser

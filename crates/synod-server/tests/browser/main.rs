@@ -48,11 +48,11 @@ fn an_operator_sees_why_it_waits_opens_it_by_the_keyboard_and_changes_something_
     }
 
     // Nothing moves while it is refreshed, and nothing that others say is run.
-    browser.run("window.shifts = 0, true");
+    browser.run("window.moved = [], true");
     let before = browser.run("document.querySelector('[data-list] .number').textContent");
     sleep(Duration::from_secs(7));
     assert_ne!(before, browser.run("document.querySelector('[data-list] .number').textContent"), "it is not refreshed");
-    assert_eq!(browser.run("shifts"), 0);
+    assert_eq!(browser.run("moved"), json!([]));
     assert_eq!(browser.run("alerts + document.querySelectorAll('img').length"), 0);
     browser.picture("desktop");
 
@@ -106,7 +106,7 @@ fn phone(browser: &mut Browser, root: &str, name: &str) {
         browser.picture(&format!("phone{}", path.replace(['/', '-'], "_")));
     }
     sleep(Duration::from_secs(5));
-    assert_eq!(browser.run("shifts"), 0);
+    assert_eq!(browser.run("moved"), json!([]));
     let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
     browser.call("Emulation.setEmulatedMedia", dark);
     let light = "getComputedStyle(document.body).backgroundColor === 'rgb(246, 247, 249)'";

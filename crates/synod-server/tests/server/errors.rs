@@ -145,7 +145,7 @@ fn what_is_wrong_with_a_file_is_said() {
             "an unknown key",
             "[http]\n",
             "[http]\nlisten_on = 1\n".into(),
-            ["listen_on", "expected `listen` or `token_file`", "--explain"],
+            ["listen_on", "expected one of `listen`, `token_file`, `read_token_file`", "--explain"],
         ),
         ("a missing key", "listen = ", "# ".into(), ["node.toml", "missing field `listen`", "--explain"]),
         ("a value of another type", "id = 1\n", "id = \"one\"\n".into(), ["node.toml", "expected u64", "--explain"]),
