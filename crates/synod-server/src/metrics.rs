@@ -33,7 +33,7 @@ const OWN: [(&str, &str); 9] = [
         "transactions that show that an assumption of the protocol was broken: an operator is needed",
     ),
     ("synod_database_alarms", "branches that were ended behind the cluster's back: an operator is needed"),
-    ("synod_database_away", "1 while the database of this node has not answered since the start"),
+    ("synod_database_away", "1 while the database of this node does not answer"),
     ("synod_epoch", "the epoch that the node is in"),
     ("synod_member", "1 if the node is an acceptor and transaction manager of its epoch"),
     ("synod_up", "1 while the node answers"),

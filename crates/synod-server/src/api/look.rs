@@ -95,7 +95,7 @@ async fn node(process: &Process, slot: &Slot) -> view::Node {
             return node;
         }
     };
-    node.state = "running".into();
+    node.state = if node.why.is_none() { "running".into() } else { "away".into() };
     (node.open, node.in_doubt) = (metrics.open, in_doubt.len());
     node.oldest_in_doubt_seconds = seconds(in_doubt.iter().map(|each| each.age).max().unwrap_or(0));
     let violations = violations.into_iter();

@@ -19,7 +19,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -36,6 +36,11 @@ use crate::{
 
 /// How often a database that is away is asked again.
 const PACE: Duration = Duration::from_secs(1);
+
+/// How often a database that takes part is asked whether it is there, and how long it may take to answer. Once it has failed to
+/// twice in a row, it is away.
+const PULSE: Duration = Duration::from_secs(3);
+const MISSES: u32 = 2;
 
 /// How long another node may take to answer an operator's question.
 const ATTEMPT: Duration = Duration::from_millis(1_500);
@@ -74,7 +79,7 @@ pub(crate) struct Slot {
     /// The node, once it has started.
     running: Mutex<Option<(Handle, Peers)>>,
     server: Mutex<Option<Server>>,
-    /// Why it has not, if its database is away.
+    /// Why its database is away, if it is: since the start, and then the node has not started; or later.
     away: Mutex<Option<Away>>,
 }
 
@@ -268,15 +273,45 @@ impl Process {
         });
     }
 
-    fn watch(&self, at: usize, database: Beside) {
+    fn watch(self: &Arc<Self>, at: usize, database: Beside) {
         let Some(handle) = self.slots[at].handle() else { return };
-        let (cluster, mut stopping) = (self.config.cluster, self.stopping.subscribe());
+        let (process, mut stopping) = (Arc::clone(self), self.stopping.subscribe());
         tokio::spawn(async move {
             tokio::select! {
-                () = database.watch(cluster, handle) => {}
+                () = process.feel(at, &database) => {}
+                () = database.clone().watch(process.config.cluster, handle) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
         });
+    }
+
+    /// Notes whether a database that takes part is there. Its node goes on meanwhile: what is prepared waits.
+    async fn feel(&self, at: usize, database: &Beside) {
+        let (slot, mut missed) = (&self.slots[at], 0);
+        loop {
+            sleep(PULSE).await;
+            let why = match timeout(PULSE, database.prepared(self.config.cluster, 1)).await {
+                Ok(Ok(_)) => {
+                    missed = 0;
+                    if lock(&slot.away).take().is_some() {
+                        tracing::warn!(node = %slot.id(), "a database that was away is back");
+                    }
+                    continue;
+                }
+                Ok(Err(cause)) => chain(&*cause),
+                Err(_) => format!("it has not answered for {PULSE:?}"),
+            };
+            missed += 1;
+            let mut away = lock(&slot.away);
+            match &mut *away {
+                Some(away) => away.why = why,
+                None if missed >= MISSES => {
+                    tracing::error!(node = %slot.id(), why, "a database is away: what is prepared there waits for it");
+                    *away = Some(Away { why, since: Instant::now() });
+                }
+                None => {}
+            }
+        }
     }
 
     /// Reads the certificates again, and where other nodes are. What cannot be used changes nothing.

@@ -303,6 +303,33 @@ fn from_nothing_to_a_committed_transaction_over_two_kinds_of_database_it_takes_t
     assert_eq!(synod(path, &["try"]).first_word(), "committed");
 }
 
+#[test]
+fn a_database_that_dies_while_nothing_is_to_be_done_is_said_to_be_away_until_it_is_back() {
+    let Some([mut first, second]) = postgres() else { return };
+    let (folder, ports) = (tempfile::tempdir().unwrap(), Ports::new());
+    let (path, port, http) = (folder.path(), ports.at(0).to_string(), ports.address(0));
+    let (one, two) = (format!("11={}", first.url(DATABASE)), format!("12={}", second.url(DATABASE)));
+    let args = ["dev", "--port", &port, "--database", &one, "--database", &two];
+    let mut dev = Process::start(path, &args, &http, &[]);
+    dev.ready();
+    let metric = |value: u8| {
+        let (_, metrics) = get(&http, "/metrics").unwrap();
+        let line = metrics.lines().find(|line| line.starts_with("synod_database_away") && line.contains("\"11\""));
+        line.is_some_and(|line| line.ends_with(&format!(" {value}")))
+    };
+    assert!(metric(0));
+    first.kill().unwrap();
+    until("that the database is away", || metric(1));
+    let (status, why) = get(&http, "/readyz").unwrap();
+    assert!(status == 503 && why.contains("the database of node 11 is away"), "{why}");
+    let said = synod(path, &["status"]);
+    assert!(said.first_word() == "not" && said.out.contains("away"), "{}", said.out);
+    first.start_again().unwrap();
+    until("that it is back", || metric(0));
+    dev.ready();
+    assert_eq!(synod(path, &["try"]).first_word(), "committed");
+}
+
 fn maria() -> Option<servers::Maria> {
     if servers::Maria::installed().is_none() {
         eprintln!("left out: no MariaDB is installed");
