@@ -47,8 +47,9 @@ async function whoami() {
     }
   }
   document.body.dataset.role = role;
-  enter.textContent = role ? `Sign out (${role})` : main.hasAttribute("data-closed") ? "Sign in" : "Sign in to act";
-  enter.hidden = false;
+  enter.textContent = role ? "Sign out" : main.hasAttribute("data-closed") ? "Sign in" : "Sign in to act";
+  enter.title = role ? `Signed in: ${role}` : "";
+  enter.classList.remove("pending");
 }
 
 enter.addEventListener("click", () => {
@@ -222,7 +223,6 @@ function path(tx) {
 }
 
 let doing = null;
-let opener = null;
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
@@ -280,7 +280,6 @@ act.querySelector("form").addEventListener("submit", async (event) => {
 });
 
 function open(dialog) {
-  opener = document.activeElement;
   dialog.querySelector(".wrong").textContent = "";
   dialog.showModal();
 }
@@ -289,12 +288,9 @@ function wrong(dialog, error) {
   dialog.querySelector(".wrong").textContent = error.remedy ? `${error.message}. ${error.remedy}` : error.message;
 }
 
-for (const dialog of [sign, act]) {
-  dialog.addEventListener("close", () => {
-    document.getElementById("sign-token").value = "";
-    opener?.focus();
-  });
-}
+sign.addEventListener("close", () => {
+  document.getElementById("sign-token").value = "";
+});
 
 // ---- Pages that need the token cannot be gone to by the browser: they are fetched here.
 
@@ -322,7 +318,7 @@ window.addEventListener("popstate", show);
 function ready() {
   const find = document.getElementById("find");
   if (!find) return;
-  find.hidden = false;
+  find.classList.remove("pending");
   find.onsubmit = (event) => {
     event.preventDefault();
     const tx = new FormData(find).get("tx").trim();

@@ -44,7 +44,7 @@ pub(super) fn page(tab: Tab, title: &str, process: &Process, show: impl FnOnce(&
     }
     page.raw(
         "</nav>\n<p class=who><span id=live class=live data-state=off>not refreshed</span> \
-         <button type=button id=enter hidden>Sign in to act</button></p>\n</header>\n<main id=main tabindex=-1>\n",
+         <button type=button id=enter class=pending>Sign in to act</button></p>\n</header>\n<main id=main tabindex=-1>\n",
     );
     show(&mut page);
     page.raw("</main>\n");
@@ -60,7 +60,7 @@ pub(super) fn sign_in() -> String {
     page.raw(
         "<title>Sign in \u{b7} synod</title>\n</head>\n<body>\n<header><p class=brand>synod</p><nav aria-label=Pages></nav>\
          <p class=who><span id=live class=live data-state=off>not refreshed</span> \
-         <button type=button id=enter hidden>Sign in</button></p></header>\n\
+         <button type=button id=enter class=pending>Sign in</button></p></header>\n\
          <main id=main tabindex=-1 data-closed><h1>Sign in</h1>\n<p>This process asks for a token: that of an operator, or \
          one that only reads. They are in the files <code>token</code> and <code>read_token</code> beside its \
          <code>node.toml</code>. On the machine itself, reading needs none at \

@@ -11,7 +11,7 @@ pub(super) fn show(page: &mut Html, recent: &view::Recent) {
         "<section class=card aria-labelledby=history><h1 id=history>History</h1>\n<p class=quiet>The outcomes that the nodes of \
          this process have learned last, since it was started. How an older one ended: \
          <code>synod status TX</code>, or its page.</p>\n\
-         <form id=find class=find hidden><label>Transaction <input name=tx placeholder=\"n1#5\" autocomplete=off \
+         <form id=find class=\"find pending\"><label>Transaction <input name=tx placeholder=\"n1#5\" autocomplete=off \
          spellcheck=false required></label> <button type=submit>Show</button></form>\n\
          <table class=rows><caption class=unseen>Outcomes, the latest first</caption><thead><tr><th scope=col>Transaction<th \
          scope=col>Outcome<th scope=col>When (UTC)<th scope=col class=number>Took<th scope=col>Known at</tr></thead>\n<tbody \

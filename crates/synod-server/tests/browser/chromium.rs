@@ -95,7 +95,9 @@ impl Browser {
 
     pub(crate) fn go(&mut self, url: &str) {
         self.call("Page.navigate", json!({ "url": url }));
-        self.until("document.readyState === 'complete' && document.getElementById('enter').hidden === false");
+        self.until(
+            "document.readyState === 'complete' && !document.getElementById('enter').classList.contains('pending')",
+        );
     }
 
     pub(crate) fn size(&mut self, width: u32, height: u32, is_phone: bool) {

@@ -158,8 +158,9 @@ fn act(browser: &mut Browser, stage: &Stage, tx: &str) {
     sign_in(browser, &read("read_token"));
     browser.until("document.body.dataset.role === 'reader'");
     assert_eq!(browser.run(visible), "hidden");
-    browser.run("sessionStorage.clear(), location.reload(), true");
-    browser.until("document.readyState === 'complete' && document.body.dataset.role === ''");
+    let page = browser.run("sessionStorage.clear(), location.href");
+    browser.go(page.as_str().unwrap());
+    browser.until("document.body.dataset.role === ''");
     sign_in(browser, &read("token"));
     browser.until("document.body.dataset.role === 'operator'");
     assert_eq!(browser.run(visible), "visible");
