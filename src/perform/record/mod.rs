@@ -20,7 +20,7 @@
 //! # let cluster = Cluster::new(ClusterId(*b"an example of it"), Quorums::majority([me])?, [me])?;
 //! # let config = Config::new(cluster, me, 7);
 //!
-//! let mut handlers = Handlers { storage: MemoryStorage::new(), transport: (), resource: NoResource };
+//! let mut handlers = Handlers { storage: MemoryStorage::new(), transport: Vec::new(), resource: NoResource };
 //! let mut driver = Driver::create(config, &mut handlers)?;
 //! driver.record(Recorder::open(folder.path(), Options::default())?);
 //! driver.push(Input::Tick(Time(1_000)))?;
