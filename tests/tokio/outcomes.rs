@@ -38,6 +38,26 @@ async fn a_transaction_that_all_can_commit_is_committed_known_and_forgotten_ever
 }
 
 #[tokio::test]
+async fn the_last_outcomes_are_listed_the_latest_first_and_with_how_long_they_took_where_they_were_begun() {
+    let nodes = three(all(Vote::Prepared)).await;
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        let tx = soon(nodes[0].1.begin(IDS, META)).await.unwrap();
+        for (_, handle, _) in &nodes {
+            assert_eq!(soon(handle.outcome(tx)).await.unwrap(), Outcome::Committed);
+        }
+        begun.insert(0, tx);
+    }
+    for (at, (_, handle, _)) in nodes.iter().enumerate() {
+        let recent = soon(handle.recent(2)).await.unwrap();
+        assert_eq!(recent.iter().map(|each| each.tx).collect::<Vec<_>>(), begun[..2]);
+        assert!(recent.iter().all(|each| each.outcome == Outcome::Committed && each.took.is_some() == (at == 0)));
+        assert!(recent[0].ago <= recent[1].ago);
+        assert_eq!(soon(handle.recent(100)).await.unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
 async fn who_waits_for_what_an_operator_gives_up_is_told_that_nothing_is_known_of_it() {
     let member = Member::new(&of([IDS[1]], [IDS[0]]), IDS[0], &Wires::default(), Puppet::voting(Vote::Prepared));
     let (handle, _task) = member.start(Start::Create).await;

@@ -281,6 +281,7 @@ act.querySelector("form").addEventListener("submit", async (event) => {
 
 function open(dialog) {
   dialog.querySelector(".wrong").textContent = "";
+  if (dialog === sign) document.getElementById("sign-token").value = "";
   dialog.showModal();
 }
 
@@ -289,7 +290,7 @@ function wrong(dialog, error) {
 }
 
 sign.addEventListener("close", () => {
-  document.getElementById("sign-token").value = "";
+  if (!sign.open) document.getElementById("sign-token").value = "";
 });
 
 // ---- Pages that need the token cannot be gone to by the browser: they are fetched here.

@@ -96,6 +96,14 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the first process says: {}", self.processes[0].log());
+        }
+    }
+}
+
 /// Has the process in `folder` run the nodes of another one, too.
 fn into_one(other: &Path, folder: &Path) {
     let read = |folder: &Path| fs::read_to_string(folder.join("node.toml")).unwrap();
