@@ -34,7 +34,7 @@
 //!     assert_eq!(step.is_same, Some(true)); // the effects are those of the first time
 //!     steps += 1;
 //! }
-//! assert_eq!((steps, recording.node().metrics().open), (2, 1));
+//! assert_eq!((steps, recording.node().metrics().open), (3, 1)); // the vote of the resource is an input, too
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
