@@ -88,7 +88,10 @@ pub enum ReplayError {
         source: io::Error,
     },
     /// The file is no recording, or its beginning is damaged.
-    #[error("{} cannot be replayed: {reason}; remedy: use a file that a recorder has written, and this version of synod", path.display())]
+    #[error(
+        "{} cannot be replayed: {reason}; remedy: use a file that a recorder has written, and this version of synod",
+        path.display()
+    )]
     NoRecording {
         /// The file.
         path: PathBuf,
@@ -96,7 +99,10 @@ pub enum ReplayError {
         reason: String,
     },
     /// What comes next cannot be understood.
-    #[error("step {number} of {} cannot be understood; replay it with the version of synod that has recorded it, {version}", path.display())]
+    #[error(
+        "step {number} of {} cannot be understood; replay it with the version of synod that has recorded it, {version}",
+        path.display()
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
