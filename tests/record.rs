@@ -143,6 +143,73 @@ proptest! {
     }
 }
 
+/// Where the blocks of a file begin, each with its length and its sum: the head, the state, and the steps.
+fn blocks(bytes: &[u8]) -> Vec<usize> {
+    let mut at = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let mut blocks = Vec::new();
+    while at < bytes.len() {
+        blocks.push(at);
+        at += 16 + u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    }
+    blocks
+}
+
+/// Makes the sum of a block right.
+fn seal(bytes: &mut [u8], block: usize) {
+    let length = u64::from_le_bytes(bytes[block..block + 8].try_into().unwrap()) as usize;
+    let sum = xxhash_rust::xxh3::xxh3_64(&bytes[block + 16..block + 16 + length]);
+    bytes[block + 8..block + 16].copy_from_slice(&sum.to_le_bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_that_was_made_to_deceive_is_refused_or_replayed_and_harms_nobody(
+        (cluster, told) in told(),
+        block in 0..3_usize,
+        changes in vec((any::<Index>(), any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        record(folder.path(), &cluster, &told, u64::MAX);
+        let file = files(folder.path()).unwrap().remove(0);
+        let mut bytes = fs::read(&file).unwrap();
+        let blocks = blocks(&bytes);
+        let block = blocks[block.min(blocks.len() - 1)];
+        let length = u64::from_le_bytes(bytes[block..block + 8].try_into().unwrap()) as usize;
+        for (place, byte) in changes {
+            bytes[block + 16 + place.index(length)] = byte;
+        }
+        seal(&mut bytes, block);
+        fs::write(&file, bytes).unwrap();
+        if let Ok(mut recording) = Recording::read(&file) {
+            while let Ok(Some(_)) = recording.step() {}
+            let _ = recording.version();
+        }
+    }
+}
+
+#[test]
+fn a_length_that_a_file_makes_up_is_refused_before_memory_is_set_aside_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), &cluster(), &[begin(), Told::Write], u64::MAX);
+    let file = files(folder.path()).unwrap().remove(0);
+    let whole = fs::read(&file).unwrap();
+    for block in blocks(&whole).into_iter().take(2) {
+        let length = u64::from_le_bytes(whole[block..block + 8].try_into().unwrap()) as usize;
+        // Wherever a length may be, it is as large as can be.
+        for at in block + 16..block + 16 + length.saturating_sub(9) {
+            let mut bytes = whole.clone();
+            bytes[at..at + 9].copy_from_slice(&[253, 255, 255, 255, 255, 255, 255, 255, 255]);
+            seal(&mut bytes, block);
+            fs::write(&file, bytes).unwrap();
+            if let Ok(mut recording) = Recording::read(&file) {
+                while let Ok(Some(_)) = recording.step() {}
+            }
+        }
+    }
+}
+
 fn cluster() -> Cluster {
     let me = NodeId(1);
     Cluster::new(ClusterId(*b"what is recorded"), Quorums::majority([me]).unwrap(), [me]).unwrap()
@@ -223,17 +290,10 @@ fn a_step_that_would_lead_to_something_else_now_is_found() {
     record(folder.path(), &cluster(), &[Told::Input(Input::Tick(Time(7))), begin(), Told::Write], u64::MAX);
     let file = files(folder.path()).unwrap().remove(0);
     let bytes = fs::read(&file).unwrap();
-    // The last block holds what the node was told: its length and its sum take 16 bytes.
     let at = bytes.windows(6).position(|window| window == b"a test").unwrap();
     let mut changed = bytes.clone();
     changed[at] = b'A';
-    let block = (0..at).rev().find(|at| {
-        let length = u64::from_le_bytes(bytes[*at..at + 8].try_into().unwrap());
-        at + 16 + length as usize == bytes.len()
-    });
-    let block = block.unwrap();
-    let sum = xxhash_rust::xxh3::xxh3_64(&changed[block + 16..]);
-    changed[block + 8..block + 16].copy_from_slice(&sum.to_le_bytes());
+    seal(&mut changed, *blocks(&bytes).last().unwrap());
     fs::write(&file, changed).unwrap();
     let steps = replay(&mut Recording::read(&file).unwrap());
     let differ: Vec<_> = steps.iter().map(|step| step.is_same).collect();

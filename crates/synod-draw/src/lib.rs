@@ -13,7 +13,7 @@ use serde::Serialize;
 
 #[cfg(feature = "synod")]
 pub use self::{
-    nodes::{Sketch, role, said, state},
+    nodes::{Sketch, concerns, role, said, state},
     recordings::{Choice, draw_recordings},
 };
 

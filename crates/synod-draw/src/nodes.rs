@@ -112,8 +112,8 @@ impl Sketch {
         };
         let mut moment = Moment::new(kind, said(input)).with_details([format!("{input:?}")]);
         moment = moment.with_details(verdict.err().map(|refusal| format!("refused: {refusal}")));
-        let words: BTreeSet<String> = effects.iter().flat_map(effect_about).chain(input_about(input)).collect();
-        moment = moment.with_details(effects.iter().map(|effect| format!("→ {effect:?}"))).with_about(words);
+        moment = moment.with_details(effects.iter().map(|effect| format!("→ {effect:?}")));
+        moment = moment.with_about(concerns(input, effects));
         let number = self.moment(at, moment);
         // It is told the time first.
         if matches!(input, Input::Receive { .. })
@@ -297,7 +297,12 @@ pub fn said(input: &Input) -> String {
     }
 }
 
-pub(crate) fn input_about(input: &Input) -> Vec<String> {
+/// What a step is about: the names of transactions, and `epochs`.
+pub fn concerns(input: &Input, effects: &[Effect]) -> BTreeSet<String> {
+    effects.iter().flat_map(effect_about).chain(input_about(input)).collect()
+}
+
+fn input_about(input: &Input) -> Vec<String> {
     match input {
         Input::Receive { message, .. } => about(message),
         Input::Vote { transaction, .. } | Input::BeginAs { transaction, .. } | Input::Prepared { transaction, .. } => {

@@ -1,7 +1,7 @@
 //! Recordings of several nodes, merged into one picture.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     mem,
     path::PathBuf,
     time::Duration,
@@ -13,11 +13,7 @@ use synod::{
     perform::record::{Recording, ReplayError, Step},
 };
 
-use crate::{
-    Picture, Sketch,
-    nodes::{effect_about, input_about},
-    role, state,
-};
+use crate::{Picture, Sketch, concerns, nodes::effect_about, role, state};
 
 /// What of recordings is drawn.
 ///
@@ -54,7 +50,7 @@ pub fn draw_recordings(files: &[PathBuf], choice: Choice) -> Result<(Picture, bo
     let mut sketch = Sketch::new("what was recorded", &about);
     let mut lanes = BTreeMap::new();
     for (node, mut recordings) in lives {
-        recordings.sort_by_key(Recording::began);
+        recordings.sort_by_key(Recording::number);
         if let Some(first) = recordings.first() {
             sketch.lane(node, role(&first.node().config().cluster, node));
         }
@@ -152,8 +148,7 @@ impl Merging {
         let Some(lane) = self.lanes.get_mut(&node) else { return Ok(()) };
         let Some(step) = lane.next.take() else { return Ok(()) };
         let starts = mem::take(&mut lane.starts);
-        let about: BTreeSet<String> =
-            step.effects.iter().flat_map(effect_about).chain(input_about(&step.input)).collect();
+        let about = concerns(&step.input, &step.effects);
         let is_chosen = self.choice.tx.is_none_or(|tx| about.contains(&tx.to_string()))
             && (self.choice.since..=self.choice.until).contains(&step.when)
             && !(matches!(step.input, Input::Tick(_)) && step.effects.is_empty());

@@ -1,7 +1,7 @@
 //! Recordings: a node stepped again, and several nodes as a picture.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs,
     path::PathBuf,
     time::{Duration, Instant},
@@ -9,11 +9,11 @@ use std::{
 
 use serde::Serialize;
 use synod::{
-    NodeId, TxId,
-    commit::{Effect, Input, Node},
+    NodeId,
+    commit::{Effect, Node},
     perform::record::{Recording, ReplayError, Step, files},
 };
-use synod_draw::{Choice, draw_recordings, said, state};
+use synod_draw::{Choice, concerns, draw_recordings, said, state};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -58,39 +58,44 @@ struct Line<'a> {
 
 /// Steps nodes again, shows what is asked for, and says whether they do what they did.
 pub(crate) fn replay(json: bool, args: &Replay) -> Result<Exit, Failure> {
-    let (lives, count) = read(&args.files)?;
-    let mut summary = Summary { files: count, nodes: lives.len(), can_compare: true, ..Summary::default() };
+    let files = expand(&args.files)?;
+    let (mut nodes, mut before) = (BTreeSet::new(), None::<Recording>);
+    let mut summary = Summary { files: files.len(), can_compare: true, ..Summary::default() };
     let began = Instant::now();
-    for (node, recordings) in lives {
-        let mut before: Option<Recording> = None;
-        for mut recording in recordings {
-            match before.as_ref().and_then(|before| before.leads_to(&recording)) {
-                Some(true) => summary.continued += 1,
-                Some(false) => {
-                    summary.discontinued += 1;
-                    say(&format!("{node}: {} begins with another state\n", recording.path().display()));
-                }
+    for file in files {
+        let mut recording = Recording::read(file).map_err(|error| unreadable(&error))?;
+        let node = recording.node().config().id;
+        nodes.insert(node);
+        match before.take().and_then(|before| before.leads_to(&recording)) {
+            Some(true) => summary.continued += 1,
+            Some(false) => {
+                summary.discontinued += 1;
+                let said = format!("{node}: {} begins with another state", recording.path().display());
+                say(&if json { format!("{}\n", serde_json::json!({ "discontinued": said })) } else { said + "\n" });
+            }
+            None => {}
+        }
+        summary.can_compare &= recording.can_compare();
+        summary.torn_bytes += recording.torn_bytes();
+        let mut last = 0;
+        while args.stop_at.is_none_or(|stop| last < stop)
+            && let Some(step) = recording.step().map_err(|error| unreadable(&error))?
+        {
+            last = step.number;
+            summary.steps += 1;
+            match step.is_same {
+                Some(true) => summary.same += 1,
+                Some(false) => summary.differ += 1,
                 None => {}
             }
-            summary.can_compare &= recording.can_compare();
-            summary.torn_bytes += recording.torn_bytes();
-            while let Some(step) = recording.step().map_err(|error| unreadable(&error))? {
-                summary.steps += 1;
-                match step.is_same {
-                    Some(true) => summary.same += 1,
-                    Some(false) => summary.differ += 1,
-                    None => {}
-                }
-                if shows(args, &step) {
-                    show(json, args, node, recording.node(), &step);
-                }
-                if args.stop_at.is_some_and(|stop| stop <= step.number) {
-                    break;
-                }
+            if shows(args, &step) {
+                show(json, args, node, recording.node(), &step);
             }
-            before = Some(recording);
         }
+        // Where it was stopped, it leads nowhere.
+        before = args.stop_at.is_none().then_some(recording);
     }
+    summary.nodes = nodes.len();
     let seconds = began.elapsed().as_secs_f64().max(1e-9);
     summary.steps_per_second = (summary.steps as f64 / seconds) as u64;
     say(&if json { format!("{}\n", serde_json::json!({ "summary": summary })) } else { told(&summary) });
@@ -126,21 +131,7 @@ pub(crate) fn draw(json: bool, args: &Draw) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The recordings of each node, in order, and how many there are.
-fn read(named: &[PathBuf]) -> Result<(BTreeMap<NodeId, Vec<Recording>>, usize), Failure> {
-    let files = expand(named)?;
-    let mut lives: BTreeMap<NodeId, Vec<Recording>> = BTreeMap::new();
-    for file in &files {
-        let recording = Recording::read(file).map_err(|error| unreadable(&error))?;
-        lives.entry(recording.node().config().id).or_default().push(recording);
-    }
-    for recordings in lives.values_mut() {
-        recordings.sort_by_key(Recording::began);
-    }
-    Ok((lives, files.len()))
-}
-
-/// Files, and those in folders.
+/// Files, and those in folders, where they are in the order of their nodes, and then of their numbers.
 fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut all = Vec::new();
     for path in named {
@@ -170,24 +161,10 @@ fn unreadable(error: &ReplayError) -> Failure {
 /// Whether a step is asked for.
 fn shows(args: &Replay, step: &Step) -> bool {
     let is_chosen = match args.tx {
-        Some(tx) => concerns(step, tx),
+        Some(tx) => concerns(&step.input, &step.effects).contains(&tx.to_string()),
         None => args.all || step.is_same == Some(false),
     };
     is_chosen && args.from.is_none_or(|from| from <= step.number)
-}
-
-fn concerns(step: &Step, tx: TxId) -> bool {
-    let transaction = |input: &Input| match input {
-        Input::Receive { message, .. } => message.transaction().map(synod::commit::Transaction::id),
-        Input::Vote { transaction, .. } | Input::BeginAs { transaction, .. } | Input::Prepared { transaction, .. } => {
-            Some(transaction.id())
-        }
-        Input::Finished(tx) | Input::Inquire(tx) | Input::Patience { tx, .. } | Input::Resolve { tx, .. } => Some(*tx),
-        _ => None,
-    };
-    // The names of transactions have a border on both sides wherever they are shown.
-    let name = format!("{tx:?}");
-    transaction(&step.input) == Some(tx) || step.effects.iter().any(|effect| format!("{effect:?}").contains(&name))
 }
 
 fn show(json: bool, args: &Replay, node: NodeId, after: &Node, step: &Step) {

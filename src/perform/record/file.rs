@@ -21,8 +21,8 @@ pub(super) const EXTENSION: &str = "steps";
 /// What a file says of itself.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Head {
-    /// The version of the library.
-    pub(super) version: String,
+    /// The version of the library, as text. (The decoder would set aside whatever a string's length says.)
+    pub(super) version: Vec<u8>,
     pub(super) cluster: ClusterId,
     pub(super) node: NodeId,
     /// The number of the file.
@@ -57,6 +57,12 @@ impl Head {
             batch,
             sample: Digest::of_a_sample(),
         }
+    }
+}
+
+impl Head {
+    pub(super) fn version(&self) -> String {
+        String::from_utf8_lossy(&self.version).into_owned()
     }
 }
 

@@ -116,7 +116,7 @@ pub struct Progress {
 pub struct Recorder {
     ring: Ring,
     options: Options,
-    /// What is recorded of the present step.
+    /// What is recorded of the present step. Empty between steps.
     bytes: Vec<u8>,
     /// How many bytes the present file has taken.
     taken: u64,
@@ -170,14 +170,12 @@ impl Recorder {
 
     /// The node is about to be told this.
     pub(super) fn told(&mut self, input: &Input) -> Digest {
-        self.bytes.clear();
         put_input(&mut self.bytes, input);
         Digest::default()
     }
 
     /// The node is about to be told this, all at once.
     pub(super) fn received(&mut self, from: NodeId, messages: &[Message]) -> Digest {
-        self.bytes.clear();
         put_packet(&mut self.bytes, from, messages);
         Digest::default()
     }
@@ -190,15 +188,16 @@ impl Recorder {
             self.bytes.extend(digest.to_le_bytes());
         }
         self.put();
+        self.bytes.clear();
         let is_whole = self.is_torn || self.taken >= self.options.segment_bytes;
         is_whole && self.ring.has_room(self.options.waiting_bytes)
     }
 
     /// A batch was taken to be written: scopes have the next number from now on.
     pub(super) fn batch_taken(&mut self) {
-        self.bytes.clear();
         self.bytes.push(TAKEN);
         self.put();
+        self.bytes.clear();
     }
 
     /// Why nothing more is recorded: said once.
@@ -223,8 +222,42 @@ impl Recorder {
     }
 }
 
+impl Drop for Recorder {
+    /// A step to whose end the node did not come is what its reader looks for.
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            self.put();
+        }
+    }
+}
+
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder").field("folder", &self.folder()).field("progress", &self.progress()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Quorums, commit::*, perform::Driver, perform::memory::MemoryStorage};
+
+    #[test]
+    fn a_step_to_whose_end_a_node_did_not_come_is_the_last_one_and_is_compared_with_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let me = NodeId(1);
+        let cluster = Cluster::new(ClusterId(*b"one that panics."), Quorums::majority([me]).unwrap(), [me]).unwrap();
+        let driver = Driver::create(Config::new(cluster, me, 7), &mut MemoryStorage::new()).unwrap();
+        let mut recorder = Recorder::open(folder.path(), Options::default()).unwrap();
+        recorder.begin(driver.node(), 1);
+        let digest = recorder.told(&Input::Tick(Time(1)));
+        recorder.stepped(digest, Ok(()));
+        let _ = recorder.told(&Input::Tick(Time(2)));
+        drop(recorder);
+        let mut recording = Recording::read(&files(folder.path()).unwrap()[0]).unwrap();
+        let first = recording.step().unwrap().unwrap();
+        let last = recording.step().unwrap().unwrap();
+        assert_eq!((first.is_same, last.input, last.is_same), (Some(true), Input::Tick(Time(2)), None));
+        assert_eq!(recording.step().unwrap(), None);
     }
 }

@@ -158,7 +158,7 @@ impl Recording {
         let no_recording = |reason: String| ReplayError::NoRecording { path: path.clone(), reason };
         let parts = file::parts(&bytes).map_err(|flaw: Flaw| no_recording(flaw.to_string()))?;
         let node = Node::of_checkpoint(&parts.state).map_err(|error| {
-            no_recording(format!("the state in it, of version {}, is not known here ({error})", parts.head.version))
+            no_recording(format!("the state in it, of version {}, is not known here ({error})", parts.head.version()))
         })?;
         let file::Parts { head, state, steps, torn } = parts;
         let (batch, time) = (head.batch, head.time);
@@ -181,8 +181,13 @@ impl Recording {
     }
 
     /// The version of the library that has recorded it.
-    pub fn version(&self) -> &str {
-        &self.head.version
+    pub fn version(&self) -> String {
+        self.head.version()
+    }
+
+    /// Which of the files of its node it is. They are numbered in the order in which they were written.
+    pub fn number(&self) -> u64 {
+        self.head.number
     }
 
     /// When it began, since 1970.
@@ -202,9 +207,10 @@ impl Recording {
     }
 
     /// Whether `next` begins where this one ends, and with the very state that this one has come to: `None` if something
-    /// between them was not recorded. Ask this after the last step.
+    /// between them was not recorded, or is lost with the end of this file. Ask this after the last step.
     pub fn leads_to(&self, next: &Self) -> Option<bool> {
-        let follows = next.head.continues
+        let follows = self.torn == 0
+            && next.head.continues
             && (next.head.cluster, next.head.node) == (self.head.cluster, self.head.node)
             && self.head.number.checked_add(1) == Some(next.head.number);
         follows.then(|| Some(&next.state) == self.node.checkpoint().as_ref())
@@ -239,7 +245,7 @@ impl Recording {
             let (told, recorded) = match next(&mut rest) {
                 Ok(next) => next,
                 Err(source) => {
-                    let (path, version) = (self.path.clone(), self.head.version.clone());
+                    let (path, version) = (self.path.clone(), self.head.version());
                     return Err(ReplayError::Malformed { path, number: self.number + 1, version, source });
                 }
             };

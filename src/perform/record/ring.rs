@@ -178,7 +178,10 @@ impl Writer {
             Item::Steps(mut steps) => {
                 let written = self.file.as_mut().map_or(Ok(0), |file| file::block(file, &steps));
                 steps.clear();
-                spare.push(steps);
+                // One that had to be larger is not kept.
+                if steps.capacity() <= BLOCK {
+                    spare.push(steps);
+                }
                 written
             }
         }
@@ -193,7 +196,11 @@ impl Writer {
             fs::remove_file(path)?;
         }
         let head = Head { number, ..head };
-        let mut file = File::options().write(true).create_new(true).open(self.folder.join(name(head.node, number)))?;
+        let mut options = File::options();
+        // It has the contents of transactions in it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.write(true).create_new(true).open(self.folder.join(name(head.node, number)))?;
         let written = file::begin(&mut file, &head, &node)?;
         file.flush()?;
         self.file = Some(file);
