@@ -10,7 +10,7 @@ use synod::{NodeId, TxId, commit::ClusterId};
 pub struct Listed {
     /// What the database calls it.
     pub name: String,
-    /// Whose branch it is; nothing, if it is none of `synod`'s.
+    /// Whose branch it is. `None` if it is not one of `synod`'s.
     pub branch: Option<ListedBranch>,
     /// For how long it has been prepared, if the database tells.
     pub age: Option<Duration>,

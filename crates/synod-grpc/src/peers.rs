@@ -408,7 +408,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     said
 }
 
-/// A connection to whoever has this identity, at an address of the form `host:port`: for services of one's own beside a node. It
+/// A connection to the node or client of this identity, at an address of the form `host:port`: for your own services beside a node. It
 /// comes about with the first call, and again when it breaks, with the certificates that were in force when this was called.
 pub fn channel(
     identity: Identity,

@@ -167,7 +167,7 @@ pub(crate) struct Silence(Mutex<Since>);
 
 #[derive(Clone, Copy, Default)]
 struct Since {
-    /// When the last connection ended, if there is none.
+    /// When the last connection ended. `None` while there is one, and before the first.
     ended: Option<Instant>,
     /// Since when attempts fail.
     silent: Option<Instant>,

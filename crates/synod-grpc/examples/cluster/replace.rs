@@ -177,7 +177,7 @@ impl Replacement {
         Ok(Stage::Changing { epoch: self.through.len() as u64 + 1 })
     }
 
-    /// Whether everyone is in `epoch`, and who was asked for it says that whoever has left may be switched off.
+    /// Whether every process is in `epoch`, and the one that was asked for it says that the old member may be switched off.
     fn is_through(change: Change, epoch: u64, fleet: &Fleet) -> bool {
         let (Change::Replace { by, .. } | Change::WriteOff { by, .. }) = change;
         let mut members = fleet.members().iter();
