@@ -12,6 +12,7 @@ mod meeting;
 mod outcomes;
 mod panics;
 mod queues;
+mod recordings;
 mod resource;
 mod rides;
 mod scene;

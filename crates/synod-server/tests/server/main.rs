@@ -10,6 +10,7 @@ mod machines;
 mod operations;
 mod python;
 mod recordings;
+mod shop;
 mod stage;
 mod stores;
 mod support;

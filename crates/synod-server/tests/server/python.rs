@@ -8,17 +8,13 @@ use std::{
 
 use synod_servers as servers;
 
-use crate::support::{Machines, Ports, Process};
+use crate::{
+    shop::Shop,
+    support::{Ports, Process},
+};
 
 /// Where `.ci/run` installs what `clients/python/requirements.txt` names, from this package.
 pub(crate) const PYTHON: &str = "../../target/python/bin/python";
-
-pub(crate) const ACCOUNTS: &str = "\
-CREATE TABLE account (name text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0)); \
-INSERT INTO account VALUES ('ann', 100); \
-CREATE TABLE note (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
-
-pub(crate) const ORDERS: &str = "CREATE TABLE purchase (buyer text NOT NULL, price bigint NOT NULL)";
 
 /// To make it run, from the root of the repository: `python3 -m venv target/python`, and then
 /// `target/python/bin/pip install -r clients/python/requirements.txt`.
@@ -26,26 +22,14 @@ pub(crate) const ORDERS: &str = "CREATE TABLE purchase (buyer text NOT NULL, pri
 #[test]
 fn two_databases_commit_together_from_python_and_go_on_when_a_member_is_killed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tables = [("accounts", ACCOUNTS), ("orders", ORDERS)];
-    let databases = tables.map(|(name, statements)| {
-        let server = servers::Postgres::start(servers::Options::default()).unwrap();
-        server.create_database(name).unwrap();
-        server.sql(name, statements).unwrap();
-        let url = server.url(name);
-        (server, url)
-    });
-    let urls = databases.each_ref().map(|(_, url)| url.clone());
-    let machines = Machines::new(&urls);
-    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
-    processes.iter_mut().for_each(Process::ready);
-
+    let mut shop = Shop::open();
     let mut python = Command::new(root.join(PYTHON));
-    python.arg(root.join("../../clients/python/tests/transfers.py")).arg(machines.cluster().join("client-1000"));
-    python.args(&urls);
+    python.arg(root.join("../../clients/python/tests/transfers.py")).arg(shop.machines.cluster().join("client-1000"));
+    python.args(&shop.urls);
     let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut said, mut output) = (String::new(), BufReader::new(python.stdout.take().unwrap()));
     while output.read_line(&mut said).unwrap() > 0 && !said.ends_with("kill\n") {}
-    processes[0].kill();
+    shop.processes[0].kill();
     // It may have come to its end, which the output says.
     let _ = python.stdin.take().unwrap().write_all(b"\n");
     output.read_to_string(&mut said).unwrap();
@@ -70,10 +54,7 @@ went-on 35 22 70
 nobody Unreachable
 ";
     assert_eq!(said, expected);
-    for (at, (server, _)) in databases.iter().enumerate() {
-        let prepared = server.sql(tables[at].0, "SELECT count(*) FROM pg_prepared_xacts").unwrap();
-        assert_eq!(prepared.trim(), "0", "something is left prepared in {}", tables[at].0);
-    }
+    shop.assert_nothing_is_prepared();
 }
 
 /// What `synod dev` prints is what runs: as it is, but for the statement.
