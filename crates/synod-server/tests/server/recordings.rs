@@ -1,6 +1,15 @@
 //! What processes record, stepped again and drawn.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use synod::{
+    NodeId, Quorums,
+    commit::{Cluster, ClusterId, Config, Input, Meta, Participants, Time},
+    perform::{Driver, Handlers, NoResource, memory::MemoryStorage, record},
+};
 
 use crate::{
     databases::{DATABASE, postgres},
@@ -61,6 +70,44 @@ fn a_cluster_that_was_recorded_does_the_same_again_though_it_was_killed_and_a_tr
     assert!(drawn.contains("drawn in tx.html") && !drawn.contains("not all"), "{drawn}");
     let some = synod(path, &["draw", "synod-data/recordings", "--most", "10"]).done();
     assert!(some.contains("That is not all"), "{some}");
+}
+
+/// Files of a step each, of one life of a node.
+fn record(folder: &Path) -> Vec<PathBuf> {
+    let me = NodeId(1);
+    let cluster = Cluster::new(ClusterId(*b"files of a step."), Quorums::majority([me]).unwrap(), [me]).unwrap();
+    let mut handlers = Handlers { storage: MemoryStorage::new(), transport: Vec::new(), resource: NoResource };
+    let mut driver = Driver::create(Config::new(cluster, me, 7), &mut handlers).unwrap();
+    let options = record::Options::default().with_segment_bytes(1).with_segments(100);
+    driver.record(record::Recorder::open(folder, options).unwrap());
+    let mut now = 0;
+    while record::files(folder).unwrap().len() < 5 {
+        now += 1;
+        driver.push(Input::Tick(Time(now))).unwrap();
+        let participants = Participants::new([me]).unwrap();
+        driver.push(Input::Begin { participants, meta: Meta::from(b"a test") }).unwrap();
+        driver.flush(&mut handlers).unwrap();
+    }
+    drop(driver);
+    record::files(folder).unwrap()
+}
+
+#[test]
+fn files_that_continue_each_other_are_said_to_and_neither_a_stop_nor_a_cut_is_taken_for_another_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, recordings) = (folder.path(), folder.path().join("recordings"));
+    let files = record(&recordings);
+    let all = summary(&synod(path, &["--json", "replay", "recordings"]));
+    assert_eq!((&all["continued"], &all["discontinued"]), (&(files.len() - 1).into(), &0.into()), "{all}");
+    let stopped = synod(path, &["--json", "replay", "recordings", "--stop-at", "1"]);
+    assert_eq!((stopped.code, &summary(&stopped)["discontinued"]), (0, &0.into()), "{stopped:?}");
+
+    let whole = fs::read(&files[1]).unwrap();
+    fs::write(&files[1], &whole[..whole.len() - 1]).unwrap();
+    let cut = synod(path, &["--json", "replay", "recordings"]);
+    let all = summary(&cut);
+    assert!(cut.code == 0 && all["torn_bytes"].as_u64().unwrap() > 0, "{cut:?}");
+    assert_eq!((&all["continued"], &all["discontinued"]), (&(files.len() - 2).into(), &0.into()), "{all}");
 }
 
 #[test]
