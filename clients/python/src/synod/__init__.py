@@ -2,11 +2,13 @@
 
 from .client import Client, Members, Names, Outcome, Phase, Status, Tls, TxId
 from .errors import Aborted, Forgotten, MayHaveBegun, OldEpoch, OutcomeUnknown, Refused, SynodError, Unknown, Unreachable
-from .transaction import Synod, Transaction
+from .transaction import Branch, Database, RolledBack, Synod, Transaction
 
 __all__ = [
     "Aborted",
+    "Branch",
     "Client",
+    "Database",
     "Forgotten",
     "MayHaveBegun",
     "Members",
@@ -16,6 +18,7 @@ __all__ = [
     "OutcomeUnknown",
     "Phase",
     "Refused",
+    "RolledBack",
     "Status",
     "Synod",
     "SynodError",

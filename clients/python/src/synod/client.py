@@ -153,6 +153,10 @@ class Client:
         """The client of a folder that `synod` has made, as `synod-data/client-1000`: with its certificate, and with `cluster.toml` in it
         or beside it."""
         folder = Path(folder)
+        if not folder.is_dir():
+            raise ValueError(
+                f"there is no folder {folder.absolute()}: `synod dev` makes synod-data/client-1000 in the folder where it runs"
+            )
         keys = sorted(folder.glob("client-*.key"))
         if len(keys) != 1:
             raise ValueError(f"{folder} has {len(keys)} files like client-1000.key, and must have one: name the folder of a client")
