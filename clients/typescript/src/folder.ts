@@ -28,8 +28,11 @@ export function tlsFromFiles(authority: string, certificate: string, key: string
 
 /** What is in a client's folder, as `synod-data/client-1000`. */
 export function read(folder: string): { cluster: string; nodes: Map<bigint, string>; tls: Tls } {
-  const entries = existsSync(folder) ? readdirSync(folder) : [];
-  const keys = entries.filter((name) => /^client-.*\.key$/.test(name));
+  if (!existsSync(folder)) {
+    const remedy = "`synod dev` makes synod-data/client-1000 in the folder where it runs; name the folder of a client";
+    throw new BadInput(`there is no folder ${resolve(folder)}`, remedy);
+  }
+  const keys = readdirSync(folder).filter((name) => /^client-.*\.key$/.test(name));
   const [key] = keys;
   if (key === undefined || keys.length > 1) {
     const remedy = "name the folder of a client, such as synod-data/client-1000; `synod dev` and `synod init` make one";
