@@ -9,7 +9,7 @@ use crate::{Cause, ManagerError};
 #[non_exhaustive]
 pub enum OpenError {
     /// The database gives no connection, or begins no transaction.
-    #[error("database {participant} opens no branch: nothing has been committed anywhere")]
+    #[error("no transaction can begin in database {participant}: nothing has been committed anywhere")]
     Database {
         /// Which one.
         participant: NodeId,
