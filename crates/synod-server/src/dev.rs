@@ -171,11 +171,14 @@ fn snippet_in_python(config: &Config, folder: &str) -> String {
 
 /// The beginning of an application.
 fn snippet(config: &Config, folder: &str) -> String {
+    let uses = |kind| databases(config).any(|(_, url)| url.kind == kind);
+    let postgres = if uses(Kind::Postgres) { "  use synod_postgres::Postgres;\n" } else { "" };
+    let mysql = if uses(Kind::Mysql) { "  use synod_mysql::Mysql;\n" } else { "" };
     let mut text = format!(
         "In your application, with the packages synod-client (feature \"grpc\"), synod-grpc, and synod-postgres or \
          synod-mysql:\n\n  \
          use synod_client::{{NodeId, Synod}};\n  \
-         use synod_grpc::{{Client, Options, Security, Tls}};\n\n  \
+         use synod_grpc::{{Client, Options, Security, Tls}};\n{mysql}{postgres}\n  \
          let folder = std::path::Path::new({:?});\n  \
          let tls = Tls::from_files(folder.join(\"authority.pem\"), folder.join(\"client-{client}.pem\"), \
          folder.join(\"client-{client}.key\"))?;\n  \
