@@ -1,5 +1,10 @@
-//! A SQLite file as a participant of `synod`: its rows, what is promised of them, and the node's records are in one file,
-//! and are written together.
+//! A SQLite file as a participant of `synod`, in two ways.
+//!
+//! [`Sqlite`] (the feature `client`, which is on) is a database of the front door: plain SQL in it commits together with what an
+//! application does in PostgreSQL, MariaDB, or another file. See [`front`].
+//!
+//! The rest is for those who write a participant of their own, whose rows, what is promised of them, and the node's records are in
+//! one file, and are written together; many transactions may be promised at once:
 //!
 //! - [`SqliteStore`] keeps the records of a node in a file that has the application's tables as well.
 //! - [`Guard`] keeps what was promised of a table out of everybody's reach: also out of that of other processes, which know
@@ -113,11 +118,15 @@
 
 mod count;
 mod error;
+#[cfg(feature = "client")]
+pub mod front;
 mod guard;
 mod seal;
 mod store;
 
 pub use error::{Damage, SqliteError};
+#[cfg(feature = "client")]
+pub use front::{Error, Options, Sqlite, SqliteBranch, SqliteResource};
 pub use guard::Guard;
 pub use rusqlite;
 pub use store::SqliteStore;
