@@ -125,7 +125,7 @@ async fn health() -> &'static str {
 
 /// All its nodes can take part.
 async fn ready(State(process): State<Arc<Process>>) -> (StatusCode, String) {
-    match look::not_ready(&process).await {
+    match process.not_ready().await {
         None => (StatusCode::OK, "ready\n".into()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }

@@ -4,6 +4,7 @@ mod agent;
 mod node;
 mod notify;
 mod process;
+mod readiness;
 mod silence;
 
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
@@ -87,6 +88,7 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
         }
     }
     process.set_started();
+    tokio::spawn(Arc::clone(&process).watch_readiness());
     ready(process.config());
     notify::say("READY=1");
     let result = loop {

@@ -54,7 +54,9 @@ pub(crate) struct Process {
     pub(crate) metrics: PrometheusHandle,
     /// All that could start has.
     started: AtomicBool,
-    stopping: watch::Sender<bool>,
+    pub(super) stopping: watch::Sender<bool>,
+    /// Whether it was ready when somebody looked last.
+    pub(super) ready: watch::Sender<bool>,
     /// Where it is said that a node has ended by itself.
     ended: mpsc::UnboundedSender<Failure>,
     /// Who has not answered an operator's question.
@@ -150,8 +152,8 @@ impl Process {
         };
         let slots = config.nodes.iter().map(slot).collect::<Result<_, Failure>>()?;
         let started = AtomicBool::new(false);
-        let (stopping, silences, kept) = Default::default();
-        Ok(Self { config, cluster, slots, tokens, metrics, started, stopping, ended, silences, kept })
+        let (stopping, ready, silences, kept) = Default::default();
+        Ok(Self { config, cluster, slots, tokens, metrics, started, stopping, ready, ended, silences, kept })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -191,6 +193,7 @@ impl Process {
             config: commit::Config::new(self.cluster.clone(), slot.id(), seed),
             tls: slot.tls.clone(),
             options: self.options(),
+            ready: self.readiness(),
         };
         let mut listener = Some(listener);
         let Some(database) = slot.database.clone() else {
@@ -348,6 +351,7 @@ impl Process {
     /// Ends all nodes, all at once.
     pub(super) async fn shutdown(&self) {
         self.stopping.send_replace(true);
+        self.ready.send_replace(false);
         let mut ends = JoinSet::new();
         for slot in &self.slots {
             let server = lock(&slot.server).take();

@@ -6,6 +6,7 @@ mod console;
 mod databases;
 mod dev;
 mod errors;
+mod health;
 mod machines;
 mod operations;
 mod python;
