@@ -43,6 +43,16 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
     pub(crate) connections: usize,
     pub(crate) record: RecordConfig,
+    pub(crate) traces: TracesConfig,
+}
+
+/// Where traces of transactions go.
+#[derive(Clone, Debug)]
+pub(crate) struct TracesConfig {
+    /// The collector, if there is one.
+    pub(crate) endpoint: Option<String>,
+    /// Which share of the transactions.
+    pub(crate) ratio: f64,
 }
 
 /// What is recorded of the nodes of a process.

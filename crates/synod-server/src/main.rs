@@ -17,9 +17,12 @@ mod dev;
 mod failure;
 mod init;
 mod metrics;
+mod observe;
 mod replay;
 mod run;
 mod table;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 
 use std::{fmt::Write, io::Write as _, process::ExitCode};
 
@@ -32,6 +35,7 @@ use crate::{
     cli::{Certs, Cli, Command, Init, Issue},
     config::{Config, explain},
     failure::{Exit, Failure},
+    observe::Observed,
     run::say,
 };
 
@@ -79,9 +83,11 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
                 say(&format!("{} and its certificates are as they must be\n", args.file.display()));
                 return Ok(Exit::Done);
             }
-            run::log(&config.log);
+            let observed = Observed::new(&config)?;
             let ready = |config: &Config| tracing::info!(http = %config.http, "ready");
-            run::run(config, ready).await.map(|()| Exit::Done)
+            let ran = run::run(config, ready).await;
+            observed.end().await;
+            ran.map(|()| Exit::Done)
         }
         Command::Join(args) => {
             let present = match args.config {

@@ -24,7 +24,7 @@ pub(crate) use self::{
 };
 use crate::{
     api,
-    config::{Config, LogConfig, LogFormat},
+    config::Config,
     failure::{Exit, Failure},
     metrics,
 };
@@ -32,16 +32,6 @@ use crate::{
 /// A process that is asked to end has ended after this, whatever hangs: a storage takes its time to close its files, long
 /// after all is written.
 const END: Duration = Duration::from_millis(1_500);
-
-/// Writes the log to the standard error.
-pub(crate) fn log(config: &LogConfig) {
-    let builder = tracing_subscriber::fmt().with_env_filter(&config.filter).with_writer(std::io::stderr);
-    // There is none yet.
-    let _ = match config.format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-}
 
 /// Runs the nodes of `config` until the process is told to end. `ready` is called when they have started.
 pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(), Failure> {

@@ -90,5 +90,12 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
     let megabytes = default::RECORD_MEGABYTES.to_string();
     let meaning = "about how large each of them is, apart from the state of the node with which it begins";
     add("record.file_megabytes", config.record.file_megabytes.to_string(), Some(&megabytes), meaning);
+    let meaning = "the collector of OpenTelemetry that traces of transactions are sent to, over gRPC, such as \
+                   http://127.0.0.1:4317; none are, without it. Takes a synod with the feature opentelemetry";
+    add("traces.endpoint", config.traces.endpoint.clone().unwrap_or_default(), Some(""), meaning);
+    let ratio = default::TRACES_RATIO.to_string();
+    let meaning =
+        "which share of the transactions is traced, from 0 to 1: the same ones by all nodes, if all say the same";
+    add("traces.ratio", config.traces.ratio.to_string(), Some(&ratio), meaning);
     settings
 }

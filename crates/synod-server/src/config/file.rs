@@ -24,6 +24,8 @@ pub(super) struct File {
     pub(super) limits: LimitsPart,
     #[serde(default)]
     pub(super) record: RecordPart,
+    #[serde(default)]
+    pub(super) traces: TracesPart,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +83,13 @@ pub(super) struct RecordPart {
     pub(super) folder: Option<String>,
     pub(super) files: Option<usize>,
     pub(super) file_megabytes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracesPart {
+    pub(super) endpoint: Option<String>,
+    pub(super) ratio: Option<f64>,
 }
 
 /// How the log is written.

@@ -15,5 +15,7 @@ mod shop;
 mod stage;
 mod stores;
 mod support;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod typescript;
 mod why;
