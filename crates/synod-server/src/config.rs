@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) certificates: PathBuf,
     pub(crate) http: SocketAddr,
+    /// Where the same is answered over TLS, if it is.
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) token: PathBuf,
     pub(crate) read_token: PathBuf,
     pub(crate) log: LogConfig,

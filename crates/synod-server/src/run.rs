@@ -48,7 +48,13 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
         let key = format!("node.listen of node {}", slot.id().0);
         listeners.push(bind(&key, slot.config.listen, &process.config().path).await?);
     }
-    let serving = tokio::spawn(api::serve(http, Arc::clone(&process)));
+    let https = match (process.config().https, &process.https) {
+        (Some(address), Some(tls)) => {
+            Some((bind("https.listen", address, &process.config().path).await?, Arc::clone(tls)))
+        }
+        _ => None,
+    };
+    let serving = tokio::spawn(api::serve(http, https, Arc::clone(&process)));
     // Databases that are away are waited for: by tasks, which are told when to end.
     let mut starts = JoinSet::new();
     for (at, listener) in listeners.into_iter().enumerate() {
@@ -70,10 +76,14 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
                 }
                 None => break,
             },
-            told = signals.next() => if let Told::End(signal) = told {
-                tracing::info!(signal, "ending before all has started");
-                stop(&process).await;
-                return Ok(());
+            told = signals.next() => match told {
+                Told::End(signal) => {
+                    tracing::info!(signal, "ending before all has started");
+                    stop(&process).await;
+                    return Ok(());
+                }
+                // Its files may have been read already.
+                Told::HangUp => process.reload(),
             },
         }
     }

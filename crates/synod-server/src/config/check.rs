@@ -111,6 +111,7 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         data: within(file.data, default::DATA),
         certificates: within(file.tls.folder, default::CERTIFICATES),
         http: listen(path, "http.listen", &http)?,
+        https: file.https.listen.map(|https| listen(path, "https.listen", &https)).transpose()?,
         token: within(file.http.token_file, default::TOKEN),
         read_token: within(file.http.read_token_file, default::READ_TOKEN),
         log: LogConfig { format: file.log.format, filter: file.log.filter.unwrap_or_else(|| default::FILTER.into()) },

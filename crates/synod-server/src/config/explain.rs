@@ -67,6 +67,10 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
     let http = "where the console, /metrics, /healthz, /readyz and the operator's commands are answered; beyond \
                 loopback, every call needs a token";
     add("http.listen", config.http.to_string(), Some(default::HTTP), http);
+    let https = config.https.map(|https| https.to_string()).unwrap_or_default();
+    let meaning = "where the same is answered over TLS, by console.pem and console.key in tls.folder: a certificate of the \
+                   cluster's for an operator or a reader takes the place of a token; nowhere, without it";
+    add("https.listen", https, Some(""), meaning);
     let token = "the file with the token for what changes something; made at the first start, for this user alone";
     add("http.token_file", config.token.display().to_string(), Some(default::TOKEN), token);
     let token = "the file with the token for what only reads, from another machine: for Prometheus, and for people who \

@@ -19,6 +19,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) http: HttpPart,
     #[serde(default)]
+    pub(super) https: HttpsPart,
+    #[serde(default)]
     pub(super) log: LogPart,
     #[serde(default)]
     pub(super) limits: LimitsPart,
@@ -61,6 +63,12 @@ pub(super) struct HttpPart {
     pub(super) listen: Option<String>,
     pub(super) token_file: Option<String>,
     pub(super) read_token_file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpsPart {
+    pub(super) listen: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

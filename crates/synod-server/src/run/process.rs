@@ -28,7 +28,7 @@ use super::{
     silence::Silences,
 };
 use crate::{
-    api::Kept,
+    api::{Https, Kept},
     certs,
     config::{Config, NodeConfig},
     failure::{Exit, Failure, chain},
@@ -51,6 +51,8 @@ pub(crate) struct Process {
     cluster: commit::Cluster,
     slots: Vec<Slot>,
     pub(crate) tokens: Tokens,
+    /// What is shown over TLS to those who look, if there is a port for them.
+    pub(crate) https: Option<Arc<Https>>,
     pub(crate) metrics: PrometheusHandle,
     /// All that could start has.
     started: AtomicBool,
@@ -150,10 +152,11 @@ impl Process {
                 away: Mutex::default(),
             })
         };
+        let https = Https::read(&config)?.map(Arc::new);
         let slots = config.nodes.iter().map(slot).collect::<Result<_, Failure>>()?;
         let started = AtomicBool::new(false);
         let (stopping, ready, silences, kept) = Default::default();
-        Ok(Self { config, cluster, slots, tokens, metrics, started, stopping, ready, ended, silences, kept })
+        Ok(Self { config, cluster, slots, tokens, https, metrics, started, stopping, ready, ended, silences, kept })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -330,6 +333,9 @@ impl Process {
                      in force");
                 }
             }
+        }
+        if let Some(Err(failure)) = self.https.as_ref().map(|https| https.reload(&self.config)) {
+            tracing::error!(%failure, "the console's certificate is of no use: the earlier one stays in force");
         }
         let file = match Config::read(&self.config.path) {
             Ok(file) => file,

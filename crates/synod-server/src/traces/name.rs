@@ -28,31 +28,3 @@ pub(super) fn is_kept(trace: TraceId, ratio: f64) -> bool {
     let place = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
     (place as f64) < ratio * (1_u64 << 56) as f64
 }
-
-#[cfg(test)]
-mod tests {
-    use synod::NodeId;
-
-    use super::*;
-
-    fn named(cluster: u8, origin: u64, seq: u64) -> TraceId {
-        trace(ClusterId([cluster; 16]), TxId { origin: NodeId(origin), seq })
-    }
-
-    #[test]
-    fn a_trace_is_that_of_one_transaction_of_one_cluster() {
-        // Another binary of the same cluster says the same.
-        assert_eq!(named(7, 1, 5), named(7, 1, 5));
-        let all = [named(7, 1, 5), named(7, 5, 1), named(7, 1, 6), named(8, 1, 5)];
-        for (at, one) in all.iter().enumerate() {
-            assert!(all[at + 1..].iter().all(|other| one != other));
-        }
-    }
-
-    #[test]
-    fn about_the_share_that_was_asked_for_is_kept() {
-        let kept = |ratio| (0..10_000).filter(|seq| is_kept(named(7, 1, *seq), ratio)).count();
-        assert_eq!(kept(1.0), 10_000);
-        assert!((900..1_100).contains(&kept(0.1)), "{}", kept(0.1));
-    }
-}

@@ -7,6 +7,7 @@ mod databases;
 mod dev;
 mod errors;
 mod health;
+mod https;
 mod machines;
 mod operations;
 mod python;

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use opentelemetry::trace::TraceId;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -13,6 +14,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
+use synod::{NodeId, TxId, commit::ClusterId};
 use synod_grpc::tonic::{Request, Response, Status, async_trait, transport::Server};
 use tokio::{runtime::Runtime, task::JoinHandle};
 
@@ -20,6 +22,10 @@ use crate::{
     databases::{DATABASE, postgres},
     support::{Machines, Process, synod, until},
 };
+
+#[allow(dead_code, reason = "the binary uses all of it")]
+#[path = "../../src/traces/name.rs"]
+mod name;
 
 /// What a collector has got.
 #[derive(Clone, Default)]
@@ -129,4 +135,25 @@ fn a_transaction_is_one_trace_at_a_collector_and_a_collector_that_is_away_holds_
         let (took, code) = process.terminate();
         assert!(code == 0 && took.as_secs() < 3, "{took:?}");
     }
+}
+
+fn named(cluster: u8, origin: u64, seq: u64) -> TraceId {
+    name::trace(ClusterId([cluster; 16]), TxId { origin: NodeId(origin), seq })
+}
+
+#[test]
+fn a_trace_is_that_of_one_transaction_of_one_cluster() {
+    // Another binary of the same cluster says the same.
+    assert_eq!(named(7, 1, 5).to_string(), "5c1ee2f3f2501fe2bd0ced4156fcc3f6");
+    let all = [named(7, 1, 5), named(7, 5, 1), named(7, 1, 6), named(8, 1, 5)];
+    for (at, one) in all.iter().enumerate() {
+        assert!(all[at + 1..].iter().all(|other| one != other));
+    }
+}
+
+#[test]
+fn about_the_share_that_was_asked_for_is_kept() {
+    let kept = |ratio| (0..10_000).filter(|seq| name::is_kept(named(7, 1, *seq), ratio)).count();
+    assert_eq!((kept(0.0), kept(1.0)), (0, 10_000));
+    assert!((900..1_100).contains(&kept(0.1)), "{}", kept(0.1));
 }
