@@ -258,6 +258,7 @@ fn what_cannot_be_written_is_lost_and_said_to_be_and_the_node_goes_on() {
     }
     driver.push(Input::Tick(Time(now + 1))).unwrap();
     let progress = driver.recorder().unwrap().progress();
+    assert_eq!(progress.recorded + progress.lost, now + 1, "each input is counted once");
     assert!(progress.lost > 0 && progress.failure.unwrap().contains("recordings"));
     driver.flush(&mut handlers).unwrap();
 }

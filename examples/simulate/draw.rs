@@ -32,7 +32,7 @@ pub(crate) fn draw(about: &str, setup: &Setup, events: &[Event]) -> (Picture, bo
 }
 
 /// Draws what has happened in one event.
-fn happened(sketch: &mut Sketch, world: &mut World<Node>, event: Option<&Event>) {
+pub(crate) fn happened(sketch: &mut Sketch, world: &mut World<Node>, event: Option<&Event>) {
     let happenings = world.happenings();
     if let Some(event) = event.filter(|event| happenings.is_empty() && shows(event)) {
         let whole = format!("{event:?}");

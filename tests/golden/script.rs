@@ -30,18 +30,21 @@ use synod::{
     sim::{Event, Setup, World},
 };
 
-use super::print;
+use synod_draw::{Sketch, role};
+
+use super::{draw, print};
 
 /// A world in the hands of a script, and what it has shown since the last step.
 pub(crate) struct Script {
     setup: Setup,
     world: World,
     shown: Vec<String>,
+    sketch: Sketch,
 }
 
 impl Script {
-    /// The world that the first step of a script describes.
-    pub(crate) fn new(step: &str) -> Self {
+    /// The world that the first step of a script describes, to be drawn under a title.
+    pub(crate) fn new(step: &str, title: &str) -> Self {
         let mut lists: [Vec<NodeId>; 4] = Default::default();
         let (mut list, mut learning, mut targets) = (0, Learning::Leader, Targets::All);
         for word in step.strip_prefix("cluster ").expect("a script begins with its cluster").split_whitespace() {
@@ -65,9 +68,20 @@ impl Script {
         nodes.sort_unstable();
         nodes.dedup();
         let setup = Setup { in_order: true, newcomers, ..Setup::new(cluster, nodes, resource_managers) };
-        let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new() };
+        let mut sketch = Sketch::new(title, "");
+        for node in setup.nodes.iter().chain(&setup.newcomers) {
+            sketch.lane(*node, role(&setup.cluster, *node));
+        }
+        let mut script = Self { world: World::new(setup.clone()), setup, shown: Vec::new(), sketch };
         script.sync("*");
+        // How nodes come to be is no part of the story.
+        script.world.watch();
         script
+    }
+
+    /// What has happened, as a picture; without how all came to its end in a healed world.
+    pub(crate) fn drawn(self) -> String {
+        self.sketch.into_picture().svg()
     }
 
     /// Takes a step. Returns what followed from it.
@@ -136,6 +150,7 @@ impl Script {
         let resource = matches!(event, Event::Vote { .. } | Event::Finish { .. });
         assert!(!resource || self.metrics(at).steps > before.steps, "the resource of {at} was asked nothing");
         self.shown.extend(effects.iter().map(|effect| format!("{at} {}", print::effect(effect))));
+        draw::happened(&mut self.sketch, &mut self.world, Some(&event));
         let now = self.metrics(at);
         let refused = now.refusals().filter(|(refusal, count)| *count > before.refused(*refusal));
         self.shown.extend(refused.map(|(refusal, _)| format!("{at} refuses: {refusal}")));

@@ -1,13 +1,14 @@
 //! What happened between processes, as one HTML file: a space-time diagram to step through.
 //!
 //! A [`Picture`] has a [`Lane`] for each process, [`Moment`]s in the order in which things happened, and an [`Arrow`] for each
-//! message. [`Picture::html`] makes a page of it that needs nothing else. Time goes down; moments can be filtered by what they are
+//! message. [`Picture::html`] makes a page of it that needs nothing else, and [`Picture::svg`] a picture that stands still. Time goes down; moments can be filtered by what they are
 //! about, and stepped through with the arrow keys; beside them stands how each process was then.
 
 #[cfg(feature = "synod")]
 mod nodes;
 #[cfg(feature = "synod")]
 mod recordings;
+mod svg;
 
 use serde::Serialize;
 

@@ -29,6 +29,13 @@
 //! - *Have it remember what they do not read.* There is one long answer at a time over a connection, and a connection over
 //!   which it is not read in time is closed.
 //!
+//! # What other tools can ask
+//!
+//! A server also speaks two services that are not synod's, for nodes and clients of the cluster alone, like all of it.
+//! *Reflection* (`grpc.reflection.v1`, and `v1alpha`) tells such tools as `grpcurl` what can be called. *Health*
+//! (`grpc.health.v1`) tells whether the node can take part, if its program says so ([`Server::start_with_health`]): the
+//! same for every service of synod as for the whole.
+//!
 //! # Upgrades
 //!
 //! Nodes of a cluster may be upgraded one by one while transactions go on. A node skips and counts what it does not know
@@ -115,13 +122,16 @@
 mod answers;
 mod client;
 mod error;
+mod health;
 mod identity;
+mod lasting;
 mod listener;
 mod lives;
 mod options;
 mod peers;
 mod places;
 mod queue;
+mod reflection;
 mod requests;
 mod roles;
 mod security;

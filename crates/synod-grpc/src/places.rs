@@ -56,6 +56,8 @@ pub(crate) struct Line {
     pub(crate) answers: Arc<Semaphore>,
     /// Of streams there are few at a time.
     pub(crate) streams: Arc<Semaphore>,
+    /// And so of what tools watch and ask.
+    pub(crate) lasting: Arc<Semaphore>,
     /// For half-sent requests.
     room: Room,
     /// Who was let speak last over this connection.
@@ -75,6 +77,9 @@ pub(crate) struct Greeting {
 
 /// A node needs one stream of packets at a time. It may have made the next before the end of the last is noticed.
 const STREAMS: usize = 2;
+
+/// A tool needs one or two.
+const LASTING: usize = 16;
 
 enum Standing {
     New { _place: OwnedSemaphorePermit },
@@ -124,6 +129,7 @@ impl Places {
             over: watch::channel(false).0,
             answers: Arc::new(Semaphore::new(1)),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            lasting: Arc::new(Semaphore::new(LASTING)),
             room: Room::of_one(&self.options),
             met: Mutex::default(),
         });

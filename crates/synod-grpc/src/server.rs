@@ -16,6 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::{
+    server::NamedService,
     service::interceptor::InterceptedService,
     transport::{
         Server as Tonic,
@@ -26,7 +27,10 @@ use tonic::{
 use crate::{
     Error, Identity, Options, Security, ServerStats, Tls,
     answers::Kept,
+    health::Health,
+    lasting::Lasting,
     listener::{Links, Listener},
+    reflection,
     requests::Whole,
     serve::{Guard, Host, Inbox, Service, Stage, reached},
     stats::{self, ServerCounters},
@@ -36,6 +40,7 @@ use crate::{
         proposer_server::ProposerServer, resource_server::ResourceServer, transactions_server::TransactionsServer,
     },
 };
+use tonic_health::pb::health_server::HealthServer;
 
 /// Bytes that may be under way on one connection, and on any one call over it, before they are read.
 const WINDOW: u32 = 1 << 20;
@@ -46,7 +51,8 @@ const HEADERS: u32 = 1 << 14;
 /// Connections that are through their handshake and wait for their turn.
 const WAITING: usize = 16;
 
-/// All services of one node: `Peer` and the roles for other nodes, `Transactions` for clients.
+/// All services of one node: `Peer` and the roles for other nodes, `Transactions` for clients, and for tools reflection
+/// and the health service of gRPC.
 ///
 /// Dropped, it ends, with all its connections; [`shutdown`](Self::shutdown) is kinder.
 pub struct Server {
@@ -63,6 +69,28 @@ impl Server {
     /// An error if the certificate is not this node's, if the process may open fewer files than the options need, and
     /// outside of a tokio runtime.
     pub fn start(listener: TcpListener, handle: Handle, security: Security, options: Options) -> Result<Self, Error> {
+        Self::serve(listener, handle, None, security, options)
+    }
+
+    /// The same with the health service of gRPC. It says what `ready` says: whether the node can take part, as far as the
+    /// program around it knows. Once the server closes it can not, whatever `ready` says.
+    pub fn start_with_health(
+        listener: TcpListener,
+        handle: Handle,
+        ready: watch::Receiver<bool>,
+        security: Security,
+        options: Options,
+    ) -> Result<Self, Error> {
+        Self::serve(listener, handle, Some(ready), security, options)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        handle: Handle,
+        ready: Option<watch::Receiver<bool>>,
+        security: Security,
+        options: Options,
+    ) -> Result<Self, Error> {
         let (cluster, node, inbox, host) = (handle.cluster(), handle.node(), handle.clone(), handle.clone());
         let inbox = Arc::new(move |from, messages| inbox.deliver(from, messages));
         let teller = handle.clone();
@@ -72,7 +100,8 @@ impl Server {
             // Who says no birth is not met.
             meet: Arc::new(move |from, birth, epoch| if birth == 0 { Ok(()) } else { host.meet(from, birth, epoch) }),
         };
-        Self::open(listener, (cluster, node), host, inbox, Some(handle), security, options)
+        let asked = Asked { handle: Some(handle), ready };
+        Self::open(listener, (cluster, node), host, inbox, asked, security, options)
     }
 
     /// Serves the node of `config` to other nodes alone, for an event loop of one's own: `inbox` gets each packet and who
@@ -90,7 +119,7 @@ impl Server {
         // An event loop of one's own hears packets, and nothing else.
         let host =
             Host { birth: config.birth.unwrap_or(0), epoch: Arc::new(|| None), meet: Arc::new(|_, _, _| Ok(())) };
-        Self::open(listener, node, host, Arc::new(inbox), None, security, options)
+        Self::open(listener, node, host, Arc::new(inbox), Asked::default(), security, options)
     }
 
     fn open(
@@ -98,7 +127,7 @@ impl Server {
         (cluster, node): (ClusterId, NodeId),
         host: Host,
         inbox: Inbox,
-        handle: Option<Handle>,
+        asked: Asked,
         security: Security,
         options: Options,
     ) -> Result<Self, Error> {
@@ -135,8 +164,7 @@ impl Server {
             counters: Arc::clone(&counters),
             stage: at.clone(),
         };
-        let serving =
-            router(service, handle).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
+        let serving = router(service, asked).serve_with_incoming_shutdown(Links(incoming), reached(at, Stage::Closing));
         let serving = runtime.spawn(async move {
             let papers = async {
                 if let Some(papers) = papers {
@@ -189,8 +217,15 @@ async fn watch_papers(tls: Tls, days_left: metrics::Gauge, stage: watch::Receive
     }
 }
 
-fn router(service: Service, handle: Option<Handle>) -> Router {
-    let (options, counters) = (service.options, Arc::clone(&service.counters));
+/// What others than nodes can ask.
+#[derive(Default)]
+struct Asked {
+    handle: Option<Handle>,
+    ready: Option<watch::Receiver<bool>>,
+}
+
+fn router(service: Service, Asked { handle, ready }: Asked) -> Router {
+    let (options, counters, stage) = (service.options, Arc::clone(&service.counters), service.stage.clone());
     let desk = handle.map(|handle| Arc::new(Desk { handle, service: service.clone() }));
     let service = Arc::new(service);
     macro_rules! whole {
@@ -206,10 +241,31 @@ fn router(service: Service, handle: Option<Handle>) -> Router {
             )
         };
     }
+    macro_rules! for_all {
+        ($service:expr) => {
+            InterceptedService::new($service, Guard { counters: Arc::clone(&counters), nodes_only: false })
+        };
+    }
+    let mut names = vec![
+        PeerServer::<Service>::NAME,
+        AcceptorServer::<Service>::NAME,
+        ProposerServer::<Service>::NAME,
+        ManagerServer::<Service>::NAME,
+        ResourceServer::<Service>::NAME,
+    ];
+    names.extend(desk.is_some().then_some(TransactionsServer::<Desk>::NAME));
     let desk = desk.map(|desk| {
         let desk = TransactionsServer::from_arc(desk).max_decoding_message_size(options.message);
-        InterceptedService::new(whole!(Kept(desk)), Guard { counters: Arc::clone(&counters), nodes_only: false })
+        for_all!(whole!(Kept(desk)))
     });
+    let health = ready.map(|ready| Health { ready, services: names.clone(), stage: stage.clone() });
+    names.extend(health.is_some().then_some(HealthServer::<Health>::NAME));
+    let health = health.map(|health| {
+        let service = HealthServer::new(health).max_decoding_message_size(options.message);
+        for_all!(whole!(Lasting { service, stage: stage.clone() }))
+    });
+    let reflection = reflection::services(&names).inspect_err(|error| tracing::error!(%error, "no reflection"));
+    let (reflection, reflection_before) = reflection.ok().unzip();
     Tonic::builder()
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -223,6 +279,9 @@ fn router(service: Service, handle: Option<Handle>) -> Router {
         .add_service(for_nodes!(ManagerServer<Service>))
         .add_service(for_nodes!(ResourceServer<Service>))
         .add_optional_service(desk)
+        .add_optional_service(health)
+        .add_optional_service(reflection.map(|service| for_all!(Lasting { service, stage: stage.clone() })))
+        .add_optional_service(reflection_before.map(|service| for_all!(Lasting { service, stage: stage.clone() })))
 }
 
 #[cfg(test)]
@@ -277,7 +336,7 @@ mod tests {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (options, node) = (Options::default(), (cluster.id(), manager));
-        let server = Server::open(listener, node, host, inbox, None, Security::Plaintext, options).unwrap();
+        let server = Server::open(listener, node, host, inbox, Asked::default(), Security::Plaintext, options).unwrap();
 
         let peers = |birth| {
             let options = options.with_backoff(Duration::from_millis(5));

@@ -5,6 +5,7 @@
 
 mod act;
 pub(crate) mod guard;
+mod https;
 mod kept;
 pub(crate) mod listed;
 pub(crate) mod look;
@@ -29,7 +30,10 @@ use serde::Deserialize;
 use synod::TxId;
 use tokio::net::TcpListener;
 
-pub(crate) use self::kept::Kept;
+pub(crate) use self::{
+    https::{Https, name as certified, word},
+    kept::Kept,
+};
 use crate::{
     certs::{self, Mode},
     console,
@@ -61,8 +65,8 @@ pub(crate) fn token(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Answers until it is aborted.
-pub(crate) async fn serve(listener: TcpListener, process: Arc<Process>) {
+/// Answers until it is aborted: in plain text, and over TLS, if there is a port for it.
+pub(crate) async fn serve(http: TcpListener, https: Option<(TcpListener, Arc<Https>)>, process: Arc<Process>) {
     if !process.config().http.ip().is_loopback() {
         tracing::warn!(
             listen = %process.config().http,
@@ -96,7 +100,9 @@ pub(crate) async fn serve(listener: TcpListener, process: Arc<Process>) {
         // What is in these says nothing of any cluster.
         .merge(console::files())
         .layer(from_fn(guard::headers));
-    serve::serve(listener, router).await;
+    let plain = serve::serve(http, None, router.clone());
+    let Some((listener, tls)) = https else { return plain.await };
+    tokio::join!(plain, serve::serve(listener, Some(tls), router));
 }
 
 impl IntoResponse for Failure {
@@ -125,14 +131,14 @@ async fn health() -> &'static str {
 
 /// All its nodes can take part.
 async fn ready(State(process): State<Arc<Process>>) -> (StatusCode, String) {
-    match look::not_ready(&process).await {
+    match process.not_ready().await {
         None => (StatusCode::OK, "ready\n".into()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }
 }
 
-async fn role(Extension(role): Extension<guard::Role>) -> Json<view::Whoami> {
-    Json(view::Whoami { role })
+async fn role(Extension(role): Extension<guard::Role>, Extension(door): Extension<guard::Door>) -> Json<view::Whoami> {
+    Json(view::Whoami { role, by_certificate: matches!(door, guard::Door::Tls(Some(_))) })
 }
 
 async fn cluster(State(process): State<Arc<Process>>) -> Json<view::Cluster> {

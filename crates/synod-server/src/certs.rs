@@ -13,7 +13,10 @@ use synod::commit::ClusterId;
 use synod_grpc::{Identity, Role};
 use time::{Duration, OffsetDateTime};
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    api::{self, guard::Role as Person},
+    failure::{Exit, Failure},
+};
 
 /// For how long an authority is valid, and for how long what it issues.
 const AUTHORITY_DAYS: i64 = 3_650;
@@ -78,15 +81,48 @@ impl Authority {
 
     /// Issues a certificate for `role`, valid for so many days, into `folder`: with its key, and the authority's own.
     pub(crate) fn issue(&self, folder: &Path, role: Role, days: i64) -> Result<PathBuf, Failure> {
-        create_folder(folder)?;
         let identity = Identity { cluster: self.cluster, role };
+        let uses = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(folder, &file_name(role), vec![identity.to_string()], uses, days)
+    }
+
+    /// Issues a certificate for an operator or a reader. It opens the console over TLS, and nothing else.
+    pub(crate) fn issue_person(&self, folder: &Path, role: Person, number: u64, days: i64) -> Result<PathBuf, Failure> {
+        let file = format!("{}-{number}", api::word(role));
+        let name = api::certified(role, number, self.cluster);
+        self.sign(folder, &file, vec![name], vec![ExtendedKeyUsagePurpose::ClientAuth], days)
+    }
+
+    /// Issues the certificate that the console shows, for these names or addresses of its machine.
+    pub(crate) fn issue_console(&self, folder: &Path, hosts: Vec<String>, days: i64) -> Result<PathBuf, Failure> {
+        if let Some(host) = hosts.iter().find(|host| host.to_ascii_lowercase().ends_with(".synod")) {
+            let remedy = "name the machine as browsers know it, such as a.example";
+            let what = format!("{host} is a name of those who take part, and no machine's");
+            return Err(Failure::new(Exit::Usage, what, remedy));
+        }
+        self.sign(folder, "console", hosts, vec![ExtendedKeyUsagePurpose::ServerAuth], days)
+    }
+
+    fn sign(
+        &self,
+        folder: &Path,
+        file: &str,
+        names: Vec<String>,
+        uses: Vec<ExtendedKeyUsagePurpose>,
+        days: i64,
+    ) -> Result<PathBuf, Failure> {
+        let named = names.join(", ");
         let key = KeyPair::generate().map_err(|error| failed(&error))?;
-        let mut params = CertificateParams::new([identity.to_string()]).map_err(|error| failed(&error))?;
-        params.distinguished_name.push(DnType::CommonName, file_name(role));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let mut params = CertificateParams::new(names).map_err(|error| {
+            let remedy = "name hosts such as a.example, or IP addresses";
+            Failure::new(Exit::Usage, format!("there is no certificate for {named}"), remedy).caused_by(&error)
+        })?;
+        create_folder(folder)?;
+        params.distinguished_name.push(DnType::CommonName, file);
+        params.extended_key_usages = uses;
         (params.not_before, params.not_after) = validity(days);
         let certificate = params.signed_by(&key, &self.issuer).map_err(|error| failed(&error))?.pem();
-        let path = folder.join(file_name(role));
+        let path = folder.join(file);
         write(&path.with_extension("key"), &key.serialize_pem(), Mode::Secret)?;
         write(&path.with_extension("pem"), &certificate, Mode::Open)?;
         write(&folder.join("authority.pem"), &self.certificate, Mode::Open)?;
@@ -105,10 +141,13 @@ impl Authority {
         names.sort();
         for path in names {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            if path.extension().is_some_and(|extension| extension == "pem")
-                && let Some(role) = role(stem)
-            {
+            if path.extension().is_none_or(|extension| extension != "pem") {
+                continue;
+            }
+            if let Some(role) = role(stem) {
                 renewed.push(self.issue(folder, role, days)?);
+            } else if let Some((role, number)) = person(stem) {
+                renewed.push(self.issue_person(folder, role, number, days)?);
             }
         }
         if renewed.is_empty() {
@@ -140,6 +179,13 @@ fn role(name: &str) -> Option<Role> {
         "client" => Some(Role::Client(number)),
         _ => None,
     }
+}
+
+/// For whom a file is that opens the console.
+fn person(name: &str) -> Option<(Person, u64)> {
+    let (kind, number) = name.split_once('-')?;
+    let role = [Person::Operator, Person::Reader].into_iter().find(|role| api::word(*role) == kind)?;
+    Some((role, number.parse().ok()?))
 }
 
 /// From a little before now on, for so many days. One that is to have expired began long ago.

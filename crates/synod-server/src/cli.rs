@@ -111,6 +111,12 @@ pub(crate) enum Certs {
     Node(Issue),
     /// Issues a certificate for a client: an application.
     Client(Issue),
+    /// Issues a certificate for an operator: who has it may do everything, where https.listen is set.
+    Operator(Issue),
+    /// Issues a certificate for a reader: who has it may only look, where https.listen is set.
+    Reader(Issue),
+    /// Issues the certificate that the console shows, for the names by which people reach it.
+    Console(Console),
     /// Issues the certificates of a folder again. Tell the process by SIGHUP.
     Renew(Renew),
 }
@@ -131,6 +137,21 @@ pub(crate) struct Issue {
     /// Where to put the three files. By default a folder in that of the cluster.
     #[arg(long)]
     pub(crate) folder: Option<PathBuf>,
+    /// For how many days it is valid.
+    #[arg(long, default_value_t = crate::certs::DAYS, allow_negative_numbers = true)]
+    pub(crate) days: i64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    /// By which names, or IP addresses, people reach the machine.
+    #[arg(required = true)]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: Cluster,
+    /// The folder of the process: where its other certificates are.
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
     /// For how many days it is valid.
     #[arg(long, default_value_t = crate::certs::DAYS, allow_negative_numbers = true)]
     pub(crate) days: i64,

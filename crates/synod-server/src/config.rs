@@ -38,11 +38,23 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) certificates: PathBuf,
     pub(crate) http: SocketAddr,
+    /// Where the same is answered over TLS, if it is.
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) token: PathBuf,
     pub(crate) read_token: PathBuf,
     pub(crate) log: LogConfig,
     pub(crate) connections: usize,
     pub(crate) record: RecordConfig,
+    pub(crate) traces: TracesConfig,
+}
+
+/// Where traces of transactions go.
+#[derive(Clone, Debug)]
+pub(crate) struct TracesConfig {
+    /// The collector, if there is one.
+    pub(crate) endpoint: Option<String>,
+    /// Which share of the transactions.
+    pub(crate) ratio: f64,
 }
 
 /// What is recorded of the nodes of a process.

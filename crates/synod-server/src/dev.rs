@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Kind, Url},
     failure::{Exit, Failure},
     init::{CLIENT, Cluster, NewNode, node_toml},
+    observe::Observed,
     run,
 };
 
@@ -28,12 +29,14 @@ pub(crate) async fn dev(json: bool, args: Dev) -> Result<(), Failure> {
     if args.record {
         config.record.folder = Some(args.folder.join("recordings"));
     }
-    run::log(&config.log);
+    let observed = Observed::new(&config)?;
     let ready = |config: &Config| {
         let took = start.elapsed();
         run::say(&if json { ready_json(config, took) } else { greeting(config, took) });
     };
-    run::run(config, ready).await
+    let ran = run::run(config, ready).await;
+    observed.end().await;
+    ran
 }
 
 /// Writes what is not there yet, and what has changed.

@@ -17,9 +17,12 @@ mod dev;
 mod failure;
 mod init;
 mod metrics;
+mod observe;
 mod replay;
 mod run;
 mod table;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 
 use std::{fmt::Write, io::Write as _, process::ExitCode};
 
@@ -28,10 +31,12 @@ use synod::NodeId;
 use synod_grpc::Role;
 
 use crate::{
+    api::guard,
     certs::Authority,
     cli::{Certs, Cli, Command, Init, Issue},
     config::{Config, explain},
     failure::{Exit, Failure},
+    observe::Observed,
     run::say,
 };
 
@@ -79,9 +84,11 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
                 say(&format!("{} and its certificates are as they must be\n", args.file.display()));
                 return Ok(Exit::Done);
             }
-            run::log(&config.log);
+            let observed = Observed::new(&config)?;
             let ready = |config: &Config| tracing::info!(http = %config.http, "ready");
-            run::run(config, ready).await.map(|()| Exit::Done)
+            let ran = run::run(config, ready).await;
+            observed.end().await;
+            ran.map(|()| Exit::Done)
         }
         Command::Join(args) => {
             let present = match args.config {
@@ -146,9 +153,7 @@ fn certificates(json: bool, command: Certs) -> Result<(), Failure> {
         let role = role(NodeId(args.number));
         let folder = args.folder.unwrap_or_else(|| args.of.cluster.join(certs::file_name(role)));
         let file = Authority::read(&args.of.cluster)?.issue(&folder, role, args.days)?;
-        tell(json, &serde_json::json!({ "issued": [file] }), || {
-            format!("issued {}, with its key and the authority's certificate beside it\n", file.display())
-        });
+        tell_issued(json, &file);
         Ok(())
     };
     match command {
@@ -165,6 +170,13 @@ fn certificates(json: bool, command: Certs) -> Result<(), Failure> {
         }
         Certs::Node(args) => issue(args, Role::Node),
         Certs::Client(args) => issue(args, Role::Client),
+        Certs::Operator(args) => issue_person(json, args, guard::Role::Operator),
+        Certs::Reader(args) => issue_person(json, args, guard::Role::Reader),
+        Certs::Console(args) => {
+            let file = Authority::read(&args.of.cluster)?.issue_console(&args.folder, args.hosts, args.days)?;
+            tell_issued(json, &file);
+            Ok(())
+        }
         Certs::Renew(args) => {
             let files = Authority::read(&args.of.cluster)?.renew(&args.folder, args.days)?;
             tell(json, &serde_json::json!({ "issued": files }), || {
@@ -177,6 +189,20 @@ fn certificates(json: bool, command: Certs) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+fn tell_issued(json: bool, file: &std::path::Path) {
+    tell(json, &serde_json::json!({ "issued": [file] }), || {
+        format!("issued {}, with its key and the authority's certificate beside it\n", file.display())
+    });
+}
+
+/// For one who looks at the console.
+fn issue_person(json: bool, args: Issue, role: guard::Role) -> Result<(), Failure> {
+    let folder = args.folder.unwrap_or_else(|| args.of.cluster.join(format!("{}-{}", api::word(role), args.number)));
+    let file = Authority::read(&args.of.cluster)?.issue_person(&folder, role, args.number, args.days)?;
+    tell_issued(json, &file);
+    Ok(())
 }
 
 /// Lists the settings of the file; or, if that is of no use, all that there are, so that it can be mended.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::{interval, timeout};
 
@@ -22,7 +22,7 @@ const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const RECORDS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
 
 /// What this process counts beside its nodes: gauges, by name and meaning.
-const OWN: [(&str, &str); 9] = [
+const OWN: [(&str, &str); 10] = [
     (
         "synod_in_doubt_transactions",
         "transactions that the database here has promised to commit, and whose outcome is not known here",
@@ -36,8 +36,22 @@ const OWN: [(&str, &str); 9] = [
     ("synod_database_away", "1 while the database of this node does not answer"),
     ("synod_epoch", "the epoch that the node is in"),
     ("synod_member", "1 if the node is an acceptor and transaction manager of its epoch"),
+    (
+        "synod_recording_stopped",
+        "of a node that is recorded: 1 if its disk has failed, and nothing more is recorded; 0 otherwise",
+    ),
     ("synod_up", "1 while the node answers"),
     ("synod_build_info", "1; the label says which version runs"),
+];
+
+/// What it counts of the recording of its nodes, if they are recorded.
+const RECORDED: [(&str, &str); 3] = [
+    ("synod_recorded_inputs_total", "inputs and packets of the node that were recorded"),
+    ("synod_recorded_bytes_total", "bytes that were written of its recording"),
+    (
+        "synod_recording_lost_total",
+        "inputs and packets that were not recorded: the disk has failed, or did not keep up",
+    ),
 ];
 
 const COUNTERS: [(&str, &str); 21] = [
@@ -87,7 +101,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full("synod_batch_records".into()), &RECORDS))
         .map_err(|error| no_metrics(&error))?;
     let handle = builder.install_recorder().map_err(|error| no_metrics(&error))?;
-    COUNTERS.into_iter().for_each(|(name, help)| describe_counter!(name, help));
+    COUNTERS.into_iter().chain(RECORDED).for_each(|(name, help)| describe_counter!(name, help));
     OWN.into_iter().chain(GAUGES).for_each(|(name, help)| describe_gauge!(name, help));
     describe_gauge!("synod_grpc_certificate_days_left", "for how many days more the certificates are valid");
     describe_histogram!("synod_batch_records", "records in a batch");
@@ -119,16 +133,23 @@ pub(crate) async fn render(process: &Process) -> String {
             let in_doubt = handle.in_doubt().await.ok()?;
             let violations = handle.violations().await.ok()?;
             let epoch = handle.epoch().await.ok()?;
-            Some((in_doubt, violations, epoch))
+            Some((in_doubt, violations, epoch, handle.recording().await.ok()?))
         };
         let answers = timeout(PATIENCE, answers).await.ok().flatten();
         set("synod_up", if answers.is_some() { 1.0 } else { 0.0 });
-        if let Some((in_doubt, violations, epoch)) = answers {
+        if let Some((in_doubt, violations, epoch, recording)) = answers {
             // The unit of time-outs is a millisecond.
             let oldest = in_doubt.iter().map(|each| each.age).max().unwrap_or(0) as f64 / 1_000.0;
             set("synod_in_doubt_transactions", in_doubt.len() as f64);
             set("synod_in_doubt_oldest_seconds", oldest);
             set("synod_violating_transactions", violations.len() as f64);
+            if let Some(progress) = recording {
+                let counts = [progress.recorded, progress.written, progress.lost];
+                for ((name, _), count) in RECORDED.iter().zip(counts) {
+                    counter!(*name, &labels).absolute(count);
+                }
+                set("synod_recording_stopped", if progress.failure.is_some() { 1.0 } else { 0.0 });
+            }
             if let Some(epoch) = epoch {
                 set("synod_epoch", epoch.number as f64);
                 set("synod_member", if epoch.membership.is_member(slot.id()) { 1.0 } else { 0.0 });

@@ -4,6 +4,7 @@ mod agent;
 mod node;
 mod notify;
 mod process;
+mod readiness;
 mod silence;
 
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
@@ -23,7 +24,7 @@ pub(crate) use self::{
 };
 use crate::{
     api,
-    config::{Config, LogConfig, LogFormat},
+    config::Config,
     failure::{Exit, Failure},
     metrics,
 };
@@ -31,16 +32,6 @@ use crate::{
 /// A process that is asked to end has ended after this, whatever hangs: a storage takes its time to close its files, long
 /// after all is written.
 const END: Duration = Duration::from_millis(1_500);
-
-/// Writes the log to the standard error.
-pub(crate) fn log(config: &LogConfig) {
-    let builder = tracing_subscriber::fmt().with_env_filter(&config.filter).with_writer(std::io::stderr);
-    // There is none yet.
-    let _ = match config.format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-}
 
 /// Runs the nodes of `config` until the process is told to end. `ready` is called when they have started.
 pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(), Failure> {
@@ -57,7 +48,13 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
         let key = format!("node.listen of node {}", slot.id().0);
         listeners.push(bind(&key, slot.config.listen, &process.config().path).await?);
     }
-    let serving = tokio::spawn(api::serve(http, Arc::clone(&process)));
+    let https = match (process.config().https, &process.https) {
+        (Some(address), Some(tls)) => {
+            Some((bind("https.listen", address, &process.config().path).await?, Arc::clone(tls)))
+        }
+        _ => None,
+    };
+    let serving = tokio::spawn(api::serve(http, https, Arc::clone(&process)));
     // Databases that are away are waited for: by tasks, which are told when to end.
     let mut starts = JoinSet::new();
     for (at, listener) in listeners.into_iter().enumerate() {
@@ -79,14 +76,19 @@ pub(crate) async fn run(config: Config, ready: impl FnOnce(&Config)) -> Result<(
                 }
                 None => break,
             },
-            told = signals.next() => if let Told::End(signal) = told {
-                tracing::info!(signal, "ending before all has started");
-                stop(&process).await;
-                return Ok(());
+            told = signals.next() => match told {
+                Told::End(signal) => {
+                    tracing::info!(signal, "ending before all has started");
+                    stop(&process).await;
+                    return Ok(());
+                }
+                // Its files may have been read already.
+                Told::HangUp => process.reload(),
             },
         }
     }
     process.set_started();
+    tokio::spawn(Arc::clone(&process).watch_readiness());
     ready(process.config());
     notify::say("READY=1");
     let result = loop {

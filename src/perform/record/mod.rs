@@ -104,6 +104,8 @@ impl Options {
 pub struct Progress {
     /// How many bytes were written.
     pub written: u64,
+    /// How many inputs and packets were recorded: they are written, or are about to be.
+    pub recorded: u64,
     /// How many inputs and packets were lost, because the disk did not keep up, or failed.
     pub lost: u64,
     /// Why nothing more is written, if nothing is.
@@ -122,7 +124,8 @@ pub struct Recorder {
     taken: u64,
     /// Whether anything was lost since the present file began, so that the next one does not continue it.
     is_torn: bool,
-    /// How many inputs and packets were lost.
+    /// How many inputs and packets were recorded, and how many were lost.
+    recorded: u64,
     lost: u64,
     /// Whether it was said why nothing more is recorded.
     #[cfg(feature = "tokio")]
@@ -143,6 +146,7 @@ impl Recorder {
             bytes: Vec::new(),
             taken: 0,
             is_torn: true,
+            recorded: 0,
             lost: 0,
             #[cfg(feature = "tokio")]
             is_said: false,
@@ -157,7 +161,7 @@ impl Recorder {
     /// How it gets on.
     pub fn progress(&self) -> Progress {
         let (written, failure) = self.ring.progress();
-        Progress { written, failure, lost: self.lost }
+        Progress { written, recorded: self.recorded, lost: self.lost, failure }
     }
 
     /// Begins a file with this node, whose next batch has this number.
@@ -187,7 +191,10 @@ impl Recorder {
         if marks > 0 {
             self.bytes.extend(digest.to_le_bytes());
         }
-        self.put();
+        match self.put() {
+            true => self.recorded += 1,
+            false => self.lost += 1,
+        }
         self.bytes.clear();
         let is_whole = self.is_torn || self.taken >= self.options.segment_bytes;
         is_whole && self.ring.has_room(self.options.waiting_bytes)
@@ -211,14 +218,15 @@ impl Recorder {
         Some(failure)
     }
 
-    fn put(&mut self) {
+    /// Returns whether it will be written.
+    fn put(&mut self) -> bool {
         // After a loss nothing can be replayed before the next file begins.
         if self.is_torn || !self.ring.put(&self.bytes, self.options.waiting_bytes) {
             self.is_torn = true;
-            self.lost += 1;
-            return;
+            return false;
         }
         self.taken += self.bytes.len() as u64;
+        true
     }
 }
 

@@ -200,7 +200,9 @@ async fn transactions_in_doubt_are_listed_whole_in_as_many_answers_as_it_takes()
     for manager in &MANAGERS[1..] {
         world.restart(*manager).await;
     }
-    assert_eq!(soon("the outcome", branch.outcome(tx)).await.unwrap(), world.ledger(BRANCHES[0]).read(tx).unwrap());
+    let outcome = soon("the outcome", branch.outcome(tx)).await.unwrap();
+    // It is told as soon as it is known, and carried out a moment later.
+    until("it is carried out", || world.ledger(BRANCHES[0]).read(tx) == Some(outcome)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

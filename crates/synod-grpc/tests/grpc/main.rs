@@ -21,6 +21,7 @@ mod papers;
 mod python;
 mod queues;
 mod roles;
+mod tools;
 mod typescript;
 mod upgrade;
 mod wire;

@@ -26,10 +26,20 @@ pub(crate) enum Role {
     Operator,
 }
 
+/// By which way somebody has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// In plain text.
+    Plain,
+    /// Over TLS, perhaps with a certificate that is good for something.
+    Tls(Option<Role>),
+}
+
 /// Lets those through who may ask for this. Their role goes along with the request.
 pub(super) async fn guard(State(process): State<Arc<Process>>, mut request: Request, next: Next) -> Response {
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match role(&process, request.headers(), only_reads) {
+    let door = request.extensions().get().copied().unwrap_or(Door::Tls(None));
+    match role(&process, door, request.headers(), only_reads) {
         Ok(role) => {
             request.extensions_mut().insert(role);
             next.run(request).await
@@ -40,12 +50,16 @@ pub(super) async fn guard(State(process): State<Arc<Process>>, mut request: Requ
     }
 }
 
-fn role(process: &Process, headers: &HeaderMap, only_reads: bool) -> Result<Role, Failure> {
+fn role(process: &Process, door: Door, headers: &HeaderMap, only_reads: bool) -> Result<Role, Failure> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let files = process.config();
     let Some(token) = text(header::AUTHORIZATION).and_then(|said| said.strip_prefix("Bearer ")) else {
+        if let Door::Tls(Some(role)) = door {
+            return by_certificate(role, headers, only_reads);
+        }
         // A page in a browser of this machine may be made to ask for a name of its own that leads here.
-        let is_local = files.http.ip().is_loopback() && is_loopback(text(header::HOST).unwrap_or_default());
+        let is_local =
+            door == Door::Plain && files.http.ip().is_loopback() && is_loopback(text(header::HOST).unwrap_or_default());
         if is_local && only_reads {
             return Ok(Role::Reader);
         }
@@ -70,6 +84,25 @@ fn role(process: &Process, headers: &HeaderMap, only_reads: bool) -> Result<Role
         (false, false) => {
             let remedy = format!("use the token of this very process: it is in {}", files.token.display());
             Err(Failure::new(Exit::Refused, "the token is wrong", remedy))
+        }
+    }
+}
+
+/// A browser shows its certificate to whichever page makes it ask. So only the console's own pages may change something.
+fn by_certificate(role: Role, headers: &HeaderMap, only_reads: bool) -> Result<Role, Failure> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_own = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
+        && text("origin").is_none_or(|origin| origin.strip_prefix("https://") == text("host"));
+    match role {
+        _ if only_reads => Ok(role),
+        Role::Reader => {
+            let remedy = "use a certificate of an operator: `synod certs operator 1` issues one";
+            Err(Failure::new(Exit::Refused, "this certificate only reads", remedy).because("it changes something"))
+        }
+        Role::Operator if is_own => Ok(role),
+        Role::Operator => {
+            let remedy = "use the console itself, or a program that is no browser";
+            Err(Failure::new(Exit::Refused, "this is asked by the page of another site", remedy))
         }
     }
 }

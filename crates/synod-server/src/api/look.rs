@@ -42,7 +42,7 @@ pub(crate) async fn status(process: &Process) -> view::Status {
         cluster: process.config().cluster.to_string(),
         version: env!("CARGO_PKG_VERSION").into(),
         file: process.path().display().to_string(),
-        not_ready: not_ready(process).await,
+        not_ready: process.not_ready().await,
         nodes,
     }
 }
@@ -114,7 +114,7 @@ async fn node(process: &Process, slot: &Slot) -> view::Node {
         node.members = others
             .map(|other| {
                 let stats = peers.as_ref().and_then(|peers| peers.stats(other)).unwrap_or_default();
-                let connected = stats.connected || is_here(process, other);
+                let connected = stats.connected || process.is_here(other);
                 view::Peer { node: other.0, connected, disagreements: stats.disagreements }
             })
             .collect();
@@ -135,41 +135,6 @@ fn refused(slot: &Slot) -> Vec<String> {
     ];
     let reasons = reasons.into_iter().map(|(fault, said)| (stats.faults(fault), said));
     reasons.filter(|(count, _)| *count > 0).map(|(count, said)| format!("{said} ({count} times)")).collect()
-}
-
-pub(super) fn is_here(process: &Process, node: NodeId) -> bool {
-    process.handles().any(|handle| handle.node() == node)
-}
-
-/// Why the process is not ready, if it is not: a node has not started, a database is away, or too few members are
-/// connected.
-pub(super) async fn not_ready(process: &Process) -> Option<String> {
-    if !process.has_started() {
-        return Some("it is starting, or ending".into());
-    }
-    for slot in process.slots() {
-        let id = slot.id().0;
-        if let Some(why) = slot.away() {
-            return Some(format!("the database of node {id} is away: {why}"));
-        }
-        let Some(handle) = slot.handle() else { return Some(format!("node {id} has not started")) };
-        let Ok(Ok(epoch)) = timeout(PATIENCE, handle.epoch()).await else {
-            return Some(format!("node {id} does not answer"));
-        };
-        let Some(epoch) = epoch else { return Some(format!("node {id} has not heard from the members yet")) };
-        let peers = slot.peers();
-        let is_up = |node: &NodeId| {
-            is_here(process, *node)
-                || peers.as_ref().and_then(|peers| peers.stats(*node)).is_some_and(|stats| stats.connected)
-        };
-        let up: Vec<NodeId> = epoch.membership.acceptors.nodes().filter(is_up).collect();
-        let voices = epoch.membership.acceptors.members(up.iter().copied());
-        if !epoch.membership.acceptors.is_quorum(synod::Phase::Accept, voices) {
-            let members = epoch.membership.acceptors.len();
-            return Some(format!("node {id} is connected to {} of {members} members, which is no majority", up.len()));
-        }
-    }
-    None
 }
 
 /// Asks all other nodes at once.
@@ -316,7 +281,7 @@ pub(super) async fn members(process: &Arc<Process>) -> Result<view::Members, Fai
     let contacts = &epoch.membership.contacts;
     let answers = |node: &NodeId| {
         let stats = process.slots().iter().find_map(|slot| slot.peers()?.stats(*node));
-        is_here(process, *node) || stats.is_some_and(|stats| stats.connected)
+        process.is_here(*node) || stats.is_some_and(|stats| stats.connected)
     };
     let members = epoch.membership.members().into_iter().map(|node| view::Member {
         node: node.0,

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use synod::NodeId;
 use tokio::time::timeout;
 
-use super::{
-    look::{PATIENCE, is_here},
-    view,
-};
+use super::{look::PATIENCE, view};
 use crate::run::Process;
 
 /// The cluster as this process sees it; `status` is what its own nodes say.
@@ -59,7 +56,7 @@ pub(crate) async fn cluster(process: &Arc<Process>, status: &view::Status) -> vi
     for slot in process.slots().iter().filter(|slot| slot.handle().is_some()) {
         for member in members.iter().filter(|member| **member != slot.id()) {
             // Two of one process are linked once.
-            if is_here(process, *member) && members.contains(&slot.id()) && slot.id() > *member {
+            if process.is_here(*member) && members.contains(&slot.id()) && slot.id() > *member {
                 continue;
             }
             let is_up = is_connected(slot, *member);

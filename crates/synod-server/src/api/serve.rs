@@ -1,9 +1,9 @@
 //! Connections, of which none can hold anything for ever.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::to_bytes,
     extract::Request,
     http::StatusCode,
@@ -16,11 +16,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     time::{sleep, timeout},
 };
 
+use super::{guard::Door, https::Https};
 use crate::failure::{Exit, Failure};
 
 /// How many connections there are at once. One more waits until another has ended.
@@ -40,17 +42,25 @@ const LAST: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be taken, for want of files perhaps.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers until it is aborted.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
-    let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
+/// Answers until it is aborted: over TLS, if there is something to show.
+pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<Https>>, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // It is never closed.
-        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let router = router.clone();
+                let (router, tls) = (router.clone(), tls.clone());
                 tokio::spawn(async move {
-                    talk(stream, router).await;
+                    let _ = stream.set_nodelay(true);
+                    match tls {
+                        None => talk(stream, router.layer(Extension(Door::Plain))).await,
+                        Some(tls) => match timeout(HEAD, tls.greet(stream)).await {
+                            Ok(Ok((stream, role))) => talk(stream, router.layer(Extension(Door::Tls(role)))).await,
+                            Ok(Err(error)) => tracing::info!(%error, "an operator's handshake failed"),
+                            Err(_) => tracing::info!("an operator's handshake took too long"),
+                        },
+                    }
                     drop(place);
                 });
             }
@@ -62,8 +72,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-async fn talk(stream: TcpStream, router: Router) {
-    let _ = stream.set_nodelay(true);
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
     let mut options = http1::Builder::new();
     options.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(64).max_buf_size(1 << 16);
     let mut connection = pin!(options.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));

@@ -282,6 +282,8 @@ pub(crate) struct RecentOutcome {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Whoami {
     pub(crate) role: super::guard::Role,
+    /// It needs no token.
+    pub(crate) by_certificate: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

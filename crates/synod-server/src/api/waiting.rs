@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     kept::Last,
     listed,
-    look::{PATIENCE, ask_others, is_here, numbers, seconds, word},
+    look::{PATIENCE, ask_others, numbers, seconds, word},
     view,
     why::{Around, Case},
 };
@@ -97,12 +97,12 @@ pub(super) async fn around(process: &Process) -> Around {
         let members = epoch.membership.members();
         around.members = numbers(&members);
         let acceptors = &epoch.membership.acceptors;
-        let is_there = |node: &NodeId| is_here(process, *node) || process.silence(*node).is_none();
+        let is_there = |node: &NodeId| process.is_here(*node) || process.silence(*node).is_none();
         let voices = acceptors.members(acceptors.nodes().filter(is_there));
         around.is_stuck = !acceptors.is_quorum(Phase::Prepare, voices) || !acceptors.is_quorum(Phase::Accept, voices);
         nodes.extend(members);
     }
-    let silent = nodes.into_iter().filter(|node| !is_here(process, *node));
+    let silent = nodes.into_iter().filter(|node| !process.is_here(*node));
     around.silent = silent.filter_map(|node| Some((node.0, process.silence(node)?.as_secs_f64()))).collect();
     around
 }

@@ -11,8 +11,8 @@ use std::{
 use synod::{NodeId, commit::ClusterId};
 
 use super::{
-    Config, Kind, LogConfig, NoCluster, NodeConfig, RecordConfig, Url,
-    file::{File, NodePart},
+    Config, Kind, LogConfig, NoCluster, NodeConfig, RecordConfig, TracesConfig, Url,
+    file::{File, NodePart, TracesPart},
 };
 use crate::failure::{Exit, Failure};
 
@@ -27,6 +27,7 @@ pub(super) mod default {
     pub(crate) const CONNECTIONS: usize = 384;
     pub(crate) const RECORD_FILES: usize = 8;
     pub(crate) const RECORD_MEGABYTES: u64 = 16;
+    pub(crate) const TRACES_RATIO: f64 = 1.0;
 }
 
 /// The complaint that `key` in the file is `found`.
@@ -110,6 +111,7 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         data: within(file.data, default::DATA),
         certificates: within(file.tls.folder, default::CERTIFICATES),
         http: listen(path, "http.listen", &http)?,
+        https: file.https.listen.map(|https| listen(path, "https.listen", &https)).transpose()?,
         token: within(file.http.token_file, default::TOKEN),
         read_token: within(file.http.read_token_file, default::READ_TOKEN),
         log: LogConfig { format: file.log.format, filter: file.log.filter.unwrap_or_else(|| default::FILTER.into()) },
@@ -119,6 +121,7 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
             files: file.record.files.unwrap_or(default::RECORD_FILES),
             file_megabytes: file.record.file_megabytes.unwrap_or(default::RECORD_MEGABYTES),
         },
+        traces: traces(path, file.traces)?,
     };
     config.cluster()?;
     let bounds = [
@@ -142,6 +145,28 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         return Err(wrong(path, "log.filter", found, "a filter of levels", remedy).because(error.to_string()));
     }
     Ok(config)
+}
+
+fn traces(path: &Path, TracesPart { endpoint, ratio }: TracesPart) -> Result<TracesConfig, Failure> {
+    let ratio = ratio.unwrap_or(default::TRACES_RATIO);
+    if !(0.0..=1.0).contains(&ratio) {
+        let remedy = "leave it out to have the traces of all transactions, or write 0.01 for those of one in a hundred";
+        return Err(wrong(path, "traces.ratio", ratio, "from 0 to 1", remedy));
+    }
+    let Some(endpoint) = endpoint else { return Ok(TracesConfig { endpoint, ratio }) };
+    let found = format!("{endpoint:?}");
+    if !cfg!(feature = "opentelemetry") {
+        let remedy = "leave [traces] out, or install a synod that sends them: `cargo install --path crates/synod-server \
+         --features opentelemetry`";
+        let expected = "left out, for this synod was built without the feature opentelemetry";
+        return Err(wrong(path, "traces.endpoint", found, expected, remedy));
+    }
+    if endpoint.strip_prefix("http://").and_then(address).is_none() {
+        let remedy = "name a collector that takes OTLP over gRPC, on this machine or in a network that you trust, such as \
+         http://127.0.0.1:4317";
+        return Err(wrong(path, "traces.endpoint", found, "of the form http://host:port", remedy));
+    }
+    Ok(TracesConfig { endpoint: Some(endpoint), ratio })
 }
 
 fn node(path: &Path, folder: &Path, part: NodePart) -> Result<NodeConfig, Failure> {

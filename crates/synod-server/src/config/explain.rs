@@ -67,6 +67,10 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
     let http = "where the console, /metrics, /healthz, /readyz and the operator's commands are answered; beyond \
                 loopback, every call needs a token";
     add("http.listen", config.http.to_string(), Some(default::HTTP), http);
+    let https = config.https.map(|https| https.to_string()).unwrap_or_default();
+    let meaning = "where the same is answered over TLS, by console.pem and console.key in tls.folder: a certificate of the \
+                   cluster's for an operator or a reader takes the place of a token; nowhere, without it";
+    add("https.listen", https, Some(""), meaning);
     let token = "the file with the token for what changes something; made at the first start, for this user alone";
     add("http.token_file", config.token.display().to_string(), Some(default::TOKEN), token);
     let token = "the file with the token for what only reads, from another machine: for Prometheus, and for people who \
@@ -90,5 +94,12 @@ pub(crate) fn explain(config: &Config) -> Vec<Setting> {
     let megabytes = default::RECORD_MEGABYTES.to_string();
     let meaning = "about how large each of them is, apart from the state of the node with which it begins";
     add("record.file_megabytes", config.record.file_megabytes.to_string(), Some(&megabytes), meaning);
+    let meaning = "the collector of OpenTelemetry that traces of transactions are sent to, over gRPC, such as \
+                   http://127.0.0.1:4317; none are, without it. Takes a synod with the feature opentelemetry";
+    add("traces.endpoint", config.traces.endpoint.clone().unwrap_or_default(), Some(""), meaning);
+    let ratio = default::TRACES_RATIO.to_string();
+    let meaning =
+        "which share of the transactions is traced, from 0 to 1: the same ones by all nodes, if all say the same";
+    add("traces.ratio", config.traces.ratio.to_string(), Some(&ratio), meaning);
     settings
 }

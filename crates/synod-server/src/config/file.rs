@@ -19,11 +19,15 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) http: HttpPart,
     #[serde(default)]
+    pub(super) https: HttpsPart,
+    #[serde(default)]
     pub(super) log: LogPart,
     #[serde(default)]
     pub(super) limits: LimitsPart,
     #[serde(default)]
     pub(super) record: RecordPart,
+    #[serde(default)]
+    pub(super) traces: TracesPart,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +67,12 @@ pub(super) struct HttpPart {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct HttpsPart {
+    pub(super) listen: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct LogPart {
     #[serde(default)]
     pub(super) format: LogFormat,
@@ -81,6 +91,13 @@ pub(super) struct RecordPart {
     pub(super) folder: Option<String>,
     pub(super) files: Option<usize>,
     pub(super) file_megabytes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracesPart {
+    pub(super) endpoint: Option<String>,
+    pub(super) ratio: Option<f64>,
 }
 
 /// How the log is written.

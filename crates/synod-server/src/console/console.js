@@ -38,15 +38,19 @@ async function ask(path, options = {}) {
 }
 
 async function whoami() {
-  let role = "";
-  if (token) {
+  let role = "", certified = false;
+  if (token || location.protocol === "https:") {
     try {
-      role = (await (await ask("/api/role")).json()).role;
+      const told = await (await ask("/api/role")).json();
+      ({ role } = told);
+      certified = told.by_certificate && !token;
     } catch (error) {
       if (error.status === 403) keep(null);
     }
   }
   document.body.dataset.role = role;
+  // There is nothing to sign out of.
+  enter.hidden = certified;
   enter.textContent = role ? "Sign out" : main.hasAttribute("data-closed") ? "Sign in" : "Sign in to act";
   enter.title = role ? `Signed in: ${role}` : "";
   enter.classList.remove("pending");

@@ -63,7 +63,7 @@ pub(super) fn sign_in() -> String {
          <button type=button id=enter class=pending>Sign in</button></p></header>\n\
          <main id=main tabindex=-1 data-closed><h1>Sign in</h1>\n<p>This process asks for a token: that of an operator, or \
          one that only reads. They are in the files <code>token</code> and <code>read_token</code> beside its \
-         <code>node.toml</code>. On the machine itself, reading needs none at \
+         <code>node.toml</code>. Over HTTPS a certificate of an operator or a reader will do, too. On the machine itself, reading needs none at \
          <code>http://127.0.0.1</code>, if that is where it listens.</p>\n\
          <noscript><p>Without a script, use the commands of <code>synod</code>.</p></noscript></main>\n",
     );

@@ -14,6 +14,7 @@ use synod::{
 use synod_grpc::{Identity, Options, Peers, Security, Server, Tls, TlsError};
 use tokio::{
     net::TcpListener,
+    sync::watch,
     task::{JoinHandle, spawn_blocking},
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Place {
     pub(super) config: commit::Config,
     pub(super) tls: Tls,
     pub(super) options: Options,
+    /// Whether the process is ready.
+    pub(super) ready: watch::Receiver<bool>,
 }
 
 /// A node that runs.
@@ -116,7 +119,8 @@ impl Place {
         let Some(listener) = listener.take() else {
             return Err(Failure::new(Exit::Failed, format!("node {} has no port", id.0), "report this").into());
         };
-        let server = Server::start(listener, handle.clone(), security, self.options).map_err(network)?;
+        let (node, ready) = (handle.clone(), self.ready.clone());
+        let server = Server::start_with_health(listener, node, ready, security, self.options).map_err(network)?;
         Ok(Node { handle, peers, server, task })
     }
 

@@ -28,7 +28,7 @@ use super::{
     silence::Silences,
 };
 use crate::{
-    api::Kept,
+    api::{Https, Kept},
     certs,
     config::{Config, NodeConfig},
     failure::{Exit, Failure, chain},
@@ -51,10 +51,14 @@ pub(crate) struct Process {
     cluster: commit::Cluster,
     slots: Vec<Slot>,
     pub(crate) tokens: Tokens,
+    /// What is shown over TLS to those who look, if there is a port for them.
+    pub(crate) https: Option<Arc<Https>>,
     pub(crate) metrics: PrometheusHandle,
     /// All that could start has.
     started: AtomicBool,
-    stopping: watch::Sender<bool>,
+    pub(super) stopping: watch::Sender<bool>,
+    /// Whether it was ready when somebody looked last.
+    pub(super) ready: watch::Sender<bool>,
     /// Where it is said that a node has ended by itself.
     ended: mpsc::UnboundedSender<Failure>,
     /// Who has not answered an operator's question.
@@ -148,10 +152,11 @@ impl Process {
                 away: Mutex::default(),
             })
         };
+        let https = Https::read(&config)?.map(Arc::new);
         let slots = config.nodes.iter().map(slot).collect::<Result<_, Failure>>()?;
         let started = AtomicBool::new(false);
-        let (stopping, silences, kept) = Default::default();
-        Ok(Self { config, cluster, slots, tokens, metrics, started, stopping, ended, silences, kept })
+        let (stopping, ready, silences, kept) = Default::default();
+        Ok(Self { config, cluster, slots, tokens, https, metrics, started, stopping, ready, ended, silences, kept })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -191,6 +196,7 @@ impl Process {
             config: commit::Config::new(self.cluster.clone(), slot.id(), seed),
             tls: slot.tls.clone(),
             options: self.options(),
+            ready: self.readiness(),
         };
         let mut listener = Some(listener);
         let Some(database) = slot.database.clone() else {
@@ -328,6 +334,9 @@ impl Process {
                 }
             }
         }
+        if let Some(Err(failure)) = self.https.as_ref().map(|https| https.reload(&self.config)) {
+            tracing::error!(%failure, "the console's certificate is of no use: the earlier one stays in force");
+        }
         let file = match Config::read(&self.config.path) {
             Ok(file) => file,
             Err(failure) => return tracing::error!(%failure, "the file is of no use: what held before holds"),
@@ -348,6 +357,7 @@ impl Process {
     /// Ends all nodes, all at once.
     pub(super) async fn shutdown(&self) {
         self.stopping.send_replace(true);
+        self.ready.send_replace(false);
         let mut ends = JoinSet::new();
         for slot in &self.slots {
             let server = lock(&slot.server).take();

@@ -68,7 +68,10 @@ fn a_reader_only_reads_a_browser_is_asked_for_the_token_and_every_answer_is_kept
     }
     let roles = [("", &*http, "reader"), (&*reader, elsewhere, "reader"), (&*operator, elsewhere, "operator")];
     for (token, host, role) in roles {
-        assert_eq!(send("GET", "/api/role", host, token, "").1, format!("{{\"role\":\"{role}\"}}"));
+        assert_eq!(
+            send("GET", "/api/role", host, token, "").1,
+            format!("{{\"role\":\"{role}\",\"by_certificate\":false}}")
+        );
     }
     let (status, said) = send("POST", "/api/members/depart", &http, &reader, "");
     assert!(status == 403 && said.contains("this token only reads"), "{said}");

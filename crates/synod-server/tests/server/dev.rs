@@ -28,7 +28,15 @@ fn a_newcomer_gets_a_whole_cluster_by_one_command_and_every_question_is_answered
         let _: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     }
     let explained = synod(path, &["run", "--explain", "synod-data/node.toml"]).done();
-    for setting in ["cluster.id", "cluster.members", "http.listen", "log.format", "limits.connections", "tls.folder"] {
+    for setting in [
+        "cluster.id",
+        "cluster.members",
+        "http.listen",
+        "log.format",
+        "limits.connections",
+        "tls.folder",
+        "traces.endpoint",
+    ] {
         assert!(explained.contains(setting), "{explained}");
     }
 

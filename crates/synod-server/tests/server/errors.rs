@@ -32,6 +32,13 @@ fn expect(mistake: &str, said: &Said, code: i32, words: [&str; 3]) {
     assert!(!said.err.contains("panicked"), "{mistake}: {}", said.err);
 }
 
+/// What is said of a collector that traces cannot be sent to.
+const COLLECTOR: [&str; 3] = if cfg!(feature = "opentelemetry") {
+    ["traces.endpoint", "http://host:port", "OTLP over gRPC"]
+} else {
+    ["traces.endpoint", "without the feature opentelemetry", "--features opentelemetry"]
+};
+
 /// The folder of node 1 of a cluster, to be spoilt and put right again.
 struct Spoilt {
     machines: Machines,
@@ -147,6 +154,13 @@ fn what_is_wrong_with_a_file_is_said() {
             "[http]\nlisten_on = 1\n".into(),
             ["listen_on", "expected one of `listen`, `token_file`, `read_token_file`", "--explain"],
         ),
+        (
+            "a share that is none",
+            "[http]",
+            "[traces]\nratio = 2.0\n[http]".into(),
+            ["traces.ratio", "from 0 to 1", "one in a hundred"],
+        ),
+        ("a collector that is none", "[http]", "[traces]\nendpoint = \"https://a:4317\"\n[http]".into(), COLLECTOR),
         ("a missing key", "listen = ", "# ".into(), ["node.toml", "missing field `listen`", "--explain"]),
         ("a value of another type", "id = 1\n", "id = \"one\"\n".into(), ["node.toml", "expected u64", "--explain"]),
         ("no cluster", "id = \"", "id = \"x".into(), ["cluster.id", "32 hexadecimal digits", "synod init"]),

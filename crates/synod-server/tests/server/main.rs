@@ -6,6 +6,8 @@ mod console;
 mod databases;
 mod dev;
 mod errors;
+mod health;
+mod https;
 mod machines;
 mod operations;
 mod python;
@@ -14,5 +16,7 @@ mod shop;
 mod stage;
 mod stores;
 mod support;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod typescript;
 mod why;

@@ -31,13 +31,14 @@ fn metrics() -> (BTreeSet<String>, BTreeSet<String>) {
     let (port, http) = (ports.at(0).to_string(), ports.address(0));
     // Nobody listens there: the database is away.
     let database = format!("11=postgres://nobody@{}/nothing", ports.address(30));
-    let mut dev = Process::start(folder.path(), &["dev", "--port", &port, "--database", &database], &http, &[]);
+    let args = ["dev", "--port", &port, "--database", &database, "--record"];
+    let mut dev = Process::start(folder.path(), &args, &http, &[]);
     dev.lines_until("tx.commit()");
     // Certificates are counted by a task.
     let mut text = String::new();
     crate::support::until("all metrics", || {
         text = get(&http, "/metrics").unwrap().1;
-        text.contains("synod_grpc_certificate_days_left")
+        text.contains("synod_grpc_certificate_days_left") && text.contains("synod_recorded_inputs_total{")
     });
     let of = |prefix: &str| {
         let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
@@ -76,6 +77,7 @@ fn alert_rules_and_the_dashboard_name_metrics_that_exist_and_every_metric_has_it
         "SynodCertificate",
         "SynodWriteHangs",
         "SynodMembersDisagree",
+        "SynodRecordingStopped",
     ] {
         assert!(alerts.contains(wanted), "{wanted}");
     }

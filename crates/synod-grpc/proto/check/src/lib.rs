@@ -17,6 +17,15 @@ pub const FILES: [&str; 5] = [
 /// The committed code, from this package.
 pub const GENERATED: &str = "../../src/generated/synod.v1.rs";
 
+/// The committed descriptors, which servers tell such tools as `grpcurl`, from this package.
+pub const DESCRIPTORS: &str = "../../src/generated/synod.v1.bin";
+
+/// The descriptors that the `.proto` files make today, without comments.
+pub fn describe() -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut compiler = protox::Compiler::new([PROTO])?;
+    Ok(compiler.include_imports(true).include_source_info(false).open_files(FILES)?.encode_file_descriptor_set())
+}
+
 /// The code that the `.proto` files make today.
 pub fn generate() -> Result<String, Box<dyn Error>> {
     let descriptors = protox::compile(FILES, [PROTO])?;

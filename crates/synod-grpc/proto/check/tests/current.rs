@@ -2,7 +2,7 @@
 
 use std::{env, fs};
 
-use synod_proto_check::{FILES, GENERATED, PROTO, generate};
+use synod_proto_check::{DESCRIPTORS, FILES, GENERATED, PROTO, describe, generate};
 
 #[test]
 fn the_generated_code_is_current() {
@@ -17,6 +17,16 @@ fn the_generated_code_is_current() {
         "{GENERATED} differs from line {} on: UPDATE_GENERATED=1 cargo test, in proto/check",
         same + 1
     );
+}
+
+#[test]
+fn the_descriptors_are_current() {
+    let described = describe().unwrap();
+    if env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(DESCRIPTORS, &described).unwrap();
+    }
+    let committed = fs::read(DESCRIPTORS).unwrap();
+    assert!(committed == described, "{DESCRIPTORS} differs: UPDATE_GENERATED=1 cargo test, in proto/check");
 }
 
 #[test]
