@@ -6,7 +6,7 @@ use synod::{
     Machine, NodeId, Refusal, TxId,
     commit::{
         Decision, Effect, EpochMessage, GivenNames, Input, Membership, Message, Node, Outcome, Record, Status, Time,
-        Transaction, TxRange, Vote, What,
+        Transaction, Vote, What,
     },
 };
 
@@ -339,7 +339,7 @@ fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
         assert!(used.iter().all(|tx| !names.contains(*tx)), "{names:?}");
         let is_known = |tx: &TxId| {
             group.log(TMS[0]).iter().any(|record| match record {
-                Record::Epoch { number: 1, committed, .. } => committed.iter().any(|range| range.contains(*tx)),
+                Record::Epoch { number: 1, committed, .. } => committed.iter().any(|one| one.tx == *tx),
                 _ => false,
             })
         };
@@ -426,7 +426,7 @@ fn what_an_epoch_before_has_committed_is_nowhere_refused_for_its_age() {
     let (whole, cluster) = (super::support::transaction(1), cluster());
     let records = |at| {
         let [identity, _] = super::support::founding(&cluster, at);
-        let committed = vec![TxRange::only(whole.id())].into();
+        let committed = vec![whole.fingerprint()].into();
         let membership = cluster.membership().into();
         [
             identity,
