@@ -134,8 +134,8 @@ pub struct Limits {
     /// With 0 it remembers none.
     pub history: usize,
     /// About how many bytes of a report, of an ending, or of what is known of an epoch a node tells in one message, at most
-    /// 32 KiB; and of how many transactions, one for eight bytes, an acceptor erases its record at once when their epoch is
-    /// over.
+    /// 32 KiB; and how many transactions, one for eight bytes, it ends at once when their epoch is over, of those in which it
+    /// takes no part itself.
     pub page: usize,
 }
 

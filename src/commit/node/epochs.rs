@@ -320,7 +320,8 @@ impl Node {
         self.shared.say_after(effects, to, number, EpochMessage::Told { membership, former, page }, after);
     }
 
-    /// Another node asks for the next page of something.
+    /// Another node, or another role of this one, asks for the next page of something. A report and an ending, say, may have the
+    /// same entries: then it gets that page of both, and takes the one that it waits for.
     pub(super) fn receive_more(
         &mut self,
         from: NodeId,
@@ -330,20 +331,22 @@ impl Node {
     ) -> Result<(), Refusal> {
         let most = self.shared.config.cluster.limits().page;
         let is_it = |volume: &&Volume| volume.digest() == digest;
-        if let Some(page) = self.news.outgoing.as_ref().filter(is_it).map(|volume| volume.page(next, most)) {
-            self.tell_page(from, page, effects);
-        } else if let Some(page) = self.handover.reported.as_ref().filter(is_it).map(|volume| volume.page(next, most)) {
-            let Some(promise) = self.handover.promise(page) else { return Err(Refusal::OtherPage) };
-            self.say_to(from, promise, effects);
-        } else if let Some(trial) = &self.handover.trial
-            && let Some((ending, volume)) = trial.ending().zip(trial.volume.as_ref().filter(is_it))
-        {
-            let membership = ending.membership.clone().into();
-            let accept = EpochMessage::Accept { ballot: trial.ballot(), membership, page: volume.page(next, most) };
-            self.say_to(from, accept, effects);
-        } else {
+        let page = |volume: Option<&Volume>| volume.filter(is_it).map(|volume| volume.page(next, most));
+        let told = page(self.news.outgoing.as_ref().filter(|_| from != self.shared.config.id));
+        let promise = page(self.handover.reported.as_ref()).and_then(|page| self.handover.promise(page));
+        let accept = self.handover.trial.as_ref().and_then(|trial| {
+            let (membership, page) = (trial.ending()?.membership.clone().into(), page(trial.volume.as_ref())?);
+            Some(EpochMessage::Accept { ballot: trial.ballot(), membership, page })
+        });
+        if told.is_none() && promise.is_none() && accept.is_none() {
             return Err(Refusal::OtherPage);
         }
+        if promise.is_some() {
+            // However many pages there are, a proposer is at work.
+            self.handover.start_over();
+        }
+        told.into_iter().for_each(|page| self.tell_page(from, page, effects));
+        promise.into_iter().chain(accept).for_each(|what| self.say_to(from, what, effects));
         Ok(())
     }
 
@@ -426,7 +429,7 @@ impl Node {
             self.announce(effects);
         }
         if self.leavings.due() <= now {
-            self.erase_some(effects);
+            self.end_some(effects);
         }
         if self.handover.due <= now {
             (self.handover.wait, self.handover.due) = (None, NEVER);

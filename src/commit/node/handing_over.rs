@@ -72,6 +72,7 @@ impl Node {
                 }
                 match self.handover.add_ending(*ballot, page)? {
                     Progress::Next(next) => {
+                        self.handover.start_over();
                         self.say_to(from, EpochMessage::More { digest: page.digest, next }, effects);
                         Ok(())
                     }
@@ -192,6 +193,7 @@ impl Node {
         let trial = self.handover.trial.as_mut().ok_or(Refusal::OtherBallot)?;
         let (next, ending) = trial.promise(&self.shared.config.cluster, from, ballot, accepted, page)?;
         if let Some(next) = next {
+            self.handover.start_over();
             self.say_to(from, EpochMessage::More { digest: page.digest, next }, effects);
         }
         if ending.is_some() {

@@ -1,22 +1,26 @@
-//! What an acceptor still has of transactions of an epoch that is over. The record of the next epoch makes it void, so it is
-//! erased little by little: all at once might be very much.
+//! What is left of an epoch that is over: transactions in which the resource here has no part. The record of the next epoch has
+//! ended them, so what an acceptor has of them is erased, and participants are told, little by little: all at once might be very
+//! much.
+
+use alloc::vec::Vec;
 
 use super::{
-    super::{Fingerprints, Key, Record, Sink, Time, clock::NEVER, open::Open},
+    super::{Fingerprints, Sink, Time, clock::NEVER},
     Node,
 };
+use crate::TxId;
 
 /// An entry of a page takes about 28 bytes, and a record that is gone a third of that.
 const BYTES: usize = 8;
 
-/// The transactions that only the acceptor here knows, and that are not erased yet.
+/// The transactions that are not ended yet.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Leavings {
     /// In order of name.
     all: Fingerprints,
-    /// How many of them are erased.
-    erased: usize,
+    /// How many of them are ended.
+    ended: usize,
     /// When to go on, on the node's own clock, if there are any.
     due: Time,
 }
@@ -28,14 +32,14 @@ impl Leavings {
 }
 
 impl Node {
-    /// Of how many transactions records are erased at once.
-    pub(super) fn erased_at_once(&self) -> usize {
+    /// How many are ended at once.
+    pub(super) fn ended_at_once(&self) -> usize {
         (self.shared.config.cluster.limits().page / BYTES).max(1)
     }
 
-    /// Erases these later on.
+    /// Ends these later on.
     pub(super) fn leave(&mut self, all: Fingerprints) {
-        self.leavings = Leavings { all, erased: 0, due: self.next_leaving() };
+        self.leavings = Leavings { all, ended: 0, due: self.next_leaving() };
         self.set_alarm();
     }
 
@@ -44,27 +48,15 @@ impl Node {
         Time(self.shared.clock.now().0.saturating_add(self.shared.config.cluster.timeouts().flush))
     }
 
-    /// Erases some more.
-    pub(super) fn erase_some(&mut self, effects: &mut impl Sink) {
-        let (erased, most) = (self.leavings.erased, self.erased_at_once());
-        let all = self.leavings.all.clone();
-        for tx in all.iter_from(erased).take(most).map(|transaction| transaction.tx) {
-            let (_, Some(handle)) = self.look_up(tx) else { continue };
-            // It may be another transaction of that name by now, or one that somebody has asked about since.
-            let is_left = |open: &&mut Open| !open.is_of_epoch(&self.shared) && open.fence.is_none();
-            let Some(open) = self.open.at_mut(handle).filter(is_left) else { continue };
-            if open.rm.is_none() && open.tm.is_none() {
-                self.drop_open(handle, effects);
-            } else if let Some(acceptor) = open.acceptor.take()
-                && acceptor.role.has_record()
-            {
-                self.persist(Record::Erased(Key::Acceptor(tx)), effects);
-            }
+    /// Ends some more. Another transaction of such a name may be open by now, or none.
+    pub(super) fn end_some(&mut self, effects: &mut impl Sink) {
+        let Leavings { all, ended, .. } = core::mem::take(&mut self.leavings);
+        let most = self.ended_at_once();
+        let some: Vec<TxId> = all.iter_from(ended).take(most).map(|transaction| transaction.tx).collect();
+        self.hand_over_these(some.iter().copied(), effects);
+        let ended = ended.saturating_add(most);
+        if ended < all.len() {
+            self.leavings = Leavings { all, ended, due: self.next_leaving() };
         }
-        let erased = erased.saturating_add(most);
-        self.leavings = match erased < all.len() {
-            true => Leavings { all, erased, due: self.next_leaving() },
-            false => Leavings::default(),
-        };
     }
 }

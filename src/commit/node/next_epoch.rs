@@ -143,32 +143,36 @@ impl Node {
         self.shared.ground = self.shared.ground.and(scope);
     }
 
-    /// Ends what is open of the epochs before. What only the acceptor here knows is over by the record of the epoch: most of that
-    /// is erased later, so that there is never much to write at once.
+    /// Ends what is open of the epochs before: at once where the resource here waits for that. The rest is over by the record of
+    /// the epoch, and whoever asks hears how: most of it is ended later, so that there is never much to write and to say at once.
     pub(super) fn hand_over_open(&mut self, effects: &mut impl Sink) {
         let mut open = self.open_transactions();
-        let most = self.erased_at_once();
+        let most = self.ended_at_once();
         let (mut left, mut later) = (most, Packing::default());
         open.retain(|tx| {
             let Some(open) = self.open.get(*tx).filter(|open| !open.is_of_epoch(&self.shared)) else { return false };
-            let is_done = open.fence.is_none() && open.rm.is_none() && open.tm.is_none() && open.acceptor.is_some();
-            if is_done && left == 0 {
+            let may_wait = open.fence.is_none() && open.rm.is_none();
+            if may_wait && left == 0 {
                 later.push(open.transaction.fingerprint());
                 return false;
             }
-            left = left.saturating_sub(usize::from(is_done));
+            left = left.saturating_sub(usize::from(may_wait));
             true
         });
-        for tx in &open {
-            let has_record = |open: &Open| open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record());
-            if self.open.get(*tx).is_some_and(has_record) {
-                self.persist(Record::Erased(Key::Acceptor(*tx)), effects);
+        self.hand_over_these(open.iter().copied(), effects);
+        self.leave(later.finish());
+    }
+
+    /// Ends those that are open of an epoch before.
+    pub(super) fn hand_over_these(&mut self, all: impl Iterator<Item = TxId> + Clone, effects: &mut impl Sink) {
+        let has_record = |open: &&Open| open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record());
+        for tx in all.clone() {
+            let is_void = |open: &&Open| !open.is_of_epoch(&self.shared) && has_record(open);
+            if self.open.get(tx).filter(is_void).is_some() {
+                self.persist(Record::Erased(Key::Acceptor(tx)), effects);
             }
         }
-        for tx in open {
-            self.hand_over_one(tx, effects);
-        }
-        self.leave(later.finish());
+        all.for_each(|tx| self.hand_over_one(tx, effects));
     }
 
     /// Ends what is open of an epoch before.
