@@ -11,8 +11,8 @@ use arbitrary::{Arbitrary, Error, Result, Unstructured};
 use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
-        AcceptorRecord, Cluster, ClusterSpec, HigherInstance, Meta, OutcomeBlock, Outcomes, Participants, Places,
-        Ranges, Transaction, TransactionSpec, TxRange, Vote, Votes,
+        AcceptorRecord, Cluster, ClusterSpec, Fingerprint, Fingerprints, HigherInstance, Meta, OutcomeBlock, Outcomes,
+        Participants, Places, Ranges, Transaction, TransactionSpec, TxRange, Vote, Votes,
     },
 };
 
@@ -44,6 +44,12 @@ impl<'a> Arbitrary<'a> for TxRange {
 impl<'a> Arbitrary<'a> for Ranges {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         u.arbitrary::<Vec<TxRange>>().map(Self::from)
+    }
+}
+
+impl<'a> Arbitrary<'a> for Fingerprints {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        u.arbitrary::<Vec<Fingerprint>>().map(Self::from)
     }
 }
 

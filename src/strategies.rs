@@ -35,9 +35,9 @@ use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
         Acceptance, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Config, Ending, Entry, EpochMessage, EpochTag,
-        HigherInstance, Input, Key, Learning, Limits, Membership, Message, Meta, Node, Obstacle, Outcome, OutcomeBlock,
-        Outcomes, Page, Part, Participants, Places, Promises, Ranges, Record, ResourceManagerRecord, Targets, Time,
-        Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
+        Fingerprint, Fingerprints, HigherInstance, Input, Key, Learning, Limits, Membership, Message, Meta, Node,
+        Obstacle, Outcome, OutcomeBlock, Outcomes, Page, Part, Participants, Places, Promises, Ranges, Record,
+        ResourceManagerRecord, Targets, Time, Timeouts, Transaction, TransactionSpec, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -319,12 +319,19 @@ pub fn epoch_message(membership: BoxedStrategy<Membership>) -> BoxedStrategy<Epo
 }
 
 /// A page of a few entries. One in two is whole, and says nothing.
+/// A [`transaction`], as a handover tells of it; or nobody's.
+fn fingerprint() -> BoxedStrategy<Fingerprint> {
+    let nobodys = (tx(), 0..3u64).prop_map(|(tx, digest)| Fingerprint { tx, digest });
+    prop_oneof![3 => transaction().prop_map(|transaction| transaction.fingerprint()), 1 => nobodys].boxed()
+}
+
 fn page() -> BoxedStrategy<Page> {
     let instances = vec(option::of((ballot(), vote())), 0..4);
     let entry = prop_oneof![
-        range().prop_map(Entry::Ready),
-        (tx(), instances).prop_map(|(tx, instances)| Entry::Part(Part { tx, instances: instances.into() })),
-        range().prop_map(Entry::Committed),
+        fingerprint().prop_map(Entry::Ready),
+        (fingerprint(), instances)
+            .prop_map(|(transaction, instances)| Entry::Part(Part { transaction, instances: instances.into() })),
+        fingerprint().prop_map(Entry::Committed),
         range().prop_map(Entry::Retired),
         (node(), 0..3u64).prop_map(|(node, birth)| Entry::Peer { node, birth }),
     ];
@@ -434,12 +441,17 @@ pub fn record() -> BoxedStrategy<Record> {
         .prop_map(|(transaction, meta, vote, finished)| ResourceManagerRecord { transaction, meta, vote, finished });
     let resolved = (resource_manager.clone(), outcome());
     let ranges = || vec(range(), 0..4).prop_map(Ranges::from);
+    let committed = || vec(fingerprint(), 0..4).prop_map(Fingerprints::from);
     let membership = || cluster().prop_map(|cluster| cluster.membership());
-    let epoch =
-        (small(0..3), membership(), vec(node(), 0..4), ranges()).prop_map(|(number, membership, former, committed)| {
-            Record::Epoch { number, membership: membership.into(), former: former.into(), committed }
-        });
-    let ending = (membership(), ranges(), ranges()).prop_map(|(membership, committed, retired)| Ending {
+    let epoch = (small(0..3), membership(), vec(node(), 0..4), committed()).prop_map(
+        |(number, membership, former, committed)| Record::Epoch {
+            number,
+            membership: membership.into(),
+            former: former.into(),
+            committed,
+        },
+    );
+    let ending = (membership(), committed(), ranges()).prop_map(|(membership, committed, retired)| Ending {
         membership,
         committed,
         retired,
@@ -474,7 +486,7 @@ pub fn record() -> BoxedStrategy<Record> {
 pub fn records(config: &Config) -> BoxedStrategy<Vec<Record>> {
     let right = Record::Identity { cluster: config.cluster.id(), node: config.id };
     let membership = config.cluster.membership().into();
-    let epoch = Record::Epoch { number: 0, membership, former: [].into(), committed: Ranges::default() };
+    let epoch = Record::Epoch { number: 0, membership, former: [].into(), committed: Fingerprints::default() };
     let identity = prop_oneof![
         14 => Just(Some(right.clone())),
         1 => Just(None),

@@ -4,8 +4,8 @@ use synod::{
     NodeId, Quorums, TxId,
     codec::{DecodeError, decode_frame, decode_record, encode_frame},
     commit::{
-        Acceptance, Cluster, ClusterId, Entry, EpochMessage, Message, Meta, Obstacle, Page, Part, Participants,
-        Promises, Transaction, TxRange, Vote, Votes, What,
+        Acceptance, Cluster, ClusterId, Entry, EpochMessage, Fingerprint, Message, Meta, Obstacle, Page, Part,
+        Participants, Promises, Transaction, Vote, Votes, What,
     },
 };
 
@@ -142,6 +142,7 @@ fn a_frame_takes_a_small_multiple_of_its_bytes() {
     let members = (0..250).map(NodeId).fold(members.unwrap().membership(), |members, node| {
         members.with_contact(node, []).with_departed(NodeId(node.0 + 100))
     });
+    let nobodys = Fingerprint { tx: TxId::default(), digest: 0 };
     let densest = [
         vec![Message::about(&smallest, What::Inquire); 10_000],
         vec![Message::about(&few, What::Inquire); 10_000],
@@ -153,10 +154,10 @@ fn a_frame_takes_a_small_multiple_of_its_bytes() {
         about(What::Phase1a { ballot, instances: (0..640_000).step_by(64).collect() }),
         about(What::Phase2b { votes: Votes::default(), higher: accepted.into() }),
         about(What::Reject { ballot, promised: obstacles.into() }),
-        report(vec![Entry::Ready(TxRange::only(TxId::default())); 10_000]),
+        report(vec![Entry::Ready(nobodys); 10_000]),
         report(vec![Entry::Peer { node: NodeId(0), birth: 0 }; 10_000]),
-        report(vec![Entry::Part(Part { tx: TxId::default(), instances: [].into() }); 10_000]),
-        report(vec![Entry::Part(Part { tx: TxId::default(), instances: vec![None; 10_000].into() })]),
+        report(vec![Entry::Part(Part { transaction: nobodys, instances: [].into() }); 10_000]),
+        report(vec![Entry::Part(Part { transaction: nobodys, instances: vec![None; 10_000].into() })]),
         vec![of_epoch(EpochMessage::Invite(members.into())); 10],
         vec![of_epoch(EpochMessage::Ready); 10_000],
     ];

@@ -12,9 +12,9 @@ use super::{
 use crate::{
     Ballot, NodeId, QuorumSpec, Quorums, TxId,
     commit::{
-        Acceptance, AcceptorRecord, ClusterId, Ending, Entry, EpochMessage, HigherInstance, Key, Learning, Membership,
-        Message, Meta, Obstacle, Outcome, OutcomeBlock, Outcomes, Page, Part, Participants, Places, Promises, Ranges,
-        Record, ResourceManagerRecord, Targets, Transaction, TxRange, Vote, Votes, What,
+        Acceptance, AcceptorRecord, ClusterId, Ending, Entry, EpochMessage, Fingerprint, Fingerprints, HigherInstance,
+        Key, Learning, Membership, Message, Meta, Obstacle, Outcome, OutcomeBlock, Outcomes, Page, Part, Participants,
+        Places, Promises, Ranges, Record, ResourceManagerRecord, Targets, Transaction, TxRange, Vote, Votes, What,
     },
     paxos,
 };
@@ -34,7 +34,8 @@ in_order! {
     QuorumSpec, least 3: { members, prepare, accept }
     Membership, least 8: { acceptors, managers, learning, targets, contacts, departed }
     Ending, least 10: { membership, committed, retired }
-    Part, least 3: { tx, instances }
+    Fingerprint, least 3: { tx, digest }
+    Part, least 4: { transaction, instances }
     Page, least 4: { digest, total, first, entries }
     HigherInstance, least 3: { rm, state }
     AcceptorRecord, least 16: { transaction, votes, higher }
@@ -76,9 +77,9 @@ tagged! {
         15 => Drained,
     }
     "entry of a page", Entry, least 2: {
-        1 => Ready(range),
+        1 => Ready(transaction),
         2 => Part(part),
-        3 => Committed(range),
+        3 => Committed(transaction),
         4 => Retired(range),
         5 => Peer { node, birth },
     }
@@ -198,6 +199,20 @@ impl Wire for Ranges {
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         take_list(source).map(Self::from)
+    }
+}
+
+impl Wire for Fingerprints {
+    const LEAST: usize = 1;
+
+    fn put(&self, sink: &mut Sink<'_>) {
+        sink.number(self.len() as u64);
+        self.iter().for_each(|transaction| transaction.put(sink));
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let length = source.length(Fingerprint::LEAST)?;
+        (0..length).map(|_| Fingerprint::take(source)).collect()
     }
 }
 

@@ -133,6 +133,10 @@ pub struct Limits {
     /// of 64 consecutive numbers, so it is that many only if transactions are numbered in a row, and fewer otherwise.
     /// With 0 it remembers none.
     pub history: usize,
+    /// About how many bytes of a report, of an ending, or of what is known of an epoch a node tells in one message, at most
+    /// 32 KiB; and how many transactions, one for eight bytes, it ends at once when their epoch is over, of those in which it
+    /// takes no part itself.
+    pub page: usize,
 }
 
 /// The configuration that all nodes of a cluster share, validated on construction. Clones share memory.
@@ -354,6 +358,7 @@ impl Limits {
             nodes: 1 << 16,
             recoveries: 1 << 10,
             history: 1 << 20,
+            page: 1 << 15,
         }
     }
 
@@ -366,6 +371,7 @@ impl Limits {
         with_nodes(nodes: usize);
         with_recoveries(recoveries: usize);
         with_history(history: usize);
+        with_page(page: usize);
     }
 
     /// Refuses content that is too long.
@@ -525,7 +531,7 @@ impl TryFrom<ClusterSpec> for Cluster {
         if waits.iter().any(|wait| *wait > ceiling) {
             return Err(ConfigError::LowCeiling);
         }
-        let Limits { open, participants, meta: _, open_per_participant, open_per_peer, nodes, recoveries, history } =
+        let Limits { open, participants, open_per_participant, open_per_peer, nodes, recoveries, history, .. } =
             spec.limits;
         if [open, participants, open_per_participant, open_per_peer, nodes, recoveries].contains(&0) {
             return Err(ConfigError::NoRoom);

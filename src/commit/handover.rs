@@ -17,6 +17,7 @@
 //! This file has the roles; `node/epochs.rs` carries out what they say.
 
 mod message;
+mod packed;
 mod pages;
 mod report;
 
@@ -25,10 +26,16 @@ use alloc::{
     vec::Vec,
 };
 
-pub use self::message::{Ending, Entry, EpochMessage, Page, Part, Ranges};
-pub(crate) use self::pages::{Assembly, Lists, Progress, Volume};
 use self::report::Reports;
-use super::{AcceptorRecord, Cluster, Membership, Places, Time, TxRange, Votes, Wait, clock::NEVER, ranges::RangeSet};
+pub use self::{
+    message::{Ending, Entry, EpochMessage, Page, Part, Ranges},
+    packed::{Fingerprint, Fingerprints},
+};
+pub(crate) use self::{
+    packed::{Packing, union},
+    pages::{Assembly, Lists, Progress, Volume},
+};
+use super::{AcceptorRecord, Cluster, Membership, Places, Time, Votes, Wait, clock::NEVER, ranges::RangeSet};
 use crate::{Ballot, NodeId, Phase, Refusal, paxos, paxos::Attempt};
 
 /// What a node knows of the handover of its epoch.
@@ -275,14 +282,17 @@ impl Trial {
                 self.attempt.promise(acceptors, voice, ballot, Some((at, ending)), None)?
             }
             None => {
-                self.reports.add(&lists);
-                let own = self.attempt.completes(acceptors, voice).then(|| self.reports.ending(self.own.clone()));
+                self.reports.add(lists);
+                let completes = self.attempt.completes(acceptors, voice);
+                let own = completes.then(|| core::mem::take(&mut self.reports).ending(self.own.clone()));
                 self.attempt.promise(acceptors, voice, ballot, None, own.as_ref())?
             }
         };
         self.answered.insert(from);
         if let Some(ending) = &value {
             self.answered.clear();
+            self.partial.clear();
+            self.reports = Reports::default();
             self.volume = Some(Volume::new(Lists::of_ending(ending)));
         }
         Ok((None, value))
@@ -308,20 +318,19 @@ impl Trial {
     }
 }
 
-/// What an acceptor reports of the transactions of its epoch, given their records in any order, and what is retired.
+/// What an acceptor reports of the transactions of its epoch, given their records in order of name, and what is retired.
 pub(crate) fn report(records: impl Iterator<Item = AcceptorRecord>, retired: &RangeSet) -> Lists {
-    let (mut ready, mut parts) = (RangeSet::default(), Vec::new());
+    let (mut ready, mut parts) = (Packing::default(), Vec::new());
     for record in records {
-        let (tx, participants) = (record.transaction.id(), record.transaction.participants());
+        let (transaction, participants) = (record.transaction.fingerprint(), record.transaction.participants());
         if record.votes == all_prepared(participants.len()) {
-            ready.add(TxRange::only(tx));
+            ready.push(transaction);
             continue;
         }
         let instances = (0..participants.len()).map(|place| record.instance(place).and_then(|state| state.accepted));
-        parts.push(Part { tx, instances: instances.collect() });
+        parts.push(Part { transaction, instances: instances.collect() });
     }
-    parts.sort_unstable_by_key(|part| part.tx);
-    Lists { ready: ready.iter().collect(), parts, retired: retired.iter().collect(), ..Lists::default() }
+    Lists { ready: ready.finish(), parts, retired: retired.iter().collect(), ..Lists::default() }
 }
 
 /// A vote to commit in each of so many instances.

@@ -45,7 +45,7 @@ mod weight;
 pub use config::{
     Cluster, ClusterId, ClusterSpec, Config, ConfigError, Learning, Limits, ResourceKind, Targets, Time, Timeouts,
 };
-pub use handover::{Ending, Entry, EpochMessage, Page, Part, Ranges};
+pub use handover::{Ending, Entry, EpochMessage, Fingerprint, Fingerprints, Page, Part, Ranges};
 pub use history::{MalformedBlock, OutcomeBlock, Outcomes};
 pub use membership::{EpochTag, Membership};
 pub use message::{

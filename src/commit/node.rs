@@ -18,6 +18,7 @@ mod epochs;
 #[cfg(test)]
 pub(crate) mod fenced;
 mod handing_over;
+mod leavings;
 mod next_epoch;
 mod restore;
 mod retirement;
@@ -28,6 +29,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 pub use self::view::{EpochStatus, InDoubt, OpenTransaction, Promised, Status, Violation, ViolationReason};
 use self::{
     epochs::News,
+    leavings::Leavings,
     retirement::{Announcement, Lists},
 };
 use super::{
@@ -123,6 +125,7 @@ pub struct Node {
     lists: Lists,
     handover: Handover,
     news: News,
+    leavings: Leavings,
 }
 
 /// Whether a transaction would be opened for new or for old work.
@@ -174,6 +177,7 @@ impl Node {
             sequence: BlockAllocator::UNUSED,
             handover: Handover::default(),
             news: News::default(),
+            leavings: Leavings::default(),
             birth: None,
             owed: Vec::new(),
             owes_endings: false,
@@ -359,8 +363,11 @@ impl Node {
             self.shared.tell_of_other(effects, from, transaction, what, Scope::NOTHING);
             return Err(refusal);
         }
-        if self.shared.committed.contains(tx) && Some(transaction.epoch()) == self.shared.epoch {
-            // The name was used in an epoch before.
+        if !self.shared.committed.is_empty()
+            && self.shared.committed.has_name(tx)
+            && !self.shared.committed.contains(transaction.fingerprint())
+        {
+            // Another transaction had the name in an epoch before.
             self.shared.tell_of_other(effects, from, transaction, what, Scope::NOTHING);
             return Err(Refusal::OtherTransaction);
         }

@@ -276,7 +276,7 @@ impl Open {
                 Ok(())
             })?;
         }
-        if self.acceptor.is_some() {
+        if self.acceptor.is_some() && self.is_of_epoch(shared) {
             self.as_acceptor(shared, effects, |acceptor, cx| {
                 acceptor.inquire(cx);
                 Ok(())
@@ -332,7 +332,9 @@ impl Open {
     /// Lets every role act whose time-out has ended.
     pub(crate) fn timeout<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
         let now = shared.clock.now();
-        if self.acceptor.as_mut().is_some_and(|acceptor| acceptor.ends(now)) {
+        // Once it is frozen, the end of the epoch is the next that it hears; after that it is only there to be erased.
+        let is_at_work = shared.frozen.is_none() && self.is_of_epoch(shared);
+        if self.acceptor.as_mut().is_some_and(|acceptor| acceptor.ends(now)) && is_at_work {
             self.as_acceptor(shared, effects, |acceptor, cx| {
                 acceptor.timeout(cx);
                 Ok(())
@@ -375,10 +377,18 @@ impl Open {
         Some(self.transaction.epoch()) == shared.epoch
     }
 
-    /// How the handover of its epoch has ended it, if that is over here and it is not retired.
+    /// How the handover of its epoch has ended it, if that is over here and it is not retired. If another one of its name has
+    /// committed, this is listed, and it comes to no outcome here; only what nobody was promised aborts.
     #[inline]
-    fn ended_by_handover(&self, shared: &Shared) -> Option<Outcome> {
-        (!self.is_of_epoch(shared) && !self.is_retired).then(|| shared.oracle(self.transaction.id()))
+    fn ended_by_handover(&mut self, shared: &Shared) -> Option<Outcome> {
+        if self.is_of_epoch(shared) || self.is_retired {
+            return None;
+        }
+        let outcome = shared.oracle(&self.transaction);
+        if outcome.is_none() && self.violation != Some(ViolationReason::OverElsewhere) {
+            self.violation = Some(ViolationReason::OtherTransaction);
+        }
+        outcome
     }
 
     /// Its epoch is over: the acceptor here is done, and the other roles hear how it ended, and turn to the managers of the
@@ -552,7 +562,11 @@ impl Open {
         effects: &mut S,
         act: impl FnOnce(&mut ResourceManager, &mut Context<'_, S>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        let ended = self.ended_by_handover(shared);
+        let mut ended = self.ended_by_handover(shared);
+        if self.violation == Some(ViolationReason::OtherTransaction) && !self.is_of_epoch(shared) && !self.is_in_doubt()
+        {
+            ended = ended.or(Some(Outcome::Aborted));
+        }
         let (roles, mut cx) = self.split(shared, effects);
         let Some(rm) = roles.rm else { return Err(Refusal::UnknownTransaction) };
         if let Some(outcome) = ended {

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{ClusterId, Ending, Membership, Meta, Outcome, OutcomeBlock, Ranges, Transaction, Vote, Votes};
+use super::{ClusterId, Ending, Fingerprints, Membership, Meta, Outcome, OutcomeBlock, Transaction, Vote, Votes};
 use crate::{Ballot, NodeId, TxId, paxos};
 
 /// A durable record. Records are complete, never deltas: the last record of a [`Key`] is the truth, so that a key-value
@@ -96,7 +96,7 @@ pub enum Record {
         /// Every id that was a member of an epoch before, in ascending order.
         former: Box<[NodeId]>,
         /// Transactions of the epochs before that are committed, and were not retired when this was written.
-        committed: Ranges,
+        committed: Fingerprints,
     },
     /// All that this acceptor knows of the handover of its epoch. It is frozen as soon as this is there.
     Handover {

@@ -7,12 +7,11 @@ use alloc::{
 };
 
 use super::{
-    Config, EpochMessage, Message, Metrics, Outcome, Sink, Targets, Time, Transaction, Wait, What,
+    Config, EpochMessage, Fingerprints, Message, Metrics, Outcome, Sink, Targets, Time, Transaction, Wait, What,
     block::BlockAllocator,
     clock::{Clock, NEVER},
     open::Open,
     peers::Peers,
-    ranges::RangeSet,
     resource_manager::ResourceManager,
     transaction_manager::TransactionManager,
     turns::Turns,
@@ -43,8 +42,8 @@ pub(crate) struct Shared {
     pub(crate) epoch: Option<u64>,
     /// Durable: every id that was a member of an epoch before.
     pub(crate) former: BTreeSet<NodeId>,
-    /// Durable: transactions of epochs before that are committed, and are not retired here.
-    pub(crate) committed: RangeSet,
+    /// Durable: transactions of epochs before that are committed, in order. Some may have been retired here since.
+    pub(crate) committed: Fingerprints,
     /// The ballot that the acceptor here has promised in the handover of the epoch. Then it is frozen.
     pub(crate) frozen: Option<Ballot>,
     /// Who asked this node to begin nothing new, and how much that it has begun was undecided then and still is.
@@ -84,7 +83,7 @@ impl Shared {
         Self {
             epoch: Some(0),
             former: BTreeSet::new(),
-            committed: RangeSet::default(),
+            committed: Fingerprints::default(),
             frozen: None,
             draining: None,
             ground: Scope::NOTHING,
@@ -110,9 +109,13 @@ impl Shared {
         Self { epoch: None, is_acceptor: false, is_manager: false, ..Self::new(config) }
     }
 
-    /// How `tx` ended, of an epoch that is over here, if it is not retired.
-    pub(crate) fn oracle(&self, tx: TxId) -> Outcome {
-        if self.committed.contains(tx) { Outcome::Committed } else { Outcome::Aborted }
+    /// How `transaction` ended, of an epoch that is over here, if it is not retired. `None` if another one of its name has
+    /// committed: a name that is used twice ends nothing but the one that has it.
+    pub(crate) fn oracle(&self, transaction: &Transaction) -> Option<Outcome> {
+        if self.committed.contains(transaction.fingerprint()) {
+            return Some(Outcome::Committed);
+        }
+        (!self.committed.has_name(transaction.id())).then_some(Outcome::Aborted)
     }
 
     /// One transaction more is decided here.

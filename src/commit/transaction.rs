@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::{borrow::Borrow, cmp::Ordering};
 
-use super::inline::InlineList;
+use super::{Fingerprint, inline::InlineList, membership::Digest};
 use crate::{NodeId, TxId};
 
 /// A distributed transaction: its name, its participants, and a digest of its content.
@@ -179,6 +179,14 @@ impl Transaction {
     /// The digest of its content.
     pub fn content(&self) -> u64 {
         self.content
+    }
+
+    /// Its name, with a digest of everything else that makes it this one.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut digest = Digest::default();
+        digest.words([self.epoch, self.content]);
+        digest.words(self.participants().iter().map(|node| node.0));
+        Fingerprint { tx: self.id, digest: digest.0 }
     }
 
     /// Whether it is about `meta`, judged by the digest.

@@ -38,13 +38,12 @@ impl Weight for Record {
             | Self::Erased(_)
             | Self::Resolutions { .. } => 0,
             Self::Epoch { membership, former, committed, .. } => {
-                let ids = size_of_val::<[_]>(former).saturating_add(size_of_val::<[_]>(committed));
+                let ids = size_of_val::<[_]>(former).saturating_add(committed.memory());
                 membership.weight().saturating_add(ids)
             }
             Self::Handover { state, .. } => {
                 let ending = state.accepted.as_ref().map_or(0, |(_, ending)| {
-                    let ranges =
-                        size_of_val::<[_]>(&ending.committed).saturating_add(size_of_val::<[_]>(&ending.retired));
+                    let ranges = ending.committed.memory().saturating_add(size_of_val::<[_]>(&ending.retired));
                     ranges.saturating_add(ending.membership.pointed_to())
                 });
                 size_of_val(&**state).saturating_add(ending)

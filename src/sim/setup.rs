@@ -202,6 +202,11 @@ impl Setup {
         self.stay_dead.clear();
         self.ghosts.clear();
         self.newcomers = (1..=rng.between(1, 8)).map(|number| NodeId(30 + number)).collect();
+        // In some worlds what is told of an epoch takes many pages, down to an entry on each.
+        if rng.once_in(2) {
+            let page = *rng.pick(&[1, 1, 40, 80, 160]).unwrap_or(&1);
+            self.limit(self.cluster.limits().with_page(page));
+        }
     }
 
     fn limit(&mut self, limits: Limits) {

@@ -95,12 +95,12 @@ fn members(membership: &Membership) -> String {
 
 fn entries(page: &Page) -> String {
     let each = page.entries.iter().map(|entry| match entry {
-        Entry::Ready(over) => format!("ready {}", range(over)),
+        Entry::Ready(transaction) => format!("ready {}", transaction.tx),
         Entry::Part(part) => {
             let instance = |state: &Option<(Ballot, Vote)>| state.map_or("nothing".to_owned(), value_at);
-            format!("{}[{}]", part.tx, list(part.instances.iter().map(instance)))
+            format!("{}[{}]", part.transaction.tx, list(part.instances.iter().map(instance)))
         }
-        Entry::Committed(over) => format!("committed {}", range(over)),
+        Entry::Committed(transaction) => format!("committed {}", transaction.tx),
         Entry::Retired(over) => format!("retired {}", range(over)),
         Entry::Peer { node, .. } => format!("peer {node}"),
     });

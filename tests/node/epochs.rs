@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use synod::{
     Machine, NodeId, Refusal, TxId,
     commit::{
-        Decision, Effect, EpochMessage, GivenNames, Input, Membership, Message, Node, Outcome, Record, Status, Time,
-        Transaction, TxRange, Vote, What,
+        Decision, Effect, EpochMessage, GivenNames, Input, Key, Limits, Membership, Message, Node, Outcome, Record,
+        Status, Time, Transaction, Vote, What,
     },
 };
 
-use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, cluster_of, refuse, say, spec_of, tx};
+use super::support::{ACCEPTORS, Group, RMS, Sent, TMS, cluster, cluster_of, refuse, say, spec, spec_of, tx};
 
 /// The nodes that come later.
 const NEW: [NodeId; 5] = [NodeId(14), NodeId(15), NodeId(16), NodeId(23), NodeId(24)];
@@ -339,7 +339,7 @@ fn a_node_gives_no_name_that_a_handover_brings_before_and_after_a_restart() {
         assert!(used.iter().all(|tx| !names.contains(*tx)), "{names:?}");
         let is_known = |tx: &TxId| {
             group.log(TMS[0]).iter().any(|record| match record {
-                Record::Epoch { number: 1, committed, .. } => committed.iter().any(|range| range.contains(*tx)),
+                Record::Epoch { number: 1, committed, .. } => committed.iter().any(|one| one.tx == *tx),
                 _ => false,
             })
         };
@@ -381,6 +381,48 @@ fn phase_1_waits_for_what_is_undecided_and_no_longer_than_that() {
     group.run();
     assert_eq!(number(&group, TMS[0]), Some(1), "it need not wait for a time-out");
     assert_eq!(group.outcome(tx(1)), Some(Outcome::Committed));
+}
+
+#[test]
+fn an_acceptor_erases_what_is_left_of_an_epoch_that_is_over_little_by_little_and_opens_no_other_by_such_a_name() {
+    let mut group = Group::apart(spec().with_limits(Limits::default().with_page(8)).build().unwrap());
+    let cluster = group.cluster().clone();
+    group.tick(1);
+    group.join(NEW[0], &cluster);
+    group.run();
+    for seq in 1..=40 {
+        let message = |rm: NodeId| {
+            let vote = What::Vote { vote: Vote::Prepared, manager: TMS[0] };
+            Input::Receive { from: rm, message: Message::about(&super::support::transaction(seq), vote) }
+        };
+        for (acceptor, rm) in ACCEPTORS.into_iter().flat_map(|acceptor| RMS.map(|rm| (acceptor, rm))) {
+            group.step(acceptor, message(rm));
+        }
+    }
+    group.wire.clear();
+    let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
+    change(&mut group, TMS[0], next);
+    let at = ACCEPTORS[1];
+    while number(&group, at) == Some(0) {
+        group.live(1);
+    }
+    let left = group.node(at).metrics().open;
+    assert!((1..40).contains(&left), "{left} are left");
+    let (last, rms) = (super::support::transaction(40), [RMS[0]]);
+    assert!(group.node(at).open_transactions().contains(&last.id()), "they go in order");
+    let other = Transaction::new(last.id(), rms, *b"other").unwrap().in_epoch(1);
+    let vote = Message::about(&other, What::Vote { vote: Vote::Prepared, manager: TMS[0] });
+    let input = Input::Receive { from: RMS[0], message: vote };
+    assert_eq!(refuse(group.node_mut(at), input, Refusal::OtherTransaction), []);
+    // A restart erases what is left.
+    group.live(5);
+    group.restart(at);
+    group.live(60);
+    assert_eq!(group.node(at).metrics().open, 0);
+    for seq in 1..=40 {
+        let erased = Record::Erased(Key::Acceptor(tx(seq)));
+        assert!(group.log(at).contains(&erased), "{seq}");
+    }
 }
 
 #[test]
@@ -426,7 +468,7 @@ fn what_an_epoch_before_has_committed_is_nowhere_refused_for_its_age() {
     let (whole, cluster) = (super::support::transaction(1), cluster());
     let records = |at| {
         let [identity, _] = super::support::founding(&cluster, at);
-        let committed = vec![TxRange::only(whole.id())].into();
+        let committed = vec![whole.fingerprint()].into();
         let membership = cluster.membership().into();
         [
             identity,

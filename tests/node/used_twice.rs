@@ -13,6 +13,9 @@ use super::support::{ACCEPTORS, Group, RMS, STRANGER, TMS, node, refuse, say, sp
 
 use Outcome::{Aborted, Committed};
 
+/// Who comes in the place of an acceptor.
+const NEWCOMER: NodeId = NodeId(14);
+
 /// How often time passes: every wait reaches its ceiling.
 const LONG: usize = 60;
 
@@ -248,4 +251,52 @@ fn a_second_and_different_vote_is_listed_at_the_acceptor_that_has_the_first() {
     assert_eq!(listed(&acceptor), [(transaction(1), None, ViolationReason::SecondVote)]);
     acceptor.step(say::from(TMS[0], say::retired(tx(1))));
     assert!(listed(&acceptor).is_empty());
+}
+
+#[test]
+fn a_name_that_is_used_twice_while_the_members_change_blocks_and_splits_nobody() {
+    let cluster = spec().with_limits(Limits::default().with_history(0)).build().unwrap();
+    let mut group = Group::apart(cluster.clone());
+    group.tick(1);
+    group.join(NEWCOMER, &cluster);
+    group.run();
+    let among = |rms: &[NodeId]| Transaction::new(tx(1), rms, *b"meta").unwrap();
+    let (first, second) = (among(&RMS[..1]), among(&RMS[1..]));
+    let is_vote = |sent: &super::support::Sent| matches!(&sent.message, Message::About { what: What::Vote { .. }, .. });
+    // Two acceptors know the first, which commits, and nobody but its manager hears of it.
+    group.blocked.insert((RMS[0], ACCEPTORS[2]));
+    group.begin(TMS[0], &first);
+    group.run_until(is_vote);
+    group.blocked.extend(TMS.map(|tm| (tm, RMS[0])));
+    group.run();
+    group.crash(TMS[0]);
+    // The third one knows the second, in which one is prepared, and one has not voted.
+    group.votes.remove(&RMS[2]);
+    group.blocked.extend([(RMS[1], ACCEPTORS[0]), (RMS[1], ACCEPTORS[1])]);
+    group.begin(TMS[1], &second);
+    group.run();
+    group.crash(ACCEPTORS[0]);
+    group.blocked.clear();
+    let next = cluster.membership().replace(ACCEPTORS[0], NEWCOMER);
+    group.step(TMS[1], Input::Change(next.into()));
+    group.live(LONG);
+    assert_eq!(group.node(TMS[1]).epoch().map(|epoch| epoch.number), Some(1));
+    assert_eq!(group.done(RMS[0], tx(1)), Some(Committed));
+    let (prepared, reason) = (Some(ResourceManagerState::Prepared), ViolationReason::OtherTransaction);
+    assert_eq!(listed(group.node(RMS[1])), [(second.clone(), prepared, reason)]);
+    assert_eq!(listed(group.node(TMS[1])), [(second.clone(), None, reason)]);
+    let ends = |decision: &Decision| {
+        matches!(decision, Decision::Commit { transaction, .. } | Decision::Abort { transaction, .. }
+            if *transaction == second)
+    };
+    assert!(!group.decisions(RMS[1]).iter().any(ends));
+
+    // An operator ends it. Now the first one can end, too.
+    for at in [RMS[1], TMS[1]] {
+        group.step(at, Input::Resolve { tx: tx(1), outcome: Committed });
+        assert_eq!(listed(group.node(at)), []);
+    }
+    group.live(LONG);
+    assert!(group.node(TMS[1]).status(tx(1)).is_retired());
+    assert_eq!(group.done(RMS[0], tx(1)), Some(Committed));
 }

@@ -19,7 +19,7 @@ pub mod say;
 use synod::{
     Effect, Machine, NodeId, Quorums, Refusal, TxId,
     commit::{
-        self, Cluster, ClusterId, ClusterSpec, Config, Decision, Input, Meta, Node, Ranges, Record, Timeouts,
+        self, Cluster, ClusterId, ClusterSpec, Config, Decision, Fingerprints, Input, Meta, Node, Record, Timeouts,
         Transaction,
     },
 };
@@ -90,7 +90,7 @@ pub fn founding(cluster: &Cluster, id: NodeId) -> [Record; 2] {
 
 /// The record of the first epoch of `cluster`.
 pub fn epoch_0(cluster: &Cluster) -> Record {
-    let (membership, committed) = (cluster.membership().into(), Ranges::default());
+    let (membership, committed) = (cluster.membership().into(), Fingerprints::default());
     Record::Epoch { number: 0, membership, former: [].into(), committed }
 }
 

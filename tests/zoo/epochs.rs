@@ -3,8 +3,8 @@
 use synod::{
     NodeId, Refusal,
     commit::{
-        AcceptorRecord, Config, Effect, EpochMessage, Input, Message, Node, Page, Ranges, Record, Transaction, Vote,
-        Votes, What,
+        AcceptorRecord, Config, Effect, Entry, EpochMessage, Fingerprints, Input, Message, Node, Page, Record,
+        Transaction, Vote, Votes, What,
     },
 };
 
@@ -28,6 +28,60 @@ fn others(node: &Node, from: NodeId) -> Vec<NodeId> {
 
 fn blank() -> Page {
     Page { digest: 0, total: 0, first: 0, entries: [].into() }
+}
+
+fn page(what: &mut EpochMessage) -> Option<&mut Page> {
+    match what {
+        EpochMessage::Promise { page, .. } | EpochMessage::Accept { page, .. } | EpochMessage::Told { page, .. } => {
+            Some(page)
+        }
+        _ => None,
+    }
+}
+
+/// The same input with another page, if it has one.
+fn with_page(input: &Input, change: impl FnOnce(&mut Page)) -> Option<Input> {
+    let (from, number, what) = of_epoch(input)?;
+    let mut what = what.clone();
+    change(page(&mut what)?);
+    Some(says(from, number, what))
+}
+
+/// The first page is taken for all of them.
+#[derive(Clone, Default)]
+pub(crate) struct FirstPageIsAll;
+
+impl Fault for FirstPageIsAll {
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        let all = |page: &mut Page| {
+            if page.first == 0 && (page.entries.len() as u64) < page.total {
+                *page = Page::alone(page.entries.to_vec());
+            }
+        };
+        vec![with_page(&input, all).unwrap_or(input)]
+    }
+}
+
+/// A page that comes instead of the next one is taken for it, whatever it is part of.
+#[derive(Clone, Default)]
+pub(crate) struct PagesMixed {
+    entries: Vec<Entry>,
+}
+
+impl Fault for PagesMixed {
+    fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
+        let entries = &mut self.entries;
+        let mixed = with_page(&input, |page| {
+            let first = usize::try_from(page.first).unwrap_or(usize::MAX);
+            let next = first + page.entries.len();
+            entries.resize(entries.len().max(next), Entry::Peer { node: NodeId(0), birth: 0 });
+            entries[first..next].clone_from_slice(&page.entries);
+            if page.first > 0 && next as u64 == page.total {
+                *page = Page::alone(entries[..next].to_vec());
+            }
+        });
+        vec![mixed.unwrap_or(input)]
+    }
 }
 
 /// A restart forgets that the acceptor is frozen.
@@ -141,7 +195,7 @@ impl Fault for CommittedForgotten {
     fn effects(&mut self, _node: &Node, _input: &Input, mut effects: Vec<Effect>) -> Vec<Effect> {
         for effect in &mut effects {
             if let Effect::Persist(Record::Epoch { committed, .. }) = effect {
-                *committed = Ranges::default();
+                *committed = Fingerprints::default();
             }
         }
         effects

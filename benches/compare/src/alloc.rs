@@ -22,6 +22,11 @@ impl Allocated {
     pub fn now() -> Self {
         COUNTS.get()
     }
+
+    /// The most bytes that were in use since this was asked last.
+    pub fn take_peak() -> i64 {
+        PEAK.replace(COUNTS.get().live)
+    }
 }
 
 impl Add for Allocated {
@@ -42,6 +47,7 @@ impl Sub for Allocated {
 
 thread_local! {
     static COUNTS: Cell<Allocated> = const { Cell::new(Allocated { count: 0, bytes: 0, live: 0 }) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
 }
 
 #[global_allocator]
@@ -52,7 +58,11 @@ struct Counting;
 fn got(size: usize) {
     let counts = COUNTS.get();
     let (count, bytes) = (counts.count + 1, counts.bytes + size as u64);
-    COUNTS.set(Allocated { count, bytes, live: counts.live + size as i64 });
+    let live = counts.live + size as i64;
+    COUNTS.set(Allocated { count, bytes, live });
+    if live > PEAK.get() {
+        PEAK.set(live);
+    }
 }
 
 fn freed(size: usize) {

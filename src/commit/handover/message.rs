@@ -3,8 +3,11 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::ops::Deref;
 
-use super::super::{Membership, Vote, record::TxRange};
-use crate::{Ballot, NodeId, TxId};
+use super::{
+    super::{Membership, Vote, record::TxRange},
+    Fingerprint, Fingerprints,
+};
+use crate::{Ballot, NodeId};
 
 /// What a message says about an epoch.
 ///
@@ -113,12 +116,12 @@ pub struct Page {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Entry {
-    /// Transactions in which the acceptor has accepted a vote to commit at the initial ballot of every instance.
-    Ready(TxRange),
+    /// A transaction in which the acceptor has accepted a vote to commit at the initial ballot of every instance.
+    Ready(Fingerprint),
     /// Any other transaction in which the acceptor has accepted something.
     Part(Part),
-    /// Transactions that are committed, and may not be finished everywhere.
-    Committed(TxRange),
+    /// A transaction that is committed, and may not be finished everywhere.
+    Committed(Fingerprint),
     /// Transactions that are retired.
     Retired(TxRange),
     /// A node that was met.
@@ -138,7 +141,7 @@ pub enum Entry {
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Part {
     /// The transaction.
-    pub tx: TxId,
+    pub transaction: Fingerprint,
     /// One for each participant, in their order: the highest accepted ballot and its vote, or nothing.
     pub instances: Box<[Option<(Ballot, Vote)>]>,
 }
@@ -154,7 +157,7 @@ pub struct Ending {
     /// The members of the next epoch.
     pub membership: Membership,
     /// Transactions of this epoch that are committed.
-    pub committed: Ranges,
+    pub committed: Fingerprints,
     /// Transactions that are retired.
     pub retired: Ranges,
 }

@@ -7,18 +7,43 @@ use alloc::{boxed::Box, vec::Vec};
 
 use super::{
     super::{Vote, membership::Digest, record::TxRange},
-    Ending, Entry, Page, Part, Ranges,
+    Ending, Entry, Fingerprint, Fingerprints, Page, Part, Ranges,
+    packed::Packing,
 };
 use crate::{NodeId, Refusal};
 
-/// About how many bytes a page has at most, as it is told.
-const BYTES: usize = 1 << 15;
+/// About how many bytes a page has at most, as it is told, whatever the limits say: so much is always taken.
+const MOST_BYTES: usize = 1 << 15;
 
-/// About how many bytes an entry takes: a range takes 28 at most.
+/// How many bytes an entry takes, or a few more.
 fn bytes(entry: &Entry) -> usize {
-    match entry {
-        Entry::Part(part) => part.instances.len().saturating_mul(20).saturating_add(28),
-        _ => 28,
+    let numbers = match entry {
+        Entry::Ready(one) | Entry::Committed(one) => [one.tx.origin.0, one.tx.seq, one.digest],
+        Entry::Retired(range) => [range.origin().0, range.first().seq, range.last().seq],
+        Entry::Peer { node, birth } => [node.0, *birth, 0],
+        Entry::Part(part) => return part.instances.len().saturating_mul(20).saturating_add(37),
+    };
+    numbers.into_iter().map(width).fold(1, usize::saturating_add)
+}
+
+/// How many bytes a number takes.
+fn width(number: u64) -> usize {
+    match number {
+        0..=250 => 1,
+        251..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    }
+}
+
+impl Page {
+    /// A page with all that there is to tell.
+    pub fn alone(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut assembly = Assembly::default();
+        entries.into_iter().for_each(|entry| assembly.push(&entry));
+        let volume = Volume::new(assembly.finish());
+        let entries: Box<[Entry]> = volume.lists.entries(0).collect();
+        Self { digest: volume.digest, total: entries.len() as u64, first: 0, entries }
     }
 }
 
@@ -29,9 +54,9 @@ const MOST_ENTRIES: u64 = 1 << 24;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Lists {
-    pub(crate) ready: Vec<TxRange>,
+    pub(crate) ready: Fingerprints,
     pub(crate) parts: Vec<Part>,
-    pub(crate) committed: Ranges,
+    pub(crate) committed: Fingerprints,
     pub(crate) retired: Ranges,
     pub(crate) peers: Vec<(NodeId, u64)>,
 }
@@ -51,9 +76,9 @@ pub(crate) struct Assembly {
     digest: u64,
     total: u64,
     taken: u64,
-    ready: Vec<TxRange>,
+    ready: Packing,
     parts: Vec<Part>,
-    committed: Vec<TxRange>,
+    committed: Packing,
     retired: Vec<TxRange>,
     peers: Vec<(NodeId, u64)>,
 }
@@ -78,23 +103,21 @@ impl Lists {
         ranges.saturating_add(self.parts.len()).saturating_add(self.peers.len())
     }
 
-    /// The entries from number `first` on. What comes before is not looked at.
+    /// The entries from number `first` on. Little of what comes before is looked at.
     fn entries(&self, mut first: usize) -> impl Iterator<Item = Entry> + '_ {
-        let ready = rest(&self.ready, &mut first).iter().map(|range| Entry::Ready(*range));
-        let parts = rest(&self.parts, &mut first).iter().map(|part| Entry::Part(part.clone()));
-        let committed = rest(&self.committed, &mut first).iter().map(|range| Entry::Committed(*range));
-        let retired = rest(&self.retired, &mut first).iter().map(|range| Entry::Retired(*range));
-        let peers =
-            rest(&self.peers, &mut first).iter().map(|(node, birth)| Entry::Peer { node: *node, birth: *birth });
+        let mut skip = |len: usize| {
+            let skipped = len.min(first);
+            first = first.saturating_sub(skipped);
+            skipped
+        };
+        let ready = self.ready.iter_from(skip(self.ready.len())).map(Entry::Ready);
+        let parts = self.parts.iter().skip(skip(self.parts.len())).map(|part| Entry::Part(part.clone()));
+        let committed = self.committed.iter_from(skip(self.committed.len())).map(Entry::Committed);
+        let retired = self.retired.iter().skip(skip(self.retired.len())).map(|range| Entry::Retired(*range));
+        let peers = self.peers.iter().skip(skip(self.peers.len()));
+        let peers = peers.map(|(node, birth)| Entry::Peer { node: *node, birth: *birth });
         ready.chain(parts).chain(committed).chain(retired).chain(peers)
     }
-}
-
-/// All of `list` but the first `first`, or as many of these as it has.
-fn rest<'a, T>(list: &'a [T], first: &mut usize) -> &'a [T] {
-    let skipped = list.len().min(*first);
-    *first = first.saturating_sub(skipped);
-    list.get(skipped..).unwrap_or_default()
 }
 
 impl Volume {
@@ -107,24 +130,22 @@ impl Volume {
         self.digest
     }
 
-    /// The page that begins with entry `first`.
-    pub(crate) fn page(&self, first: u64) -> Page {
-        self.page_of(first, BYTES)
+    /// Whether one page has it all.
+    pub(crate) fn fits(&self, most: usize) -> bool {
+        let sum =
+            |sum: usize, entry| Some(sum.saturating_add(bytes(&entry))).filter(|sum| *sum <= most.min(MOST_BYTES));
+        self.lists.entries(0).try_fold(0, sum).is_some()
     }
 
-    /// Everything on one page, for a role of the same node.
-    pub(crate) fn whole(&self) -> Page {
-        self.page_of(0, usize::MAX)
-    }
-
-    fn page_of(&self, first: u64, most: usize) -> Page {
-        let skipped = usize::try_from(first).unwrap_or(usize::MAX);
+    /// The page that begins with entry `first`, of about so many bytes at most, and of one entry at least.
+    pub(crate) fn page(&self, first: u64, most: usize) -> Page {
+        let (skipped, most) = (usize::try_from(first).unwrap_or(usize::MAX), most.min(MOST_BYTES));
         let mut room = most;
+        let mut is_first = true;
         let fits = |entry: &Entry| {
-            let is_first = room == most;
             let left = room.checked_sub(bytes(entry));
             room = left.unwrap_or_default();
-            left.is_some() || is_first
+            core::mem::take(&mut is_first) || left.is_some()
         };
         let entries: Box<[Entry]> = self.lists.entries(skipped).take_while(fits).collect();
         Page { digest: self.digest, total: self.lists.len() as u64, first, entries }
@@ -165,22 +186,31 @@ impl Assembly {
     }
 
     fn take(&mut self, page: &Page, taken: u64) -> Result<Progress, Refusal> {
-        for entry in &page.entries {
-            match entry {
-                Entry::Ready(range) => self.ready.push(*range),
-                Entry::Part(part) => self.parts.push(part.clone()),
-                Entry::Committed(range) => self.committed.push(*range),
-                Entry::Retired(range) => self.retired.push(*range),
-                Entry::Peer { node, birth } => self.peers.push((*node, *birth)),
-            }
-        }
+        page.entries.iter().for_each(|entry| self.push(entry));
         self.taken = taken;
         if taken < self.total {
             return Ok(Progress::Next(taken));
         }
-        let Self { digest: told, ready, parts, committed, retired, peers, .. } = core::mem::take(self);
-        let lists = Lists { ready, parts, committed: committed.into(), retired: retired.into(), peers };
+        let told = self.digest;
+        let lists = core::mem::take(self).finish();
         if digest(&lists) == told { Ok(Progress::Whole(lists)) } else { Err(Refusal::OtherPage) }
+    }
+}
+
+impl Assembly {
+    fn push(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Ready(transaction) => self.ready.push(*transaction),
+            Entry::Part(part) => self.parts.push(part.clone()),
+            Entry::Committed(transaction) => self.committed.push(*transaction),
+            Entry::Retired(range) => self.retired.push(*range),
+            Entry::Peer { node, birth } => self.peers.push((*node, *birth)),
+        }
+    }
+
+    fn finish(self) -> Lists {
+        let Self { ready, parts, committed, retired, peers, .. } = self;
+        Lists { ready: ready.finish(), parts, committed: committed.finish(), retired: retired.into(), peers }
     }
 }
 
@@ -188,9 +218,10 @@ fn digest(lists: &Lists) -> u64 {
     let mut digest = Digest::default();
     for entry in lists.entries(0) {
         match entry {
-            Entry::Ready(range) => digest.words(words(1, range)),
+            Entry::Ready(transaction) => digest.words(words(1, transaction)),
             Entry::Part(part) => {
-                digest.words([2, part.tx.origin.0, part.tx.seq, part.instances.len() as u64]);
+                digest.words(words(2, part.transaction));
+                digest.words([part.instances.len() as u64]);
                 for instance in &part.instances {
                     digest.words(match instance {
                         None => [0; 3],
@@ -198,16 +229,16 @@ fn digest(lists: &Lists) -> u64 {
                     });
                 }
             }
-            Entry::Committed(range) => digest.words(words(3, range)),
-            Entry::Retired(range) => digest.words(words(4, range)),
+            Entry::Committed(transaction) => digest.words(words(3, transaction)),
+            Entry::Retired(range) => digest.words([4, range.origin().0, range.first().seq, range.last().seq]),
             Entry::Peer { node, birth } => digest.words([5, node.0, birth]),
         }
     }
     digest.0
 }
 
-fn words(kind: u64, range: TxRange) -> [u64; 4] {
-    [kind, range.origin().0, range.first().seq, range.last().seq]
+fn words(kind: u64, transaction: Fingerprint) -> [u64; 4] {
+    [kind, transaction.tx.origin.0, transaction.tx.seq, transaction.digest]
 }
 
 #[cfg(all(test, feature = "std"))]
@@ -222,16 +253,30 @@ mod tests {
 
     use alloc::{vec, vec::Vec};
 
-    use super::{super::Part, Assembly, BYTES, Lists, NodeId, Progress, Refusal, TxRange, Volume};
+    use super::{super::Part, Assembly, Fingerprint, Lists, MOST_BYTES, NodeId, Progress, Refusal, TxRange, Volume};
     use crate::TxId;
 
-    /// How many ranges fit on a page.
-    const ENTRIES: usize = BYTES / 28;
+    /// How many of the ranges below fit on a page.
+    const ENTRIES: usize = MOST_BYTES / 28;
 
+    /// Transactions of large numbers.
     fn lists(ranges: u64) -> Lists {
-        let range = |seq| TxRange::new(NodeId(1), 2 * seq, 2 * seq).expect("one");
-        let peers = vec![(NodeId(7), 8)];
-        Lists { ready: (1..ranges).map(range).collect(), retired: vec![range(0)].into(), peers, ..Lists::default() }
+        let name = |seq| TxId { origin: NodeId(u64::MAX), seq: (1 << 40) + 2 * seq };
+        let peers = vec![(NodeId(7), u64::MAX)];
+        let ready = (1..ranges).map(|seq| Fingerprint { tx: name(seq), digest: u64::MAX }).collect();
+        Lists { ready, retired: vec![TxRange::only(name(0))].into(), peers, ..Lists::default() }
+    }
+
+    #[test]
+    fn the_bytes_of_a_page_are_at_most_those_that_are_asked_for() {
+        let one = |seq| Fingerprint { tx: TxId { origin: NodeId(1), seq }, digest: seq };
+        let told = Volume::new(Lists { ready: (0..10_000).map(one).collect(), ..Lists::default() });
+        for (first, most) in [(0, 1), (0, 100), (50, 1_000), (200, 20_000), (9_000, 1 << 15)] {
+            let entries = told.page(first, most).entries;
+            let bytes: usize = entries.iter().map(super::bytes).sum();
+            assert!(bytes <= most.max(super::bytes(&entries[0])), "{bytes} of {most} bytes");
+            assert!(bytes + 28 > most || first as usize + entries.len() == 10_000, "{bytes} of {most} bytes");
+        }
     }
 
     #[test]
@@ -240,7 +285,7 @@ mod tests {
             let (told, mut assembly, mut next, mut pages) = (Volume::new(lists(ranges)), Assembly::default(), 0, 0);
             let whole = loop {
                 pages += 1;
-                match assembly.add(&told.page(next)).expect("it follows") {
+                match assembly.add(&told.page(next, usize::MAX)).expect("it follows") {
                     Progress::Next(after) => next = after,
                     Progress::Whole(lists) => break lists,
                 }
@@ -251,11 +296,12 @@ mod tests {
 
     #[test]
     fn a_page_has_few_wide_entries_and_one_at_least() {
-        let part = |seq, width| Part { tx: TxId { origin: NodeId(1), seq }, instances: vec![None; width].into() };
-        let (wide, huge) = ((0..100).map(|seq| part(seq, 250)).collect(), vec![part(1, BYTES), part(2, 1)]);
-        for (parts, most) in [(wide, BYTES / 5_000), (huge, 1)] {
+        let transaction = |seq| Fingerprint { tx: TxId { origin: NodeId(1), seq }, digest: seq };
+        let part = |seq, width| Part { transaction: transaction(seq), instances: vec![None; width].into() };
+        let (wide, huge) = ((0..100).map(|seq| part(seq, 250)).collect(), vec![part(1, MOST_BYTES), part(2, 1)]);
+        for (parts, most) in [(wide, MOST_BYTES / 5_000), (huge, 1)] {
             let told = Volume::new(Lists { parts, ..Lists::default() });
-            let entries = told.page(0).entries.len();
+            let entries = told.page(0, usize::MAX).entries.len();
             assert!((1..=most).contains(&entries), "{entries} entries");
         }
     }
@@ -264,16 +310,16 @@ mod tests {
     fn a_first_page_that_comes_again_loses_nothing_and_one_of_something_else_starts_over() {
         let (one, other) = (Volume::new(lists(3 * ENTRIES as u64)), Volume::new(lists(3 * ENTRIES as u64 + 1)));
         let mut assembly = Assembly::default();
-        let Ok(Progress::Next(second)) = assembly.add(&one.page(0)) else { panic!("there is more") };
-        let Ok(Progress::Next(third)) = assembly.add(&one.page(second)) else { panic!("there is more") };
-        assert_eq!(assembly.add(&one.page(0)), Ok(Progress::Next(third)));
-        assert_eq!(assembly.add(&other.page(0)), Ok(Progress::Next(second)));
-        assert_eq!(assembly.add(&one.page(third)), Err(Refusal::OtherPage));
+        let Ok(Progress::Next(second)) = assembly.add(&one.page(0, usize::MAX)) else { panic!("there is more") };
+        let Ok(Progress::Next(third)) = assembly.add(&one.page(second, usize::MAX)) else { panic!("there is more") };
+        assert_eq!(assembly.add(&one.page(0, usize::MAX)), Ok(Progress::Next(third)));
+        assert_eq!(assembly.add(&other.page(0, usize::MAX)), Ok(Progress::Next(second)));
+        assert_eq!(assembly.add(&one.page(third, usize::MAX)), Err(Refusal::OtherPage));
     }
 
     #[test]
     fn nobody_says_that_he_will_tell_more_than_anyone_has() {
-        let mut page = Volume::new(lists(2)).page(0);
+        let mut page = Volume::new(lists(2)).page(0, usize::MAX);
         page.total = super::MOST_ENTRIES + 1;
         assert_eq!(Assembly::default().add(&page), Err(Refusal::OtherPage));
     }
@@ -282,18 +328,21 @@ mod tests {
     fn pages_of_different_things_never_mix_and_none_is_left_out() {
         let (one, other) = (Volume::new(lists(3 * ENTRIES as u64)), Volume::new(lists(3 * ENTRIES as u64 + 1)));
         let mut assembly = Assembly::default();
-        let Ok(Progress::Next(second)) = assembly.add(&one.page(0)) else { panic!("there is more") };
-        assert_eq!(assembly.add(&other.page(second)), Err(Refusal::OtherPage));
-        assert_eq!(assembly.add(&one.page(second + ENTRIES as u64)), Err(Refusal::OtherPage));
-        let mut empty = one.page(second);
+        let Ok(Progress::Next(second)) = assembly.add(&one.page(0, usize::MAX)) else { panic!("there is more") };
+        assert_eq!(assembly.add(&other.page(second, usize::MAX)), Err(Refusal::OtherPage));
+        assert_eq!(assembly.add(&one.page(second + ENTRIES as u64, usize::MAX)), Err(Refusal::OtherPage));
+        let mut empty = one.page(second, usize::MAX);
         empty.entries = Vec::new().into();
         assert_eq!(assembly.add(&empty), Err(Refusal::OtherPage), "it would never end");
-        assert!(matches!(assembly.add(&one.page(second)), Ok(Progress::Next(_))), "what was refused changed nothing");
+        assert!(
+            matches!(assembly.add(&one.page(second, usize::MAX)), Ok(Progress::Next(_))),
+            "what was refused changed nothing"
+        );
     }
 
     #[test]
     fn what_was_damaged_on_its_way_is_not_taken() {
-        let mut page = Volume::new(lists(3)).whole();
+        let mut page = Volume::new(lists(3)).page(0, usize::MAX);
         page.entries[0] = page.entries[1].clone();
         assert_eq!(Assembly::default().add(&page), Err(Refusal::OtherPage));
     }

@@ -41,7 +41,7 @@ impl Node {
         let first = self.next_number().ok_or(Refusal::NumbersUsedUp)?;
         let is_free = |seq: &u64| {
             let tx = TxId { origin, seq: *seq };
-            let is_used = self.retired.contains(tx) || self.shared.committed.contains(tx);
+            let is_used = self.retired.contains(tx) || self.shared.committed.has_name(tx);
             *seq < u64::MAX && !is_used && self.look_up(tx).1.is_none()
         };
         let last = (first..first.saturating_add(count)).take_while(is_free).last().unwrap_or(first);
@@ -67,10 +67,11 @@ impl Node {
         let (origin, mut least) = (self.shared.config.id, 0);
         // Each turn but the last one passes a retired range or an open transaction.
         let committed = &self.shared.committed;
+        let has_committed = |tx| committed.has_name(tx).then_some(TxRange::only(tx));
         for _ in 0..=self.retired.len().saturating_add(committed.len()).saturating_add(self.open.len()) {
             let seq = self.sequence.peek(least);
             let tx = TxId { origin, seq };
-            least = match self.retired.around(tx).or(committed.around(tx)) {
+            least = match self.retired.around(tx).or_else(|| has_committed(tx)) {
                 Some(over) => over.last().seq.checked_add(1)?,
                 None if self.look_up(tx).1.is_some() => seq.checked_add(1)?,
                 None => return Some(seq),
@@ -115,13 +116,15 @@ impl Node {
     /// `OldEpoch` says more than that nothing begins: that the transaction has not committed, and never will.
     fn check_named(&self, transaction: &Transaction) -> Result<(), Refusal> {
         let Shared { epoch, committed, is_manager, .. } = &self.shared;
-        let has_committed = committed.contains(transaction.id());
+        let has_committed = committed.contains(transaction.fingerprint());
+        if !has_committed && committed.has_name(transaction.id()) {
+            return Err(Refusal::OtherTransaction);
+        }
         match Some(transaction.epoch()).cmp(epoch) {
             Ordering::Less if has_committed && *is_manager => Ok(()),
             Ordering::Less if has_committed => Err(Refusal::NotAManager),
             Ordering::Less => Err(Refusal::OldEpoch),
             Ordering::Greater => Err(Refusal::NewerEpoch),
-            Ordering::Equal if has_committed => Err(Refusal::OtherTransaction),
             Ordering::Equal => Ok(()),
         }
     }

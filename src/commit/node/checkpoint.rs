@@ -12,6 +12,7 @@ use super::{
     },
     Node,
     epochs::News,
+    leavings::Leavings,
     retirement::{Announcement, Lists},
 };
 use crate::{
@@ -42,6 +43,7 @@ struct Fields {
     lists: Lists,
     handover: Handover,
     news: News,
+    leavings: Leavings,
 }
 
 #[derive(Serialize)]

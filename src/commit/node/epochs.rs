@@ -196,9 +196,15 @@ impl Node {
     pub(super) fn finish_epoch_step(&mut self, effects: &mut impl Sink) {
         while let Some((number, what)) = self.news.local.pop_front() {
             // A handover ends while its last messages are under way.
-            if number == self.shared.epoch
-                && let Err(refusal) = self.receive_in_handover(self.shared.config.id, &what, effects)
-            {
+            if number != self.shared.epoch {
+                continue;
+            }
+            let id = self.shared.config.id;
+            let result = match &what {
+                EpochMessage::More { digest, next } => self.receive_more(id, *digest, *next, effects),
+                what => self.receive_in_handover(id, what, effects),
+            };
+            if let Err(refusal) = result {
                 self.shared.metrics.refuse(refusal);
             }
         }
@@ -286,9 +292,14 @@ impl Node {
 
     /// Tells a node that is behind of the present epoch.
     pub(super) fn tell(&mut self, to: NodeId, effects: &mut impl Sink) {
-        if self.shared.epoch.is_none() {
-            return;
-        }
+        let most = self.shared.config.cluster.limits().page;
+        let Some(page) = self.outgoing().map(|volume| volume.page(0, most)) else { return };
+        self.tell_page(to, page, effects);
+    }
+
+    /// What it tells of its epoch, if it is in one.
+    pub(super) fn outgoing(&mut self) -> Option<&Volume> {
+        self.shared.epoch?;
         if self.news.outgoing.is_none() {
             let mut lists = self.beginning().lists;
             // Where nobody is told whom he meets, nobody is to think that he has met someone.
@@ -297,8 +308,7 @@ impl Node {
             lists.peers = self.shared.peers.contacts.iter().chain(own).collect();
             self.news.outgoing = Some(Volume::new(lists));
         }
-        let Some(page) = self.news.outgoing.as_ref().map(|volume| volume.page(0)) else { return };
-        self.tell_page(to, page, effects);
+        self.news.outgoing.as_ref()
     }
 
     pub(super) fn tell_page(&mut self, to: NodeId, page: Page, effects: &mut impl Sink) {
@@ -310,7 +320,8 @@ impl Node {
         self.shared.say_after(effects, to, number, EpochMessage::Told { membership, former, page }, after);
     }
 
-    /// Another node asks for the next page of something.
+    /// Another node, or another role of this one, asks for the next page of something. A report and an ending, say, may have the
+    /// same entries: then it gets that page of both, and takes the one that it waits for.
     pub(super) fn receive_more(
         &mut self,
         from: NodeId,
@@ -318,21 +329,24 @@ impl Node {
         next: u64,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
+        let most = self.shared.config.cluster.limits().page;
         let is_it = |volume: &&Volume| volume.digest() == digest;
-        if let Some(page) = self.news.outgoing.as_ref().filter(is_it).map(|volume| volume.page(next)) {
-            self.tell_page(from, page, effects);
-        } else if let Some(page) = self.handover.reported.as_ref().filter(is_it).map(|volume| volume.page(next)) {
-            let Some(promise) = self.handover.promise(page) else { return Err(Refusal::OtherPage) };
-            self.say_to(from, promise, effects);
-        } else if let Some(trial) = &self.handover.trial
-            && let Some((ending, volume)) = trial.ending().zip(trial.volume.as_ref().filter(is_it))
-        {
-            let membership = ending.membership.clone().into();
-            let accept = EpochMessage::Accept { ballot: trial.ballot(), membership, page: volume.page(next) };
-            self.say_to(from, accept, effects);
-        } else {
+        let page = |volume: Option<&Volume>| volume.filter(is_it).map(|volume| volume.page(next, most));
+        let told = page(self.news.outgoing.as_ref().filter(|_| from != self.shared.config.id));
+        let promise = page(self.handover.reported.as_ref()).and_then(|page| self.handover.promise(page));
+        let accept = self.handover.trial.as_ref().and_then(|trial| {
+            let (membership, page) = (trial.ending()?.membership.clone().into(), page(trial.volume.as_ref())?);
+            Some(EpochMessage::Accept { ballot: trial.ballot(), membership, page })
+        });
+        if told.is_none() && promise.is_none() && accept.is_none() {
             return Err(Refusal::OtherPage);
         }
+        if promise.is_some() {
+            // However many pages there are, a proposer is at work.
+            self.handover.start_over();
+        }
+        told.into_iter().for_each(|page| self.tell_page(from, page, effects));
+        promise.into_iter().chain(accept).for_each(|what| self.say_to(from, what, effects));
         Ok(())
     }
 
@@ -414,6 +428,9 @@ impl Node {
         if self.is_announcement_due(now) {
             self.announce(effects);
         }
+        if self.leavings.due() <= now {
+            self.end_some(effects);
+        }
         if self.handover.due <= now {
             (self.handover.wait, self.handover.due) = (None, NEVER);
             self.handover.repetitions = self.handover.repetitions.saturating_add(1);
@@ -469,7 +486,7 @@ impl Node {
 
     /// Sets the node's own alarm to the first of its waits.
     pub(super) fn set_alarm(&mut self) {
-        let due = self.announcement_due().min(self.handover.due);
+        let due = self.announcement_due().min(self.handover.due).min(self.leavings.due());
         self.shared.clock.set(NODE, due);
     }
 }

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{Ballot, NodeId, Refusal, Urgency, paxos};
 
+/// The most nodes that are told of a new epoch at once, besides its members.
+const TOLD_AT_ONCE: usize = 64;
+
 impl Node {
     /// An operator wants another membership.
     pub(super) fn change(&mut self, membership: Membership, effects: &mut impl Sink) -> Result<(), Refusal> {
@@ -69,6 +72,7 @@ impl Node {
                 }
                 match self.handover.add_ending(*ballot, page)? {
                     Progress::Next(next) => {
+                        self.handover.start_over();
                         self.say_to(from, EpochMessage::More { digest: page.digest, next }, effects);
                         Ok(())
                     }
@@ -146,7 +150,7 @@ impl Node {
                     (None, Some(reported)) if !answer.changed => reported,
                     (None, _) => Volume::new(self.report()),
                 };
-                let page = if from == self.shared.config.id { volume.whole() } else { volume.page(0) };
+                let page = volume.page(0, self.shared.config.cluster.limits().page);
                 self.handover.reported = Some(volume);
                 if let Some(promise) = self.handover.promise(page) {
                     self.say_to(from, promise, effects);
@@ -189,6 +193,7 @@ impl Node {
         let trial = self.handover.trial.as_mut().ok_or(Refusal::OtherBallot)?;
         let (next, ending) = trial.promise(&self.shared.config.cluster, from, ballot, accepted, page)?;
         if let Some(next) = next {
+            self.handover.start_over();
             self.say_to(from, EpochMessage::More { digest: page.digest, next }, effects);
         }
         if ending.is_some() {
@@ -202,13 +207,12 @@ impl Node {
     pub(super) fn propose(&mut self, effects: &mut impl Sink) {
         let Some(trial) = &self.handover.trial else { return };
         let (ballot, silent) = (trial.ballot(), trial.silent(&self.shared.config.cluster));
-        let proposal = trial.ending().zip(trial.volume.as_ref());
-        let proposal = proposal.map(|(ending, volume)| (ending.membership.clone(), volume.page(0), volume.whole()));
+        let (proposal, most) = (trial.ending().zip(trial.volume.as_ref()), self.shared.config.cluster.limits().page);
+        let proposal = proposal.map(|(ending, volume)| (ending.membership.clone(), volume.page(0, most)));
         for to in silent {
             let message = match &proposal {
                 None => EpochMessage::Prepare { ballot },
-                Some((membership, first, whole)) => {
-                    let page = if to == self.shared.config.id { whole } else { first };
+                Some((membership, page)) => {
                     EpochMessage::Accept { ballot, membership: membership.clone().into(), page: page.clone() }
                 }
             };
@@ -312,13 +316,21 @@ impl Node {
         for node in self.news.told.clone() {
             self.tell(node, effects);
         }
-        // Whoever else is at work here hears that there is something to ask for.
-        let met: Vec<NodeId> = self.shared.peers.contacts.iter().map(|(node, _)| node).collect();
+        // So is whoever else is at work here, once: what is begun next is asked of those. If there are many, or if it takes many
+        // pages, they only hear that there is something to ask for.
+        let is_left = |node: &NodeId| {
+            let is_told = *node == self.shared.config.id || self.news.told.contains(node);
+            !is_told && !self.shared.config.cluster.is_departed(*node)
+        };
+        let met: Vec<NodeId> = self.shared.peers.contacts.iter().map(|(node, _)| node).filter(is_left).collect();
+        let most = self.shared.config.cluster.limits().page;
+        let is_short = met.len() <= TOLD_AT_ONCE && self.outgoing().is_some_and(|volume| volume.fits(most));
         for node in met {
-            let is_told = node == self.shared.config.id || self.news.told.contains(&node);
-            if !is_told && !self.shared.config.cluster.is_departed(node) {
-                self.shared.say(effects, node, EpochMessage::Newer);
+            if is_short {
+                self.tell(node, effects);
             }
+            // Who does not believe this node asks others.
+            self.shared.say(effects, node, EpochMessage::Newer);
         }
         Ok(())
     }

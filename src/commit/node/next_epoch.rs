@@ -4,15 +4,15 @@ use alloc::collections::BTreeSet;
 
 use super::{
     super::{
-        Decision, Key, Membership, Outcomes, Record, Sink, TxRange,
-        handover::{Handover, Lists},
+        Decision, Fingerprint, Fingerprints, Key, Membership, Outcomes, Record, Sink, TxRange,
+        handover::{Handover, Lists, Packing, union},
         open::Open,
     },
     Node,
     epochs::News,
     retirement::other_keepers,
 };
-use crate::{NodeId, Refusal, Urgency};
+use crate::{NodeId, Refusal, TxId, Urgency};
 
 /// What is known of an epoch when it begins.
 pub(super) struct Beginning {
@@ -47,10 +47,15 @@ impl Node {
     /// What is known of the present epoch, to be told or written.
     pub(super) fn beginning(&self) -> Beginning {
         let shared = &self.shared;
-        let committed = shared.committed.iter().collect();
+        let committed = self.without_retired(shared.committed.iter());
         let lists = Lists { committed, retired: self.retired.iter().collect(), ..Lists::default() };
         let (membership, former) = (shared.config.cluster.membership(), shared.former.clone());
         Beginning { number: shared.epoch.unwrap_or_default(), membership, former, lists }
+    }
+
+    /// Those that are not retired here.
+    pub(super) fn without_retired(&self, all: impl Iterator<Item = Fingerprint>) -> Fingerprints {
+        all.filter(|transaction| !self.retired.contains(transaction.tx)).collect()
     }
 
     /// A later epoch has begun. Everything is written in one step, and in this order: what is retired, the epoch, and that the
@@ -65,13 +70,13 @@ impl Node {
             self.reserve_brought(*range, effects);
             self.retire_all(*range, effects);
         }
-        for range in lists.committed.iter() {
-            self.reserve_brought(*range, effects);
-            self.shared.committed.add(*range);
+        let told = lists.committed.sorted();
+        for transaction in told.iter() {
+            self.reserve_brought(TxRange::only(transaction.tx), effects);
         }
-        for range in self.retired.iter() {
-            self.shared.committed.remove(range);
-        }
+        let known = core::mem::take(&mut self.shared.committed);
+        self.shared.committed = self.without_retired(union(known.iter(), told.iter()));
+        drop((known, told));
         for (node, birth) in lists.peers {
             self.learn_peer(node, birth, effects);
         }
@@ -138,31 +143,51 @@ impl Node {
         self.shared.ground = self.shared.ground.and(scope);
     }
 
-    /// Ends what is open of the epochs before.
+    /// Ends what is open of the epochs before: at once where the resource here waits for that. The rest is over by the record of
+    /// the epoch, and whoever asks hears how: most of it is ended later, so that there is never much to write and to say at once.
     pub(super) fn hand_over_open(&mut self, effects: &mut impl Sink) {
-        let open = self.open_transactions();
-        for tx in &open {
-            let erased = self.open.get(*tx).is_some_and(|open| {
-                !open.is_of_epoch(&self.shared)
-                    && open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record())
-            });
-            if erased {
-                self.persist(Record::Erased(Key::Acceptor(*tx)), effects);
+        let mut open = self.open_transactions();
+        let most = self.ended_at_once();
+        let (mut left, mut later) = (most, Packing::default());
+        open.retain(|tx| {
+            let Some(open) = self.open.get(*tx).filter(|open| !open.is_of_epoch(&self.shared)) else { return false };
+            let may_wait = open.fence.is_none() && open.rm.is_none();
+            if may_wait && left == 0 {
+                later.push(open.transaction.fingerprint());
+                return false;
+            }
+            left = left.saturating_sub(usize::from(may_wait));
+            true
+        });
+        self.hand_over_these(open.iter().copied(), effects);
+        self.leave(later.finish());
+    }
+
+    /// Ends those that are open of an epoch before.
+    pub(super) fn hand_over_these(&mut self, all: impl Iterator<Item = TxId> + Clone, effects: &mut impl Sink) {
+        let has_record = |open: &&Open| open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record());
+        for tx in all.clone() {
+            let is_void = |open: &&Open| !open.is_of_epoch(&self.shared) && has_record(open);
+            if self.open.get(tx).filter(is_void).is_some() {
+                self.persist(Record::Erased(Key::Acceptor(tx)), effects);
             }
         }
-        for tx in open {
-            let (hash, Some(handle)) = self.look_up(tx) else { continue };
-            (self.shared.tx, self.shared.hash) = (tx, hash);
-            if self.open.at(handle).is_none_or(|open| open.is_of_epoch(&self.shared)) {
-                continue;
-            }
-            if let Err(refusal) = self.work(handle, effects, |open, shared, effects| open.hand_over(shared, effects)) {
-                self.shared.metrics.refuse(refusal);
-            }
-            let is_empty = |open: &&Open| open.rm.is_none() && open.tm.is_none() && open.fence.is_none();
-            if self.open.at(handle).filter(is_empty).is_some() {
-                self.drop_open(handle, effects);
-            }
+        all.for_each(|tx| self.hand_over_one(tx, effects));
+    }
+
+    /// Ends what is open of an epoch before.
+    fn hand_over_one(&mut self, tx: TxId, effects: &mut impl Sink) {
+        let (hash, Some(handle)) = self.look_up(tx) else { return };
+        (self.shared.tx, self.shared.hash) = (tx, hash);
+        if self.open.at(handle).is_none_or(|open| open.is_of_epoch(&self.shared)) {
+            return;
+        }
+        if let Err(refusal) = self.work(handle, effects, |open, shared, effects| open.hand_over(shared, effects)) {
+            self.shared.metrics.refuse(refusal);
+        }
+        let is_empty = |open: &&Open| open.rm.is_none() && open.tm.is_none() && open.fence.is_none();
+        if self.open.at(handle).filter(is_empty).is_some() {
+            self.drop_open(handle, effects);
         }
     }
 

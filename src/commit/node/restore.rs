@@ -98,12 +98,7 @@ impl Node {
             let cluster = self.config().cluster.with_membership((**membership).clone());
             self.shared.config.cluster = cluster.map_err(|_| RestoreError::MalformedMembership)?;
             self.shared.former = former.iter().copied().collect();
-            for range in committed.iter() {
-                self.shared.committed.add(*range);
-            }
-            for range in self.retired.iter() {
-                self.shared.committed.remove(range);
-            }
+            self.shared.committed = self.without_retired(committed.clone().sorted().iter());
             self.enter(*number);
         }
         let Some(Record::Handover { epoch, state }) = latest.get(&Key::Handover) else { return Ok(()) };
@@ -320,7 +315,9 @@ impl Node {
         records.extend(self.retired.iter().map(Record::Retired));
         for tx in self.open_transactions() {
             let Some(open) = self.open.get(tx) else { continue };
-            let acceptor = open.acceptor.as_ref().filter(|acceptor| acceptor.role.has_record());
+            // That of an epoch that is over is void.
+            let acceptor = open.acceptor.as_ref().filter(|_| open.is_of_epoch(&self.shared));
+            let acceptor = acceptor.filter(|acceptor| acceptor.role.has_record());
             records.extend(acceptor.map(|acceptor| Record::Acceptor(acceptor.role.record(&open.transaction))));
             let rm = open.rm.as_ref().filter(|rm| rm.role.has_record());
             records.extend(rm.map(|rm| rm.role.node_record(&open.transaction)));

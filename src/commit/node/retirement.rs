@@ -122,7 +122,6 @@ impl Node {
         }
         let (merged, swallowed) = self.retired.add(range)?;
         self.retired_scope = self.persist(Record::Retired(merged), effects);
-        self.shared.committed.remove(range);
         for first in swallowed {
             self.retired_scope = self.persist(Record::Erased(Key::Retired(first)), effects);
         }

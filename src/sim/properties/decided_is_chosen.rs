@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Acceptors, Begun, Observation, Property, Violation, begun, instances_of, outcome_of, require};
 use crate::{
     Ballot, InstanceId, Members, NodeId, Phase, TxId,
-    commit::{Cluster, Outcome, Record, TxRange, Vote},
+    commit::{Cluster, Outcome, Record, Vote},
 };
 
 pub(super) struct DecidedIsChosen {
@@ -15,7 +15,7 @@ pub(super) struct DecidedIsChosen {
     /// The epoch of each transaction, as acceptors and resource managers write it.
     epochs: BTreeMap<TxId, u64>,
     /// What a handover has committed.
-    committed: BTreeSet<TxRange>,
+    committed: BTreeSet<TxId>,
     participants: BTreeMap<TxId, Vec<NodeId>>,
     /// Who has accepted what, durably, in which ballot.
     accepted: BTreeMap<(InstanceId, Ballot, Vote), Members>,
@@ -56,7 +56,7 @@ impl DecidedIsChosen {
         let chosen = participants.map(|rm| self.chosen.get(&InstanceId { tx, rm: *rm }).copied());
         let is_over = self.acceptors.is_over(self.epochs.get(&tx).copied().unwrap_or_default());
         let by_handover = match outcome {
-            Outcome::Committed => self.committed.iter().any(|range| range.contains(tx)),
+            Outcome::Committed => self.committed.contains(&tx),
             Outcome::Aborted => true,
         };
         Outcome::of(chosen) == Some(outcome)
@@ -75,7 +75,7 @@ impl Property for DecidedIsChosen {
         }
         match observation {
             Observation::Durable { record: Record::Epoch { committed, .. }, .. } => {
-                self.committed.extend(committed.iter().copied());
+                self.committed.extend(committed.iter().map(|transaction| transaction.tx));
                 Ok(())
             }
             Observation::Durable { record: Record::ResourceManager(record), .. } => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Observation, Property, Violation, outcome_of, require};
 use crate::{
     NodeId, TxId,
-    commit::{Key, Outcome, Ranges, Record, TxRange},
+    commit::{Fingerprints, Key, Outcome, Record, TxRange},
 };
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct NothingCommittedIsForgotten {
 #[derive(Default)]
 struct Known {
     epoch: u64,
-    committed: Ranges,
+    committed: Fingerprints,
     retired: BTreeSet<TxRange>,
 }
 
@@ -32,7 +32,7 @@ const NAME: &str = "nothing that committed is forgotten";
 impl Known {
     fn agrees(&self, tx: TxId, outcome: Outcome) -> bool {
         let is_over = self.retired.iter().any(|range| range.contains(tx));
-        let is_committed = self.committed.iter().any(|range| range.contains(tx));
+        let is_committed = self.committed.iter().any(|transaction| transaction.tx == tx);
         match outcome {
             Outcome::Committed => is_over || is_committed,
             Outcome::Aborted => is_over || !is_committed,

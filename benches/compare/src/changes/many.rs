@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use synod::{
     Machine, NodeId, TxId, codec,
-    commit::{Cluster, Config, EpochMessage, Input, Limits, Message, Node, Transaction, TxRange, Vote, What},
+    commit::{Cluster, Config, EpochMessage, Fingerprint, Input, Limits, Message, Node, Transaction, Vote, What},
 };
 
 use super::world::World;
@@ -19,8 +19,6 @@ const NEWCOMER: NodeId = NodeId(14);
 
 /// What such a change took.
 pub struct Many {
-    /// How many ranges of names the ending has.
-    pub ranges: u64,
     /// Messages with a page of them.
     pub pages: u64,
     /// The bytes of the longest one.
@@ -43,15 +41,15 @@ pub fn measure(count: u64, step: u64) -> Many {
     world.add(Node::join(Config::new(cluster.clone(), NEWCOMER, 1)));
     let next = cluster.membership().replace(ACCEPTORS[2], NEWCOMER);
     let (before, started) = (Allocated::now().live, Instant::now());
-    let mut many = Many { ranges: 0, pages: 0, longest: 0, peak: 0.0, after: 0.0, milliseconds: 0.0 };
+    Allocated::take_peak();
+    let mut many = Many { pages: 0, longest: 0, peak: 0.0, after: 0.0, milliseconds: 0.0 };
     assert!(world.step(MANAGER, Input::Change(next.into())), "the change is refused");
-    let (mut peak, mut longest) = (0, None);
+    let mut longest = None;
     let nodes = [ACCEPTORS[0], ACCEPTORS[1], ACCEPTORS[2], NEWCOMER];
     let is_over = |world: &World| {
         nodes.iter().all(|at| world.node(*at).and_then(Node::epoch).is_some_and(|epoch| epoch.number == 1))
     };
     while !is_over(&world) && world.go_on() {
-        peak = peak.max(Allocated::now().live - before);
         world.news.clear();
         for message in world.told.drain(..) {
             many.pages += 1;
@@ -63,9 +61,8 @@ pub fn measure(count: u64, step: u64) -> Many {
     }
     assert!(is_over(&world), "the change has not come about");
     many.milliseconds = started.elapsed().as_secs_f64() * 1e3;
-    many.ranges = if step == 1 { 1 } else { count };
-    let ending = (many.ranges as usize * size_of::<TxRange>() * nodes.len()) as f64;
-    many.peak = peak as f64 / ending;
+    let ending = (count as usize * size_of::<Fingerprint>() * nodes.len()) as f64;
+    many.peak = (Allocated::take_peak() - before) as f64 / ending;
     many.after = (Allocated::now().live - before) as f64 / ending;
     if let Some((_, message)) = longest {
         let frame = codec::encode_frame(cluster.id(), MANAGER, NEWCOMER, &[message]);

@@ -56,6 +56,13 @@ pub fn measure(in_flight: u64, is_changing: bool) -> Pause {
         world.add(Node::create(Config::new(cluster.clone(), id, id.0)));
     }
     world.add(Node::join(Config::new(cluster.clone(), NEWCOMER, NEWCOMER.0)));
+    // As drivers do, they meet before all else.
+    let all = MEMBERS.into_iter().chain(RMS).chain([NEWCOMER]);
+    for (at, node) in all.clone().flat_map(|at| all.clone().map(move |node| (at, node))).filter(|(at, node)| at != node)
+    {
+        let epoch = world.node(node).and_then(Node::tag);
+        world.step(at, Input::Met { node, birth: node.0, epoch });
+    }
     let mut load = Load { world, held: Vec::new(), pause: Pause::default(), last: [0; 2] };
     load.go_on(10 * HOP);
     // They come one after another, within less than a write.

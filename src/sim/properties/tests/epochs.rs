@@ -7,7 +7,7 @@ use super::{
     },
     *,
 };
-use crate::commit::{Ending, Membership, Ranges};
+use crate::commit::{Ending, Fingerprint, Fingerprints, Membership, Ranges};
 
 /// Acceptors of epoch 1.
 const A4: NodeId = NodeId(14);
@@ -20,19 +20,19 @@ fn other() -> Membership {
     cluster().membership().replace(A2, A4)
 }
 
-fn epoch(number: u64, membership: Membership, committed: &[TxRange]) -> Record {
+fn epoch(number: u64, membership: Membership, committed: &[TxId]) -> Record {
     let former = if number == 0 { Vec::new() } else { vec![A1, A2, A3, M1, M2] };
     Record::Epoch {
         number,
         membership: membership.into(),
         former: former.into(),
-        committed: Ranges::from(committed.to_vec()),
+        committed: committed.iter().map(|tx| Fingerprint { tx: *tx, digest: 0 }).collect(),
     }
 }
 
 fn handover(round: u64, accepted: Option<(u64, Membership)>) -> Record {
     let ballot = |round| Ballot::new(round, M1);
-    let ending = |membership| Ending { membership, committed: Ranges::default(), retired: Ranges::default() };
+    let ending = |membership| Ending { membership, committed: Fingerprints::default(), retired: Ranges::default() };
     let accepted = accepted.map(|(round, membership)| (ballot(round), ending(membership)));
     Record::Handover { epoch: 0, state: Box::new(paxos::AcceptorRecord { promised: Some(ballot(round)), accepted }) }
 }
@@ -111,7 +111,7 @@ fn a_node_that_does_not_know_what_committed_breaks_that_nothing_committed_is_for
         watch.decides(M1, decision).unwrap();
         watch
     };
-    let known = [TxRange::only(TX)];
+    let known = [TX];
     new(commit(TX)).writes(A2, epoch(1, one(), &known)).unwrap();
     new(commit(TX)).writes(A2, epoch(1, one(), &[])).unwrap_err();
     new(abort(TX)).writes(A2, epoch(1, one(), &[])).unwrap();

@@ -216,7 +216,7 @@ impl Machines<'_> {
                 memory.round = round(promised)? as u8 + 1;
                 let endorsed = state.accepted.as_ref();
                 let endorsed = endorsed.map(|(at, ending)| {
-                    Ok::<_, String>((round(*at)?, self.ending(&ending.committed, &ending.retired)?))
+                    Ok::<_, String>((round(*at)?, self.ending(&Vec::from(ending.committed.clone()), &ending.retired)?))
                 });
                 memory.endorsed = endorsed.transpose()?;
             }
@@ -254,12 +254,12 @@ impl Machines<'_> {
                 for entry in &page.entries {
                     said = match entry {
                         Entry::Retired(range) if range.contains(tx) => Said::Retired,
-                        Entry::Ready(range) if range.contains(tx) => {
+                        Entry::Ready(ready) if *ready == self.transaction.fingerprint() => {
                             let mut held = Held::default();
                             held[..self.handover.extent.voters].fill(Some((0, Vote::Prepared)));
                             Said::Ballots(held)
                         }
-                        Entry::Part(part) if part.tx == tx => {
+                        Entry::Part(part) if part.transaction == self.transaction.fingerprint() => {
                             let mut held = Held::default();
                             for (voter, instance) in part.instances.iter().enumerate().take(self.handover.extent.voters)
                             {

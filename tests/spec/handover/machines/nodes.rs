@@ -3,7 +3,7 @@
 use synod::{
     Ballot, Effect, Machine, NodeId,
     commit::{
-        self, Config, Ending as RealEnding, Entry, EpochMessage, Input, Message, Meta, Node, Page, Record,
+        self, Config, Ending as RealEnding, Entry, EpochMessage, Fingerprint, Input, Message, Meta, Node, Page, Record,
         ResourceManagerRecord, ResourceManagerState, TxRange, Vote, What,
     },
 };
@@ -105,23 +105,21 @@ impl Machines<'_> {
         let (message, _) = self.proposals.get(&(round, ending)).ok_or("nobody proposed what an acceptor accepted")?;
         let Message::Epoch { what, .. } = message else { return Err("no proposal".into()) };
         let EpochMessage::Accept { membership, page, .. } = &**what else { return Err("no proposal".into()) };
-        let ranges = |is: fn(&Entry) -> Option<TxRange>| page.entries.iter().filter_map(is).collect();
-        let committed = ranges(|entry| if let Entry::Committed(range) = entry { Some(*range) } else { None });
-        let retired = ranges(|entry| if let Entry::Retired(range) = entry { Some(*range) } else { None });
+        let (committed, retired) = listed(page);
+        let (committed, retired) = (committed.into(), retired.into());
         Ok(RealEnding { membership: (**membership).clone(), committed, retired })
     }
 
     pub(super) fn ending_of(&self, page: &Page) -> Step<Ending> {
-        let ranges = |is: fn(&Entry) -> Option<TxRange>| page.entries.iter().filter_map(is).collect::<Vec<_>>();
-        let committed = ranges(|entry| if let Entry::Committed(range) = entry { Some(*range) } else { None });
-        let retired = ranges(|entry| if let Entry::Retired(range) = entry { Some(*range) } else { None });
+        let (committed, retired) = listed(page);
         self.ending(&committed, &retired)
     }
 
     /// What an ending says of the transaction.
-    pub(super) fn ending(&self, committed: &[TxRange], retired: &[TxRange]) -> Step<Ending> {
-        let has = |ranges: &[TxRange]| ranges.iter().any(|range| range.contains(self.transaction.id()));
-        match (has(committed), has(retired)) {
+    pub(super) fn ending(&self, committed: &[Fingerprint], retired: &[TxRange]) -> Step<Ending> {
+        let is_committed = committed.contains(&self.transaction.fingerprint());
+        let is_retired = retired.iter().any(|range| range.contains(self.transaction.id()));
+        match (is_committed, is_retired) {
             (true, true) => Err("an ending says committed and retired".into()),
             (true, false) => Ok(Ending::Committed),
             (false, true) => Ok(Ending::Retired),
@@ -163,4 +161,11 @@ pub(super) fn sent(effects: &[commit::Effect], to: NodeId) -> Option<&Message> {
         }
         _ => None,
     })
+}
+
+/// The transactions that a page says are committed, and those that it says are over.
+fn listed(page: &Page) -> (Vec<Fingerprint>, Vec<TxRange>) {
+    let committed = |entry: &Entry| if let Entry::Committed(one) = entry { Some(*one) } else { None };
+    let retired = |entry: &Entry| if let Entry::Retired(range) = entry { Some(*range) } else { None };
+    (page.entries.iter().filter_map(committed).collect(), page.entries.iter().filter_map(retired).collect())
 }
