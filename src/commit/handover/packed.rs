@@ -93,8 +93,9 @@ impl Fingerprints {
 
     /// Those of this name. They must be in order.
     fn named(&self, tx: TxId) -> impl Iterator<Item = Fingerprint> + '_ {
-        let is_before = |chunk: &Box<[u8]>| Unpacked::of(chunk).next().is_some_and(|first| first.tx < tx);
-        let chunk = self.chunks.partition_point(is_before).saturating_sub(1);
+        let first = |chunk: &[u8]| Unpacked::of(chunk).next();
+        let chunk =
+            self.chunks.partition_point(|chunk| first(chunk).is_some_and(|first| first.tx < tx)).saturating_sub(1);
         self.chunks_from(chunk).skip_while(move |one| one.tx < tx).take_while(move |one| one.tx == tx)
     }
 
