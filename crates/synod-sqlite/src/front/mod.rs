@@ -47,14 +47,21 @@
 //! that is not over". That usually takes a few milliseconds. While the cluster is down, or another database, it lasts until they
 //! are back. So a file takes part in one transaction at a time. Readers never wait.
 //!
+//! Nothing can refuse a change of the schema. A table that is dropped, renamed, or given another unique index while a branch is
+//! prepared may keep it from being committed, until the table is as it was: look into [`Sqlite::prepared`] before a migration.
+//! Nobody may write in the file with `synchronous=OFF`.
+//!
 //! # What a branch may do
 //!
 //! Read anything, and change rows of ordinary tables: with triggers, foreign keys, `RETURNING`, `ON CONFLICT`, in tables
 //! `WITHOUT ROWID` too. It may not change the schema, virtual tables (such as FTS), settings (`PRAGMA`), or begin and end
 //! transactions. Such a statement fails with [`Error::NotAllowed`], and nothing else is lost.
 //!
+//! Only what statements change is part of a branch: not what is written through `blob_open`. And the agent has no functions or
+//! collations of the application: tables whose indexes or generated columns need them are not for branches.
+//!
 //! `recursive_triggers` is on in a branch, so that it sees what `REPLACE` removes, and so are foreign keys, unless
-//! [`Options::foreign_keys`] says otherwise.
+//! [`Options::foreign_keys`] says otherwise. A trigger that updates its own table must so have a condition that ends it.
 //!
 //! # What it keeps in the file
 //!
@@ -63,6 +70,9 @@
 //! | `synod_prepared` | the rows of the branch that is prepared, if one is |
 //! | `synod_fence` | how branches ended: `w` (work), or `t` (tombstone: aborted, and never to be prepared), until the transaction is over everywhere; tombstones a day longer ([`Options::keep`]) |
 //! | `synod_identity` | which participant the file is, and of which cluster |
+//!
+//! Tables without a key and without an index get an index of no rows (`synod_pin_…`): with it, `VACUUM` leaves the numbers of
+//! their rows as they are.
 //!
 //! The file is in WAL mode, and what this package writes is synced (`synchronous=FULL`). The database and its `-wal` belong together.
 //! A file that is restored from a backup may have forgotten a promise: if that is to be committed, it is an [`Alarm`].

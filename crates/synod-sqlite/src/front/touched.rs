@@ -1,7 +1,7 @@
 //! Notes which rows a branch touches: by triggers that only its connection has.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -33,6 +33,9 @@ const QUESTIONS: [&str; 8] = [
     "table_xinfo",
 ];
 
+/// The PRAGMAs that virtual tables (FTS, R-tree) ask when they are read.
+const VIRTUAL: [&str; 2] = ["data_version", "page_size"];
+
 /// A connection for branches.
 pub(crate) struct Tracked {
     pub(crate) db: Connection,
@@ -52,6 +55,8 @@ struct Table {
     name: String,
     keys: Vec<String>,
     columns: Vec<String>,
+    /// A column of a table whose rows have a number only in passing.
+    loose: Option<String>,
 }
 
 /// What statements may do.
@@ -73,6 +78,9 @@ impl Rules {
                 Authorization::Allow
             }
             AuthAction::Pragma { pragma_name, .. } if QUESTIONS.contains(&pragma_name) => Authorization::Allow,
+            AuthAction::Pragma { pragma_name, pragma_value: None } if VIRTUAL.contains(&pragma_name) => {
+                Authorization::Allow
+            }
             AuthAction::Insert { table_name }
             | AuthAction::Update { table_name, .. }
             | AuthAction::Delete { table_name } => {
@@ -95,7 +103,10 @@ impl Tracked {
         let mut db = file::for_branches(path, wait, foreign_keys)?;
         let rules = Arc::new(Rules::default());
         let judge = Arc::clone(&rules);
+        let ends = Arc::clone(&rules);
         db.authorizer(Some(move |context: AuthContext<'_>| judge.judge(&context)))
+            // After `ON CONFLICT ROLLBACK` a statement would stand alone, and commit by itself.
+            .and_then(|()| db.commit_hook(Some(move || ends.are_on.load(Ordering::Relaxed))))
             .map_err(|source| Error::at(path, "be opened for a branch", source))?;
         Ok(Self { db, version: None, tables: Vec::new(), sequence: None, has_deferred: false, rules })
     }
@@ -106,13 +117,31 @@ impl Tracked {
             return Ok(());
         }
         self.version = None;
-        let tables = tables(&self.db)?;
+        // Meanwhile the schema must stay as it is.
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        let followed = self.follow().and_then(|()| {
+            let version = self.schema()?;
+            self.db.execute_batch("COMMIT")?;
+            Ok(version)
+        });
+        match followed {
+            Ok(version) => self.version = Some(version),
+            Err(_) => file::roll_back(&self.db),
+        }
+        followed.map(|_| ())
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        let db = &self.db;
+        let tables = tables(db)?;
         for table in &tables {
-            if !file::is_guarded(&self.db, &table.name)? {
-                file::guard(&self.db, &table.name)?;
+            if !file::is_guarded(db, &table.name)? {
+                file::guard(db, &table.name)?;
+            }
+            if let Some(column) = &table.loose {
+                file::pin(db, &table.name, column)?;
             }
         }
-        let db = &self.db;
         let old = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger' AND name GLOB 'synod_saw_*'";
         let old: Vec<String> = db.prepare(old)?.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
         for trigger in old {
@@ -137,13 +166,13 @@ impl Tracked {
             name: "sqlite_sequence".into(),
             keys: vec!["name".into()],
             columns: vec!["name".into(), "seq".into()],
+            loose: None,
         });
         let views = "SELECT name FROM sqlite_schema WHERE type = 'view'";
         let views: Vec<String> = db.prepare(views)?.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
         *self.rules.writable.lock().unwrap_or_else(PoisonError::into_inner) =
             tables.iter().map(|table| table.name.clone()).chain(views).collect();
         self.tables = tables;
-        self.version = Some(self.schema()?);
         Ok(())
     }
 
@@ -191,17 +220,23 @@ impl Tracked {
         Ok(Changes(changes))
     }
 
-    /// A foreign key that is broken: its table, and the table that it refers to. Those that are not deferred are kept by each
-    /// statement.
-    pub(crate) fn broken(&self) -> Result<Option<(String, String)>> {
-        if !self.has_deferred || !self.db.query_row("PRAGMA foreign_keys", [], |row| row.get(0))? {
-            return Ok(None);
+    /// The foreign keys that are broken: how often, and the tables that have them and that they refer to. Those that are not deferred
+    /// are kept by each statement.
+    pub(crate) fn broken(&self) -> Result<Broken> {
+        let mut broken = Broken::new();
+        if self.has_deferred && self.db.query_row("PRAGMA foreign_keys", [], |row| row.get(0))? {
+            let mut check = self.db.prepare("PRAGMA main.foreign_key_check")?;
+            let mut rows = check.query([])?;
+            while let Some(row) = rows.next()? {
+                *broken.entry((row.get(0)?, row.get(2)?, row.get(1)?, row.get(3)?)).or_default() += 1;
+            }
         }
-        let mut check = self.db.prepare("PRAGMA foreign_key_check")?;
-        let mut broken = check.query([])?;
-        broken.next()?.map(|row| Ok((row.get(0)?, row.get(2)?))).transpose()
+        Ok(broken)
     }
 }
+
+/// Each is told by its table, the one that it refers to, the number of its row, if that has one, and its own.
+pub(crate) type Broken = BTreeMap<(String, String, Option<i64>, i64), u64>;
 
 impl Table {
     /// Notes the keys of the rows that an event concerns.
@@ -275,6 +310,9 @@ fn tables(db: &Connection) -> Result<Vec<Table>> {
             columns.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_>>()?;
         let mut stored: Vec<String> =
             columns.iter().filter(|(_, _, hidden)| *hidden == 0).map(|(name, ..)| name.clone()).collect();
+        let has_key = columns.iter().any(|(_, pk, _)| *pk > 0);
+        // With a key it has an index, or the key is the number.
+        let loose = stored.first().filter(|_| !has_key).cloned();
         let keys = if is_without_rowid {
             let mut keys: Vec<_> = columns.iter().filter(|(_, pk, _)| *pk > 0).collect();
             keys.sort_by_key(|(_, pk, _)| *pk);
@@ -286,7 +324,7 @@ fn tables(db: &Connection) -> Result<Vec<Table>> {
             stored.insert(0, alias.to_owned());
             vec![alias.to_owned()]
         };
-        tables.push(Table { name, keys, columns: stored });
+        tables.push(Table { name, keys, columns: stored, loose });
     }
     Ok(tables)
 }

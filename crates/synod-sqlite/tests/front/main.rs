@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crashes;
+mod hazards;
 mod others;
 mod rows;
 mod together;
