@@ -64,6 +64,8 @@ impl Sqlite {
     pub async fn open_with(path: impl AsRef<Path>, participant: NodeId, options: Options) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         blocking(&path.clone(), move || {
+            // Connections are opened later, too, wherever the process is then.
+            let path = std::path::absolute(&path).unwrap_or(path);
             let verdicts = file::for_verdicts(&path, options.wait)?;
             file::check(&verdicts, &path, participant)?;
             let looks = file::connect(&path, options.wait)?;

@@ -36,8 +36,6 @@ pub(crate) fn connect(path: &Path, wait: Duration) -> Result<Connection, Error> 
 pub(crate) fn for_branches(path: &Path, wait: Duration, foreign_keys: bool) -> Result<Connection, Error> {
     let db = connect(path, wait)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys)
-        // What `REPLACE` removes shows only so.
-        .and_then(|_| db.execute_batch("PRAGMA recursive_triggers = ON"))
         .map_err(|source| Error::at(path, "be opened for a branch", source))?;
     Ok(db)
 }

@@ -60,8 +60,8 @@
 //! Only what statements change is part of a branch: not what is written through `blob_open`. And the agent has no functions or
 //! collations of the application: tables whose indexes or generated columns need them are not for branches.
 //!
-//! `recursive_triggers` is on in a branch, so that it sees what `REPLACE` removes, and so are foreign keys, unless
-//! [`Options::foreign_keys`] says otherwise. A trigger that updates its own table must so have a condition that ends it.
+//! Foreign keys are kept, unless [`Options::foreign_keys`] says otherwise. `recursive_triggers` is off, as it is anywhere, but where
+//! a table has a unique index of expressions: what `REPLACE` removes there shows in no other way.
 //!
 //! # What it keeps in the file
 //!

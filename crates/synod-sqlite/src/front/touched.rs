@@ -57,6 +57,9 @@ struct Table {
     columns: Vec<String>,
     /// A column of a table whose rows have a number only in passing.
     loose: Option<String>,
+    /// The columns of each unique index, and how they compare.
+    unique: Vec<Vec<(String, String)>>,
+    is_unique_by_expression: bool,
 }
 
 /// What statements may do.
@@ -157,7 +160,13 @@ impl Tracked {
             for (event, seen) in [("INSERT", &["NEW"][..]), ("UPDATE", &["OLD", "NEW"]), ("DELETE", &["OLD"])] {
                 db.execute_batch(&table.trigger(number, event, seen))?;
             }
+            for event in ["INSERT", "UPDATE"].iter().filter(|_| !table.unique.is_empty()) {
+                db.execute_batch(&table.trigger_of_rivals(number, event))?;
+            }
         }
+        // What `REPLACE` removes for a unique expression shows in no other way.
+        let recursive = tables.iter().any(|table| table.is_unique_by_expression);
+        db.execute_batch(&format!("PRAGMA recursive_triggers = {recursive}"))?;
         let deferred = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%DEFERR%'";
         self.has_deferred = db.query_row(deferred, [], |row| row.get::<_, i64>(0))? > 0;
         let sequence = "SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_sequence'";
@@ -167,6 +176,8 @@ impl Tracked {
             keys: vec!["name".into()],
             columns: vec!["name".into(), "seq".into()],
             loose: None,
+            unique: Vec::new(),
+            is_unique_by_expression: false,
         });
         let views = "SELECT name FROM sqlite_schema WHERE type = 'view'";
         let views: Vec<String> = db.prepare(views)?.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
@@ -259,6 +270,30 @@ impl Table {
         )
     }
 
+    /// Notes the keys of the rows that have something unique which a row is about to have: `REPLACE` removes them, and tells no
+    /// trigger. What is noted and stays does no harm.
+    fn trigger_of_rivals(&self, number: usize, event: &str) -> String {
+        let names: Vec<String> = (0..self.keys.len()).map(key).collect();
+        let keys: Vec<String> = self.keys.iter().map(|name| format!("here.{}", quoted(name))).collect();
+        let (names, keys, table) = (names.join(", "), keys.join(", "), quoted(&self.name));
+        let notes: String = self
+            .unique
+            .iter()
+            .map(|columns| {
+                let same = |(name, collation): &(String, String)| {
+                    let (name, collation) = (quoted(name), quoted(collation));
+                    format!("here.{name} = NEW.{name} COLLATE {collation}")
+                };
+                let same: Vec<String> = columns.iter().map(same).collect();
+                format!(
+                    "INSERT INTO synod_touched (tab, {names}) SELECT {number}, {keys} FROM main.{table} AS here WHERE {}; ",
+                    same.join(" AND ")
+                )
+            })
+            .collect();
+        format!("CREATE TEMP TRIGGER synod_saw_{number}_rivals_{event} BEFORE {event} ON main.{table} BEGIN {notes}END")
+    }
+
     fn changes(&self, db: &Connection, number: u32) -> Result<TableChanges> {
         let keys: Vec<String> = (0..self.keys.len()).map(key).collect();
         let touched = format!("SELECT DISTINCT {} FROM temp.synod_touched WHERE tab = {number}", keys.join(", "));
@@ -324,7 +359,22 @@ fn tables(db: &Connection) -> Result<Vec<Table>> {
             stored.insert(0, alias.to_owned());
             vec![alias.to_owned()]
         };
-        tables.push(Table { name, keys, columns: stored, loose });
+        let indexes = unique(db, &name)?;
+        let is_unique_by_expression = indexes.iter().any(Option::is_none);
+        let unique = indexes.into_iter().flatten().collect();
+        tables.push(Table { name, keys, columns: stored, loose, unique, is_unique_by_expression });
     }
     Ok(tables)
+}
+
+/// The columns of each unique index of a table, and how they compare; nothing for an index of expressions.
+fn unique(db: &Connection, table: &str) -> Result<Vec<Option<Vec<(String, String)>>>> {
+    let mut list = db.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" = 1 ORDER BY seq")?;
+    let indexes: Vec<String> = list.query_map([table], |row| row.get(0))?.collect::<Result<_>>()?;
+    let mut columns = db.prepare("SELECT name, coll FROM pragma_index_xinfo(?1) WHERE key = 1 ORDER BY seqno")?;
+    let columns_of = |index: String| {
+        let column = |row: &Row<'_>| Ok(row.get::<_, Option<String>>(0)?.zip(row.get(1)?));
+        columns.query_map([index], column)?.collect()
+    };
+    indexes.into_iter().map(columns_of).collect()
 }

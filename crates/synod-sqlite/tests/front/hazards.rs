@@ -202,3 +202,51 @@ async fn a_column_that_comes_while_branches_begin_is_never_forgotten() {
     }
     adds.join().unwrap();
 }
+
+#[tokio::test]
+async fn a_trigger_may_update_the_row_that_it_is_about() {
+    let scene = Scene::new(
+        "CREATE TABLE t (x, changes DEFAULT 0);
+         CREATE TRIGGER noted AFTER UPDATE ON t BEGIN UPDATE t SET changes = changes + 1 WHERE rowid = NEW.rowid; END;
+         INSERT INTO t (x) VALUES (1)",
+    );
+    let scene = scene.await;
+    scene.prepare(1, "UPDATE t SET x = 2").await;
+    scene.commit(1).await;
+    assert_eq!(scene.all("SELECT * FROM t"), ["[Integer(2), Integer(1)]"]);
+}
+
+#[tokio::test]
+async fn what_replace_removes_is_gone_whatever_makes_it_unique() {
+    for (schema, left) in [
+        ("x UNIQUE, y", 1),
+        ("x COLLATE NOCASE UNIQUE, y", 1),
+        ("x, y, UNIQUE (y, x)", 2),
+        ("x, y, z AS (lower(x)) VIRTUAL UNIQUE", 1),
+        ("x, y, z AS (lower(x)) STORED UNIQUE", 1),
+        ("x PRIMARY KEY ON CONFLICT REPLACE, y) WITHOUT ROWID; CREATE TABLE other (x", 1),
+        ("x, y); CREATE UNIQUE INDEX i ON t (x COLLATE NOCASE", 1),
+        ("x, y); CREATE UNIQUE INDEX i ON t (x) WHERE (y > 0", 1),
+        ("x, y); CREATE UNIQUE INDEX i ON t (x) WHERE (y > 5", 2),
+        ("x, y); CREATE UNIQUE INDEX i ON t (lower(x)", 1),
+    ] {
+        for replaces in ["REPLACE INTO t (x, y) VALUES ('a', 2)", "UPDATE OR REPLACE t SET x = 'a', y = 2 WHERE y = 3"]
+        {
+            let scene = Scene::new(&format!("CREATE TABLE t ({schema}); INSERT INTO t (x, y) VALUES ('a', 1)")).await;
+            if replaces.starts_with("UPDATE") {
+                scene.other.execute("INSERT INTO t (x, y) VALUES ('b', 3)", []).unwrap();
+            }
+            scene.prepare(1, replaces).await;
+            assert_eq!(
+                scene.all("SELECT y FROM t"),
+                if replaces.starts_with("UPDATE") {
+                    vec!["[Integer(1)]", "[Integer(3)]"]
+                } else {
+                    vec!["[Integer(1)]"]
+                }
+            );
+            scene.commit(1).await;
+            assert_eq!(scene.all("SELECT x, y FROM t").len(), left, "{schema}: {replaces}");
+        }
+    }
+}
