@@ -344,12 +344,22 @@ pub struct Entry {
 }
 /// Nested message and enum types in `Entry`.
 pub mod entry {
+    /// A transaction: its name, and a digest of everything else that makes it this one.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Fingerprint {
+        /// Its name.
+        #[prost(message, optional, tag = "1")]
+        pub id: ::core::option::Option<super::TxId>,
+        /// The digest of its epoch, its participants and its content.
+        #[prost(fixed64, tag = "2")]
+        pub digest: u64,
+    }
     /// What an acceptor has accepted in one transaction.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Part {
         /// The transaction.
         #[prost(message, optional, tag = "1")]
-        pub id: ::core::option::Option<super::TxId>,
+        pub transaction: ::core::option::Option<Fingerprint>,
         /// One for each participant, in their order.
         #[prost(message, repeated, tag = "2")]
         pub instances: ::prost::alloc::vec::Vec<Instance>,
@@ -377,15 +387,15 @@ pub mod entry {
     /// What it says.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Entry {
-        /// Transactions in which the acceptor has accepted a vote to commit at the initial ballot of every instance.
+        /// A transaction in which the acceptor has accepted a vote to commit at the initial ballot of every instance.
         #[prost(message, tag = "1")]
-        Ready(super::TxRange),
+        Ready(Fingerprint),
         /// Any other transaction in which the acceptor has accepted something.
         #[prost(message, tag = "2")]
         Part(Part),
-        /// Transactions that are committed, and may not be finished everywhere.
+        /// A transaction that is committed, and may not be finished everywhere.
         #[prost(message, tag = "3")]
-        Committed(super::TxRange),
+        Committed(Fingerprint),
         /// Transactions that are over.
         #[prost(message, tag = "4")]
         Retired(super::TxRange),

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synod::{
     NodeId, QuorumSpec, Quorums,
-    commit::{Cluster, ClusterId, Entry, EpochMessage, EpochTag, Learning, Membership, Message, Page, Part, Targets},
+    commit::{
+        Cluster, ClusterId, Entry, EpochMessage, EpochTag, Fingerprint, Learning, Membership, Message, Page, Part,
+        Targets,
+    },
 };
 
 use super::{FIXED, NUMBER, Needed, PART, WireError, ballot, vote};
@@ -210,9 +213,9 @@ fn page(page: Option<v1::Page>) -> Result<Page, WireError> {
 impl From<&Entry> for v1::entry::Entry {
     fn from(entry: &Entry) -> Self {
         match entry {
-            Entry::Ready(range) => Self::Ready((*range).into()),
+            Entry::Ready(transaction) => Self::Ready((*transaction).into()),
             Entry::Part(part) => Self::Part(part.into()),
-            Entry::Committed(range) => Self::Committed((*range).into()),
+            Entry::Committed(transaction) => Self::Committed((*transaction).into()),
             Entry::Retired(range) => Self::Retired((*range).into()),
             Entry::Peer { node, birth } => Self::Peer(v1::entry::Peer { node: node.0, birth: *birth }),
         }
@@ -225,12 +228,26 @@ impl TryFrom<v1::entry::Entry> for Entry {
     fn try_from(entry: v1::entry::Entry) -> Result<Self, WireError> {
         use v1::entry::Entry as Wire;
         match entry {
-            Wire::Ready(range) => Ok(Self::Ready(range.try_into()?)),
+            Wire::Ready(transaction) => Ok(Self::Ready(transaction.try_into()?)),
             Wire::Part(part) => Ok(Self::Part(part.try_into()?)),
-            Wire::Committed(range) => Ok(Self::Committed(range.try_into()?)),
+            Wire::Committed(transaction) => Ok(Self::Committed(transaction.try_into()?)),
             Wire::Retired(range) => Ok(Self::Retired(range.try_into()?)),
             Wire::Peer(peer) => Ok(Self::Peer { node: NodeId(peer.node), birth: peer.birth }),
         }
+    }
+}
+
+impl From<Fingerprint> for v1::entry::Fingerprint {
+    fn from(Fingerprint { tx, digest }: Fingerprint) -> Self {
+        Self { id: Some(tx.into()), digest }
+    }
+}
+
+impl TryFrom<v1::entry::Fingerprint> for Fingerprint {
+    type Error = WireError;
+
+    fn try_from(v1::entry::Fingerprint { id, digest }: v1::entry::Fingerprint) -> Result<Self, WireError> {
+        Ok(Self { tx: id.needed("the transaction's id")?.into(), digest })
     }
 }
 
@@ -243,7 +260,7 @@ impl From<&Part> for v1::entry::Part {
                 v1::entry::Instance { ballot: Some(synod::Ballot::into(*at)), vote: vote.into() }
             }
         };
-        Self { id: Some(part.tx.into()), instances: part.instances.iter().map(instance).collect() }
+        Self { transaction: Some(part.transaction.into()), instances: part.instances.iter().map(instance).collect() }
     }
 }
 
@@ -256,7 +273,7 @@ impl TryFrom<v1::entry::Part> for Part {
             at => Ok(Some((ballot(at, "the ballot of an acceptance")?, vote(of.vote)?))),
         };
         let instances = part.instances.into_iter().map(instance).collect::<Result<_, WireError>>()?;
-        Ok(Self { tx: part.id.needed("the transaction's id")?.into(), instances })
+        Ok(Self { transaction: part.transaction.needed("the transaction")?.try_into()?, instances })
     }
 }
 

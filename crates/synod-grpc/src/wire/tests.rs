@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
 use synod::{
     Quorums,
-    commit::{ClusterId, ClusterSpec, Entry, EpochMessage, Membership, Page, Part},
+    commit::{ClusterId, ClusterSpec, Entry, EpochMessage, Fingerprint, Membership, Page, Part},
     strategies,
 };
 
@@ -85,14 +85,17 @@ proptest! {
     }
 }
 
-/// What nodes tell in pages of 32 KiB, by their own count: 28 bytes for a range, and 20 for an instance.
+/// What nodes tell in pages of 32 KiB, by their own count: up to 28 bytes for a range, and 20 for an instance.
 #[test]
 fn the_largest_message_about_an_epoch_is_below_what_is_said_of_it() {
     let range = TxRange::new(NodeId(u64::MAX), 1, u64::MAX).unwrap();
     let ranges = vec![Entry::Retired(range); (32 << 10) / 28];
     let accepted = Some((Ballot::new(u64::MAX, NodeId(u64::MAX)), Vote::Aborted));
-    let part = |width| Entry::Part(Part { tx: range.last(), instances: vec![accepted; width].into() });
-    let parts = vec![part(256); (32 << 10) / (28 + 20 * 256)];
+    let few = vec![Entry::Retired(TxRange::new(NodeId(1), 1, 1).unwrap()); (32 << 10) / 4];
+    let transaction = Fingerprint { tx: range.last(), digest: u64::MAX };
+    let ready = vec![Entry::Ready(transaction); (32 << 10) / 28];
+    let part = |width| Entry::Part(Part { transaction, instances: vec![accepted; width].into() });
+    let parts = vec![part(256); (32 << 10) / (37 + 20 * 256)];
     let acceptors = Quorums::majority((0..128).map(|node| NodeId(u64::MAX - node))).unwrap();
     let nodes = |count: u64| (0..count).map(|node| NodeId(u64::MAX - 1_000_000 - node));
     let mut membership = Membership::new(acceptors, nodes(1 << 10));
@@ -100,7 +103,7 @@ fn the_largest_message_about_an_epoch_is_below_what_is_said_of_it() {
     membership.contacts = nodes(4_096).map(|node| (node, Vec::new())).collect();
     let spec = ClusterSpec::new(ClusterId([1; 16]), membership.acceptors.clone(), &membership.managers);
     assert!(spec.build().unwrap().with_membership(membership.clone()).is_ok(), "it is the largest");
-    for entries in [ranges, parts] {
+    for entries in [ranges, few, ready, parts] {
         let page = Page { digest: u64::MAX, total: u64::MAX, first: 0, entries: entries.into() };
         let former = nodes(4_096).collect();
         let what = Box::new(EpochMessage::Told { membership: membership.clone().into(), former, page });

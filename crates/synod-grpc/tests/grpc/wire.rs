@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*};
 use synod::{
     Ballot, Fence, NodeId, QuorumError, Quorums, TxId,
     commit::{
-        self, ClusterId, ClusterSpec, Entry, EpochMessage, Learning, Message, Outcome, Page, Part,
+        self, ClusterId, ClusterSpec, Entry, EpochMessage, Fingerprint, Learning, Message, Outcome, Page, Part,
         ResourceManagerState, Status, Targets, Transaction, TransactionError, TxRange, Vote,
     },
     strategies,
@@ -206,11 +206,12 @@ fn members() -> commit::Membership {
 fn of_epochs() -> Vec<EpochMessage> {
     let (ballot, promised) = (Ballot::new(1, NodeId(2)), Ballot::new(u64::MAX, NodeId(u64::MAX)));
     let range = TxRange::new(NodeId(7), 3, u64::MAX).unwrap();
+    let transaction = Fingerprint { tx: TxId { origin: NodeId(7), seq: 1 }, digest: u64::MAX };
     let instances = [None, Some((ballot, Vote::Prepared)), Some((promised, Vote::Aborted))];
     let entries = [
-        Entry::Ready(range),
-        Entry::Part(Part { tx: TxId { origin: NodeId(7), seq: 1 }, instances: instances.into() }),
-        Entry::Committed(range),
+        Entry::Ready(transaction),
+        Entry::Part(Part { transaction, instances: instances.into() }),
+        Entry::Committed(transaction),
         Entry::Retired(range),
         Entry::Peer { node: NodeId(7), birth: u64::MAX },
     ];
@@ -272,8 +273,11 @@ fn what_is_malformed_about_an_epoch_is_refused_and_what_is_new_is_news() {
     };
     assert!(page(None).unwrap_err().is_news());
     let range = v1::TxRange { origin: 1, first: 3, last: 2 };
-    assert!(matches!(page(Some(v1::entry::Entry::Ready(range))), Err(WireError::EmptyRange(_))));
-    let part = |instance| v1::entry::Part { id: Some(v1::TxId { origin: 1, seq: 2 }), instances: vec![instance] };
+    assert!(matches!(page(Some(v1::entry::Entry::Retired(range))), Err(WireError::EmptyRange(_))));
+    let nameless = v1::entry::Fingerprint { id: None, digest: 3 };
+    assert!(matches!(page(Some(v1::entry::Entry::Ready(nameless))), Err(WireError::Missing(_))));
+    let transaction = v1::entry::Fingerprint { id: Some(v1::TxId { origin: 1, seq: 2 }), digest: 3 };
+    let part = |instance| v1::entry::Part { transaction: Some(transaction), instances: vec![instance] };
     let part = |ballot, vote| page(Some(v1::entry::Entry::Part(part(v1::entry::Instance { ballot, vote }))));
     assert_eq!(part(None, 0), Ok(()));
     assert_eq!(part(ballot(), 1), Ok(()));

@@ -295,13 +295,20 @@ class Page(_message.Message):
 
 class Entry(_message.Message):
     __slots__ = ("ready", "part", "committed", "retired", "peer")
-    class Part(_message.Message):
-        __slots__ = ("id", "instances")
+    class Fingerprint(_message.Message):
+        __slots__ = ("id", "digest")
         ID_FIELD_NUMBER: _ClassVar[int]
-        INSTANCES_FIELD_NUMBER: _ClassVar[int]
+        DIGEST_FIELD_NUMBER: _ClassVar[int]
         id: TxId
+        digest: int
+        def __init__(self, id: _Optional[_Union[TxId, _Mapping]] = ..., digest: _Optional[int] = ...) -> None: ...
+    class Part(_message.Message):
+        __slots__ = ("transaction", "instances")
+        TRANSACTION_FIELD_NUMBER: _ClassVar[int]
+        INSTANCES_FIELD_NUMBER: _ClassVar[int]
+        transaction: Entry.Fingerprint
         instances: _containers.RepeatedCompositeFieldContainer[Entry.Instance]
-        def __init__(self, id: _Optional[_Union[TxId, _Mapping]] = ..., instances: _Optional[_Iterable[_Union[Entry.Instance, _Mapping]]] = ...) -> None: ...
+        def __init__(self, transaction: _Optional[_Union[Entry.Fingerprint, _Mapping]] = ..., instances: _Optional[_Iterable[_Union[Entry.Instance, _Mapping]]] = ...) -> None: ...
     class Instance(_message.Message):
         __slots__ = ("ballot", "vote")
         BALLOT_FIELD_NUMBER: _ClassVar[int]
@@ -321,12 +328,12 @@ class Entry(_message.Message):
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
     RETIRED_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
-    ready: TxRange
+    ready: Entry.Fingerprint
     part: Entry.Part
-    committed: TxRange
+    committed: Entry.Fingerprint
     retired: TxRange
     peer: Entry.Peer
-    def __init__(self, ready: _Optional[_Union[TxRange, _Mapping]] = ..., part: _Optional[_Union[Entry.Part, _Mapping]] = ..., committed: _Optional[_Union[TxRange, _Mapping]] = ..., retired: _Optional[_Union[TxRange, _Mapping]] = ..., peer: _Optional[_Union[Entry.Peer, _Mapping]] = ...) -> None: ...
+    def __init__(self, ready: _Optional[_Union[Entry.Fingerprint, _Mapping]] = ..., part: _Optional[_Union[Entry.Part, _Mapping]] = ..., committed: _Optional[_Union[Entry.Fingerprint, _Mapping]] = ..., retired: _Optional[_Union[TxRange, _Mapping]] = ..., peer: _Optional[_Union[Entry.Peer, _Mapping]] = ...) -> None: ...
 
 class Epoch(_message.Message):
     __slots__ = ("number", "invite", "ready", "hold", "prepare", "promise", "accept", "accepted", "reject", "frozen", "more", "newer", "wanted", "told", "noted", "drained")
