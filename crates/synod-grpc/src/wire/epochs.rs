@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use prost::Message as _;
 use synod::{
     NodeId, QuorumSpec, Quorums,
     commit::{
@@ -38,7 +39,8 @@ fn size_of_membership(members: &Membership) -> usize {
 fn size_of_page(page: &Page) -> usize {
     let entry = |entry: &Entry| match entry {
         Entry::Part(part) => 5 * NUMBER + part.instances.len() * PART,
-        Entry::Ready(_) | Entry::Committed(_) | Entry::Retired(_) | Entry::Peer { .. } => 5 * NUMBER,
+        // There may be thousands of small ones. A tag and the length come with each, in two bytes.
+        small => v1::Entry { entry: Some(small.into()) }.encoded_len() + 2,
     };
     FIXED + page.entries.iter().map(entry).sum::<usize>()
 }
