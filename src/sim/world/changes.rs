@@ -31,11 +31,19 @@ impl<A: Actor> World<A> {
         latest.unwrap_or((0, &self.setup.cluster))
     }
 
-    /// What the file has that the operator of `at` gives it: the latest members of which another one is still there, to be asked.
+    /// What the file has that the operator of `at` gives it: the latest members of which another one is still there, to be asked,
+    /// and knows of their epoch, if that is so of any.
     pub(super) fn cluster_for(&self, at: NodeId) -> Cluster {
         let is_there = |node: &NodeId| *node != at && self.has_come(*node) && !self.gone.contains(node);
-        let answers = |cluster: &&Cluster| cluster.membership().members().iter().any(is_there);
-        self.epochs.values().rev().find(answers).unwrap_or(self.latest().1).clone()
+        let answers = |cluster: &Cluster| cluster.membership().members().iter().any(is_there);
+        let epoch = |node: NodeId| self.actor(node).and_then(|actor| Some(actor.node().epoch()?.number));
+        let knows = |(number, cluster): &(&u64, &Cluster)| {
+            let members = cluster.membership().members();
+            members.iter().any(|node| is_there(node) && epoch(*node) >= Some(**number))
+        };
+        let known = self.epochs.iter().rev().find(knows).map(|(_, cluster)| cluster);
+        let any = || self.epochs.values().rev().find(|cluster| answers(cluster));
+        known.or_else(any).unwrap_or(self.latest().1).clone()
     }
 
     /// The transaction managers of the present epoch.
