@@ -45,7 +45,7 @@ pub struct SqliteBranch {
 }
 
 enum State {
-    Open(Tracked),
+    Open(Box<Tracked>),
     Prepared(TxId, Ticket),
     /// It is over, or a call was interrupted.
     Over,
@@ -67,7 +67,7 @@ impl SqliteBranch {
         };
         let lend = Arc::clone(inner);
         let tracked = blocking(&inner.path, move || begin(&lend, end)).await?;
-        Ok(Self { state: State::Open(tracked), turn: Some(turn), sqlite })
+        Ok(Self { state: State::Open(tracked.into()), turn: Some(turn), sqlite })
     }
 
     /// Runs a statement. Returns how many rows it has changed.
@@ -114,7 +114,7 @@ impl SqliteBranch {
         let (tracked, done) = self.lend(|_, tracked| work(tracked)).await?;
         let (is_over, path) = (tracked.db.is_autocommit(), self.sqlite.path());
         match is_over {
-            true => self.sqlite.0.give_back(tracked),
+            true => self.sqlite.0.give_back(*tracked),
             false => self.state = State::Open(tracked),
         }
         match done {
@@ -129,7 +129,7 @@ impl SqliteBranch {
         work: impl FnOnce(&Inner, &Tracked) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (tracked, done) = self.lend(work).await?;
-        self.sqlite.0.give_back(tracked);
+        self.sqlite.0.give_back(*tracked);
         Ok(done)
     }
 
@@ -137,7 +137,7 @@ impl SqliteBranch {
     async fn lend<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Inner, &Tracked) -> T + Send + 'static,
-    ) -> Result<(Tracked, T), Error> {
+    ) -> Result<(Box<Tracked>, T), Error> {
         let (inner, path) = (Arc::clone(&self.sqlite.0), self.sqlite.path());
         let State::Open(tracked) = std::mem::replace(&mut self.state, State::Over) else {
             return Err(Error::RolledBack(path.into()));
@@ -152,7 +152,7 @@ impl SqliteBranch {
     /// Ends what is not prepared.
     fn end(&mut self) {
         if let State::Open(tracked) = std::mem::replace(&mut self.state, State::Over) {
-            self.sqlite.0.give_back(tracked);
+            self.sqlite.0.give_back(*tracked);
         }
         self.turn = None;
     }

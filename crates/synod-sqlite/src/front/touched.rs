@@ -49,6 +49,9 @@ pub(crate) struct Tracked {
     rules: Arc<Rules>,
 }
 
+/// The columns of a unique index, and how they compare.
+type Unique = Vec<(String, String)>;
+
 /// An ordinary table.
 #[derive(Clone, Debug)]
 struct Table {
@@ -57,8 +60,7 @@ struct Table {
     columns: Vec<String>,
     /// A column of a table whose rows have a number only in passing.
     loose: Option<String>,
-    /// The columns of each unique index, and how they compare.
-    unique: Vec<Vec<(String, String)>>,
+    unique: Vec<Unique>,
     is_unique_by_expression: bool,
 }
 
@@ -368,7 +370,7 @@ fn tables(db: &Connection) -> Result<Vec<Table>> {
 }
 
 /// The columns of each unique index of a table, and how they compare; nothing for an index of expressions.
-fn unique(db: &Connection, table: &str) -> Result<Vec<Option<Vec<(String, String)>>>> {
+fn unique(db: &Connection, table: &str) -> Result<Vec<Option<Unique>>> {
     let mut list = db.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" = 1 ORDER BY seq")?;
     let indexes: Vec<String> = list.query_map([table], |row| row.get(0))?.collect::<Result<_>>()?;
     let mut columns = db.prepare("SELECT name, coll FROM pragma_index_xinfo(?1) WHERE key = 1 ORDER BY seqno")?;
