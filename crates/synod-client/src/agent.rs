@@ -1,8 +1,8 @@
 //! What stands beside a database in the cluster.
 
 use synod::{
-    NodeId,
-    commit::{ClusterId, ResourceKind},
+    NodeId, TxId,
+    commit::{ClusterId, ResourceKind, Status},
     perform::tokio::{Handle, Resource},
 };
 
@@ -33,4 +33,10 @@ pub trait Agent: Send + 'static {
     /// What goes on as long as the node runs: looks for branches that were left behind, and clears up. `node` is the node of
     /// the resource.
     fn watch(self, cluster: ClusterId, node: Handle) -> impl Future<Output = ()> + Send;
+}
+
+/// Whether the node beside a database is about to end a branch of `tx`, or cannot say: then a sweep leaves the branch alone. What
+/// is over, and still prepared in the database, the node does not know.
+pub async fn is_known(node: &Handle, tx: TxId) -> bool {
+    matches!(node.status(tx).await, Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_))
 }

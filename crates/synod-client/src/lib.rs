@@ -43,7 +43,7 @@ mod manager;
 mod names;
 mod transaction;
 
-pub use agent::Agent;
+pub use agent::{Agent, is_known};
 pub use alarm::{Alarm, Alarms, Kind};
 pub use branch::{Alone, Branch, Cause, Database, Name, Unprepared};
 pub use desk::{Desk, Ticket};

@@ -2,11 +2,11 @@
 
 use deadpool_postgres::Object;
 use synod::{
-    NodeId, TxId,
+    NodeId,
     commit::{ClusterId, Meta, ResourceKind, Status},
     perform::tokio::Handle,
 };
-use synod_client::{Agent, Cause};
+use synod_client::{Agent, Cause, is_known};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
@@ -142,11 +142,6 @@ impl Postgres {
         client.done();
         Ok(())
     }
-}
-
-/// Whether the node is about to end a branch of `tx`, or cannot say. What is over, and still prepared here, it does not know.
-async fn is_known(node: &Handle, tx: TxId) -> bool {
-    matches!(node.status(tx).await, Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_))
 }
 
 /// Deletes the rows of a range. Returns whether some could not go yet.

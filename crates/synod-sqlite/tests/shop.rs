@@ -2,28 +2,15 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "runs programs")]
 
+mod example;
+
 use std::{
-    env,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use rusqlite::Connection;
 use synod_sqlite::rusqlite;
-
-/// The program, built for this very test; unless `EXAMPLES_ARE_BUILT` says that it is there already.
-fn build() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    if env::var_os("EXAMPLES_ARE_BUILT").is_none() {
-        let profile = if folder.ends_with("release") { "release" } else { "test" };
-        let mut build = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-        build.args(["build", "--quiet", "--example", "shop", "--profile", profile]);
-        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    }
-    folder.join("examples").join(format!("shop{}", env::consts::EXE_SUFFIX))
-}
 
 fn promised(change: rusqlite::Result<usize>) -> bool {
     change.is_err_and(|error| error.to_string().contains("promised to a transaction"))
@@ -31,7 +18,7 @@ fn promised(change: rusqlite::Result<usize>) -> bool {
 
 #[test]
 fn a_purchase_is_finished_whenever_the_process_dies_and_nobody_takes_what_it_has_promised() {
-    let (shop, folder) = (build(), tempfile::tempdir().unwrap());
+    let (shop, folder) = (example::build("shop"), tempfile::tempdir().unwrap());
     let run = |flags: &[&str]| {
         let output = Command::new(&shop).args(flags).current_dir(&folder).output().unwrap();
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
@@ -82,7 +69,7 @@ fn the_command_line_of_sqlite_keeps_off_as_well() {
         eprintln!("there is no `sqlite3` here");
         return;
     }
-    let (shop, folder) = (build(), tempfile::tempdir().unwrap());
+    let (shop, folder) = (example::build("shop"), tempfile::tempdir().unwrap());
     let crashed = Command::new(&shop).arg("--crash").current_dir(&folder).output().unwrap();
     assert!(!crashed.status.success());
     let sqlite = |statement: &str| {

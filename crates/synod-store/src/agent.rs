@@ -5,7 +5,7 @@ use synod::{
     commit::{ClusterId, ResourceKind, Status, TxRange},
     perform::tokio::Handle,
 };
-use synod_client::{Agent, Cause};
+use synod_client::{Agent, Cause, is_known};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{Error, Store, StoreResource};
@@ -59,11 +59,6 @@ impl Store {
         }
         Ok(ids.last().copied().filter(|_| more))
     }
-}
-
-/// Whether the node is about to end `tx`, or cannot say. What is over, and still prepared here, it does not know.
-async fn is_known(node: &Handle, tx: TxId) -> bool {
-    matches!(node.status(tx).await, Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_))
 }
 
 async fn all_known(node: &Handle, held: impl Iterator<Item = TxId>) -> bool {

@@ -7,7 +7,7 @@ use synod::{
     commit::{ClusterId, Meta, ResourceKind, Status},
     perform::tokio::Handle,
 };
-use synod_client::{Agent, Cause};
+use synod_client::{Agent, Cause, is_known};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
@@ -68,11 +68,6 @@ impl Sqlite {
         }
         Ok(page.into_iter().nth(PAGE as usize - 1).map(|(name, _)| name).unwrap_or_default())
     }
-}
-
-/// Whether the node is about to end a branch of `tx`, or cannot say. What is over, and still prepared here, it does not know.
-async fn is_known(node: &Handle, tx: TxId) -> bool {
-    matches!(node.status(tx).await, Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_))
 }
 
 impl Agent for Sqlite {

@@ -1,31 +1,16 @@
 //! A process that is killed at any moment, and started again.
 
 use std::{
-    env,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use crate::{plain, rows};
-
-/// The program, built for this very test; unless `EXAMPLES_ARE_BUILT` says that it is there already.
-fn build() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    if env::var_os("EXAMPLES_ARE_BUILT").is_none() {
-        let profile = if folder.ends_with("release") { "release" } else { "test" };
-        let mut build = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-        build.args(["build", "--quiet", "--example", "two_files", "--profile", profile]);
-        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    }
-    folder.join("examples").join(format!("two_files{}", env::consts::EXE_SUFFIX))
-}
+use crate::{example::build, plain, rows};
 
 #[test]
 fn a_process_that_is_killed_again_and_again_loses_nothing_and_leaves_nothing_half_done() {
-    let (program, folder) = (build(), tempfile::tempdir().unwrap());
+    let (program, folder) = (build("two_files"), tempfile::tempdir().unwrap());
     let run = |flag: &str| {
         let mut run = Command::new(&program);
         run.arg(flag).current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null());

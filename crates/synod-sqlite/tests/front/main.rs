@@ -4,9 +4,12 @@
 
 mod conformance;
 mod crashes;
+#[path = "../example/mod.rs"]
+mod example;
 mod hazards;
 mod others;
 mod rows;
+mod servers;
 mod together;
 
 use std::path::Path;
