@@ -115,7 +115,7 @@ async fn a_service_that_is_not_there_has_no_health() {
     let world = World::new().await;
     let (server, _ready) = server(&world).await;
     let channel = channel(&world, &server, Identity::client(CLUSTER, NodeId(9)));
-    // A store is asked by an agent, and is none.
+    // Stores serve `synod.v1.Store`; nodes do not.
     for unknown in ["synod.v1.Store", "synod.v1.peer"] {
         assert_eq!(check(&channel, unknown).await.unwrap_err().code(), Code::NotFound);
         let mut watched = watch(&channel, unknown).await.unwrap();

@@ -182,7 +182,7 @@ fn begin(inner: &Inner, end: Instant) -> Result<Tracked, Error> {
     }
 }
 
-/// Whoever keeps a branch from beginning.
+/// Why a branch cannot begin.
 fn held(db: &Connection, path: &std::path::Path) -> Error {
     match holder(db) {
         Ok(Some(tx)) => Error::Held { path: path.into(), tx },

@@ -59,7 +59,7 @@ pub(crate) fn prepared(db: &Connection, path: &Path) -> Result<Vec<Transaction>,
 pub(crate) fn holder(db: &Connection) -> rusqlite::Result<Option<TxId>> {
     let tx = "SELECT tx FROM synod_prepared LIMIT 1";
     let tx: Option<String> = db.prepare_cached(tx)?.query_row([], |row| row.get(0)).optional()?;
-    // Whoever it is, the file is held.
+    // A name that cannot be read holds the file, too.
     Ok(tx.map(|tx| tx.parse().unwrap_or_default()))
 }
 

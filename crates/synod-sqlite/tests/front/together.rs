@@ -29,6 +29,16 @@ fn balance_and_orders(folder: &Path) -> (i64, i64) {
     (number("accounts.db", "SELECT balance FROM account"), number("orders.db", "SELECT count(*) FROM purchase"))
 }
 
+/// Waits for what comes about by itself.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let waits = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waits).await.expect("it does not come about");
+}
+
 async fn buy(accounts: &Sqlite, orders: &Sqlite, local: &Local) -> Result<Outcome, CommitError> {
     let mut tx = local.synod().transaction();
     let pay = "UPDATE account SET balance = balance - ?1 WHERE name = ?2";
@@ -58,9 +68,7 @@ async fn two_files_change_together_and_their_marks_go_when_all_is_over() {
     assert_eq!(balance_and_orders(folder.path()), (10, 4));
     for file in ["accounts.db", "orders.db"] {
         let db = plain(&folder.path().join(file));
-        while !rows(&db, &["SELECT * FROM synod_fence"]).unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || rows(&db, &["SELECT * FROM synod_fence"]).unwrap().is_empty()).await;
     }
     local.shutdown().await.unwrap();
 }
@@ -79,9 +87,7 @@ async fn what_was_prepared_and_left_behind_ends_by_itself() {
         branch.prepare(local.cluster(), &transaction).await.unwrap();
         // The application forgets it.
     }
-    while !accounts.prepared().await.unwrap().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || accounts.prepared().await.unwrap().is_empty()).await;
     assert_eq!(balance_and_orders(folder.path()), (100, 0));
     assert_eq!(accounts.alarms(), []);
     local.shutdown().await.unwrap();
