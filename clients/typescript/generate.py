@@ -14,7 +14,7 @@ from grpc_tools import protoc
 HERE = Path(__file__).parent
 PROTO = HERE / "../../crates/synod-grpc/proto"
 PLUGIN = HERE / "node_modules/.bin/protoc-gen-es"
-MADE = ["types_pb.ts", "transactions_pb.ts"]
+MADE = ["types_pb.ts", "transactions_pb.ts", "store_pb.ts"]
 
 
 def main():
@@ -23,7 +23,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         plugin = [f"--plugin=protoc-gen-es={PLUGIN}", f"--es_out={folder}"]
         options = ["--es_opt=target=ts", "--es_opt=import_extension=js"]
-        files = ["synod/v1/types.proto", "synod/v1/transactions.proto"]
+        files = ["synod/v1/types.proto", "synod/v1/transactions.proto", "synod/v1/store.proto"]
         if protoc.main(["protoc", f"--proto_path={PROTO}", *plugin, *options, *files]) != 0:
             sys.exit("protoc failed")
         made = Path(folder) / "synod/v1"

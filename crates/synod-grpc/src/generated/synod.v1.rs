@@ -3146,7 +3146,7 @@ pub mod resource_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// On whose behalf a call is made.
+/// On whose behalf a call is made; when an application calls, whose store it means.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Agent {
     /// The cluster: 16 bytes.
@@ -3260,6 +3260,49 @@ pub struct ForgetRequest {
 /// It is forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForgetReply {}
+/// What to stage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageRequest {
+    /// Whose store it is to be.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// The transaction.
+    #[prost(message, optional, tag = "2")]
+    pub id: ::core::option::Option<TxId>,
+    /// What it wants of the store: up to 1,048,576 bytes, or it is INVALID_ARGUMENT.
+    #[prost(bytes = "vec", tag = "3")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// How it is staged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageReply {
+    /// How.
+    #[prost(enumeration = "Stage", tag = "1")]
+    pub stage: i32,
+}
+/// What to unstage.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UnstageRequest {
+    /// Whose store it is to be.
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// The transactions.
+    #[prost(message, repeated, tag = "2")]
+    pub ids: ::prost::alloc::vec::Vec<TxId>,
+}
+/// Nothing is staged under these names, unless it is promised.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnstageReply {}
+/// A page of what is staged.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StagedReply {
+    /// The transactions.
+    #[prost(message, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<TxId>,
+    /// Whether there are more after the last of them.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
 /// How far a store is with an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3297,6 +3340,43 @@ impl End {
         }
     }
 }
+/// What has become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Stage {
+    /// Never sent.
+    Unspecified = 0,
+    /// It is staged, durably, now or before.
+    Done = 1,
+    /// Other content is staged under this name, and stays.
+    Otherwise = 2,
+    /// The transaction is promised, or over here.
+    Late = 3,
+}
+impl Stage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STAGE_UNSPECIFIED",
+            Self::Done => "STAGE_DONE",
+            Self::Otherwise => "STAGE_OTHERWISE",
+            Self::Late => "STAGE_LATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "STAGE_DONE" => Some(Self::Done),
+            "STAGE_OTHERWISE" => Some(Self::Otherwise),
+            "STAGE_LATE" => Some(Self::Late),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod store_client {
     #![allow(
@@ -3308,7 +3388,7 @@ pub mod store_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Served by a store, for its agent alone.
+    /// Served by a store, for its agent; and where it offers `Stage`, for applications, which may stage and unstage, and nothing else.
     ///
     /// What it owes:
     ///
@@ -3323,10 +3403,21 @@ pub mod store_client {
     ///   committed is END_LOST, and never END_DONE.
     /// 1. A `Prepare` whose caller's deadline was over before it began is not begun.
     ///
+    /// A transaction over databases has no content of its own, for a prepared transaction has no room for it. So an application leaves
+    /// with the store what it wants: it stages that under the transaction's name, before the transaction begins. A store that offers
+    /// this owes more. One that does not answers the three calls with UNIMPLEMENTED, and takes part in transactions that have content.
+    /// 9. `Prepare` without `meta` is about what is staged under its name. If nothing is, the vote is VOTE_ABORTED.
+    /// 10. STAGE_DONE is durable before it is said. What is staged holds nothing, and promises nothing.
+    /// 11. One name, one content: what is staged stays as it is until it is promised, ends, or is unstaged.
+    /// 12. Under the name of what is promised, or over here, nothing is staged any more. Nor is anything left staged when that ends.
+    /// 13. `Unstage` never touches what is promised.
+    /// 14. What is staged goes by `Unstage` or by its end, and never by itself: its agent looks through `Staged` for what was never begun.
+    ///
     /// Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
     /// them may end with
     ///
-    /// * PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    /// * PERMISSION_DENIED: the certificate is not that of the agent in the request; for `Stage` and `Unstage`, nor that of a client
+    ///  of its cluster, `client-1000.<cluster>.synod`. Clients of one cluster trust each other: any of them may begin transactions;
     /// * FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
     /// * UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
     ///  if it has prepared after all, the agent finds that by `Prepared`.
@@ -3534,6 +3625,63 @@ pub mod store_client {
             req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Forget"));
             self.inner.unary(req, path, codec).await
         }
+        /// This is what a transaction that is about to begin wants of the store.
+        pub async fn stage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StageRequest>,
+        ) -> std::result::Result<tonic::Response<super::StageReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Stage");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Stage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// These transactions want nothing of it any more. Without any of them: whether the store is there, of that participant, and offers this.
+        pub async fn unstage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnstageRequest>,
+        ) -> std::result::Result<tonic::Response<super::UnstageReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Unstage");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Unstage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What is staged, and not promised: in order of name, origin first. For its agent alone.
+        pub async fn staged(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRequest>,
+        ) -> std::result::Result<tonic::Response<super::StagedReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/synod.v1.Store/Staged");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("synod.v1.Store", "Staged"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3584,8 +3732,23 @@ pub mod store_server {
             &self,
             request: tonic::Request<super::ForgetRequest>,
         ) -> std::result::Result<tonic::Response<super::ForgetReply>, tonic::Status>;
+        /// This is what a transaction that is about to begin wants of the store.
+        async fn stage(
+            &self,
+            request: tonic::Request<super::StageRequest>,
+        ) -> std::result::Result<tonic::Response<super::StageReply>, tonic::Status>;
+        /// These transactions want nothing of it any more. Without any of them: whether the store is there, of that participant, and offers this.
+        async fn unstage(
+            &self,
+            request: tonic::Request<super::UnstageRequest>,
+        ) -> std::result::Result<tonic::Response<super::UnstageReply>, tonic::Status>;
+        /// What is staged, and not promised: in order of name, origin first. For its agent alone.
+        async fn staged(
+            &self,
+            request: tonic::Request<super::ListRequest>,
+        ) -> std::result::Result<tonic::Response<super::StagedReply>, tonic::Status>;
     }
-    /// Served by a store, for its agent alone.
+    /// Served by a store, for its agent; and where it offers `Stage`, for applications, which may stage and unstage, and nothing else.
     ///
     /// What it owes:
     ///
@@ -3600,10 +3763,21 @@ pub mod store_server {
     ///   committed is END_LOST, and never END_DONE.
     /// 1. A `Prepare` whose caller's deadline was over before it began is not begun.
     ///
+    /// A transaction over databases has no content of its own, for a prepared transaction has no room for it. So an application leaves
+    /// with the store what it wants: it stages that under the transaction's name, before the transaction begins. A store that offers
+    /// this owes more. One that does not answers the three calls with UNIMPLEMENTED, and takes part in transactions that have content.
+    /// 9. `Prepare` without `meta` is about what is staged under its name. If nothing is, the vote is VOTE_ABORTED.
+    /// 10. STAGE_DONE is durable before it is said. What is staged holds nothing, and promises nothing.
+    /// 11. One name, one content: what is staged stays as it is until it is promised, ends, or is unstaged.
+    /// 12. Under the name of what is promised, or over here, nothing is staged any more. Nor is anything left staged when that ends.
+    /// 13. `Unstage` never touches what is promised.
+    /// 14. What is staged goes by `Unstage` or by its end, and never by itself: its agent looks through `Staged` for what was never begun.
+    ///
     /// Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
     /// them may end with
     ///
-    /// * PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    /// * PERMISSION_DENIED: the certificate is not that of the agent in the request; for `Stage` and `Unstage`, nor that of a client
+    ///  of its cluster, `client-1000.<cluster>.synod`. Clients of one cluster trust each other: any of them may begin transactions;
     /// * FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
     /// * UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
     ///  if it has prepared after all, the agent finds that by `Prepared`.
@@ -3971,6 +4145,135 @@ pub mod store_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ForgetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Stage" => {
+                    #[allow(non_camel_case_types)]
+                    struct StageSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::StageRequest>
+                    for StageSvc<T> {
+                        type Response = super::StageReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::stage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Unstage" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnstageSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::UnstageRequest>
+                    for UnstageSvc<T> {
+                        type Response = super::UnstageReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnstageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::unstage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnstageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/synod.v1.Store/Staged" => {
+                    #[allow(non_camel_case_types)]
+                    struct StagedSvc<T: Store>(pub Arc<T>);
+                    impl<T: Store> tonic::server::UnaryService<super::ListRequest>
+                    for StagedSvc<T> {
+                        type Response = super::StagedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Store>::staged(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StagedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from synod.v1 import types_pb2 as synod_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14synod/v1/store.proto\x12\x08synod.v1\x1a\x14synod/v1/types.proto\"-\n\x05\x41gent\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x0c\x12\x13\n\x0bparticipant\x18\x02 \x01(\x04\"-\n\x0bOpenRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\"\x1b\n\tOpenReply\x12\x0e\n\x06is_new\x18\x01 \x01(\x08\"g\n\x0bWorkRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12*\n\x0btransaction\x18\x02 \x01(\x0b\x32\x15.synod.v1.Transaction\x12\x0c\n\x04meta\x18\x03 \x01(\x0c\",\n\x0cPrepareReply\x12\x1c\n\x04vote\x18\x01 \x01(\x0e\x32\x0e.synod.v1.Vote\"H\n\nEndRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12\x1a\n\x02id\x18\x02 \x01(\x0b\x32\x0e.synod.v1.TxId\"&\n\x08\x45ndReply\x12\x1a\n\x03\x65nd\x18\x01 \x01(\x0e\x32\r.synod.v1.End\"L\n\x0bListRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12\x1d\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x0e.synod.v1.TxId\"<\n\rPreparedReply\x12\x1d\n\x05works\x18\x01 \x03(\x0b\x32\x0e.synod.v1.Work\x12\x0c\n\x04more\x18\x02 \x01(\x08\"@\n\x04Work\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.synod.v1.Transaction\x12\x0c\n\x04meta\x18\x02 \x01(\x0c\"7\n\nEndedReply\x12\x1b\n\x03ids\x18\x01 \x03(\x0b\x32\x0e.synod.v1.TxId\x12\x0c\n\x04more\x18\x02 \x01(\x08\"Q\n\rForgetRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12 \n\x05range\x18\x02 \x01(\x0b\x32\x11.synod.v1.TxRange\"\r\n\x0b\x46orgetReply*I\n\x03\x45nd\x12\x13\n\x0f\x45ND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x45ND_DONE\x10\x01\x12\x0c\n\x08\x45ND_LOST\x10\x02\x12\x11\n\rEND_OTHERWISE\x10\x03\x32\x88\x03\n\x05Store\x12\x32\n\x04Open\x12\x15.synod.v1.OpenRequest\x1a\x13.synod.v1.OpenReply\x12\x38\n\x07Prepare\x12\x15.synod.v1.WorkRequest\x1a\x16.synod.v1.PrepareReply\x12\x32\n\x06\x43ommit\x12\x14.synod.v1.EndRequest\x1a\x12.synod.v1.EndReply\x12\x31\n\x05\x41\x62ort\x12\x14.synod.v1.EndRequest\x1a\x12.synod.v1.EndReply\x12:\n\x08Prepared\x12\x15.synod.v1.ListRequest\x1a\x17.synod.v1.PreparedReply\x12\x34\n\x05\x45nded\x12\x15.synod.v1.ListRequest\x1a\x14.synod.v1.EndedReply\x12\x38\n\x06\x46orget\x12\x17.synod.v1.ForgetRequest\x1a\x15.synod.v1.ForgetReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14synod/v1/store.proto\x12\x08synod.v1\x1a\x14synod/v1/types.proto\"-\n\x05\x41gent\x12\x0f\n\x07\x63luster\x18\x01 \x01(\x0c\x12\x13\n\x0bparticipant\x18\x02 \x01(\x04\"-\n\x0bOpenRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\"\x1b\n\tOpenReply\x12\x0e\n\x06is_new\x18\x01 \x01(\x08\"g\n\x0bWorkRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12*\n\x0btransaction\x18\x02 \x01(\x0b\x32\x15.synod.v1.Transaction\x12\x0c\n\x04meta\x18\x03 \x01(\x0c\",\n\x0cPrepareReply\x12\x1c\n\x04vote\x18\x01 \x01(\x0e\x32\x0e.synod.v1.Vote\"H\n\nEndRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12\x1a\n\x02id\x18\x02 \x01(\x0b\x32\x0e.synod.v1.TxId\"&\n\x08\x45ndReply\x12\x1a\n\x03\x65nd\x18\x01 \x01(\x0e\x32\r.synod.v1.End\"L\n\x0bListRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12\x1d\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x0e.synod.v1.TxId\"<\n\rPreparedReply\x12\x1d\n\x05works\x18\x01 \x03(\x0b\x32\x0e.synod.v1.Work\x12\x0c\n\x04more\x18\x02 \x01(\x08\"@\n\x04Work\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.synod.v1.Transaction\x12\x0c\n\x04meta\x18\x02 \x01(\x0c\"7\n\nEndedReply\x12\x1b\n\x03ids\x18\x01 \x03(\x0b\x32\x0e.synod.v1.TxId\x12\x0c\n\x04more\x18\x02 \x01(\x08\"Q\n\rForgetRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12 \n\x05range\x18\x02 \x01(\x0b\x32\x11.synod.v1.TxRange\"\r\n\x0b\x46orgetReply\"[\n\x0cStageRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12\x1a\n\x02id\x18\x02 \x01(\x0b\x32\x0e.synod.v1.TxId\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\",\n\nStageReply\x12\x1e\n\x05stage\x18\x01 \x01(\x0e\x32\x0f.synod.v1.Stage\"M\n\x0eUnstageRequest\x12\x1e\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x0f.synod.v1.Agent\x12\x1b\n\x03ids\x18\x02 \x03(\x0b\x32\x0e.synod.v1.TxId\"\x0e\n\x0cUnstageReply\"8\n\x0bStagedReply\x12\x1b\n\x03ids\x18\x01 \x03(\x0b\x32\x0e.synod.v1.TxId\x12\x0c\n\x04more\x18\x02 \x01(\x08*I\n\x03\x45nd\x12\x13\n\x0f\x45ND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x45ND_DONE\x10\x01\x12\x0c\n\x08\x45ND_LOST\x10\x02\x12\x11\n\rEND_OTHERWISE\x10\x03*S\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTAGE_DONE\x10\x01\x12\x13\n\x0fSTAGE_OTHERWISE\x10\x02\x12\x0e\n\nSTAGE_LATE\x10\x03\x32\xb4\x04\n\x05Store\x12\x32\n\x04Open\x12\x15.synod.v1.OpenRequest\x1a\x13.synod.v1.OpenReply\x12\x38\n\x07Prepare\x12\x15.synod.v1.WorkRequest\x1a\x16.synod.v1.PrepareReply\x12\x32\n\x06\x43ommit\x12\x14.synod.v1.EndRequest\x1a\x12.synod.v1.EndReply\x12\x31\n\x05\x41\x62ort\x12\x14.synod.v1.EndRequest\x1a\x12.synod.v1.EndReply\x12:\n\x08Prepared\x12\x15.synod.v1.ListRequest\x1a\x17.synod.v1.PreparedReply\x12\x34\n\x05\x45nded\x12\x15.synod.v1.ListRequest\x1a\x14.synod.v1.EndedReply\x12\x38\n\x06\x46orget\x12\x17.synod.v1.ForgetRequest\x1a\x15.synod.v1.ForgetReply\x12\x35\n\x05Stage\x12\x16.synod.v1.StageRequest\x1a\x14.synod.v1.StageReply\x12;\n\x07Unstage\x12\x18.synod.v1.UnstageRequest\x1a\x16.synod.v1.UnstageReply\x12\x36\n\x06Staged\x12\x15.synod.v1.ListRequest\x1a\x15.synod.v1.StagedReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'synod.v1.store_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_END']._serialized_start=805
-  _globals['_END']._serialized_end=878
+  _globals['_END']._serialized_start=1097
+  _globals['_END']._serialized_end=1170
+  _globals['_STAGE']._serialized_start=1172
+  _globals['_STAGE']._serialized_end=1255
   _globals['_AGENT']._serialized_start=56
   _globals['_AGENT']._serialized_end=101
   _globals['_OPENREQUEST']._serialized_start=103
@@ -60,6 +62,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORGETREQUEST']._serialized_end=788
   _globals['_FORGETREPLY']._serialized_start=790
   _globals['_FORGETREPLY']._serialized_end=803
-  _globals['_STORE']._serialized_start=881
-  _globals['_STORE']._serialized_end=1273
+  _globals['_STAGEREQUEST']._serialized_start=805
+  _globals['_STAGEREQUEST']._serialized_end=896
+  _globals['_STAGEREPLY']._serialized_start=898
+  _globals['_STAGEREPLY']._serialized_end=942
+  _globals['_UNSTAGEREQUEST']._serialized_start=944
+  _globals['_UNSTAGEREQUEST']._serialized_end=1021
+  _globals['_UNSTAGEREPLY']._serialized_start=1023
+  _globals['_UNSTAGEREPLY']._serialized_end=1037
+  _globals['_STAGEDREPLY']._serialized_start=1039
+  _globals['_STAGEDREPLY']._serialized_end=1095
+  _globals['_STORE']._serialized_start=1258
+  _globals['_STORE']._serialized_end=1822
 # @@protoc_insertion_point(module_scope)

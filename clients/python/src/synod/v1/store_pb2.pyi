@@ -14,10 +14,21 @@ class End(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     END_DONE: _ClassVar[End]
     END_LOST: _ClassVar[End]
     END_OTHERWISE: _ClassVar[End]
+
+class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_UNSPECIFIED: _ClassVar[Stage]
+    STAGE_DONE: _ClassVar[Stage]
+    STAGE_OTHERWISE: _ClassVar[Stage]
+    STAGE_LATE: _ClassVar[Stage]
 END_UNSPECIFIED: End
 END_DONE: End
 END_LOST: End
 END_OTHERWISE: End
+STAGE_UNSPECIFIED: Stage
+STAGE_DONE: Stage
+STAGE_OTHERWISE: Stage
+STAGE_LATE: Stage
 
 class Agent(_message.Message):
     __slots__ = ("cluster", "participant")
@@ -112,3 +123,39 @@ class ForgetRequest(_message.Message):
 class ForgetReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class StageRequest(_message.Message):
+    __slots__ = ("agent", "id", "content")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    agent: Agent
+    id: _types_pb2.TxId
+    content: bytes
+    def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ..., id: _Optional[_Union[_types_pb2.TxId, _Mapping]] = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class StageReply(_message.Message):
+    __slots__ = ("stage",)
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    stage: Stage
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ...) -> None: ...
+
+class UnstageRequest(_message.Message):
+    __slots__ = ("agent", "ids")
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    agent: Agent
+    ids: _containers.RepeatedCompositeFieldContainer[_types_pb2.TxId]
+    def __init__(self, agent: _Optional[_Union[Agent, _Mapping]] = ..., ids: _Optional[_Iterable[_Union[_types_pb2.TxId, _Mapping]]] = ...) -> None: ...
+
+class UnstageReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StagedReply(_message.Message):
+    __slots__ = ("ids", "more")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedCompositeFieldContainer[_types_pb2.TxId]
+    more: bool
+    def __init__(self, ids: _Optional[_Iterable[_Union[_types_pb2.TxId, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class StoreStub:
-    """Served by a store, for its agent alone.
+    """Served by a store, for its agent; and where it offers `Stage`, for applications, which may stage and unstage, and nothing else.
 
     What it owes:
     1. VOTE_PREPARED is an answer that it can keep: whatever happens, it can commit. It is durable before the answer leaves,
@@ -40,9 +40,20 @@ class StoreStub:
     committed is END_LOST, and never END_DONE.
     8. A `Prepare` whose caller's deadline was over before it began is not begun.
 
+    A transaction over databases has no content of its own, for a prepared transaction has no room for it. So an application leaves
+    with the store what it wants: it stages that under the transaction's name, before the transaction begins. A store that offers
+    this owes more. One that does not answers the three calls with UNIMPLEMENTED, and takes part in transactions that have content.
+    9. `Prepare` without `meta` is about what is staged under its name. If nothing is, the vote is VOTE_ABORTED.
+    10. STAGE_DONE is durable before it is said. What is staged holds nothing, and promises nothing.
+    11. One name, one content: what is staged stays as it is until it is promised, ends, or is unstaged.
+    12. Under the name of what is promised, or over here, nothing is staged any more. Nor is anything left staged when that ends.
+    13. `Unstage` never touches what is promised.
+    14. What is staged goes by `Unstage` or by its end, and never by itself: its agent looks through `Staged` for what was never begun.
+
     Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
     them may end with
-    - PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    - PERMISSION_DENIED: the certificate is not that of the agent in the request; for `Stage` and `Unstage`, nor that of a client
+    of its cluster, `client-1000.<cluster>.synod`. Clients of one cluster trust each other: any of them may begin transactions;
     - FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
     - UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
     if it has prepared after all, the agent finds that by `Prepared`.
@@ -91,10 +102,25 @@ class StoreStub:
                 request_serializer=synod_dot_v1_dot_store__pb2.ForgetRequest.SerializeToString,
                 response_deserializer=synod_dot_v1_dot_store__pb2.ForgetReply.FromString,
                 _registered_method=True)
+        self.Stage = channel.unary_unary(
+                '/synod.v1.Store/Stage',
+                request_serializer=synod_dot_v1_dot_store__pb2.StageRequest.SerializeToString,
+                response_deserializer=synod_dot_v1_dot_store__pb2.StageReply.FromString,
+                _registered_method=True)
+        self.Unstage = channel.unary_unary(
+                '/synod.v1.Store/Unstage',
+                request_serializer=synod_dot_v1_dot_store__pb2.UnstageRequest.SerializeToString,
+                response_deserializer=synod_dot_v1_dot_store__pb2.UnstageReply.FromString,
+                _registered_method=True)
+        self.Staged = channel.unary_unary(
+                '/synod.v1.Store/Staged',
+                request_serializer=synod_dot_v1_dot_store__pb2.ListRequest.SerializeToString,
+                response_deserializer=synod_dot_v1_dot_store__pb2.StagedReply.FromString,
+                _registered_method=True)
 
 
 class StoreServicer:
-    """Served by a store, for its agent alone.
+    """Served by a store, for its agent; and where it offers `Stage`, for applications, which may stage and unstage, and nothing else.
 
     What it owes:
     1. VOTE_PREPARED is an answer that it can keep: whatever happens, it can commit. It is durable before the answer leaves,
@@ -108,9 +134,20 @@ class StoreServicer:
     committed is END_LOST, and never END_DONE.
     8. A `Prepare` whose caller's deadline was over before it began is not begun.
 
+    A transaction over databases has no content of its own, for a prepared transaction has no room for it. So an application leaves
+    with the store what it wants: it stages that under the transaction's name, before the transaction begins. A store that offers
+    this owes more. One that does not answers the three calls with UNIMPLEMENTED, and takes part in transactions that have content.
+    9. `Prepare` without `meta` is about what is staged under its name. If nothing is, the vote is VOTE_ABORTED.
+    10. STAGE_DONE is durable before it is said. What is staged holds nothing, and promises nothing.
+    11. One name, one content: what is staged stays as it is until it is promised, ends, or is unstaged.
+    12. Under the name of what is promised, or over here, nothing is staged any more. Nor is anything left staged when that ends.
+    13. `Unstage` never touches what is promised.
+    14. What is staged goes by `Unstage` or by its end, and never by itself: its agent looks through `Staged` for what was never begun.
+
     Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
     them may end with
-    - PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    - PERMISSION_DENIED: the certificate is not that of the agent in the request; for `Stage` and `Unstage`, nor that of a client
+    of its cluster, `client-1000.<cluster>.synod`. Clients of one cluster trust each other: any of them may begin transactions;
     - FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
     - UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
     if it has prepared after all, the agent finds that by `Prepared`.
@@ -167,6 +204,27 @@ class StoreServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Stage(self, request, context):
+        """This is what a transaction that is about to begin wants of the store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unstage(self, request, context):
+        """These transactions want nothing of it any more. Without any of them: whether the store is there, of that participant, and offers this.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Staged(self, request, context):
+        """What is staged, and not promised: in order of name, origin first. For its agent alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StoreServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -205,6 +263,21 @@ def add_StoreServicer_to_server(servicer, server):
                     request_deserializer=synod_dot_v1_dot_store__pb2.ForgetRequest.FromString,
                     response_serializer=synod_dot_v1_dot_store__pb2.ForgetReply.SerializeToString,
             ),
+            'Stage': grpc.unary_unary_rpc_method_handler(
+                    servicer.Stage,
+                    request_deserializer=synod_dot_v1_dot_store__pb2.StageRequest.FromString,
+                    response_serializer=synod_dot_v1_dot_store__pb2.StageReply.SerializeToString,
+            ),
+            'Unstage': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unstage,
+                    request_deserializer=synod_dot_v1_dot_store__pb2.UnstageRequest.FromString,
+                    response_serializer=synod_dot_v1_dot_store__pb2.UnstageReply.SerializeToString,
+            ),
+            'Staged': grpc.unary_unary_rpc_method_handler(
+                    servicer.Staged,
+                    request_deserializer=synod_dot_v1_dot_store__pb2.ListRequest.FromString,
+                    response_serializer=synod_dot_v1_dot_store__pb2.StagedReply.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'synod.v1.Store', rpc_method_handlers)
@@ -214,7 +287,7 @@ def add_StoreServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Store:
-    """Served by a store, for its agent alone.
+    """Served by a store, for its agent; and where it offers `Stage`, for applications, which may stage and unstage, and nothing else.
 
     What it owes:
     1. VOTE_PREPARED is an answer that it can keep: whatever happens, it can commit. It is durable before the answer leaves,
@@ -228,9 +301,20 @@ class Store:
     committed is END_LOST, and never END_DONE.
     8. A `Prepare` whose caller's deadline was over before it began is not begun.
 
+    A transaction over databases has no content of its own, for a prepared transaction has no room for it. So an application leaves
+    with the store what it wants: it stages that under the transaction's name, before the transaction begins. A store that offers
+    this owes more. One that does not answers the three calls with UNIMPLEMENTED, and takes part in transactions that have content.
+    9. `Prepare` without `meta` is about what is staged under its name. If nothing is, the vote is VOTE_ABORTED.
+    10. STAGE_DONE is durable before it is said. What is staged holds nothing, and promises nothing.
+    11. One name, one content: what is staged stays as it is until it is promised, ends, or is unstaged.
+    12. Under the name of what is promised, or over here, nothing is staged any more. Nor is anything left staged when that ends.
+    13. `Unstage` never touches what is promised.
+    14. What is staged goes by `Unstage` or by its end, and never by itself: its agent looks through `Staged` for what was never begun.
+
     Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
     them may end with
-    - PERMISSION_DENIED: the certificate is not that of the agent in the request;
+    - PERMISSION_DENIED: the certificate is not that of the agent in the request; for `Stage` and `Unstage`, nor that of a client
+    of its cluster, `client-1000.<cluster>.synod`. Clients of one cluster trust each other: any of them may begin transactions;
     - FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
     - UNAVAILABLE, or any other code: it cannot tell now, and is asked again. Of `Prepare` that counts as VOTE_ABORTED, and
     if it has prepared after all, the agent finds that by `Prepared`.
@@ -417,6 +501,87 @@ class Store:
             '/synod.v1.Store/Forget',
             synod_dot_v1_dot_store__pb2.ForgetRequest.SerializeToString,
             synod_dot_v1_dot_store__pb2.ForgetReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/synod.v1.Store/Stage',
+            synod_dot_v1_dot_store__pb2.StageRequest.SerializeToString,
+            synod_dot_v1_dot_store__pb2.StageReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unstage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/synod.v1.Store/Unstage',
+            synod_dot_v1_dot_store__pb2.UnstageRequest.SerializeToString,
+            synod_dot_v1_dot_store__pb2.UnstageReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Staged(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/synod.v1.Store/Staged',
+            synod_dot_v1_dot_store__pb2.ListRequest.SerializeToString,
+            synod_dot_v1_dot_store__pb2.StagedReply.FromString,
             options,
             channel_credentials,
             insecure,
