@@ -74,7 +74,7 @@ export class Client {
       : grpc.credentials.createInsecure();
     const given = nodes instanceof Map ? [...nodes] : Object.entries(nodes);
     const known = given.map(([node, address]): [bigint, string] => [nodeNumber(node), address]);
-    this.#ways = new Map(known.map(([node, address]) => [node, this.#way(node, address)]));
+    this.#ways = new Map(known.map(([node, address]) => [node, this.wayTo(node, address)]));
     this.#favourite = known[0]?.[0];
     if (this.#favourite === undefined) {
       throw new BadInput("the client is given no node", 'name one transaction manager at least, as in { 1: "localhost:7401" }');
@@ -245,7 +245,8 @@ export class Client {
     return [...ways.slice(at), ...ways.slice(0, at)];
   }
 
-  #way(node: bigint, address: string): Way {
+  /** The way to the node, or to its store, with this client's certificate. @internal */
+  wayTo(node: bigint, address: string): Way {
     return new Way(node, address, this.cluster, this.#credentials);
   }
 
@@ -273,7 +274,7 @@ export class Client {
     for (const manager of membership?.managers ?? []) {
       const address = contacts.get(manager);
       if (address && ways.get(manager)?.address !== address) {
-        ways.set(manager, this.#way(manager, address));
+        ways.set(manager, this.wayTo(manager, address));
       }
     }
     this.#epoch = epoch;

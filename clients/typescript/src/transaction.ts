@@ -24,6 +24,8 @@ export class RolledBack extends Error {}
 export interface Branch {
   /** Whether it has written. One that has not is committed by this, and over. */
   hasWritten(): Promise<boolean>;
+  /** Unless this is `false`, it may be committed by itself; if it is, it is prepared even where it is all that has been written. */
+  readonly commitsAlone?: boolean;
   /** Commits it by itself. Throws `RolledBack`, or anything else if that is not known. */
   commitAlone(): Promise<void>;
   /** Prepares it. Throws `RolledBack`, or anything else if that is not known. */
@@ -151,7 +153,7 @@ export class Transaction {
       throw new Aborted(`a database could not say whether it has changed: ${said(error)}`, undefined, { cause: error });
     }
     const [first, second] = written;
-    if (first && !second) {
+    if (first && !second && first[1].commitsAlone !== false) {
       await commitAlone(...first);
     } else if (first) {
       await this.#commitTogether(new Map(written.sort(([one], [other]) => (one < other ? -1 : 1))));

@@ -4,11 +4,11 @@ import { create, fromBinary, toBinary, type DescMessage, type MessageInitShape, 
 import * as grpc from "@grpc/grpc-js";
 
 import { Forgotten, OldEpoch, Refused, Unknown, Unreachable, type SynodError } from "./errors.js";
-import { Transactions } from "./v1/transactions_pb.js";
 
-/** A call of the service, with what it takes and gives. */
+/** A call of a service, with what it takes and gives. */
 export interface Call<I extends DescMessage, O extends DescMessage> {
   readonly name: string;
+  readonly parent: { readonly typeName: string };
   readonly input: I;
   readonly output: O;
 }
@@ -52,7 +52,7 @@ export class Way {
     return new Promise((resolve, reject) => {
       let epoch: bigint | undefined;
       const made = this.#client.makeUnaryRequest(
-        `/${Transactions.typeName}/${call.name}`,
+        `/${call.parent.typeName}/${call.name}`,
         write,
         read,
         create(call.input, request),

@@ -15,11 +15,15 @@
 
 Beside it runs its agent, which is a node of the cluster: `synod dev --database 13=store://127.0.0.1:7513`. The agent votes, repeats
 what is lost, asks how transactions ended, and follows the members. What the store owes it is in store.proto, and kept here.
+
+`payload` is what the transaction is about: what `Client.begin` says; or what an application has staged here for a transaction with
+databases, by `synod.store.Store`.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -40,6 +44,9 @@ from .v1 import types_pb2 as types
 _LOG = logging.getLogger("synod")
 _PAGE = 256
 
+# As many bytes may be staged for one transaction.
+MOST_STAGED = 1 << 20
+
 # A name is 16 bytes, so that names are in order: SQLite has no unsigned numbers of 64 bits.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS synod_owner (
@@ -51,7 +58,11 @@ CREATE TABLE IF NOT EXISTS synod_work (
     record BLOB, payload BLOB
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS synod_prepared ON synod_work (name) WHERE state = 'prepared';
+CREATE TABLE IF NOT EXISTS synod_staged (name BLOB PRIMARY KEY CHECK (length(name) = 16), content BLOB NOT NULL) WITHOUT ROWID;
 """
+
+# Of what is staged: that it is neither promised nor over.
+_IS_FREE = "NOT EXISTS (SELECT 1 FROM synod_work WHERE synod_work.name = synod_staged.name)"
 
 
 class NotMine(SynodError):
@@ -82,7 +93,9 @@ class Participant:
 
     def prepare(self, tx: TxId, payload: bytes) -> bool:
         """Whether it can commit `tx`, which is about `payload`, whatever happens. What it holds for that is kept until `commit` or `abort`.
-        If it returns `False`, or raises, what it has written is undone."""
+        If it returns `False`, or raises, what it has written is undone.
+
+        Not asked for a transaction without a payload for which nothing is staged: that is refused."""
         raise NotImplementedError
 
     def commit(self, tx: TxId, payload: bytes) -> None:
@@ -97,8 +110,15 @@ class Participant:
 
     def list_prepared(self) -> list[tuple[TxId, bytes]]:
         """What is prepared, and has no outcome yet, with what it is about."""
-        rows = self._select("SELECT name, payload FROM synod_work WHERE state = 'prepared' ORDER BY name")
+        rows = self._select(
+            "SELECT name, coalesce(content, payload) FROM synod_work LEFT JOIN synod_staged USING (name) WHERE state = 'prepared' ORDER BY name"
+        )
         return [(_tx(name), payload) for name, payload in rows]
+
+    def list_staged(self) -> list[tuple[TxId, bytes]]:
+        """What applications have left for transactions that are not prepared yet. It holds nothing."""
+        rows = self._select(f"SELECT name, content FROM synod_staged WHERE {_IS_FREE} ORDER BY name")
+        return [(_tx(name), content) for name, content in rows]
 
     def close(self) -> None:
         """Closes the file."""
@@ -132,8 +152,15 @@ class Participant:
                 raise TooLate("the caller has given up")
             if (row := self._row(tx)) is not None:
                 return row[0] != "aborted"
+            content = payload or self._content(tx)
+            if content is None:
+                # It is one of databases, and its application has left nothing here, or has taken it back.
+                return False
+            if payload:
+                # What is staged is for a transaction without a payload.
+                db.execute("DELETE FROM synod_staged WHERE name = ?", (_name(tx),))
             db.execute("SAVEPOINT work")
-            if not self.prepare(tx, payload):
+            if not self.prepare(tx, content):
                 db.execute("ROLLBACK TO work")
                 return False
             row = (_name(tx), record, payload)
@@ -164,6 +191,27 @@ class Participant:
                     self._end(tx, "aborted")
             return v1.END_DONE
 
+    def _stage(self, tx: TxId, content: bytes) -> int:
+        with self._write() as db:
+            if self._row(tx) is not None:
+                return v1.STAGE_LATE
+            if (staged := self._content(tx)) is not None:
+                return v1.STAGE_DONE if staged == content else v1.STAGE_OTHERWISE
+            db.execute("INSERT INTO synod_staged VALUES (?, ?)", (_name(tx), content))
+            return v1.STAGE_DONE
+
+    def _unstage(self, txs: list[TxId]) -> None:
+        with self._write() as db:
+            db.executemany(f"DELETE FROM synod_staged WHERE name = ? AND {_IS_FREE}", [(_name(tx),) for tx in txs])
+
+    def _staged(self, after: bytes) -> list[Any]:
+        staged = f"SELECT name FROM synod_staged WHERE name > ? AND {_IS_FREE} ORDER BY name LIMIT ?"
+        return self._select(staged, (after, _PAGE + 1))
+
+    def _content(self, tx: TxId) -> bytes | None:
+        row = self.db.execute("SELECT content FROM synod_staged WHERE name = ?", (_name(tx),)).fetchone()
+        return None if row is None else row[0]
+
     def _forget(self, first: TxId, last: TxId) -> None:
         with self._write() as db:
             ended = "DELETE FROM synod_work WHERE name BETWEEN ? AND ? AND state <> 'prepared'"
@@ -178,11 +226,13 @@ class Participant:
         return self._select(ended, (after, _PAGE + 1))
 
     def _row(self, tx: TxId) -> Any:
-        return self.db.execute("SELECT state, payload FROM synod_work WHERE name = ?", (_name(tx),)).fetchone()
+        row = "SELECT state, coalesce(content, payload) FROM synod_work LEFT JOIN synod_staged USING (name) WHERE name = ?"
+        return self.db.execute(row, (_name(tx),)).fetchone()
 
     def _end(self, tx: TxId, state: str) -> None:
         """Leaves a tombstone, or makes one of what was prepared."""
         self.db.execute("INSERT OR REPLACE INTO synod_work (name, state) VALUES (?, ?)", (_name(tx), state))
+        self.db.execute("DELETE FROM synod_staged WHERE name = ?", (_name(tx),))
 
     def _select(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock:
@@ -203,7 +253,8 @@ class Participant:
 
 
 def serve(participant: Participant, address: str, tls: Tls | None = None, *, workers: int = 8) -> grpc.Server:
-    """Serves the store at `address`, for its agent, and returns the server, which has started: see `grpc.Server`.
+    """Serves the store at `address`, and returns the server, which has started: see `grpc.Server`. Its agent must reach it there, and
+    applications that stage what they want of it.
 
     `tls` is the certificate of the agent's node, as `Tls.from_folder("synod-data", 13)`: the two are one participant. Without it nothing
     is protected, and everybody believed.
@@ -226,7 +277,7 @@ def serve(participant: Participant, address: str, tls: Tls | None = None, *, wor
 
 
 class _Servicer(services.StoreServicer):
-    """The calls of the agent."""
+    """The calls of the agent, and of applications."""
 
     def __init__(self, participant: Participant, is_protected: bool):
         self._store = participant
@@ -272,15 +323,39 @@ class _Servicer(services.StoreServicer):
             self._store._forget(TxId(range_.origin, range_.first), TxId(range_.origin, range_.last))
             return v1.ForgetReply()
 
+    def Stage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        if len(request.content) > MOST_STAGED:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{len(request.content)} bytes are to be staged, and {MOST_STAGED} may be")
+        with self._admitted(request, context, lets_clients=True):
+            return v1.StageReply(stage=self._store._stage(_named(request.id), request.content))
+
+    def Unstage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._admitted(request, context, lets_clients=True):
+            if request.ids:
+                self._store._unstage([_named(tx) for tx in request.ids])
+            return v1.UnstageReply()
+
+    def Staged(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        with self._admitted(request, context):
+            rows = self._store._staged(_after(request))
+            ids = [types.TxId(origin=tx.origin, seq=tx.seq) for tx in (_tx(name) for (name,) in rows[:_PAGE])]
+            return v1.StagedReply(ids=ids, more=len(rows) > _PAGE)
+
     @contextmanager
-    def _admitted(self, request: Any, context: grpc.ServicerContext, is_open: bool = False) -> Iterator[None]:
-        """Lets the agent of this store through, and nobody else."""
+    def _admitted(
+        self, request: Any, context: grpc.ServicerContext, is_open: bool = False, lets_clients: bool = False
+    ) -> Iterator[None]:
+        """Lets the agent of this store through; clients of its cluster, too, if they may; and nobody else."""
         agent = request.agent
         if len(agent.cluster) != 16:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the cluster of an agent has 16 bytes")
         name = f"node-{agent.participant}.{agent.cluster.hex()}.synod"
-        if self._is_protected and name.encode() not in context.auth_context().get("x509_subject_alternative_name", ()):
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"the certificate is not that of {name}")
+        if self._is_protected:
+            names = context.auth_context().get("x509_subject_alternative_name", ())
+            client = rb"client-\d+\." + agent.cluster.hex().encode() + rb"\.synod"
+            if name.encode() not in names and not (lets_clients and any(re.fullmatch(client, other) for other in names)):
+                others = ", nor that of a client of this cluster" if lets_clients else ""
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, f"the certificate is not that of {name}{others}")
         try:
             if not is_open:
                 self._store._check(agent.cluster, agent.participant)
@@ -290,7 +365,7 @@ class _Servicer(services.StoreServicer):
         except TooLate as error:
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
         except Exception as error:
-            _LOG.exception("a call of the agent has failed; it asks again")
+            _LOG.exception("a call has failed; whoever made it asks again")
             context.abort(grpc.StatusCode.UNAVAILABLE, f"{type(error).__name__}: {error}")
 
 

@@ -27,7 +27,10 @@ class RolledBack(Exception):
 
 
 class Branch(Protocol):
-    """The part of a transaction in one database."""
+    """The part of a transaction in one database.
+
+    One that has `commits_alone = False` is prepared even if it is all that the transaction has written.
+    """
 
     def has_written(self) -> bool:
         """Whether it has written. One that has not is committed by this, and over."""
@@ -138,11 +141,11 @@ class Transaction:
         except Exception as error:
             self.roll_back()
             raise Aborted(f"a database could not say whether it has changed: {error}") from error
-        match len(written):
-            case 0:
+        match list(written.items()):
+            case []:
                 return
-            case 1:
-                _commit_alone(*next(iter(written.items())))
+            case [(node, branch)] if getattr(branch, "commits_alone", True):
+                _commit_alone(node, branch)
             case _:
                 self._commit_together(written)
 
