@@ -13,8 +13,9 @@ pub type Cause = Box<dyn Error + Send + Sync>;
 
 /// A database in which transactions work: the application's way to it. A clone shares its connections.
 ///
-/// Implemented by `synod_postgres::Postgres` and `synod_mysql::Mysql`; implement it for a database of another kind, together
-/// with the [`Resource`](synod::perform::tokio::Resource) of its agent.
+/// Implemented by `synod_postgres::Postgres`, `synod_mysql::Mysql`, `synod_sqlite::Sqlite`, and `synod_store::Store` for a store of your
+/// own in any language; implement it for a database of another kind, together with the
+/// [`Resource`](synod::perform::tokio::Resource) of its agent.
 pub trait Database: Send + Sync {
     /// The part of a transaction in this database.
     type Branch: Branch;
@@ -43,6 +44,12 @@ pub struct Name {
 pub trait Branch: Send + 'static {
     /// Whether it has written anything. One that has not is committed plainly by this, and is over.
     fn has_written(&mut self) -> impl Future<Output = Result<bool, Cause>> + Send;
+
+    /// Whether the branch can commit by itself, where it is all that the transaction has written. One that cannot, because it is its
+    /// agent that promises, is prepared even then, and its transaction is one of the cluster.
+    fn commits_alone(&self) -> bool {
+        true
+    }
 
     /// Commits the branch by itself: it is all that the transaction has written. If the answer is lost, it finds out.
     fn commit_alone(&mut self) -> impl Future<Output = Result<(), Alone>> + Send;
@@ -97,6 +104,7 @@ impl Unprepared {
 pub(crate) trait AnyBranch: Send {
     fn as_any(&mut self) -> &mut (dyn Any + Send);
     fn has_written(&mut self) -> BoxFuture<'_, Result<bool, Cause>>;
+    fn commits_alone(&self) -> bool;
     fn commit_alone(&mut self) -> BoxFuture<'_, Result<(), Alone>>;
     fn prepare<'a>(
         &'a mut self,
@@ -114,6 +122,10 @@ impl<B: Branch> AnyBranch for B {
 
     fn has_written(&mut self) -> BoxFuture<'_, Result<bool, Cause>> {
         Branch::has_written(self).boxed()
+    }
+
+    fn commits_alone(&self) -> bool {
+        Branch::commits_alone(self)
     }
 
     fn commit_alone(&mut self) -> BoxFuture<'_, Result<(), Alone>> {

@@ -159,14 +159,19 @@ impl Transaction {
     ///
     /// Dropped before it is done, it may have committed. Nobody is left hanging.
     pub async fn commit(mut self) -> Result<Outcome, CommitError> {
-        if self.branches.len() > 1 {
+        if !self.is_plain() {
             self.commit_readers().await?;
         }
         match self.branches.len() {
             0 => Ok(Outcome::Committed),
-            1 => self.commit_alone().await,
+            _ if self.is_plain() => self.commit_alone().await,
             _ => self.commit_together().await,
         }
+    }
+
+    /// Whether there is one branch, which can commit by itself.
+    fn is_plain(&self) -> bool {
+        matches!(&self.branches[..], [(_, branch)] if branch.commits_alone())
     }
 
     /// Commits the branches that have written nothing.

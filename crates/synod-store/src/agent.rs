@@ -1,17 +1,22 @@
 //! What goes on beside the resource: what the node does not know of is found, and tombstones go.
 
+use std::collections::BTreeMap;
+
 use synod::{
     NodeId, TxId,
     commit::{ClusterId, ResourceKind, Status, TxRange},
     perform::tokio::Handle,
 };
 use synod_client::{Agent, Cause, is_known};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{Error, Store, StoreResource};
 
 /// How many pages of tombstones are looked at in one turn.
 const PAGES: usize = 16;
+
+/// How much is taken back by one call.
+const TOGETHER: usize = 256;
 
 impl Store {
     /// Reports to the node what the store has prepared and the node does not know of: the answer to a vote was lost.
@@ -31,6 +36,37 @@ impl Store {
             if let Err(error) = node.prepared(held.transaction, held.meta).await {
                 tracing::error!(%participant, %tx, %error, "nobody knows how something prepared ended");
             }
+        }
+        Ok(())
+    }
+
+    /// Takes back what an application has staged, and nobody has begun; or what is over, and was staged after that. `seen` remembers
+    /// since when. What is begun meanwhile is not promised any more, so it aborts.
+    async fn unstage(
+        &self,
+        cluster: ClusterId,
+        node: &Handle,
+        seen: &mut BTreeMap<TxId, Instant>,
+    ) -> Result<(), Error> {
+        let Self(inner) = self;
+        let (staged, now) = match inner.staged(cluster).await {
+            // It takes part in transactions among stores only.
+            Err(Error::NoStaging { .. }) => return Ok(()),
+            staged => (staged?, Instant::now()),
+        };
+        *seen = staged.into_iter().map(|tx| (tx, *seen.get(&tx).unwrap_or(&now))).collect();
+        let mut left = Vec::new();
+        for (tx, since) in &*seen {
+            match node.status(*tx).await {
+                Ok(Status::Retired { .. }) => left.push(*tx),
+                Ok(Status::Open { .. } | Status::Fenced(_)) | Err(_) => {}
+                Ok(_) if since.elapsed() >= inner.options.patience => left.push(*tx),
+                Ok(_) => {}
+            }
+        }
+        for some in left.chunks(TOGETHER) {
+            tracing::info!(participant = %inner.participant, count = some.len(), "something was staged and left behind: taking it back");
+            inner.unstage(cluster, some).await?;
         }
         Ok(())
     }
@@ -92,11 +128,12 @@ impl Agent for Store {
         let mut turns = interval(self.0.options.sweep);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Where the walk is: at its beginning, after some transaction, or at its end.
-        let mut walk = Some(None);
+        let (mut walk, mut seen) = (Some(None), BTreeMap::new());
         loop {
             turns.tick().await;
             let result = async {
                 self.sweep(cluster, &node).await?;
+                self.unstage(cluster, &node, &mut seen).await?;
                 self.clear(cluster).await?;
                 for _ in 0..PAGES {
                     let Some(after) = walk else { break };

@@ -2,7 +2,7 @@
 //!
 //! [`store`] plays the agent to a store that runs as a process of its own, in whatever language. It puts it through everything
 //! that [the suite for resources](synod::perform::conformance::resource_async) has, and through what only a process and a wire
-//! can do wrong.
+//! can do wrong; if it offers `Stage`, through what it owes for that, too, and plays the application.
 //!
 //! ```no_run
 //! # async fn run() {
@@ -17,6 +17,8 @@
 //! The same from a command line:
 //! `cargo run -p synod-store --features conformance --example conformance -- python ledger.py ledger.db {address} -- sqlite3
 //! ledger.db "SELECT count(*) FROM entry WHERE about = '{work}'"`.
+
+mod staging;
 
 use std::{process::Stdio, time::Duration};
 
@@ -114,6 +116,7 @@ pub async fn store(program: &Program) -> Report {
             Scene::ends_killed,
         )
         .await;
+    scene.check_staging(&mut report).await;
     report
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use synod::{NodeId, commit::ClusterId};
+use synod::{NodeId, TxId, commit::ClusterId};
 use synod_grpc::tonic::{Code, Status};
 
 /// What went wrong with a store.
@@ -25,7 +25,7 @@ pub enum Error {
     /// It says no to its agent.
     #[error(
         "the store at {address} refuses participant {participant} of cluster {cluster}: {} (give each store the address and \
-         the certificate of its own participant)", said(.status)
+         the certificate of its own participant, and an application that of a client of the cluster)", said(.status)
     )]
     Refused {
         /// Who asked.
@@ -36,6 +36,53 @@ pub enum Error {
         address: Box<str>,
         /// What it says.
         status: Box<Status>,
+    },
+    /// It stages nothing, so it takes no part in transactions of the front door.
+    #[error(
+        "the store of participant {participant} at {address} does not stage what a transaction wants of it: have it serve `Stage`, \
+         `Unstage` and `Staged` of store.proto (one in Python: with a newer `synod.participant`), or begin transactions among stores \
+         alone, with a content (`Client::begin`)"
+    )]
+    NoStaging {
+        /// Whose store it is.
+        participant: NodeId,
+        /// Where it is.
+        address: Box<str>,
+    },
+    /// Something was staged for it in this transaction already.
+    #[error(
+        "the transaction has said already what it wants of the store of participant {0}: put all of it into one content"
+    )]
+    Twice(NodeId),
+    /// What is to be staged is too long.
+    #[error(
+        "{bytes} bytes are to be staged in the store of participant {participant}, and 1048576 may be: leave there where the rest is"
+    )]
+    TooLong {
+        /// Whose store it is.
+        participant: NodeId,
+        /// How many.
+        bytes: usize,
+    },
+    /// Other content is staged under the name.
+    #[error(
+        "other content was staged in the store of participant {participant} under the name {tx}: use each name once"
+    )]
+    Otherwise {
+        /// Whose store it is.
+        participant: NodeId,
+        /// The name.
+        tx: TxId,
+    },
+    /// It has promised the transaction, or that is over.
+    #[error(
+        "the store of participant {participant} has promised {tx} already, or it is over there: it was begun before it was staged"
+    )]
+    Late {
+        /// Whose store it is.
+        participant: NodeId,
+        /// The transaction.
+        tx: TxId,
     },
     /// Its answer makes no sense.
     #[error("the store of participant {participant} gives an answer that makes no sense: {what}")]
@@ -51,6 +98,16 @@ impl Error {
     /// Whether it may answer later without anybody changing anything here.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Away { .. })
+    }
+
+    /// What an error of the calls that are about what is staged means.
+    pub(crate) fn of_staging(self) -> Self {
+        match self {
+            Self::Refused { participant, address, status, .. } if status.code() == Code::Unimplemented => {
+                Self::NoStaging { participant, address }
+            }
+            error => error,
+        }
     }
 
     /// Whether it has no use to ask again: the store is another one's.

@@ -17,6 +17,7 @@ pub struct Options {
     pub(crate) retry: Duration,
     pub(crate) sweep: Duration,
     pub(crate) keep: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Default for Options {
@@ -33,6 +34,7 @@ impl Options {
             retry: Duration::from_millis(50),
             sweep: Duration::from_secs(2),
             keep: Duration::from_secs(60),
+            patience: Duration::from_secs(60),
         }
     }
 
@@ -46,6 +48,13 @@ impl Options {
     /// when the answer to a vote was lost.
     pub fn sweep(mut self, sweep: Duration) -> Self {
         self.sweep = sweep.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How long the agent leaves alone what an application has staged for a transaction that nobody has begun yet: 60 seconds. Then the
+    /// application has died, and it is taken back; one that begins later than that is aborted.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

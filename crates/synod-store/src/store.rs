@@ -24,7 +24,8 @@ use crate::{Error, Options, forgotten::Forgotten};
 
 /// A store of one participant, at an address. A clone is the same one.
 ///
-/// It is an [`Agent`](synod_client::Agent): start its node with the resource that this has, and run `watch` beside the node.
+/// It is an [`Agent`](synod_client::Agent): start its node with the resource that this has, and run `watch` beside the node. And it is
+/// a [`Database`](synod_client::Database), the application's way to it: see [`StoreBranch`](crate::StoreBranch).
 #[derive(Clone, Debug)]
 pub struct Store(pub(crate) Arc<Inner>);
 
@@ -37,6 +38,9 @@ pub(crate) struct Inner {
     channel: Mutex<Option<Channel>>,
     alarms: Alarms,
     forgotten: Mutex<Forgotten>,
+    /// In which cluster it has been found to stage what applications want.
+    #[cfg(feature = "client")]
+    known_in: Mutex<Option<ClusterId>>,
     /// Held by each vote while it is given. Who holds it alone knows that the node has heard of all that were.
     pub(crate) votes_given: RwLock<()>,
 }
@@ -49,10 +53,19 @@ pub(crate) enum End {
     Otherwise,
 }
 
+/// What has become of something that was to be staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(any(feature = "client", feature = "conformance")), expect(dead_code, reason = "applications stage"))]
+pub(crate) enum Staged {
+    Done,
+    Otherwise,
+    Late,
+}
+
 impl Store {
     /// The store of `participant` at `address`, such as `localhost:7513`. With TLS, `security` has the certificate of the
-    /// participant's node, which is also the store's. Does not connect yet. To be called in a
-    /// tokio runtime.
+    /// participant's node, which is also the store's; or in an application that is not beside it, that of a client. Does not
+    /// connect yet. To be called in a tokio runtime.
     pub fn new(address: &str, participant: NodeId, security: Security, options: Options) -> Result<Self, Error> {
         let inner = Inner {
             participant,
@@ -62,6 +75,8 @@ impl Store {
             channel: Mutex::default(),
             alarms: Alarms::default(),
             forgotten: Mutex::default(),
+            #[cfg(feature = "client")]
+            known_in: Mutex::default(),
             votes_given: RwLock::default(),
         };
         // An address that is none is an error here, and not with the first call.
@@ -194,6 +209,69 @@ impl Inner {
     pub(crate) async fn forget(&self, cluster: ClusterId, range: TxRange) -> Result<(), Error> {
         let (agent, range) = (self.agent(cluster), Some(range.into()));
         call!(self, cluster, forget, v1::ForgetRequest { agent, range }).map(|_| ())
+    }
+
+    /// Stages what a transaction wants. While the store is away it is asked again, until the time of one answer is over.
+    #[cfg(any(feature = "client", feature = "conformance"))]
+    pub(crate) async fn stage(&self, cluster: ClusterId, tx: TxId, content: Vec<u8>) -> Result<Staged, Error> {
+        let end = Instant::now() + self.options.answer;
+        loop {
+            match self.stage_once(cluster, tx, content.clone()).await {
+                Err(error) if error.is_away() && Instant::now() < end => sleep(self.options.retry).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The same, asked once.
+    #[cfg(any(feature = "client", feature = "conformance"))]
+    pub(crate) async fn stage_once(&self, cluster: ClusterId, tx: TxId, content: Vec<u8>) -> Result<Staged, Error> {
+        let (agent, id) = (self.agent(cluster), Some(tx.into()));
+        let reply = call!(self, cluster, stage, v1::StageRequest { agent, id, content }).map_err(Error::of_staging)?;
+        match reply.stage() {
+            v1::Stage::Done => Ok(Staged::Done),
+            v1::Stage::Otherwise => Ok(Staged::Otherwise),
+            v1::Stage::Late => Ok(Staged::Late),
+            v1::Stage::Unspecified => Err(self.senseless("a stage that is none")),
+        }
+    }
+
+    /// Takes back what is staged under these names. Without any, it finds out whether the store stages anything.
+    pub(crate) async fn unstage(&self, cluster: ClusterId, txs: &[TxId]) -> Result<(), Error> {
+        let (agent, ids) = (self.agent(cluster), txs.iter().map(|tx| v1::TxId::from(*tx)).collect());
+        call!(self, cluster, unstage, v1::UnstageRequest { agent, ids }).map(|_| ()).map_err(Error::of_staging)
+    }
+
+    /// All that is staged, and not promised.
+    pub(crate) async fn staged(&self, cluster: ClusterId) -> Result<Vec<TxId>, Error> {
+        let mut staged: Vec<TxId> = Vec::new();
+        loop {
+            let (agent, after) = (self.agent(cluster), staged.last().map(|last| v1::TxId::from(*last)));
+            let page = call!(self, cluster, staged, v1::ListRequest { agent, after }).map_err(Error::of_staging)?;
+            let before = staged.len();
+            for tx in page.ids.into_iter().map(TxId::from) {
+                if staged.last().is_some_and(|last| *last >= tx) {
+                    return Err(self.senseless("names of what is staged that are not in order"));
+                }
+                staged.push(tx);
+            }
+            if !page.more {
+                return Ok(staged);
+            }
+            if staged.len() == before {
+                return Err(self.senseless("an empty page with more to come"));
+            }
+        }
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn is_known_in(&self, cluster: ClusterId) -> bool {
+        *self.known_in.lock().unwrap_or_else(PoisonError::into_inner) == Some(cluster)
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn know_in(&self, cluster: ClusterId) {
+        *self.known_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
     }
 
     pub(crate) fn alarms(&self) -> &Alarms {

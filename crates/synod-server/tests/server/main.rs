@@ -12,6 +12,7 @@ mod machines;
 mod operations;
 mod python;
 mod recordings;
+mod seats;
 mod shop;
 mod stage;
 mod stores;

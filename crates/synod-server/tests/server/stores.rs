@@ -1,7 +1,7 @@
 //! Stores in Python behind their agents, over a cluster of processes.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     python::PYTHON,
+    seats::{Seats, in_clients},
     support::{Machines, Process, get, until},
 };
 
@@ -23,10 +24,6 @@ for (state, count) in sqlite3.connect(sys.argv[1]).execute('SELECT state, count(
 
 fn python() -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(PYTHON))
-}
-
-fn in_clients(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/python").join(path)
 }
 
 /// The ledger of a participant, as a process.
@@ -172,4 +169,57 @@ fn a_store_with_the_certificate_of_another_is_not_believed_and_one_of_another_pa
     let other = machines.start(12);
     until("the agent of 12 says whose it is", || other.log().contains("this is the store of participant 11"));
     assert!(other.log().contains("the certificate of its own participant"), "{}", other.log());
+}
+
+#[ignore = "needs packages of Python"]
+#[test]
+fn a_seat_of_the_example_is_sold_and_paid_for_or_neither() {
+    let mut seats = Seats::open();
+    assert_eq!(seats.buy("1"), "seat 1 is sold and paid for\n");
+    seats.settle("1", "70");
+    for taken in ["1", "9"] {
+        let said = seats.buy(taken);
+        assert!(said.starts_with("nothing has changed: "), "{said}");
+        seats.settle("1", "70");
+    }
+    // While the store is away, its agent cannot promise for it; nor can the application say what it wants.
+    seats.kill();
+    let buys = seats.python(&[&in_clients("examples/seats.py").display().to_string(), "buy", &seats.url, "2"]);
+    let mut buys = { buys }.stdout(Stdio::piped()).spawn().unwrap();
+    sleep(Duration::from_millis(500));
+    seats.serve();
+    let mut said = String::new();
+    buys.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(buys.wait().unwrap().success(), "{said}");
+    assert_eq!(said, "seat 2 is sold and paid for\n", "it has waited for the store");
+    seats.settle("1,2", "40");
+    assert_eq!(seats.buy("3"), "seat 3 is sold and paid for\n");
+    seats.settle("1,2,3", "10");
+}
+
+#[ignore = "needs packages of Python"]
+#[test]
+fn clients_of_the_cluster_may_stage_in_a_store_and_nothing_else_and_nobody_else_may() {
+    let seats = Seats::open();
+    let said = seats.run(&[&in_clients("tests/strangers.py").display().to_string(), &seats.address]).done();
+    print!("{said}");
+    let expected = "\
+client-1000 Stage STAGE_DONE
+client-1000 Stage STAGE_DONE
+client-1000 Stage STAGE_OTHERWISE
+client-1000 Staged PERMISSION_DENIED
+client-1000 Prepare PERMISSION_DENIED
+client-1000 Abort PERMISSION_DENIED
+client-1000 Unstage done
+client-1000 Stage INVALID_ARGUMENT
+node-11 Stage PERMISSION_DENIED
+node-11 Unstage PERMISSION_DENIED
+node-13 Stage STAGE_DONE
+node-13 Unstage done
+as-12 refused True
+elsewhere False
+nobody True
+";
+    assert_eq!(said, expected);
+    seats.settle("", "100");
 }
