@@ -91,11 +91,7 @@ impl Database for Store {
         let Some(Name { cluster, .. }) = name else {
             return Err("a branch in a store is opened with the name of its transaction".into());
         };
-        if !inner.is_known_in(cluster) {
-            // A store that stages nothing might promise nothing at all, and that would commit.
-            inner.unstage(cluster, &[]).await?;
-            inner.know_in(cluster);
-        }
+        inner.expect_staging(cluster).await?;
         Ok(StoreBranch { inner, cluster, content: None, staged: None })
     }
 }

@@ -38,7 +38,8 @@ impl Options {
         }
     }
 
-    /// How long a call may take, with connecting: 5 seconds. A vote is waited for as long, and then it is to abort.
+    /// How long a call may take, with connecting: 5 seconds. A vote is waited for as long, and then it is to abort; and so long an
+    /// application waits for a store that is away.
     pub fn answer(mut self, answer: Duration) -> Self {
         self.answer = answer;
         self

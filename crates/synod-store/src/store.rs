@@ -128,15 +128,20 @@ impl Inner {
         Ok(())
     }
 
-    /// Has the store vote. While it is away it is asked again, until the time of one answer is over.
-    pub(crate) async fn prepare(&self, cluster: ClusterId, tx: &Transaction, meta: &Meta) -> Result<Vote, Error> {
+    /// Asks again while the store is away, until the time of one answer is over.
+    async fn insist<T, F: Future<Output = Result<T, Error>>>(&self, ask: impl Fn() -> F) -> Result<T, Error> {
         let end = Instant::now() + self.options.answer;
         loop {
-            match self.prepare_once(cluster, tx, meta).await {
+            match ask().await {
                 Err(error) if error.is_away() && Instant::now() < end => sleep(self.options.retry).await,
                 answer => return answer,
             }
         }
+    }
+
+    /// Has the store vote. While it is away it is asked again, until the time of one answer is over.
+    pub(crate) async fn prepare(&self, cluster: ClusterId, tx: &Transaction, meta: &Meta) -> Result<Vote, Error> {
+        self.insist(move || self.prepare_once(cluster, tx, meta)).await
     }
 
     /// The same, asked once.
@@ -214,13 +219,7 @@ impl Inner {
     /// Stages what a transaction wants. While the store is away it is asked again, until the time of one answer is over.
     #[cfg(any(feature = "client", feature = "conformance"))]
     pub(crate) async fn stage(&self, cluster: ClusterId, tx: TxId, content: Vec<u8>) -> Result<Staged, Error> {
-        let end = Instant::now() + self.options.answer;
-        loop {
-            match self.stage_once(cluster, tx, content.clone()).await {
-                Err(error) if error.is_away() && Instant::now() < end => sleep(self.options.retry).await,
-                answer => return answer,
-            }
-        }
+        self.insist(|| self.stage_once(cluster, tx, content.clone())).await
     }
 
     /// The same, asked once.
@@ -264,14 +263,16 @@ impl Inner {
         }
     }
 
+    /// Makes sure that it is this participant's, and stages what applications want: one that does not might promise nothing at
+    /// all, and that would commit. It is asked once.
     #[cfg(feature = "client")]
-    pub(crate) fn is_known_in(&self, cluster: ClusterId) -> bool {
-        *self.known_in.lock().unwrap_or_else(PoisonError::into_inner) == Some(cluster)
-    }
-
-    #[cfg(feature = "client")]
-    pub(crate) fn know_in(&self, cluster: ClusterId) {
-        *self.known_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+    pub(crate) async fn expect_staging(&self, cluster: ClusterId) -> Result<(), Error> {
+        let known_in = || self.known_in.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known_in() != Some(cluster) {
+            self.insist(|| self.unstage(cluster, &[])).await?;
+            *known_in() = Some(cluster);
+        }
+        Ok(())
     }
 
     pub(crate) fn alarms(&self) -> &Alarms {

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::{AT_ONCE, CLUSTER, Found, KILLS, PARTICIPANT, Scene, about, name, refused};
 use crate::{Error, Options, Store, store::Staged};
 
-/// More than fits into one page of any list.
-const MANY: u64 = 600;
+/// More than fits into one page of what Python lists.
+const MANY: u64 = 300;
 
 /// Each check, its contract, and how it is tried.
 type Tried = (&'static str, &'static str, for<'a, 'b> fn(&'a mut Scene<'b>) -> Trial<'a>);

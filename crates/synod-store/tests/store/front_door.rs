@@ -237,7 +237,6 @@ async fn what_is_staged_outlives_the_agent_as_long_as_somebody_may_begin_it() {
     branch.stage("entry").unwrap();
     branch.prepare(cluster, &transaction).await.unwrap();
     std::mem::forget(branch);
-    drop(node);
     shop.local.shutdown().await.unwrap();
     // The agent comes again, and it is begun only then.
     let shop = Shop::open(folder.path(), &url, &ledger.address, NEVER).await;
@@ -246,7 +245,6 @@ async fn what_is_staged_outlives_the_agent_as_long_as_somebody_may_begin_it() {
     assert_eq!(node.outcome(tx).await.unwrap(), Outcome::Committed);
     server.sql("accounts", "UPDATE account SET balance = 70").unwrap();
     settles(&server, &ledger, |entered| entered == 1).await;
-    drop(node);
     shop.local.shutdown().await.unwrap();
 }
 
@@ -274,7 +272,6 @@ async fn a_store_that_stages_nothing_or_is_anothers_is_refused_with_the_remedy_b
     assert_eq!(node.outcome(tx).await.unwrap(), Outcome::Committed);
     server.sql("accounts", "UPDATE account SET balance = 70").unwrap();
     settles(&server, &ledger, |entered| entered == 1).await;
-    drop(node);
     shop.local.shutdown().await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();

@@ -118,7 +118,15 @@ impl Shop {
         let options = Options::new().answer(Duration::from_secs(20)).sweep(often).patience(patience);
         let ledger = Store::new(ledger, LEDGER, Security::Plaintext, options).unwrap();
         let local = Local::builder(folder.join("synod-data")).agent(accounts.clone()).agent(ledger.clone());
-        Self { local: local.start().await.unwrap(), accounts, ledger }
+        let local = local.start().await.unwrap();
+        // The ledger may take longer to start than the cluster.
+        let is_there = async {
+            while !local.away().is_empty() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), is_there).await.expect("the ledger does not start");
+        Self { local, accounts, ledger }
     }
 
     /// Pays 30, and enters that.
