@@ -177,7 +177,8 @@ async fn what_an_application_has_staged_that_is_killed_before_it_begins_goes_aft
     }
     let server = account();
     for pays in [false, true] {
-        server.sql("accounts", "DELETE FROM synod.identity").unwrap_or_default();
+        let anew = "UPDATE account SET balance = 100; DELETE FROM synod.identity";
+        server.sql("accounts", anew).unwrap_or_default();
         let folder = tempfile::tempdir().unwrap();
         let (ledger, url) = (Ledger::start(folder.path(), "never"), server.url("accounts"));
         let mut dies = Command::new(env::current_exe().unwrap());
