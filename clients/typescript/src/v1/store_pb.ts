@@ -587,8 +587,8 @@ export const StageSchema: GenEnum<Stage> = /*@__PURE__*/
  *  13. `Unstage` never touches what is promised.
  *  14. What is staged goes by `Unstage` or by its end, and never by itself: its agent looks through `Staged` for what was never begun.
  *
- * Calls may come at the same time, but of one transaction only one at a time, unless the agent has died and come again. Any of
- * them may end with
+ * Calls may come at the same time, but those of the agent of one transaction only one at a time, unless it has died and come again.
+ * Those of an application may come at any time. Any of them may end with
  *   - PERMISSION_DENIED: the certificate is not that of the agent in the request; for `Stage` and `Unstage`, nor that of a client
  *     of its cluster, `client-1000.<cluster>.synod`. Clients of one cluster trust each other: any of them may begin transactions;
  *   - FAILED_PRECONDITION: this is the store of another participant, or of another cluster; or nobody has opened it yet;
