@@ -120,6 +120,13 @@ pub async fn store(program: &Program) -> Report {
     report
 }
 
+/// The same for nothing but what a store owes that offers `Stage`: for one that is known to keep the rest.
+pub async fn staging(program: &Program) -> Report {
+    let mut report = Report::new("store that stages");
+    Scene { program, running: None, next: OWN }.check_staging(&mut report).await;
+    report
+}
+
 /// The number of a work, and the vote on it.
 type Voted = (u64, Result<Vote, Error>);
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use synod::perform::conformance::{Check, Verdict};
+use synod::perform::conformance::{Check, Report, Verdict};
 use synod_store::conformance::{self, Program};
 
 /// Where `.ci/run` installs what `clients/python/requirements.txt` names, from this package.
@@ -65,7 +65,16 @@ async fn a_store_that_stages_nothing_keeps_the_rest_of_the_contract_and_the_repo
 /// That the check finds the ledger out that breaks the rule. (The rules are in `clients/python/tests/broken_ledger.py`.)
 async fn finds_out(rule: &str, check: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let report = conformance::store(&ledger(folder.path(), Some(rule))).await;
+    is_found(rule, check, &conformance::store(&ledger(folder.path(), Some(rule))).await);
+}
+
+/// The same of a check of what is staged.
+async fn finds_out_in_staging(rule: &str, check: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    is_found(rule, check, &conformance::staging(&ledger(folder.path(), Some(rule))).await);
+}
+
+fn is_found(rule: &str, check: &str, report: &Report) {
     let found: Vec<&str> = report.failures().map(|failed| failed.name).collect();
     println!("{rule}: {found:?}");
     assert!(found.contains(&check), "{rule} is not found by {check:?}: {report}");
@@ -112,45 +121,46 @@ async fn a_tombstone_that_stays_for_ever_is_found_out() {
 #[tokio::test]
 async fn a_stage_that_is_not_durable_is_found_out() {
     let killed = "what is staged outlives SIGKILL, at whatever moment that comes, and is what its transaction promises and commits";
-    finds_out("stages-before-it-is-durable", killed).await;
+    finds_out_in_staging("stages-before-it-is-durable", killed).await;
 }
 
 #[ignore = "needs packages of Python"]
 #[tokio::test]
 async fn a_promise_of_what_is_not_staged_is_found_out() {
     let nothing = "what is not staged, or was taken back, is not promised";
-    finds_out("promises-what-is-not-staged", nothing).await;
-    finds_out("takes-nothing-back", nothing).await;
+    finds_out_in_staging("promises-what-is-not-staged", nothing).await;
+    finds_out_in_staging("takes-nothing-back", nothing).await;
 }
 
 #[ignore = "needs packages of Python"]
 #[tokio::test]
 async fn content_that_takes_the_place_of_other_content_is_found_out() {
-    finds_out("takes-the-last-content", "one name has one content").await;
+    finds_out_in_staging("takes-the-last-content", "one name has one content").await;
 }
 
 #[ignore = "needs packages of Python"]
 #[tokio::test]
 async fn something_staged_for_what_is_over_is_found_out() {
     let late = "under the name of what is promised or over nothing is staged any more";
-    finds_out("stages-what-is-over", late).await;
-    finds_out("leaves-what-is-over-staged", late).await;
+    finds_out_in_staging("stages-what-is-over", late).await;
+    finds_out_in_staging("leaves-what-is-over-staged", late).await;
 }
 
 #[ignore = "needs packages of Python"]
 #[tokio::test]
 async fn a_promise_that_is_taken_back_is_found_out() {
-    finds_out("takes-promises-back", "what is promised is not taken back").await;
+    finds_out_in_staging("takes-promises-back", "what is promised is not taken back").await;
 }
 
 #[ignore = "needs packages of Python"]
 #[tokio::test]
 async fn something_staged_that_the_agent_is_not_told_of_is_found_out() {
-    finds_out("lists-one-page", "the agent is told of everything that is staged").await;
+    finds_out_in_staging("lists-one-page", "the agent is told of everything that is staged").await;
 }
 
 #[ignore = "needs packages of Python"]
 #[tokio::test]
 async fn a_store_in_which_anybody_may_stage_is_found_out() {
-    finds_out("lets-anyone-in", "what is to be staged in another's store is refused, and changes nothing").await;
+    finds_out_in_staging("lets-anyone-in", "what is to be staged in another's store is refused, and changes nothing")
+        .await;
 }
