@@ -145,6 +145,8 @@ refusals! {
     NotAMember = "the node is neither an acceptor nor a transaction manager",
     /// A page that does not follow the ones before it.
     OtherPage = "the page does not follow the ones before it",
+    /// A node that is invited to be a member of the next epoch is not in the present one, and does not believe the sender.
+    InvitedByStranger = "it is invited by a node that it does not believe: give it the present members",
 }
 
 impl Refusal {

@@ -4,6 +4,7 @@
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --hurt
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --changes
+//! cargo run --release --features sim --example simulate -- --seeds 0..10000 --changes --hurt
 //! cargo run --release --features sim --example simulate -- --replay seed-7.json
 //! cargo run --release --features sim --example simulate -- --seed 7 --draw run.html
 //! ```
@@ -47,8 +48,8 @@ struct Arguments {
     /// Runs the worlds in which a participant does what can hurt others: it votes twice, or uses names that are not its own.
     #[arg(long)]
     hurt: bool,
-    /// Runs the worlds in which members are replaced.
-    #[arg(long, conflicts_with = "hurt")]
+    /// Runs the worlds in which members are replaced; with --hurt, those in which names are used twice meanwhile.
+    #[arg(long)]
     changes: bool,
     /// Where the events of a failed run go.
     #[arg(long, default_value = ".")]
@@ -90,8 +91,9 @@ fn main() -> ExitCode {
 impl Arguments {
     fn schedule(&self) -> fn(u64) -> (Setup, Schedule) {
         match (self.hurt, self.changes) {
-            (true, _) => Schedule::hurt,
-            (_, true) => Schedule::changing,
+            (true, true) => Schedule::changing_and_hurt,
+            (true, false) => Schedule::hurt,
+            (false, true) => Schedule::changing,
             _ => Schedule::new,
         }
     }

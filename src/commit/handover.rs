@@ -207,6 +207,16 @@ impl Wish {
         Self { membership, ready: BTreeSet::new(), is_holding: false, drained: BTreeSet::new() }
     }
 
+    /// Whether `node` is to be a member, and has not answered.
+    pub(crate) fn awaits(&self, node: NodeId) -> bool {
+        self.membership.is_member(node) && !self.ready.contains(&node)
+    }
+
+    /// The members to come that have not answered.
+    pub(crate) fn awaited(&self) -> Vec<NodeId> {
+        self.membership.members().into_iter().filter(|node| self.awaits(*node)).collect()
+    }
+
     /// Whether enough of the members to come have answered: a quorum of either phase, and a transaction manager.
     pub(crate) fn is_ready(&self) -> bool {
         let acceptors = &self.membership.acceptors;

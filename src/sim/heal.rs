@@ -122,10 +122,12 @@ impl<A: Actor> World<A> {
         Err(Violation { property: "liveness", what: format!("a healed world did not come to rest{without}: {found}") })
     }
 
-    /// Who slept through so many changes that all members it knows of are gone is started again by its operator, who knows the
-    /// present ones. Says whether anybody was.
+    /// Who slept through so many changes that all members it knows of are gone, or is invited by nobody whom it knows, is started
+    /// again by its operator, who knows the present members. Says whether anybody was. Nobody is before the members can go on:
+    /// that takes no operator.
     fn wake_laggards(&mut self) -> Result<bool, Violation> {
-        let laggards = if self.setup.newcomers.is_empty() { Vec::new() } else { self.laggards() };
+        let may_wake = !self.setup.newcomers.is_empty() && self.is_present_known();
+        let laggards = if may_wake { self.laggards() } else { Vec::new() };
         for at in laggards.iter().copied() {
             self.stats.woken += 1;
             self.stop(at, 0)?;

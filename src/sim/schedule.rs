@@ -58,6 +58,7 @@ const PARTITIONS: usize = 2;
 const MORE: u64 = 0x6d6f_7265;
 const HURT: u64 = 0x6875_7274;
 const CHANGES: u64 = 0x6368_616e;
+const OLD_FILES: u64 = 0x6f6c_6466;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Self {
@@ -149,6 +150,21 @@ impl Schedule {
         schedule.begins += 6;
         schedule.weights.change = rng.between(1, 12);
         schedule.rates.extend(setup.newcomers.iter().map(|node| (*node, 1)));
+        setup.draw_old_files(&mut Rng::new(seed ^ OLD_FILES));
+        (setup, schedule)
+    }
+
+    /// The same where members are replaced, and names are used twice.
+    ///
+    /// ```
+    /// use synod::{commit::Node, sim::{self, Schedule}};
+    ///
+    /// let run = sim::run_schedule::<Node>(Schedule::changing_and_hurt(7));
+    /// assert!(!run.setup.newcomers.is_empty() && run.setup.hurt.is_some() && run.result.is_ok());
+    /// ```
+    pub fn changing_and_hurt(seed: u64) -> (Setup, Self) {
+        let (mut setup, schedule) = Self::changing(seed);
+        setup.draw_names(&mut Rng::new(seed ^ HURT));
         (setup, schedule)
     }
 

@@ -68,6 +68,9 @@ pub struct Setup {
     /// Nodes that come later, to be members in the place of others.
     #[serde(default)]
     pub newcomers: Vec<NodeId>,
+    /// Those of them that operators start with the first members in their configuration, however long these have been gone.
+    #[serde(default)]
+    pub old_files: Vec<NodeId>,
 }
 
 impl Setup {
@@ -86,6 +89,7 @@ impl Setup {
             votes_elsewhere: Vec::new(),
             hurt: None,
             newcomers: Vec::new(),
+            old_files: Vec::new(),
         }
     }
 
@@ -173,25 +177,26 @@ impl Setup {
         self.resource_managers.iter().copied().filter(|node| !is_keeper(node)).collect()
     }
 
-    /// A resource manager hurts others. A transaction that is blocked by that keeps its room, so there is room enough; and
-    /// where names are used twice, nothing may go by names alone: no history, and no resource that knows what it holds by
-    /// its name.
+    /// A resource manager hurts others. A transaction that is blocked by that keeps its room, so there is room enough.
     pub(super) fn draw_hurt(&mut self, rng: &mut Rng) {
-        let limits = self.cluster.limits().with_open(1_000);
         match rng.pick(&self.mere_participants()).copied().filter(|_| rng.once_in(2)) {
             Some(liar) => {
-                self.limit(limits);
+                self.limit(self.cluster.limits().with_open(1_000));
                 self.liars = vec![liar];
                 self.votes_elsewhere.retain(|node| *node != liar);
                 self.hurt = Some(Hurt::SecondVotes);
             }
-            None => {
-                self.limit(limits.with_history(0));
-                self.liars = rng.pick(&self.resource_managers).copied().into_iter().collect();
-                self.votes_elsewhere.clear();
-                self.hurt = Some(Hurt::Names);
-            }
+            None => self.draw_names(rng),
         }
+    }
+
+    /// Names are used twice. Then nothing may go by names alone: no history, and no resource that knows what it holds by its
+    /// name. And there is room enough for what that blocks.
+    pub(super) fn draw_names(&mut self, rng: &mut Rng) {
+        self.limit(self.cluster.limits().with_open(1_000).with_history(0));
+        self.liars = rng.pick(&self.resource_managers).copied().into_iter().collect();
+        self.votes_elsewhere.clear();
+        self.hurt = Some(Hurt::Names);
     }
 
     /// Members are replaced. All that were there at first and are up come back, unless they are switched off for good; and there
@@ -206,6 +211,13 @@ impl Setup {
         if rng.once_in(2) {
             let page = *rng.pick(&[1, 1, 40, 80, 160]).unwrap_or(&1);
             self.limit(self.cluster.limits().with_page(page));
+        }
+    }
+
+    /// In some worlds operators start newcomers with an old file.
+    pub(super) fn draw_old_files(&mut self, rng: &mut Rng) {
+        if rng.once_in(4) {
+            self.old_files = rng.some(&self.newcomers, 1);
         }
     }
 

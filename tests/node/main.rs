@@ -14,6 +14,7 @@ mod elsewhere;
 mod epochs;
 mod finishing;
 mod history;
+mod invited;
 mod limits;
 mod packets;
 mod patience;

@@ -200,6 +200,11 @@ fn refused_for_its_epoch() -> Vec<(Refusal, Node, Input)> {
         (NotAMember, in_epoch_1(ACCEPTORS[2]), Input::Change(later().into())),
         (NotAMember, newcomer(), Input::Change(later().into())),
         (NotAMember, node(RMS[0]), from(TMS[0], old(Invite(later().into())))),
+        (NotAMember, node(TMS[0]), from(RMS[0], old(Invite(later().into())))),
+        (NewerEpoch, newcomer(), from(TMS[0], old(Invite(later().into())))),
+        (NewerEpoch, node(TMS[0]), from(ACCEPTORS[0], of_epoch(Some(1), Invite(later().into())))),
+        (InvitedByStranger, newcomer(), from(RMS[0], old(Invite(later().into())))),
+        (InvitedByStranger, node(TMS[0]), from(STRANGER, of_epoch(Some(1), Invite(later().into())))),
         (NotAMember, node(TMS[0]), from(STRANGER, told(later(), page(0, 0)))),
         (NotAMember, node(TMS[0]), from(RMS[0], old(Hold))),
         (NotAMember, node(ACCEPTORS[0]), from(STRANGER, old(Prepare { ballot: Ballot::new(1, STRANGER) }))),
@@ -534,7 +539,9 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_of_the_epoch_
                 assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(1), EpochMessage::Newer))]);
             }
             // Whoever seems to be ahead is asked. So is whoever says how something ended, or that much is over.
-            (Input::Receive { from, .. }, Refusal::NewerEpoch) => asks(&node, *from, &answer),
+            (Input::Receive { from, .. }, Refusal::NewerEpoch | Refusal::InvitedByStranger) => {
+                asks(&node, *from, &answer)
+            }
             (
                 Input::Receive {
                     from,

@@ -362,7 +362,13 @@ impl Group {
 
     /// Restores `at` from what is durable, if it is down. If not even its name is, it has never been, and is created.
     pub fn start(&mut self, at: NodeId) {
-        let config = config(&self.cluster, at);
+        let cluster = self.cluster.clone();
+        self.start_with(at, &cluster);
+    }
+
+    /// The same, by an operator who knows these members.
+    pub fn start_with(&mut self, at: NodeId, cluster: &Cluster) {
+        let config = config(cluster, at);
         let site = self.site(at);
         if site.node.is_some() {
             return;
@@ -395,6 +401,11 @@ impl Group {
     pub fn restart(&mut self, at: NodeId) {
         self.crash(at);
         self.start(at);
+    }
+
+    pub fn restart_with(&mut self, at: NodeId, cluster: &Cluster) {
+        self.crash(at);
+        self.start_with(at, cluster);
     }
 
     /// Lets the clocks of all nodes advance.

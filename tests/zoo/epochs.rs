@@ -222,6 +222,35 @@ impl Fault for NobodyRenews {
     }
 }
 
+/// Whoever is invited says that it is there, also to a node that it does not believe.
+#[derive(Clone, Default)]
+pub(crate) struct AnybodyIsReady;
+
+impl AnybodyIsReady {
+    fn too_early(node: NodeId, input: &Input) -> Option<(NodeId, Option<u64>)> {
+        let (from, number, EpochMessage::Invite(membership)) = of_epoch(input)? else { return None };
+        membership.is_member(node).then_some((from, number))
+    }
+}
+
+impl Fault for AnybodyIsReady {
+    fn effects(&mut self, node: &Node, input: &Input, effects: Vec<Effect>) -> Vec<Effect> {
+        match Self::too_early(node.config().id, input) {
+            Some((to, number)) if node.tag().map(|tag| tag.number) < number => {
+                let ready = Message::Epoch { number, what: Box::new(EpochMessage::Ready) };
+                vec![Effect::Send { to, message: ready }]
+            }
+            _ => effects,
+        }
+    }
+
+    fn verdict(&self, input: &Input, verdict: Result<(), Refusal>) -> Result<(), Refusal> {
+        let is_invited = matches!(of_epoch(input), Some((.., EpochMessage::Invite(_))));
+        let is_early = matches!(verdict, Err(Refusal::NewerEpoch | Refusal::InvitedByStranger));
+        if is_invited && is_early { Ok(()) } else { verdict }
+    }
+}
+
 /// Whoever is behind is told nothing.
 #[derive(Clone, Default)]
 pub(crate) struct NobodyIsTold;

@@ -204,6 +204,7 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<epochs::NobodyRenews>(0, 2_000, "nobody ends what a dead proposer began").where_members_change(),
         exhibit::<epochs::FirstPageIsAll>(0, 200, "the first page is taken for all").where_members_change(),
         exhibit::<epochs::PagesMixed>(0, 2_000, "pages of different things are mixed").where_members_change(),
+        exhibit::<epochs::AnybodyIsReady>(0, 50, "whoever is invited is there, whomever it believes").where_members_change(),
         exhibit::<epochs::NobodyIsTold>(0, 50, "who is behind is told nothing").where_members_change(),
     ]
 }

@@ -163,7 +163,7 @@ async fn changed(
     is_there: impl Fn(&view::Members) -> bool,
 ) -> Result<view::Members, Failure> {
     let end = Instant::now() + CHANGE;
-    let mut changed: Option<view::Members> = None;
+    let (mut changed, mut awaited): (Option<view::Members>, Vec<u64>) = (None, Vec::new());
     while Instant::now() < end {
         sleep(Duration::from_millis(100)).await;
         let members: view::Members = server.get("/api/members").await?;
@@ -178,12 +178,19 @@ async fn changed(
                 return Ok(members);
             }
             changed = Some(members);
+        } else {
+            awaited = members.awaited;
         }
     }
     changed.ok_or_else(|| {
-        let remedy = "see that the new node runs and is reached at that address, and that a majority of the members \
-         runs: it goes on as soon as they answer; `synod members` tells";
-        Failure::new(Exit::Unreachable, format!("the members have not changed within {} s", CHANGE.as_secs()), remedy)
+        let what = format!("the members have not changed within {} s", CHANGE.as_secs());
+        if awaited.is_empty() {
+            let remedy =
+                "see that a majority of the members runs: it goes on as soon as they answer; `synod members` tells";
+            return Failure::new(Exit::Unreachable, what, remedy);
+        }
+        let what = format!("{what}: invited, and not there: {}", tell::list(&awaited));
+        Failure::new(Exit::Unreachable, what, format!("{}; `synod members` tells how it goes on", tell::NOT_THERE))
     })
 }
 

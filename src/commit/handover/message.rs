@@ -21,7 +21,7 @@ use crate::{Ballot, NodeId};
 pub enum EpochMessage {
     /// Proposer to a member of the membership to come: are you there? No safety rests on it.
     Invite(Box<Membership>),
-    /// The answer: yes.
+    /// The answer: yes, and the sender is durably in this epoch, so that it believes whoever tells it of the next one.
     Ready,
     /// Proposer to transaction manager: begin nothing new for a moment, so that hardly anything aborts. No safety rests on it.
     Hold,

@@ -228,22 +228,42 @@ impl Node {
                 self.receive_news(from, order, what, effects)
             }
             EpochMessage::More { digest, next } => self.receive_more(from, *digest, *next, effects),
-            EpochMessage::Invite(membership) => {
-                if !membership.is_member(self.shared.config.id) {
-                    return Err(Refusal::NotAMember);
-                }
-                if self.shared.epoch.is_some() && order == Ordering::Less {
-                    return self.receive_news(from, order, &EpochMessage::Newer, effects);
-                }
-                self.shared.say_of(effects, from, number, EpochMessage::Ready);
-                Ok(())
-            }
+            EpochMessage::Invite(membership) => self.receive_invitation(from, order, membership, effects),
             _ if order == Ordering::Equal && self.shared.epoch.is_some() => {
                 self.receive_in_handover(from, what, effects)
             }
             _ => {
                 self.receive_news(from, order, &EpochMessage::Newer, effects)?;
                 Err(if order == Ordering::Less { Refusal::OldEpoch } else { Refusal::NewerEpoch })
+            }
+        }
+    }
+
+    /// Another node asks whether this one is there, to be a member of the next epoch. This node says so only once it is in the
+    /// epoch of the other one: whoever ends that is a member of it, so that this node will believe what it is told of the next.
+    fn receive_invitation(
+        &mut self,
+        from: NodeId,
+        order: Ordering,
+        membership: &Membership,
+        effects: &mut impl Sink,
+    ) -> Result<(), Refusal> {
+        if !membership.is_member(self.shared.config.id) {
+            return Err(Refusal::NotAMember);
+        }
+        match order {
+            Ordering::Less => self.receive_news(from, order, &EpochMessage::Newer, effects),
+            Ordering::Equal if self.shared.epoch.is_some() => {
+                if !self.shared.config.cluster.keeps_retired(from) {
+                    return Err(Refusal::NotAMember);
+                }
+                self.shared.say(effects, from, EpochMessage::Ready);
+                Ok(())
+            }
+            Ordering::Equal | Ordering::Greater => {
+                let is_believed = self.believes(from);
+                self.ask(from, effects);
+                Err(if is_believed { Refusal::NewerEpoch } else { Refusal::InvitedByStranger })
             }
         }
     }
@@ -275,6 +295,7 @@ impl Node {
         }
         self.news.asked.remove(&from);
         self.news.told.remove(&from);
+        self.invite_again(from, effects);
         if !self.news.noted.insert(from) || self.shared.epoch == Some(0) {
             return;
         }

@@ -228,11 +228,17 @@ impl Node {
     /// Asks the members to come that have not answered.
     pub(super) fn invite(&mut self, effects: &mut impl Sink) {
         let Some(wish) = &self.handover.wish else { return };
-        let (membership, members) = (wish.membership.clone(), wish.membership.members());
-        let silent: Vec<NodeId> = members.into_iter().filter(|node| !wish.ready.contains(node)).collect();
-        for to in silent {
+        let (membership, awaited) = (wish.membership.clone(), wish.awaited());
+        for to in awaited {
             self.say_to(to, EpochMessage::Invite(membership.clone().into()), effects);
         }
+    }
+
+    /// A node has noted the present epoch. If it is to be a member of the next one, it could not say before that it is there.
+    pub(super) fn invite_again(&mut self, node: NodeId, effects: &mut impl Sink) {
+        let Some(wish) = self.handover.wish.as_ref().filter(|wish| wish.awaits(node)) else { return };
+        let membership = wish.membership.clone();
+        self.say_to(node, EpochMessage::Invite(membership.into()), effects);
     }
 
     /// Once enough of the members to come are there, asks managers to begin nothing new; phase 1 follows after a moment.

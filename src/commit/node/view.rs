@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use super::{
     super::{
-        EpochTag, Input, Membership, Meta, Metrics, Outcome, ResourceManagerState, Time, Transaction, ranges::RangeSet,
-        shared::Shared,
+        EpochTag, Input, Membership, Meta, Metrics, Outcome, ResourceManagerState, Time, Transaction, handover::Wish,
+        ranges::RangeSet, shared::Shared,
     },
     Node,
 };
@@ -161,6 +161,12 @@ pub struct EpochStatus {
     pub may_leave: bool,
     /// Whether a handover of this epoch is under way, as far as this node knows.
     pub is_changing: bool,
+    /// The members to come, of a change that was asked for here, that have not said that they are there, in ascending order.
+    /// They do not run, cannot be reached, or know none of the present members: then they refuse the invitation
+    /// ([`Refusal::InvitedByStranger`]), and must be started again with the present members in their configuration.
+    ///
+    /// [`Refusal::InvitedByStranger`]: crate::Refusal::InvitedByStranger
+    pub awaited: Vec<NodeId>,
 }
 
 impl Status {
@@ -211,7 +217,8 @@ impl Node {
         let may_leave = membership.acceptors.is_quorum(Phase::Accept, acceptors)
             && membership.managers.iter().any(|manager| noted.contains(manager));
         let is_changing = self.holds_begins() || self.handover.wish.is_some();
-        Some(EpochStatus { number, membership, left, noted, may_leave, is_changing })
+        let awaited = self.handover.wish.as_ref().map(Wish::awaited).unwrap_or_default();
+        Some(EpochStatus { number, membership, left, noted, may_leave, is_changing, awaited })
     }
 
     /// What [`epoch`](Self::epoch) rests on. An [`Outbox`](crate::Outbox) knows whether a scope is durable.

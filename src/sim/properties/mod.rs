@@ -127,7 +127,7 @@ pub(super) fn of(cluster: &Cluster, hurt: Option<Hurt>) -> Vec<Box<dyn Property>
         spared::by(hurt, one_value_per_ballot::OneValuePerBallot::default()),
         Box::new(ballots_unique::BallotsUnique::default()),
         Box::new(persist_before_send::PersistBeforeSend::default()),
-        Box::new(retired_is_final::RetiredIsFinal::default()),
+        Box::new(retired_is_final::RetiredIsFinal::of(hurt)),
         spared::by(hurt, clients_view::ClientsView::default()),
         Box::new(refusals_change_nothing::RefusalsChangeNothing::default()),
         Box::new(requests_are_granted::RequestsAreGranted),

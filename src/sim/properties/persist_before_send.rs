@@ -94,7 +94,10 @@ impl PersistBeforeSend {
                 let accepted = state.and_then(|state| state.accepted.as_ref()).map(|(at, _)| at);
                 is_over || accepted >= Some(ballot)
             }
-            EpochMessage::Newer | EpochMessage::Noted | EpochMessage::Told { .. } => return self.epoch(at, number),
+            // A node that is invited to be a member must get to know of the next epoch by those who end this one.
+            EpochMessage::Ready | EpochMessage::Newer | EpochMessage::Noted | EpochMessage::Told { .. } => {
+                return self.epoch(at, number);
+            }
             _ => true,
         };
         require(NAME, holds, || format!("{at} says {what:?} of epoch {number}, with only {state:?} on its disk"))

@@ -12,14 +12,15 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct PromiseMonotone {
-    written: BTreeMap<(NodeId, InstanceId), AcceptorRecord<Vote>>,
+    /// By the epoch of the transaction, too: in the next one, another transaction may have its name.
+    written: BTreeMap<(NodeId, InstanceId, u64), AcceptorRecord<Vote>>,
 }
 
 impl Property for PromiseMonotone {
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         let Observation::Durable { at, record: Record::Acceptor(record) } = observation else { return Ok(()) };
         for (instance, state) in instances_of(record) {
-            let before = self.written.insert((*at, instance), state);
+            let before = self.written.insert((*at, instance, record.transaction.epoch()), state);
             let accepted = |state: &AcceptorRecord<Vote>| state.accepted.map(|(ballot, _)| ballot);
             require("promise monotone", accepted(&state) <= state.promised, || {
                 format!("{at} accepted above its promise in {instance}: {state:?}")

@@ -2,7 +2,7 @@
 //! over. *Paxos Made Simple*, section 2.3: an acceptor remembers its highest promise and what it accepted, whatever
 //! fails; Gray and Lamport 2006, section 4: so does a resource manager with its vote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Observation, Property, Violation, require};
 use crate::{
@@ -13,8 +13,9 @@ use crate::{
 #[derive(Default)]
 pub(super) struct RecordsNeverGoBack {
     written: BTreeMap<(NodeId, Key), Record>,
-    /// The records of single transactions that were erased: they never come again.
-    erased: BTreeSet<(NodeId, Key)>,
+    /// The records of single transactions that were erased, with the epoch of each: they never come again. In a later epoch,
+    /// another transaction may have the name.
+    erased: BTreeMap<(NodeId, Key), u64>,
 }
 
 const NAME: &str = "records never go back";
@@ -45,6 +46,15 @@ fn may_follow(record: &Record, before: &Record) -> bool {
             outcomes.may_follow(before) && age == since
         }
         _ => false,
+    }
+}
+
+/// The epoch of the transaction that a record is about.
+fn epoch_of(record: &Record) -> Option<u64> {
+    match record {
+        Record::Acceptor(record) => Some(record.transaction.epoch()),
+        Record::ResourceManager(record) | Record::Resolved { record, .. } => Some(record.transaction.epoch()),
+        _ => None,
     }
 }
 
@@ -88,7 +98,9 @@ impl RecordsNeverGoBack {
         };
         require(NAME, may_go, || format!("{at} erases {key:?}, which is not over: {before:?}"))?;
         if matches!(key, Key::Acceptor(_) | Key::ResourceManager(_)) {
-            self.erased.insert((at, key));
+            let epoch = before.as_ref().and_then(epoch_of).unwrap_or_default();
+            let known = self.erased.entry((at, key)).or_default();
+            *known = epoch.max(*known);
         }
         Ok(())
     }
@@ -101,7 +113,8 @@ impl Property for RecordsNeverGoBack {
             return self.erase(*at, *key);
         }
         let key = (*at, record.key());
-        require(NAME, !self.erased.contains(&key), || format!("{at} erased what it writes again: {record:?}"))?;
+        let is_new = self.erased.get(&key).is_none_or(|erased| epoch_of(record) > Some(*erased));
+        require(NAME, is_new, || format!("{at} erased what it writes again: {record:?}"))?;
         if let Some(before) = self.written.insert(key, (*record).clone()) {
             let follows = may_follow(record, &before);
             require(NAME, follows, || format!("{at} goes back from {before:?} to {record:?}"))?;

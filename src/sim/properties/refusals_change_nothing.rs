@@ -65,7 +65,7 @@ fn is_allowed(effect: &Effect, input: &Input, refusal: Refusal) -> bool {
         (
             Effect::Send { message: Message::Epoch { what, .. }, .. },
             Input::Receive { .. },
-            Refusal::NewerEpoch | Refusal::NotAManager | Refusal::WideRange,
+            Refusal::NewerEpoch | Refusal::InvitedByStranger | Refusal::NotAManager | Refusal::WideRange,
         ) => **what == EpochMessage::Wanted,
         (Effect::Send { to, message }, Input::Receive { from, .. }, refusal) if to == from => match refusal {
             Refusal::StaleBallot => {

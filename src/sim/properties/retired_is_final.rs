@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Property, Violation, outcome_of, require};
+use super::{Hurt, Observation, Property, Violation, outcome_of, require};
 use crate::{
     NodeId, TxId,
     commit::{Decision, Effect, Input, Message, Record, TxRange, Vote, What},
@@ -15,12 +15,38 @@ pub(super) struct RetiredIsFinal {
     /// What each node has said in steps, in order, about retirement.
     said: BTreeMap<NodeId, BTreeSet<TxRange>>,
     lied: BTreeSet<(NodeId, TxId)>,
+    /// Whether names may be used twice.
+    names: bool,
+    /// What resource managers have voted to commit.
+    prepared: BTreeSet<(NodeId, TxId)>,
+    /// Of these, what a handover said is over, since another transaction of that name is: they stay in doubt until an operator
+    /// ends them.
+    stays: BTreeSet<(NodeId, TxId)>,
 }
 
 const NAME: &str = "a retired transaction is never decided again";
 
 fn covers(ranges: &BTreeMap<NodeId, BTreeSet<TxRange>>, at: NodeId, tx: TxId) -> bool {
     ranges.get(&at).is_some_and(|ranges| ranges.iter().any(|range| range.contains(tx)))
+}
+
+impl RetiredIsFinal {
+    pub(super) fn of(hurt: Option<Hurt>) -> Self {
+        Self { names: hurt == Some(Hurt::Names), ..Self::default() }
+    }
+
+    /// A node has gone to a later epoch, and has written what is retired in the same step.
+    fn note_stays(&mut self, at: NodeId, effects: &[Effect]) {
+        let enters = |effect: &Effect| matches!(effect, Effect::Persist(Record::Epoch { .. }));
+        if !self.names || !effects.iter().any(enters) {
+            return;
+        }
+        for effect in effects {
+            let Effect::Persist(Record::Retired(range)) = effect else { continue };
+            let prepared = self.prepared.iter().filter(|(node, tx)| *node == at && range.contains(*tx));
+            self.stays.extend(prepared.filter(|(_, tx)| Hurt::may_hit(*tx)));
+        }
+    }
 }
 
 impl Property for RetiredIsFinal {
@@ -55,6 +81,7 @@ impl Property for RetiredIsFinal {
                 self.lied.insert((*at, *tx));
             }
             Observation::Stepped { at, effects, .. } => {
+                self.note_stays(*at, effects);
                 for effect in *effects {
                     let about = match effect {
                         Effect::Persist(Record::Retired(range)) => {
@@ -62,7 +89,12 @@ impl Property for RetiredIsFinal {
                             None
                         }
                         Effect::Persist(Record::Acceptor(record)) => Some(record.transaction.id()),
-                        Effect::Persist(Record::ResourceManager(record)) => Some(record.transaction.id()),
+                        Effect::Persist(Record::ResourceManager(record)) => {
+                            if record.vote == Some(Vote::Prepared) && record.finished.is_none() {
+                                self.prepared.insert((*at, record.transaction.id()));
+                            }
+                            Some(record.transaction.id())
+                        }
                         Effect::Decide(Decision::Vote { transaction, .. }) => Some(transaction.id()),
                         Effect::Decide(Decision::Begun(tx)) => Some(*tx),
                         Effect::Decide(decision) => outcome_of(decision).map(|(tx, _)| tx),
@@ -70,7 +102,8 @@ impl Property for RetiredIsFinal {
                         Effect::Persist(_) => None,
                     };
                     if let Some(tx) = about {
-                        let is_over = covers(&self.said, *at, tx) && !self.lied.contains(&(*at, tx));
+                        let may_go_on = self.lied.contains(&(*at, tx)) || self.stays.contains(&(*at, tx));
+                        let is_over = covers(&self.said, *at, tx) && !may_go_on;
                         require(NAME, !is_over, || format!("{at} retired {tx}, then: {effect:?}"))?;
                     }
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Actor, Violation, World, config};
 use crate::{
-    NodeId,
+    NodeId, Phase,
     commit::{Cluster, Effect, Input, Record},
     sim::process::Process,
 };
@@ -31,19 +31,11 @@ impl<A: Actor> World<A> {
         latest.unwrap_or((0, &self.setup.cluster))
     }
 
-    /// What the file has that the operator of `at` gives it: the latest members of which another one is still there, to be asked,
-    /// and knows of their epoch, if that is so of any.
+    /// What the file has that the operator of `at` gives it: the latest members of which another one is still there, to be asked.
     pub(super) fn cluster_for(&self, at: NodeId) -> Cluster {
         let is_there = |node: &NodeId| *node != at && self.has_come(*node) && !self.gone.contains(node);
-        let answers = |cluster: &Cluster| cluster.membership().members().iter().any(is_there);
-        let epoch = |node: NodeId| self.actor(node).and_then(|actor| Some(actor.node().epoch()?.number));
-        let knows = |(number, cluster): &(&u64, &Cluster)| {
-            let members = cluster.membership().members();
-            members.iter().any(|node| is_there(node) && epoch(*node) >= Some(**number))
-        };
-        let known = self.epochs.iter().rev().find(knows).map(|(_, cluster)| cluster);
-        let any = || self.epochs.values().rev().find(|cluster| answers(cluster));
-        known.or_else(any).unwrap_or(self.latest().1).clone()
+        let answers = |cluster: &&Cluster| cluster.membership().members().iter().any(is_there);
+        self.epochs.values().rev().find(answers).unwrap_or(self.latest().1).clone()
     }
 
     /// The transaction managers of the present epoch.
@@ -60,7 +52,9 @@ impl<A: Actor> World<A> {
         }
         if !self.has_come(new) {
             let mut config = config(&self.setup, new);
-            config.cluster = cluster;
+            if !self.setup.old_files.contains(&new) {
+                config.cluster = cluster;
+            }
             self.processes.insert(new, Process::join(config, self.setup.in_order));
         }
         let before = self.stats.refused;
@@ -102,12 +96,30 @@ impl<A: Actor> World<A> {
         }
     }
 
-    /// Who is up and in an epoch before the present one, or in none although it is a member.
+    /// Whether so many members of the present epoch know of it that they can go on: a quorum of either phase, and a manager. They
+    /// have said that they are there, so they get to know of it by themselves; the others may need their operators.
+    pub(crate) fn is_present_known(&self) -> bool {
+        let (number, cluster) = self.latest();
+        let knows = |node: &NodeId| {
+            let tag = self.actor(*node).and_then(|actor| actor.node().tag());
+            tag.is_some_and(|tag| tag.number >= number)
+        };
+        let acceptors = cluster.acceptors();
+        let known = acceptors.members(acceptors.nodes().filter(knows));
+        let is_quorum = |phase| acceptors.is_quorum(phase, known);
+        is_quorum(Phase::Prepare) && is_quorum(Phase::Accept) && cluster.managers().iter().any(knows)
+    }
+
+    /// Who is up and in an epoch before the present one, or in none although it is a member, or invited to be one.
     pub(crate) fn laggards(&self) -> Vec<NodeId> {
         let (number, members) = self.present();
+        let actors = self.processes.values().filter_map(|process| process.actor.as_ref());
+        let awaited: BTreeSet<NodeId> =
+            actors.filter_map(|actor| actor.node().epoch()).flat_map(|epoch| epoch.awaited).collect();
         let is_behind = |at: &NodeId| {
             let epoch = self.actor(*at).map(|actor| actor.node().tag().map(|tag| tag.number));
-            epoch.is_some_and(|epoch| epoch < Some(number) && (epoch.is_some() || members.contains(at)))
+            let is_wanted = || members.contains(at) || awaited.contains(at);
+            epoch.is_some_and(|epoch| epoch < Some(number) && (epoch.is_some() || is_wanted()))
         };
         self.nodes().filter(is_behind).collect()
     }

@@ -64,7 +64,8 @@ impl<A: Actor> World<A> {
             return Ok(Vec::new());
         }
         let meta = self.next_meta();
-        let effects = self.step(at, Input::BeginAs { transaction: Transaction::of(tx, participants, &meta), meta })?;
+        let transaction = Transaction::of(tx, participants, &meta).in_epoch(self.epoch_of(at));
+        let effects = self.step(at, Input::BeginAs { transaction, meta })?;
         self.stats.stolen_names += u64::from(!effects.is_empty());
         Ok(effects)
     }

@@ -294,6 +294,7 @@ pub(super) async fn members(process: &Arc<Process>) -> Result<view::Members, Fai
         left: numbers(&epoch.left),
         may_leave: epoch.may_leave,
         is_changing: epoch.is_changing,
+        awaited: numbers(&epoch.awaited),
         departed: numbers(&epoch.membership.departed),
     })
 }

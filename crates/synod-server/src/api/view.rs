@@ -294,6 +294,9 @@ pub(crate) struct Members {
     /// Whether those that have left may be switched off.
     pub(crate) may_leave: bool,
     pub(crate) is_changing: bool,
+    /// Who is invited to be a member, and has not answered.
+    #[serde(default)]
+    pub(crate) awaited: Vec<u64>,
     /// Participants that were written off.
     pub(crate) departed: Vec<u64>,
 }

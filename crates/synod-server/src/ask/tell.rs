@@ -7,7 +7,7 @@ use crate::{
     table::table,
 };
 
-fn list(nodes: &[u64]) -> String {
+pub(super) fn list(nodes: &[u64]) -> String {
     if nodes.is_empty() {
         return "-".into();
     }
@@ -138,6 +138,15 @@ pub(super) fn open(listed: &view::Open) -> String {
     format!("{} open here\n{table}", listed.transactions.len())
 }
 
+/// What to do about a node that is invited to be a member, and does not answer.
+pub(super) const NOT_THERE: &str = "see that it runs and is reached at its address; if its log says that no member which it believes \
+    speaks to it, its file is too old: start it again with the present members in cluster.members";
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).chain(['.']).collect()
+}
+
 pub(super) fn members(members: &view::Members) -> String {
     let rows = members.members.iter().map(|member| {
         [member.node.to_string(), member.address.clone(), if member.answers { "yes" } else { "no" }.into()]
@@ -145,6 +154,9 @@ pub(super) fn members(members: &view::Members) -> String {
     let mut text = format!("epoch {}\n{}", members.epoch, table(["member", "address", "connected"], rows));
     if members.is_changing {
         text.push_str("A change of the members is under way.\n");
+    }
+    if !members.awaited.is_empty() {
+        let _ = writeln!(text, "Invited, and not there: {}. {}", list(&members.awaited), sentence(NOT_THERE));
     }
     if !members.left.is_empty() {
         let may = if members.may_leave { "may be switched off for good" } else { "may not be switched off yet" };

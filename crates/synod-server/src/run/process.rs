@@ -398,14 +398,18 @@ impl Process {
         others.into_iter().collect()
     }
 
-    /// The latest epoch that a node of this process knows.
+    /// The latest epoch that a node of this process knows, with what any of them knows of a change of it.
     pub(crate) async fn epoch(&self) -> Option<commit::EpochStatus> {
         let mut latest: Option<commit::EpochStatus> = None;
         for handle in self.handles() {
-            if let Ok(Some(epoch)) = handle.epoch().await
-                && latest.as_ref().is_none_or(|latest| latest.number < epoch.number)
-            {
-                latest = Some(epoch);
+            let Ok(Some(mut epoch)) = handle.epoch().await else { continue };
+            match &mut latest {
+                Some(latest) if latest.number == epoch.number => {
+                    latest.is_changing |= epoch.is_changing;
+                    latest.awaited.append(&mut epoch.awaited);
+                }
+                Some(latest) if latest.number > epoch.number => {}
+                _ => latest = Some(epoch),
             }
         }
         latest
