@@ -31,6 +31,14 @@ fn who_votes_twice_or_uses_the_names_of_others_hurts_only_what_it_touches_and_sp
 }
 
 #[test]
+fn where_members_change_names_that_are_used_twice_split_nothing_either_and_an_operator_ends_what_they_block() {
+    let total = total(300, |seed| sim::run_schedule::<Node>(Schedule::changing_and_hurt(seed)), " --changes --hurt");
+    let Stats { stolen_names, left_waiting, resolved, changed, overtaken, epochs, .. } = total;
+    let hurts = [stolen_names, left_waiting, resolved, changed, overtaken, epochs];
+    assert!(hurts.iter().all(|count| *count > 50), "some things hardly happen:\n{total}");
+}
+
+#[test]
 fn three_thousand_worlds_keep_every_property_and_come_to_rest_and_everything_happens_in_them() {
     let total = total(3_000, sim::run, "");
     let Stats { committed, aborted, recoveries, concurrent_recoveries, restarts_in_doubt, retirements, .. } = total;

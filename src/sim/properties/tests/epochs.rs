@@ -3,11 +3,12 @@
 use super::{
     super::{
         a_frozen_epoch_ends::AFrozenEpochEnds, nothing_committed_is_forgotten::NothingCommittedIsForgotten,
-        one_ending::OneEnding, own_epoch_only::OwnEpochOnly,
+        one_ending::OneEnding, own_epoch_only::OwnEpochOnly, persist_before_send::PersistBeforeSend,
+        promise_monotone::PromiseMonotone, records_never_go_back::RecordsNeverGoBack,
     },
     *,
 };
-use crate::commit::{Ending, Fingerprint, Fingerprints, Membership, Ranges};
+use crate::commit::{Ending, EpochMessage, Fingerprint, Fingerprints, Membership, Ranges};
 
 /// Acceptors of epoch 1.
 const A4: NodeId = NodeId(14);
@@ -144,4 +145,43 @@ fn a_node_that_stays_in_an_epoch_which_it_has_helped_to_end_breaks_that_a_frozen
     watch.0.finish().unwrap();
     watch.0.observe(&Observation::Started { at: A1 }).unwrap();
     watch.0.finish().unwrap_err();
+}
+
+#[test]
+fn a_node_that_says_that_it_is_there_before_it_is_in_the_epoch_breaks_that_it_persists_before_it_sends() {
+    let ready = |number| Message::Epoch { number: Some(number), what: Box::new(EpochMessage::Ready) };
+    let mut watch = Watch(PersistBeforeSend::default());
+    watch.sends(A4, ready(0)).unwrap_err();
+    watch.writes(A4, epoch(0, cluster().membership(), &[])).unwrap();
+    watch.sends(A4, ready(0)).unwrap();
+    watch.sends(A4, ready(1)).unwrap_err();
+}
+
+#[test]
+fn what_an_acceptor_has_of_a_later_transaction_of_the_same_name_is_no_step_back_but_of_the_same_epoch_it_is() {
+    let initial = Ballot::initial(R1);
+    let of_epoch = |epoch| AcceptorRecord {
+        transaction: transaction().in_epoch(epoch),
+        votes: if epoch == 0 { [(0, PREPARED)].into_iter().collect() } else { Votes::default() },
+        higher: [].into(),
+    };
+    let first = || acceptor(initial, Some((initial, PREPARED)));
+    for (later, is_new) in [(1, true), (0, false)] {
+        let blank = || Record::Acceptor(AcceptorRecord { votes: Votes::default(), ..of_epoch(later) });
+        let mut watch = Watch(RecordsNeverGoBack::default());
+        watch.writes(A1, epoch(0, cluster().membership(), &[])).unwrap();
+        watch.writes(A1, first()).unwrap();
+        watch.writes(A1, epoch(1, one(), &[])).unwrap();
+        watch.writes(A1, Record::Erased(Key::Acceptor(TX))).unwrap();
+        assert_eq!(watch.writes(A1, blank()).is_ok(), is_new);
+    }
+    let promised = |epoch| {
+        let state = paxos::AcceptorRecord { promised: Some(Ballot::new(1, M1)), accepted: None };
+        let higher = [HigherInstance { rm: R1, state }].into();
+        Record::Acceptor(AcceptorRecord { votes: Votes::default(), higher, ..of_epoch(epoch) })
+    };
+    let mut watch = Watch(PromiseMonotone::default());
+    watch.writes(A1, first()).unwrap();
+    watch.writes(A1, promised(1)).unwrap();
+    watch.writes(A1, promised(0)).unwrap_err();
 }

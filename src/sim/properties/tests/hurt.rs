@@ -1,7 +1,10 @@
 //! Where some transactions may be hurt: what must hold of them all the same, and who is spared.
 
 use super::{
-    super::{names_never_split::NamesNeverSplit, second_votes_are_listed::SecondVotesAreListed},
+    super::{
+        Hurt, names_never_split::NamesNeverSplit, retired_is_final::RetiredIsFinal,
+        second_votes_are_listed::SecondVotesAreListed,
+    },
     *,
 };
 
@@ -49,6 +52,36 @@ fn a_second_vote_that_is_taken_or_not_listed_breaks_that_second_votes_are_listed
     let refused = |after| Observation::Refused { at: A1, input: &input, refusal, before: &before, after };
     watch.0.observe(&refused(&after)).unwrap();
     watch.0.observe(&refused(&before)).unwrap_err();
+}
+
+#[test]
+fn only_what_is_prepared_under_a_name_that_may_be_used_twice_goes_on_after_a_handover_has_retired_that() {
+    let odd = Some(Hurt::Names);
+    let membership = cluster().membership();
+    let record = Record::Epoch {
+        number: 1,
+        membership: membership.into(),
+        former: [].into(),
+        committed: [].into_iter().collect(),
+    };
+    let handed_over = [Effect::Persist(Record::Retired(TxRange::only(TX))), Effect::Persist(record)];
+    for (hurt, is_prepared, effects, may_go_on) in [
+        (odd, true, &handed_over[..], true),
+        (odd, false, &handed_over[..], false),
+        (odd, true, &handed_over[..1], false),
+        (None, true, &handed_over[..], false),
+    ] {
+        let mut watch = Watch(RetiredIsFinal::of(hurt));
+        if is_prepared {
+            watch.votes(R1, PREPARED);
+        }
+        watch.takes(R1, Input::Tick(Time(0)), effects).unwrap();
+        assert_eq!(
+            watch.yields(R1, Effect::Decide(abort(TX))).is_ok(),
+            may_go_on,
+            "{hurt:?} {is_prepared} {effects:?}"
+        );
+    }
 }
 
 #[test]
