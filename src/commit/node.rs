@@ -22,6 +22,7 @@ mod leavings;
 mod next_epoch;
 mod restore;
 mod retirement;
+mod told;
 mod view;
 
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -33,8 +34,7 @@ use self::{
     retirement::{Announcement, Lists},
 };
 use super::{
-    Config, Decision, Effect, EpochTag, Input, Message, Meta, Outcome, Record, ResourceKind, Sink, Time, Transaction,
-    Vote, What,
+    Config, Decision, Effect, Input, Message, Record, Sink, Time, Transaction, What,
     block::BlockAllocator,
     clock::{NEVER, NODE},
     contacts::ContactId,
@@ -409,99 +409,6 @@ impl Node {
         let handle = self.insert(open)?;
         self.shared.peers.contacts.charge(opener);
         self.work(handle, effects, |_, _, _| result)
-    }
-
-    /// The local resource votes.
-    fn hear_vote(&mut self, transaction: Transaction, vote: Vote, effects: &mut impl Sink) -> Result<(), Refusal> {
-        if !transaction.has(self.shared.config.id) {
-            return Err(Refusal::NotAParticipant);
-        }
-        match self.known(transaction.id()) {
-            Ok(handle) => self.work(handle, effects, |open, shared, effects| {
-                if open.transaction != transaction {
-                    return Err(Refusal::OtherTransaction);
-                }
-                open.hear_vote(shared, effects, vote)
-            }),
-            // This node has not voted to commit, or has finished. Nobody else must keep the resource from letting go.
-            Err(_) if vote == Vote::Prepared && self.shared.config.resource == ResourceKind::VotesHere => {
-                self.decide(Decision::Abort { transaction, meta: None }, Scope::NOTHING, effects);
-                Ok(())
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// A connection to another node begins.
-    fn meet(
-        &mut self,
-        node: NodeId,
-        birth: u64,
-        epoch: Option<EpochTag>,
-        effects: &mut impl Sink,
-    ) -> Result<(), Refusal> {
-        let config = &self.shared.config;
-        if node == config.id {
-            return Err(Refusal::FromSelf);
-        }
-        if config.cluster.is_departed(node) {
-            return Err(Refusal::Departed);
-        }
-        self.compare_epochs(node, epoch, effects)?;
-        let config = &self.shared.config;
-        if self.shared.peers.contacts.meet(node, birth, config.cluster.limits().nodes)? {
-            self.shared.metrics.count_write();
-            let met = effects.persist(Record::Peer { node, birth }, Urgency::Urgent);
-            self.shared.ground = self.shared.ground.and(met);
-        }
-        Ok(())
-    }
-
-    /// The local resource finds `transaction` prepared in itself.
-    fn hear_prepared(
-        &mut self,
-        transaction: &Transaction,
-        meta: &Meta,
-        effects: &mut impl Sink,
-    ) -> Result<(), Refusal> {
-        if self.shared.config.resource == ResourceKind::VotesHere {
-            return Err(Refusal::VotesAreHere);
-        }
-        if !transaction.is_about(meta) {
-            return Err(Refusal::OtherContent);
-        }
-        match self.known(transaction.id()) {
-            Ok(handle) => self.work(handle, effects, |open, shared, effects| {
-                if open.transaction != *transaction {
-                    return Err(Refusal::OtherTransaction);
-                }
-                open.found(shared, effects, meta)
-            }),
-            // How it ended is not known here any more.
-            Err(Refusal::Retired) => Err(Refusal::RetiredUnfinished),
-            Err(_) => {
-                self.check_name(transaction.id())?;
-                if self.shared.epoch.is_none_or(|epoch| transaction.epoch() > epoch) {
-                    return Err(Refusal::NewerEpoch);
-                }
-                self.check_room(transaction.participants(), Admission::Old)?;
-                self.open_with(transaction, None, effects, |open, shared, effects| open.found(shared, effects, meta))
-            }
-        }
-    }
-
-    /// An operator ends a transaction here.
-    fn resolve(&mut self, tx: TxId, outcome: Outcome, effects: &mut impl Sink) -> Result<(), Refusal> {
-        let handle = self.known(tx)?;
-        if self.open.at(handle).is_some_and(Open::is_stuck) {
-            // A transaction manager remembers nothing, so to forget the transaction is safe.
-            self.drop_open(handle, effects);
-        } else {
-            self.work(handle, effects, |open, shared, effects| open.resolve(shared, effects, outcome))?;
-        }
-        self.shared.metrics.count_resolved();
-        self.persist(Record::Resolutions { count: self.shared.metrics.resolved }, effects);
-        Ok(())
     }
 
     /// Refuses a name of this node's own that it has not given.

@@ -1,5 +1,7 @@
 //! An open transaction at a node: the roles that the node plays in it, and their time-outs.
 
+mod endings;
+mod recovery;
 mod violations;
 
 use alloc::boxed::Box;
@@ -15,7 +17,7 @@ use super::{
     transaction_manager::TransactionManager,
     turns::Claim,
 };
-use crate::{Fence, NodeId, Refusal, Scope, Urgency};
+use crate::{Fence, NodeId, Refusal, Scope};
 
 /// How many messages the roles of one node may exchange within a step. The longest exchange has seven turns, of a few
 /// messages each: an inquiry, the two phases of a ballot and their answers, the outcome, and the report that it is
@@ -377,124 +379,6 @@ impl Open {
         Some(self.transaction.epoch()) == shared.epoch
     }
 
-    /// How the handover of its epoch has ended it, if that is over here and it is not retired. If another one of its name has
-    /// committed, this is listed, and it comes to no outcome here; only what nobody was promised aborts.
-    #[inline]
-    fn ended_by_handover(&mut self, shared: &Shared) -> Option<Outcome> {
-        if self.is_of_epoch(shared) || self.is_retired {
-            return None;
-        }
-        let outcome = shared.oracle(&self.transaction);
-        if outcome.is_none() && self.violation != Some(ViolationReason::OverElsewhere) {
-            self.violation = Some(ViolationReason::OtherTransaction);
-        }
-        outcome
-    }
-
-    /// Its epoch is over: the acceptor here is done, and the other roles hear how it ended, and turn to the managers of the
-    /// present epoch. Nobody who is none of these goes on as a manager.
-    pub(crate) fn hand_over<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
-        self.acceptor = None;
-        let mut result = Ok(());
-        if self.rm.is_some() {
-            let manager = shared.peers.manager_of(&shared.config.cluster, self.transaction.id(), shared.clock.now());
-            result = self.as_rm(shared, effects, |rm, cx| {
-                rm.turn_to_epoch(cx, manager);
-                Ok(())
-            });
-        }
-        if self.tm.is_some() {
-            let heard = self.as_tm(shared, effects, |tm, cx| {
-                tm.look_again(cx);
-                Ok(())
-            });
-            result = result.and(heard);
-        }
-        if !shared.is_manager && self.tm.is_some() {
-            self.let_go(shared);
-            keep(&mut shared.spare_tms, self.tm.take());
-        }
-        shared.moved = true;
-        result
-    }
-
-    /// The transaction is over, and ended as this node remembers.
-    pub(crate) fn end_as<S: Sink>(
-        &mut self,
-        shared: &mut Shared,
-        effects: &mut S,
-        outcome: Outcome,
-    ) -> Result<(), Refusal> {
-        self.as_rm(shared, effects, |rm, cx| rm.hear_ending(cx, outcome))
-    }
-
-    /// Whether this node is to bring the transaction to its outcome, and has not.
-    pub(crate) fn manages_undecided(&self) -> bool {
-        self.fence.is_none() && self.tm.as_ref().is_some_and(|tm| tm.role.outcome().is_none())
-    }
-
-    /// A frozen acceptor is about to promise: what it has gathered is accepted first.
-    pub(crate) fn flush<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
-        if self.acceptor.is_none() {
-            return Ok(());
-        }
-        self.as_acceptor(shared, effects, |acceptor, cx| {
-            acceptor.flush_gathered(cx);
-            Ok(())
-        })
-    }
-
-    /// A node has come into this epoch, and may have refused what was said to it: say again what it is to hear.
-    pub(crate) fn say_again<S: Sink>(
-        &mut self,
-        shared: &mut Shared,
-        effects: &mut S,
-        to: NodeId,
-    ) -> Result<(), Refusal> {
-        if self.rm.is_some() && shared.config.cluster.acceptors().contains(to) {
-            self.as_rm(shared, effects, |rm, cx| {
-                rm.vote_again(cx, to);
-                Ok(())
-            })?;
-        }
-        if self.tm.is_some() && self.transaction.has(to) {
-            self.as_tm(shared, effects, |tm, cx| {
-                tm.ask_again(cx, to);
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// To a participant that is neither an acceptor nor a transaction manager, the transaction is retired.
-    pub(crate) fn hear_retired_by<S: Sink>(
-        &mut self,
-        shared: &mut Shared,
-        effects: &mut S,
-        from: NodeId,
-    ) -> Result<(), Refusal> {
-        if !self.transaction.has(from) {
-            return Err(Refusal::NotAParticipant);
-        }
-        self.as_tm(shared, effects, |tm, cx| tm.hear_retired_by(cx, from))
-    }
-
-    /// Tells the local resource manager that the transaction is over.
-    pub(crate) fn retire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
-        if self.rm.is_some() {
-            // This cannot fail: there is a resource manager, and `retire` refuses nothing.
-            let _ = self.as_rm(shared, effects, |rm, cx| {
-                rm.retire(cx);
-                Ok(())
-            });
-        }
-    }
-
-    /// Whether the transaction must stay open, whatever other nodes say.
-    pub(crate) fn stays(&self) -> bool {
-        self.fence.is_some() || self.rm.as_ref().is_some_and(|rm| rm.role.owes())
-    }
-
     /// Delivers messages between the roles here until none is left.
     pub(crate) fn exchange<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
         let mut left = LONGEST_EXCHANGE;
@@ -602,58 +486,6 @@ impl Open {
             shared.count_decided();
         }
         if may_recover && tm.role.wants_round().is_some() { self.claim_turn(shared, effects) } else { Ok(()) }
-    }
-
-    /// Recovers, if there is a place for that; otherwise waits for one.
-    #[cold]
-    fn claim_turn<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
-        let Some(tm) = &mut self.tm else { return Err(Refusal::UnknownTransaction) };
-        if tm.role.claim == Claim::None {
-            let most = shared.config.cluster.limits().recoveries;
-            tm.role.claim = shared.turns.claim(self.transaction.id(), self.since, tm.role.attempts(), most);
-        }
-        if tm.role.claim == Claim::Holds { self.recover(shared, effects) } else { Ok(()) }
-    }
-
-    /// A place to recover is free, and this transaction's turn has come.
-    pub(crate) fn take_turn<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
-        let Some(tm) = &mut self.tm else { return Err(Refusal::UnknownTransaction) };
-        tm.role.claim = Claim::Holds;
-        self.recover(shared, effects)
-    }
-
-    /// Nothing is owed to this transaction any more, and it claims nothing.
-    pub(crate) fn let_go(&mut self, shared: &mut Shared) {
-        shared.peers.contacts.discharge(self.opener.take());
-        if let Some(tm) = &mut self.tm {
-            tm.role.let_go(&self.transaction, &mut shared.peers);
-            shared.turns.give_up(&mut tm.role.claim);
-        }
-    }
-
-    /// Starts a recovery in a round of its own, and writes first that the round is reserved.
-    fn recover<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
-        let (Roles { tm: Some(tm), .. }, cx) = self.split(shared, effects) else {
-            return Err(Refusal::UnknownTransaction);
-        };
-        let Some(above) = tm.role.needs_round(&cx) else {
-            // It waited for its turn, and needs it no more.
-            shared.turns.give_up(&mut tm.role.claim);
-            return Ok(());
-        };
-        let metrics = &mut shared.metrics;
-        let round = shared.rounds.take(above.saturating_add(1), |reserved| {
-            metrics.count_write();
-            effects.persist(Record::Rounds { reserved }, Urgency::Urgent)
-        });
-        let Some(round) = round else {
-            // The transaction manager goes on waiting: a ballot of another one may still succeed.
-            shared.metrics.refuse(Refusal::RoundsUsedUp);
-            return Ok(());
-        };
-        shared.metrics.count_recovery();
-        let (roles, mut cx) = self.split(shared, effects);
-        roles.tm.as_mut().map_or(Ok(()), |tm| tm.role.recover(&mut cx, round))
     }
 
     /// The roles, and the context that they work in.

@@ -7,7 +7,7 @@
 mod acceptor_rules;
 #[path = "../adversity.rs"]
 mod adversity;
-#[path = "../codec.rs"]
+#[path = "../codec/main.rs"]
 mod codec;
 #[path = "../codec_alloc.rs"]
 mod codec_alloc;

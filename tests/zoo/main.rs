@@ -62,7 +62,7 @@ struct Catch {
 
 /// What no fault around a node can show, because the types rule it out or it is another layer's; and the test of it.
 const ELSEWHERE: [(u8, &str, &str, &str); 4] = [
-    (10, include_str!("../codec.rs"), "codec", "no_ballot_loses_its_round_or_its_node"),
+    (10, include_str!("../codec/refused.rs"), "codec", "no_ballot_loses_its_round_or_its_node"),
     (
         11,
         include_str!("../published_bugs.rs"),
