@@ -67,6 +67,40 @@ fn a_member_is_killed_and_replaced_for_good_and_a_participant_is_written_off() {
 }
 
 #[test]
+fn a_newcomer_whose_file_names_nobody_who_is_left_is_named_and_comes_in_once_its_file_has_the_present_members() {
+    let machines = Machines::new(&[]);
+    let mut processes: Vec<Process> = (1..=3).map(|number| machines.start(number)).collect();
+    processes.iter_mut().for_each(Process::ready);
+    processes[1].kill();
+    let (root, address) = (machines.root.path(), machines.ports.address(4));
+    synod(root, &["join", "4", "--address", &address, "--cluster", "cluster"]).done();
+    machines.set_http(4);
+    // Of those that it knows, only the dead one is left.
+    let present = fs::read_to_string(machines.file(4)).unwrap();
+    let is_of_others = |line: &&str| line.starts_with("1 = \"127.0.0.1:") || line.starts_with("3 = \"127.0.0.1:");
+    let old: Vec<&str> = present.lines().filter(|line| !is_of_others(line)).collect();
+    assert_eq!(old.len() + 2, present.lines().count(), "{present}");
+    fs::write(machines.file(4), old.join("\n")).unwrap();
+    let mut fourth = machines.start(4);
+    let replace = ["replace", "2", "--with", "4", "--address", &address];
+    std::thread::scope(|scope| {
+        let replaces = scope.spawn(|| machines.synod(1, &replace));
+        until("that the newcomer is missed", || {
+            let said = machines.synod(1, &["members"]).out;
+            said.contains("Invited, and not there: 4. See that it runs") && said.contains("its file is too old")
+        });
+        assert_eq!(members(&machines, 1)["awaited"].to_string(), "[4]");
+        fourth.terminate();
+        fs::write(machines.file(4), &present).unwrap();
+        fourth = machines.start(4);
+        let said = replaces.join().unwrap().done();
+        assert!(said.starts_with("done: node 4 is a member in the place of node 2"), "{said}");
+    });
+    fourth.ready();
+    assert_eq!(members(&machines, 4)["awaited"].to_string(), "[]");
+}
+
+#[test]
 fn a_member_that_has_lost_its_records_is_refused_by_the_others_under_its_old_number() {
     let machines = Machines::new(&[]);
     let mut processes: Vec<Process> = (1..=3).map(|number| machines.start(number)).collect();

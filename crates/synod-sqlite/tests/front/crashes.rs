@@ -1,7 +1,7 @@
 //! A process that is killed at any moment, and started again.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -25,9 +25,11 @@ fn a_process_that_is_killed_again_and_again_loses_nothing_and_leaves_nothing_hal
     for kill in 0..25_u64 {
         let mut process = run(&["--forever"]).spawn().unwrap();
         // It is read from until it is dead, or it would end by itself.
-        let (mut output, mut said) = (BufReader::new(process.stdout.take().unwrap()), String::new());
-        output.read_line(&mut said).unwrap();
-        assert_eq!(said, "ann has bought something\n");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        // On a busy machine the first purchases may give up: what was killed is not over yet.
+        let mut told = output.by_ref().lines().map(Result::unwrap).take(100);
+        let told = told.find(|line| line != "nothing has changed");
+        assert_eq!(told.as_deref(), Some("ann has bought something"));
         std::thread::sleep(Duration::from_millis(kill));
         // On Unix this is SIGKILL.
         process.kill().unwrap();
