@@ -144,27 +144,34 @@ fn databases(config: &Config) -> impl Iterator<Item = (NodeId, &Url)> {
 /// The same in Python, where there are PostgreSQL and stores.
 fn snippet_in_python(config: &Config, folder: &str) -> String {
     let of = |kind| databases(config).filter(move |(_, url)| url.kind == kind);
-    let has_databases = of(Kind::Postgres).next().is_some();
-    let (import, door) = match has_databases {
-        true => (", Synod\n  from synod.postgres import Postgres", "  synod = Synod(client)\n"),
-        false => ("", ""),
-    };
-    let mut text = format!(
-        "\nIn Python, with the package in clients/python:\n\n  from synod import Client{import}\n\n  \
-         client = Client.from_folder({:?})\n{door}",
-        format!("{folder}/client-{}", CLIENT.0),
-    );
-    for (node, url) in of(Kind::Postgres) {
-        let _ = writeln!(text, "  database_{0} = Postgres({1:?}, participant={0})", node.0, url.without_password());
-    }
+    let has = |kind| of(kind).next().is_some();
+    let (has_databases, has_stores) = (has(Kind::Postgres), has(Kind::Store));
+    let mut text = String::from("\nIn Python, with the package in clients/python:\n\n  from synod import Client");
     if has_databases {
+        text.push_str(", Synod\n  from synod.postgres import Postgres");
+        if has_stores {
+            text.push_str("\n  from synod.store import Store");
+        }
+    }
+    let folder = format!("{folder}/client-{}", CLIENT.0);
+    let _ = writeln!(text, "\n\n  client = Client.from_folder({folder:?})");
+    if has_databases {
+        text.push_str("  synod = Synod(client)\n");
+        for (node, url) in of(Kind::Postgres) {
+            let _ = writeln!(text, "  database_{0} = Postgres({1:?}, participant={0})", node.0, url.without_password());
+        }
+        for (node, url) in of(Kind::Store) {
+            let _ = writeln!(text, "  store_{0} = Store(client, {1:?}, participant={0})", node.0, address_of(url));
+        }
         text.push_str("  with synod.transaction() as tx:   # committed everywhere at the end, or nowhere\n");
-    }
-    for (node, _) in of(Kind::Postgres) {
-        let _ = writeln!(text, "      tx.on(database_{}).execute(\"SELECT 1\")", node.0);
-    }
-    let stores: Vec<String> = of(Kind::Store).map(|(node, _)| node.0.to_string()).collect();
-    if !stores.is_empty() {
+        for (node, _) in of(Kind::Postgres) {
+            let _ = writeln!(text, "      tx.on(database_{}).execute(\"SELECT 1\")", node.0);
+        }
+        for (node, _) in of(Kind::Store) {
+            let _ = writeln!(text, "      tx.on(store_{}).stage(b\"what it is about\")", node.0);
+        }
+    } else if has_stores {
+        let stores: Vec<String> = of(Kind::Store).map(|(node, _)| node.0.to_string()).collect();
         let _ = writeln!(text, "  tx = client.begin([{}], b\"what it is about\")", stores.join(", "));
         text.push_str("  print(client.outcome(tx))\n");
     }
@@ -172,16 +179,23 @@ fn snippet_in_python(config: &Config, folder: &str) -> String {
     text
 }
 
+/// Where a store is.
+fn address_of(store: &Url) -> String {
+    let url = store.without_password();
+    url.strip_prefix("store://").map_or(url.clone(), str::to_owned)
+}
+
 /// The beginning of an application.
 fn snippet(config: &Config, folder: &str) -> String {
     let uses = |kind| databases(config).any(|(_, url)| url.kind == kind);
     let postgres = if uses(Kind::Postgres) { "  use synod_postgres::Postgres;\n" } else { "" };
     let mysql = if uses(Kind::Mysql) { "  use synod_mysql::Mysql;\n" } else { "" };
+    let store = if uses(Kind::Store) { "  use synod_store::Store;\n" } else { "" };
     let mut text = format!(
-        "In your application, with the packages synod-client (feature \"grpc\"), synod-grpc, and synod-postgres or \
-         synod-mysql:\n\n  \
+        "In your application, with the packages synod-client (feature \"grpc\"), synod-grpc, and synod-postgres, \
+         synod-mysql or synod-store:\n\n  \
          use synod_client::{{NodeId, Synod}};\n  \
-         use synod_grpc::{{Client, Options, Security, Tls}};\n{mysql}{postgres}\n  \
+         use synod_grpc::{{Client, Options, Security, Tls}};\n{mysql}{postgres}{store}\n  \
          let folder = std::path::Path::new({:?});\n  \
          let tls = Tls::from_files(folder.join(\"authority.pem\"), folder.join(\"client-{client}.pem\"), \
          folder.join(\"client-{client}.key\"))?;\n  \
@@ -201,7 +215,14 @@ fn snippet(config: &Config, folder: &str) -> String {
         let kind = match url.kind {
             Kind::Postgres => "Postgres",
             Kind::Mysql => "Mysql",
-            Kind::Store => continue,
+            Kind::Store => {
+                let (number, address) = (node.0, address_of(url));
+                let _ = writeln!(
+                    text,
+                    "  let store_{number} = Store::new({address:?}, NodeId({number}), tls.clone(), Default::default())?;"
+                );
+                continue;
+            }
         };
         let url = url.without_password();
         let _ = writeln!(text, "  let database_{0} = {kind}::connect({url:?}, NodeId({0})).await?;", node.0);
