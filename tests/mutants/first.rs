@@ -25,7 +25,7 @@ mod outbox;
 mod outbox_scopes;
 #[path = "../paxos/main.rs"]
 mod paxos;
-#[path = "../perform.rs"]
+#[path = "../perform/main.rs"]
 mod perform;
 #[path = "../places.rs"]
 mod places;

@@ -11,5 +11,5 @@ mod commit_machine;
 mod published_bugs;
 #[path = "../quorums.rs"]
 mod quorums;
-#[path = "../restore.rs"]
+#[path = "../restore/main.rs"]
 mod restore;
