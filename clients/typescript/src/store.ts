@@ -142,20 +142,17 @@ export class StoreBranch implements Branch {
 
   async prepare(_cluster: string, id: TxId): Promise<void> {
     // The agent asks the store for its promise, and only once this has returned.
+    // It is never `RolledBack`: an answer that was lost may have staged it, and somebody else have begun it. Then it is promised.
     this.#id = id;
-    try {
-      const stage = await this.#store.stage(id, this.#content ?? new Uint8Array());
-      if (stage === Stage.DONE) {
-        return;
-      }
-      if (stage === Stage.OTHERWISE) {
-        await this.#store.unstage([id]);
-        throw new RolledBack(`other content was staged under the name ${id}: use each name once`);
-      }
-    } catch (error) {
-      throw error instanceof NotStaged ? new RolledBack(`${error.message}: ${error.remedy}`, { cause: error }) : error;
+    const stage = await this.#store.stage(id, this.#content ?? new Uint8Array());
+    if (stage === Stage.DONE) {
+      return;
     }
-    // It may be over, or promised for somebody who began it before us.
+    if (stage === Stage.OTHERWISE) {
+      // As long as the other content is there, that could commit.
+      await this.#store.unstage([id]);
+      throw new NotStaged(`other content was staged under the name ${id}`, "use each name once");
+    }
     throw new NotStaged(`the store has promised ${id} already, or it is over there`);
   }
 

@@ -22,7 +22,7 @@ pub enum Error {
         /// What gRPC says.
         status: Box<Status>,
     },
-    /// It says no to its agent.
+    /// It says no to its agent, or to an application.
     #[error(
         "the store at {address} refuses participant {participant} of cluster {cluster}: {} (give each store the address and \
          the certificate of its own participant, and an application that of a client of the cluster)", said(.status)

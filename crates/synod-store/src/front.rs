@@ -115,24 +115,19 @@ impl Branch for StoreBranch {
         self.cluster = cluster;
         // Dropped in the middle of this, it may be staged.
         self.staged = Some(tx);
-        match self.inner.stage(cluster, tx, content).await {
-            Ok(Staged::Done) => Ok(()),
+        let cause = match self.inner.stage(cluster, tx, content).await {
+            Ok(Staged::Done) => return Ok(()),
             Ok(Staged::Otherwise) => {
                 // As long as the other content is there, that could commit.
-                let cause = Error::Otherwise { participant, tx }.into();
-                Err(match self.unstage().await {
-                    Ok(()) => Unprepared::RolledBack(cause),
-                    Err(_) => Unprepared::Unknown(cause),
-                })
+                let _ = self.unstage().await;
+                Error::Otherwise { participant, tx }
             }
-            // Promised, perhaps, for somebody who has begun it before this, such as the agent of another branch.
-            Ok(Staged::Late) => Err(Unprepared::Unknown(Error::Late { participant, tx }.into())),
-            Err(error) if error.is_away() => Err(Unprepared::Unknown(error.into())),
-            Err(error) => {
-                self.staged = None;
-                Err(Unprepared::RolledBack(error.into()))
-            }
-        }
+            Ok(Staged::Late) => Error::Late { participant, tx },
+            Err(error) => error,
+        };
+        // Never rolled back for certain: an answer that was lost before this one may have staged it, and somebody else may have
+        // begun it, such as the agent of another branch. Then it is promised.
+        Err(Unprepared::Unknown(cause.into()))
     }
 
     async fn finish(&mut self, outcome: Outcome) -> Result<(), Cause> {

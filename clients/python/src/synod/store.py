@@ -130,18 +130,15 @@ class StoreBranch:
 
     def prepare(self, cluster: str, tx: TxId, epoch: int, participants: list[int]) -> None:
         # The agent asks the store for its promise, and only once this has returned.
+        # It is never `RolledBack`: an answer that was lost may have staged it, and somebody else have begun it. Then it is promised.
         self._tx = tx
-        try:
-            stage = self._store._stage(tx, self._content or b"")
-            if stage == v1.STAGE_DONE:
-                return
-            if stage == v1.STAGE_OTHERWISE:
-                self._store._unstage([tx])
-        except NotStaged as error:
-            raise RolledBack(str(error)) from error
+        stage = self._store._stage(tx, self._content or b"")
+        if stage == v1.STAGE_DONE:
+            return
         if stage == v1.STAGE_OTHERWISE:
-            raise RolledBack(f"other content was staged under the name {tx}: use each name once")
-        # It may be over, or promised for somebody who began it before us.
+            # As long as the other content is there, that could commit.
+            self._store._unstage([tx])
+            raise NotStaged(f"other content was staged under the name {tx}: use each name once")
         raise NotStaged(f"the store has promised {tx} already, or it is over there")
 
     def finish(self, outcome: Outcome) -> None:

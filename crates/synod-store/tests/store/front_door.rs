@@ -2,7 +2,10 @@
 
 use std::{env, path::PathBuf, process::Command, time::Duration};
 
-use synod::commit::{ClusterId, Transaction};
+use synod::{
+    TxId,
+    commit::{ClusterId, Transaction},
+};
 use synod_client::{Alone, Branch, Cause, CommitError, Database, Name, NodeId, OpenError, Outcome, Unprepared};
 use synod_grpc::Security;
 use synod_store::{Error, MOST_STAGED, Options, Store, StoreBranch};
@@ -214,13 +217,46 @@ async fn a_branch_that_is_dropped_takes_back_what_it_has_staged() {
     branch.stage("entry").unwrap();
     branch.prepare(cluster, &transaction).await.unwrap();
     assert_eq!(ledger.read(), [0, 0, 1]);
-    // Nobody else may stage other things there, or do it twice.
+    // The same may be staged twice.
     let mut other = Database::open(&shop.ledger, Some(Name { cluster, tx })).await.unwrap();
     other.stage("entry").unwrap();
     other.prepare(cluster, &transaction).await.unwrap();
     std::mem::forget(other);
     drop(branch);
     settles(&server, &ledger, |entered| entered == 0).await;
+    shop.local.shutdown().await.unwrap();
+}
+
+/// "Rolled back" would be a promise that nobody can commit it, and somebody else may have begun it.
+#[ignore = "needs packages of Python"]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_finds_other_content_or_comes_too_late_is_not_said_to_be_rolled_back() {
+    let (server, folder) = (account(), tempfile::tempdir().unwrap());
+    let ledger = Ledger::start(folder.path(), "never");
+    let shop = Shop::open(folder.path(), &server.url("accounts"), &ledger.address, NEVER).await;
+    let (node, cluster) = (shop.local.node(NodeId(1)).unwrap(), shop.local.cluster());
+    let names = node.names(2).await.unwrap().names;
+    let stage = async |seq, content| {
+        let tx = TxId { seq, ..names.first() };
+        let transaction = Transaction::new(tx, [LEDGER], []).unwrap();
+        let mut branch = Database::open(&shop.ledger, Some(Name { cluster, tx })).await.unwrap();
+        branch.stage(content).unwrap();
+        let prepared = branch.prepare(cluster, &transaction).await;
+        std::mem::forget(branch);
+        (transaction, prepared)
+    };
+    let (other, late) = (names.first().seq, names.last().seq);
+    stage(other, "entry").await.1.unwrap();
+    let (_, refused) = stage(other, "something else").await;
+    assert!(matches!(refused, Err(Unprepared::Unknown(_))), "{refused:?}");
+    assert_eq!(ledger.read(), [0, 0, 0], "the other content is taken back, so it cannot commit in this one's name");
+
+    let (transaction, prepared) = stage(late, "entry").await;
+    prepared.unwrap();
+    node.begin_as(transaction, []).await.unwrap();
+    assert_eq!(node.outcome(TxId { seq: late, ..names.first() }).await.unwrap(), Outcome::Committed);
+    let (_, refused) = stage(late, "entry").await;
+    assert!(matches!(refused, Err(Unprepared::Unknown(_))), "{refused:?}");
     shop.local.shutdown().await.unwrap();
 }
 
