@@ -38,11 +38,17 @@ impl Open {
             result = result.and(heard);
         }
         if !shared.is_manager && self.tm.is_some() {
-            self.let_go(shared);
-            keep(&mut shared.spare_tms, self.tm.take());
+            self.drop_tm(shared);
         }
         shared.moved = true;
         result
+    }
+
+    /// The transaction manager here brings it to no outcome any more.
+    pub(super) fn drop_tm(&mut self, shared: &mut Shared) {
+        self.let_go(shared);
+        keep(&mut shared.spare_tms, self.tm.take());
+        shared.moved = true;
     }
 
     /// The transaction is over, and ended as this node remembers.

@@ -1,7 +1,7 @@
 //! What shows that an assumption of the protocol was broken: who waits because of it, what others say of it, and an operator's
 //! last resort.
 
-use super::{Claim, Open, Outcome, Shared, Sink, ViolationReason, What, keep};
+use super::{Claim, Open, Outcome, Shared, Sink, ViolationReason, What};
 use crate::{NodeId, Refusal};
 
 impl Open {
@@ -69,8 +69,7 @@ impl Open {
         self.as_rm(shared, effects, |rm, cx| rm.resolve(cx, outcome))?;
         if self.lacks_outcome() && !self.is_of_epoch(shared) {
             // The acceptors of its epoch are done, and the handover says nothing: the transaction manager here would wait for ever.
-            self.let_go(shared);
-            keep(&mut shared.spare_tms, self.tm.take());
+            self.drop_tm(shared);
         }
         Ok(())
     }
