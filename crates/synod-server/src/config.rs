@@ -175,6 +175,11 @@ impl Url {
 }
 
 impl Url {
+    /// Where a store is.
+    pub(crate) fn address(&self) -> &str {
+        self.text.split_once("://").map_or(&self.text, |(_, address)| address)
+    }
+
     /// What the database is called, for people's eyes; nothing, if the URL does not say.
     pub(crate) fn name(&self) -> Option<String> {
         let name = match self.text.split_once("://") {

@@ -161,7 +161,7 @@ fn snippet_in_python(config: &Config, folder: &str) -> String {
             let _ = writeln!(text, "  database_{0} = Postgres({1:?}, participant={0})", node.0, url.without_password());
         }
         for (node, url) in of(Kind::Store) {
-            let _ = writeln!(text, "  store_{0} = Store(client, {1:?}, participant={0})", node.0, address_of(url));
+            let _ = writeln!(text, "  store_{0} = Store(client, {1:?}, participant={0})", node.0, url.address());
         }
         text.push_str("  with synod.transaction() as tx:   # committed everywhere at the end, or nowhere\n");
         for (node, _) in of(Kind::Postgres) {
@@ -177,12 +177,6 @@ fn snippet_in_python(config: &Config, folder: &str) -> String {
     }
     text.push_str("  print(client.members())\n  client.close()\n");
     text
-}
-
-/// Where a store is.
-fn address_of(store: &Url) -> String {
-    let url = store.without_password();
-    url.strip_prefix("store://").map_or(url.clone(), str::to_owned)
 }
 
 /// The beginning of an application.
@@ -216,7 +210,7 @@ fn snippet(config: &Config, folder: &str) -> String {
             Kind::Postgres => "Postgres",
             Kind::Mysql => "Mysql",
             Kind::Store => {
-                let (number, address) = (node.0, address_of(url));
+                let (number, address) = (node.0, url.address());
                 let _ = writeln!(
                     text,
                     "  let store_{number} = Store::new({address:?}, NodeId({number}), tls.clone(), Default::default())?;"

@@ -65,11 +65,13 @@ impl Beside {
             }
             Kind::Store => {
                 let Some(tls) = tls else {
-                    let what = format!("only its agent can use {}, the store of node {}", url.text, node.0);
-                    let remedy = "begin a transaction among stores with a client, which says what it is about";
+                    let what =
+                        format!("{}, the store of node {}, is reached with a certificate only", url.text, node.0);
+                    let remedy =
+                        "stage what a transaction wants of it, or begin one among stores, with that of a client";
                     return Err(Failure::new(Exit::Database, what, remedy));
                 };
-                let (address, security) = (url.text.trim_start_matches("store://"), Security::Tls(tls.clone()));
+                let (address, security) = (url.address(), Security::Tls(tls.clone()));
                 let store = Store::new(address, node, security, synod_store::Options::new());
                 store.map(Self::Store).map_err(|error| cannot_take_part(url, node, &error))
             }

@@ -407,6 +407,8 @@ impl Process {
                 Some(latest) if latest.number == epoch.number => {
                     latest.is_changing |= epoch.is_changing;
                     latest.awaited.append(&mut epoch.awaited);
+                    latest.awaited.sort_unstable();
+                    latest.awaited.dedup();
                 }
                 Some(latest) if latest.number > epoch.number => {}
                 _ => latest = Some(epoch),
