@@ -2,8 +2,8 @@
 //!
 //! An application opens a [`Transaction`], works in one database after the other over connections as it knows them, and
 //! commits them together, or not at all, whatever crashes. The databases are participants of a `synod` cluster
-//! (`synod-postgres`, `synod-mysql`, `synod-sqlite`, `synod-store`); beside each of them runs an *agent*, a node that votes for the database and carries out
-//! what an application leaves behind.
+//! (`synod-postgres`, `synod-mysql`, `synod-sqlite`, `synod-store`); beside each of them runs an *agent*, a node that votes for
+//! the database and carries out what an application leaves behind.
 //!
 //! ```ignore
 //! let mut tx = synod.transaction();

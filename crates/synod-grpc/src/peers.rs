@@ -91,8 +91,8 @@ impl Peers {
     ///
     /// A contact is such an address, or one with `http://` or `https://` before it. As the members change, a transport
     /// [follows](Transport::enter): it takes the address that the membership has for a node, also in the place of one that was
-    /// set, and drops that of a node which has left for good, unless it was set or is still in the membership's contacts. So
-    /// whoever takes part after it has ceased to be a member keeps its contact there.
+    /// set, and drops that of a node which has left for good, unless it was set or is still in the membership's contacts:
+    /// a former member that goes on as a participant keeps its contact there.
     ///
     /// An error if the certificate is not this node's, if messages may be larger than allowed, and outside of a tokio
     /// runtime.

@@ -182,8 +182,8 @@ impl MysqlBranch {
         Ok(self.has_changed)
     }
 
-    /// Whoever has lost the answer to a commit asks for the row that came with it. None, and whoever puts one there first
-    /// says that it has not committed, and never will.
+    /// Finds out whether a commit whose answer was lost took place: its row came with it. If there is no row, the first to put
+    /// a tombstone there settles that it has not committed, and never will.
     async fn find_out(&self, key: &Key) -> Result<bool, Cause> {
         let end = Instant::now() + self.mysql.0.options.wait;
         let mut last: Cause = "there was no time to ask".into();

@@ -135,7 +135,7 @@ pub(crate) async fn confirm(conn: &mut Conn, participant: NodeId) -> Result<(), 
 }
 
 /// Deletes these rows, in one transaction. Each statement names one row: if one named many, the server might scan the table
-/// for them, wait for every branch that is prepared in it, and hold up meanwhile whoever [confirms](confirm) a commit.
+/// for them, wait for every branch that is prepared in it, and meanwhile hold up those that [confirm] a commit.
 pub(crate) async fn remove(conn: &mut Conn, keys: &[Key]) -> Result<(), Error> {
     let delete = |key: &Key| format!("DELETE FROM synod_fence WHERE branch = {}; ", key.literal());
     let deletes: String = keys.iter().map(delete).collect();

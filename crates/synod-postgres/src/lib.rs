@@ -27,9 +27,9 @@
 //!
 //! # What it keeps in the database
 //!
-//! A table `synod.fence`, with a row for each branch: written with the branch's own work, so it is there exactly if the
-//! branch has committed, or by whoever aborts a branch, so that it cannot be prepared any more. So it can always be told
-//! what has become of a branch that is not prepared:
+//! A table `synod.fence`, with a row for each branch. It is written with the branch's own work, so it is there exactly if the
+//! branch has committed; or by what aborts the branch, so that it cannot be prepared any more. So it can always be told what
+//! has become of a branch that is not prepared:
 //!
 //! | prepared | row | it means |
 //! |---|---|---|

@@ -25,7 +25,7 @@ use crate::{
 const PAUSE: (u64, u64) = (300, 4_000);
 /// How long one stays that must not be there, in milliseconds.
 const STAY: (u64, u64) = (500, 4_000);
-/// After this long without its change, the operator asks again, whoever may be there.
+/// If a change has not come about after this long, the operator asks for it again.
 const RETRY: Duration = Duration::from_secs(2);
 /// A member that is behind for longer believes nobody who is left, and is started again with the present members in its file.
 const BEHIND: Duration = Duration::from_secs(5);
