@@ -49,6 +49,9 @@ pub(crate) fn happened(sketch: &mut Sketch, world: &mut World<Node>, event: Opti
             Happening::Durable { at, record } => sketch.durable(at, &record),
             Happening::Decided { at, decision } => sketch.decided(at, &decision),
             Happening::Stopped { at } => sketch.stopped(at),
+            Happening::Damaged { at, lost } => {
+                sketch.world(&format!("the storage of {at} loses its last {lost} records"), None)
+            }
             Happening::Started { at } => sketch.started(at),
         }
     }

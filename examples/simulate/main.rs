@@ -5,6 +5,7 @@
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --hurt
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --changes
 //! cargo run --release --features sim --example simulate -- --seeds 0..10000 --changes --hurt
+//! cargo run --release --features sim --example simulate -- --seeds 0..10000 --damage
 //! cargo run --release --features sim --example simulate -- --replay seed-7.json
 //! cargo run --release --features sim --example simulate -- --seed 7 --draw run.html
 //! ```
@@ -51,6 +52,9 @@ struct Arguments {
     /// Runs the worlds in which members are replaced; with --hurt, those in which names are used twice meanwhile.
     #[arg(long)]
     changes: bool,
+    /// Runs the worlds in which storages are damaged.
+    #[arg(long, conflicts_with_all = ["hurt", "changes"])]
+    damage: bool,
     /// Where the events of a failed run go.
     #[arg(long, default_value = ".")]
     out: PathBuf,
@@ -94,6 +98,7 @@ impl Arguments {
             (true, true) => Schedule::changing_and_hurt,
             (true, false) => Schedule::hurt,
             (false, true) => Schedule::changing,
+            _ if self.damage => Schedule::damaging,
             _ => Schedule::new,
         }
     }

@@ -63,6 +63,12 @@ pub trait Actor: Machine<Input = Input, Record = Record, Message = Message, Deci
     /// As [`Node::restore`].
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError>;
 
+    /// What comes up from a storage that has lost some of its records: nothing, for a storage notices that and says so, and who may
+    /// have forgotten what it has promised must not vote.
+    fn restore_damaged(_config: Config, _records: Vec<Record>) -> Option<Self> {
+        None
+    }
+
     /// The node within.
     fn node(&self) -> &Node;
 

@@ -167,6 +167,14 @@ pub enum Event {
         /// How many records of the write under way reached the disk.
         keep: usize,
     },
+    /// A node stops, and its storage is damaged: the last records that it called durable are lost. It notices, so the node does
+    /// not come back.
+    Damage {
+        /// Which: one of [`Setup::damaged`](super::Setup::damaged).
+        at: NodeId,
+        /// How many records.
+        lost: usize,
+    },
     /// A node is restored from its disk.
     Restart {
         /// Which.

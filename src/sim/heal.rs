@@ -26,17 +26,19 @@ impl<A: Actor> World<A> {
     /// Where names are used twice, transactions of such a name may be blocked. Then whoever waits for an outcome lists it as
     /// a violation, and an operator ends it.
     ///
-    /// Where the setup says so, some nodes stay dead at first, and what does not need them must come to its end without.
+    /// Where the setup says so, some nodes stay dead at first, and what does not need them must come to its end without. Those
+    /// whose storages are damaged stay so.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.network.mend_all();
         self.processes.values_mut().for_each(|process| process.hidden.clear());
         if !self.setup.stay_dead.is_empty() {
             self.go_on_without_the_dead()?;
         }
-        self.come_to_rest(&[])?;
+        let lost = self.lost();
+        self.come_to_rest(&lost)?;
         self.repeat_the_past()?;
-        self.come_to_rest(&[])?;
-        self.commit_one_more(&[])?;
+        self.come_to_rest(&lost)?;
+        self.commit_one_more(&lost)?;
         if self.setup.hurt.is_some() {
             self.resolve()?;
         }
@@ -56,16 +58,7 @@ impl<A: Actor> World<A> {
         self.stats.worlds_with_dead += 1;
         self.stats.worlds_with_dead_participants += u64::from(participate);
         self.come_to_rest(&dead)?;
-        // What waits for dead participants takes room.
-        if self
-            .processes
-            .values()
-            .filter_map(|process| process.actor.as_ref())
-            .all(|actor| actor.node().metrics().open == 0)
-        {
-            self.commit_one_more(&dead)?;
-        }
-        Ok(())
+        self.commit_one_more(&dead)
     }
 
     /// *Liveness*: whatever has happened, it all ends.
@@ -151,6 +144,10 @@ impl<A: Actor> World<A> {
 
     /// *Non-triviality* (Gray and Lamport 2006, section 2): when nothing fails and all vote to commit, it commits.
     fn commit_one_more(&mut self, dead: &[NodeId]) -> Result<(), Violation> {
+        // What waits for dead participants takes room.
+        if !dead.is_empty() && self.living().any(|(_, node)| node.metrics().open > 0) {
+            return Ok(());
+        }
         let living = |nodes: &[NodeId]| nodes.iter().copied().filter(|node| !dead.contains(node)).collect::<Vec<_>>();
         let mut participants = living(&self.setup.resource_managers);
         // What a liar is left in doubt about may take all its room.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Actor, Event, Hurt, Lie, Rng, Setup, World};
+use super::{Actor, Event, Hurt, Lie, Rng, Setup, World, disk::MOST_LOST};
 use crate::{NodeId, commit::Vote};
 
 /// How often each kind of event happens, as parts of their sum. Every seed draws its own (*swarm testing*; Groce and
@@ -30,6 +30,7 @@ struct Weights {
     find: u64,
     hide: u64,
     change: u64,
+    damage: u64,
     /// How many votes out of a hundred are to abort.
     abort_percent: u64,
     /// How many votes out of a hundred are lost with the resource that gave them.
@@ -59,6 +60,7 @@ const MORE: u64 = 0x6d6f_7265;
 const HURT: u64 = 0x6875_7274;
 const CHANGES: u64 = 0x6368_616e;
 const OLD_FILES: u64 = 0x6f6c_6466;
+const DAMAGE: u64 = 0x6461_6d67;
 
 impl Weights {
     fn draw(rng: &mut Rng) -> Self {
@@ -87,6 +89,7 @@ impl Weights {
             find: 10,
             hide: 3,
             change: 2,
+            damage: 1,
             abort_percent: sometimes(40),
             lost_votes_percent: 0,
         }
@@ -168,6 +171,20 @@ impl Schedule {
         (setup, schedule)
     }
 
+    /// The same where storages are damaged.
+    ///
+    /// ```
+    /// use synod::{commit::Node, sim::{self, Schedule}};
+    ///
+    /// let run = sim::run_schedule::<Node>(Schedule::damaging(7));
+    /// assert!(!run.setup.damaged.is_empty() && run.result.is_ok());
+    /// ```
+    pub fn damaging(seed: u64) -> (Setup, Self) {
+        let (mut setup, schedule) = Self::new(seed);
+        setup.draw_damaged(&mut Rng::new(seed ^ DAMAGE));
+        (setup, schedule)
+    }
+
     /// The next event in `world`, or `None` when it is time to heal.
     pub fn next<A: Actor>(&mut self, world: &World<A>) -> Option<Event> {
         self.left = self.left.checked_sub(1)?;
@@ -202,6 +219,7 @@ impl Schedule {
             if world.setup().votes_elsewhere.is_empty() { 0 } else { w.find },
             if world.setup().votes_elsewhere.is_empty() { 0 } else { w.hide },
             if world.setup().newcomers.is_empty() { 0 } else { w.change },
+            if world.setup().damaged.is_empty() { 0 } else { w.damage },
         ];
         let nodes: Vec<NodeId> = world.nodes().collect();
         let at = *self.rng.pick(&nodes)?;
@@ -240,6 +258,10 @@ impl Schedule {
             18 => self.held(world).map(|(at, index)| Event::Find { at, index }),
             19 => self.held(world).map(|(at, index)| Event::Hide { at, index }),
             20 => self.change(world, at),
+            21 => {
+                let at = *self.rng.pick(&world.setup().damaged)?;
+                Some(Event::Damage { at, lost: self.rng.between(1, MOST_LOST as u64) as usize })
+            }
             _ => self.lie(world),
         }
     }

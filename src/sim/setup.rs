@@ -40,6 +40,9 @@ pub struct Setup {
     /// Those that stay dead while all else is healed. What must end without them does, and then they come back.
     #[serde(default)]
     pub stay_dead: Vec<NodeId>,
+    /// Those of them whose storages are damaged at some moment, so that they never come back.
+    #[serde(default)]
+    pub damaged: Vec<NodeId>,
     /// Whether every effect waits for all records before it, and what is free for the next write. Otherwise each waits
     /// for the [scope](crate::Scope) that its node gave it, and leaves as soon as that is durable, also while another
     /// batch is being written.
@@ -81,6 +84,7 @@ impl Setup {
             nodes,
             resource_managers,
             stay_dead: Vec::new(),
+            damaged: Vec::new(),
             in_order: false,
             liars: Vec::new(),
             acquainted: false,
@@ -219,6 +223,17 @@ impl Setup {
         if rng.once_in(4) {
             self.old_files = rng.some(&self.newcomers, 1);
         }
+    }
+
+    /// The storages of some nodes are damaged, at any moment: of as few acceptors and transaction managers as the others can do
+    /// without.
+    pub(super) fn draw_damaged(&mut self, rng: &mut Rng) {
+        for _ in 0..8 {
+            if self.stay_dead.is_empty() {
+                self.draw_dead(rng);
+            }
+        }
+        self.damaged = rng.some(&self.stay_dead, 1);
     }
 
     fn limit(&mut self, limits: Limits) {

@@ -59,6 +59,8 @@ stats! {
     crashes: "crashes",
     restarts: "restarts",
     restarts_in_doubt: "restarts with a vote but no outcome",
+    damaged: "storages damaged",
+    kept_away: "times that a node with a damaged storage was started, and did not come up",
     compactions: "disks cut down to a snapshot",
     refused_for_room: "inputs refused for want of room",
     small_worlds: "worlds with room for one or two transactions",

@@ -268,6 +268,7 @@ impl<A: Actor> World<A> {
                     self.stop(*at, *keep)?;
                 }
             }
+            Event::Damage { at, lost } => self.damage(*at, *lost)?,
             Event::Restart { at } => self.restart(*at)?,
             Event::Compact { at } => self.compact(*at)?,
             Event::Tick { at, by } => {
@@ -323,7 +324,8 @@ impl<A: Actor> World<A> {
 
     /// Whether a name will not be given again, whatever crashes.
     fn is_durable(&self, TxId { origin, seq }: TxId) -> bool {
-        if origin == CLIENT {
+        // Clients give each name once, and who is lost gives none.
+        if origin == CLIENT || self.has_damage(origin) {
             return true;
         }
         let sequence = self.processes.get(&origin).and_then(|process| process.disk.get(Key::Sequence));

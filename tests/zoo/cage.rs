@@ -19,6 +19,7 @@ pub(crate) struct Keeper {
     create: fn(Config) -> (Caged, Vec<Effect>),
     join: fn(Config) -> (Caged, Vec<Effect>),
     restore: fn(Config, Vec<Record>) -> Result<Caged, RestoreError>,
+    restore_damaged: fn(Config, Vec<Record>) -> Option<Caged>,
 }
 
 thread_local! {
@@ -31,6 +32,7 @@ impl Keeper {
             create: |config| cage(A::create(config)),
             join: |config| cage(A::join(config)),
             restore: |config, records| Ok(Caged(Box::new(A::restore(config, records)?))),
+            restore_damaged: |config, records| Some(Caged(Box::new(A::restore_damaged(config, records)?))),
         }
     }
 
@@ -135,6 +137,10 @@ impl Actor for Caged {
 
     fn restore(config: Config, records: Vec<Record>) -> Result<Self, RestoreError> {
         (Keeper::on_duty().restore)(config, records)
+    }
+
+    fn restore_damaged(config: Config, records: Vec<Record>) -> Option<Self> {
+        (Keeper::on_duty().restore_damaged)(config, records)
     }
 
     fn node(&self) -> &Node {

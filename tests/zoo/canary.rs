@@ -14,6 +14,9 @@ use synod::{
 
 /// What is wrong with a canary: what it changes of all that goes into a node, comes out of it, or is on its disk.
 pub(crate) trait Fault: Clone + Default {
+    /// Whether its storage says so when it is damaged.
+    const NOTICES_DAMAGE: bool = true;
+
     /// What the node is given instead of `input`; all but the first only if it would not refuse it.
     fn input(&mut self, _node: &Node, input: Input) -> Vec<Input> {
         vec![input]
@@ -104,6 +107,10 @@ impl<F: Fault> Actor for Canary<F> {
             None => Node::create(config).0,
         };
         Ok(Self { node, fault: F::default() })
+    }
+
+    fn restore_damaged(config: Config, records: Vec<Record>) -> Option<Self> {
+        if F::NOTICES_DAMAGE { None } else { Self::restore(config, records).ok() }
     }
 
     fn node(&self) -> &Node {

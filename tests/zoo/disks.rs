@@ -92,6 +92,14 @@ go_back! {
     ReservationsGoBack: Record::Sequence { .. } | Record::Rounds { .. },
 }
 
+/// The last records are lost, and the storage does not notice: the node goes on with an older state.
+#[derive(Clone, Default)]
+pub(crate) struct DamageUnnoticed;
+
+impl Fault for DamageUnnoticed {
+    const NOTICES_DAMAGE: bool = false;
+}
+
 /// What is over is erased before it is written that it is over.
 #[derive(Clone, Default)]
 pub(crate) struct ErasedEarly;

@@ -103,6 +103,11 @@ impl Exhibit {
         Self { schedule: Schedule::changing, ..self }
     }
 
+    /// In the worlds where storages are damaged.
+    fn where_storages_are_damaged(self) -> Self {
+        Self { schedule: Schedule::damaging, ..self }
+    }
+
     /// In the worlds where a participant hurts others.
     fn where_it_hurts(self) -> Self {
         Self { schedule: Schedule::hurt, ..self }
@@ -180,6 +185,7 @@ fn zoo() -> Vec<Exhibit> {
         exhibit::<ends::DoubtEndsInAbort>(16, 100, "doubt ends in a guess"),
         exhibit::<disks::BlankDiskVotes>(17, 100, "a node with a blank disk starts as a new one"),
         exhibit::<disks::AcceptancesForgotten>(17, 100, "a node whose disk lost acceptances goes on"),
+        exhibit::<disks::DamageUnnoticed>(17, 100, "a node whose storage went back to an older state goes on").where_storages_are_damaged(),
         exhibit::<ends::SurprisesPanic>(18, 100, "an unexpected answer panics"),
         exhibit::<ends::OneWordDecides>(21, 1_000, "one participant's word is taken for the outcome").by("agreement"),
         exhibit::<ends::LateVotesIgnored>(22, 1_000, "a vote that comes too late is dropped").by("no orphan"),

@@ -21,6 +21,8 @@ pub(super) struct ClientsView {
     lied: BTreeSet<(TxId, NodeId)>,
     /// Whether a handover has ended what was open.
     handed_over: bool,
+    /// Who never comes back, and need not hear how it ends.
+    damaged: BTreeSet<NodeId>,
     /// Who has taken a step. Others may not exist, and nobody waits for them.
     seen: BTreeSet<NodeId>,
 }
@@ -28,11 +30,12 @@ pub(super) struct ClientsView {
 const NAME: &str = "the client's view is true";
 
 impl ClientsView {
-    fn all_did(&self, tx: TxId, outcome: Outcome) -> Result<(), Violation> {
+    /// Whether all have carried it out, `but` for some that may never do.
+    fn all_did(&self, tx: TxId, outcome: Outcome, but: &BTreeSet<NodeId>) -> Result<(), Violation> {
         for rm in self.participants.get(&tx).into_iter().flatten().filter(|rm| self.seen.contains(rm)) {
             let done = self.done.get(&(tx, *rm)).copied();
-            let lied = self.lied.contains(&(tx, *rm));
-            require(NAME, done == Some(outcome) || lied && done.is_none(), || {
+            let is_spared = self.lied.contains(&(tx, *rm)) || but.contains(rm);
+            require(NAME, done == Some(outcome) || is_spared && done.is_none(), || {
                 format!("a client was told that {tx} is {outcome:?}, but {rm} has done {done:?}")
             })?;
         }
@@ -68,6 +71,10 @@ impl Property for ClientsView {
                 self.handed_over |= *number > 0;
                 Ok(())
             }
+            Observation::Damaged { at } => {
+                self.damaged.insert(*at);
+                Ok(())
+            }
             Observation::Lied { at, tx } => {
                 self.lied.insert((*tx, *at));
                 Ok(())
@@ -76,7 +83,9 @@ impl Property for ClientsView {
                 let told = *self.told.entry(*tx).or_insert(*outcome);
                 require(NAME, told == *outcome, || format!("clients were told {told:?} and {outcome:?} of {tx}"))
             }
-            Observation::Decided { decision: Decision::Completed { tx, outcome }, .. } => self.all_did(*tx, *outcome),
+            Observation::Decided { decision: Decision::Completed { tx, outcome }, .. } => {
+                self.all_did(*tx, *outcome, &BTreeSet::new())
+            }
             _ => Ok(()),
         }
     }
@@ -86,11 +95,12 @@ impl Property for ClientsView {
             // A manager that leaves gives up what a handover has aborted: who has not voted need not hear of it.
             let is_given_up = self.handed_over && *outcome == Outcome::Aborted;
             if !is_given_up {
-                self.all_did(*tx, *outcome)?;
+                self.all_did(*tx, *outcome, &self.damaged)?;
             }
         }
         // A vote is a promise to wait for the outcome, and the outcome comes.
-        let waiting = self.voted.difference(&self.lied).find(|voted| !self.done.contains_key(voted));
+        let mut heeded = self.voted.difference(&self.lied).filter(|(_, at)| !self.damaged.contains(at));
+        let waiting = heeded.find(|voted| !self.done.contains_key(voted));
         require(NAME, waiting.is_none(), || format!("{waiting:?} voted, and was never told the outcome"))
     }
 }

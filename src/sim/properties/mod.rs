@@ -87,6 +87,8 @@ pub enum Observation<'a> {
     Stopped { at: NodeId },
     /// A node was restored from its disk.
     Started { at: NodeId },
+    /// A node's storage was damaged: it never starts again.
+    Damaged { at: NodeId },
 }
 
 /// Something that must hold in every run.

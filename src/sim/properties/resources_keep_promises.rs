@@ -13,6 +13,8 @@ pub(super) struct ResourcesKeepPromises {
     committed: BTreeSet<(NodeId, TxId)>,
     /// A liar may never hear the end of what it has lied about.
     lied: BTreeSet<(NodeId, TxId)>,
+    /// Nobody tells these any more.
+    damaged: BTreeSet<NodeId>,
 }
 
 impl Property for ResourcesKeepPromises {
@@ -23,6 +25,9 @@ impl Property for ResourcesKeepPromises {
             }
             Observation::Lied { at, tx } => {
                 self.lied.insert((*at, *tx));
+            }
+            Observation::Damaged { at } => {
+                self.damaged.insert(*at);
             }
             Observation::LetGo { at, tx } => {
                 self.held.remove(&(*at, *tx));
@@ -39,7 +44,7 @@ impl Property for ResourcesKeepPromises {
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
-        let orphan = self.held.difference(&self.lied).next();
+        let orphan = self.held.difference(&self.lied).find(|(at, _)| !self.damaged.contains(at));
         require("no orphan", orphan.is_none(), || {
             format!("resources hold {} transactions that are over, first {orphan:?}", self.held.len())
         })

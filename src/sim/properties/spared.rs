@@ -37,7 +37,7 @@ fn about(observation: &Observation<'_>) -> Option<TxId> {
         | Observation::Held { tx, .. }
         | Observation::Voted { tx, .. }
         | Observation::LetGo { tx, .. } => Some(*tx),
-        Observation::Stopped { .. } | Observation::Started { .. } => None,
+        Observation::Stopped { .. } | Observation::Started { .. } | Observation::Damaged { .. } => None,
     }
 }
 

@@ -88,6 +88,27 @@ impl<A: Actor> World<A> {
         self.observe(&Observation::Stopped { at })
     }
 
+    /// Stops a node for good: its storage loses its last records, and says so from now on.
+    pub(super) fn damage(&mut self, at: NodeId, lost: usize) -> Result<(), Violation> {
+        if !self.setup.damaged.contains(&at) || self.has_damage(at) {
+            return Ok(());
+        }
+        self.stats.damaged += 1;
+        self.stop(at, 0)?;
+        self.processes.get_mut(&at).into_iter().for_each(|process| process.disk.damage(lost));
+        self.note(|| Happening::Damaged { at, lost });
+        self.observe(&Observation::Damaged { at })
+    }
+
+    pub(super) fn has_damage(&self, at: NodeId) -> bool {
+        self.processes.get(&at).is_some_and(|process| process.disk.is_damaged())
+    }
+
+    /// Nodes that never come back, since their storages are damaged.
+    pub(in super::super) fn lost(&self) -> Vec<NodeId> {
+        self.setup.damaged.iter().copied().filter(|at| self.has_damage(*at) && !self.is_up(*at)).collect()
+    }
+
     pub(in super::super) fn restart(&mut self, at: NodeId) -> Result<(), Violation> {
         let is_newcomer = self.setup.newcomers.contains(&at);
         let mut config = config(&self.setup, at);
@@ -97,8 +118,17 @@ impl<A: Actor> World<A> {
         if self.is_up(at) || !self.processes.contains_key(&at) {
             return Ok(());
         }
-        self.note(|| Happening::Started { at });
+        if !self.has_damage(at) {
+            self.note(|| Happening::Started { at });
+        }
         let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
+        if process.disk.is_damaged() {
+            match A::restore_damaged(config, process.disk.records()) {
+                Some(actor) => process.start(actor),
+                None => self.stats.kept_away += 1,
+            }
+            return Ok(());
+        }
         if is_newcomer && process.disk.is_blank() {
             *process = Process::join(config, self.setup.in_order);
             return Ok(());

@@ -61,6 +61,13 @@ pub enum Happening {
         /// Which.
         at: NodeId,
     },
+    /// A storage loses what it called durable.
+    Damaged {
+        /// Whose.
+        at: NodeId,
+        /// How many of the last records.
+        lost: usize,
+    },
     /// A node starts again, from what is durable.
     Started {
         /// Which.
