@@ -1,0 +1,166 @@
+//! The test programs: which tests they hold, which mutants each comes by, and one mutant shown to those that come by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::instrument::Number;
+
+/// The address space of a test program: a mutant may allocate without end.
+const KIBIBYTES: u64 = 8 << 20;
+
+/// One test of one program.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Test {
+    pub(crate) program: PathBuf,
+    pub(crate) name: String,
+    pub(crate) takes: Duration,
+    pub(crate) reaches: BTreeSet<Number>,
+}
+
+/// What became of a mutant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// By this test.
+    Caught(String),
+    /// These tests were not done in five times their time and a while.
+    TimedOut(String),
+    /// So many tests come by it, and all pass.
+    Missed(usize),
+    /// So many pass, and there are longer ones.
+    Open(usize),
+}
+
+/// The tests of `program` that are not ignored, but for those whose names hold one of `without`.
+pub(crate) fn names(program: &Path, root: &Path, without: &[String]) -> Result<Vec<String>> {
+    let list = |more: &[&str]| -> Result<BTreeSet<String>> {
+        let output =
+            Command::new(program).args(["--list", "--format", "terse"]).args(more).current_dir(root).output()?;
+        ensure!(output.status.success(), "{} does not list its tests", program.display());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    };
+    let ignored = list(&["--ignored"])?;
+    let left = |name: &String| !ignored.contains(name) && !without.iter().any(|part| name.contains(part.as_str()));
+    Ok(list(&[])?.into_iter().filter(left).collect())
+}
+
+/// Runs one test without any mutant, and notes how long it takes and which mutants it comes by.
+pub(crate) fn measure(program: &Path, name: String, root: &Path, notes: &Path) -> Result<Test> {
+    let run = |notes: Option<&Path>| -> Result<(bool, Duration)> {
+        let mut command = limited(program, root, std::slice::from_ref(&name));
+        if let Some(path) = notes {
+            command.env("SYNOD_MUTANTS_REACHED", path);
+        }
+        let started = Instant::now();
+        let status = command.stdout(Stdio::null()).status()?;
+        Ok((status.success(), started.elapsed()))
+    };
+    let (passes, takes) = run(None)?;
+    ensure!(passes, "without any mutant, {name} of {} fails", program.display());
+    // Whether it passes does not matter here: a test may mind that notes are taken.
+    run(Some(notes))?;
+    let text = std::fs::read_to_string(notes).unwrap_or_default();
+    let _ = std::fs::remove_file(notes);
+    let reaches = text.lines().map(str::parse).collect::<Result<_, _>>().context("notes of another form")?;
+    Ok(Test { program: program.to_owned(), name, takes, reaches })
+}
+
+/// Shows `mutant` to `tests`: those that come by it, the quick ones first, and none that takes longer than `longest`.
+pub(crate) fn judge(mutant: Number, tests: &[&Test], longest: Duration, root: &Path) -> Result<Verdict> {
+    let short = tests.partition_point(|test| test.takes <= longest);
+    let mut rest = &tests[..short];
+    let mut allowed = Duration::from_millis(500);
+    while !rest.is_empty() {
+        let mut sum = Duration::ZERO;
+        let mut many = 0;
+        while many < rest.len() && (many == 0 || sum + rest[many].takes <= allowed) {
+            sum += rest[many].takes;
+            many += 1;
+        }
+        let (batch, after) = rest.split_at(many);
+        let mut by_program: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
+        for test in batch {
+            by_program.entry(&test.program).or_default().push(test.name.clone());
+        }
+        for (program, names) in by_program {
+            let run = |names: &[String]| {
+                let mut command = limited(program, root, names);
+                command.env("SYNOD_MUTANT", mutant.to_string());
+                first_failure(command, sum * 5 + Duration::from_secs(5))
+            };
+            match run(&names)? {
+                Run::Passed => {}
+                Run::Failed(name) => return Ok(Verdict::Caught(name)),
+                Run::TookTooLong => {
+                    // One of them hangs. Another may fail.
+                    let mut hangs = Vec::new();
+                    for name in names {
+                        match run(std::slice::from_ref(&name))? {
+                            Run::Passed => {}
+                            Run::Failed(name) => return Ok(Verdict::Caught(name)),
+                            Run::TookTooLong => hangs.push(name),
+                        }
+                    }
+                    return Ok(Verdict::TimedOut(hangs.join(" ")));
+                }
+            }
+        }
+        rest = after;
+        allowed *= 4;
+    }
+    Ok(if short < tests.len() { Verdict::Open(short) } else { Verdict::Missed(short) })
+}
+
+fn limited(program: &Path, root: &Path, names: &[String]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {KIBIBYTES}; ulimit -c 0; exec \"$0\" \"$@\"")]).arg(program);
+    command.args(["--exact", "--test-threads=1"]).args(names);
+    command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("RUST_BACKTRACE", "0").env_remove("SYNOD_MUTANT");
+    // Where cargo would start it, and what it would tell it.
+    command.current_dir(root).env("CARGO_MANIFEST_DIR", root).stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+enum Run {
+    Passed,
+    Failed(String),
+    TookTooLong,
+}
+
+/// Ends the program as soon as a test fails.
+fn first_failure(mut command: Command, limit: Duration) -> Result<Run> {
+    let mut program = command.stdout(Stdio::piped()).spawn()?;
+    let out = program.stdout.take().context("its output")?;
+    let (send, receive) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if let Some(name) = line.trim_end().strip_suffix(" ... FAILED") {
+                let _ = send.send(name.trim_start_matches("test ").to_owned());
+                return;
+            }
+        }
+    });
+    let answer = receive.recv_timeout(limit);
+    let run = match answer {
+        Ok(name) => Run::Failed(name),
+        Err(mpsc::RecvTimeoutError::Timeout) => Run::TookTooLong,
+        // Its output ended. A program that is killed or aborts ends without a word.
+        Err(mpsc::RecvTimeoutError::Disconnected) if program.wait()?.success() => Run::Passed,
+        Err(mpsc::RecvTimeoutError::Disconnected) => Run::Failed("the program ends".to_owned()),
+    };
+    end(&mut program);
+    let _ = reader.join();
+    Ok(run)
+}
+
+fn end(program: &mut Child) {
+    let _ = program.kill();
+    let _ = program.wait();
+}
