@@ -303,7 +303,7 @@ impl ResourceManager {
         if !cx.cluster.is_manager(self.manager) {
             (self.manager, self.repetitions) = (manager, 0);
         }
-        if self.is_finished() && !self.resolved {
+        if self.is_finished() {
             self.send_finished(cx);
         }
     }
@@ -498,7 +498,6 @@ impl ResourceManager {
             Phase::Working { asked: true } => self.ask_again(cx),
             Phase::Prepared => self.bring_on(cx),
             Phase::Settled(end) => self.hand_over(cx, end.outcome()),
-            Phase::Finished(_) if self.resolved => {}
             Phase::Finished(_) => {
                 // The same transaction manager gets a second chance before the next one.
                 if self.repetitions > 0 {
@@ -584,6 +583,7 @@ impl ResourceManager {
         }
     }
 
+    /// Says that it has carried out the outcome, unless an operator settled that.
     fn send_finished(&self, cx: &mut Context<'_, impl Sink>) {
         if let Some(outcome) = self.learned() {
             cx.send(self.manager, What::Finished(outcome));

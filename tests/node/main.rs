@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod afterwards;
 mod asleep;
 mod beginning;
 mod bundles;

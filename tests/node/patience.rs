@@ -52,6 +52,12 @@ fn a_short_patience_ends_sooner_than_the_usual_wait_and_nobody_else_is_told() {
 }
 
 #[test]
+fn the_participants_are_told_of_a_patience_that_outlasts_the_usual_wait_and_of_no_other() {
+    assert_eq!(told_to_wait(&patient(TIMEOUTS.recover).1), []);
+    assert_eq!(told_to_wait(&patient(TIMEOUTS.recover + 1).1), RMS);
+}
+
+#[test]
 fn patience_counts_from_the_beginning() {
     let mut tm = node(TMS[0]);
     tm.step(Input::Tick(Time(1_000)));

@@ -78,7 +78,7 @@ fn an_operator_resolves_what_is_in_doubt_and_nobody_hears_of_it() {
     rm.step(Input::Tick(Time(0)));
     assert_eq!(rm.step(Input::Tick(rm.deadline().unwrap())), [handed]);
     for late in [say::outcome(&transaction(1), Aborted), say::prepare(&transaction(1))] {
-        rm.step_into(say::from(TMS[0], late), &mut Vec::new()).unwrap();
+        assert_eq!(rm.step(say::from(TMS[0], late)), [], "it says nothing more of its vote");
     }
     assert_eq!(rm.step(Input::Finished(tx(1))), [Effect::Persist(resolved(Some(Committed)))]);
     let mut rm = restored(rm.snapshot());
@@ -179,4 +179,38 @@ fn only_what_is_in_doubt_is_resolved() {
     let mut rm = prepared(RMS[0]);
     assert!(!say::sends(&rm.step(resolve(Aborted))).into_iter().any(|(_, message)| is_about(message)));
     assert!(matches!(rm.snapshot().last(), Some(Record::Resolved { outcome: Aborted, .. })));
+}
+
+#[test]
+fn what_a_handover_says_is_over_is_noted_by_who_is_prepared_in_another_of_its_name_and_stays_listed() {
+    let newcomer = synod::NodeId(14);
+    let cluster = spec().with_limits(Limits::default().with_history(0)).build().unwrap();
+    let mut group = Group::apart(cluster.clone());
+    group.tick(1);
+    group.join(newcomer, &cluster);
+    group.run();
+    let among = |rms: &[_]| Transaction::new(tx(1), rms, *b"meta").unwrap();
+    assert_eq!(group.complete(TMS[0], &among(&RMS[..2])), Some(Committed));
+    let again = among(&RMS[1..]);
+    group.begin(RMS[2], &again);
+    group.run();
+    let is_noted = |group: &Group| {
+        let covers = |record: &Record| matches!(record, Record::Retired(range) if range.contains(tx(1)));
+        group.log(RMS[2]).iter().any(covers)
+    };
+    assert!(!is_noted(&group), "it is prepared");
+    let next = cluster.membership().replace(ACCEPTORS[2], newcomer);
+    group.step(TMS[0], Input::Change(next.into()));
+    group.live(40);
+    // Whoever takes part comes along.
+    group.begin_new(TMS[0], &RMS, *b"meta");
+    group.live(60);
+    assert_eq!(group.node(RMS[2]).epoch().map(|epoch| epoch.number), Some(1));
+    assert!(is_noted(&group));
+    assert_listed(group.node(RMS[2]), &again);
+    group.restart(RMS[2]);
+    assert_listed(group.node(RMS[2]), &again);
+    group.step(RMS[2], resolve(Committed));
+    group.run();
+    assert!(group.node(RMS[2]).violations().is_empty() && group.node(RMS[2]).open_transactions().is_empty());
 }

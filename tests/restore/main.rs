@@ -1,5 +1,6 @@
 //! What a node knows after a crash: all that it ever told anyone, whenever the crash came.
 
+mod epochs;
 mod records;
 #[path = "../support/mod.rs"]
 mod support;

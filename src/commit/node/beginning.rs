@@ -42,8 +42,9 @@ impl Node {
         let is_free = |seq: &u64| {
             let tx = TxId { origin, seq: *seq };
             let is_used = self.retired.contains(tx) || self.shared.committed.has_name(tx);
-            *seq < u64::MAX && !is_used && self.look_up(tx).1.is_none()
+            !is_used && self.look_up(tx).1.is_none()
         };
+        // The last number of all is never among them.
         let last = (first..first.saturating_add(count)).take_while(is_free).last().unwrap_or(first);
         self.reserve(last, effects)?;
         let names = TxRange::new(origin, first, last).map_err(|_| Refusal::NumbersUsedUp)?;

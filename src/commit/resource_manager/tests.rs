@@ -96,3 +96,17 @@ fn a_resource_manager_that_lost_what_its_transaction_is_about_fences_instead_of_
     });
     assert_eq!((fence, effects), (Some(Fence::MetaLost), 0));
 }
+
+#[test]
+fn what_is_committed_without_its_content_is_handed_to_a_resource_that_has_it_and_fences_before_any_other() {
+    let hand = |resource| {
+        let committed = in_phase(Phase::Settled(End::Committed), None);
+        let (_, fence, effects, _) = tried(committed, resource, |rm, cx| {
+            rm.hand_over(cx, Outcome::Committed);
+            Ok(())
+        });
+        (fence, effects)
+    };
+    assert_eq!(hand(ResourceKind::VotesHere), (Some(Fence::MetaLost), 0));
+    assert_eq!(hand(ResourceKind::VotesElsewhere), (None, 1));
+}
