@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,7 @@ use rcgen::{
 use synod::commit::ClusterId;
 use synod_grpc::{Identity, Role};
 use time::{Duration, OffsetDateTime};
+use x509_parser::{extensions::GeneralName, pem::parse_x509_pem};
 
 use crate::{
     api::{self, guard::Role as Person},
@@ -100,7 +102,7 @@ impl Authority {
             let what = format!("{host} is a name of those who take part, and no machine's");
             return Err(Failure::new(Exit::Usage, what, remedy));
         }
-        self.sign(folder, "console", hosts, vec![ExtendedKeyUsagePurpose::ServerAuth], days)
+        self.sign(folder, CONSOLE, hosts, vec![ExtendedKeyUsagePurpose::ServerAuth], days)
     }
 
     fn sign(
@@ -148,6 +150,8 @@ impl Authority {
                 renewed.push(self.issue(folder, role, days)?);
             } else if let Some((role, number)) = person(stem) {
                 renewed.push(self.issue_person(folder, role, number, days)?);
+            } else if stem == CONSOLE {
+                renewed.push(self.issue_console(folder, hosts(&path)?, days)?);
             }
         }
         if renewed.is_empty() {
@@ -169,6 +173,33 @@ pub(crate) fn file_name(role: Role) -> String {
         Role::Node(node) => format!("node-{}", node.0),
         Role::Client(client) => format!("client-{}", client.0),
     }
+}
+
+/// How the files of a console's certificate are called.
+const CONSOLE: &str = "console";
+
+/// The names and addresses that a console's certificate is for.
+fn hosts(path: &Path) -> Result<Vec<String>, Failure> {
+    let unreadable = || {
+        let remedy = "issue it anew: synod certs console HOST, with the names by which browsers know the machine";
+        let what = format!("{} does not say what machine it is for", path.display());
+        Failure::new(Exit::Configuration, what, remedy)
+    };
+    let bytes = fs::read(path).map_err(|error| unreadable().caused_by(&error))?;
+    let (_, pem) = parse_x509_pem(&bytes).map_err(|error| unreadable().caused_by(&error))?;
+    let certificate = pem.parse_x509().map_err(|error| unreadable().caused_by(&error))?;
+    let names = certificate.subject_alternative_name().map_err(|error| unreadable().caused_by(&error))?;
+    let hosts = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+        _ => None,
+    });
+    Some(hosts.collect::<Vec<_>>()).filter(|hosts| !hosts.is_empty()).ok_or_else(unreadable)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 fn role(name: &str) -> Option<Role> {

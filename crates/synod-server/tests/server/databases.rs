@@ -121,6 +121,40 @@ fn two_databases_commit_together_though_an_agent_is_killed_in_between_and_nothin
 }
 
 #[test]
+fn an_agent_that_never_comes_back_is_written_off_and_what_waited_for_it_ends_everywhere_else() {
+    let Some(servers) = postgres() else { return };
+    let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
+    let machines = Machines::new(&urls);
+    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
+    processes.iter_mut().for_each(Process::ready);
+    let (synod, databases) = runtime.block_on(async { (front_door(&machines), connect(&urls).await) });
+    assert_eq!(runtime.block_on(transfer(&synod, &databases)).unwrap(), Outcome::Committed);
+    until("that nothing is open", || machines.synod(1, &["open"]).first_word() == "none");
+
+    processes[4].kill();
+    assert!(!matches!(runtime.block_on(transfer(&synod, &databases)), Ok(Outcome::Committed)));
+    let waits = || {
+        let said = machines.synod(1, &["open"]).out;
+        said.contains("waits until it is carried out at n12").then_some(said)
+    };
+    until("that it waits for the dead one", || waits().is_some());
+    machines.synod(1, &["depart", "12", "--yes"]).done();
+    for member in [1, 2, 3] {
+        until("that nothing is open", || machines.synod(member, &["open"]).first_word() == "none");
+    }
+    assert_eq!(machines.synod(11, &["in-doubt"]).first_word(), "none");
+    until("that nothing is prepared where somebody looks after it", || prepared(&servers[0]) == 0);
+    assert_eq!(balances(&servers)[0], 999);
+    // It is refused for good, and says so.
+    let agent = machines.start(12);
+    until("that it is refused", || {
+        let (_, text) = get(&machines.http(1), "/metrics").unwrap();
+        let mut refused = text.lines().filter(|line| line.contains("fault=\"departed\""));
+        refused.any(|line| !line.ends_with(" 0")) || agent.log().contains("written off")
+    });
+}
+
+#[test]
 fn under_load_a_member_that_is_asked_to_end_does_so_in_two_seconds_and_nothing_prepared_is_aborted() {
     let Some(servers) = postgres() else { return };
     let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());

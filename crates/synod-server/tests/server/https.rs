@@ -173,6 +173,21 @@ fn a_console_without_its_certificate_is_told_how_to_get_one_and_sighup_takes_up_
     synod(machines.root.path(), &other).done();
     process.signal(rustix::process::Signal::HUP);
     until("that the certificate is another", || browser.ask("GET", "/healthz", "").is_err());
+    let own =
+        ["certs", "console", "localhost", "127.0.0.1", "::1", "--cluster", "cluster", "--folder", "cluster/node-1"];
+    synod(machines.root.path(), &own).done();
+    let before = fs::read(&certificate).unwrap();
+    let renewed = synod(machines.root.path(), &["certs", "renew", "cluster/node-1", "--cluster", "cluster"]).done();
+    assert!(renewed.contains("console.pem"), "{renewed}");
+    assert_ne!(fs::read(&certificate).unwrap(), before);
+    process.signal(rustix::process::Signal::HUP);
+    until("that the renewed one is for the same names", || browser.ask("GET", "/healthz", "").is_ok());
+    fs::write(&certificate, "nothing").unwrap();
+    let said = synod(machines.root.path(), &["certs", "renew", "cluster/node-1", "--cluster", "cluster"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    for word in ["console.pem", "what machine it is for", "synod certs console HOST"] {
+        assert!(said.err.contains(word), "{said:?}");
+    }
     process.terminate();
 
     fs::remove_file(&certificate).unwrap();
