@@ -177,6 +177,41 @@ fn a_client_that_was_told_what_is_not_so_is_seen() {
 }
 
 #[test]
+fn whom_a_damaged_storage_keeps_away_is_spared_at_the_end_and_nobody_before_or_beside_it() {
+    let decided = Decision::Decided { tx: TX, outcome: Outcome::Committed };
+    let damaged = |at| Observation::Damaged { at };
+    let new = || {
+        let mut watch = Watch(super::super::clients_view::ClientsView::default());
+        [R1, R2].iter().for_each(|rm| watch.yields(*rm, send(M1, about(What::Inquire))).unwrap());
+        watch.begun().decides(M1, decided.clone()).unwrap();
+        [R1, R2].iter().for_each(|rm| watch.writes(*rm, super::rm(Some(PREPARED), None)).unwrap());
+        watch.writes(R1, super::rm(Some(PREPARED), Some(Outcome::Committed))).unwrap();
+        watch
+    };
+    let mut watch = new();
+    watch.0.observe(&damaged(R1)).unwrap();
+    watch.0.finish().unwrap_err();
+    let mut watch = new();
+    watch.0.observe(&damaged(R2)).unwrap();
+    watch.decides(M1, Decision::Completed { tx: TX, outcome: Outcome::Committed }).unwrap_err();
+    watch.0.finish().unwrap();
+
+    // What it holds, holds it.
+    for (at, is_spared) in [(R1, true), (R2, false)] {
+        let mut watch = Watch(super::super::resources_keep_promises::ResourcesKeepPromises::default());
+        watch.0.observe(&Observation::Held { at: R1, tx: TX }).unwrap();
+        watch.0.observe(&damaged(at)).unwrap();
+        assert_eq!(watch.0.finish().is_ok(), is_spared);
+        // Others keep the records of what it takes part in.
+        let mut watch = Watch(super::super::nothing_is_left::NothingIsLeft::default());
+        watch.writes(A1, accepted([Some(PREPARED), None])).unwrap();
+        watch.0.finish().unwrap_err();
+        watch.0.observe(&damaged(if is_spared { R1 } else { A2 })).unwrap();
+        assert_eq!(watch.0.finish().is_ok(), is_spared);
+    }
+}
+
+#[test]
 fn a_resource_that_commits_what_it_does_not_hold_or_holds_what_is_over_is_seen() {
     let watch = || Watch(super::super::resources_keep_promises::ResourcesKeepPromises::default());
     let held = Observation::Held { at: R1, tx: TX };

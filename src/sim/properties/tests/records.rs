@@ -1,6 +1,9 @@
 //! What must hold of records, and of what rests on them.
 
 use super::*;
+use crate::commit::OutcomeBlock;
+
+const COMMITTED: Outcome = Outcome::Committed;
 
 #[test]
 fn an_acceptor_that_goes_back_is_seen() {
@@ -31,6 +34,18 @@ fn a_record_that_goes_back_is_seen() {
     let (zero, one, two) = (Ballot::initial(R1), Ballot::new(1, M1), Ballot::new(2, M1));
     let range = |first, last| Record::Retired(TxRange::new(M1, first, last).unwrap());
     let identity = |node| Record::Identity { cluster: ClusterId([1; 16]), node };
+    let by_hand = |finished, outcome| {
+        let Record::ResourceManager(record) = rm(Some(PREPARED), finished) else { unreachable!() };
+        Record::Resolved { record, outcome }
+    };
+    let history = |known, committed, age| {
+        let outcomes = OutcomeBlock::new(M1, 0, known, committed).unwrap();
+        Record::History { outcomes, age }
+    };
+    let handover = |epoch, ballot| {
+        let state = paxos::AcceptorRecord { promised: Some(ballot), accepted: None };
+        Record::Handover { epoch, state: state.into() }
+    };
     let new = || Watch(super::super::records_never_go_back::RecordsNeverGoBack::default());
     // Each of these may follow the one before, and none may come before it.
     let growing = [
@@ -42,6 +57,10 @@ fn a_record_that_goes_back_is_seen() {
         vec![accepted([Some(PREPARED), None]), accepted([Some(PREPARED), Some(ABORTED)])],
         vec![rm(Some(PREPARED), None), rm(Some(PREPARED), Some(Outcome::Committed))],
         vec![range(2, 3), range(2, 5)],
+        vec![Record::Resolutions { count: 1 }, Record::Resolutions { count: 2 }],
+        vec![rm(Some(PREPARED), None), by_hand(None, COMMITTED), by_hand(Some(COMMITTED), COMMITTED)],
+        vec![history(1, 1, 7), history(3, 1, 7), history(7, 5, 7)],
+        vec![handover(0, one), handover(0, two), handover(1, zero), handover(1, one)],
     ];
     for records in growing {
         let mut watch = new();
@@ -64,6 +83,11 @@ fn a_record_that_goes_back_is_seen() {
         [rm(Some(PREPARED), Some(Outcome::Aborted)), rm(Some(PREPARED), Some(Outcome::Committed))],
         [accepted([Some(PREPARED), None]), accepted([Some(ABORTED), None])],
         [acceptor(one, Some((one, ABORTED))), acceptor(two, None)],
+        [by_hand(None, COMMITTED), by_hand(None, Outcome::Aborted)],
+        [by_hand(None, COMMITTED), rm(Some(PREPARED), None)],
+        [rm(Some(ABORTED), None), by_hand(None, COMMITTED)],
+        [history(3, 1, 7), history(3, 3, 7)],
+        [history(3, 1, 7), history(3, 1, 8)],
     ];
     for [before, after] in contradictions {
         let mut watch = new();
