@@ -394,3 +394,20 @@ impl Drop for Ticket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_records_that_come_now_have_the_number_of_the_next_batch() {
+        let mut outbox = Outbox::<u8, (), ()>::new();
+        let mut numbers = Vec::new();
+        for record in 0..4 {
+            numbers.push(outbox.number());
+            assert_eq!(outbox.persist(record, Urgency::Urgent), Scope(outbox.number()));
+            outbox.take().map(Pending::persisted);
+        }
+        assert_eq!(numbers, [1, 2, 3, 4]);
+    }
+}

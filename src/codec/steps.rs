@@ -148,6 +148,16 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn a_value_is_made_of_all_its_bytes_and_of_no_more() {
+        let mut bytes = encode_value(&(7_u64, "seven")).expect("bytes");
+        assert_eq!(decode_value(&bytes), Ok((7_u64, alloc::string::String::from("seven"))));
+        bytes.extend([0; 3]);
+        assert_eq!(decode_value::<(u64, alloc::string::String)>(&bytes), Err(DecodeError::LeftOver(3)));
+        bytes.truncate(4);
+        assert_eq!(decode_value::<(u64, alloc::string::String)>(&bytes), Err(DecodeError::Truncated));
+    }
+
     proptest! {
         #[test]
         fn what_a_node_was_told_comes_back_and_nothing_of_what_follows_is_taken(told in told(), rest: Vec<u8>) {

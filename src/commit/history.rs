@@ -374,7 +374,7 @@ fn first_of(origin: NodeId, number: u64) -> TxId {
 
 impl Default for Outcomes {
     fn default() -> Self {
-        Self::from_iter([])
+        Self(InlineList::from_iter([]))
     }
 }
 
@@ -437,6 +437,22 @@ mod tests {
             TxRange::new(first.origin, first.seq, first.seq.saturating_add(more))
                 .expect("it ends where it begins, or later")
         })
+    }
+
+    #[cfg(feature = "record")]
+    #[test]
+    fn a_history_that_was_read_knows_what_it_did_and_is_hashed_by_its_seed() {
+        use core::hash::BuildHasher;
+
+        use crate::codec::steps::{decode_value, encode_value};
+
+        let tx = TxId { origin: NodeId(1), seq: 100 };
+        let mut history = History::new(64, 7);
+        history.learn(&OutcomeBlock::of(tx, Outcome::Committed)).expect("it is news");
+        let mut read: History = decode_value(&encode_value(&history).expect("bytes")).expect("a history");
+        read.rehash(7);
+        assert_eq!(read.outcome(tx), Some(Outcome::Committed));
+        assert_eq!(read.blocks.hasher().hash_one(tx), history.blocks.hasher().hash_one(tx));
     }
 
     proptest! {

@@ -203,15 +203,44 @@ mod tests {
     };
     use crate::{NodeId, Scope};
 
+    fn tx(seq: u64) -> TxId {
+        TxId { origin: NodeId(1), seq }
+    }
+
+    fn open(seq: u64) -> Open {
+        let transaction = Transaction::new(tx(seq), [NodeId(1)], []).expect("one participant");
+        Open::new(transaction, Scope::NOTHING, Time(0))
+    }
+
+    fn insert(table: &mut Table, seq: u64) -> Handle {
+        table.insert(open(seq), table.hash(tx(seq))).expect("room")
+    }
+
     #[test]
     fn memory_is_taken_a_chunk_at_a_time() {
         let mut table = Table::new(0);
         for seq in 0..=CHUNK as u64 {
-            let tx = TxId { origin: NodeId(1), seq };
-            let transaction = Transaction::new(tx, [NodeId(1)], []).expect("one participant");
-            let hash = table.hash(tx);
-            table.insert(Open::new(transaction, Scope::NOTHING, Time(0)), hash).expect("room");
+            insert(&mut table, seq);
             assert_eq!(table.slab.chunks.len(), 1 + usize::from(seq == CHUNK as u64));
         }
+    }
+
+    #[cfg(feature = "record")]
+    #[test]
+    fn a_table_that_was_read_finds_what_is_open_once_and_nothing_else() {
+        use crate::codec::steps::{decode_value, encode_value};
+
+        let mut table = Table::new(7);
+        let handles = [1, 2, 3].map(|seq| insert(&mut table, seq));
+        table.remove(handles[1]).expect("it is open");
+        // Bytes that were made up may have a name twice.
+        table.slab.free.clear();
+        table.slab.insert(open(3)).expect("room");
+        let mut read: Table = decode_value(&encode_value(&table).expect("bytes")).expect("a table");
+        read.rehash(7);
+        assert_eq!(read.len(), 2);
+        let found = [1, 2, 3].map(|seq| read.find(tx(seq), read.hash(tx(seq))));
+        assert_eq!(found, [Some(handles[0]), None, Some(handles[2])]);
+        assert_eq!(read.hash(tx(1)), table.hash(tx(1)), "it is hashed by its seed");
     }
 }

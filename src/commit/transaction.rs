@@ -284,7 +284,7 @@ impl Meta {
 
 impl Default for Meta {
     fn default() -> Self {
-        Self::from([])
+        Self(InlineList::from_iter([]))
     }
 }
 

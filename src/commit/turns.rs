@@ -80,3 +80,26 @@ impl Turns {
         Some(tx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeId;
+
+    fn tx(seq: u64) -> TxId {
+        TxId { origin: NodeId(1), seq }
+    }
+
+    #[test]
+    fn a_place_is_given_at_once_while_one_is_free_and_nobody_waits() {
+        let mut turns = Turns::default();
+        let mut claim = |seq, attempts| turns.claim(tx(seq), Time(0), attempts, 2);
+        let [mut first, second] = [claim(1, 0), claim(2, 0)];
+        assert_eq!([first, second], [Claim::Holds; 2]);
+        assert!(matches!([claim(3, 1), claim(4, 0)], [Claim::Waits(_), Claim::Waits(_)]), "no place is free");
+        assert_eq!(turns.next(2), None);
+        turns.give_up(&mut first);
+        assert!(matches!(turns.claim(tx(5), Time(1), 0, 2), Claim::Waits(_)), "others came before");
+        assert_eq!((turns.next(2), turns.next(2), turns.waiting()), (Some(tx(4)), None, 2));
+    }
+}

@@ -171,8 +171,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Ballot, NodeId, TxId,
-        commit::{Acceptance, Promises, Vote},
+        Ballot, NodeId, Quorums, TxId,
+        commit::{Acceptance, Fingerprint, Part, Promises, Vote},
     };
 
     #[test]
@@ -190,5 +190,39 @@ mod tests {
         let promise = What::Phase1b { ballot: acceptance.ballot, promises: promises.into() };
         let boxed = size_of::<Promises>() + 100 * size_of::<Acceptance>();
         assert_eq!(Message::about(&few, promise).weight(), bare + boxed);
+    }
+
+    #[test]
+    fn what_is_said_of_an_epoch_weighs_as_much_as_its_members_and_its_page() {
+        let (ballot, nodes) = (Ballot::new(1, NodeId(4)), [1, 2, 3].map(NodeId));
+        let few = Membership::new(Quorums::majority(nodes).unwrap(), [NodeId(4), NodeId(5)]);
+        assert_eq!(few.pointed_to(), 5 * size_of::<u64>());
+        let contacts = 2 * size_of::<(u64, Vec<u8>)>() + 150;
+        let many = few.with_contact(NodeId(1), [0; 100]).with_contact(NodeId(2), [0; 50]).with_departed(NodeId(9));
+        assert_eq!(many.pointed_to(), 6 * size_of::<u64>() + contacts);
+
+        let transaction = Fingerprint { tx: TxId::default(), digest: 0 };
+        let part = |instances| Entry::Part(Part { transaction, instances: vec![None; instances].into() });
+        let entries = vec![part(3), Entry::Ready(transaction), part(5)];
+        let page = Page { digest: 0, total: 3, first: 0, entries: entries.into() };
+        let paged = 3 * size_of::<Entry>() + 8 * size_of::<Option<(Ballot, Vote)>>();
+        assert_eq!(page.pointed_to(), paged);
+
+        let said = |what: EpochMessage| {
+            let message = Message::Epoch { number: Some(1), what: what.into() };
+            message.weight() - size_of::<Message>() - size_of::<EpochMessage>()
+        };
+        let (members, membership) = (many.weight(), || many.clone().into());
+        let promise = |accepted| EpochMessage::Promise { ballot, accepted, page: page.clone() };
+        assert_eq!(said(EpochMessage::Ready), 0);
+        assert_eq!(said(EpochMessage::Invite(membership())), members);
+        assert_eq!(said(promise(None)), paged);
+        assert_eq!(said(promise(Some((ballot, membership())))), members + paged);
+        assert_eq!(
+            said(EpochMessage::Accept { ballot, membership: membership(), page: page.clone() }),
+            members + paged
+        );
+        let told = EpochMessage::Told { membership: membership(), former: nodes.into(), page: page.clone() };
+        assert_eq!(said(told), members + paged + 3 * size_of::<NodeId>());
     }
 }

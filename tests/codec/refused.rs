@@ -112,6 +112,28 @@ fn a_changed_byte_is_refused_or_means_something_else() {
 }
 
 #[test]
+fn news_is_what_a_newer_version_may_have_written_and_nothing_else() {
+    let newest = RECORD_VERSION.max(FRAME_VERSION);
+    for version in 0..=255 {
+        assert_eq!(DecodeError::UnknownVersion(version).is_news(), version > newest, "{version}");
+    }
+    assert!(decode_record(&[newest + 1]).unwrap_err().is_news() && decode_key(&[255]).unwrap_err().is_news());
+    for old in [
+        DecodeError::Truncated,
+        DecodeError::LeftOver(1),
+        DecodeError::OtherCluster(CLUSTER),
+        DecodeError::OtherAddressee(TO),
+        DecodeError::MalformedNumber,
+        DecodeError::OverlongNumber,
+        DecodeError::UncastVote,
+        DecodeError::EmptyRange(EmptyRange),
+        DecodeError::Unsorted,
+    ] {
+        assert!(!old.is_news(), "{old:?}");
+    }
+}
+
+#[test]
 fn another_version_is_refused_whatever_follows() {
     for version in (0..=255).filter(|version| *version != 3) {
         assert_eq!(decode_frame(&[version], CLUSTER, TO), Err(DecodeError::UnknownVersion(version)));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use synod::{
     Machine, NodeId, Refusal, TxId,
     commit::{
-        Decision, Effect, EpochMessage, GivenNames, Input, Key, Limits, Membership, Message, Node, Outcome, Record,
-        Status, Time, Transaction, Vote, What,
+        Decision, Effect, Entry, EpochMessage, GivenNames, Input, Key, Limits, Membership, Message, Node, Outcome,
+        Part, Record, Status, Time, Transaction, Vote, What,
     },
 };
 
@@ -191,6 +191,53 @@ fn a_frozen_acceptor_is_frozen_through_a_restart_and_takes_no_vote() {
     let said = refuse(group.node_mut(frozen), Input::Receive { from: RMS[0], message }, Refusal::Changing);
     assert!(matches!(&said[..], [synod::Effect::Send { message: Message::Epoch { what, .. }, .. }]
         if matches!(**what, EpochMessage::Frozen { .. })));
+}
+
+#[test]
+fn an_acceptor_that_freezes_accepts_what_it_has_gathered_first_and_nothing_after_that() {
+    let mut acceptor = super::support::node(ACCEPTORS[0]);
+    acceptor.step(Input::Tick(Time(0)));
+    let [whole, aborted] = [1, 2].map(super::support::transaction);
+    let vote = |of: &Transaction, from, vote| say::from(from, say::vote(of, vote, TMS[0]));
+    assert_eq!(acceptor.step(vote(&whole, RMS[0], Vote::Prepared)), [], "it waits for the others");
+    acceptor.step(vote(&aborted, RMS[1], Vote::Aborted));
+    let ballot = synod::Ballot::new(1, TMS[1]);
+    let of_epoch = |what| Message::Epoch { number: Some(0), what: Box::new(what) };
+    let effects = acceptor.step(say::from(TMS[1], of_epoch(EpochMessage::Prepare { ballot })));
+    let [Effect::Persist(Record::Acceptor(accepted)), bundle, rest @ ..] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((&accepted.transaction, accepted.votes.iter().collect()), (&whole, vec![(0, Vote::Prepared)]));
+    assert_eq!(bundle, &Effect::Send { to: TMS[0], message: say::bundle(&whole, &RMS[..1], Vote::Prepared) });
+    let [Effect::Persist(Record::Handover { .. }), Effect::Send { to: proposer, message: promise }] = rest else {
+        panic!("{rest:?}")
+    };
+    let Message::Epoch { what, .. } = promise else { panic!("{promise:?}") };
+    let EpochMessage::Promise { page, .. } = &**what else { panic!("{what:?}") };
+    let part = |of: &Transaction, place: usize, vote| {
+        let mut instances = vec![None; 3];
+        instances[place] = Some((synod::Ballot::initial(RMS[place]), vote));
+        Entry::Part(Part { transaction: of.fingerprint(), instances: instances.into() })
+    };
+    let parts = [part(&whole, 0, Vote::Prepared), part(&aborted, 1, Vote::Aborted)];
+    assert_eq!((*proposer, &page.entries[..]), (TMS[1], &parts[..]));
+
+    // What it has accepted it says again; everything else is up to the handover, whatever time passes.
+    for (of, place, kind) in [(&whole, 0, Vote::Prepared), (&aborted, 1, Vote::Aborted)] {
+        let again = say::bundle(of, &RMS[place..=place], kind);
+        assert_eq!(acceptor.step(vote(of, RMS[place], kind)), [Effect::Send { to: TMS[0], message: again }]);
+        let other = if kind == Vote::Prepared { Vote::Aborted } else { Vote::Prepared };
+        let phase_1a = say::paxos(of, &RMS, synod::paxos::Message::Prepare { ballot: synod::Ballot::new(1, TMS[0]) });
+        let late = [vote(of, RMS[place], other), vote(of, RMS[2], kind), say::from(TMS[0], phase_1a)];
+        for late in late {
+            let Input::Receive { from, .. } = late else { panic!("{late:?}") };
+            let frozen = of_epoch(EpochMessage::Frozen { promised: ballot });
+            assert_eq!(refuse(&mut acceptor, late, Refusal::Changing), [Effect::Send { to: from, message: frozen }]);
+        }
+    }
+    for _ in 0..20 {
+        let due = acceptor.deadline().expect("it waits");
+        let effects = acceptor.step(Input::Tick(due));
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Persist(Record::Acceptor(_)))), "{effects:?}");
+    }
 }
 
 #[test]

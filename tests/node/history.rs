@@ -51,6 +51,24 @@ fn end(tm: &mut Node, transaction: &Transaction, outcome: Outcome) {
 }
 
 #[test]
+fn a_block_is_followed_by_one_of_the_same_transactions_that_forgets_none_and_contradicts_none() {
+    let block = |origin, number, known, committed| OutcomeBlock::new(NodeId(origin), number, known, committed).unwrap();
+    let before = block(1, 1, 0b1101, 0b0100);
+    assert_eq!((before.known(), before.committed()), (0b1101, 0b0100));
+    for (after, may) in [
+        (before, true),
+        (block(1, 1, 0b1111, 0b0110), true),
+        (block(2, 1, 0b1101, 0b0100), false),
+        (block(1, 2, 0b1101, 0b0100), false),
+        (block(1, 1, 0b0101, 0b0100), false),
+        (block(1, 1, 0b1101, 0b0101), false),
+        (block(1, 1, 0b1101, 0b0000), false),
+    ] {
+        assert_eq!(after.may_follow(&before), may, "{after:?}");
+    }
+}
+
+#[test]
 fn how_a_transaction_ended_is_written_before_that_it_is_over_and_told_to_transaction_managers_alone() {
     for outcome in [Committed, Aborted] {
         let (tm, effects) = completed(outcome);

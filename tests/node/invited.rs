@@ -5,7 +5,7 @@ use synod::{
     commit::{Cluster, EpochMessage, Input, Membership, Message, Node, Page},
 };
 
-use super::support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say};
+use super::support::{ACCEPTORS, Group, RMS, STRANGER, TMS, cluster, cluster_of, config, node, refuse, say, verdict};
 
 /// Nodes that come later.
 const NEW: [NodeId; 3] = [NodeId(14), NodeId(24), NodeId(15)];
@@ -51,6 +51,17 @@ fn a_newcomer_with_the_present_members_in_its_configuration_is_there_once_it_is_
     assert_eq!(say::sends(&effects), [(TMS[0], &asked)]);
     newcomer.step(say::from(TMS[0], told(0, cluster().membership())));
     assert_eq!(say::sends(&newcomer.step(say::from(TMS[0], invite(0, NEW[0])))), [(TMS[0], &ready(0))]);
+}
+
+#[test]
+fn a_newcomer_is_no_member_before_it_is_in_an_epoch_whatever_its_configuration_says() {
+    for at in [ACCEPTORS[0], TMS[0]] {
+        let mut newcomer = Node::join(config(&cluster(), at)).0;
+        let next = || Input::Change(cluster().membership().replace(ACCEPTORS[2], NEW[0]).into());
+        assert_eq!(refuse(&mut newcomer, next(), Refusal::NotAMember), []);
+        newcomer.step(say::from(TMS[1], told(0, cluster().membership())));
+        assert_eq!(verdict(&newcomer, &next()), Ok(()));
+    }
 }
 
 #[test]

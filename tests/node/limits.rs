@@ -1,9 +1,9 @@
 //! How much a node takes on, and the names that it gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synod::{
-    Ballot, Effect, Machine, Outbox, Refusal, TxId,
+    Ballot, Effect, Machine, NodeId, Outbox, Refusal, TxId,
     commit::{
         ConfigError, Decision, GivenNames, Input, Limits, MOST_NAMES, Meta, Node, Outcome, Participants, Record,
         Status, Timeouts, Transaction, TxRange, Vote,
@@ -324,6 +324,32 @@ fn counters_count_what_a_node_does() {
     assert_eq!(metrics.refused(Refusal::AlreadyVoted), 1);
     let (tm, _) = super::completed(Outcome::Committed);
     assert_eq!((tm.metrics().open, tm.metrics().retired_ranges, tm.metrics().unacknowledged_ranges), (0, 1, 4));
+}
+
+#[test]
+fn a_membership_is_as_large_as_one_message_tells_and_no_larger() {
+    let nodes = |count: u64| (1_000..1_000 + count).map(NodeId);
+    let contacts = |count, bytes: usize| nodes(count).map(|node| (node, vec![7; bytes])).collect::<BTreeMap<_, _>>();
+    let large = Err(ConfigError::LargeMembership);
+    // Each contact counts for sixteen bytes more than it has.
+    for (count, most) in [(1, (1 << 16) - 16), (2, (1 << 15) - 16), (1 << 12, 0)] {
+        let told = spec().with_contacts(contacts(count, most)).build().unwrap();
+        assert_eq!(told.membership().contacts, contacts(count, most));
+        for bytes in [most + 1, most + 2] {
+            assert_eq!(spec().with_contacts(contacts(count, bytes)).build().map(drop), large);
+        }
+    }
+    for more in [1, 2] {
+        assert_eq!(spec().with_contacts(contacts((1 << 12) + more, 0)).build().map(drop), large);
+    }
+    let departed = |count| spec().with_departed(nodes(count).collect()).build();
+    assert!(departed(1 << 12).unwrap().membership().departed.into_iter().eq(nodes(1 << 12)));
+    let managed = |count| spec_of(&ACCEPTORS, &nodes(count).collect::<Vec<_>>()).build();
+    assert_eq!(managed(1 << 10).unwrap().managers().len(), 1 << 10);
+    for more in [1, 2] {
+        assert_eq!(departed((1 << 12) + more).map(drop), large);
+        assert_eq!(managed((1 << 10) + more).map(drop), large);
+    }
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use synod::{
     Machine, NodeId, Refusal,
-    commit::{Input, Message, Meta, Node, Places, Targets, Time, Vote, What},
+    commit::{EpochMessage, Input, Message, Meta, Node, Outcome, Page, Places, Targets, Time, Vote, What},
 };
 
-use super::support::{ACCEPTORS, RMS, TIMEOUTS, TMS, config, node, refuse, say, spec, transaction};
+use super::support::{ACCEPTORS, RMS, TIMEOUTS, TMS, cluster, config, node, refuse, say, spec, transaction, tx};
 
 /// A resource manager's node, whose clock runs.
 fn started() -> Node {
@@ -16,8 +16,9 @@ fn started() -> Node {
 
 /// Whom the node turns to when the transaction of this number begins there, and its resource has voted to commit.
 fn turns_to(rm: &mut Node, seq: u64) -> NodeId {
-    rm.step(say::begins(&transaction(seq)));
-    let effects = rm.step(Input::Vote { transaction: transaction(seq), vote: Vote::Prepared });
+    let transaction = transaction(seq).in_epoch(rm.epoch().unwrap().number);
+    rm.step(say::begins(&transaction));
+    let effects = rm.step(Input::Vote { transaction, vote: Vote::Prepared });
     let begins = |message: &Message| matches!(message, Message::About { what: What::Begin { .. }, .. });
     let to: Vec<_> =
         say::sends(&effects).into_iter().filter(|(_, message)| begins(message)).map(|(to, _)| to).collect();
@@ -82,6 +83,31 @@ fn who_is_suspected_gets_another_chance_after_the_longest_wait() {
     assert_eq!(turns_to(&mut sooner, 101), TMS[1]);
     rm.step(Input::Tick(Time(since + TIMEOUTS.ceiling)));
     assert_eq!(turns_to(&mut rm, 103), TMS[0]);
+}
+
+#[test]
+fn an_opinion_of_who_stays_outlives_a_change_of_members_and_of_who_comes_there_will_be_one() {
+    let mut rm = started();
+    assert_eq!(turns_to(&mut rm, 1), TMS[0]);
+    wait(&mut rm);
+    // It is over, so that nothing of it is waited for.
+    rm.step(say::from(TMS[1], say::outcome(&transaction(1), Outcome::Aborted)));
+    rm.step(Input::Finished(tx(1)));
+    rm.step(say::from(TMS[1], say::retired(tx(1))));
+    assert_eq!(rm.metrics().open, 0);
+
+    let newcomer = NodeId(24);
+    let (membership, former) = (cluster().membership().replace(TMS[1], newcomer), cluster().membership().members());
+    let page = Page { digest: 0, total: 0, first: 0, entries: [].into() };
+    let told = EpochMessage::Told { membership: membership.into(), former: former.into_iter().collect(), page };
+    rm.step(say::from(ACCEPTORS[0], Message::Epoch { number: Some(1), what: told.into() }));
+    assert_eq!([3, 2].map(|seq| turns_to(&mut rm, seq)), [newcomer; 2]);
+    let since = rm.deadline().unwrap();
+    while rm.deadline().unwrap().0 <= since.0 + 2 * TIMEOUTS.inquire {
+        wait(&mut rm);
+    }
+    rm.step(say::from(TMS[0], say::prepare(&transaction(8).in_epoch(1))));
+    assert_eq!([5, 4].map(|seq| turns_to(&mut rm, seq)), [TMS[0]; 2]);
 }
 
 #[test]

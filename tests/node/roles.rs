@@ -142,6 +142,11 @@ fn a_transaction_manager_asks_for_a_round_and_recovers_at_the_one_that_it_is_giv
     assert!(roles.rms.values().all(|rm| rm.state() == ResourceManagerState::Aborted));
     roles.tm(TransactionManagerInput::Inquire);
     assert_eq!(roles.wire.len(), RMS.len(), "now it tells them again");
+    // So it does when a resource cannot prepare.
+    let mut declined = TransactionManager::new(cluster(), TMS[0], transaction(1));
+    let message = Message::about(&transaction(1), What::Decline);
+    declined.step(TransactionManagerInput::Receive { from: RMS[0], message });
+    assert_eq!(declined.wants_round(), Some(0));
     // One that is in the way names a higher round.
     let mut late = TransactionManager::new(cluster(), TMS[1], transaction(1));
     late.step(TransactionManagerInput::Recover { round: 3 });
@@ -289,6 +294,7 @@ fn a_transaction_manager_says_why_it_refuses() {
     let new = TransactionManager::new(cluster(), TMS[0], transaction(1));
     let finished = |number, outcome| say::finished(&transaction(number), outcome);
     let outcome = |number, outcome| say::outcome(&transaction(number), outcome);
+    let decline = || Message::about(&transaction(1), What::Decline);
     let mut committed = new.clone();
     committed.step(TransactionManagerInput::Receive { from: TMS[1], message: outcome(1, Outcome::Committed) });
     for (tm, from, message, expected) in [
@@ -299,6 +305,8 @@ fn a_transaction_manager_says_why_it_refuses() {
         (&new, RMS[0], say::inquire(&transaction(1)), Ok(())),
         (&new, ACCEPTORS[0], say::inquire(&transaction(1)), Ok(())),
         (&new, STRANGER, say::inquire(&transaction(1)), Err(Refusal::NotAParticipant)),
+        (&new, RMS[0], decline(), Ok(())),
+        (&new, ACCEPTORS[0], decline(), Err(Refusal::NotAParticipant)),
         (&new, RMS[0], finished(1, Outcome::Aborted), Ok(())),
         (&new, ACCEPTORS[0], finished(1, Outcome::Aborted), Err(Refusal::NotAParticipant)),
         (&new, TMS[1], outcome(1, Outcome::Aborted), Ok(())),
