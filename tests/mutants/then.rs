@@ -11,5 +11,7 @@ mod commit_machine;
 mod published_bugs;
 #[path = "../quorums.rs"]
 mod quorums;
+#[path = "../record.rs"]
+mod record;
 #[path = "../restore/main.rs"]
 mod restore;
