@@ -376,3 +376,29 @@ impl Node {
         metrics
     }
 }
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test may panic")]
+
+    use crate::{
+        NodeId, Quorums,
+        commit::{Cluster, ClusterId, Config, Fingerprints, Node, Record},
+    };
+
+    #[test]
+    fn the_number_of_an_epoch_is_that_of_its_record_and_a_newcomer_has_none() {
+        let me = NodeId(1);
+        let quorums = Quorums::majority([me]).expect("one is a majority");
+        let cluster = Cluster::new(ClusterId(*b"one that counts."), quorums, [me]).expect("it is a cluster");
+        let config = || Config::new(cluster.clone(), me, 7);
+        assert_eq!(Node::join(config()).0.epoch_number(), None);
+        assert_eq!(Node::create(config()).0.epoch_number(), Some(0));
+        let (membership, committed) = (cluster.membership().into(), Fingerprints::default());
+        let records = [
+            Record::Identity { cluster: cluster.id(), node: me },
+            Record::Epoch { number: 5, membership, former: [].into(), committed },
+        ];
+        assert_eq!(Node::restore(config(), records).expect("it wrote these").epoch_number(), Some(5));
+    }
+}

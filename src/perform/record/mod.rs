@@ -268,4 +268,23 @@ mod tests {
         assert_eq!((first.is_same, last.input, last.is_same), (Some(true), Input::Tick(Time(2)), None));
         assert_eq!(recording.step().unwrap(), None);
     }
+
+    #[test]
+    fn the_time_of_a_step_is_that_of_the_last_tick_also_of_one_before_the_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let me = NodeId(1);
+        let cluster = Cluster::new(ClusterId(*b"one that is late"), Quorums::majority([me]).unwrap(), [me]).unwrap();
+        let mut driver = Driver::create(Config::new(cluster, me, 7), &mut MemoryStorage::new()).unwrap();
+        driver.push(Input::Tick(Time(5))).unwrap();
+        let mut recorder = Recorder::open(folder.path(), Options::default()).unwrap();
+        recorder.begin(driver.node(), 1);
+        for input in [Input::Names { count: 1 }, Input::Tick(Time(8)), Input::Names { count: 1 }] {
+            let digest = recorder.told(&input);
+            recorder.stepped(digest, Ok(()));
+        }
+        drop(recorder);
+        let mut recording = Recording::read(&files(folder.path()).unwrap()[0]).unwrap();
+        let times = [(); 3].map(|()| recording.step().unwrap().unwrap().time);
+        assert_eq!(times, [5, 8, 8].map(Time));
+    }
 }
