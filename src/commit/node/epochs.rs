@@ -97,7 +97,7 @@ impl Node {
         what: &What,
         effects: &mut impl Sink,
     ) -> Result<(), Refusal> {
-        if Some(transaction.epoch()).cmp(&self.shared.epoch).is_gt() {
+        if self.shared.epoch.is_none_or(|epoch| transaction.epoch() > epoch) {
             self.ask(from, effects);
             return Err(Refusal::NewerEpoch);
         }
