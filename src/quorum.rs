@@ -23,12 +23,12 @@ pub const MAX_ACCEPTORS: usize = 128;
 /// assert!(flexible.is_quorum(Phase::Accept, flexible.members([NodeId(2)])));
 /// # Ok::<(), synod::QuorumError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "QuorumSpec", into = "QuorumSpec"))]
 pub struct Quorums(Arc<System>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct System {
     spec: QuorumSpec,
     /// For each member, the first phase-2 quorum in configured order that contains it.
@@ -43,7 +43,7 @@ struct System {
 /// assert_eq!(Quorums::try_from(spec.clone())?, Quorums::weighted(spec.members, 2, 2)?);
 /// # Ok::<(), synod::QuorumError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct QuorumSpec {

@@ -46,8 +46,8 @@ pub(crate) struct Handover {
     pub(crate) state: Option<paxos::AcceptorRecord<Ending>>,
     /// What it has reported last, or accepted.
     pub(crate) reported: Option<Volume>,
-    /// An ending that it is asked to accept, and that has not come whole.
-    incoming: Option<(Ballot, Assembly)>,
+    /// An ending that it is asked to accept, as far as it has come.
+    incoming: Assembly,
     /// Whether another acceptor is known to be frozen.
     pub(crate) is_told: bool,
     /// Until when nothing new is begun here.
@@ -100,7 +100,7 @@ impl Default for Handover {
         Self {
             state: None,
             reported: None,
-            incoming: None,
+            incoming: Assembly::default(),
             is_told: false,
             held_until: Time(0),
             wish: None,
@@ -142,24 +142,9 @@ impl Handover {
         Ok(answer)
     }
 
-    /// A page of an ending that this acceptor is asked to accept. Fails if it has promised a higher ballot.
-    pub(crate) fn add_ending(&mut self, ballot: Ballot, page: &Page) -> Result<Progress, Refusal> {
-        if self.promised().is_some_and(|promised| ballot < promised) {
-            return Err(Refusal::StaleBallot);
-        }
-        let progress = match &mut self.incoming {
-            Some((of, assembly)) if *of == ballot => assembly.add(page)?,
-            incoming => {
-                let mut assembly = Assembly::default();
-                let progress = assembly.add(page)?;
-                *incoming = Some((ballot, assembly));
-                progress
-            }
-        };
-        if matches!(progress, Progress::Whole(_)) {
-            self.incoming = None;
-        }
-        Ok(progress)
+    /// A page of an ending that this acceptor is asked to accept, at whatever ballot: pages of one digest say the same.
+    pub(crate) fn add_ending(&mut self, page: &Page) -> Result<Progress, Refusal> {
+        self.incoming.add(page)
     }
 
     /// The answer to phase 1a, with a page of what it has reported last.

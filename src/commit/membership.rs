@@ -4,10 +4,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::{
-    borrow::Borrow,
-    hash::{Hash, Hasher},
-};
+use core::borrow::Borrow;
 
 use super::{Cluster, ClusterSpec, ConfigError, Learning, Targets, wait::mix};
 use crate::{NodeId, QuorumSpec, Quorums, Refusal};
@@ -28,7 +25,7 @@ use crate::{NodeId, QuorumSpec, Quorums, Refusal};
 /// assert_ne!(next.digest(), cluster.membership().digest());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
@@ -142,12 +139,6 @@ impl Membership {
             return Err(Refusal::Departed);
         }
         cluster.with_membership(next.clone()).map(drop).map_err(|_| Refusal::MalformedMembership)
-    }
-}
-
-impl Hash for Membership {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.digest());
     }
 }
 

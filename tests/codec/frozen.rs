@@ -271,6 +271,18 @@ fn the_bytes_of_every_key_are_frozen() {
     }
 }
 
+/// Nodes of different versions compare them.
+#[test]
+fn the_digests_of_what_is_told_and_of_memberships_are_frozen() {
+    let instances = [Some((Ballot::new(3, NodeId(4)), Vote::Prepared)), None].into();
+    let part = Entry::Part(Part { transaction: fingerprint(10_000, 9), instances });
+    let told = Page::alone(page().entries.into_vec().into_iter().chain([part]));
+    let mut other = membership();
+    (other.learning, other.targets) = (Learning::Leader, Targets::All);
+    let digests = [told.digest, membership().digest(), other.digest()];
+    assert_eq!(digests, [15_416_885_709_332_188_673, 16_017_768_793_444_660_074, 12_259_699_165_434_717_607]);
+}
+
 /// The content is named by its digest, of eight bytes; the epoch takes one, as long as it is not a large number.
 #[test]
 fn a_vote_among_three_takes_41_bytes_whatever_the_transaction_is_about() {

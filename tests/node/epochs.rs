@@ -450,9 +450,9 @@ fn an_acceptor_erases_what_is_left_of_an_epoch_that_is_over_little_by_little_and
     let next = replaced(&group, TMS[0], ACCEPTORS[0], NEW[0]);
     change(&mut group, TMS[0], next);
     let at = ACCEPTORS[1];
-    let mut waits = 0..100;
+    let mut waits = 0..200;
     while number(&group, at) == Some(0) {
-        waits.next().expect("the epoch ends");
+        waits.next().expect("the change ends");
         group.live(1);
     }
     let left = group.node(at).metrics().open;

@@ -97,7 +97,7 @@ fn the_answer_to_a_refused_input_is_a_rejection_or_how_it_ended_or_of_the_epoch_
                     message: Message::About { what: What::Outcome(_), .. } | Message::Retired { .. },
                 },
                 Refusal::NotAManager | Refusal::WideRange,
-            ) if !answer.is_empty() => asks(&node, *from, &answer),
+            ) => asks(&node, *from, &answer),
             (Input::Receive { from, .. }, Refusal::Changing) => {
                 let promised = Ballot::new(2, TMS[1]);
                 assert_eq!(say::sends(&answer), [(*from, &of_epoch(Some(0), EpochMessage::Frozen { promised }))]);

@@ -5,7 +5,7 @@ use synod::{
     commit::{self, Entry, EpochMessage, Input, Membership, Message, Node, Page, Time},
 };
 
-use super::support::{ACCEPTORS, RMS, STRANGER, TMS, cluster, config, node, refuse, say, tx};
+use super::support::{ACCEPTORS, RMS, STRANGER, TIMEOUTS, TMS, cluster, config, node, refuse, say, tx, verdict};
 
 /// Nothing was open or over.
 const NOTHING: [Entry; 0] = [];
@@ -73,8 +73,9 @@ fn an_invitation_makes_nobody_believed() {
 fn an_epoch_that_cannot_follow_is_not_taken_up_from_anyone() {
     let mut node = node(TMS[1]);
     let nothing = || page(0, 0, NOTHING);
-    let far = told(1 << 40, with(STRANGER), &founders(), nothing());
-    assert_eq!(refuse(&mut node, say::from(TMS[0], far), Refusal::MalformedMembership), []);
+    let far = |number| say::from(TMS[0], told(number, with(STRANGER), &founders(), nothing()));
+    assert_eq!(refuse(&mut node, far((1 << 32) + 1), Refusal::MalformedMembership), []);
+    assert_eq!(verdict(&node, &far(1 << 32)), Ok(()), "it may have slept as long as that");
     let forgotten = told(1, with(STRANGER), &founders()[1..], nothing());
     assert_eq!(refuse(&mut node, say::from(TMS[0], forgotten), Refusal::MalformedMembership), []);
     let written_off = with(STRANGER).with_departed(RMS[2]);
@@ -108,6 +109,23 @@ fn one_node_tells_at_a_time_and_a_first_page_that_comes_again_loses_nothing() {
     assert_eq!(refuse(&mut node, say::from(ACCEPTORS[0], first()), Refusal::OtherPage), []);
     assert_eq!(asks_for_more(&node.step(say::from(TMS[0], first()))), Some((TMS[0], 2)), "it goes on");
     // Who stops is not waited for.
-    node.step(Input::Tick(Time(1_000)));
+    node.step(Input::Tick(Time(TIMEOUTS.repeat - 1)));
+    assert_eq!(refuse(&mut node, say::from(ACCEPTORS[0], first()), Refusal::OtherPage), []);
+    node.step(Input::Tick(Time(TIMEOUTS.repeat)));
     assert_eq!(asks_for_more(&node.step(say::from(ACCEPTORS[0], first()))), Some((ACCEPTORS[0], 1)));
+}
+
+#[test]
+fn whoever_knows_of_a_later_epoch_may_interrupt_one_that_tells_of_an_earlier_one_and_not_the_other_way_round() {
+    let mut node = node(TMS[1]);
+    node.step(Input::Tick(Time(0)));
+    let entry = |seq| [Entry::Retired(commit::TxRange::only(tx(seq)))];
+    let half = |number, first| told(number, with(STRANGER), &founders(), page(first, 3, entry(first + 1)));
+    assert_eq!(asks_for_more(&node.step(say::from(TMS[0], half(2, 0)))), Some((TMS[0], 1)));
+    assert_eq!(refuse(&mut node, say::from(ACCEPTORS[0], half(1, 0)), Refusal::OtherPage), []);
+    assert_eq!(asks_for_more(&node.step(say::from(ACCEPTORS[0], half(3, 0)))), Some((ACCEPTORS[0], 1)));
+    for (from, number) in [(TMS[0], 2), (ACCEPTORS[0], 2), (TMS[0], 3)] {
+        assert_eq!(refuse(&mut node, say::from(from, half(number, 1)), Refusal::OtherPage), [], "{from} {number}");
+    }
+    assert_eq!(asks_for_more(&node.step(say::from(ACCEPTORS[0], half(3, 1)))), Some((ACCEPTORS[0], 2)));
 }

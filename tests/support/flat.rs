@@ -12,6 +12,8 @@ use super::{RMS, config, say, spec_of};
 
 /// How many outcomes the nodes remember.
 const HISTORY: usize = 1 << 10;
+/// How much the nodes may say until all that is begun together is over.
+const TALK: usize = 1_000_000;
 
 pub struct Flat {
     sites: BTreeMap<NodeId, (Node, BTreeMap<Key, Record>)>,
@@ -69,9 +71,11 @@ impl Flat {
     }
 
     fn run(&mut self) {
-        while let Some((at, input)) = self.wire.pop_front() {
+        for _ in 0..TALK {
+            let Some((at, input)) = self.wire.pop_front() else { return };
             self.step(at, input);
         }
+        panic!("the nodes do not stop talking");
     }
 
     pub fn commit(&mut self, transactions: u64) {

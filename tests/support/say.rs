@@ -3,8 +3,8 @@
 use synod::{
     Ballot, NodeId, TxId,
     commit::{
-        Acceptance, Effect, Input, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction, TxRange, Vote,
-        Votes, What,
+        Acceptance, Effect, EpochMessage, Input, Message, Meta, Obstacle, Outcome, Places, Promises, Transaction,
+        TxRange, Vote, Votes, What,
     },
     paxos::{self, Message::*},
 };
@@ -68,6 +68,20 @@ pub fn places(transaction: &Transaction, rms: &[NodeId]) -> Places {
     let participants = transaction.participants();
     let place = |rm: &NodeId| participants.iter().position(|known| known == rm).unwrap_or(participants.len());
     rms.iter().map(place).collect()
+}
+
+/// What is said of an epoch.
+pub fn of_epoch(number: impl Into<Option<u64>>, what: EpochMessage) -> Message {
+    Message::Epoch { number: number.into(), what: Box::new(what) }
+}
+
+/// What `effects` say of epochs, with the destinations.
+pub fn epochs(effects: &[Effect]) -> Vec<(NodeId, EpochMessage)> {
+    let of_epoch = |(to, message): (NodeId, &Message)| match message {
+        Message::Epoch { what, .. } => Some((to, (**what).clone())),
+        _ => None,
+    };
+    sends(effects).into_iter().filter_map(of_epoch).collect()
 }
 
 /// The same vote of each of `rms`.

@@ -253,7 +253,9 @@ mod tests {
 
     use alloc::{vec, vec::Vec};
 
-    use super::{super::Part, Assembly, Fingerprint, Lists, MOST_BYTES, NodeId, Progress, Refusal, TxRange, Volume};
+    use super::{
+        super::Part, Assembly, Entry, Fingerprint, Lists, MOST_BYTES, NodeId, Page, Progress, Refusal, TxRange, Volume,
+    };
     use crate::TxId;
 
     /// How many of the ranges below fit on a page.
@@ -285,12 +287,13 @@ mod tests {
             let (told, mut assembly, mut next, mut pages) = (Volume::new(lists(ranges)), Assembly::default(), 0, 0);
             let whole = loop {
                 pages += 1;
+                assert!(pages <= ranges + 1, "it never ends");
                 match assembly.add(&told.page(next, usize::MAX)).expect("it follows") {
                     Progress::Next(after) => next = after,
                     Progress::Whole(lists) => break lists,
                 }
             };
-            assert_eq!((whole, pages), (lists(ranges), (ranges as usize + 1).div_ceil(ENTRIES)));
+            assert_eq!((whole, pages), (lists(ranges), (ranges + 1).div_ceil(ENTRIES as u64)));
         }
     }
 
@@ -320,8 +323,57 @@ mod tests {
     #[test]
     fn nobody_says_that_he_will_tell_more_than_anyone_has() {
         let mut page = Volume::new(lists(2)).page(0, usize::MAX);
+        page.total = super::MOST_ENTRIES;
+        assert_eq!(Assembly::default().add(&page), Ok(Progress::Next(page.entries.len() as u64)));
         page.total = super::MOST_ENTRIES + 1;
         assert_eq!(Assembly::default().add(&page), Err(Refusal::OtherPage));
+    }
+
+    #[cfg(feature = "codec")]
+    #[test]
+    fn an_entry_is_taken_to_be_as_long_as_it_is_written() {
+        use super::{super::EpochMessage, Vote};
+        use crate::{
+            Ballot, Quorums,
+            codec::encode_frame,
+            commit::{ClusterId, Membership, Message},
+        };
+
+        let told = |entries: &[Entry]| {
+            let membership = Membership::new(Quorums::majority([NodeId(1)]).expect("one"), [NodeId(1)]).into();
+            let page = Page { digest: 0, total: 0, first: 0, entries: entries.into() };
+            let what = alloc::boxed::Box::new(EpochMessage::Told { membership, former: [].into(), page });
+            encode_frame(ClusterId([1; 16]), NodeId(1), NodeId(2), &[Message::Epoch { number: Some(1), what }]).len()
+        };
+        for number in [0, 250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 1 << 32, u64::MAX] {
+            let tx = TxId { origin: NodeId(number), seq: number };
+            let transaction = Fingerprint { tx, digest: number };
+            let accepted = Some((Ballot { round: number, node: NodeId(number) }, Vote::Prepared));
+            let part = Part { transaction, instances: vec![accepted; 300].into() };
+            for (entry, spare) in [
+                (Entry::Ready(transaction), 0),
+                (Entry::Committed(transaction), 0),
+                (Entry::Retired(TxRange::only(tx)), 0),
+                (Entry::Peer { node: NodeId(number), birth: number }, 1),
+                (Entry::Part(part), usize::MAX),
+            ] {
+                let (is, written) = (super::bytes(&entry), told(core::slice::from_ref(&entry)) - told(&[]));
+                assert!(is >= written && is - written <= spare, "{is} and not {written} bytes: {entry:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_on_one_page_is_what_one_page_has() {
+        let told = Volume::new(lists(3));
+        let bytes: usize = told.lists.entries(0).map(|entry| super::bytes(&entry)).sum();
+        assert!(told.fits(bytes) && told.fits(usize::MAX) && !told.fits(bytes - 1) && !told.fits(0));
+        for most in 0..2 * bytes {
+            assert_eq!(told.fits(most), told.page(0, most).entries.len() == 4, "{most} bytes");
+        }
+        assert!(Volume::new(Lists::default()).fits(0));
+        let (full, more) = (Volume::new(lists(ENTRIES as u64 - 1)), Volume::new(lists(ENTRIES as u64 + 1)));
+        assert!(full.fits(usize::MAX) && !more.fits(usize::MAX), "no page has more than that");
     }
 
     #[test]
@@ -331,6 +383,12 @@ mod tests {
         let Ok(Progress::Next(second)) = assembly.add(&one.page(0, usize::MAX)) else { panic!("there is more") };
         assert_eq!(assembly.add(&other.page(second, usize::MAX)), Err(Refusal::OtherPage));
         assert_eq!(assembly.add(&one.page(second + ENTRIES as u64, usize::MAX)), Err(Refusal::OtherPage));
+        // Neither the digest alone nor the number of entries alone says what a page is part of.
+        for change in [|page: &mut Page| page.digest ^= 1, |page: &mut Page| page.total += 1] {
+            let mut page = one.page(second, usize::MAX);
+            change(&mut page);
+            assert_eq!(assembly.add(&page), Err(Refusal::OtherPage));
+        }
         let mut empty = one.page(second, usize::MAX);
         empty.entries = Vec::new().into();
         assert_eq!(assembly.add(&empty), Err(Refusal::OtherPage), "it would never end");

@@ -1,6 +1,7 @@
 //! What acceptors report together, and what follows from it: which transactions of the epoch are committed.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::cmp::max_by_key;
 
 use super::{
     super::{Membership, Vote, ranges::RangeSet},
@@ -36,9 +37,7 @@ impl Reports {
             known.resize(known.len().max(instances.len()), None);
             for (known, told) in known.iter_mut().zip(instances) {
                 // A ballot has one vote, and the initial ballots are the lowest.
-                if known.map(|(ballot, _)| ballot) < told.map(|(ballot, _)| ballot) {
-                    *known = *told;
-                }
+                *known = max_by_key(*known, *told, |accepted| accepted.map(|(ballot, _)| ballot));
             }
         }
     }

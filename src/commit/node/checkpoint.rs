@@ -73,3 +73,29 @@ impl Node {
         Ok(node)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test may panic")]
+
+    use alloc::vec::Vec;
+
+    use super::Node;
+    use crate::{
+        Machine, NodeId, Quorums, Refusal,
+        commit::{Cluster, ClusterId, Config, Input, Time},
+    };
+
+    #[test]
+    fn a_node_that_is_made_of_what_another_one_was_goes_on_at_the_same_time() {
+        let id = NodeId(1);
+        let cluster = Cluster::new(ClusterId([1; 16]), Quorums::majority([id]).expect("one"), [id]).expect("a cluster");
+        let mut node = Node::create(Config::new(cluster, id, 7)).0;
+        assert_eq!(node.now(), Time(0));
+        node.step(Input::Tick(Time(5)));
+        let mut copy =
+            Node::of_checkpoint(&node.checkpoint().expect("all of it can be written")).expect("it was written");
+        assert_eq!((node.now(), copy.now()), (Time(5), Time(5)));
+        assert_eq!(copy.step_into(Input::Tick(Time(4)), &mut Vec::new()), Err(Refusal::TimeWentBack));
+    }
+}

@@ -70,7 +70,7 @@ impl Node {
                     self.say_to(from, EpochMessage::Reject { ballot: *ballot, promised }, effects);
                     return Err(Refusal::StaleBallot);
                 }
-                match self.handover.add_ending(*ballot, page)? {
+                match self.handover.add_ending(page)? {
                     Progress::Next(next) => {
                         self.handover.start_over();
                         self.say_to(from, EpochMessage::More { digest: page.digest, next }, effects);
@@ -324,10 +324,7 @@ impl Node {
         }
         // So is whoever else is at work here, once: what is begun next is asked of those. If there are many, or if it takes many
         // pages, they only hear that there is something to ask for.
-        let is_left = |node: &NodeId| {
-            let is_told = *node == self.shared.config.id || self.news.told.contains(node);
-            !is_told && !self.shared.config.cluster.is_departed(*node)
-        };
+        let is_left = |node: &NodeId| !self.news.told.contains(node) && !self.shared.config.cluster.is_departed(*node);
         let met: Vec<NodeId> = self.shared.peers.contacts.iter().map(|(node, _)| node).filter(is_left).collect();
         let most = self.shared.config.cluster.limits().page;
         let is_short = met.len() <= TOLD_AT_ONCE && self.outgoing().is_some_and(|volume| volume.fits(most));

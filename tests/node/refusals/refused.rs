@@ -85,6 +85,22 @@ fn in_epoch_1(at: NodeId) -> Node {
     node
 }
 
+/// A transaction manager in epoch 1, to which the first transaction is committed.
+fn remembering() -> Node {
+    let mut tm = node(TMS[0]);
+    let committed = Page::alone([Entry::Committed(transaction(1).fingerprint())]);
+    tm.step(say::from(TMS[1], told(later(), committed)));
+    tm
+}
+
+/// A transaction manager in epoch 1 that has begun the first transaction in the epoch before.
+fn carrying() -> Node {
+    let mut tm = node(TMS[0]);
+    tm.step(say::begins(&transaction(1)));
+    tm.step(say::from(TMS[1], told(later(), page(0, 0))));
+    tm
+}
+
 /// An acceptor that is frozen by the second transaction manager.
 fn frozen() -> Node {
     let mut acceptor = node(ACCEPTORS[0]);
@@ -127,6 +143,10 @@ fn refused_for_its_epoch() -> Vec<(Refusal, Node, Input)> {
     for acceptor in &ACCEPTORS[..2] {
         proposing.step(from(*acceptor, old(promise(mine))));
     }
+    let mut answered = trying();
+    answered.step(from(ACCEPTORS[0], old(promise(mine))));
+    let half = Page { entries: [Entry::Retired(TxRange::only(tx(1)))].into(), ..page(0, 2) };
+    let alone = |seq| Transaction::new(tx(seq), &RMS[..1], []).unwrap();
     let phase_2b = What::Phase2b { votes: [(0, Vote::Prepared)].into_iter().collect(), higher: Box::default() };
     let mut held = node(TMS[0]);
     held.step(from(TMS[1], old(Hold)));
@@ -143,6 +163,14 @@ fn refused_for_its_epoch() -> Vec<(Refusal, Node, Input)> {
         (OldEpoch, in_epoch_1(RMS[0]), from(TMS[0], say::prepare(&two))),
         (OldEpoch, in_epoch_1(RMS[0]), from(RMS[1], say::inquire(&two))),
         (OldEpoch, in_epoch_1(TMS[0]), from(ACCEPTORS[0], Message::about(&one, phase_2b))),
+        (OldEpoch, carrying(), from(TMS[1], say::prepare(&one))),
+        // Nobody hears of an epoch before what he could not hear of this one.
+        (NotAParticipant, in_epoch_1(RMS[0]), from(RMS[1], say::inquire(&alone(2)))),
+        (NotAParticipant, remembering(), from(RMS[1], say::inquire(&alone(1)))),
+        (OtherContent, in_epoch_1(RMS[0]), from(RMS[1], Message::about(&one, What::Begin { meta: b"other".into() }))),
+        (NotAManager, in_epoch_1(ACCEPTORS[0]), from(RMS[1], say::outcome(&one, Outcome::Aborted))),
+        (NotAManager, remembering(), from(RMS[1], say::outcome(&alone(1), Outcome::Aborted))),
+        (UnknownTransaction, in_epoch_1(ACCEPTORS[0]), from(TMS[0], say::outcome(&one, Outcome::Aborted))),
         (OldEpoch, in_epoch_1(ACCEPTORS[0]), from(TMS[0], old(Prepare { ballot: Ballot::new(1, TMS[0]) }))),
         (OldEpoch, in_epoch_1(TMS[0]), from(ACCEPTORS[0], old(Accepted { ballot: low }))),
         // And who is ahead is asked.
@@ -184,6 +212,7 @@ fn refused_for_its_epoch() -> Vec<(Refusal, Node, Input)> {
         (NotAMember, node(RMS[0]), from(TMS[0], old(Invite(later().into())))),
         (NotAMember, node(TMS[0]), from(RMS[0], old(Invite(later().into())))),
         (NewerEpoch, newcomer(), from(TMS[0], old(Invite(later().into())))),
+        (NewerEpoch, newcomer(), from(TMS[0], of_epoch(None, Invite(later().into())))),
         (NewerEpoch, node(TMS[0]), from(ACCEPTORS[0], of_epoch(Some(1), Invite(later().into())))),
         (InvitedByStranger, newcomer(), from(RMS[0], old(Invite(later().into())))),
         (InvitedByStranger, node(TMS[0]), from(STRANGER, of_epoch(Some(1), Invite(later().into())))),
@@ -214,7 +243,9 @@ fn refused_for_its_epoch() -> Vec<(Refusal, Node, Input)> {
         (IdleRejection, trying(), from(ACCEPTORS[0], old(Reject { ballot: mine, promised: mine }))),
         (OtherBallot, trying(), from(ACCEPTORS[0], old(Reject { ballot: low, promised: high }))),
         (NotAProposer, trying(), from(ACCEPTORS[0], old(Reject { ballot: mine, promised: Ballot::new(2, STRANGER) }))),
-        (PhaseIsOver, proposing, from(ACCEPTORS[2], old(promise(mine)))),
+        (PhaseIsOver, proposing.clone(), from(ACCEPTORS[2], old(promise(mine)))),
+        (PhaseIsOver, proposing, from(ACCEPTORS[2], old(Promise { ballot: mine, accepted: None, page: half }))),
+        (PhaseIsOver, answered, from(ACCEPTORS[0], old(promise(mine)))),
         // And these two are answered.
         (StaleBallot, frozen(), from(TMS[1], old(Prepare { ballot: low }))),
         (StaleBallot, frozen(), from(TMS[1], old(accept(low, page(0, 0))))),
