@@ -250,6 +250,7 @@ fn stepping(event: &Event) -> NodeId {
         | Event::Sync { at }
         | Event::Fail { at, .. }
         | Event::Crash { at, .. }
+        | Event::Damage { at, .. }
         | Event::Restart { at }
         | Event::Change { at, .. }
         | Event::SwitchOff { at }
