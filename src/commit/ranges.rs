@@ -222,8 +222,10 @@ fn add(ranges: &mut BTreeMap<u64, u64>, mut first: u64, mut last: u64) -> Option
 
 /// Removes a range.
 fn remove(ranges: &mut BTreeMap<u64, u64>, first: u64, last: u64) {
-    // Each iteration removes the overlap with the last range that has any.
-    while let Some((known_first, known_last)) = ranges.range(..=last).next_back().map(|(first, last)| (*first, *last)) {
+    // From the last range that may overlap to the first one.
+    let mut below = last;
+    while let Some((known_first, known_last)) = ranges.range(..=below).next_back().map(|(first, last)| (*first, *last))
+    {
         if known_last < first {
             return;
         }
@@ -234,6 +236,8 @@ fn remove(ranges: &mut BTreeMap<u64, u64>, first: u64, last: u64) {
         if let Some(after) = last.checked_add(1).filter(|after| *after <= known_last) {
             ranges.insert(after, known_last);
         }
+        let Some(before) = known_first.checked_sub(1) else { return };
+        below = before;
     }
 }
 

@@ -473,3 +473,39 @@ fn decide(decision: Decision, resource: &mut impl Resource) -> Option<Input> {
         }
     }
 }
+
+#[cfg(all(test, feature = "record", feature = "tokio"))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        NodeId, Quorums,
+        commit::{Cluster, ClusterId, Time},
+        perform::{memory::MemoryStorage, record::Options},
+    };
+
+    #[test]
+    fn why_nothing_more_is_recorded_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let recordings = folder.path().join("recordings");
+        let me = NodeId(1);
+        let cluster = Cluster::new(ClusterId(*b"one that is full"), Quorums::majority([me]).unwrap(), [me]).unwrap();
+        let mut driver = Driver::create(Config::new(cluster, me, 7), &mut MemoryStorage::new()).unwrap();
+        let recorder = Recorder::open(&recordings, Options::default()).unwrap();
+        assert_eq!(driver.recorder_failure(), None);
+        fs::remove_dir(&recordings).unwrap();
+        fs::write(&recordings, "in the way").unwrap();
+        driver.record(recorder);
+        let mut said = Vec::new();
+        for now in 1..100_000 {
+            driver.push(crate::commit::Input::Tick(Time(now))).unwrap();
+            said.extend(driver.recorder_failure());
+            if !said.is_empty() && now % 100 == 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        assert!(said.len() == 1 && said[0].contains("recordings"), "{said:?}");
+    }
+}

@@ -182,6 +182,25 @@ fn of_what_has_committed_in_an_epoch_before_the_same_content_is_known_and_anothe
 }
 
 #[test]
+fn a_frozen_acceptor_asks_nobody_about_what_is_open_however_long_that_lasts() {
+    let mut acceptor = node(ACCEPTORS[0]);
+    acceptor.step(Input::Tick(Time(1)));
+    acceptor.step(say::from(RMS[0], say::vote(&transaction(1), Vote::Prepared, TMS[0])));
+    let mut sound = acceptor.clone();
+    acceptor.step(say::from(TMS[1], of_epoch(0, EpochMessage::Prepare { ballot: Ballot::new(2, TMS[1]) })));
+    let asks = |node: &mut Node| {
+        (0..9).any(|_| match node.deadline() {
+            Some(due) => about(&node.step(Input::Tick(due)))
+                .iter()
+                .any(|(_, message)| **message == say::inquire(&transaction(1))),
+            None => false,
+        })
+    };
+    assert!(asks(&mut sound));
+    assert!(!asks(&mut acceptor));
+}
+
+#[test]
 fn a_frozen_acceptor_answers_a_vote_that_it_has_accepted_and_takes_no_other() {
     let mut acceptor = node(ACCEPTORS[0]);
     let vote = |rm, vote| say::from(rm, say::vote(&transaction(1), vote, TMS[0]));
