@@ -131,7 +131,9 @@ impl TransactionManager {
 
     /// The same, unless there is nothing left that a ballot could find out.
     pub(crate) fn needs_round(&mut self, cx: &Context<'_, impl Sink>) -> Option<u64> {
-        self.wants_round &= self.outcome().is_none() || self.has_ghosts(cx);
+        if self.outcome().is_some() && !self.has_ghosts(cx) {
+            self.wants_round = false;
+        }
         self.wants_round()
     }
 

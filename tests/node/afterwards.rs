@@ -2,12 +2,15 @@
 
 use synod::{
     Ballot, Effect, Machine, NodeId, Refusal,
-    commit::{Cluster, EpochMessage, Input, Membership, Message, Node, Outcome, Page, Time, Transaction, Vote, What},
+    commit::{
+        Cluster, Decision, Entry, EpochMessage, Input, Membership, Message, Node, Outcome, Page, Time, Transaction,
+        ViolationReason, Vote, What,
+    },
 };
 
 use super::{
     prepared,
-    support::{ACCEPTORS, Group, RMS, TMS, cluster, node, refuse, say, transaction, tx},
+    support::{ACCEPTORS, Group, RMS, TMS, aborts, cluster, node, refuse, say, transaction, tx},
 };
 
 use Outcome::{Aborted, Committed};
@@ -108,6 +111,8 @@ fn a_vote_comes_once_more_to_an_acceptor_that_has_come_into_the_epoch_and_only_w
     let is_vote =
         |sent: &&super::support::Sent| matches!(&sent.message, Message::About { what: What::Vote { .. }, .. });
     let vote = group.sent[before..].iter().find(|sent| sent.from == RMS[0] && is_vote(sent)).unwrap().message.clone();
+    let mut other = group.node(RMS[0]).clone();
+    assert_eq!(about(&other.step(say::from(TMS[1], of_epoch(1, noted())))), [], "it is no acceptor");
     let said = group.step(RMS[0], say::from(NEW[0], of_epoch(1, noted())));
     assert_eq!(about(&said), [(NEW[0], &vote)]);
     assert_eq!(about(&group.step(RMS[0], say::from(NEW[0], of_epoch(1, noted())))), [], "once");
@@ -141,6 +146,28 @@ fn a_transaction_that_waits_only_for_who_is_written_off_is_completed_with_the_ne
     let completed = synod::commit::Decision::Completed { tx: tx(1), outcome: Aborted };
     assert!(effects.contains(&Effect::Decide(completed)), "{effects:?}");
     assert!(tm.status(tx(1)).is_retired());
+}
+
+/// Of what is known there, another transaction of the name has committed.
+#[test]
+fn where_another_of_its_name_has_committed_what_nobody_was_promised_aborts_and_what_is_prepared_stays_in_doubt() {
+    let other = Transaction::new(tx(1), &RMS[..2], *b"another").unwrap();
+    let told = || {
+        let former = cluster().membership().members().into_iter().collect();
+        let page = Page::alone([Entry::Committed(other.fingerprint())]);
+        let membership = cluster().membership().replace(ACCEPTORS[2], NEW[0]).into();
+        say::from(TMS[1], of_epoch(1, EpochMessage::Told { membership, former, page }))
+    };
+    let mut asked = node(RMS[0]);
+    asked.step(say::from(TMS[0], say::prepare(&transaction(1))));
+    assert!(asked.step(told()).contains(&Effect::Decide(aborts(&transaction(1)))));
+    let mut rm = prepared(RMS[0]);
+    let ends = |effect: &synod::commit::Effect| {
+        matches!(effect, Effect::Decide(Decision::Commit { .. } | Decision::Abort { .. }))
+    };
+    assert!(!rm.step(told()).iter().any(ends));
+    let reasons: Vec<_> = rm.violations().into_iter().map(|listed| listed.reason).collect();
+    assert_eq!(reasons, [ViolationReason::OtherTransaction]);
 }
 
 /// A node of epoch 1 that knows of `transaction` that it committed in epoch 0.

@@ -137,6 +137,34 @@ fn who_hears_of_an_abort_finds_out_for_itself_whether_a_ghost_has_voted() {
 }
 
 #[test]
+fn of_an_abort_nothing_is_to_be_found_out_where_all_participants_were_met() {
+    let mut tm = manager();
+    let transaction = Transaction::new(tx(1), RMS, *b"meta").unwrap();
+    tm.step(say::begins(&transaction));
+    tm.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+    tm.step(say::from(RMS[0], say::finished(&transaction, Outcome::Aborted)));
+    for _ in 0..9 {
+        let due = tm.deadline().unwrap();
+        assert_eq!(tried(&tm.step(Input::Tick(due))), None);
+    }
+    assert_eq!(tm.metrics().open, 1, "the others have not finished");
+}
+
+#[test]
+fn who_has_voted_to_abort_is_waited_for_even_if_it_was_never_met() {
+    for (vote, is_waited_for) in [(None, false), (Some(Vote::Aborted), true)] {
+        let mut tm = manager();
+        let transaction = haunted(1);
+        tm.step(say::from(RMS[0], say::inquire(&transaction)));
+        tm.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+        tm.step(say::from(RMS[0], say::finished(&transaction, Outcome::Aborted)));
+        let ballot = tried(&tm.step(Input::Tick(Time(2 * TIMEOUTS.recover)))).unwrap();
+        promise(&mut tm, &transaction, ballot, &[(GHOST, vote)]);
+        assert_eq!(tm.metrics().open == 1, is_waited_for, "{vote:?}");
+    }
+}
+
+#[test]
 fn a_transaction_manager_that_takes_part_waits_for_itself() {
     let cluster = support::cluster_of(&ACCEPTORS, &[RMS[0]]);
     let mut node = Node::create(config(&cluster, RMS[0])).0;

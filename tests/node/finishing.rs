@@ -269,3 +269,12 @@ fn who_need_tell_nobody_waits_for_no_acknowledgement() {
     alone.step(Input::Finished(tx(1)));
     assert_eq!((alone.status(tx(1)), alone.deadline()), (Status::Retired { outcome: Some(Committed) }, None));
 }
+
+#[test]
+fn what_is_over_is_announced_again_when_nobody_has_acknowledged_it_for_a_while_and_no_sooner() {
+    let (mut tm, _) = completed(Outcome::Committed);
+    tm.step(Input::Tick(Time(0)));
+    let due = tm.deadline().unwrap();
+    assert_eq!(tm.step(Input::Tick(Time(due.0 - 1))), []);
+    assert_eq!(addressees(&tm.step(Input::Tick(due))), KEEPERS);
+}

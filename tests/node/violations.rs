@@ -175,6 +175,9 @@ fn only_what_is_in_doubt_is_resolved() {
         assert_eq!(refuse(&mut rm, resolve(Committed), Refusal::NotInDoubt), []);
     }
     assert_eq!(refuse(&mut super::node(RMS[0]), resolve(Committed), Refusal::UnknownTransaction), []);
+    let mut tm = super::node(TMS[0]);
+    tm.step(say::begins(&transaction(1)));
+    assert_eq!(refuse(&mut tm, resolve(Aborted), Refusal::UnknownTransaction), [], "nothing is wrong with it");
     let is_about = |message: &Message| message.transaction().is_some();
     let mut rm = prepared(RMS[0]);
     assert!(!say::sends(&rm.step(resolve(Aborted))).into_iter().any(|(_, message)| is_about(message)));
@@ -213,4 +216,31 @@ fn what_a_handover_says_is_over_is_noted_by_who_is_prepared_in_another_of_its_na
     group.step(RMS[2], resolve(Committed));
     group.run();
     assert!(group.node(RMS[2]).violations().is_empty() && group.node(RMS[2]).open_transactions().is_empty());
+}
+
+#[test]
+fn what_is_over_though_it_is_prepared_here_is_not_begun_again_and_what_is_resolved_here_is_still_brought_to_its_outcome()
+ {
+    let all = super::support::cluster_of(&RMS, &RMS);
+    let restored = |records: Vec<Record>| {
+        let records = founding(&all, RMS[0]).into_iter().chain(records);
+        Node::restore(config(&all, RMS[0]), records).unwrap()
+    };
+    let Record::Resolved { record, .. } = resolved(None) else { unreachable!() };
+    let mut over = restored(vec![Record::ResourceManager(record), over()]);
+    refuse(&mut over, say::begins(&transaction(1)), Refusal::Retired);
+
+    // Its own transaction manager goes on with what an operator has settled for the resource alone.
+    let mut both = Node::create(config(&all, RMS[0])).0;
+    both.step(Input::Tick(Time(0)));
+    both.step(say::begins(&transaction(1)));
+    both.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
+    both.step(resolve(Committed));
+    let is_tried = (0..9).any(|_| {
+        let due = both.deadline().unwrap();
+        let effects = both.step(Input::Tick(due));
+        let sent = say::sends(&effects);
+        sent.iter().any(|(_, message)| say::is_paxos(message))
+    });
+    assert!(is_tried);
 }

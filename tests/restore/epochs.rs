@@ -1,8 +1,11 @@
 //! What is restored of epochs and handovers, of what operators have resolved, and of the history; and what none can have written.
 
-use synod::commit::{Membership, OutcomeBlock};
+use synod::commit::{Entry, EpochMessage, Membership, Message, OutcomeBlock, Page};
 
-use super::*;
+use super::{
+    support::{aborts, commits},
+    *,
+};
 
 /// A node of every role, as it is in epoch 0.
 const ALL: NodeId = RMS[0];
@@ -155,6 +158,41 @@ fn what_is_in_doubt_and_over_ends_as_the_history_says_and_what_is_only_remembere
     assert_eq!(in_doubt(&[&prepared, &remembered]), 1, "another node's word may come");
     assert_eq!(in_doubt(&[&prepared, &over]), 1);
     assert_eq!(in_doubt(&[&prepared, &remembered, &over]), 0);
+}
+
+#[test]
+fn what_a_restart_finds_in_doubt_ends_as_it_is_remembered_once_a_handover_says_that_it_is_over() {
+    let prepared = Record::ResourceManager(ResourceManagerRecord {
+        transaction: transaction(1),
+        meta: Some(say::meta(&transaction(1))),
+        vote: Some(Vote::Prepared),
+        finished: None,
+    });
+    let told = || {
+        let page = Page::alone([Entry::Retired(TxRange::only(tx(1)))]);
+        let what = EpochMessage::Told { membership: next().into(), former: RMS.into(), page };
+        say::from(RMS[1], Message::Epoch { number: Some(1), what: Box::new(what) })
+    };
+    let handed = Effect::Decide(commits(&transaction(1)));
+    for (outcome, is_in_doubt) in [(Some(Outcome::Committed), false), (None, true)] {
+        let remembered = outcome.map(|outcome| Record::History { outcomes: OutcomeBlock::of(tx(1), outcome), age: 1 });
+        let mut node = try_restore([prepared.clone()].into_iter().chain(remembered)).unwrap();
+        assert_eq!(node.in_doubt().len(), 1);
+        let effects = node.step(told());
+        assert_eq!((effects.contains(&handed), !node.in_doubt().is_empty()), (!is_in_doubt, is_in_doubt));
+    }
+}
+
+#[test]
+fn what_was_open_when_its_epoch_ended_ends_with_the_first_step_after_a_restart() {
+    let prepared = Record::ResourceManager(ResourceManagerRecord {
+        transaction: transaction(1),
+        meta: Some(say::meta(&transaction(1))),
+        vote: Some(Vote::Prepared),
+        finished: None,
+    });
+    let mut node = try_restore([prepared, epoch(1, next(), &RMS)]).unwrap();
+    assert!(node.step(Input::Tick(Time(0))).contains(&Effect::Decide(aborts(&transaction(1)))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One source file with all its mutants in it: where `cargo mutants` would change the code, a `match` asks which mutant is
 //! alive, with an arm for each, and the code as it is in the last one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use anyhow::{Context, Result};
@@ -28,10 +28,10 @@ pub(crate) struct Instrumented {
 pub(crate) fn instrument(
     source: &str,
     mutants: &[(Number, &Mutant)],
-    left_out: &HashSet<Number>,
+    left_out: &BTreeSet<Number>,
 ) -> Result<Instrumented> {
     let file = syn::parse_file(source).context("it does not parse")?;
-    let mut at: HashMap<(Kind, Place), Vec<(Number, &str)>> = HashMap::new();
+    let mut at: BTreeMap<(Kind, Place), Vec<(Number, &str)>> = BTreeMap::new();
     for (number, mutant) in mutants.iter().filter(|(number, _)| !left_out.contains(number)) {
         at.entry((Kind::of(mutant), mutant.span.start)).or_default().push((*number, &mutant.replacement));
     }
@@ -47,7 +47,7 @@ pub(crate) fn instrument(
     Ok(Instrumented { text: out.text, lines: out.lines, places: out.places, unplaced })
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Body,
     Binary,
@@ -92,7 +92,7 @@ struct Site {
 struct Finder<'a> {
     source: &'a str,
     lines: Vec<usize>,
-    at: HashMap<(Kind, Place), Vec<(Number, &'a str)>>,
+    at: BTreeMap<(Kind, Place), Vec<(Number, &'a str)>>,
     sites: Vec<Site>,
 }
 
@@ -333,7 +333,7 @@ mod tests {
         };
         let mutants: Vec<Mutant> = mutants.iter().map(mutant).collect();
         let numbered: Vec<(Number, &Mutant)> = (1..).zip(&mutants).collect();
-        let made = instrument(source, &numbered, &HashSet::new()).unwrap();
+        let made = instrument(source, &numbered, &BTreeSet::new()).unwrap();
         assert!(made.unplaced.is_empty(), "{:?}", made.unplaced);
         made
     }

@@ -23,7 +23,7 @@ pub(crate) struct Span {
 }
 
 /// Both count from one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(crate) struct Place {
     pub(crate) line: usize,
     pub(crate) column: usize,

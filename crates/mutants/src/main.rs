@@ -8,7 +8,7 @@ mod instrument;
 mod list;
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -105,9 +105,9 @@ impl Tree {
     }
 
     /// Which mutants are not in the build that is there.
-    fn left(&self, mutants: &[Mutant]) -> Result<HashSet<Number>> {
+    fn left(&self, mutants: &[Mutant]) -> Result<BTreeSet<Number>> {
         let text = fs::read_to_string(self.target.join("left")).context("there is no build: leave out --again")?;
-        let names: HashSet<&str> = text.lines().collect();
+        let names: BTreeSet<&str> = text.lines().collect();
         Ok((1..)
             .zip(mutants)
             .filter(|(_, mutant)| names.contains(mutant.name.as_str()))
@@ -116,15 +116,15 @@ impl Tree {
     }
 
     /// Puts all mutants in, but for those that do not compile so, whose numbers are returned.
-    fn instrument(&self, mutants: &[Mutant]) -> Result<HashSet<Number>> {
+    fn instrument(&self, mutants: &[Mutant]) -> Result<BTreeSet<Number>> {
         self.copy()?;
         let mut by_file: BTreeMap<&Path, Vec<(Number, &Mutant)>> = BTreeMap::new();
         for (number, mutant) in (1..).zip(mutants) {
             by_file.entry(&mutant.file).or_default().push((number, mutant));
         }
-        let mut left_out = HashSet::new();
+        let mut left_out = BTreeSet::new();
         loop {
-            let mut files = HashMap::new();
+            let mut files = BTreeMap::new();
             for (path, mutants) in &by_file {
                 let source = fs::read_to_string(self.original.join(path))?;
                 let file = instrument(&source, mutants, &left_out).with_context(|| path.display().to_string())?;
@@ -160,12 +160,12 @@ impl Tree {
     }
 
     /// Which mutants the compiler complains about.
-    fn wrong(&self, files: &HashMap<PathBuf, Instrumented>) -> Result<HashSet<Number>> {
+    fn wrong(&self, files: &BTreeMap<PathBuf, Instrumented>) -> Result<BTreeSet<Number>> {
         let output = self
             .cargo()
             .args(["check", "--lib", "--profile=test", "--all-features", "--message-format=json"])
             .output()?;
-        let mut wrong = HashSet::new();
+        let mut wrong = BTreeSet::new();
         for line in String::from_utf8(output.stdout)?.lines() {
             let message: serde_json::Value = serde_json::from_str(line)?;
             let message = &message["message"];
@@ -236,10 +236,16 @@ fn blamed(file: &Instrumented, line: usize) -> Option<Vec<Number>> {
     on_it.or_else(around).map(|numbers| numbers.iter().copied().collect())
 }
 
-fn judge(arguments: &Arguments, tree: &Tree, mutants: &[Mutant], left: &HashSet<Number>, tests: &[Test]) -> Result<()> {
+fn judge(
+    arguments: &Arguments,
+    tree: &Tree,
+    mutants: &[Mutant],
+    left: &BTreeSet<Number>,
+    tests: &[Test],
+) -> Result<()> {
     let before = fs::read_to_string(&arguments.verdicts).unwrap_or_default();
     let settled = before.lines().filter_map(|line| line.split_once('\t')).filter(|(_, said)| !said.starts_with("open"));
-    let judged: HashSet<&str> = settled.map(|(name, _)| name).collect();
+    let judged: BTreeSet<&str> = settled.map(|(name, _)| name).collect();
     let open =
         (1..).zip(mutants).filter(|(number, mutant)| !left.contains(number) && !judged.contains(mutant.name.as_str()));
     let open: Vec<(Number, &Mutant)> = open.collect();
@@ -257,7 +263,7 @@ fn judge(arguments: &Arguments, tree: &Tree, mutants: &[Mutant], left: &HashSet<
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if !verdict.starts_with("caught") {
             println!("{done}/{}\t{}\t{verdict}", open.len(), mutant.name);
-        } else if done % 100 == 0 {
+        } else if done.is_multiple_of(100) {
             println!("{done}/{}", open.len());
         }
         Ok(writeln!(file.lock().expect("no panic"), "{}\t{verdict}", mutant.name)?)

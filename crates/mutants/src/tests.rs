@@ -1,5 +1,11 @@
 //! The test programs: which tests they hold, which mutants each comes by, and one mutant shown to those that come by it.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "how long a test takes is measured by the clock"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -11,11 +11,14 @@ impl Open {
         if self.is_of_epoch(shared) || self.is_retired {
             return None;
         }
-        let outcome = shared.oracle(&self.transaction);
-        if outcome.is_none() && self.violation != Some(ViolationReason::OverElsewhere) {
-            self.violation = Some(ViolationReason::OtherTransaction);
+        match (shared.oracle(&self.transaction), self.violation) {
+            (None, Some(ViolationReason::OverElsewhere)) => None,
+            (None, _) => {
+                self.violation = Some(ViolationReason::OtherTransaction);
+                None
+            }
+            (outcome, _) => outcome,
         }
-        outcome
     }
 
     /// Its epoch is over: the acceptor here is done, and the other roles hear how it ended, and turn to the managers of the
