@@ -227,9 +227,13 @@ fn put(bytes: &mut Vec<u8>, before: Option<TxId>, one: Fingerprint) {
 
 /// Seven bits a byte, the lowest first; the highest bit says that more follow.
 fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number > 0x7f {
+    for _ in (0..u64::BITS).step_by(7) {
+        let rest = number >> 7;
+        if rest == 0 {
+            break;
+        }
         bytes.push(number as u8 | 0x80);
-        number >>= 7;
+        number = rest;
     }
     bytes.push(number as u8);
 }
