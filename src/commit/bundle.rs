@@ -3,21 +3,21 @@
 use super::{Acceptance, Places, Sink, Vote, Votes, context::Context};
 use crate::{Ballot, NodeId, Refusal, paxos::Lesson, quorum::Voice};
 
-/// The voice of acceptor `from`, or why its message is refused. A message must name only instances of the transaction; those
-/// named by resource manager must be in ascending order. (That it names any is the business of [`AnyOf`].)
+/// The voice of acceptor `from`, or why its message is refused. A message must name at least one instance, and only
+/// instances of the transaction; those named by resource manager must be in ascending order.
 #[inline]
 pub(crate) fn check(
     cx: &Context<'_, impl Sink>,
     from: NodeId,
     places: &Places,
-    mut rms: impl Iterator<Item = NodeId>,
+    mut rms: impl ExactSizeIterator<Item = NodeId>,
 ) -> Result<Voice, Refusal> {
     let voice = cx.cluster.acceptors().voice(from).ok_or(Refusal::NotAnAcceptor)?;
     // Participants are sorted, so each name must be found among those after the previous one.
     let participants = cx.transaction.participants();
-    let mut left = participants.iter();
+    let (named, mut left) = (rms.len(), participants.iter());
     let known = places.is_within(participants.len()) && rms.all(|rm| left.any(|known| *known == rm));
-    if known { Ok(voice) } else { Err(Refusal::MalformedBundle) }
+    if known && (named > 0 || !places.is_empty()) { Ok(voice) } else { Err(Refusal::MalformedBundle) }
 }
 
 /// Learns from a phase 2b that `acceptor` sent. `Ok` if any part was taken; otherwise the first refusal.
