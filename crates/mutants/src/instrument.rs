@@ -1,8 +1,10 @@
-//! One source file with all its mutants in it: where `cargo mutants` would change the code, a `match` asks which mutant is
-//! alive, with an arm for each, and the code as it is in the last one.
+//! Inserts mutants into a source file. Where `cargo mutants` would change the code, this puts a `match` on the number of the active
+//! mutant: an arm for each mutant of that place, and the original code as the last arm.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use anyhow::{Context, Result};
 use proc_macro2::LineColumn;
@@ -11,20 +13,28 @@ use syn::visit::{self, Visit};
 
 use crate::list::{Mutant, Place};
 
-/// From one: none is alive where it is 0.
+/// The number of a mutant, from 1. With 0, no mutant is active.
 pub(crate) type Number = u32;
 
 pub(crate) struct Instrumented {
     pub(crate) text: String,
-    /// Which mutants stand on a line, counted from one.
-    pub(crate) lines: BTreeMap<usize, BTreeSet<Number>>,
-    /// Which mutants the lines of a changed place belong to; those within another come later.
-    pub(crate) places: Vec<(Range<usize>, BTreeSet<Number>)>,
-    /// No place was found for these.
+    /// The mutants on each line. Lines count from one.
+    lines: BTreeMap<usize, BTreeSet<Number>>,
+    /// The lines and the mutants of each changed place. Inner places come after outer ones.
+    places: Vec<(Range<usize>, BTreeSet<Number>)>,
+    /// The mutants for which no place was found.
     pub(crate) unplaced: Vec<Number>,
 }
 
-/// The file `source` with `mutants`, without those in `left_out`.
+impl Instrumented {
+    /// The mutants on a line, or else those of the innermost place around it.
+    pub(crate) fn blamed(&self, line: usize) -> Option<&BTreeSet<Number>> {
+        let around = || self.places.iter().rev().find(|(lines, _)| lines.contains(&line)).map(|(_, numbers)| numbers);
+        self.lines.get(&line).or_else(around)
+    }
+}
+
+/// Inserts `mutants` into the file `source`, except those in `left_out`.
 pub(crate) fn instrument(
     source: &str,
     mutants: &[(Number, &Mutant)],
@@ -35,12 +45,12 @@ pub(crate) fn instrument(
     for (number, mutant) in mutants.iter().filter(|(number, _)| !left_out.contains(number)) {
         at.entry((Kind::of(mutant), mutant.span.start)).or_default().push((*number, &mutant.replacement));
     }
-    let mut finder = Finder { source, lines: line_starts(source), at, sites: Vec::new() };
+    let mut finder = Finder { source, lines: line_starts(source), at, sites: Vec::new(), unplaced: Vec::new() };
     finder.visit_file(&file);
-    let Finder { mut sites, at, .. } = finder;
-    let mut unplaced: Vec<Number> = at.into_values().flatten().map(|(number, _)| number).collect();
+    let Finder { mut sites, at, mut unplaced, .. } = finder;
+    unplaced.extend(at.into_values().flatten().map(|(number, _)| number));
     unplaced.sort_unstable();
-    // What encloses comes first; what is put between comes before what starts there.
+    // Outer places come before inner ones, and insertions before the code that starts at the same offset.
     sites.sort_by_key(|site| (site.range.start, site.range.end != site.range.start, usize::MAX - site.range.end));
     let mut out = Output { source, text: String::new(), line: 1, lines: BTreeMap::new(), places: Vec::new() };
     out.copy(0..source.len(), &sites);
@@ -73,13 +83,13 @@ impl Kind {
 }
 
 enum Shape {
-    /// In place of an expression.
+    /// Replaces an expression.
     Expression,
-    /// Before the first statement of a body: each returns.
+    /// Returns, before the first statement of a function.
     Body,
-    /// In place of a whole body, whose value is an iterator.
+    /// Replaces the body of a function that returns an iterator.
     Iterator,
-    /// After the pattern of an arm without a guard: one that never holds.
+    /// Adds a guard that is false to an arm without one.
     Arm,
 }
 
@@ -94,6 +104,7 @@ struct Finder<'a> {
     lines: Vec<usize>,
     at: BTreeMap<(Kind, Place), Vec<(Number, &'a str)>>,
     sites: Vec<Site>,
+    unplaced: Vec<Number>,
 }
 
 fn line_starts(source: &str) -> Vec<usize> {
@@ -127,10 +138,10 @@ impl<'a> Finder<'a> {
         let (Some(first), Some(last)) = (block.stmts.first(), block.stmts.last()) else { return };
         let start = self.range(first).start;
         if matches!(&signature.output, syn::ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_))) {
-            // What is hidden behind a trait is one type, and the mutant's another; but what ends at once is of any type.
+            // The mutant has another hidden type. The empty iterator is the same type when it is taken from the original.
             let (ends, others): (Vec<_>, Vec<_>) =
                 self.take(Kind::Body, first).into_iter().partition(|(_, text)| *text == EMPTY);
-            self.at.insert((Kind::Body, Place { line: 0, column: start }), others);
+            self.unplaced.extend(others.into_iter().map(|(number, _)| number));
             self.add(start..self.range(last).end, Shape::Iterator, owned(ends));
         } else {
             let mutants = self.take(Kind::Body, first);
@@ -145,7 +156,7 @@ fn owned(mutants: Vec<(Number, &str)>) -> Vec<(Number, String)> {
     mutants.into_iter().map(|(number, text)| (number, text.to_owned())).collect()
 }
 
-/// A condition that binds is no value.
+/// Whether a condition contains `let`, so that it cannot be an expression of its own.
 fn binds(expr: &syn::Expr) -> bool {
     match expr {
         syn::Expr::Let(_) => true,
@@ -194,7 +205,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_match(&mut self, whole: &'ast syn::ExprMatch) {
-        // Without an arm for all the rest none can go.
+        // An arm can be removed only if another one takes all values.
         let takes_all = |arm: &syn::Arm| arm.guard.is_none() && matches!(arm.pat, syn::Pat::Wild(_));
         let may_go = whole.arms.iter().any(takes_all);
         for arm in &whole.arms {
@@ -246,7 +257,7 @@ impl Output<'_> {
         self.line += text.matches('\n').count();
     }
 
-    /// The text in `range`, where `sites` are.
+    /// Copies the text in `range`, with the changes of `sites`.
     fn copy(&mut self, range: Range<usize>, sites: &[Site]) {
         let mut done = range.start;
         let mut rest = sites;
@@ -420,7 +431,7 @@ fn main() {
                 _ if text.contains("return Default::default()") => &[2],
                 _ => continue,
             };
-            assert_eq!(Vec::from_iter(made.lines[&line].iter().copied()), expected, "{text}");
+            assert_eq!(made.blamed(line).map(|of| Vec::from_iter(of.iter().copied())).unwrap(), expected, "{text}");
         }
     }
 }

@@ -1,15 +1,17 @@
-//! What `cargo mutants` would change: its list, as it prints it.
+//! The list of mutants, as `cargo mutants` prints it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// One change to the code.
+/// A change to the code.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Mutant {
-    /// What tells it from all others, and a person what it is: file, place, and what becomes of what.
+    /// A unique description: the file, the place and the change.
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) genre: String,
@@ -22,14 +24,14 @@ pub(crate) struct Span {
     pub(crate) start: Place,
 }
 
-/// Both count from one.
+/// A place in a file. Both numbers count from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(crate) struct Place {
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-/// The mutants of the checkout in `root`; `filters` go to `cargo mutants` as they are.
+/// The mutants of the checkout in `root`. `filters` are passed to `cargo mutants`.
 pub(crate) fn mutants(root: &Path, filters: &[String]) -> Result<Vec<Mutant>> {
     let output = Command::new("cargo")
         .args(["mutants", "--list", "--json", "--colors=never"])

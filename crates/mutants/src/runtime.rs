@@ -1,5 +1,5 @@
-/// Which mutant is alive in this process: `SYNOD_MUTANT` holds its number; none without it. Where `SYNOD_MUTANTS_REACHED`
-/// names a file, the number of every mutant that is come by is appended to it, once.
+/// The active mutant of this process: `SYNOD_MUTANT` is its number, and without it no mutant is active. If
+/// `SYNOD_MUTANTS_REACHED` names a file, the number of every mutant that is reached is appended to it once.
 #[doc(hidden)]
 pub(crate) mod mutant {
     extern crate std;
@@ -16,7 +16,7 @@ pub(crate) mod mutant {
     static NOTED: [AtomicBool; 1 << 14] = [const { AtomicBool::new(false) }; 1 << 14];
     static NOTES: OnceLock<File> = OnceLock::new();
 
-    /// `here`: the mutants of this place.
+    /// The number of the active mutant. `here` are the mutants of this place.
     #[inline]
     pub(crate) fn alive(here: &[u32]) -> u32 {
         match ALIVE.load(Relaxed) {

@@ -1,4 +1,4 @@
-//! The test programs: which tests they hold, which mutants each comes by, and one mutant shown to those that come by it.
+//! Runs tests: to measure which mutants each of them reaches, and to judge a mutant.
 
 #![allow(
     clippy::disallowed_types,
@@ -6,22 +6,24 @@
     reason = "how long a test takes is measured by the clock"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::instrument::Number;
 
-/// The address space of a test program: a mutant may allocate without end.
+/// Limits the address space of a test program, since a mutant may allocate without bound.
 const KIBIBYTES: u64 = 8 << 20;
 
-/// One test of one program.
+/// A test of a test program.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Test {
     pub(crate) program: PathBuf,
@@ -30,20 +32,20 @@ pub(crate) struct Test {
     pub(crate) reaches: BTreeSet<Number>,
 }
 
-/// What became of a mutant.
+/// The result for a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// By this test.
+    /// This test fails.
     Caught(String),
-    /// These tests were not done in five times their time and a while.
+    /// These tests hang, and no other test fails.
     TimedOut(String),
-    /// So many tests come by it, and all pass.
+    /// This many tests reach it, and all pass.
     Missed(usize),
-    /// So many pass, and there are longer ones.
+    /// This many tests pass, and slower tests were not tried.
     Open(usize),
 }
 
-/// The tests of `program` that are not ignored, but for those whose names hold one of `without`.
+/// The names of the tests of `program` that are not ignored, except those that contain one of `without`.
 pub(crate) fn names(program: &Path, root: &Path, without: &[String]) -> Result<Vec<String>> {
     let list = |more: &[&str]| -> Result<BTreeSet<String>> {
         let output =
@@ -57,7 +59,7 @@ pub(crate) fn names(program: &Path, root: &Path, without: &[String]) -> Result<V
     Ok(list(&[])?.into_iter().filter(left).collect())
 }
 
-/// Runs one test without any mutant, and notes how long it takes and which mutants it comes by.
+/// Runs a test without any mutant, and measures how long it takes and which mutants it reaches.
 pub(crate) fn measure(program: &Path, name: String, root: &Path, notes: &Path) -> Result<Test> {
     let run = |notes: Option<&Path>| -> Result<(bool, Duration)> {
         let mut command = limited(program, root, std::slice::from_ref(&name));
@@ -70,7 +72,7 @@ pub(crate) fn measure(program: &Path, name: String, root: &Path, notes: &Path) -
     };
     let (passes, takes) = run(None)?;
     ensure!(passes, "without any mutant, {name} of {} fails", program.display());
-    // Whether it passes does not matter here: a test may mind that notes are taken.
+    // The result does not matter here: a test that counts allocations or writes may fail while notes are taken.
     run(Some(notes))?;
     let text = std::fs::read_to_string(notes).unwrap_or_default();
     let _ = std::fs::remove_file(notes);
@@ -78,7 +80,7 @@ pub(crate) fn measure(program: &Path, name: String, root: &Path, notes: &Path) -
     Ok(Test { program: program.to_owned(), name, takes, reaches })
 }
 
-/// Shows `mutant` to `tests`: those that come by it, the quick ones first, and none that takes longer than `longest`.
+/// Judges `mutant` by `tests`, which reach it, sorted by duration. Leaves out tests that take longer than `longest`.
 pub(crate) fn judge(mutant: Number, tests: &[&Test], longest: Duration, root: &Path) -> Result<Verdict> {
     let short = tests.partition_point(|test| test.takes <= longest);
     let mut rest = &tests[..short];
@@ -105,7 +107,7 @@ pub(crate) fn judge(mutant: Number, tests: &[&Test], longest: Duration, root: &P
                 Run::Passed => {}
                 Run::Failed(name) => return Ok(Verdict::Caught(name)),
                 Run::TookTooLong => {
-                    // One of them hangs. Another may fail.
+                    // One of them hangs, but another one may fail.
                     let mut hangs = Vec::new();
                     for name in names {
                         match run(std::slice::from_ref(&name))? {
@@ -129,7 +131,7 @@ fn limited(program: &Path, root: &Path, names: &[String]) -> Command {
     command.args(["-c", &format!("ulimit -v {KIBIBYTES}; ulimit -c 0; exec \"$0\" \"$@\"")]).arg(program);
     command.args(["--exact", "--test-threads=1"]).args(names);
     command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("RUST_BACKTRACE", "0").env_remove("SYNOD_MUTANT");
-    // Where cargo would start it, and what it would tell it.
+    // As cargo starts it.
     command.current_dir(root).env("CARGO_MANIFEST_DIR", root).stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -140,7 +142,7 @@ enum Run {
     TookTooLong,
 }
 
-/// Ends the program as soon as a test fails.
+/// Runs the program until its first test fails.
 fn first_failure(mut command: Command, limit: Duration) -> Result<Run> {
     let mut program = command.stdout(Stdio::piped()).spawn()?;
     let out = program.stdout.take().context("its output")?;
@@ -157,7 +159,7 @@ fn first_failure(mut command: Command, limit: Duration) -> Result<Run> {
     let run = match answer {
         Ok(name) => Run::Failed(name),
         Err(mpsc::RecvTimeoutError::Timeout) => Run::TookTooLong,
-        // Its output ended. A program that is killed or aborts ends without a word.
+        // The output ended. A program that crashes reports no failed test.
         Err(mpsc::RecvTimeoutError::Disconnected) if program.wait()?.success() => Run::Passed,
         Err(mpsc::RecvTimeoutError::Disconnected) => Run::Failed("the program ends".to_owned()),
     };
