@@ -225,8 +225,7 @@ impl Setup {
         }
     }
 
-    /// The storages of some nodes are damaged, at any moment: of as few acceptors and transaction managers as the others can do
-    /// without.
+    /// The storages of some nodes are damaged, at any moment. The others can bring every transaction to its outcome without them.
     pub(super) fn draw_damaged(&mut self, rng: &mut Rng) {
         for _ in 0..8 {
             if self.stay_dead.is_empty() {

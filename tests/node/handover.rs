@@ -379,28 +379,6 @@ fn whoever_is_at_work_is_told_of_the_next_epoch_at_once_unless_they_are_many_or_
 }
 
 #[test]
-fn whoever_asks_is_told_whom_this_node_has_met_and_that_it_has_met_it_if_it_has_met_anyone() {
-    for met in [&[][..], &[RMS[0], RMS[1]]] {
-        let mut tm = Node::create(config(&cluster(), TMS[0]).with_birth(Some(70))).0;
-        met.iter().for_each(|met| drop(tm.step(Input::Met { node: *met, birth: 5, epoch: None })));
-        let effects = tm.step(say::from(NEWCOMER, say::of_epoch(None, EpochMessage::Wanted)));
-        let peers = met.iter().map(|met| Entry::Peer { node: *met, birth: 5 });
-        let own = met.iter().take(1).map(|_| Entry::Peer { node: TMS[0], birth: 70 });
-        let (membership, page) = (cluster().membership().into(), Page::alone(peers.chain(own)));
-        let told = EpochMessage::Told { membership, former: [].into(), page };
-        assert_eq!(say::epochs(&effects), [(NEWCOMER, told)]);
-    }
-}
-
-#[test]
-fn two_newcomers_have_nothing_to_tell_each_other() {
-    let mut newcomer = Node::join(config(&cluster(), NEWCOMER)).0;
-    for what in [EpochMessage::Wanted, EpochMessage::Newer, EpochMessage::Noted] {
-        assert_eq!(newcomer.step(say::from(NodeId(15), say::of_epoch(None, what))), []);
-    }
-}
-
-#[test]
 fn a_restored_manager_and_whoever_was_a_member_tell_all_members_of_their_epoch_until_these_have_noted_it() {
     const MANAGER: NodeId = NodeId(24);
     let membership = next().replace(TMS[1], MANAGER);

@@ -4,17 +4,12 @@ use std::collections::BTreeSet;
 
 use synod::{
     Machine, NodeId, Refusal,
-    commit::{
-        self, Cluster, Config, Entry, EpochMessage, Fingerprints, Input, Limits, Membership, Message, Node, Page,
-        Record, Time, TxRange,
-    },
+    commit::{self, Config, Entry, EpochMessage, Input, Limits, Message, Node, Page, Time, TxRange},
 };
 
 use super::{
     old_epochs::{NEW, in_epoch_1, later, of_epoch, told},
-    support::{
-        ACCEPTORS, RMS, STRANGER, TIMEOUTS, TMS, cluster, config, founding, node, refuse, say, spec, transaction, tx,
-    },
+    support::{ACCEPTORS, RMS, STRANGER, TIMEOUTS, TMS, cluster, config, node, refuse, say, spec, transaction, tx},
 };
 
 /// How far ahead the epoch of another node may be.
@@ -46,37 +41,6 @@ fn asks_for_more(effects: &[commit::Effect]) -> Option<(NodeId, u64, u64)> {
             _ => None,
         },
         _ => None,
-    }
-}
-
-/// What a node says by itself as soon as it has waited for the first time.
-fn says_by_itself(mut node: Node) -> Vec<(NodeId, Message)> {
-    assert_eq!(node.step(Input::Tick(Time(0))), []);
-    let effects = node.deadline().map(|due| node.step(Input::Tick(due))).unwrap_or_default();
-    say::sends(&effects).into_iter().map(|(to, message)| (to, message.clone())).collect()
-}
-
-#[test]
-fn a_restart_tells_the_members_of_a_later_epoch_by_a_manager_and_by_whoever_was_a_member_before() {
-    let founders = cluster().membership();
-    let restored = |at, number, membership: &Membership| {
-        let former = if number == 0 { [].into() } else { founders.members().into_iter().collect() };
-        let [identity, _] = founding(&cluster(), at);
-        let committed = Fingerprints::default();
-        let epoch = Record::Epoch { number, membership: membership.clone().into(), former, committed };
-        let known: Cluster = cluster().with_membership(membership.clone()).unwrap();
-        Node::restore(config(&known, at), [identity, epoch]).unwrap()
-    };
-    for at in [NEW[1], TMS[0], TMS[1], ACCEPTORS[0], ACCEPTORS[2]] {
-        let others = later().members().into_iter().filter(|member| *member != at);
-        let newer: Vec<_> = others.map(|member| (member, of_epoch(1, EpochMessage::Newer))).collect();
-        assert_eq!(says_by_itself(restored(at, 1, &later())), newer, "{at}");
-    }
-    for at in [NEW[0], RMS[0]] {
-        assert_eq!(says_by_itself(restored(at, 1, &later())), [], "{at}");
-    }
-    for at in [TMS[0], ACCEPTORS[0], RMS[0]] {
-        assert_eq!(says_by_itself(restored(at, 0, &founders)), [], "{at} has nothing to tell");
     }
 }
 

@@ -1,18 +1,18 @@
 //! What becomes of what a node has, once the next epoch has begun: transactions that are open, names, and news of what is over.
 
 use synod::{
-    Effect, Machine, NodeId, Refusal,
+    Effect, Machine, NodeId,
     commit::{
-        self, Decision, Entry, EpochMessage, Input, Key, Limits, Membership, Message, Node, Outcome, Page, Record,
-        Time, TxRange, Vote, What,
+        self, Decision, Entry, EpochMessage, Input, Limits, Membership, Message, Node, Outcome, Page, Record, TxRange,
+        Vote, What,
     },
 };
 
 use super::{
     completed, prepared,
     support::{
-        ACCEPTORS, CLIENT, KEEPERS, RMS, STRANGER, TIMEOUTS, TMS, aborts, cluster, commits, config, founding, node,
-        refuse, say, spec, transaction, tx, verdict,
+        ACCEPTORS, CLIENT, KEEPERS, RMS, TMS, aborts, cluster, commits, config, founding, node, say, spec, transaction,
+        tx,
     },
 };
 
@@ -54,54 +54,6 @@ fn finishes(effects: &[commit::Effect]) -> Vec<(NodeId, u64)> {
         _ => None,
     };
     say::sends(effects).into_iter().filter_map(finish).collect()
-}
-
-#[test]
-fn what_an_acceptor_has_left_is_erased_a_few_at_a_time_and_after_that_it_waits_for_nothing() {
-    // An entry takes eight bytes, so that these are three at a time.
-    let limits = Limits::default().with_page(24);
-    let mut acceptor = Node::create(config(&spec().with_limits(limits).build().unwrap(), ACCEPTORS[0])).0;
-    acceptor.step(Input::Tick(Time(0)));
-    for seq in 1..=9 {
-        RMS.iter()
-            .for_each(|rm| drop(acceptor.step(say::from(*rm, say::vote(&transaction(seq), Vote::Prepared, TMS[0])))));
-    }
-    let erased = |effects: &[commit::Effect]| -> Vec<u64> {
-        let erased = |effect: &_| match effect {
-            Effect::Persist(Record::Erased(Key::Acceptor(tx))) => Some(tx.seq),
-            _ => None,
-        };
-        effects.iter().filter_map(erased).collect()
-    };
-    assert_eq!(erased(&begins_epoch_1(&mut acceptor)), [1, 2, 3]);
-    for (wait, seqs) in [(1, [4, 5, 6]), (2, [7, 8, 9])] {
-        let due = wait * TIMEOUTS.flush;
-        assert_eq!(acceptor.deadline(), Some(Time(due)));
-        assert!(erased(&acceptor.step(Input::Tick(Time(due - 1)))).is_empty());
-        assert_eq!(erased(&acceptor.step(Input::Tick(Time(due)))), seqs);
-    }
-    assert_eq!((acceptor.deadline(), acceptor.metrics().open), (None, 0));
-}
-
-#[test]
-fn who_was_or_is_a_manager_may_say_how_something_of_an_epoch_before_ended_and_nobody_else() {
-    let said = |from| say::from(from, say::outcome(&transaction(1), Outcome::Aborted));
-    for mut rm in [prepared(RMS[0]), node(RMS[0])] {
-        begins_epoch_1(&mut rm);
-        for teller in [TMS[0], TMS[1], NEW[1]] {
-            assert_eq!(verdict(&rm, &said(teller)), Ok(()), "{teller}");
-        }
-        for liar in [RMS[1], NEW[0], STRANGER] {
-            refuse(&mut rm, said(liar), Refusal::NotAManager);
-        }
-    }
-    // A manager hears of what it has begun.
-    let mut tm = node(TMS[0]);
-    tm.step(say::begins(&transaction(1)));
-    tm.step(told(TMS[1], next(), Page::alone([])));
-    for teller in [TMS[1], NEW[1]] {
-        assert_eq!(verdict(&tm, &said(teller)), Ok(()), "{teller}");
-    }
 }
 
 #[test]
@@ -229,18 +181,4 @@ fn who_comes_hears_of_all_that_is_over_and_who_becomes_a_manager_tells_everyone(
         tm.step(told(TMS[1], membership, Page::alone([])));
         assert_eq!(unacknowledged(&tm), left.iter().map(|keeper| (*keeper, 1)).collect::<Vec<_>>());
     }
-}
-
-#[test]
-fn whoever_comes_into_an_epoch_is_told_again_what_he_may_have_refused_and_only_once() {
-    let noted = |number| say::from(RMS[0], say::of_epoch(number, EpochMessage::Noted));
-    let mut founder = node(TMS[0]);
-    founder.step(say::begins(&transaction(1)));
-    assert_eq!(founder.step(noted(0)), [], "everybody is in the first epoch from the beginning");
-    let mut tm = node(TMS[0]);
-    tm.step(told(TMS[1], next(), Page::alone([])));
-    let transaction = transaction(1).in_epoch(1);
-    tm.step(say::begins(&transaction));
-    assert_eq!(say::sends(&tm.step(noted(1))), [(RMS[0], &say::prepare(&transaction))]);
-    assert_eq!(tm.step(noted(1)), []);
 }

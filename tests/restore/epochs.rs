@@ -103,6 +103,12 @@ fn votes_of_an_epoch_that_has_not_begun_are_refused_and_those_of_one_that_is_ove
     assert_eq!(verdict([Record::Acceptor(own), epoch(1, next(), &RMS)]), Ok(()));
 }
 
+/// A vote to commit, whose outcome is not known.
+fn prepared() -> Record {
+    let (transaction, meta) = (transaction(1), Some(say::meta(&transaction(1))));
+    Record::ResourceManager(ResourceManagerRecord { transaction, meta, vote: Some(Vote::Prepared), finished: None })
+}
+
 /// A vote to commit that an operator resolved.
 fn resolved(vote: Vote, finished: Option<Outcome>, outcome: Outcome) -> Record {
     let (transaction, meta) = (transaction(1), Some(say::meta(&transaction(1))));
@@ -144,30 +150,18 @@ fn a_history_only_learns_more_and_knows_how_old_it_is() {
 
 #[test]
 fn what_is_in_doubt_and_over_ends_as_the_history_says_and_what_is_only_remembered_waits_for_its_end() {
-    let prepared = Record::ResourceManager(ResourceManagerRecord {
-        transaction: transaction(1),
-        meta: Some(say::meta(&transaction(1))),
-        vote: Some(Vote::Prepared),
-        finished: None,
-    });
     let remembered = Record::History { outcomes: OutcomeBlock::of(tx(1), Outcome::Committed), age: 1 };
     let over = Record::Retired(TxRange::only(tx(1)));
     let in_doubt =
         |records: &[&Record]| try_restore(records.iter().map(|record| (*record).clone())).unwrap().in_doubt().len();
-    assert_eq!(in_doubt(&[&prepared]), 1);
-    assert_eq!(in_doubt(&[&prepared, &remembered]), 1, "another node's word may come");
-    assert_eq!(in_doubt(&[&prepared, &over]), 1);
-    assert_eq!(in_doubt(&[&prepared, &remembered, &over]), 0);
+    assert_eq!(in_doubt(&[&prepared()]), 1);
+    assert_eq!(in_doubt(&[&prepared(), &remembered]), 1, "another node's word may come");
+    assert_eq!(in_doubt(&[&prepared(), &over]), 1);
+    assert_eq!(in_doubt(&[&prepared(), &remembered, &over]), 0);
 }
 
 #[test]
 fn what_a_restart_finds_in_doubt_ends_as_it_is_remembered_once_a_handover_says_that_it_is_over() {
-    let prepared = Record::ResourceManager(ResourceManagerRecord {
-        transaction: transaction(1),
-        meta: Some(say::meta(&transaction(1))),
-        vote: Some(Vote::Prepared),
-        finished: None,
-    });
     let told = || {
         let page = Page::alone([Entry::Retired(TxRange::only(tx(1)))]);
         let what = EpochMessage::Told { membership: next().into(), former: RMS.into(), page };
@@ -176,7 +170,7 @@ fn what_a_restart_finds_in_doubt_ends_as_it_is_remembered_once_a_handover_says_t
     let handed = Effect::Decide(commits(&transaction(1)));
     for (outcome, is_in_doubt) in [(Some(Outcome::Committed), false), (None, true)] {
         let remembered = outcome.map(|outcome| Record::History { outcomes: OutcomeBlock::of(tx(1), outcome), age: 1 });
-        let mut node = try_restore([prepared.clone()].into_iter().chain(remembered)).unwrap();
+        let mut node = try_restore([prepared()].into_iter().chain(remembered)).unwrap();
         assert_eq!(node.in_doubt().len(), 1);
         let effects = node.step(told());
         assert_eq!((effects.contains(&handed), !node.in_doubt().is_empty()), (!is_in_doubt, is_in_doubt));
@@ -185,13 +179,7 @@ fn what_a_restart_finds_in_doubt_ends_as_it_is_remembered_once_a_handover_says_t
 
 #[test]
 fn what_was_open_when_its_epoch_ended_ends_with_the_first_step_after_a_restart() {
-    let prepared = Record::ResourceManager(ResourceManagerRecord {
-        transaction: transaction(1),
-        meta: Some(say::meta(&transaction(1))),
-        vote: Some(Vote::Prepared),
-        finished: None,
-    });
-    let mut node = try_restore([prepared, epoch(1, next(), &RMS)]).unwrap();
+    let mut node = try_restore([prepared(), epoch(1, next(), &RMS)]).unwrap();
     assert!(node.step(Input::Tick(Time(0))).contains(&Effect::Decide(aborts(&transaction(1)))));
 }
 

@@ -118,17 +118,16 @@ impl<A: Actor> World<A> {
         if self.is_up(at) || !self.processes.contains_key(&at) {
             return Ok(());
         }
-        if !self.has_damage(at) {
+        if self.has_damage(at) {
+            let Some(actor) = A::restore_damaged(config, self.disk(at)) else {
+                self.stats.kept_away += 1;
+                return Ok(());
+            };
             self.note(|| Happening::Started { at });
+            return self.come_back(at, actor);
         }
+        self.note(|| Happening::Started { at });
         let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
-        if process.disk.is_damaged() {
-            match A::restore_damaged(config, process.disk.records()) {
-                Some(actor) => process.start(actor),
-                None => self.stats.kept_away += 1,
-            }
-            return Ok(());
-        }
         if is_newcomer && process.disk.is_blank() {
             *process = Process::join(config, self.setup.in_order);
             return Ok(());
@@ -141,6 +140,12 @@ impl<A: Actor> World<A> {
         }
         let actor = A::restore(config, process.disk.records())
             .map_err(|error| Violation { property: "restore", what: format!("{at} cannot be restored: {error}") })?;
+        self.come_back(at, actor)
+    }
+
+    /// A node goes on from what it was restored from, and its resource recovers.
+    fn come_back(&mut self, at: NodeId, actor: A) -> Result<(), Violation> {
+        let Some(process) = self.processes.get_mut(&at) else { return Ok(()) };
         self.stats.restarts += 1;
         self.stats.restarts_in_doubt += u64::from(!actor.node().in_doubt().is_empty());
         let orphans = actor.lets_go(&process.held);
@@ -148,7 +153,6 @@ impl<A: Actor> World<A> {
         self.stats.orphans += orphans.len() as u64;
         self.observe(&Observation::Started { at })?;
         self.look_back(at)?;
-        // The resource recovers.
         orphans.into_iter().try_for_each(|tx| self.let_go(at, tx))?;
         let process = self.processes.get(&at).filter(|_| self.votes_elsewhere(at));
         let found = process.map(|process| process.held.difference(&process.hidden).copied().collect::<Vec<_>>());
