@@ -52,7 +52,7 @@ impl Folder {
         &self.path
     }
 
-    /// Sets the process that is to be ended with this one; `None` if there is none.
+    /// Sets the process to end together with this one, or clears it with `None`.
     pub(crate) fn guards(&mut self, server: Option<u32>) -> Result<(), Error> {
         let line = server.map_or_else(|| "\n".into(), |pid| format!("{pid}\n"));
         let pipe = self.guard.stdin.as_mut().expect("it is taken when this is dropped");

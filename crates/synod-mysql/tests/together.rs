@@ -142,7 +142,7 @@ async fn a_deadlock_rolls_everything_back_and_leaves_the_connection_usable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_loses_the_answer_to_a_lone_commit_finds_out() {
+async fn an_application_that_loses_the_answer_to_a_lone_commit_finds_out() {
     let world = world!();
     let mut tx = world.synod().transaction();
     let branch = tx.on(&world.accounts).await.unwrap();

@@ -196,8 +196,8 @@ impl PostgresBranch {
         writes
     }
 
-    /// Whoever has lost the answer to a commit asks for the row that came with it. None, and whoever puts one there first
-    /// says that it has not committed, and never will.
+    /// Finds out how a commit ended whose answer was lost: by the row that was written with it. If the row is missing, this
+    /// writes one that says that the branch has not committed, and from then on it never can.
     async fn find_out(&self, key: &fence::Alone) -> Result<bool, Cause> {
         let end = Instant::now() + self.postgres.0.options.wait;
         let mut last: Cause = "there was no time to ask".into();

@@ -32,7 +32,7 @@ pub struct Away {
 
 /// Any agent.
 pub(super) trait AnyAgent: Send {
-    /// Starts its node. There is none if the start is called off before it has begun.
+    /// Starts its node. Returns `None` if the start is cancelled before it has begun.
     fn start<'a>(
         &'a self,
         hall: &'a Hall,

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub const ACCOUNTS: NodeId = NodeId(11);
 pub const ORDERS: NodeId = NodeId(12);
 
-/// The server that the tests of this program share; says so if there is none.
+/// The server that the tests of this program share. Prints a message if no server is installed.
 pub fn server() -> Option<&'static Maria> {
     static SERVER: OnceLock<Option<Maria>> = OnceLock::new();
     let start = || Maria::installed().map(|_| Maria::start(synod_servers::Options::default()).expect("it starts"));

@@ -35,8 +35,8 @@ async fn what_an_agent_ends_before_the_answer_to_prepare_is_here_is_not_voted_fo
 }
 
 #[tokio::test]
-async fn whoever_asks_twice_whether_a_branch_has_committed_is_not_misled_by_what_the_first_question_left()
--> Result<(), Cause> {
+async fn asking_twice_whether_a_branch_has_committed_is_not_misled_by_what_the_first_question_left() -> Result<(), Cause>
+{
     if Server::installed().is_none() {
         eprintln!("left out: PostgreSQL is not installed");
         return Ok(());

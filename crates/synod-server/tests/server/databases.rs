@@ -82,13 +82,19 @@ fn prepared(server: &servers::Postgres) -> usize {
     server.sql(DATABASE, "SELECT count(*) FROM pg_prepared_xacts").unwrap().trim().parse().unwrap()
 }
 
+/// Three members and two agents, all ready.
+fn started(machines: &Machines) -> Vec<Process> {
+    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
+    processes.iter_mut().for_each(Process::ready);
+    processes
+}
+
 #[test]
 fn two_databases_commit_together_though_an_agent_is_killed_in_between_and_nothing_is_resolved_by_hand() {
     let Some(servers) = postgres() else { return };
     let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
     let machines = Machines::new(&urls);
-    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
-    processes.iter_mut().for_each(Process::ready);
+    let mut processes = started(&machines);
     let synod = runtime.block_on(async { front_door(&machines) });
     let databases = runtime.block_on(connect(&urls));
     assert_eq!(runtime.block_on(transfer(&synod, &databases)).unwrap(), Outcome::Committed);
@@ -125,8 +131,7 @@ fn an_agent_that_never_comes_back_is_written_off_and_what_waited_for_it_ends_eve
     let Some(servers) = postgres() else { return };
     let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
     let machines = Machines::new(&urls);
-    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
-    processes.iter_mut().for_each(Process::ready);
+    let mut processes = started(&machines);
     let (synod, databases) = runtime.block_on(async { (front_door(&machines), connect(&urls).await) });
     assert_eq!(runtime.block_on(transfer(&synod, &databases)).unwrap(), Outcome::Committed);
     until("that nothing is open", || machines.synod(1, &["open"]).first_word() == "none");
@@ -161,8 +166,7 @@ fn under_load_a_member_that_is_asked_to_end_does_so_in_two_seconds_and_nothing_p
     let Some(servers) = postgres() else { return };
     let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
     let machines = Machines::new(&urls);
-    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
-    processes.iter_mut().for_each(Process::ready);
+    let mut processes = started(&machines);
     let (synod, databases) = runtime.block_on(async { (front_door(&machines), connect(&urls).await) });
     let (ends, committed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let is_without_agent = Arc::new(AtomicBool::new(false));
@@ -284,8 +288,7 @@ fn when_a_majority_is_lost_for_good_an_operator_ends_what_is_in_doubt_in_each_da
     let Some(servers) = postgres() else { return };
     let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
     let machines = Machines::new(&urls);
-    let mut processes: Vec<Process> = [1, 2, 3, 11, 12].map(|number| machines.start(number)).into();
-    processes.iter_mut().for_each(Process::ready);
+    let mut processes = started(&machines);
     let (synod, databases) = runtime.block_on(async { (front_door(&machines), connect(&urls).await) });
     // It has a name when the members are lost.
     assert_eq!(runtime.block_on(transfer(&synod, &databases)).unwrap(), Outcome::Committed);
