@@ -71,7 +71,10 @@ pub trait EffectSink<R, M, D> {
 
     /// Takes a message for each of these nodes, which may leave once `after` is durable.
     #[inline]
-    fn send_each(&mut self, to: impl ExactSizeIterator<Item = NodeId>, message: impl Fn() -> M, after: Scope) {
+    fn send_each(&mut self, to: impl ExactSizeIterator<Item = NodeId>, message: impl Fn() -> M, after: Scope)
+    where
+        Self: Sized,
+    {
         to.for_each(|to| self.send(to, message(), after));
     }
 

@@ -11,8 +11,8 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
-    Acceptance, AcceptorRecord, Cluster, HigherInstance, Learning, Obstacle, Places, Promises, Record, Sink,
-    Transaction, Vote, Votes, Wait, What, context::Context,
+    Acceptance, AcceptorRecord, Cluster, HigherInstance, Learning, Obstacle, Places, Promises, Record, Transaction,
+    Vote, Votes, Wait, What, context::Context,
 };
 use crate::{Ballot, Fence, NodeId, Refusal, RestoreError, Urgency, paxos};
 
@@ -100,7 +100,7 @@ impl Acceptor {
     #[inline]
     pub(crate) fn vote(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         vote: Vote,
         manager: NodeId,
@@ -138,7 +138,7 @@ impl Acceptor {
     /// Phase 1a of a ballot above the initial ones.
     pub(crate) fn phase1a(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         ballot: Ballot,
         instances: &Places,
@@ -149,7 +149,7 @@ impl Acceptor {
     /// Phase 2a of a ballot above the initial ones.
     pub(crate) fn phase2a(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         ballot: Ballot,
         votes: &Votes,
@@ -161,7 +161,7 @@ impl Acceptor {
     /// Phases 1a and 2a of higher ballots, in several instances. *TLA+*: `Phase1b` and `Phase2b`.
     fn requests(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         ballot: Ballot,
         instances: &Places,
@@ -225,7 +225,7 @@ impl Acceptor {
     }
 
     /// Accepts what it has gathered, if there is any, and says so.
-    pub(crate) fn flush_gathered(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn flush_gathered(&mut self, cx: &mut Context<'_>) {
         if !self.gathered.is_empty() {
             self.flush(cx);
         }
@@ -233,12 +233,12 @@ impl Acceptor {
 
     /// Ends the wait: writes and sends an incomplete bundle or, if no votes are gathered, inquires about the
     /// transaction.
-    pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
         if self.gathered.is_empty() { self.inquire(cx) } else { self.flush(cx) }
     }
 
     /// Asks a transaction manager to finish the transaction, the next one each time.
-    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_>) {
         cx.send(self.manager, What::Inquire);
         self.manager = cx.manager_after(self.manager);
         self.inquiries = self.inquiries.saturating_add(1);
@@ -250,7 +250,7 @@ impl Acceptor {
     }
 
     #[inline]
-    fn flush(&mut self, cx: &mut Context<'_, impl Sink>) {
+    fn flush(&mut self, cx: &mut Context<'_>) {
         let before = cfg!(debug_assertions).then(|| self.record(cx.transaction));
         self.accept_gathered();
         let record = self.record(cx.transaction);
@@ -269,7 +269,7 @@ impl Acceptor {
 
     /// Sends the bundle to its learners.
     #[inline]
-    fn tell(&self, cx: &mut Context<'_, impl Sink>) {
+    fn tell(&self, cx: &mut Context<'_>) {
         match cx.cluster.learning() {
             Learning::Leader => self.send_bundle(cx, self.manager),
             Learning::Everyone => {
@@ -281,7 +281,7 @@ impl Acceptor {
     }
 
     #[inline]
-    fn send_bundle(&self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+    fn send_bundle(&self, cx: &mut Context<'_>, to: NodeId) {
         let higher = self.higher.as_deref().map_or_else(Box::default, |higher| {
             higher
                 .iter()
@@ -374,7 +374,7 @@ impl Replies {
         }
     }
 
-    fn send(self, cx: &mut Context<'_, impl Sink>, to: NodeId, ballot: Ballot) {
+    fn send(self, cx: &mut Context<'_>, to: NodeId, ballot: Ballot) {
         let Self { mut promises, promised_higher, accepted, obstacles, .. } = self;
         if !promises.instances.is_empty() {
             promises.higher = promised_higher.into();

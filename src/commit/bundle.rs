@@ -1,13 +1,13 @@
 //! Messages about several instances of a transaction: how they are checked, and how their votes are learned.
 
-use super::{Acceptance, Places, Sink, Vote, Votes, context::Context};
+use super::{Acceptance, Places, Vote, Votes, context::Context};
 use crate::{Ballot, NodeId, Refusal, paxos::Lesson, quorum::Voice};
 
 /// The voice of acceptor `from`, or why its message is refused. A message must name at least one instance, and only
 /// instances of the transaction; those named by resource manager must be in ascending order.
 #[inline]
 pub(crate) fn check(
-    cx: &Context<'_, impl Sink>,
+    cx: &Context<'_>,
     from: NodeId,
     places: &Places,
     mut rms: impl ExactSizeIterator<Item = NodeId>,
@@ -23,7 +23,7 @@ pub(crate) fn check(
 /// Learns from a phase 2b that `acceptor` sent. `Ok` if any part was taken; otherwise the first refusal.
 #[inline]
 pub(crate) fn learn<I>(
-    cx: &Context<'_, impl Sink>,
+    cx: &Context<'_>,
     instances: &mut [I],
     lesson: impl Fn(&mut I) -> &mut Lesson<Vote>,
     acceptor: Voice,

@@ -184,7 +184,8 @@ impl Clock {
     fn sink(&mut self, mut index: usize) {
         loop {
             let left = index.saturating_mul(2).saturating_add(1);
-            let least = [left, left.saturating_add(1)].into_iter().min_by_key(|child| self.at(*child)).unwrap_or(left);
+            let right = left.saturating_add(1);
+            let least = if self.at(right) < self.at(left) { right } else { left };
             if self.at(least) >= self.at(index) {
                 return;
             }

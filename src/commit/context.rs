@@ -8,7 +8,7 @@ use super::{
 use crate::{Fence, NodeId, Refusal, Scope, Urgency};
 
 /// Everything that a role borrows for one call. The role owns none of it.
-pub(crate) struct Context<'a, S> {
+pub(crate) struct Context<'a> {
     pub(crate) cluster: &'a Cluster,
     /// Every id that was a member of an epoch before.
     pub(crate) former: &'a BTreeSet<NodeId>,
@@ -28,10 +28,10 @@ pub(crate) struct Context<'a, S> {
     pub(crate) peers: &'a mut Peers,
     pub(crate) now: Time,
     pub(crate) metrics: &'a mut Metrics,
-    pub(crate) effects: &'a mut S,
+    pub(crate) effects: &'a mut Sink<'a>,
 }
 
-impl<S: Sink> Context<'_, S> {
+impl Context<'_> {
     /// Refuses content that is not the transaction's, or too long.
     #[inline]
     pub(crate) fn check_meta(&self, meta: &Meta) -> Result<(), Refusal> {

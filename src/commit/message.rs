@@ -434,12 +434,10 @@ pub enum Decision {
 /// See [`Node`](crate::commit::Node) for an example.
 pub type Effect = crate::Effect<Record, Message, Decision>;
 
-/// Where a node or a commit role puts its effects.
+/// Where a node or a commit role puts its effects, whatever that is: so the roles are compiled once, with this crate.
 ///
 /// See [`Machine`](crate::Machine) for an example.
-pub trait Sink: crate::EffectSink<Record, Message, Decision> {}
-
-impl<T: crate::EffectSink<Record, Message, Decision>> Sink for T {}
+pub type Sink<'a> = dyn crate::EffectSink<Record, Message, Decision> + 'a;
 
 impl What {
     /// The question for a vote, which is to go to the acceptors that the resource manager chooses.

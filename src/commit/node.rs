@@ -200,12 +200,17 @@ impl Node {
     ///
     /// With very many open transactions, each lookup waits for memory. This looks up the next few messages together, so
     /// that those waits overlap.
-    pub fn receive(&mut self, from: NodeId, messages: &[Message], effects: &mut impl Sink) {
+    #[inline]
+    pub fn receive(&mut self, from: NodeId, messages: &[Message], effects: &mut Sink<'_>) {
         if let [message] = messages {
             // `hear` counts refusals.
             let _ = self.hear(from, message, None, effects);
-            return;
+        } else {
+            self.receive_ahead(from, messages, effects);
         }
+    }
+
+    fn receive_ahead(&mut self, from: NodeId, messages: &[Message], effects: &mut Sink<'_>) {
         for messages in messages.chunks(AHEAD) {
             let mut found = [None; AHEAD];
             for (found, message) in found.iter_mut().zip(messages) {
@@ -219,13 +224,12 @@ impl Node {
     }
 
     /// One step with a message. `found` is the handle of its transaction, if an earlier lookup found one.
-    #[inline]
     fn hear(
         &mut self,
         from: NodeId,
         message: &Message,
         found: Option<Handle>,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         self.begin_step(effects);
         let result = match message {
@@ -247,7 +251,7 @@ impl Node {
     }
 
     #[inline]
-    fn begin_step(&mut self, effects: &mut impl Sink) {
+    fn begin_step(&mut self, effects: &mut Sink<'_>) {
         self.shared.metrics.count_step();
         if !self.owed.is_empty() {
             self.pay(effects);
@@ -256,7 +260,7 @@ impl Node {
 
     /// Writes the records that a restore left to be written.
     #[cold]
-    fn pay(&mut self, effects: &mut impl Sink) {
+    fn pay(&mut self, effects: &mut Sink<'_>) {
         for record in core::mem::take(&mut self.owed) {
             self.persist(record, effects);
         }
@@ -268,17 +272,17 @@ impl Node {
     }
 
     /// Writes a record that nobody waits for.
-    fn persist(&mut self, record: Record, effects: &mut impl Sink) -> Scope {
+    fn persist(&mut self, record: Record, effects: &mut Sink<'_>) -> Scope {
         self.shared.metrics.count_write();
         effects.persist(record, Urgency::RidesAlong)
     }
 
-    fn decide(&mut self, decision: Decision, after: Scope, effects: &mut impl Sink) {
+    fn decide(&mut self, decision: Decision, after: Scope, effects: &mut Sink<'_>) {
         self.shared.metrics.count_decision();
         effects.decide(decision, after);
     }
 
-    fn send(&mut self, to: NodeId, message: Message, after: Scope, effects: &mut impl Sink) {
+    fn send(&mut self, to: NodeId, message: Message, after: Scope, effects: &mut Sink<'_>) {
         self.shared.metrics.count_send();
         effects.send(to, message, after);
     }
@@ -292,11 +296,11 @@ impl Node {
 
     /// Lets the roles of the open transaction `tx` act.
     #[inline]
-    fn work_on<S: Sink>(
+    fn work_on(
         &mut self,
         tx: TxId,
-        effects: &mut S,
-        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut Sink<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let handle = self.known(tx)?;
         self.work(handle, effects, act)
@@ -318,7 +322,7 @@ impl Node {
         transaction: &Transaction,
         what: &What,
         found: Option<Handle>,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
         if Some(transaction.epoch()) != self.shared.epoch {
@@ -350,7 +354,7 @@ impl Node {
         from: NodeId,
         transaction: &Transaction,
         what: &What,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let tx = transaction.id();
         if self.retired.contains(tx) {
@@ -385,18 +389,17 @@ impl Node {
             true => None,
             false => self.shared.peers.contacts.opener(from, config.cluster.limits().open_per_peer)?,
         };
-        let act = |open: &mut Open, shared: &mut Shared, effects: &mut _| open.receive(shared, effects, from, what);
-        self.open_with(transaction, opener, effects, act)
+        self.open_with(transaction, opener, effects, |open, shared, effects| open.receive(shared, effects, from, what))
     }
 
     /// Opens the current transaction because of `opener`, unless what its roles are to do first is refused.
     #[inline]
-    fn open_with<S: Sink>(
+    fn open_with(
         &mut self,
         transaction: &Transaction,
         opener: Option<ContactId>,
-        effects: &mut S,
-        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut Sink<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let mut open = self.new_open(transaction.clone());
         open.opener = opener;
@@ -418,14 +421,14 @@ impl Node {
 
     /// Lets transactions recover whose turn has come.
     #[inline]
-    fn give_turns(&mut self, effects: &mut impl Sink) {
+    fn give_turns(&mut self, effects: &mut Sink<'_>) {
         if self.shared.turns.is_crowded() {
             self.give_some_turns(effects);
         }
     }
 
     #[cold]
-    fn give_some_turns(&mut self, effects: &mut impl Sink) {
+    fn give_some_turns(&mut self, effects: &mut Sink<'_>) {
         let most = self.shared.config.cluster.limits().recoveries;
         for _ in 0..TURNS_PER_STEP {
             let Some(tx) = self.shared.turns.next(most) else { return };
@@ -466,11 +469,11 @@ impl Node {
     /// Lets the roles of an open transaction act and answer each other, sets its time-out, and retires it if it is
     /// completed.
     #[inline]
-    fn work<S: Sink>(
+    fn work(
         &mut self,
         handle: Handle,
-        effects: &mut S,
-        act: impl FnOnce(&mut Open, &mut Shared, &mut S) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut Open, &mut Shared, &mut Sink<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let Some(open) = self.open.at_mut(handle) else { return Err(Refusal::UnknownTransaction) };
         if open.fence.is_some() {
@@ -502,7 +505,7 @@ impl Node {
         result
     }
 
-    fn tick(&mut self, now: Time, effects: &mut impl Sink) -> Result<(), Refusal> {
+    fn tick(&mut self, now: Time, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if self.shared.clock.last_tick().is_some_and(|last| now < last) {
             return Err(Refusal::TimeWentBack);
         }
@@ -532,19 +535,7 @@ impl Node {
         }
         Ok(())
     }
-}
-
-impl Machine for Node {
-    type Input = Input;
-    type Record = Record;
-    type Message = Message;
-    type Decision = Decision;
-
-    fn step_into(
-        &mut self,
-        input: Input,
-        effects: &mut impl EffectSink<Record, Message, Decision>,
-    ) -> Result<(), Refusal> {
+    fn handle(&mut self, input: Input, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if let Input::Receive { from, message } = &input {
             return self.hear(*from, message, None, effects);
         }
@@ -572,5 +563,21 @@ impl Machine for Node {
         };
         self.give_turns(effects);
         self.end_step(result)
+    }
+}
+
+impl Machine for Node {
+    type Input = Input;
+    type Record = Record;
+    type Message = Message;
+    type Decision = Decision;
+
+    #[inline]
+    fn step_into(
+        &mut self,
+        input: Input,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
+    ) -> Result<(), Refusal> {
+        self.handle(input, effects)
     }
 }

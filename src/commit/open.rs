@@ -77,10 +77,10 @@ impl Open {
 
     /// Gives a message to the role that it is for, which is created if need be.
     #[inline]
-    pub(crate) fn receive<S: Sink>(
+    pub(crate) fn receive(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
+        effects: &mut Sink<'_>,
         from: NodeId,
         what: &What,
     ) -> Result<(), Refusal> {
@@ -165,11 +165,11 @@ impl Open {
 
     /// Lets the acceptor act, and creates it if need be. A new one that refuses its first input is dropped again.
     #[inline]
-    fn give_acceptor<S: Sink>(
+    fn give_acceptor(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
-        act: impl FnOnce(&mut Acceptor, &mut Context<'_, S>) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut Acceptor, &mut Context<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         if !shared.is_acceptor {
             return Err(Refusal::NotAnAcceptor);
@@ -191,11 +191,11 @@ impl Open {
 
     /// Lets the resource manager act, as [`give_acceptor`](Self::give_acceptor) does.
     #[inline]
-    fn give_rm<S: Sink>(
+    fn give_rm(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
-        act: impl FnOnce(&mut ResourceManager, &mut Context<'_, S>) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut ResourceManager, &mut Context<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let is_new = self.rm.is_none();
         if is_new {
@@ -213,11 +213,11 @@ impl Open {
 
     /// Lets the transaction manager act, as [`give_acceptor`](Self::give_acceptor) does.
     #[inline]
-    fn give_tm<S: Sink>(
+    fn give_tm(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
-        act: impl FnOnce(&mut TransactionManager, &mut Context<'_, S>) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut TransactionManager, &mut Context<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let is_new = self.tm.is_none();
         if is_new {
@@ -235,7 +235,7 @@ impl Open {
 
     /// Begins the transaction here. A transaction manager that is also a participant starts as the manager, and asks
     /// itself to vote.
-    pub(crate) fn begin<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, meta: &Meta) -> Result<(), Refusal> {
+    pub(crate) fn begin(&mut self, shared: &mut Shared, effects: &mut Sink<'_>, meta: &Meta) -> Result<(), Refusal> {
         if shared.is_manager {
             self.give_tm(shared, effects, |tm, cx| {
                 tm.begin(cx, meta);
@@ -251,27 +251,22 @@ impl Open {
 
     /// The local resource votes.
     #[inline]
-    pub(crate) fn hear_vote<S: Sink>(
-        &mut self,
-        shared: &mut Shared,
-        effects: &mut S,
-        vote: Vote,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn hear_vote(&mut self, shared: &mut Shared, effects: &mut Sink<'_>, vote: Vote) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.hear_vote(cx, vote))
     }
 
     /// The local resource finds the transaction prepared in itself.
-    pub(crate) fn found<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S, meta: &Meta) -> Result<(), Refusal> {
+    pub(crate) fn found(&mut self, shared: &mut Shared, effects: &mut Sink<'_>, meta: &Meta) -> Result<(), Refusal> {
         self.give_rm(shared, effects, |rm, cx| rm.found(cx, meta))
     }
 
     /// The local resource has carried out the outcome.
-    pub(crate) fn finish<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(crate) fn finish(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.finish(cx))
     }
 
     /// Drives the transaction to its outcome, through every role that is played here.
-    pub(crate) fn inquire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(crate) fn inquire(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if self.rm.is_some() {
             self.as_rm(shared, effects, |rm, cx| {
                 rm.inquire(cx);
@@ -294,10 +289,10 @@ impl Open {
     }
 
     /// The transaction manager here is to wait for votes until `patience` after the beginning.
-    pub(crate) fn be_patient<S: Sink>(
+    pub(crate) fn be_patient(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
+        effects: &mut Sink<'_>,
         patience: u64,
     ) -> Result<(), Refusal> {
         let until = Time(self.since.0.saturating_add(patience));
@@ -332,7 +327,7 @@ impl Open {
     }
 
     /// Lets every role act whose time-out has ended.
-    pub(crate) fn timeout<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(crate) fn timeout(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let now = shared.clock.now();
         // Once it is frozen, the end of the epoch is the next that it hears; after that it is only there to be erased.
         let is_at_work = shared.frozen.is_none() && self.is_of_epoch(shared);
@@ -380,7 +375,7 @@ impl Open {
     }
 
     /// Delivers messages between the roles here until none is left.
-    pub(crate) fn exchange<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
+    pub(crate) fn exchange(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) {
         let mut left = LONGEST_EXCHANGE;
         while let Some(what) = shared.local.pop_front() {
             let Some(fewer) = left.checked_sub(1) else {
@@ -426,11 +421,11 @@ impl Open {
     }
 
     #[inline]
-    fn as_acceptor<S: Sink>(
+    fn as_acceptor(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
-        act: impl FnOnce(&mut Acceptor, &mut Context<'_, S>) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut Acceptor, &mut Context<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let (roles, mut cx) = self.split(shared, effects);
         let Some(acceptor) = roles.acceptor else { return Err(Refusal::UnknownTransaction) };
@@ -440,11 +435,11 @@ impl Open {
     }
 
     #[inline]
-    fn as_rm<S: Sink>(
+    fn as_rm(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
-        act: impl FnOnce(&mut ResourceManager, &mut Context<'_, S>) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut ResourceManager, &mut Context<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let mut ended = self.ended_by_handover(shared);
         if self.violation == Some(ViolationReason::OtherTransaction) && !self.is_of_epoch(shared) && !self.is_in_doubt()
@@ -463,11 +458,11 @@ impl Open {
 
     /// Lets the transaction manager act, and starts a recovery if it then asks for a round.
     #[inline]
-    fn as_tm<S: Sink>(
+    fn as_tm(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
-        act: impl FnOnce(&mut TransactionManager, &mut Context<'_, S>) -> Result<(), Refusal>,
+        effects: &mut Sink<'_>,
+        act: impl FnOnce(&mut TransactionManager, &mut Context<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         // What is over elsewhere is not recovered: acceptors only say so, and others wait for the place.
         let ended = self.ended_by_handover(shared);
@@ -490,7 +485,7 @@ impl Open {
 
     /// The roles, and the context that they work in.
     #[inline]
-    fn split<'r: 'c, 'c, S>(&'r mut self, shared: &'c mut Shared, effects: &'c mut S) -> (Roles<'r>, Context<'c, S>) {
+    fn split<'r: 'c, 'c>(&'r mut self, shared: &'c mut Shared, effects: &'c mut Sink<'_>) -> (Roles<'r>, Context<'c>) {
         let Self { transaction, scope, fence, acceptor, rm, tm, .. } = self;
         let cx = Context {
             cluster: &shared.config.cluster,

@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use self::phase::{End, Phase};
 use super::{
     Acceptance, Cluster, Decision, Learning, Meta, Outcome, Places, Record, ResourceKind, ResourceManagerRecord,
-    ResourceManagerState, Sink, Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
+    ResourceManagerState, Targets, Transaction, Vote, Votes, Wait, What, bundle, context::Context,
 };
 use crate::{Fence, NodeId, Refusal, RestoreError, TxId, Urgency, paxos::Lesson};
 
@@ -223,7 +223,7 @@ impl ResourceManager {
     #[inline]
     pub(crate) fn prepare(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         meta: &Meta,
         acceptors: &Places,
@@ -249,7 +249,7 @@ impl ResourceManager {
     /// Phase 2b, in Faster mode. *TLA+*: `Decide`, by the resource manager itself.
     pub(crate) fn phase2b(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         votes: &Votes,
         higher: &[Acceptance],
@@ -270,12 +270,7 @@ impl ResourceManager {
 
     /// A transaction manager reports the outcome.
     #[inline]
-    pub(crate) fn hear_outcome(
-        &mut self,
-        cx: &mut Context<'_, impl Sink>,
-        from: NodeId,
-        outcome: Outcome,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn hear_outcome(&mut self, cx: &mut Context<'_>, from: NodeId, outcome: Outcome) -> Result<(), Refusal> {
         if !cx.may_tell(from) {
             return Err(Refusal::NotAManager);
         }
@@ -294,12 +289,12 @@ impl ResourceManager {
     }
 
     /// The handover of the transaction's epoch has ended it.
-    pub(crate) fn hear_ending(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+    pub(crate) fn hear_ending(&mut self, cx: &mut Context<'_>, outcome: Outcome) -> Result<(), Refusal> {
         if self.outcome().is_some() { Ok(()) } else { self.settle(cx, outcome) }
     }
 
     /// A new epoch has begun: turns to a transaction manager of that one, unless it has turned to one already.
-    pub(crate) fn turn_to_epoch(&mut self, cx: &mut Context<'_, impl Sink>, manager: NodeId) {
+    pub(crate) fn turn_to_epoch(&mut self, cx: &mut Context<'_>, manager: NodeId) {
         if !cx.cluster.is_manager(self.manager) {
             (self.manager, self.repetitions) = (manager, 0);
         }
@@ -309,14 +304,14 @@ impl ResourceManager {
     }
 
     /// Repeats its vote to an acceptor that may have refused it.
-    pub(crate) fn vote_again(&mut self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+    pub(crate) fn vote_again(&mut self, cx: &mut Context<'_>, to: NodeId) {
         if self.is_in_doubt() {
             cx.send(to, What::Vote { vote: Vote::Prepared, manager: self.manager });
         }
     }
 
     /// Begins the transaction here: the resource votes first, then the transaction manager hears of the transaction.
-    pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
+    pub(crate) fn begin(&mut self, cx: &mut Context<'_>, meta: &Meta) {
         self.began = true;
         self.ask(cx, meta);
         if self.phase == Phase::Prepared {
@@ -326,7 +321,7 @@ impl ResourceManager {
 
     /// Asks the resource to vote, unless that was done or no longer matters.
     #[inline]
-    fn ask(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
+    fn ask(&mut self, cx: &mut Context<'_>, meta: &Meta) {
         match self.phase {
             Phase::Working { asked: false } => {
                 self.phase = Phase::Working { asked: true };
@@ -339,7 +334,7 @@ impl ResourceManager {
         }
     }
 
-    fn ask_again(&self, cx: &mut Context<'_, impl Sink>) {
+    fn ask_again(&self, cx: &mut Context<'_>) {
         let Some(meta) = self.meta.clone() else {
             // Who asks says what about.
             cx.fence(Fence::MetaLost);
@@ -350,7 +345,7 @@ impl ResourceManager {
 
     /// The resource votes. *TLA+*: `RMPrepare`, `RMChooseToAbort`.
     #[inline]
-    pub(crate) fn hear_vote(&mut self, cx: &mut Context<'_, impl Sink>, vote: Vote) -> Result<(), Refusal> {
+    pub(crate) fn hear_vote(&mut self, cx: &mut Context<'_>, vote: Vote) -> Result<(), Refusal> {
         match self.phase {
             Phase::Working { asked: true } => {}
             Phase::Working { asked: false } => return Err(Refusal::NotAsked),
@@ -391,7 +386,7 @@ impl ResourceManager {
 
     /// Moves to the next phase. A transition that no resource manager may make breaks an invariant.
     #[inline]
-    fn go_on(&mut self, cx: &mut Context<'_, impl Sink>, next: Phase) -> Result<(), Refusal> {
+    fn go_on(&mut self, cx: &mut Context<'_>, next: Phase) -> Result<(), Refusal> {
         if !self.phase.may_become(next, cx.resource) {
             return Err(cx.fence(Fence::ResourceManagerWentBack));
         }
@@ -400,7 +395,7 @@ impl ResourceManager {
     }
 
     /// Refuses an outcome that this resource manager rules out.
-    fn check_outcome(&self, cx: &Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+    fn check_outcome(&self, cx: &Context<'_>, outcome: Outcome) -> Result<(), Refusal> {
         let possible = match self.phase {
             // An instance that never had a vote to commit cannot have chosen one. What is durable elsewhere may be
             // forgotten here.
@@ -412,7 +407,7 @@ impl ResourceManager {
     }
 
     /// Hands the outcome over, the first time that it is known. *TLA+*: `RMRcvCommitMsg`, `RMRcvAbortMsg`.
-    fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+    fn settle(&mut self, cx: &mut Context<'_>, outcome: Outcome) -> Result<(), Refusal> {
         self.check_outcome(cx, outcome)?;
         if self.outcome().is_none() {
             let end = match outcome {
@@ -427,7 +422,7 @@ impl ResourceManager {
         Ok(())
     }
 
-    fn hand_over(&self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) {
+    fn hand_over(&self, cx: &mut Context<'_>, outcome: Outcome) {
         let (transaction, meta) = (cx.transaction.clone(), self.meta.clone());
         cx.decide(match (outcome, meta) {
             (Outcome::Committed, Some(meta)) => Decision::Commit { transaction, meta },
@@ -444,7 +439,7 @@ impl ResourceManager {
     }
 
     /// The resource has carried out the outcome.
-    pub(crate) fn finish(&mut self, cx: &mut Context<'_, impl Sink>) -> Result<(), Refusal> {
+    pub(crate) fn finish(&mut self, cx: &mut Context<'_>) -> Result<(), Refusal> {
         match self.phase {
             Phase::Working { .. } | Phase::Declined | Phase::Prepared => return Err(Refusal::NoOutcome),
             Phase::Finished(_) => {}
@@ -464,7 +459,7 @@ impl ResourceManager {
     }
 
     /// An operator settles the outcome, here and nowhere else.
-    pub(crate) fn resolve(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+    pub(crate) fn resolve(&mut self, cx: &mut Context<'_>, outcome: Outcome) -> Result<(), Refusal> {
         if !self.is_in_doubt() {
             return Err(Refusal::NotInDoubt);
         }
@@ -485,14 +480,14 @@ impl ResourceManager {
     }
 
     /// The transaction is retired. A resource manager that never voted treats it as aborted.
-    pub(crate) fn retire(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn retire(&mut self, cx: &mut Context<'_>) {
         if let Phase::Working { .. } | Phase::Declined = self.phase {
             // This is never refused: without a vote, it may abort.
             let _ = self.settle(cx, Outcome::Aborted);
         }
     }
 
-    pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
         match self.phase {
             Phase::Working { asked: false } | Phase::Declined => self.inquire(cx),
             Phase::Working { asked: true } => self.ask_again(cx),
@@ -510,7 +505,7 @@ impl ResourceManager {
     }
 
     /// Prepared: repeats the begin where the transaction began, and otherwise asks for the outcome.
-    fn bring_on(&mut self, cx: &mut Context<'_, impl Sink>) {
+    fn bring_on(&mut self, cx: &mut Context<'_>) {
         if core::mem::take(&mut self.is_restored) {
             // The others may be about to vote. This asks for the outcome, too, and does not abort what they vote on.
             self.send_vote(cx, Vote::Prepared, Targets::All);
@@ -534,7 +529,7 @@ impl ResourceManager {
     }
 
     /// Has a transaction manager find the outcome, even if the others were never asked to vote.
-    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_>) {
         match self.phase {
             Phase::Settled(_) | Phase::Finished(_) => {}
             Phase::Working { .. } => {
@@ -553,12 +548,12 @@ impl ResourceManager {
     }
 
     /// Prepared: turns to the next transaction manager, and repeats the vote, which names it, to all acceptors.
-    fn turn_to_next(&mut self, cx: &mut Context<'_, impl Sink>) {
+    fn turn_to_next(&mut self, cx: &mut Context<'_>) {
         self.manager = cx.manager_after(self.manager);
         self.send_vote(cx, Vote::Prepared, Targets::All);
     }
 
-    fn send_begin(&self, cx: &mut Context<'_, impl Sink>) {
+    fn send_begin(&self, cx: &mut Context<'_>) {
         let Some(meta) = self.meta.clone() else {
             // The node where a transaction begins knows what it is about.
             cx.fence(Fence::MetaLost);
@@ -568,7 +563,7 @@ impl ResourceManager {
     }
 
     #[inline]
-    fn send_vote(&self, cx: &mut Context<'_, impl Sink>, vote: Vote, targets: Targets) {
+    fn send_vote(&self, cx: &mut Context<'_>, vote: Vote, targets: Targets) {
         let (acceptors, manager) = (cx.cluster.acceptors(), self.manager);
         match targets {
             Targets::All => acceptors.nodes().for_each(|to| cx.send(to, What::Vote { vote, manager })),
@@ -584,7 +579,7 @@ impl ResourceManager {
     }
 
     /// Says that it has carried out the outcome, unless an operator settled that.
-    fn send_finished(&self, cx: &mut Context<'_, impl Sink>) {
+    fn send_finished(&self, cx: &mut Context<'_>) {
         if let Some(outcome) = self.learned() {
             cx.send(self.manager, What::Finished(outcome));
         }

@@ -200,11 +200,7 @@ impl Alone {
     }
 
     /// The role counts in `metrics`, which nobody reads.
-    fn context<'a, S: Sink>(
-        &'a mut self,
-        metrics: &'a mut Metrics,
-        effects: &'a mut S,
-    ) -> Result<Context<'a, S>, Refusal> {
+    fn context<'a>(&'a mut self, metrics: &'a mut Metrics, effects: &'a mut Sink<'_>) -> Result<Context<'a>, Refusal> {
         if self.fence.is_some() {
             return Err(Refusal::Broken);
         }

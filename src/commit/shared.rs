@@ -128,13 +128,13 @@ impl Shared {
 
     /// Says something about this node's epoch.
     #[cold]
-    pub(crate) fn say(&mut self, effects: &mut impl Sink, to: NodeId, what: EpochMessage) {
+    pub(crate) fn say(&mut self, effects: &mut Sink<'_>, to: NodeId, what: EpochMessage) {
         self.say_of(effects, to, self.epoch, what);
     }
 
     /// Says something about another node's epoch.
     #[cold]
-    pub(crate) fn say_of(&mut self, effects: &mut impl Sink, to: NodeId, number: Option<u64>, what: EpochMessage) {
+    pub(crate) fn say_of(&mut self, effects: &mut Sink<'_>, to: NodeId, number: Option<u64>, what: EpochMessage) {
         self.say_after(effects, to, number, what, self.ground);
     }
 
@@ -142,7 +142,7 @@ impl Shared {
     #[cold]
     pub(crate) fn say_after(
         &mut self,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
         to: NodeId,
         number: Option<u64>,
         what: EpochMessage,
@@ -157,7 +157,7 @@ impl Shared {
     #[cold]
     pub(crate) fn tell_of_other(
         &mut self,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
         from: NodeId,
         transaction: &Transaction,
         what: &What,

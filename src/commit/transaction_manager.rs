@@ -19,8 +19,8 @@ use alloc::{boxed::Box, vec::Vec};
 
 use self::instance::{Finish, Instance};
 use super::{
-    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Sink, Time, Transaction, Vote, Votes,
-    Wait, What,
+    Acceptance, Decision, Learning, Meta, Obstacle, Outcome, Places, Promises, Time, Transaction, Vote, Votes, Wait,
+    What,
     bundle::{self, AnyOf},
     context::Context,
     peers::Peers,
@@ -130,7 +130,7 @@ impl TransactionManager {
     }
 
     /// The same, unless there is nothing left that a ballot could find out.
-    pub(crate) fn needs_round(&mut self, cx: &Context<'_, impl Sink>) -> Option<u64> {
+    pub(crate) fn needs_round(&mut self, cx: &Context<'_>) -> Option<u64> {
         if self.outcome().is_some() && !self.has_ghosts(cx) {
             self.wants_round = false;
         }
@@ -153,7 +153,7 @@ impl TransactionManager {
     }
 
     /// A client begins the transaction here, or repeats that.
-    pub(crate) fn begin(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) {
+    pub(crate) fn begin(&mut self, cx: &mut Context<'_>, meta: &Meta) {
         self.heard = true;
         self.meta.get_or_insert_with(|| meta.clone());
         match self.outcome() {
@@ -163,7 +163,7 @@ impl TransactionManager {
     }
 
     /// It is to wait for votes until `until`, on the node's own clock.
-    pub(crate) fn be_patient(&mut self, cx: &mut Context<'_, impl Sink>, until: Time) -> Result<(), Refusal> {
+    pub(crate) fn be_patient(&mut self, cx: &mut Context<'_>, until: Time) -> Result<(), Refusal> {
         if self.outcome().is_some() {
             return Err(Refusal::AlreadyDecided);
         }
@@ -179,12 +179,7 @@ impl TransactionManager {
 
     /// A resource manager has voted, and wants the others to be asked.
     #[inline]
-    pub(crate) fn hear_begin(
-        &mut self,
-        cx: &mut Context<'_, impl Sink>,
-        from: NodeId,
-        meta: &Meta,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn hear_begin(&mut self, cx: &mut Context<'_>, from: NodeId, meta: &Meta) -> Result<(), Refusal> {
         if !cx.transaction.has(from) {
             return Err(Refusal::NotAParticipant);
         }
@@ -203,7 +198,7 @@ impl TransactionManager {
     }
 
     /// A resource manager or an acceptor asks for the outcome.
-    pub(crate) fn hear_inquiry(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId) -> Result<(), Refusal> {
+    pub(crate) fn hear_inquiry(&mut self, cx: &mut Context<'_>, from: NodeId) -> Result<(), Refusal> {
         let takes_part = cx.transaction.has(from);
         if !takes_part && !cx.cluster.acceptors().contains(from) {
             return Err(Refusal::NotAParticipant);
@@ -223,7 +218,7 @@ impl TransactionManager {
 
     /// The resource of a resource manager cannot prepare, and must not vote to abort: recover, and abort unless an earlier
     /// vote to commit turns up. It says so until it hears the outcome, so a recovery that is under way goes on undisturbed.
-    pub(crate) fn hear_decline(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId) -> Result<(), Refusal> {
+    pub(crate) fn hear_decline(&mut self, cx: &mut Context<'_>, from: NodeId) -> Result<(), Refusal> {
         if !cx.transaction.has(from) {
             return Err(Refusal::NotAParticipant);
         }
@@ -237,12 +232,7 @@ impl TransactionManager {
     }
 
     /// Another transaction manager reports the outcome.
-    pub(crate) fn hear_outcome(
-        &mut self,
-        cx: &mut Context<'_, impl Sink>,
-        from: NodeId,
-        outcome: Outcome,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn hear_outcome(&mut self, cx: &mut Context<'_>, from: NodeId, outcome: Outcome) -> Result<(), Refusal> {
         if !cx.may_tell(from) {
             return Err(Refusal::NotAManager);
         }
@@ -252,17 +242,17 @@ impl TransactionManager {
     }
 
     /// The handover of the transaction's epoch has ended it.
-    pub(crate) fn hear_ending(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+    pub(crate) fn hear_ending(&mut self, cx: &mut Context<'_>, outcome: Outcome) -> Result<(), Refusal> {
         self.settle(cx, outcome)
     }
 
     /// A new epoch has begun: participants may have been written off.
-    pub(crate) fn look_again(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn look_again(&mut self, cx: &mut Context<'_>) {
         self.complete(cx);
     }
 
     /// Asks a participant again that may have refused to hear.
-    pub(crate) fn ask_again(&mut self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+    pub(crate) fn ask_again(&mut self, cx: &mut Context<'_>, to: NodeId) {
         match (self.outcome(), &self.meta) {
             (Some(_), _) => self.tell(cx, to),
             (None, Some(meta)) => {
@@ -276,7 +266,7 @@ impl TransactionManager {
     /// Asks for the votes that are not known yet, except that of the participant that began: it has voted. But if some
     /// acceptor does not seem to answer, it must vote again: at the same acceptors as the others.
     #[inline]
-    fn ask(&self, cx: &mut Context<'_, impl Sink>, began: Option<NodeId>, meta: &Meta) {
+    fn ask(&self, cx: &mut Context<'_>, began: Option<NodeId>, meta: &Meta) {
         let acceptors = cx.peers.detour(cx.cluster, cx.id, cx.now);
         for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
             if instance.lesson.chosen().is_none() && (Some(*rm) != began || !acceptors.is_empty()) {
@@ -286,7 +276,7 @@ impl TransactionManager {
     }
 
     /// Tries a ballot of its own in every undecided instance. *TLA+*: `Phase1a`, once per instance.
-    pub(crate) fn recover(&mut self, cx: &mut Context<'_, impl Sink>, round: u64) -> Result<(), Refusal> {
+    pub(crate) fn recover(&mut self, cx: &mut Context<'_>, round: u64) -> Result<(), Refusal> {
         if self.outcome().is_some() && !self.has_ghosts(cx) {
             return Err(Refusal::AlreadyDecided);
         }
@@ -314,7 +304,7 @@ impl TransactionManager {
     #[inline]
     pub(crate) fn phase2b(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         votes: &Votes,
         higher: &[Acceptance],
@@ -333,7 +323,7 @@ impl TransactionManager {
     /// Phase 1b. Each instance where it completes a quorum goes on to phase 2a. *TLA+*: `Phase2a`, once per instance.
     pub(crate) fn phase1b(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         ballot: Ballot,
         promises: &Promises,
@@ -383,7 +373,7 @@ impl TransactionManager {
     /// Acceptors rejected our ballot in some instances: remember the higher round.
     pub(crate) fn reject(
         &mut self,
-        cx: &mut Context<'_, impl Sink>,
+        cx: &mut Context<'_>,
         from: NodeId,
         ballot: Ballot,
         promised: &[Obstacle],
@@ -400,7 +390,7 @@ impl TransactionManager {
 
     fn obstacle(
         &mut self,
-        cx: &Context<'_, impl Sink>,
+        cx: &Context<'_>,
         ballot: Ballot,
         &Obstacle { rm, promised }: &Obstacle,
     ) -> Result<(), Refusal> {
@@ -416,21 +406,16 @@ impl TransactionManager {
 
     /// A resource manager has carried out an outcome. That proves nothing about the others: a commit or an abort that
     /// only it has seen may be a lie, or a fault.
-    pub(crate) fn finished(
-        &mut self,
-        cx: &mut Context<'_, impl Sink>,
-        from: NodeId,
-        outcome: Outcome,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn finished(&mut self, cx: &mut Context<'_>, from: NodeId, outcome: Outcome) -> Result<(), Refusal> {
         self.note_finish(cx, from, Finish::CarriedOut(outcome))
     }
 
     /// To a resource manager, the transaction is retired.
-    pub(crate) fn hear_retired_by(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId) -> Result<(), Refusal> {
+    pub(crate) fn hear_retired_by(&mut self, cx: &mut Context<'_>, from: NodeId) -> Result<(), Refusal> {
         self.note_finish(cx, from, Finish::Retired)
     }
 
-    fn note_finish(&mut self, cx: &mut Context<'_, impl Sink>, from: NodeId, finish: Finish) -> Result<(), Refusal> {
+    fn note_finish(&mut self, cx: &mut Context<'_>, from: NodeId, finish: Finish) -> Result<(), Refusal> {
         let place = cx.transaction.place(from).ok_or(Refusal::NotAParticipant)?;
         let Some(instance) = self.instances.get_mut(place) else { return Err(Refusal::NotAParticipant) };
         let is_first = instance.finished.is_none();
@@ -487,7 +472,7 @@ impl TransactionManager {
     }
 
     /// Whether the transaction aborted, and phase 1 could tell that a participant which was never met has not voted.
-    fn has_ghosts(&self, cx: &Context<'_, impl Sink>) -> bool {
+    fn has_ghosts(&self, cx: &Context<'_>) -> bool {
         self.outcome() == Some(Outcome::Aborted)
             && self.each(cx.transaction).any(|(rm, instance)| instance.may_be_ghost(cx, rm))
     }
@@ -500,7 +485,7 @@ impl TransactionManager {
     }
 
     /// Ends the transaction once its outcome is known, and every resource manager is done.
-    fn complete(&mut self, cx: &mut Context<'_, impl Sink>) {
+    fn complete(&mut self, cx: &mut Context<'_>) {
         let Phase::Decided(outcome) = self.phase else { return };
         let is_done = |(rm, instance): (NodeId, &Instance)| {
             instance.finished.is_some()
@@ -525,7 +510,7 @@ impl TransactionManager {
 
     /// Records the outcome and spreads it. In Faster mode the resource managers learn it by themselves, unless this
     /// transaction manager tried a ballot: it alone hears the acceptors' answers to that.
-    fn settle(&mut self, cx: &mut Context<'_, impl Sink>, outcome: Outcome) -> Result<(), Refusal> {
+    fn settle(&mut self, cx: &mut Context<'_>, outcome: Outcome) -> Result<(), Refusal> {
         self.check_outcome(outcome)?;
         if self.outcome().is_some() {
             return Ok(());
@@ -547,7 +532,7 @@ impl TransactionManager {
 
     /// Tells the other transaction managers, if this one may have taken over from one of them: a client may be waiting
     /// there.
-    fn tell_managers(&self, cx: &mut Context<'_, impl Sink>) {
+    fn tell_managers(&self, cx: &mut Context<'_>) {
         if self.recovered || self.meta.is_none() {
             for manager in cx.cluster.managers() {
                 if *manager != cx.id {
@@ -557,14 +542,14 @@ impl TransactionManager {
         }
     }
 
-    pub(crate) fn timeout(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
         self.inquire(cx);
         self.repetitions = self.repetitions.saturating_add(1);
     }
 
     /// Asks for a round if the outcome is unknown; otherwise repeats it to the resource managers that have not
     /// finished.
-    pub(crate) fn inquire(&mut self, cx: &mut Context<'_, impl Sink>) {
+    pub(crate) fn inquire(&mut self, cx: &mut Context<'_>) {
         self.heard = true;
         match self.outcome() {
             None => self.wants_round = true,
@@ -576,7 +561,7 @@ impl TransactionManager {
     }
 
     #[inline]
-    fn tell_unfinished(&self, cx: &mut Context<'_, impl Sink>) {
+    fn tell_unfinished(&self, cx: &mut Context<'_>) {
         for (rm, instance) in cx.transaction.participants().iter().zip(&self.instances) {
             if instance.finished.is_none() {
                 self.tell(cx, *rm);
@@ -585,7 +570,7 @@ impl TransactionManager {
     }
 
     #[inline]
-    fn tell(&self, cx: &mut Context<'_, impl Sink>, to: NodeId) {
+    fn tell(&self, cx: &mut Context<'_>, to: NodeId) {
         if let Some(outcome) = self.outcome() {
             cx.send(to, What::Outcome(outcome));
         }

@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 
 use synod::{
-    Effect, Machine, NodeId, Refusal, Scope, Urgency,
-    commit::{self, Decision, Learning, Message, ResourceKind, Vote, What, roles::ResourceManager},
+    Effect, EffectSink, Machine, NodeId, Refusal, Scope, Urgency,
+    commit::{self, Decision, Learning, Message, Record, ResourceKind, Vote, What, roles::ResourceManager},
 };
 
 use super::{
@@ -55,7 +55,7 @@ pub(crate) fn step_into(
     (rm, machine, state): (usize, &mut ResourceManager, &mut Rm),
     input: Input,
     processes: &Processes,
-    effects: &mut impl commit::Sink,
+    effects: &mut impl EffectSink<Record, Message, Decision>,
 ) -> Result<(), Refusal> {
     let before = *state;
     match (&input, before) {

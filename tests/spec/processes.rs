@@ -13,7 +13,7 @@
 //! and forget everything: there `rmState[rm]` is what its database says.
 
 use synod::{
-    Ballot, Effect, Machine, NodeId, Refusal, TxId,
+    Ballot, Effect, EffectSink, Machine, NodeId, Refusal, TxId,
     commit::{
         self, AcceptorRecord, Cluster, ClusterId, ClusterSpec, Decision, Learning, Message, Meta, Outcome, Record,
         ResourceManagerState, Transaction, Vote, What,
@@ -378,7 +378,7 @@ impl Process {
         &mut self,
         input: &Input,
         processes: &Processes,
-        effects: &mut impl commit::Sink,
+        effects: &mut impl EffectSink<Record, Message, Decision>,
     ) -> Result<(), Refusal> {
         match (self, input.clone()) {
             (Self::ResourceManager(_, machine), input) => {

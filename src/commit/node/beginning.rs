@@ -14,7 +14,7 @@ impl Node {
         &mut self,
         participants: Participants,
         meta: &Meta,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let origin = self.shared.config.id;
         self.check_begin(participants.nodes())?;
@@ -30,7 +30,7 @@ impl Node {
     }
 
     /// Gives up to `count` names of this node's own away.
-    pub(super) fn give_names(&mut self, count: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn give_names(&mut self, count: u64, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if !self.shared.is_manager {
             return Err(Refusal::NotAManager);
         }
@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// Ensures that `seq`, a number of this node's own, is never handed out again.
-    pub(super) fn reserve(&mut self, seq: u64, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn reserve(&mut self, seq: u64, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let metrics = &mut self.shared.metrics;
         let reserve = |reserved| {
             metrics.count_write();
@@ -86,7 +86,7 @@ impl Node {
         &mut self,
         transaction: Transaction,
         meta: &Meta,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         self.check_begin(transaction.participants())?;
         if !transaction.is_about(meta) {

@@ -75,7 +75,7 @@ impl Node {
         &mut self,
         node: NodeId,
         told: Option<EpochTag>,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let Some(told) = told else { return Ok(()) };
         match (Some(told.number).cmp(&self.shared.epoch), self.tag()) {
@@ -95,7 +95,7 @@ impl Node {
         from: NodeId,
         transaction: &Transaction,
         what: &What,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         if self.shared.epoch.is_none_or(|epoch| transaction.epoch() > epoch) {
             self.ask(from, effects);
@@ -138,7 +138,7 @@ impl Node {
 
     /// A node that is not known to be a manager says how something ended, or that it is over: it may be one of a later epoch.
     #[cold]
-    pub(super) fn ask_stranger(&mut self, from: NodeId, message: &Message, refusal: Refusal, effects: &mut impl Sink) {
+    pub(super) fn ask_stranger(&mut self, from: NodeId, message: &Message, refusal: Refusal, effects: &mut Sink<'_>) {
         let speaks_for_all = match message {
             Message::About { what: What::Outcome(_), .. } => refusal == Refusal::NotAManager,
             Message::Retired { .. } => refusal == Refusal::WideRange,
@@ -158,7 +158,7 @@ impl Node {
 
     /// `from` seems to be in a later epoch. If it is not believed, those are asked who are. Nobody is, while somebody tells.
     #[cold]
-    fn ask(&mut self, from: NodeId, effects: &mut impl Sink) {
+    fn ask(&mut self, from: NodeId, effects: &mut Sink<'_>) {
         if self.is_told_now() {
             return;
         }
@@ -185,7 +185,7 @@ impl Node {
         from: NodeId,
         number: Option<u64>,
         what: &EpochMessage,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let result = self.receive_of_epoch(from, number, what, effects);
         self.finish_epoch_step(effects);
@@ -193,7 +193,7 @@ impl Node {
     }
 
     /// Lets the roles of this node answer each other, and sets the alarm.
-    pub(super) fn finish_epoch_step(&mut self, effects: &mut impl Sink) {
+    pub(super) fn finish_epoch_step(&mut self, effects: &mut Sink<'_>) {
         while let Some((number, what)) = self.news.local.pop_front() {
             // A handover ends while its last messages are under way.
             if number != self.shared.epoch {
@@ -216,7 +216,7 @@ impl Node {
         from: NodeId,
         number: Option<u64>,
         what: &EpochMessage,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let order = number.cmp(&self.shared.epoch);
         match what {
@@ -246,7 +246,7 @@ impl Node {
         from: NodeId,
         order: Ordering,
         membership: &Membership,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         if !membership.is_member(self.shared.config.id) {
             return Err(Refusal::NotAMember);
@@ -274,7 +274,7 @@ impl Node {
         from: NodeId,
         order: Ordering,
         what: &EpochMessage,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         match (order, what) {
             (Ordering::Greater, _) => self.ask(from, effects),
@@ -289,7 +289,7 @@ impl Node {
     }
 
     /// Another node has noted this epoch. It may have refused what it was told before that.
-    pub(super) fn receive_noted(&mut self, from: NodeId, effects: &mut impl Sink) {
+    pub(super) fn receive_noted(&mut self, from: NodeId, effects: &mut Sink<'_>) {
         if self.shared.epoch.is_none() {
             return;
         }
@@ -312,7 +312,7 @@ impl Node {
     }
 
     /// Tells a node that is behind of the present epoch.
-    pub(super) fn tell(&mut self, to: NodeId, effects: &mut impl Sink) {
+    pub(super) fn tell(&mut self, to: NodeId, effects: &mut Sink<'_>) {
         let most = self.shared.config.cluster.limits().page;
         let Some(page) = self.outgoing().map(|volume| volume.page(0, most)) else { return };
         self.tell_page(to, page, effects);
@@ -332,7 +332,7 @@ impl Node {
         self.news.outgoing.as_ref()
     }
 
-    pub(super) fn tell_page(&mut self, to: NodeId, page: Page, effects: &mut impl Sink) {
+    pub(super) fn tell_page(&mut self, to: NodeId, page: Page, effects: &mut Sink<'_>) {
         let membership = self.shared.config.cluster.membership().into();
         let former = self.shared.former.iter().copied().collect();
         // What it tells of what is retired rests on that, too.
@@ -348,7 +348,7 @@ impl Node {
         from: NodeId,
         digest: u64,
         next: u64,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let most = self.shared.config.cluster.limits().page;
         let is_it = |volume: &&Volume| volume.digest() == digest;
@@ -379,7 +379,7 @@ impl Node {
         membership: &Membership,
         former: &[NodeId],
         page: &Page,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         if !self.believes(from) {
             return Err(Refusal::NotAMember);
@@ -444,7 +444,7 @@ impl Node {
     }
 
     /// A wait of the node itself is over.
-    pub(super) fn wake(&mut self, effects: &mut impl Sink) {
+    pub(super) fn wake(&mut self, effects: &mut Sink<'_>) {
         let now = self.shared.clock.now();
         if self.is_announcement_due(now) {
             self.announce(effects);
@@ -461,7 +461,7 @@ impl Node {
     }
 
     /// What was waited for has not come.
-    pub(super) fn insist(&mut self, effects: &mut impl Sink) {
+    pub(super) fn insist(&mut self, effects: &mut Sink<'_>) {
         for to in self.news.asked.clone() {
             self.shared.say(effects, to, EpochMessage::Wanted);
         }

@@ -19,7 +19,7 @@ const TOLD_AT_ONCE: usize = 64;
 
 impl Node {
     /// An operator wants another membership.
-    pub(super) fn change(&mut self, membership: Membership, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn change(&mut self, membership: Membership, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if !self.may_propose() {
             return Err(Refusal::NotAMember);
         }
@@ -40,7 +40,7 @@ impl Node {
         &mut self,
         from: NodeId,
         what: &EpochMessage,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
         let is_member = cluster.keeps_retired(from);
@@ -117,7 +117,7 @@ impl Node {
         from: NodeId,
         ballot: Ballot,
         request: paxos::Message<Ending>,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let Some(epoch) = self.shared.epoch.filter(|_| self.shared.is_acceptor) else {
             return Err(Refusal::NotAnAcceptor);
@@ -162,7 +162,7 @@ impl Node {
     }
 
     /// Before an acceptor freezes, it accepts what it has gathered.
-    pub(super) fn flush_all(&mut self, effects: &mut impl Sink) {
+    pub(super) fn flush_all(&mut self, effects: &mut Sink<'_>) {
         for tx in self.open_transactions() {
             // A fence is the only refusal.
             let _ = self.work_on(tx, effects, |open, shared, effects| match open.is_of_epoch(shared) {
@@ -188,7 +188,7 @@ impl Node {
         ballot: Ballot,
         accepted: Option<(Ballot, &Membership)>,
         page: &Page,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let trial = self.handover.trial.as_mut().ok_or(Refusal::OtherBallot)?;
         let (next, ending) = trial.promise(&self.shared.config.cluster, from, ballot, accepted, page)?;
@@ -204,7 +204,7 @@ impl Node {
     }
 
     /// Sends phase 1a, or phase 2a, to the acceptors that have not answered it.
-    pub(super) fn propose(&mut self, effects: &mut impl Sink) {
+    pub(super) fn propose(&mut self, effects: &mut Sink<'_>) {
         let Some(trial) = &self.handover.trial else { return };
         let (ballot, silent) = (trial.ballot(), trial.silent(&self.shared.config.cluster));
         let (proposal, most) = (trial.ending().zip(trial.volume.as_ref()), self.shared.config.cluster.limits().page);
@@ -226,7 +226,7 @@ impl Node {
     }
 
     /// Asks the members to come that have not answered.
-    pub(super) fn invite(&mut self, effects: &mut impl Sink) {
+    pub(super) fn invite(&mut self, effects: &mut Sink<'_>) {
         let Some(wish) = &self.handover.wish else { return };
         let (membership, awaited) = (wish.membership.clone(), wish.awaited());
         for to in awaited {
@@ -235,14 +235,14 @@ impl Node {
     }
 
     /// A node has noted the present epoch. If it is to be a member of the next one, it could not say before that it is there.
-    pub(super) fn invite_again(&mut self, node: NodeId, effects: &mut impl Sink) {
+    pub(super) fn invite_again(&mut self, node: NodeId, effects: &mut Sink<'_>) {
         let Some(wish) = self.handover.wish.as_ref().filter(|wish| wish.awaits(node)) else { return };
         let membership = wish.membership.clone();
         self.say_to(node, EpochMessage::Invite(membership.into()), effects);
     }
 
     /// Once enough of the members to come are there, asks managers to begin nothing new; phase 1 follows after a moment.
-    pub(super) fn go_on(&mut self, effects: &mut impl Sink) {
+    pub(super) fn go_on(&mut self, effects: &mut Sink<'_>) {
         let Some(wish) = self.handover.wish.as_mut().filter(|wish| !wish.is_holding && wish.is_ready()) else { return };
         wish.is_holding = true;
         self.handover.start_over();
@@ -252,7 +252,7 @@ impl Node {
     }
 
     /// Tells the proposer once all is decided that has begun here.
-    fn drain(&mut self, proposer: NodeId, effects: &mut impl Sink) {
+    fn drain(&mut self, proposer: NodeId, effects: &mut Sink<'_>) {
         let open = self.open_transactions().into_iter().filter_map(|tx| self.open.get(tx));
         let undecided = open.filter(|open| open.is_of_epoch(&self.shared) && open.manages_undecided()).count();
         match undecided {
@@ -263,7 +263,7 @@ impl Node {
 
     /// All is decided that had begun here when `proposer` asked.
     #[cold]
-    pub(super) fn say_drained(&mut self, proposer: NodeId, effects: &mut impl Sink) {
+    pub(super) fn say_drained(&mut self, proposer: NodeId, effects: &mut Sink<'_>) {
         self.shared.draining = None;
         if proposer != self.shared.config.id {
             self.shared.say(effects, proposer, EpochMessage::Drained);
@@ -283,7 +283,7 @@ impl Node {
 
     /// Tries a ballot of its own: for an operator's membership or, if there is none, for the present one, so that nobody's
     /// death leaves a cluster frozen.
-    pub(super) fn start_trial(&mut self, effects: &mut impl Sink) {
+    pub(super) fn start_trial(&mut self, effects: &mut Sink<'_>) {
         // Nobody is to be a member who was not there when he was asked.
         let wish = self.handover.wish.as_ref().filter(|wish| wish.is_ready());
         let own = wish.map(|wish| wish.membership.clone());
@@ -306,7 +306,7 @@ impl Node {
     }
 
     /// A quorum has accepted `ending`: it is chosen.
-    pub(super) fn end_epoch(&mut self, ending: Ending, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn end_epoch(&mut self, ending: Ending, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let Ending { membership, committed, retired } = ending;
         let Some(next) = self.shared.epoch.and_then(|epoch| epoch.checked_add(1)) else {
             return Err(Refusal::NumbersUsedUp);
@@ -339,7 +339,7 @@ impl Node {
     }
 
     /// Says something about the present epoch, to a role of this node at once.
-    pub(super) fn say_to(&mut self, to: NodeId, what: EpochMessage, effects: &mut impl Sink) {
+    pub(super) fn say_to(&mut self, to: NodeId, what: EpochMessage, effects: &mut Sink<'_>) {
         if to == self.shared.config.id {
             self.news.local.push_back((self.shared.epoch, what));
             return;

@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// Ends some more. Another transaction of such a name may be open by now, or none.
-    pub(super) fn end_some(&mut self, effects: &mut impl Sink) {
+    pub(super) fn end_some(&mut self, effects: &mut Sink<'_>) {
         let Leavings { all, ended, .. } = core::mem::take(&mut self.leavings);
         let most = self.ended_at_once();
         let some: Vec<TxId> = all.iter_from(ended).take(most).map(|transaction| transaction.tx).collect();

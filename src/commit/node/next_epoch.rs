@@ -60,7 +60,7 @@ impl Node {
 
     /// A later epoch has begun. Everything is written in one step, and in this order: what is retired, the epoch, and that the
     /// acceptor's records of before are gone.
-    pub(super) fn begin_epoch(&mut self, beginning: Beginning, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn begin_epoch(&mut self, beginning: Beginning, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let Beginning { number, membership, former, lists } = beginning;
         let cluster = self.shared.config.cluster.with_membership(membership.clone());
         let cluster = cluster.map_err(|_| Refusal::MalformedMembership)?;
@@ -107,7 +107,7 @@ impl Node {
 
     /// A handover brings `range`. If others have used names in it that are this node's own, it must not give them, and a restart
     /// checks that. The last of all numbers cannot be reserved, and is never given.
-    fn reserve_brought(&mut self, range: TxRange, effects: &mut impl Sink) {
+    fn reserve_brought(&mut self, range: TxRange, effects: &mut Sink<'_>) {
         let last = range.last().seq.min(u64::MAX.wrapping_sub(1));
         if range.origin() == self.shared.config.id && range.first().seq <= last {
             // It fails for the last number only.
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// Retires all of `range`, except what the resource manager here still owes: that is listed as violated.
-    pub(super) fn retire_all(&mut self, range: TxRange, effects: &mut impl Sink) {
+    pub(super) fn retire_all(&mut self, range: TxRange, effects: &mut Sink<'_>) {
         let mut rest = Some(range);
         while let Some(range) = rest {
             let done = self.retire_some(range, &Outcomes::default(), effects);
@@ -128,7 +128,7 @@ impl Node {
         }
     }
 
-    pub(super) fn learn_peer(&mut self, node: NodeId, birth: u64, effects: &mut impl Sink) {
+    pub(super) fn learn_peer(&mut self, node: NodeId, birth: u64, effects: &mut Sink<'_>) {
         let most = self.shared.config.cluster.limits().nodes;
         let is_new = node != self.shared.config.id && self.shared.peers.contacts.meet(node, birth, most) == Ok(true);
         if is_new {
@@ -137,7 +137,7 @@ impl Node {
     }
 
     /// Writes a record that everything said from now on rests on.
-    pub(super) fn persist_ground(&mut self, record: Record, effects: &mut impl Sink) {
+    pub(super) fn persist_ground(&mut self, record: Record, effects: &mut Sink<'_>) {
         self.shared.metrics.count_write();
         let scope = effects.persist(record, Urgency::Urgent);
         self.shared.ground = self.shared.ground.and(scope);
@@ -145,7 +145,7 @@ impl Node {
 
     /// Ends what is open of the epochs before: at once where the resource here waits for that. The rest is over by the record of
     /// the epoch, and whoever asks hears how: most of it is ended later, so that there is never much to write and to say at once.
-    pub(super) fn hand_over_open(&mut self, effects: &mut impl Sink) {
+    pub(super) fn hand_over_open(&mut self, effects: &mut Sink<'_>) {
         let mut open = self.open_transactions();
         let most = self.ended_at_once();
         let (mut left, mut later) = (most, Packing::default());
@@ -164,7 +164,7 @@ impl Node {
     }
 
     /// Ends those that are open of an epoch before.
-    pub(super) fn hand_over_these(&mut self, all: impl Iterator<Item = TxId> + Clone, effects: &mut impl Sink) {
+    pub(super) fn hand_over_these(&mut self, all: impl Iterator<Item = TxId> + Clone, effects: &mut Sink<'_>) {
         let has_record = |open: &&Open| open.acceptor.as_ref().is_some_and(|acceptor| acceptor.role.has_record());
         for tx in all.clone() {
             let is_void = |open: &&Open| !open.is_of_epoch(&self.shared) && has_record(open);
@@ -176,7 +176,7 @@ impl Node {
     }
 
     /// Ends what is open of an epoch before.
-    fn hand_over_one(&mut self, tx: TxId, effects: &mut impl Sink) {
+    fn hand_over_one(&mut self, tx: TxId, effects: &mut Sink<'_>) {
         let (hash, Some(handle)) = self.look_up(tx) else { return };
         (self.shared.tx, self.shared.hash) = (tx, hash);
         if self.open.at(handle).is_none_or(|open| open.is_of_epoch(&self.shared)) {

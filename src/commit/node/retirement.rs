@@ -6,7 +6,7 @@ use core::mem;
 use super::{
     super::{
         Config, Decision, Key, Message, Outcome, OutcomeBlock, Outcomes, Record, ResourceKind, Sink, Time, Transaction,
-        TxRange, Wait, What, clock::NEVER, history::MOST_TOLD, open::Open, shared::Shared, table::Handle, wait::mix,
+        TxRange, Wait, What, clock::NEVER, history::MOST_TOLD, open::Open, table::Handle, wait::mix,
     },
     Node, ViolationReason,
 };
@@ -55,7 +55,7 @@ pub(super) struct Announcement {
 impl Node {
     /// Retires a transaction that all resource managers have finished: writes that, then tells all nodes that may still
     /// hold it.
-    pub(super) fn complete(&mut self, handle: Handle, effects: &mut impl Sink) {
+    pub(super) fn complete(&mut self, handle: Handle, effects: &mut Sink<'_>) {
         let Some(open) = self.open.at(handle) else { return };
         let (tx, outcome) = (open.transaction.id(), open.tm.as_ref().and_then(|tm| tm.role.outcome()));
         outcome.into_iter().for_each(|outcome| self.learn(&OutcomeBlock::of(tx, outcome)));
@@ -107,7 +107,7 @@ impl Node {
     }
 
     /// Writes that `range` is retired, and before that what was learned of how transactions ended.
-    fn add_retired(&mut self, range: TxRange, effects: &mut impl Sink) {
+    fn add_retired(&mut self, range: TxRange, effects: &mut Sink<'_>) {
         if let Some(merged) = self.write_retired(range, effects)
             && self.shared.config.resource == ResourceKind::VotesElsewhere
         {
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// The same, without a word to the resource. The range that now contains it, if anything is new.
-    fn write_retired(&mut self, range: TxRange, effects: &mut impl Sink) -> Option<TxRange> {
+    fn write_retired(&mut self, range: TxRange, effects: &mut Sink<'_>) -> Option<TxRange> {
         while let Some(record) = self.history.next_change() {
             self.retired_scope = self.persist(record, effects);
         }
@@ -130,7 +130,7 @@ impl Node {
 
     /// Writes that a handover has retired what the resource manager here still owes. Its resource is not told to forget it, and
     /// carries out how it ended, if that is remembered here.
-    fn stay_retired(&mut self, staying: TxRange, effects: &mut impl Sink) {
+    fn stay_retired(&mut self, staying: TxRange, effects: &mut Sink<'_>) {
         self.write_retired(staying, effects);
         let tx = staying.first();
         if let Some(outcome) = self.history.outcome(tx) {
@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// Drops a retired transaction, and erases its records: range first, tombstones after.
-    fn drop_transaction(&mut self, handle: Handle, effects: &mut impl Sink) -> Option<Open> {
+    fn drop_transaction(&mut self, handle: Handle, effects: &mut Sink<'_>) -> Option<Open> {
         let mut open = self.open.remove(handle)?;
         self.shared.clock.set(handle.waiter(), NEVER);
         open.let_go(&mut self.shared);
@@ -156,7 +156,7 @@ impl Node {
 
     /// Drops a transaction that was retired before the resource manager here had finished it, or that an operator gives up.
     #[cold]
-    pub(super) fn drop_open(&mut self, handle: Handle, effects: &mut impl Sink) {
+    pub(super) fn drop_open(&mut self, handle: Handle, effects: &mut Sink<'_>) {
         if let Some(open) = self.drop_transaction(handle, effects) {
             self.shared.recycle(open);
         }
@@ -180,7 +180,7 @@ impl Node {
     }
 
     /// The answer to the begin of a transaction that has ended: how, if that is still known.
-    pub(super) fn tell_ended(&mut self, tx: TxId, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn tell_ended(&mut self, tx: TxId, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let outcome = self.history.outcome(tx).ok_or(Refusal::Retired)?;
         self.decide(Decision::Decided { tx, outcome }, self.retired_scope, effects);
         Ok(())
@@ -193,16 +193,15 @@ impl Node {
         from: NodeId,
         range: TxRange,
         told: &Outcomes,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         if !told.are_of(range) {
             return Err(Refusal::MalformedOutcomes);
         }
         if !self.check_may_retire(from, range)? {
             // What is over for a participant may not be for others: its word is about itself.
-            let hear =
-                |open: &mut Open, shared: &mut Shared, effects: &mut _| open.hear_retired_by(shared, effects, from);
-            return self.work_on(range.first(), effects, hear);
+            return self
+                .work_on(range.first(), effects, |open, shared, effects| open.hear_retired_by(shared, effects, from));
         }
         let mut lists = mem::take(&mut self.lists);
         let range = self.within_bounds(range, &mut lists);
@@ -213,7 +212,7 @@ impl Node {
     }
 
     /// Retires what one turn can handle of a range that a handover brings. Returns it.
-    pub(super) fn retire_some(&mut self, range: TxRange, told: &Outcomes, effects: &mut impl Sink) -> TxRange {
+    pub(super) fn retire_some(&mut self, range: TxRange, told: &Outcomes, effects: &mut Sink<'_>) -> TxRange {
         let mut lists = mem::take(&mut self.lists);
         let range = self.within_bounds(range, &mut lists);
         // What must stay is listed as violated, and counted.
@@ -232,7 +231,7 @@ impl Node {
         range: TxRange,
         told: &Outcomes,
         lists: &Lists,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let cluster = &self.shared.config.cluster;
         let manager = from.filter(|from| cluster.is_manager(*from) || self.shared.former.contains(from));
@@ -299,7 +298,7 @@ impl Node {
 
     /// Tells the roles of an open transaction that it is over: every resource manager has finished it. `told` is how, if
     /// another transaction manager says so.
-    fn hear_over(&mut self, handle: Handle, told: Option<Outcome>, effects: &mut impl Sink) {
+    fn hear_over(&mut self, handle: Handle, told: Option<Outcome>, effects: &mut Sink<'_>) {
         let Some(open) = self.open.at_mut(handle) else { return };
         open.retire(&mut self.shared, effects);
         let (tx, scope) = (open.transaction.id(), open.scope);
@@ -402,7 +401,7 @@ impl Node {
     }
 
     /// Repeats unacknowledged ranges.
-    pub(super) fn announce(&mut self, effects: &mut impl Sink) {
+    pub(super) fn announce(&mut self, effects: &mut Sink<'_>) {
         let mut due = Vec::new();
         for (keeper, ranges) in &self.announced {
             // Continue where the last repetition ended: some ranges may never be acknowledged.

@@ -12,7 +12,7 @@ impl Node {
         &mut self,
         transaction: Transaction,
         vote: Vote,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         if !transaction.has(self.shared.config.id) {
             return Err(Refusal::NotAParticipant);
@@ -39,7 +39,7 @@ impl Node {
         node: NodeId,
         birth: u64,
         epoch: Option<EpochTag>,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         let config = &self.shared.config;
         if node == config.id {
@@ -63,7 +63,7 @@ impl Node {
         &mut self,
         transaction: &Transaction,
         meta: &Meta,
-        effects: &mut impl Sink,
+        effects: &mut Sink<'_>,
     ) -> Result<(), Refusal> {
         if self.shared.config.resource == ResourceKind::VotesHere {
             return Err(Refusal::VotesAreHere);
@@ -92,7 +92,7 @@ impl Node {
     }
 
     /// An operator ends a transaction here.
-    pub(super) fn resolve(&mut self, tx: TxId, outcome: Outcome, effects: &mut impl Sink) -> Result<(), Refusal> {
+    pub(super) fn resolve(&mut self, tx: TxId, outcome: Outcome, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let handle = self.known(tx)?;
         if self.open.at(handle).is_some_and(Open::is_stuck) {
             // A transaction manager remembers nothing, so to forget the transaction is safe.

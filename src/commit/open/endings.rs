@@ -23,7 +23,7 @@ impl Open {
 
     /// Its epoch is over: the acceptor here is done, and the other roles hear how it ended, and turn to the managers of the
     /// present epoch. Nobody who is none of these goes on as a manager.
-    pub(crate) fn hand_over<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(crate) fn hand_over(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         self.acceptor = None;
         let mut result = Ok(());
         if self.rm.is_some() {
@@ -55,10 +55,10 @@ impl Open {
     }
 
     /// The transaction is over, and ended as this node remembers.
-    pub(crate) fn end_as<S: Sink>(
+    pub(crate) fn end_as(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
+        effects: &mut Sink<'_>,
         outcome: Outcome,
     ) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.hear_ending(cx, outcome))
@@ -70,7 +70,7 @@ impl Open {
     }
 
     /// A frozen acceptor is about to promise: what it has gathered is accepted first.
-    pub(crate) fn flush<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(crate) fn flush(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if self.acceptor.is_none() {
             return Ok(());
         }
@@ -81,12 +81,7 @@ impl Open {
     }
 
     /// A node has come into this epoch, and may have refused what was said to it: say again what it is to hear.
-    pub(crate) fn say_again<S: Sink>(
-        &mut self,
-        shared: &mut Shared,
-        effects: &mut S,
-        to: NodeId,
-    ) -> Result<(), Refusal> {
+    pub(crate) fn say_again(&mut self, shared: &mut Shared, effects: &mut Sink<'_>, to: NodeId) -> Result<(), Refusal> {
         if self.rm.is_some() && shared.config.cluster.acceptors().contains(to) {
             self.as_rm(shared, effects, |rm, cx| {
                 rm.vote_again(cx, to);
@@ -103,10 +98,10 @@ impl Open {
     }
 
     /// To a participant that is neither an acceptor nor a transaction manager, the transaction is retired.
-    pub(crate) fn hear_retired_by<S: Sink>(
+    pub(crate) fn hear_retired_by(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
+        effects: &mut Sink<'_>,
         from: NodeId,
     ) -> Result<(), Refusal> {
         if !self.transaction.has(from) {
@@ -116,7 +111,7 @@ impl Open {
     }
 
     /// Tells the local resource manager that the transaction is over.
-    pub(crate) fn retire<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) {
+    pub(crate) fn retire(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) {
         if self.rm.is_some() {
             // This cannot fail: there is a resource manager, and `retire` refuses nothing.
             let _ = self.as_rm(shared, effects, |rm, cx| {

@@ -6,7 +6,7 @@ use crate::{Refusal, Urgency};
 impl Open {
     /// Recovers, if there is a place for that; otherwise waits for one.
     #[cold]
-    pub(super) fn claim_turn<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(super) fn claim_turn(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let Some(tm) = &mut self.tm else { return Err(Refusal::UnknownTransaction) };
         if tm.role.claim == Claim::None {
             let most = shared.config.cluster.limits().recoveries;
@@ -16,14 +16,14 @@ impl Open {
     }
 
     /// A place to recover is free, and this transaction's turn has come.
-    pub(crate) fn take_turn<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    pub(crate) fn take_turn(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let Some(tm) = &mut self.tm else { return Err(Refusal::UnknownTransaction) };
         tm.role.claim = Claim::Holds;
         self.recover(shared, effects)
     }
 
     /// Starts a recovery in a round of its own, and writes first that the round is reserved.
-    fn recover<S: Sink>(&mut self, shared: &mut Shared, effects: &mut S) -> Result<(), Refusal> {
+    fn recover(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         let (Roles { tm: Some(tm), .. }, cx) = self.split(shared, effects) else {
             return Err(Refusal::UnknownTransaction);
         };

@@ -31,10 +31,10 @@ impl Open {
     /// the resource managers. It tries again, ever more rarely: the other transaction may end, and this one with it. Until
     /// then others may recover in its place.
     #[cold]
-    pub(super) fn hear_other<S: Sink>(
+    pub(super) fn hear_other(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
+        effects: &mut Sink<'_>,
         from: NodeId,
     ) -> Result<(), Refusal> {
         let Shared { config, .. } = shared;
@@ -60,10 +60,10 @@ impl Open {
     }
 
     /// An operator settles the outcome here.
-    pub(crate) fn resolve<S: Sink>(
+    pub(crate) fn resolve(
         &mut self,
         shared: &mut Shared,
-        effects: &mut S,
+        effects: &mut Sink<'_>,
         outcome: Outcome,
     ) -> Result<(), Refusal> {
         self.as_rm(shared, effects, |rm, cx| rm.resolve(cx, outcome))?;

@@ -6,12 +6,12 @@
 use super::{Phase, ResourceManager};
 use crate::{
     Refusal,
-    commit::{Meta, Outcome, Record, Sink, Targets, Vote, What, context::Context},
+    commit::{Meta, Outcome, Record, Targets, Vote, What, context::Context},
 };
 
 impl ResourceManager {
     /// The resource answers that it is prepared, or that it cannot be.
-    pub(super) fn hear_vote_elsewhere(&mut self, cx: &mut Context<'_, impl Sink>, vote: Vote) -> Result<(), Refusal> {
+    pub(super) fn hear_vote_elsewhere(&mut self, cx: &mut Context<'_>, vote: Vote) -> Result<(), Refusal> {
         match vote {
             Vote::Prepared => {
                 self.go_on(cx, Phase::Prepared)?;
@@ -33,7 +33,7 @@ impl ResourceManager {
 
     /// The resource, whose votes are durable elsewhere, finds the transaction prepared in itself, and binding. `meta` is what it
     /// is about.
-    pub(crate) fn found(&mut self, cx: &mut Context<'_, impl Sink>, meta: &Meta) -> Result<(), Refusal> {
+    pub(crate) fn found(&mut self, cx: &mut Context<'_>, meta: &Meta) -> Result<(), Refusal> {
         match self.phase {
             Phase::Working { asked: true } | Phase::Declined => self.hear_vote_elsewhere(cx, Vote::Prepared)?,
             Phase::Working { asked: false } => {
@@ -56,12 +56,12 @@ impl ResourceManager {
         Ok(())
     }
 
-    pub(super) fn send_decline(&self, cx: &mut Context<'_, impl Sink>) {
+    pub(super) fn send_decline(&self, cx: &mut Context<'_>) {
         cx.send(self.manager, What::Decline);
     }
 
     /// The record of the vote, behind the vote itself.
-    fn persist_copy(&self, cx: &mut Context<'_, impl Sink>) {
+    fn persist_copy(&self, cx: &mut Context<'_>) {
         cx.persist_copy(Record::ResourceManager(self.record(cx.transaction)));
     }
 }

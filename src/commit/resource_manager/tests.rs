@@ -36,7 +36,7 @@ fn outcome(phase: Phase) -> Option<Outcome> {
 fn tried(
     mut rm: ResourceManager,
     resource: ResourceKind,
-    act: impl FnOnce(&mut ResourceManager, &mut Context<'_, Vec<super::super::Effect>>) -> Result<(), Refusal>,
+    act: impl FnOnce(&mut ResourceManager, &mut Context<'_>) -> Result<(), Refusal>,
 ) -> (Result<(), Refusal>, Option<Fence>, usize, Phase) {
     let all = [NodeId(1), NodeId(2), NodeId(3)];
     let quorums = Quorums::majority(all).expect("three acceptors");

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Context, Outcome, Peers, Sink, Vote};
+use super::{Context, Outcome, Peers, Vote};
 use crate::{
     NodeId,
     paxos::{Attempt, Lesson},
@@ -37,13 +37,13 @@ pub(super) enum Finish {
 
 impl Instance {
     /// Whether its resource manager was never met, and may never have voted.
-    pub(super) fn may_be_ghost(&self, cx: &Context<'_, impl Sink>, rm: NodeId) -> bool {
+    pub(super) fn may_be_ghost(&self, cx: &Context<'_>, rm: NodeId) -> bool {
         self.finished.is_none() && !self.voted && !self.probed && cx.is_stranger(rm)
     }
 
     /// Whether its resource manager was never met, and has not voted. It may not exist, and needs not be waited for: if it
     /// prepares all the same, it will inquire.
-    pub(super) fn is_ghost(&self, cx: &Context<'_, impl Sink>, rm: NodeId) -> bool {
+    pub(super) fn is_ghost(&self, cx: &Context<'_>, rm: NodeId) -> bool {
         self.probed && !self.voted && cx.is_stranger(rm)
     }
 
