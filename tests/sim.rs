@@ -1,14 +1,16 @@
 //! Worlds from seeds.
 
+#[path = "support/seeds.rs"]
+mod seeds;
+
 use synod::{
     commit::Node,
     sim::{self, Run, Schedule, Stats},
 };
 
 /// What the worlds of the first seeds come to. The arguments tell `simulate` which worlds they are.
-fn total(seeds: u64, run: impl Fn(u64) -> Run, arguments: &str) -> Stats {
-    let mut total = Stats::default();
-    for seed in 0..seeds {
+fn total(seeds: u64, run: impl Fn(u64) -> Run + Sync, arguments: &str) -> Stats {
+    let each = seeds::each(seeds, |seed| {
         let run = run(seed);
         if let Err(violation) = run.result {
             panic!(
@@ -17,8 +19,10 @@ fn total(seeds: u64, run: impl Fn(u64) -> Run, arguments: &str) -> Stats {
                 seed + 1
             );
         }
-        total += run.stats;
-    }
+        run.stats
+    });
+    let mut total = Stats::default();
+    each.into_iter().for_each(|stats| total += stats);
     total
 }
 

@@ -14,7 +14,7 @@
 //! 4. a value is proposed only after the whole reports of a phase-1 quorum have come, or an ending that one of them has
 //!    accepted.
 //!
-//! This file has the roles; `node/epochs.rs` carries out what they say.
+//! This file has the roles; `node/handing_over.rs` carries out what they say.
 
 mod message;
 mod packed;

@@ -84,6 +84,7 @@ pub(crate) fn measure(program: &Path, name: String, root: &Path, notes: &Path) -
 pub(crate) fn judge(mutant: Number, tests: &[&Test], longest: Duration, root: &Path) -> Result<Verdict> {
     let short = tests.partition_point(|test| test.takes <= longest);
     let mut rest = &tests[..short];
+    let mut hangs = Vec::new();
     let mut allowed = Duration::from_millis(500);
     while !rest.is_empty() {
         let mut sum = Duration::ZERO;
@@ -106,9 +107,8 @@ pub(crate) fn judge(mutant: Number, tests: &[&Test], longest: Duration, root: &P
             match run(&names)? {
                 Run::Passed => {}
                 Run::Failed(name) => return Ok(Verdict::Caught(name)),
+                // One of them hangs, but another one may fail.
                 Run::TookTooLong => {
-                    // One of them hangs, but another one may fail.
-                    let mut hangs = Vec::new();
                     for name in names {
                         match run(std::slice::from_ref(&name))? {
                             Run::Passed => {}
@@ -116,14 +116,19 @@ pub(crate) fn judge(mutant: Number, tests: &[&Test], longest: Duration, root: &P
                             Run::TookTooLong => hangs.push(name),
                         }
                     }
-                    return Ok(Verdict::TimedOut(hangs.join(" ")));
                 }
             }
         }
         rest = after;
         allowed *= 4;
     }
-    Ok(if short < tests.len() { Verdict::Open(short) } else { Verdict::Missed(short) })
+    if short < tests.len() {
+        Ok(Verdict::Open(short))
+    } else if hangs.is_empty() {
+        Ok(Verdict::Missed(short))
+    } else {
+        Ok(Verdict::TimedOut(hangs.join(" ")))
+    }
 }
 
 fn limited(program: &Path, root: &Path, names: &[String]) -> Command {
