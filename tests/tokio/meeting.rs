@@ -71,3 +71,19 @@ async fn who_has_other_members_in_the_same_epoch_is_refused_and_not_remembered()
     handle.meet(IDS[2], 3, Some(EpochTag { number: 1, ..other })).unwrap();
     until(async || handle.metrics().await.unwrap().met == 2).await;
 }
+
+#[tokio::test]
+async fn who_was_written_off_is_refused_whatever_its_birth_and_after_a_restart_too() {
+    let member = manager();
+    let (handle, task) = member.start(Start::Create).await;
+    handle.meet(IDS[1], 1, None).unwrap();
+    soon(handle.change(member.cluster.membership().with_departed(IDS[1]))).await.unwrap();
+    until(async || handle.meet(IDS[1], 1, None) == Err(Refusal::Departed)).await;
+    assert_eq!([1, 2].map(|birth| handle.meet(IDS[1], birth, None)), [Err(Refusal::Departed); 2]);
+    assert_eq!(handle.meet(IDS[2], 3, None), Ok(()));
+    soon(handle.shutdown()).await.unwrap();
+    soon(task).await.unwrap().unwrap();
+    member.wires.unplug(member.id);
+    let (handle, _task) = member.start(Start::Restore).await;
+    assert_eq!(handle.meet(IDS[1], 1, None), Err(Refusal::Departed));
+}

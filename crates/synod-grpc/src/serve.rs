@@ -239,6 +239,13 @@ impl Service {
                     self.node
                 )))
             }
+            Err(Refusal::Departed) => {
+                self.counters.fault(Fault::Departed);
+                tracing::error!(%from, "a node that was written off is there");
+                Err(Status::failed_precondition(format!(
+                    "{from} was written off for good: end its process; its machine may come back under a new id, with an empty storage"
+                )))
+            }
             Err(_) => {
                 self.counters.fault(Fault::OtherBirth);
                 tracing::error!(%from, "a node has lost its storage, or runs twice");

@@ -327,7 +327,11 @@ mod tests {
         let (met, said) = (Arc::clone(&log), Arc::clone(&log));
         let meet: Meet = Arc::new(move |node, birth, _| {
             met.lock().unwrap().push(Heard::Met(node, birth));
-            if birth == 77 { Ok(()) } else { Err(Refusal::OtherBirth) }
+            match birth {
+                77 => Ok(()),
+                79 => Err(Refusal::Departed),
+                _ => Err(Refusal::OtherBirth),
+            }
         });
         let host = Host { birth: 55, epoch: Arc::new(|| None), meet };
         let inbox = Arc::new(move |node, messages: Vec<Message>| {
@@ -359,13 +363,16 @@ mod tests {
         until(|| server.stats().faults(Fault::OtherBirth) > 1).await;
         let channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect_lazy();
         let mut stub = PeerClient::new(channel);
-        for _ in 0..2 {
+        for (birth, why) in [(78, "another birth"), (78, "another birth"), (79, "written off")] {
             let route = v1::Route { cluster: cluster.id().0.to_vec(), from: other.0, to: manager.0 };
             let range = Some(v1::TxRange { origin: other.0, first: 1, last: 1 });
             let mut request = Request::new(v1::RangeRequest { route: Some(route), range });
-            request.metadata_mut().insert(BIRTH, 78.into());
-            assert_eq!(stub.retire(request).await.unwrap_err().code(), Code::FailedPrecondition);
+            request.metadata_mut().insert(BIRTH, birth.into());
+            let refused = stub.retire(request).await.unwrap_err();
+            assert_eq!(refused.code(), Code::FailedPrecondition);
+            assert!(refused.message().contains(why), "{refused}");
         }
+        assert_eq!(server.stats().faults(Fault::Departed), 1);
         assert!(!log.lock().unwrap().contains(&Heard::Said(other, 1)));
 
         // A birth that is learned late is said over a new connection.

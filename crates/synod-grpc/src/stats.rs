@@ -117,6 +117,8 @@ faults! {
     HalfSent = "half_sent",
     /// A node was refused: it has been met under another birth. It has lost its storage, or it runs twice.
     OtherBirth = "other_birth",
+    /// A node was refused: operators have written it off. Its process is still running, or was started again.
+    Departed = "departed",
     /// A node was refused: it has been met in another process since. It runs twice.
     RunsTwice = "runs_twice",
     /// A node was refused: it is in the same epoch, of other members. One of the two was created with another configuration.

@@ -1,12 +1,18 @@
 //! Whom the node has met, as its handles know it: they answer at once, and the node hears of each before it hears anything
 //! that was said after that.
 
-use alloc::{collections::BTreeMap, sync::Arc};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::tokio::sync::mpsc;
 
-use crate::{NodeId, Refusal, commit::EpochTag};
+use crate::{
+    NodeId, Refusal,
+    commit::{EpochTag, Membership, Node},
+};
 
 /// The nodes that were met, and what they said of themselves.
 #[derive(Clone, Debug)]
@@ -27,8 +33,9 @@ pub(super) struct Met {
 #[derive(Debug)]
 struct State {
     known: BTreeMap<NodeId, Contact>,
-    /// The epoch that the node is durably in.
+    /// The epoch that the node is durably in, and whom operators have written off in it.
     epoch: Option<EpochTag>,
+    departed: BTreeSet<NodeId>,
 }
 
 #[derive(Debug)]
@@ -41,18 +48,23 @@ struct Contact {
 }
 
 impl Contacts {
-    /// Those that a node has met, of which there may be `most`, and where it hears of more. It is in this `epoch`.
-    pub(super) fn new(met: impl Iterator<Item = (NodeId, u64)>, epoch: Option<EpochTag>, most: usize) -> (Self, Met) {
+    /// Those that `node` has met, and where it hears of more.
+    pub(super) fn new(node: &Node) -> (Self, Met) {
+        let cluster = &node.config().cluster;
+        let (most, departed) = (cluster.limits().nodes, cluster.spec().departed.clone());
         let (news, heard) = mpsc::unbounded_channel();
-        let known = met.map(|(node, birth)| (node, Contact { birth, epoch: None, is_news: false })).collect();
-        let state = Arc::new(Mutex::new(State { known, epoch }));
+        let known = node.met().map(|(node, birth)| (node, Contact { birth, epoch: None, is_news: false })).collect();
+        let state = Arc::new(Mutex::new(State { known, epoch: node.tag(), departed }));
         (Self { state: Arc::clone(&state), most, news }, Met { state, heard })
     }
 
-    /// Meets a node. Refuses one that is known under another birth, or has other members in the same epoch.
+    /// Meets a node. Refuses one that was written off, is known under another birth, or has other members in the same epoch.
     pub(super) fn meet(&self, node: NodeId, birth: u64, epoch: Option<EpochTag>) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         let (own, is_full) = (state.epoch, state.known.len() >= self.most);
+        if state.departed.contains(&node) {
+            return Err(Refusal::Departed);
+        }
         if state.known.get(&node).is_some_and(|contact| contact.birth != birth) {
             return Err(Refusal::OtherBirth);
         }
@@ -79,9 +91,11 @@ impl Contacts {
         Ok(())
     }
 
-    /// The node is in this epoch, durably.
-    pub(super) fn enter(&self, epoch: EpochTag) {
-        lock(&self.state).epoch = Some(epoch);
+    /// The node is in this epoch, of these members, durably.
+    pub(super) fn enter(&self, number: u64, membership: &Membership) {
+        let mut state = lock(&self.state);
+        state.epoch = Some(EpochTag { number, digest: membership.digest() });
+        state.departed.clone_from(&membership.departed);
     }
 
     pub(super) fn epoch(&self) -> Option<EpochTag> {

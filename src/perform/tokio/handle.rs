@@ -189,7 +189,7 @@ impl Handle {
     /// A handle for `node`, and the node's ends of its queues.
     pub(super) fn new(node: &Node, options: &super::Options) -> (Self, Mailbox) {
         let (birth, config) = (node.birth(), node.config());
-        let (contacts, met) = Contacts::new(node.met(), node.tag(), config.cluster.limits().nodes);
+        let (contacts, met) = Contacts::new(node);
         let (node, cluster) = (config.id, config.cluster.id());
         let (requests, asked) = mpsc::channel(options.requests);
         let (inbox, delivered) = mpsc::channel(options.inbox);
@@ -239,7 +239,8 @@ impl Handle {
     /// [delivers](Self::deliver) the first packet of a connection. Once a node has met any other, it begins no transaction with
     /// one that it has not met. And whoever of the two is behind learns of the later epoch at once.
     ///
-    /// On an error the connection must be refused, and an alarm raised. With [`Refusal::OtherBirth`] this node knows the other
+    /// On an error the connection must be refused, and an alarm raised. With [`Refusal::Departed`] operators have written the other
+    /// node off, and it must not run any more. With [`Refusal::OtherBirth`] this node knows the other
     /// one under another birth: whoever is there has lost its storage, or is one of two with the same id. With
     /// [`Refusal::OtherMembership`] the two are in the same epoch, of different members: one was created with another
     /// configuration.

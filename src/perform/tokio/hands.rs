@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Packet, TxId,
-    commit::{EpochTag, GivenNames, Membership, Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
+    commit::{GivenNames, Membership, Message, Meta, Outcome, Promised, Transaction, TxRange, Vote},
     perform::{self, Progress, RecoverError, Transport},
 };
 
@@ -134,7 +134,7 @@ impl<T: Transport, R: Resource> perform::Resource for Hands<T, R> {
 
     fn epoch(&mut self, number: u64, membership: &Membership) {
         tracing::info!(number, "in another epoch");
-        self.contacts.enter(EpochTag { number, digest: membership.digest() });
+        self.contacts.enter(number, membership);
         (self.is_newcomer, self.has_left) = (false, true);
         self.company.caught_up();
         self.transport.enter(number, membership);

@@ -130,6 +130,7 @@ fn refused(slot: &Slot) -> Vec<String> {
             Fault::OtherBirth,
             "a node that has lost its records, or another machine under its number: see the log, and replace it",
         ),
+        (Fault::Departed, "a node that was written off: see the log, and end its process"),
         (Fault::RunsTwice, "the older one of two processes of one node: see the log, and end one of them"),
         (Fault::OtherMembership, "a node that names other members: see the log, and compare the files"),
     ];

@@ -151,12 +151,13 @@ fn an_agent_that_never_comes_back_is_written_off_and_what_waited_for_it_ends_eve
     until("that nothing is prepared where somebody looks after it", || prepared(&servers[0]) == 0);
     assert_eq!(balances(&servers)[0], 999);
     // It is refused for good, and what it asks about is prepared there still: that is for people to end.
-    let _agent = machines.start(12);
-    until("that it is refused", || {
+    let agent = machines.start(12);
+    until("that it is told why it is refused", || agent.log().contains("was written off for good: end its process"));
+    until("that it is counted", || {
         [1, 2, 3].iter().any(|member| {
             let (_, text) = get(&machines.http(*member), "/metrics").unwrap();
-            let mut refused = text.lines().filter(|line| line.starts_with("synod_refusals_total{"));
-            refused.any(|line| line.contains("reason=\"Departed\"") && !line.ends_with(" 0"))
+            let mut refused = text.lines().filter(|line| line.starts_with("synod_grpc_faults_total{"));
+            refused.any(|line| line.contains("fault=\"departed\"") && !line.ends_with(" 0"))
         })
     });
 }
