@@ -185,8 +185,8 @@ impl Clock {
         loop {
             let left = index.saturating_mul(2).saturating_add(1);
             let right = left.saturating_add(1);
-            let least = if self.at(right) < self.at(left) { right } else { left };
-            if self.at(least) >= self.at(index) {
+            let (at, least) = (self.at(left), left).min((self.at(right), right));
+            if at >= self.at(index) {
                 return;
             }
             self.swap(least, index);

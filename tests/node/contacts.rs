@@ -151,6 +151,20 @@ fn of_an_abort_nothing_is_to_be_found_out_where_all_participants_were_met() {
 }
 
 #[test]
+fn who_has_finished_is_no_ghost_even_if_it_was_never_met() {
+    let mut tm = manager();
+    let transaction = haunted(1);
+    tm.step(say::from(RMS[0], say::inquire(&transaction)));
+    tm.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+    tm.step(say::from(GHOST, say::finished(&transaction, Outcome::Aborted)));
+    for _ in 0..3 {
+        let due = tm.deadline().unwrap();
+        assert_eq!(tried(&tm.step(Input::Tick(due))), None, "there is nothing to find out");
+    }
+    assert_eq!(tm.metrics().open, 1, "the other one has not finished");
+}
+
+#[test]
 fn who_has_voted_to_abort_is_waited_for_even_if_it_was_never_met() {
     for (vote, is_waited_for) in [(None, false), (Some(Vote::Aborted), true)] {
         let mut tm = manager();

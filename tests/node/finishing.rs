@@ -148,6 +148,20 @@ fn what_is_over_is_announced_until_every_acceptor_and_transaction_manager_has_ac
 }
 
 #[test]
+fn what_is_over_is_not_announced_again_because_the_node_wakes_for_something_else() {
+    let (mut tm, _) = completed(Committed);
+    tm.step(Input::Tick(Time(0)));
+    tm.step(Input::Change(cluster().membership().replace(ACCEPTORS[1], NodeId(14)).into()));
+    let mut wakes = BTreeSet::new();
+    for _ in 0..6 {
+        let effects = tm.step(Input::Tick(tm.deadline().unwrap()));
+        let announces = say::sends(&effects).iter().any(|(_, message)| matches!(message, Message::Retired { .. }));
+        wakes.insert((announces, !say::epochs(&effects).is_empty()));
+    }
+    assert_eq!(wakes, BTreeSet::from([(true, false), (false, true)]), "never both");
+}
+
+#[test]
 fn ranges_that_are_never_acknowledged_do_not_keep_others_from_being_announced() {
     let mut tm = node(TMS[0]);
     tm.step(Input::Tick(Time(0)));

@@ -11,7 +11,9 @@ use synod::{
 
 use super::{
     completed, prepared,
-    support::{ACCEPTORS, Group, RMS, TMS, cluster, commits, config, founding, refuse, say, spec, transaction, tx},
+    support::{
+        ACCEPTORS, Group, RMS, TMS, cluster, cluster_of, commits, config, founding, refuse, say, spec, transaction, tx,
+    },
 };
 
 use Outcome::{Aborted, Committed};
@@ -163,6 +165,18 @@ fn a_name_that_is_used_twice_leaves_a_participant_that_is_listed_and_resolved_an
     // The next transaction commits, and that it is over ends the other one here, too.
     assert_eq!(group.complete(TMS[0], &transaction(2)), Some(Committed));
     assert!(group.nodes().iter().all(|at| group.node(*at).open_transactions().is_empty()));
+}
+
+#[test]
+fn a_manager_goes_on_with_what_an_operator_has_resolved_at_the_participant_beside_it() {
+    let mut node = Node::create(config(&cluster_of(&ACCEPTORS, &[RMS[0]]), RMS[0])).0;
+    node.step(say::begins(&transaction(1)));
+    node.step(Input::Vote { transaction: transaction(1), vote: Vote::Prepared });
+    let bundle = |from| say::from(from, say::bundle(&transaction(1), &RMS, Vote::Prepared));
+    node.step(bundle(ACCEPTORS[0]));
+    node.step_into(resolve(Committed), &mut Vec::new()).unwrap();
+    let effects = node.step(bundle(ACCEPTORS[1]));
+    assert!(say::sends(&effects).contains(&(RMS[1], &say::outcome(&transaction(1), Committed))));
 }
 
 #[test]
