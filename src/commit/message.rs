@@ -434,7 +434,8 @@ pub enum Decision {
 /// See [`Node`](crate::commit::Node) for an example.
 pub type Effect = crate::Effect<Record, Message, Decision>;
 
-/// Where a node or a commit role puts its effects, whatever that is: so the roles are compiled once, with this crate.
+/// Where a node or a commit role puts its effects: any sink, as a trait object, so that the roles are compiled once, in
+/// this crate.
 ///
 /// See [`Machine`](crate::Machine) for an example.
 pub type Sink<'a> = dyn crate::EffectSink<Record, Message, Decision> + 'a;

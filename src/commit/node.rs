@@ -271,7 +271,7 @@ impl Node {
         result.inspect_err(|refusal| self.shared.metrics.refuse(*refusal))
     }
 
-    /// Writes a record that nobody waits for.
+    /// Writes a record that is not urgent.
     fn persist(&mut self, record: Record, effects: &mut Sink<'_>) -> Scope {
         self.shared.metrics.count_write();
         effects.persist(record, Urgency::RidesAlong)
@@ -535,6 +535,8 @@ impl Node {
         }
         Ok(())
     }
+
+    /// [`step_into`](Machine::step_into), compiled once for all sinks.
     fn handle(&mut self, input: Input, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         if let Input::Receive { from, message } = &input {
             return self.hear(*from, message, None, effects);
