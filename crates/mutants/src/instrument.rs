@@ -138,11 +138,15 @@ impl<'a> Finder<'a> {
         let (Some(first), Some(last)) = (block.stmts.first(), block.stmts.last()) else { return };
         let start = self.range(first).start;
         if matches!(&signature.output, syn::ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_))) {
-            // The mutant has another hidden type. The empty iterator is the same type when it is taken from the original.
-            let (ends, others): (Vec<_>, Vec<_>) =
-                self.take(Kind::Body, first).into_iter().partition(|(_, text)| *text == EMPTY);
-            self.unplaced.extend(others.into_iter().map(|(number, _)| number));
-            self.add(start..self.range(last).end, Shape::Iterator, owned(ends));
+            // The mutant has another hidden type, but it yields one item at most.
+            let mut mutants = Vec::new();
+            for (number, text) in self.take(Kind::Body, first) {
+                match item_of(text) {
+                    Some(item) => mutants.push((number, item)),
+                    None => self.unplaced.push(number),
+                }
+            }
+            self.add(start..self.range(last).end, Shape::Iterator, mutants);
         } else {
             let mutants = self.take(Kind::Body, first);
             self.add(start..start, Shape::Body, owned(mutants));
@@ -150,7 +154,13 @@ impl<'a> Finder<'a> {
     }
 }
 
-const EMPTY: &str = "::std::iter::empty()";
+/// The item that the iterator `text` yields, as an option. `None` if it is another iterator than `cargo mutants` knows.
+fn item_of(text: &str) -> Option<String> {
+    if text == "::std::iter::empty()" {
+        return Some("None".to_owned());
+    }
+    Some(format!("Some({})", text.strip_prefix("::std::iter::once(")?.strip_suffix(')')?))
+}
 
 fn owned(mutants: Vec<(Number, &str)>) -> Vec<(Number, String)> {
     mutants.into_iter().map(|(number, text)| (number, text.to_owned())).collect()
@@ -299,9 +309,13 @@ impl Output<'_> {
                 self.push("\n};\n");
                 self.lines.insert(self.line, numbers);
                 self.push(&format!(
-                    "Iterator::take(it, if {alive} == {} {{ 0 }} else {{ usize::MAX }})\n}}",
-                    site.mutants[0].0
+                    "let alive = {alive};\nlet left = if [{list}].contains(&alive) {{ 0 }} else {{ usize::MAX }};\n"
                 ));
+                self.push("Iterator::chain(Iterator::take(it, left), match alive {\n");
+                for (number, text) in &site.mutants {
+                    self.arm(*number, text);
+                }
+                self.push("_ => None,\n})\n}");
             }
             Shape::Expression => {
                 self.push("(\n");
@@ -403,6 +417,7 @@ fn main() {
                 ("MatchArm", 7, 9, ""),
                 ("MatchArmGuard", 7, 14, "true"),
                 ("FnValue", 12, 5, "::std::iter::empty()"),
+                ("FnValue", 12, 5, "::std::iter::once(1)"),
                 ("StructField", 19, 23, ""),
             ],
         );
@@ -416,6 +431,7 @@ fn main() {
             "none large large large 6 8",
             "none small small small 6 8",
             "none large small large 0 8",
+            "none large small large 1 8",
             "none large small large 6 14",
         ];
         assert_eq!(outputs, expected);
