@@ -1,5 +1,8 @@
 //! A damaged fjall storage is an error: never a panic, never a node that has forgotten something.
 
+#[path = "support/cores.rs"]
+mod cores;
+
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -82,7 +85,11 @@ impl Bench {
 
     /// A copy, to be damaged.
     fn copy(&self) -> PathBuf {
-        let copy = self.folder.path().join("copy");
+        self.copy_to("copy")
+    }
+
+    fn copy_to(&self, name: &str) -> PathBuf {
+        let copy = self.folder.path().join(name);
         let _ = fs::remove_dir_all(&copy);
         copy_folder(&self.whole(), &copy);
         copy
@@ -115,35 +122,57 @@ fn damage<T>(result: Result<T, FjallError>) -> Damage {
     }
 }
 
+/// How a storage with a changed byte opens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    Whole,
+    WithAnError,
+    WithACaughtPanic,
+    /// It does not have all records, and does not say so.
+    Silently,
+}
+
 /// Changes each of these bytes of the journal in turn, and returns where a storage is opened all the same that does not
 /// have all records.
-fn silent_losses(bench: &Bench, places: impl Iterator<Item = usize>, flip: u8, prepare: impl Fn(&Path)) -> Vec<usize> {
-    let (journal, whole) = (bench.journal(), records(&batches()));
-    let (mut silent, mut tried, mut errors, mut panics) = (Vec::new(), 0, 0, 0);
-    for place in places {
-        let copy = bench.copy();
+fn silent_losses(
+    bench: &Bench,
+    places: impl Iterator<Item = usize>,
+    flip: u8,
+    prepare: impl Fn(&Path) + Sync,
+) -> Vec<usize> {
+    let (journal, whole, places) = (bench.journal(), records(&batches()), Vec::from_iter(places));
+    let mut opened = cores::each(places.len() as u64, |number| {
+        let place = places[number as usize];
+        let copy = bench.copy_to(&format!("copy-{place}"));
         prepare(&copy);
         let mut changed = journal.clone();
         changed[place] ^= flip;
         fs::write(copy.join(JOURNAL), changed).unwrap();
-        tried += 1;
-        match load(&copy) {
-            Ok(records) if records == whole => {}
-            Ok(_) => silent.push(place),
+        let opens = match load(&copy) {
+            Ok(records) if records == whole => Opens::Whole,
+            Ok(_) => Opens::Silently,
             Err(error) => {
                 assert!(matches!(&error, FjallError::Damaged { path, .. } if *path == copy), "{place}: {error:?}");
-                errors += 1;
                 if matches!(damage::<()>(Err(error)), Damage::Panicked(_)) {
-                    panics += 1;
                     // Nothing of it stays open.
                     fs::remove_dir_all(&copy).unwrap();
                     copy_folder(&bench.whole(), &copy);
                     assert_eq!(load(&copy).unwrap(), whole, "{place}");
+                    Opens::WithACaughtPanic
+                } else {
+                    Opens::WithAnError
                 }
             }
-        }
-    }
-    println!("{tried} bytes changed: {errors} errors, of which {panics} caught panics; silent: {silent:?}");
+        };
+        fs::remove_dir_all(&copy).unwrap();
+        (place, opens)
+    });
+    opened.sort_unstable_by_key(|(place, _)| *place);
+    let count = |how| opened.iter().filter(|(_, opens)| *opens == how).count();
+    let (panics, errors) = (count(Opens::WithACaughtPanic), count(Opens::WithAnError));
+    let silent: Vec<usize> =
+        opened.iter().filter(|(_, opens)| *opens == Opens::Silently).map(|(place, _)| *place).collect();
+    println!("{} bytes changed: {errors} errors, {panics} caught panics; silent: {silent:?}", opened.len());
     silent
 }
 

@@ -1,7 +1,7 @@
 //! Nodes with hardly any room, and more transactions than they have room for.
 
-#[path = "support/seeds.rs"]
-mod seeds;
+#[path = "support/cores.rs"]
+mod cores;
 
 use synod::{
     commit::{Limits, Node},
@@ -11,7 +11,7 @@ use synod::{
 /// Transactions that fill one node once waited for good for those that filled another.
 #[test]
 fn worlds_in_which_every_node_is_full_come_to_rest() {
-    let refused = seeds::each(1_000, |seed| {
+    let refused = cores::each(1_000, |seed| {
         let (mut setup, mut schedule) = Schedule::new(seed);
         let open = 1 + seed as usize % 2;
         let limits = Limits::default().with_open(open).with_participants(16).with_meta(64);

@@ -1,7 +1,7 @@
 //! Worlds from seeds.
 
-#[path = "support/seeds.rs"]
-mod seeds;
+#[path = "support/cores.rs"]
+mod cores;
 
 use synod::{
     commit::Node,
@@ -10,7 +10,7 @@ use synod::{
 
 /// What the worlds of the first seeds come to. The arguments tell `simulate` which worlds they are.
 fn total(seeds: u64, run: impl Fn(u64) -> Run + Sync, arguments: &str) -> Stats {
-    let each = seeds::each(seeds, |seed| {
+    let each = cores::each(seeds, |seed| {
         let run = run(seed);
         if let Err(violation) = run.result {
             panic!(
