@@ -154,12 +154,14 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// The item that the iterator `text` yields, as an option. `None` if it is another iterator than `cargo mutants` knows.
+/// The item that the iterator `text` yields, as an option. `None` if it is another iterator, or one of references: those hardly
+/// ever compile, and the compiler blames the signature.
 fn item_of(text: &str) -> Option<String> {
     if text == "::std::iter::empty()" {
         return Some("None".to_owned());
     }
-    Some(format!("Some({})", text.strip_prefix("::std::iter::once(")?.strip_suffix(')')?))
+    let item = text.strip_prefix("::std::iter::once(")?.strip_suffix(')')?;
+    (!item.contains("Box::leak")).then(|| format!("Some({item})"))
 }
 
 fn owned(mutants: Vec<(Number, &str)>) -> Vec<(Number, String)> {
