@@ -80,7 +80,7 @@ impl Style {
         Timeouts::default()
             .with_flush(recover / 4)
             .with_recover(recover)
-            .with_inquire(recover)
+            .with_inquire(recover * 3 / 2)
             .with_repeat(recover * 3 / 4)
             .with_ceiling(recover * 20)
     }
