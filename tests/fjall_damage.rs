@@ -141,7 +141,7 @@ fn silent_losses(
     prepare: impl Fn(&Path) + Sync,
 ) -> Vec<usize> {
     let (journal, whole, places) = (bench.journal(), records(&batches()), Vec::from_iter(places));
-    let mut opened = cores::each(places.len() as u64, |number| {
+    let opened = cores::each(places.len() as u64, |number| {
         let place = places[number as usize];
         let copy = bench.copy_to(&format!("copy-{place}"));
         prepare(&copy);
@@ -167,7 +167,6 @@ fn silent_losses(
         fs::remove_dir_all(&copy).unwrap();
         (place, opens)
     });
-    opened.sort_unstable_by_key(|(place, _)| *place);
     let count = |how| opened.iter().filter(|(_, opens)| *opens == how).count();
     let (panics, errors) = (count(Opens::WithACaughtPanic), count(Opens::WithAnError));
     let silent: Vec<usize> =

@@ -37,6 +37,14 @@ fn haunted(seq: u64) -> Transaction {
     Transaction::new(tx(seq), [RMS[0], GHOST], *b"meta").unwrap()
 }
 
+/// A transaction manager that was asked about the transaction, and has heard that it aborted.
+fn told_of_the_abort(transaction: &Transaction) -> Node {
+    let mut tm = manager();
+    tm.step(say::from(RMS[0], say::inquire(transaction)));
+    tm.step(say::from(TMS[1], say::outcome(transaction, Outcome::Aborted)));
+    tm
+}
+
 /// The ballot that a transaction manager tries in these effects.
 fn tried(effects: &[synod::commit::Effect]) -> Option<Ballot> {
     say::sends(effects).into_iter().find_map(|(_, message)| match message {
@@ -125,10 +133,8 @@ fn who_has_voted_is_waited_for_even_if_it_was_never_met() {
 
 #[test]
 fn who_hears_of_an_abort_finds_out_for_itself_whether_a_ghost_has_voted() {
-    let mut tm = manager();
     let transaction = haunted(1);
-    tm.step(say::from(RMS[0], say::inquire(&transaction)));
-    tm.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+    let mut tm = told_of_the_abort(&transaction);
     tm.step(say::from(RMS[0], say::finished(&transaction, Outcome::Aborted)));
     assert_eq!(tm.metrics().open, 1);
     let ballot = tried(&tm.step(Input::Tick(Time(2 * TIMEOUTS.recover)))).expect("a ballot to find out");
@@ -152,10 +158,8 @@ fn of_an_abort_nothing_is_to_be_found_out_where_all_participants_were_met() {
 
 #[test]
 fn who_has_finished_is_no_ghost_even_if_it_was_never_met() {
-    let mut tm = manager();
     let transaction = haunted(1);
-    tm.step(say::from(RMS[0], say::inquire(&transaction)));
-    tm.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+    let mut tm = told_of_the_abort(&transaction);
     tm.step(say::from(GHOST, say::finished(&transaction, Outcome::Aborted)));
     for _ in 0..3 {
         let due = tm.deadline().unwrap();
@@ -167,10 +171,8 @@ fn who_has_finished_is_no_ghost_even_if_it_was_never_met() {
 #[test]
 fn who_has_voted_to_abort_is_waited_for_even_if_it_was_never_met() {
     for (vote, is_waited_for) in [(None, false), (Some(Vote::Aborted), true)] {
-        let mut tm = manager();
         let transaction = haunted(1);
-        tm.step(say::from(RMS[0], say::inquire(&transaction)));
-        tm.step(say::from(TMS[1], say::outcome(&transaction, Outcome::Aborted)));
+        let mut tm = told_of_the_abort(&transaction);
         tm.step(say::from(RMS[0], say::finished(&transaction, Outcome::Aborted)));
         let ballot = tried(&tm.step(Input::Tick(Time(2 * TIMEOUTS.recover)))).unwrap();
         promise(&mut tm, &transaction, ballot, &[(GHOST, vote)]);

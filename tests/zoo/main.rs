@@ -8,6 +8,8 @@
 mod ballots;
 mod cage;
 mod canary;
+#[path = "../support/cores.rs"]
+mod cores;
 mod disks;
 mod elsewhere;
 mod ends;
@@ -16,13 +18,7 @@ mod scopes;
 #[path = "../story/mod.rs"]
 mod story;
 
-use std::{
-    any, fs, panic,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{any, fs, panic};
 
 use synod::{
     commit::Node,
@@ -239,25 +235,7 @@ fn the_simulator_finds_every_canary() {
 
 /// Every canary's catch, on all cores.
 fn hunt_all(zoo: &[Exhibit]) -> Vec<Option<Catch>> {
-    let next = AtomicUsize::new(0);
-    let catches = Mutex::new(Vec::from_iter(zoo.iter().map(|_| None)));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                while let Some((place, exhibit)) = {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    zoo.get(place).map(|exhibit| (place, exhibit))
-                } {
-                    let catch = exhibit.hunt();
-                    if let Ok(mut catches) = catches.lock() {
-                        catches[place] = catch;
-                    }
-                }
-            });
-        }
-    });
-    catches.into_inner().unwrap_or_default()
+    cores::each(zoo.len() as u64, |place| zoo[place as usize].hunt())
 }
 
 /// Events of failures of the library's own, and of no canary.

@@ -181,7 +181,7 @@ const CONSOLE: &str = "console";
 /// The names and addresses that a console's certificate is for.
 fn hosts(path: &Path) -> Result<Vec<String>, Failure> {
     let unreadable = || {
-        let remedy = "issue it anew: synod certs console HOST, with the names by which browsers know the machine";
+        let remedy = "issue a new one: synod certs console HOST, with the names by which browsers know the machine";
         let what = format!("{} does not say what machine it is for", path.display());
         Failure::new(Exit::Configuration, what, remedy)
     };

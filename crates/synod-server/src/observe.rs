@@ -35,7 +35,7 @@ impl Observed {
         let traces = Traces::new(&config.traces)?;
         #[cfg(feature = "opentelemetry")]
         parts.extend(traces.iter().map(|traces| traces.layer().boxed()));
-        // There is none yet.
+        // It fails if the process has a subscriber already; then that one stays.
         let _ = tracing_subscriber::registry().with(parts).try_init();
         Ok(Self {
             #[cfg(feature = "opentelemetry")]

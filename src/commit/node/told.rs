@@ -4,7 +4,7 @@ use super::{
     super::{Decision, EpochTag, Meta, Outcome, Record, ResourceKind, Sink, Transaction, Vote},
     Admission, Node, Open,
 };
-use crate::{NodeId, Refusal, Scope, TxId, Urgency};
+use crate::{NodeId, Refusal, Scope, TxId};
 
 impl Node {
     /// The local resource votes.
@@ -51,9 +51,7 @@ impl Node {
         self.compare_epochs(node, epoch, effects)?;
         let config = &self.shared.config;
         if self.shared.peers.contacts.meet(node, birth, config.cluster.limits().nodes)? {
-            self.shared.metrics.count_write();
-            let met = effects.persist(Record::Peer { node, birth }, Urgency::Urgent);
-            self.shared.ground = self.shared.ground.and(met);
+            self.persist_ground(Record::Peer { node, birth }, effects);
         }
         Ok(())
     }

@@ -254,7 +254,7 @@ pub(crate) enum Knows {
     Nobody,
     /// It is of another cluster, or of another participant of this one.
     Others,
-    /// It is none of synod's: whoever has prepared it must end it.
+    /// Another program has prepared it, and must end it.
     Foreign,
 }
 

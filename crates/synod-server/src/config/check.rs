@@ -135,7 +135,7 @@ pub(super) fn check(path: &Path, file: File) -> Result<Config, Failure> {
         }
     }
     if config.token == config.read_token {
-        let remedy = "name two files: whoever has the token of http.read_token_file may only read";
+        let remedy = "name two files: the token of http.read_token_file only allows reading";
         let found = format!("{}, and so is http.token_file", config.read_token.display());
         return Err(wrong(path, "http.read_token_file", found, "another file than http.token_file", remedy));
     }

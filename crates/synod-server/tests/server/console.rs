@@ -80,7 +80,7 @@ fn a_reader_only_reads_a_browser_is_asked_for_the_token_and_every_answer_is_kept
     let cluster = json(&http, "/api/status")["cluster"].as_str().unwrap().to_owned();
     assert!(!page.contains(&cluster[..8]), "it says what it must not: {page}");
 
-    // Nothing is changed by GET, whoever asks.
+    // GET changes nothing, even for an operator.
     let acts = ["members/depart", "members/replace", "transactions/n1-1/inquire", "transactions/n1-1/resolve"]
         .map(|act| format!("/api/{act}"));
     for act in acts {
