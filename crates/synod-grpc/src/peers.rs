@@ -285,6 +285,8 @@ impl Peer {
     /// and out of reach.
     async fn run(self: Arc<Self>) {
         let mut attempt = 0;
+        // Why the last one failed. It is tried again and again, and says each reason once.
+        let mut said = None;
         while self.queue.wait().await {
             let began = Instant::now();
             let end = self.talk().await;
@@ -292,15 +294,19 @@ impl Peer {
             self.counters.connected.set(false);
             match &end {
                 Ok(()) => tracing::debug!(peer = %self.identity, "the connection has ended"),
-                // A manager that is away is tried again and again.
-                Err(status) if attempt > 0 => tracing::debug!(peer = %self.identity, %status, "still no connection"),
-                Err(status) => tracing::warn!(peer = %self.identity, address = self.address, %status, "no connection"),
+                Err(status) if said.as_deref() == Some(status.message()) => {
+                    tracing::debug!(peer = %self.identity, %status, "still no connection");
+                }
+                Err(status) => {
+                    tracing::warn!(peer = %self.identity, address = self.address, %status, "no connection");
+                    said = Some(status.message().to_owned());
+                }
             }
             if self.queue.is_closed() {
                 return;
             }
             if began.elapsed() > self.options.backoff_ceiling {
-                attempt = 0;
+                (attempt, said) = (0, None);
             }
             select! {
                 () = sleep(self.backoff(attempt)) => attempt = attempt.saturating_add(1),

@@ -60,8 +60,8 @@ pub(crate) struct Line {
     pub(crate) lasting: Arc<Semaphore>,
     /// For half-sent requests.
     room: Room,
-    /// Who was let speak last over this connection.
-    met: Mutex<Option<Greeting>>,
+    /// Who was let speak last over this connection, and in which epoch of the node here.
+    met: Mutex<Option<(Greeting, Option<EpochTag>)>>,
 }
 
 /// What a node says of itself before anything else. 0 does not tell.
@@ -207,14 +207,22 @@ impl Line {
         [&self.room].into_iter().chain((!is_node).then_some(&self.places.room))
     }
 
-    /// Asks `meet` whether a node that greets like this may speak, unless it was the last to speak over this connection.
-    pub(crate) fn meet<E>(&self, greeting: Greeting, meet: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    /// Asks `meet` whether a node that greets like this may speak, unless it was the last to speak over this connection, and the
+    /// node here is in the same epoch, `own`, since. In a later one the other may be written off. The epoch that it has said is
+    /// old by then, and is not said again.
+    pub(crate) fn meet<E>(
+        &self,
+        greeting: Greeting,
+        own: Option<EpochTag>,
+        meet: impl FnOnce(Greeting) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if *met != Some(greeting) {
-            *met = None;
-            meet()?;
-            *met = Some(greeting);
+        if *met == Some((greeting, own)) {
+            return Ok(());
         }
+        let is_old = met.take().is_some_and(|(known, _)| known == greeting);
+        meet(Greeting { epoch: greeting.epoch.filter(|_| !is_old), ..greeting })?;
+        *met = Some((greeting, own));
         Ok(())
     }
 

@@ -212,10 +212,10 @@ impl Service {
             self.counters.fault(Fault::Misrouted);
             return Err(Status::failed_precondition(format!("this is {}, or another cluster", self.node)));
         }
-        let Some(line) = &who.line else { return self.meet(who, from).map(|()| from) };
         let greeting = Greeting { node: from, birth: who.birth, life: who.life, epoch: who.epoch };
-        line.meet(greeting, || {
-            self.meet(who, from)?;
+        let Some(line) = &who.line else { return self.meet(greeting).map(|()| from) };
+        line.meet(greeting, (self.host.epoch)(), |greeting| {
+            self.meet(greeting)?;
             if self.lives.may_speak(from, who.life, line) {
                 return Ok(());
             }
@@ -226,13 +226,13 @@ impl Service {
         Ok(from)
     }
 
-    /// Has the node meet `from`.
-    fn meet(&self, who: &Who, from: NodeId) -> Result<(), Status> {
-        match (self.host.meet)(from, who.birth, who.epoch) {
+    /// Has the node meet another one.
+    fn meet(&self, Greeting { node: from, birth, epoch, .. }: Greeting) -> Result<(), Status> {
+        match (self.host.meet)(from, birth, epoch) {
             Ok(()) => Ok(()),
             Err(Refusal::OtherMembership) => {
                 self.counters.fault(Fault::OtherMembership);
-                let number = who.epoch.map(|epoch| epoch.number);
+                let number = epoch.map(|epoch| epoch.number);
                 tracing::error!(%from, number, "a node in the same epoch has other members");
                 Err(Status::failed_precondition(format!(
                     "{from} is in the same epoch as {}, of other members",

@@ -286,11 +286,17 @@ fn router(service: Service, Asked { handle, ready }: Asked) -> Router {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::{
+        sync::{
+            Mutex,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
+    };
 
     use synod::{
         Packet, Quorums, Refusal, TxId,
-        commit::{Cluster, TxRange},
+        commit::{Cluster, EpochTag, TxRange},
         perform::Transport,
     };
 
@@ -379,6 +385,104 @@ mod tests {
         again.set_birth(77);
         again.send(Packet { to: manager, messages: vec![Message::retired(range)] });
         until(|| log.lock().unwrap().last() == Some(&Heard::Said(other, 1))).await;
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_written_off_while_it_is_connected_is_met_again_and_refused_at_its_next_packet() {
+        let (manager, other) = (NodeId(1), NodeId(4));
+        let cluster = Cluster::new(ClusterId([7; 16]), Quorums::majority([manager]).unwrap(), [manager]).unwrap();
+        let (own, met, heard) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())), Arc::default());
+        let digest = cluster.membership().digest();
+        let tag = move |number| Some(EpochTag { number, digest });
+        let (epoch, log) = (Arc::clone(&own), Arc::clone(&met));
+        let meet: Meet = Arc::new(move |_, _, epoch| {
+            log.lock().unwrap().push(epoch);
+            if log.lock().unwrap().len() < 3 { Ok(()) } else { Err(Refusal::Departed) }
+        });
+        let host = Host { birth: 55, epoch: Arc::new(move || tag(epoch.load(Ordering::SeqCst))), meet };
+        let said: Arc<AtomicU64> = Arc::clone(&heard);
+        let inbox = Arc::new(move |_, messages: Vec<Message>| {
+            said.fetch_add(messages.len() as u64, Ordering::SeqCst);
+            true
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (options, node) = (Options::default(), (cluster.id(), manager));
+        let server = Server::open(listener, node, host, inbox, Asked::default(), Security::Plaintext, options).unwrap();
+        let mut peers = Peers::new(&Config::new(cluster.clone(), other, 1), Security::Plaintext, options).unwrap();
+        peers.set_birth(77);
+        peers.enter(0, &cluster.membership());
+        peers.set(manager, &server.address().to_string()).unwrap();
+        let range = TxRange::only(TxId { origin: other, seq: 1 });
+        let mut send = || peers.send(Packet { to: manager, messages: vec![Message::retired(range)] });
+
+        for packets in 1..=2 {
+            send();
+            until(|| heard.load(Ordering::SeqCst) == packets).await;
+        }
+        assert_eq!(met.lock().unwrap().len(), 1, "once for a connection");
+        own.store(1, Ordering::SeqCst);
+        send();
+        until(|| heard.load(Ordering::SeqCst) == 3).await;
+        assert_eq!(*met.lock().unwrap(), [tag(0), None], "what it has said of its epoch is old");
+        own.store(2, Ordering::SeqCst);
+        send();
+        until(|| server.stats().faults(Fault::Departed) > 0).await;
+        assert_eq!(heard.load(Ordering::SeqCst), 3);
+    }
+
+    /// The warnings of a test, as text.
+    #[derive(Clone, Default)]
+    struct Diary(Arc<Mutex<String>>);
+
+    impl tracing::field::Visit for Diary {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+            *self.0.lock().unwrap() += &format!("{field}={value:?}\n");
+        }
+    }
+
+    impl tracing::Subscriber for Diary {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() <= tracing::Level::WARN
+        }
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+            tracing::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+        fn enter(&self, _: &tracing::Id) {}
+        fn exit(&self, _: &tracing::Id) {}
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_says_why_once_though_an_attempt_before_ended_for_another_reason() {
+        let (manager, other) = (NodeId(1), NodeId(4));
+        let cluster = Cluster::new(ClusterId([7; 16]), Quorums::majority([manager]).unwrap(), [manager]).unwrap();
+        let meet: Meet = Arc::new(|_, birth, _| if birth == 0 { Ok(()) } else { Err(Refusal::Departed) });
+        let host = Host { birth: 55, epoch: Arc::new(|| None), meet };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options::default().with_backoff(Duration::from_millis(5));
+        let (node, inbox) = ((cluster.id(), manager), Arc::new(|_, _| true));
+        let server = Server::open(listener, node, host, inbox, Asked::default(), Security::Plaintext, options).unwrap();
+
+        let diary = Diary::default();
+        let _subscriber = tracing::subscriber::set_default(diary.clone());
+        // With one alone, what another thread comes by first, which has none, would be silent here too.
+        let _another = tracing::Dispatch::new(Diary::default());
+        let peers = Peers::new(&Config::new(cluster.clone(), other, 1), Security::Plaintext, options).unwrap();
+        peers.set(manager, &server.address().to_string()).unwrap();
+        until(|| peers.stats(manager).unwrap().connected).await;
+        // It comes late, and ends that connection.
+        peers.set_birth(77);
+        until(|| server.stats().faults(Fault::Departed) > 2).await;
+        let said =
+            diary.0.lock().unwrap().matches(&format!("{other} was written off for good: end its process")).count();
+        assert_eq!(said, 1, "{}", diary.0.lock().unwrap());
     }
 
     #[tokio::test]
