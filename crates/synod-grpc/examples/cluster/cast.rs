@@ -69,9 +69,10 @@ impl Style {
         self.patience.unwrap_or(2_000)
     }
 
-    /// How long a client waits for an answer before it turns to the next transaction manager.
+    /// How long a client waits for an outcome before it asks whether the transaction manager is still there. If not, it turns
+    /// to the next one, which may have to wait as long as any.
     pub(crate) fn turn(&self) -> Duration {
-        Duration::from_millis(self.recover()).min(Duration::from_secs(1))
+        Duration::from_millis(self.recover() / 2).min(Duration::from_secs(1))
     }
 
     /// The ceiling is high: on a busy machine everything takes long, and repeating messages sooner makes more work.

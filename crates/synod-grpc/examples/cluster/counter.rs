@@ -38,7 +38,8 @@ pub(crate) struct Counter {
     clients: Vec<Client>,
     /// The transaction manager that is turned to first.
     favourite: AtomicUsize,
-    /// After this long without an answer, the next transaction manager is turned to. It doubles each time.
+    /// After this long without an answer, the next transaction manager is turned to, unless this one is there. It doubles
+    /// each time.
     turn: Duration,
     /// Whether an earlier run may have made the next transfer. The first one that it has not made tells.
     resumes: AtomicBool,
@@ -82,6 +83,8 @@ enum Answer {
     Changing,
     /// It is over, and how it ended is to be asked elsewhere.
     Over,
+    /// It is there, and does not know yet.
+    Open,
     /// Nothing.
     None,
 }
@@ -137,7 +140,12 @@ impl Counter {
             let manager = self.favourite.load(Ordering::Relaxed);
             let asked = timeout(patience, Self::ask(&self.clients[manager], transaction, meta)).await;
             let asked_in_vain = asked.is_err();
-            let outcome = match asked.unwrap_or(Answer::None) {
+            let answer = match asked {
+                Ok(answer) => answer,
+                Err(_) if self.is_there(manager, tx).await => Answer::Open,
+                Err(_) => Answer::None,
+            };
+            let outcome = match answer {
                 Answer::Ended(outcome) => {
                     if self.follows && outcome == Outcome::Aborted && self.has_changed(epoch).await {
                         cut = Some(Cut::Aborted);
@@ -154,6 +162,7 @@ impl Counter {
                     None
                 }
                 Answer::Over => self.look(transaction).await,
+                Answer::Open => None,
                 Answer::None => {
                     self.turn_from(manager);
                     None
@@ -177,6 +186,12 @@ impl Counter {
             self.resumes.store(false, Ordering::Relaxed);
         }
         status.is_retired()
+    }
+
+    /// Whether a transaction manager that had nothing to say of `tx` in time answers at all. If it does, the others wait for
+    /// the same votes as it does, or for what stands still: to turn to them in a row would lead back to that.
+    async fn is_there(&self, manager: usize, tx: TxId) -> bool {
+        matches!(timeout(self.turn / 4, self.clients[manager].status(tx)).await, Ok(Ok(_)))
     }
 
     async fn ask(client: &Client, transaction: &Transaction, meta: &Meta) -> Answer {
