@@ -10,7 +10,7 @@ use std::panic::catch_unwind;
 use ::tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Cause, Error, Resource,
+    Cause, Error, Resource, boxed,
     company::Company,
     contacts::Contacts,
     handle::Reply,
@@ -47,7 +47,7 @@ impl<T, R: Resource> Hands<T, R> {
     pub(super) async fn recover(&self, promised: Vec<Promised>) -> Result<Vec<Promised>, Cause> {
         // If nobody waits for this any more, the task is aborted.
         let (resource, mut call) = (Arc::clone(self.jobs.resource()), JoinSet::new());
-        call.spawn(async move { resource.recover(&promised).await });
+        call.spawn(boxed(async move { resource.recover(&promised).await }));
         match call.join_next().await {
             Some(Ok(recovered)) => recovered.map_err(Cause::from),
             Some(Err(panic)) => {

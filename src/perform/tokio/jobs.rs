@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 use tracing::{Instrument, debug_span};
 
 use super::{
-    Options, Resource,
+    Options, Resource, boxed,
     line::{Backoff, Line, Place},
 };
 use crate::{
@@ -248,7 +248,7 @@ impl<R: Resource> Jobs<R> {
     }
 
     fn call(&mut self, tx: TxId, stage: Stage, call: impl Future<Output = Answer> + Send + 'static) {
-        let call = self.calls.spawn(call);
+        let call = self.calls.spawn(boxed(call));
         self.asked.insert(call.id(), tx);
         self.busy.insert(tx, stage);
     }

@@ -136,7 +136,8 @@ mod task;
 mod telemetry;
 mod writer;
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
+use core::pin::Pin;
 
 use ::tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, info_span};
@@ -207,7 +208,7 @@ where
 async fn spawn_as<S, T, R>(
     config: Config,
     start: Start,
-    mut storage: S,
+    storage: S,
     transport: T,
     resource: R,
     options: Options,
@@ -220,13 +221,7 @@ where
 {
     options.check()?;
     let (cluster, id) = (config.cluster.id(), config.id);
-    let open = move || match start {
-        Start::Create => Driver::create(config, &mut storage).map(|driver| (driver, storage)),
-        Start::Restore => Driver::load(config, &mut storage).map(|driver| (driver, storage)),
-        Start::Join => Driver::join(config, &mut storage).map(|driver| (driver, storage)),
-    };
-    let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
-    let (mut driver, storage) = opened.map_err(|error| Error::Start(Arc::new(error)))?;
+    let (mut driver, storage) = open(config, start, storage).await?;
     record(&mut driver);
     let (handle, mut task) = start_task(driver, storage, transport, resource, options);
     let span = info_span!("node", %cluster, id = id.0);
@@ -243,7 +238,26 @@ where
         task.hands.transport.introduce(birth);
     }
     span.in_scope(|| tracing::info!(?start, "started"));
-    Ok((handle, ::tokio::spawn(task.run().instrument(span))))
+    Ok((handle, ::tokio::spawn(boxed(task.run().instrument(span)))))
+}
+
+/// What the runtime is to run. A task of one type, whatever it does, is compiled once.
+fn boxed<T>(task: impl Future<Output = T> + Send + 'static) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    Box::pin(task)
+}
+
+/// The node of `config`, as `storage` has it or as it is founded there.
+async fn open<S>(config: Config, start: Start, mut storage: S) -> Result<(Driver, S), Error>
+where
+    S: Storage<Error: Send + Sync> + Send + 'static,
+{
+    let open = move || match start {
+        Start::Create => Driver::create(config, &mut storage).map(|driver| (driver, storage)),
+        Start::Restore => Driver::load(config, &mut storage).map(|driver| (driver, storage)),
+        Start::Join => Driver::join(config, &mut storage).map(|driver| (driver, storage)),
+    };
+    let opened = spawn_blocking(open).await.map_err(|error| Error::Start(Arc::new(error)))?;
+    opened.map_err(|error| Error::Start(Arc::new(error)))
 }
 
 /// The task of a node that is open, ready to run.
