@@ -466,7 +466,9 @@ mod tests {
         let meet: Meet = Arc::new(|_, birth, _| if birth == 0 { Ok(()) } else { Err(Refusal::Departed) });
         let host = Host { birth: 55, epoch: Arc::new(|| None), meet };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = Options::default().with_backoff(Duration::from_millis(5));
+        // What holds for longer than the ceiling is over, and the next time is another.
+        let (first, most) = (Duration::from_millis(5), Duration::from_secs(600));
+        let options = Options::default().with_backoff(first).with_backoff_ceiling(most);
         let (node, inbox) = ((cluster.id(), manager), Arc::new(|_, _| true));
         let server = Server::open(listener, node, host, inbox, Asked::default(), Security::Plaintext, options).unwrap();
 
