@@ -27,7 +27,7 @@ pub(crate) struct Cast {
     pub(crate) acceptors: u64,
 }
 
-/// Why a cluster is none.
+/// Why a cluster was rejected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CastError {
     #[error("the acceptors have no quorums")]

@@ -33,7 +33,7 @@ pub(crate) struct Books {
 pub(crate) enum BookError {
     #[error("the database failed")]
     Database(#[from] fjall::Error),
-    #[error("an entry of the books has {0} bytes, which is none of theirs")]
+    #[error("an entry of the books has {0} bytes, which no kind of entry has")]
     Malformed(usize),
 }
 

@@ -159,7 +159,7 @@ fn who_comes_hears_of_all_that_is_over_and_who_becomes_a_manager_tells_everyone(
     assert_eq!(unacknowledged(&tm), []);
     tm.step(told(TMS[1], next(), Page::alone([])));
     assert_eq!(unacknowledged(&tm), [(NEW[0], 2), (NEW[1], 2)]);
-    // One that was none before.
+    // A member that was only a participant before.
     let membership = cluster().membership().replace(TMS[1], RMS[0]);
     let mut rm = node(RMS[0]);
     rm.step(told(TMS[0], membership.clone(), over()));

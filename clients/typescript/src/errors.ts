@@ -14,7 +14,7 @@ export class SynodError extends Error {
   }
 }
 
-/** What was given makes no sense: a cluster's id that is none, a number that is no 64-bit one, a folder without a certificate. */
+/** An argument is invalid: a malformed cluster id, a number that does not fit into 64 bits, a folder without a certificate. */
 export class BadInput extends SynodError {}
 
 /** A node says no, and has done nothing. */

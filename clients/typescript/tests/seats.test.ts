@@ -58,7 +58,7 @@ test("the database refuses at the end, and the seat is free", async () => {
   await assert.rejects(refused, Aborted);
 });
 
-test("in the store alone it is a transaction of the cluster, and without anything staged it is none", async () => {
+test("a transaction in the store alone goes through the cluster, and none is begun if nothing was staged", async () => {
   await synod.transaction(async (tx) => (await tx.on(seats)).stage("3"));
   await synod.transaction(async (tx) => {
     await tx.on(seats);

@@ -474,7 +474,8 @@ mod tests {
 
         let diary = Diary::default();
         let _subscriber = tracing::subscriber::set_default(diary.clone());
-        // With one alone, what another thread comes by first, which has none, would be silent here too.
+        // With a single subscriber, the first thread that reaches an event decides whether it is recorded, and that thread may
+        // run another test, without a subscriber.
         let _another = tracing::Dispatch::new(Diary::default());
         let peers = Peers::new(&Config::new(cluster.clone(), other, 1), Security::Plaintext, options).unwrap();
         peers.set(manager, &server.address().to_string()).unwrap();

@@ -200,8 +200,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         (WITNESS, "witness", 0, ""),
     ] {
         let mut site = Site::open(name, part, network.port(id), when_promised)?;
-        // Here a blank file is a new one. On machines of their own, whoever runs a node must say whether it was a member before,
-        // for a disk that was lost looks the same.
+        // Here an empty file belongs to a new node. On a machine of its own that could also be a member whose disk was lost:
+        // there its operator must say which it is.
         let how = if site.load()?.is_empty() { Start::Create } else { Start::Restore };
         if how == Start::Create && !goods.is_empty() {
             site.store.connection().execute(&format!("INSERT OR IGNORE INTO {goods}"), [])?;

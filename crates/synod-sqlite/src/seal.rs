@@ -50,7 +50,7 @@ impl Seal {
         db.execute(is_new, []).map(drop)
     }
 
-    /// The seal in the file; `None` if there is none, or what is there is none.
+    /// The seal in the file; `None` if it is missing or malformed.
     pub(crate) fn read(db: &Connection) -> rusqlite::Result<Option<Self>> {
         let seal = |row: &Row<'_>| {
             let (store, sum): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(4)?);

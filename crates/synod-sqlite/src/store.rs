@@ -57,8 +57,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// The store in the file at `path`, which is made if there is none. In a file that is there already, the tables of the
-    /// records are made beside those of the application.
+    /// Opens the store in the file at `path`, or creates the file if it is missing. In a file of an application, the tables of
+    /// the records are created beside its own.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SqliteError> {
         let path = path.as_ref();
         let open = || {
@@ -71,7 +71,7 @@ impl SqliteStore {
             if !mode.eq_ignore_ascii_case("wal") {
                 return Err(SqliteError::NoWal { path: path.into(), mode });
             }
-            // On a Mac a sync is none without these. Elsewhere they do nothing.
+            // On macOS, nothing is forced to the disk without these. Elsewhere they do nothing.
             db.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON")?;
             let (seal, count) = within(&db, path, |db| {
                 Seal::create(db)?;

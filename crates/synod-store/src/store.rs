@@ -79,7 +79,7 @@ impl Store {
             known_in: Mutex::default(),
             votes_given: RwLock::default(),
         };
-        // An address that is none is an error here, and not with the first call.
+        // A malformed address is an error here, and not with the first call.
         inner.connect(ClusterId([0; 16]))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -151,7 +151,7 @@ impl Inner {
         match reply.vote() {
             v1::Vote::Prepared => Ok(Vote::Prepared),
             v1::Vote::Aborted => Ok(Vote::Aborted),
-            v1::Vote::Unspecified => Err(self.senseless("a vote that is none")),
+            v1::Vote::Unspecified => Err(self.senseless("an unspecified vote")),
         }
     }
 
@@ -172,7 +172,7 @@ impl Inner {
             v1::End::Done => Ok(End::Done),
             v1::End::Lost => Ok(End::Lost),
             v1::End::Otherwise => Ok(End::Otherwise),
-            v1::End::Unspecified => Err(self.senseless("an end that is none")),
+            v1::End::Unspecified => Err(self.senseless("an unspecified end")),
         }
     }
 
@@ -187,7 +187,7 @@ impl Inner {
                 let transaction =
                     transaction.ok_or_else(|| self.senseless("a prepared transaction without its name"))?;
                 let transaction: Transaction = transaction.try_into().map_err(|error: synod_grpc::WireError| {
-                    self.senseless(&format!("a prepared transaction that is none, {error}"))
+                    self.senseless(&format!("a malformed prepared transaction, {error}"))
                 })?;
                 if held.last().is_some_and(|last| last.transaction.id() >= transaction.id()) {
                     return Err(self.senseless("prepared transactions that are not in order"));
@@ -231,7 +231,7 @@ impl Inner {
             v1::Stage::Done => Ok(Staged::Done),
             v1::Stage::Otherwise => Ok(Staged::Otherwise),
             v1::Stage::Late => Ok(Staged::Late),
-            v1::Stage::Unspecified => Err(self.senseless("a stage that is none")),
+            v1::Stage::Unspecified => Err(self.senseless("an unspecified stage")),
         }
     }
 

@@ -22,7 +22,7 @@ impl Open {
     }
 
     /// Its epoch is over: the acceptor here is done, and the other roles hear how it ended, and turn to the managers of the
-    /// present epoch. Nobody who is none of these goes on as a manager.
+    /// present epoch. Nobody else goes on as a manager.
     pub(crate) fn hand_over(&mut self, shared: &mut Shared, effects: &mut Sink<'_>) -> Result<(), Refusal> {
         self.acceptor = None;
         let mut result = Ok(());

@@ -30,7 +30,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After this long without an answer, at most, the next transaction manager is turned to.
 const CEILING: Duration = Duration::from_secs(12);
-/// How long to wait after an answer that was none.
+/// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Counter {
@@ -188,8 +188,9 @@ impl Counter {
         status.is_retired()
     }
 
-    /// Whether a transaction manager that had nothing to say of `tx` in time answers at all. If it does, the others wait for
-    /// the same votes as it does, or for what stands still: to turn to them in a row would lead back to that.
+    /// Whether a transaction manager that did not know the outcome of `tx` in time still answers, and knows of `tx`. If so, the
+    /// other managers would have to wait for the same votes, and turning to each in a row would lead to the one that stands
+    /// still.
     async fn is_there(&self, manager: usize, tx: TxId) -> bool {
         matches!(timeout(self.turn / 4, self.clients[manager].status(tx)).await, Ok(Ok(_)))
     }

@@ -179,7 +179,7 @@ fn what_waits_is_explained_everywhere_alike_and_joined_with_what_the_databases_l
 
     for args in [&["status", &*tx][..], &["open"], &["in-doubt"]] {
         let said = stage.machines.synod(1, args);
-        // Columns are as wide as a terminal at most, and there is none.
+        // Columns are cut to the width of a terminal. There is no terminal here.
         assert!(said.out.contains("prepared at <img") && said.out.contains("has not answered for"), "{said:?}");
     }
     let open = json(&http, "/api/open")["transactions"][0]["why"].to_string();

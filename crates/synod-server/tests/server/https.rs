@@ -33,7 +33,7 @@ struct Browser<'a> {
 }
 
 impl Browser<'_> {
-    /// The status and the body of the answer; an error if there is none.
+    /// The status and the body of the answer; an error if no answer came.
     fn ask(&self, method: &str, path: &str, headers: &str) -> Result<(u16, String), Box<dyn std::error::Error>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.authority)?)?;

@@ -79,7 +79,7 @@ impl Stage {
         name
     }
 
-    /// Prepares something in the first database that is none of the cluster's.
+    /// Prepares something in the first database that does not belong to the cluster.
     #[allow(dead_code, reason = "not every test does")]
     pub(crate) fn prepare_foreign(&self, name: &str) {
         let name = name.replace('\'', "''");

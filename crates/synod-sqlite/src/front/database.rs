@@ -54,8 +54,8 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Sqlite {
-    /// The file at `path`, which is made if there is none, and is this participant for good. Makes its tables in it, and notes which
-    /// participant it is. An error says what is wrong, or whose file it is.
+    /// Opens the file at `path`, or creates it if it is missing, and creates the tables of this crate in it. From then on the
+    /// file belongs to `participant`: the error for any other says whose file it is.
     pub async fn open(path: impl AsRef<Path>, participant: NodeId) -> Result<Self, Error> {
         Self::open_with(path, participant, Options::new()).await
     }

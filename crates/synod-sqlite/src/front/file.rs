@@ -21,7 +21,7 @@ pub(crate) fn connect(path: &Path, wait: Duration) -> Result<Connection, Error> 
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(wait)?;
         let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-        // On a Mac a sync is none without these. Elsewhere they do nothing.
+        // On macOS, nothing is forced to the disk without these. Elsewhere they do nothing.
         db.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON")?;
         Ok((db, mode))
     };

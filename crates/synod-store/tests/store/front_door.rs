@@ -48,7 +48,7 @@ async fn an_account_and_a_store_change_together_or_neither_does() {
     }
     settles(&server, &ledger, |entered| entered == 1).await;
 
-    // In the store alone it is a transaction of the cluster. One that wants nothing of the store is none.
+    // A transaction in the store alone goes through the cluster. If nothing was staged, none is begun.
     let mut tx = shop.local.synod().transaction();
     tx.on(&shop.ledger).await.unwrap().stage("alone").unwrap();
     assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
