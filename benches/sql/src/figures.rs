@@ -26,9 +26,9 @@ Transfers between two PostgreSQL servers on one machine, over loopback, with fsy
 of the rounds, with the slowest and the fastest one beside it; p50, p99: of all transfers of all rounds;
 others: what others had of the processors just before or after, the median. By hand: PREPARE in both, then COMMIT
 PREPARED in both, and no record of the outcome anywhere, so a crash leaves locks behind. synod: a cluster of 3 acceptors in
-this process, with fjall, and an agent beside each database; synod, 1: the same with one acceptor. Its client works in one
-database, then in the other one. dtmrs: its coordinator in this process, its records in SQLite with synchronous=NORMAL, which
-it chooses. Plain: one transaction in one server, with a row in a fence; alone: that, through synod.";
+this process, with fjall, and an agent beside each database; synod, 1: the same with one acceptor. dtmrs: its coordinator
+in this process, its records in SQLite with synchronous=NORMAL, which it chooses. Plain: one transaction in one server, with
+a row in a fence; alone: that, through synod.";
 
 impl Case {
     pub fn new(who: &'static str, clients: usize) -> Self {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use synod_client::{NodeId, Outcome, local::Local};
-use synod_postgres::{Options, Postgres};
+use synod_postgres::{Options, Postgres, PostgresBranch};
 use tempfile::TempDir;
+use tokio::try_join;
 
 use crate::{
     bank::{Bank, UPDATE},
@@ -73,10 +74,21 @@ impl Teller for Client {
     fn transfer(&mut self, transfer: Transfer) -> Call<'_, ()> {
         Box::pin(async move {
             let mut tx = self.synod.transaction();
-            for (side, (account, change)) in self.sides.iter().zip([(transfer.from, -1_i64), (transfer.to, 1)]) {
-                let branch = tx.on(side).await?;
+            let work = async |branch: &PostgresBranch, account: i64, change: i64| -> Result<()> {
                 let rows = branch.execute(UPDATE, &[&change, &account]).await?;
                 ensure!(rows == 1, "there is no account {account}");
+                Ok(())
+            };
+            match &self.sides[..] {
+                [giver, taker] => {
+                    let (giver, taker) = tx.on_both(giver, taker).await?;
+                    try_join!(work(giver, transfer.from, -1), work(taker, transfer.to, 1))?;
+                }
+                sides => {
+                    for side in sides {
+                        work(tx.on(side).await?, transfer.from, -1).await?;
+                    }
+                }
             }
             let outcome = tx.commit().await?;
             ensure!(outcome == Outcome::Committed, "a transfer was not committed, though nothing speaks against it");

@@ -21,6 +21,9 @@ pub enum OpenError {
         "{0} already stands for a database of another kind in this transaction: give each database a number of its own"
     )]
     OtherKind(NodeId),
+    /// Two branches were asked for, and there is one.
+    #[error("both databases are participant {0}, which has one branch in a transaction: ask for it once")]
+    Twice(NodeId),
     /// No transaction manager gives a name.
     #[error("no transaction manager gives a name")]
     Unnamed(#[from] ManagerError),

@@ -126,22 +126,48 @@ impl Transaction {
     /// different orders, all connections may be held by those that wait for another one: open them in one order, or let pools
     /// be as large as there are transactions at once.
     pub async fn on<D: Database>(&mut self, database: &D) -> Result<&mut D::Branch, OpenError> {
+        let at = self.open(database).await?;
+        branch::<D>(&mut self.branches[at])
+    }
+
+    /// The branches in two databases, which can work at the same time: with `tokio::try_join!`, for instance, a transaction waits for
+    /// the slower one, where with two calls of [`on`](Self::on) it waits for both. They begin as by `on`, first the one, then the other.
+    ///
+    /// ```no_run
+    /// # use synod_client::{Branch, Database, OpenError, Transaction};
+    /// # async fn work<B: Branch>(branch: &mut B) -> Result<(), OpenError> { Ok(()) }
+    /// # async fn example(mut tx: Transaction, accounts: impl Database, orders: impl Database) -> Result<(), OpenError> {
+    /// let (left, right) = tx.on_both(&accounts, &orders).await?;
+    /// tokio::try_join!(work(left), work(right))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn on_both<A: Database, B: Database>(
+        &mut self,
+        first: &A,
+        second: &B,
+    ) -> Result<(&mut A::Branch, &mut B::Branch), OpenError> {
+        let both = [self.open(first).await?, self.open(second).await?];
+        // Each has a place of its own, unless they are one.
+        let twice = |_| OpenError::Twice(first.participant());
+        let [first, second] = self.branches.get_disjoint_mut(both).map_err(twice)?;
+        Ok((branch::<A>(first)?, branch::<B>(second)?))
+    }
+
+    /// Begins the branch in `database`, if it has not begun, and says where it is.
+    async fn open<D: Database>(&mut self, database: &D) -> Result<usize, OpenError> {
         let participant = database.participant();
-        let open = self.branches.iter().position(|(node, _)| *node == participant);
-        let at = match open {
-            Some(at) => at,
-            None => {
-                let name = match D::IS_NAMED {
-                    true => Some(Name { cluster: self.door.gate.cluster, tx: self.name().await?.tx }),
-                    false => None,
-                };
-                let opened = database.open(name).await;
-                let branch = opened.map_err(|source| OpenError::Database { participant, source })?;
-                self.branches.push((participant, Box::new(branch)));
-                self.branches.len() - 1
-            }
+        if let Some(at) = self.branches.iter().position(|(node, _)| *node == participant) {
+            return Ok(at);
+        }
+        let name = match D::IS_NAMED {
+            true => Some(Name { cluster: self.door.gate.cluster, tx: self.name().await?.tx }),
+            false => None,
         };
-        self.branches[at].1.as_any().downcast_mut().ok_or(OpenError::OtherKind(participant))
+        let opened = database.open(name).await;
+        let branch = opened.map_err(|source| OpenError::Database { participant, source })?;
+        self.branches.push((participant, Box::new(branch)));
+        Ok(self.branches.len() - 1)
     }
 
     /// Rolls everything back, and waits until that is done.
@@ -285,6 +311,11 @@ impl Transaction {
     fn give_back(&mut self) {
         self.name.take().into_iter().for_each(|name| self.door.names.give_back(name));
     }
+}
+
+/// The branch as what it is in a database of the kind `D`.
+fn branch<D: Database>((node, branch): &mut (NodeId, Box<dyn AnyBranch>)) -> Result<&mut D::Branch, OpenError> {
+    branch.as_any().downcast_mut().ok_or(OpenError::OtherKind(*node))
 }
 
 async fn roll_back(mut branches: Vec<(NodeId, Box<dyn AnyBranch>)>, door: &Door, name: Option<GivenName>) {

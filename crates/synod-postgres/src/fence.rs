@@ -90,8 +90,9 @@ impl Alone {
 }
 
 fn literal(key: &[u8]) -> String {
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("'\\x{digits}'")
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    let digits = key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    "'\\x".chars().chain(digits).chain(['\'']).collect()
 }
 
 /// Makes sure that the server can take part, that the tables are there, and that it is this participant's database.

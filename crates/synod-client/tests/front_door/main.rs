@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests wait in real time")]
 
+mod branches;
 mod folder;
 mod managers;
 mod vault;

@@ -22,6 +22,28 @@ async fn two_databases_commit_together_and_whoever_reads_after_that_sees_both() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_branch_works_while_the_other_one_waits() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let lock = "SELECT pg_advisory_xact_lock(7)";
+    let mut holder = pair.synod().transaction();
+    holder.on(&pair.databases[0]).await.unwrap().query_one(lock, &[]).await.unwrap();
+    let mut tx = pair.synod().transaction();
+    let (left, right) = tx.on_both(&pair.databases[0], &pair.databases[1]).await.unwrap();
+    let waits = async {
+        left.query_one(lock, &[]).await.unwrap();
+        left.execute("UPDATE account SET balance = balance - 10 WHERE id = 1", &[]).await.unwrap();
+    };
+    let works = async {
+        right.execute("UPDATE account SET balance = balance + 10 WHERE id = 1", &[]).await.unwrap();
+        holder.roll_back().await;
+    };
+    tokio::join!(waits, works);
+    assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
+    assert_eq!(pair.balances(), ["90", "110"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_dropped_or_rolled_back_has_never_been() {
     or_leave_out!();
     let pair = Pair::new().await;
