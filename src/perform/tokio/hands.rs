@@ -3,16 +3,17 @@
 //! To the [`Driver`](crate::perform::Driver) it is a transport and a resource as any other. A vote or a verdict starts a
 //! call, whose answer comes later.
 
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 use ::tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Cause, Error, Resource, boxed,
+    Cause, Error,
     company::Company,
     contacts::Contacts,
+    erased::AnyResource,
     handle::Reply,
     jobs::{Jobs, Verdict},
     outcomes::Outcomes,
@@ -24,9 +25,9 @@ use crate::{
     perform::{self, Progress, RecoverError, Transport},
 };
 
-pub(super) struct Hands<T, R> {
-    pub(super) transport: T,
-    pub(super) jobs: Jobs<R>,
+pub(super) struct Hands {
+    pub(super) transport: Box<dyn Transport + Send>,
+    pub(super) jobs: Jobs,
     /// Who began a transaction and has not heard its name, and since when. Names come in this order. Nobody waits any more
     /// where the caller was told that a write hangs.
     pub(super) begins: VecDeque<(Option<Reply<TxId>>, Instant)>,
@@ -42,12 +43,12 @@ pub(super) struct Hands<T, R> {
     pub(super) has_left: bool,
 }
 
-impl<T, R: Resource> Hands<T, R> {
+impl Hands {
     /// Has the resource recover, as a task of its own.
     pub(super) async fn recover(&self, promised: Vec<Promised>) -> Result<Vec<Promised>, Cause> {
         // If nobody waits for this any more, the task is aborted.
         let (resource, mut call) = (Arc::clone(self.jobs.resource()), JoinSet::new());
-        call.spawn(boxed(async move { resource.recover(&promised).await }));
+        call.spawn(resource.recover(promised));
         match call.join_next().await {
             Some(Ok(recovered)) => recovered.map_err(Cause::from),
             Some(Err(panic)) => {
@@ -66,8 +67,8 @@ impl<T, R: Resource> Hands<T, R> {
 
     /// Reports something to the resource, perhaps of `tx`. A panic must not end the node: after a restart the same report comes
     /// again, and would end it again.
-    fn report(&self, tx: Option<TxId>, call: &'static str, report: impl FnOnce(&R)) {
-        if catch_unwind(AssertUnwindSafe(|| report(self.jobs.resource()))).is_err() {
+    fn report(&self, tx: Option<TxId>, call: &'static str, report: impl FnOnce(&dyn AnyResource)) {
+        if catch_unwind(AssertUnwindSafe(|| report(&**self.jobs.resource()))).is_err() {
             self.telemetry.panicked(tx, call);
         }
     }
@@ -93,13 +94,13 @@ impl<T, R: Resource> Hands<T, R> {
     }
 }
 
-impl<T: Transport, R> Transport for Hands<T, R> {
+impl Transport for Hands {
     fn send(&mut self, packet: Packet<Message>) {
         self.transport.send(packet);
     }
 }
 
-impl<T: Transport, R: Resource> perform::Resource for Hands<T, R> {
+impl perform::Resource for Hands {
     /// [`spawn`](super::spawn) has waited for that.
     fn recover(&mut self, _: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         Ok(Vec::new())

@@ -20,7 +20,8 @@ use hashbrown::HashMap;
 use tracing::{Instrument, debug_span};
 
 use super::{
-    Options, Resource, boxed,
+    Options,
+    erased::AnyResource,
     line::{Backoff, Line, Place},
 };
 use crate::{
@@ -30,9 +31,8 @@ use crate::{
 };
 
 /// The calls to the resource, and those that are to come.
-#[derive(Debug)]
-pub(super) struct Jobs<R> {
-    resource: Arc<R>,
+pub(super) struct Jobs {
+    resource: Arc<dyn AnyResource>,
     calls: JoinSet<Answer>,
     /// Which transaction each call is about.
     asked: HashMap<Id, TxId, FixedState>,
@@ -111,9 +111,9 @@ impl Verdict {
     }
 }
 
-impl<R: Resource> Jobs<R> {
+impl Jobs {
     /// The calls of a node that has this seed.
-    pub(super) fn new(resource: R, options: &Options, seed: u64) -> Self {
+    pub(super) fn new(resource: impl AnyResource + 'static, options: &Options, seed: u64) -> Self {
         let (calls, busy) = Default::default();
         Self {
             resource: Arc::new(resource),
@@ -127,7 +127,7 @@ impl<R: Resource> Jobs<R> {
         }
     }
 
-    pub(super) fn resource(&self) -> &Arc<R> {
+    pub(super) fn resource(&self) -> &Arc<dyn AnyResource> {
         &self.resource
     }
 
@@ -201,8 +201,8 @@ impl<R: Resource> Jobs<R> {
             return self.at_once.push_back(Answered { tx, input, panicked: answer.is_err() });
         }
         self.votes.began();
-        let (resource, about) = (Arc::clone(&self.resource), transaction.clone());
-        let call = async move { Answer::Voted(resource.vote(&about, &meta).await) };
+        let vote = Arc::clone(&self.resource).vote(transaction.clone(), meta);
+        let call = async move { Answer::Voted(vote.await) };
         let stage = Stage::Voting { transaction, next: None };
         self.call(tx, stage, call.instrument(debug_span!("vote", %tx)));
     }
@@ -218,19 +218,14 @@ impl<R: Resource> Jobs<R> {
             return;
         }
         self.verdicts.began();
-        let resource = Arc::clone(&self.resource);
-        let call = async move {
-            Answer::CarriedOut(match verdict {
-                Verdict::Commit(transaction, meta) => resource.commit(&transaction, &meta).await,
-                Verdict::Abort(transaction, meta) => resource.abort(&transaction, meta.as_ref()).await,
-            })
-        };
+        let carried_out = Arc::clone(&self.resource).carry_out(verdict);
+        let call = async move { Answer::CarriedOut(carried_out.await) };
         self.call(tx, Stage::CarryingOut(Some(attempt)), call.instrument(debug_span!("carry_out", %tx, ?outcome)));
     }
 
     /// What the resource can answer without a call; an error if it panicked.
-    fn ask_at_once<T>(&self, ask: impl FnOnce(&R) -> Option<T>) -> Option<Result<T, Panicked>> {
-        catch_unwind(AssertUnwindSafe(|| ask(&self.resource))).map_err(|_| Panicked).transpose()
+    fn ask_at_once<T>(&self, ask: impl FnOnce(&dyn AnyResource) -> Option<T>) -> Option<Result<T, Panicked>> {
+        catch_unwind(AssertUnwindSafe(|| ask(&*self.resource))).map_err(|_| Panicked).transpose()
     }
 
     /// What the node should hear after an attempt that ended so.
@@ -248,7 +243,7 @@ impl<R: Resource> Jobs<R> {
     }
 
     fn call(&mut self, tx: TxId, stage: Stage, call: impl Future<Output = Answer> + Send + 'static) {
-        let call = self.calls.spawn(boxed(call));
+        let call = self.calls.spawn(call);
         self.asked.insert(call.id(), tx);
         self.busy.insert(tx, stage);
     }

@@ -121,6 +121,7 @@ mod answers;
 mod clock;
 mod company;
 mod contacts;
+mod erased;
 mod error;
 #[cfg(test)]
 mod fenced;
@@ -137,14 +138,13 @@ mod telemetry;
 mod writer;
 
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
-use core::pin::Pin;
 
 use ::tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, info_span};
 
 use self::{
-    answers::Answers, clock::Clock, company::Company, hands::Hands, jobs::Jobs, outcomes::Outcomes, stall::Watch,
-    task::Task, telemetry::Telemetry, writer::Writer,
+    answers::Answers, clock::Clock, company::Company, erased::AnyStorage, hands::Hands, jobs::Jobs, outcomes::Outcomes,
+    stall::Watch, task::Task, telemetry::Telemetry, writer::Writer,
 };
 pub use self::{
     error::{Cause, Error},
@@ -238,12 +238,7 @@ where
         task.hands.transport.introduce(birth);
     }
     span.in_scope(|| tracing::info!(?start, "started"));
-    Ok((handle, ::tokio::spawn(boxed(task.run().instrument(span)))))
-}
-
-/// What the runtime is to run. A task of one type, whatever it does, is compiled once.
-fn boxed<T>(task: impl Future<Output = T> + Send + 'static) -> Pin<Box<dyn Future<Output = T> + Send>> {
-    Box::pin(task)
+    Ok((handle, ::tokio::spawn(task.run().instrument(span))))
 }
 
 /// The node of `config`, as `storage` has it or as it is founded there.
@@ -261,23 +256,19 @@ where
 }
 
 /// The task of a node that is open, ready to run.
-fn start_task<S, T, R>(
+fn start_task(
     driver: Driver,
-    storage: S,
-    transport: T,
-    resource: R,
+    storage: impl AnyStorage + 'static,
+    transport: impl Transport + Send + 'static,
+    resource: impl Resource,
     options: Options,
-) -> (Handle, Task<S, T, R>)
-where
-    S: Storage<Error: Send + Sync> + Send + 'static,
-    R: Resource,
-{
+) -> (Handle, Task) {
     let options = options.bounded();
     let config = driver.node().config();
     let (cluster, id, seed) = (config.cluster.id(), config.id, config.seed);
     let (handle, mailbox) = Handle::new(driver.node(), &options);
     let hands = Hands {
-        transport,
+        transport: Box::new(transport),
         jobs: Jobs::new(resource, &options, seed),
         begins: VecDeque::new(),
         namings: VecDeque::new(),

@@ -13,7 +13,7 @@ use ::tokio::{
 };
 
 use super::{
-    Cause, Error, Options, Resource,
+    Cause, Error, Options,
     answers::Answers,
     clock::Clock,
     handle::{Delivery, Mailbox, Reply, Request},
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     NodeId, Refusal, Scope, TxId,
     commit::{EpochMessage, EpochTag, Input, Message, Meta, Node, Outcome, Record, Status, Time, Transaction, TxRange},
-    perform::{Driver, Storage, Transport},
+    perform::Driver,
 };
 
 /// How many packets, or requests, are taken before the next look at what else there is.
@@ -40,11 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const EARLY: usize = 1_024;
 
 /// All that the task holds.
-pub(super) struct Task<S, T, R> {
+pub(super) struct Task {
     pub(super) driver: Driver,
-    pub(super) writer: Writer<S>,
+    pub(super) writer: Writer,
     pub(super) watch: Watch,
-    pub(super) hands: Hands<T, R>,
+    pub(super) hands: Hands,
     pub(super) mailbox: Mailbox,
     pub(super) answers: Answers,
     pub(super) clock: Clock,
@@ -77,12 +77,7 @@ enum Event {
     Due,
 }
 
-impl<S, T, R> Task<S, T, R>
-where
-    S: Storage<Error: Send + Sync> + Send + 'static,
-    T: Transport + Send + 'static,
-    R: Resource,
-{
+impl Task {
     /// Runs until the node is shut down, or a write fails.
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let mut result = self.work().await.map_err(Error::Write);

@@ -3,7 +3,7 @@
 //! The storage goes to that thread with the batch and comes back with the verdict, so there is never a second write,
 //! and the node's task never waits for a disk.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::{future::pending, time::Duration};
 
 use ::tokio::{
@@ -12,21 +12,19 @@ use ::tokio::{
 };
 use tracing::debug_span;
 
-use super::Cause;
-use crate::perform::{Batch, Storage};
+use super::{Cause, erased::AnyStorage};
+use crate::perform::Batch;
 
 /// A storage, here or away writing.
-#[derive(Debug)]
-pub(super) struct Writer<S> {
-    storage: Option<S>,
-    under_way: Option<JoinHandle<Back<S>>>,
+pub(super) struct Writer {
+    storage: Option<Box<dyn AnyStorage>>,
+    under_way: Option<JoinHandle<Back>>,
     since: Instant,
 }
 
 /// What comes back from the blocking thread.
-#[derive(Debug)]
-struct Back<S> {
-    storage: S,
+struct Back {
+    storage: Box<dyn AnyStorage>,
     batch: Batch,
     result: Result<(), Cause>,
 }
@@ -43,12 +41,9 @@ pub(super) struct Written {
 #[error("the write came to no end")]
 struct NoEnd(#[from] JoinError);
 
-impl<S> Writer<S>
-where
-    S: Storage<Error: Send + Sync> + Send + 'static,
-{
-    pub(super) fn new(storage: S) -> Self {
-        Self { storage: Some(storage), under_way: None, since: Instant::now() }
+impl Writer {
+    pub(super) fn new(storage: impl AnyStorage + 'static) -> Self {
+        Self { storage: Some(Box::new(storage)), under_way: None, since: Instant::now() }
     }
 
     /// Whether nothing is being written.
@@ -63,7 +58,7 @@ where
         let span = debug_span!("flush", records = batch.records().len());
         self.under_way = Some(spawn_blocking(move || {
             let result = span.in_scope(|| storage.persist(batch.records()));
-            Back { storage, batch, result: result.map_err(|error| Arc::new(error) as Cause) }
+            Back { storage, batch, result }
         }));
     }
 
