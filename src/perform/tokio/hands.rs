@@ -45,7 +45,7 @@ pub(super) struct Hands {
 
 impl Hands {
     /// Has the resource recover, as a task of its own.
-    pub(super) async fn recover(&self, promised: Vec<Promised>) -> Result<Vec<Promised>, Cause> {
+    pub(super) async fn recover(&mut self, promised: Vec<Promised>) -> Result<Vec<Promised>, Cause> {
         // If nobody waits for this any more, the task is aborted.
         let (resource, mut call) = (Arc::clone(self.jobs.resource()), JoinSet::new());
         call.spawn(resource.recover(promised));
