@@ -13,11 +13,13 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+import interrupted
 from synod import Aborted, Client, Phase, Refused, Synod, SynodError, TxId, Unknown
 from synod.postgres import Postgres
 
 
 def main():
+    interrupted.check()
     folder, *urls = sys.argv[1:]
     client = Client.from_folder(folder, patience=20.0, attempt=2.0)
     synod = Synod(client)

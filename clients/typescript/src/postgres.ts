@@ -17,6 +17,13 @@ import { participantNumber, RolledBack, type Branch, type Database } from "./tra
 const PREFIX = "synod_";
 const LONGEST = 199;
 
+/**
+ * What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise waits
+ * for the standby.
+ */
+const AS_ITSELF =
+  "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+
 /** SQLSTATE. */
 const UNDEFINED_OBJECT = "42704";
 const UNDEFINED_TABLE = "42P01";
@@ -27,7 +34,10 @@ const NOT_IN_STATE = "55000";
 export interface PostgresOptions {
   /** How many connections at most: 10 unless given. */
   readonly connections?: number;
-  /** For how many milliseconds to wait for what the agent is at: 30,000 unless given. */
+  /**
+   * For how many milliseconds to wait for a connection, for what the agent is at, and for an answer as a branch ends: 30,000 unless
+   * given. How long statements may take is for `statement_timeout` and `lock_timeout` to say, which PostgreSQL has.
+   */
   readonly wait?: number;
 }
 
@@ -35,6 +45,7 @@ export interface PostgresOptions {
 export class Postgres implements Database<PostgresBranch> {
   readonly participant: bigint;
   readonly wait: number;
+  readonly #connections: number;
   readonly #url: string;
   readonly #pool: pg.Pool;
   #joined: string | undefined;
@@ -42,25 +53,46 @@ export class Postgres implements Database<PostgresBranch> {
   constructor(url: string, participant: bigint | number, { connections = 10, wait = 30_000 }: PostgresOptions = {}) {
     this.participant = participantNumber(participant);
     this.wait = wait;
+    this.#connections = connections;
     this.#url = url;
-    this.#pool = new pg.Pool({ connectionString: url, max: connections });
+    this.#pool = new pg.Pool({ connectionString: url, max: connections, connectionTimeoutMillis: wait });
     // A connection that is idle and breaks is replaced.
     this.#pool.on("error", () => undefined);
   }
 
   async open(): Promise<PostgresBranch> {
-    const connection = await this.#pool.connect();
+    const connection = await this.#connect();
     // One that breaks while nothing is asked says so with the next question.
     if (connection.listenerCount("error") === 0) {
       connection.on("error", () => undefined);
     }
     try {
-      await connection.query("BEGIN");
+      await inTime(connection.query("BEGIN"), this.wait);
     } catch (error) {
       connection.release(true);
       throw error;
     }
     return new PostgresBranch(this, connection);
+  }
+
+  /** Waits for a connection, but not for ever: of two databases, each may be used up by transactions that wait for the other. */
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      // pg has three errors for this, and they differ in their text only.
+      if (error instanceof pg.DatabaseError || !/timeout/i.test(said(error))) {
+        throw error;
+      }
+      const { wait, participant } = this;
+      if (this.#pool.totalCount >= this.#connections && this.#pool.idleCount === 0) {
+        const what = `no connection to the database of participant ${participant} has become free within ${wait} ms`;
+        const remedy = "have all transactions call `on` for their databases in the same order, or give `connections` more";
+        throw new SynodError(`${what}: transactions have all ${this.#connections}`, remedy, { cause: error });
+      }
+      const what = `the database of participant ${participant} has not let anybody in within ${wait} ms`;
+      throw new SynodError(what, "is it running there?", { cause: error });
+    }
   }
 
   /** Closes the connections. */
@@ -70,13 +102,14 @@ export class Postgres implements Database<PostgresBranch> {
 
   /** Does `work` on a connection of its own: those of the pool may all be waiting for what is asked here. @internal */
   async aside<T>(work: (connection: pg.Client) => Promise<T>): Promise<T> {
-    const connection = new pg.Client({ connectionString: this.#url });
+    const connection = new pg.Client({ connectionString: this.#url, connectionTimeoutMillis: this.wait });
     connection.on("error", () => undefined);
     await connection.connect();
     try {
-      return await work(connection);
+      return await inTime(work(connection), this.wait);
     } finally {
-      await connection.end().catch(() => undefined);
+      // If a query still runs, this cuts the connection.
+      await inTime(connection.end(), this.wait).catch(() => undefined);
     }
   }
 
@@ -136,11 +169,11 @@ export class PostgresBranch implements Branch {
   }
 
   async hasWritten(): Promise<boolean> {
-    const { rows } = await this.query<{ id: string | null }>("SELECT pg_current_xact_id_if_assigned()::text AS id");
-    if (rows[0]?.id) {
+    const asked = this.query<{ id: string | null }>("SELECT pg_current_xact_id_if_assigned()::text AS id");
+    if ((await inTime(asked, this.#postgres.wait)).rows[0]?.id) {
       return true;
     }
-    await this.query("COMMIT");
+    await inTime(this.query("COMMIT"), this.#postgres.wait);
     await this.#end();
     return false;
   }
@@ -177,7 +210,7 @@ export class PostgresBranch implements Branch {
     }
     const key = Buffer.concat([Buffer.from(cluster, "hex"), wide(participant), wide(tx.origin), wide(tx.seq)]);
     try {
-      await this.#fence(key, `PREPARE TRANSACTION '${name}'`);
+      await this.#fence(key, `${AS_ITSELF}; PREPARE TRANSACTION '${name}'`);
     } catch (error) {
       if (isAnswer(error)) {
         await this.rollBack();
@@ -197,7 +230,7 @@ export class PostgresBranch implements Branch {
     const end = performance.now() + this.#postgres.wait;
     for (;;) {
       try {
-        await this.#connection.query(`${verb} PREPARED '${this.#gid}'`);
+        await inTime(this.#connection.query(`${verb} PREPARED '${this.#gid}'`), Math.max(end - performance.now(), 0));
         break;
       } catch (error) {
         if (state(error) === UNDEFINED_OBJECT) {
@@ -220,7 +253,7 @@ export class PostgresBranch implements Branch {
       return;
     }
     try {
-      await this.#connection.query("ROLLBACK");
+      await inTime(this.#connection.query("ROLLBACK"), this.#postgres.wait);
     } catch {
       this.#drop();
       return;
@@ -242,7 +275,7 @@ export class PostgresBranch implements Branch {
   async #fence(key: Buffer, last: string): Promise<void> {
     const row = `INSERT INTO synod.fence (branch, state) VALUES ('\\x${key.toString("hex")}', 'w')`;
     // One text without parameters is one round trip.
-    await this.#open().query(`SAVEPOINT synod; RELEASE synod; ${row}; ${last}`);
+    await inTime(this.#open().query(`SAVEPOINT synod; RELEASE synod; ${row}; ${last}`), this.#postgres.wait);
   }
 
   /** Whether the row is there. If not, puts a tombstone there first: then it has not committed, and never will. */
@@ -270,7 +303,7 @@ export class PostgresBranch implements Branch {
   async #end(): Promise<void> {
     const connection = this.#take();
     if (connection) {
-      const isClean = await connection.query("DISCARD ALL").then(
+      const isClean = await inTime(connection.query("DISCARD ALL"), this.#postgres.wait).then(
         () => true,
         () => false,
       );
@@ -297,7 +330,33 @@ async function isThere(connection: pg.Client, key: Buffer): Promise<boolean | un
     return false;
   }
   const found = await connection.query<{ state: string }>("SELECT state::text FROM synod.fence WHERE branch = $1", [key]);
-  return found.rows[0] && found.rows[0].state !== "t";
+  if (!found.rows[0]) {
+    return undefined;
+  }
+  await confirm(connection);
+  return found.rows[0].state !== "t";
+}
+
+/** Where commits wait for a standby, a row is seen before the standby has it. It does once a later write that waited has come back. */
+async function confirm(connection: pg.Client): Promise<void> {
+  const ask = "SELECT current_setting('synchronous_standby_names') <> '' AS waits";
+  if ((await connection.query<{ waits: boolean }>(ask)).rows[0]?.waits) {
+    await connection.query("SELECT pg_logical_emit_message(true, 'synod', '')");
+  }
+}
+
+/** Waits for an answer, but not for ever. The connection is of no use after that: what comes over it next is this answer. */
+async function inTime<T>(answer: Promise<T>, wait: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const remedy = "is it running, and is there a way to it?";
+    timer = setTimeout(() => reject(new SynodError(`the database has not answered within ${Math.round(wait)} ms`, remedy)), wait);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function state(error: unknown): string | undefined {

@@ -60,6 +60,13 @@ impl Alarms {
         }
     }
 
+    /// Somebody has ended it by hand: the alarm goes.
+    pub fn settle(&self, participant: NodeId, tx: TxId) {
+        if self.alarms().remove(&tx).is_some() {
+            tracing::warn!(%participant, %tx, "what was not as it must be is over");
+        }
+    }
+
     fn alarms(&self) -> MutexGuard<'_, BTreeMap<TxId, Alarm>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

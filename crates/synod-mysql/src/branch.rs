@@ -35,10 +35,19 @@ pub struct MysqlBranch {
     /// Gone when the branch is over.
     connection: Option<Conn>,
     state: State,
-    /// A call is under way, or was dropped before its answer came, or has broken the connection.
-    is_busy: bool,
+    call: Call,
     /// The server has said that a row was changed.
     has_changed: bool,
+}
+
+/// How the last call over the connection has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Answered,
+    /// It is under way, or was dropped before its answer came: the server may be at it.
+    Unanswered,
+    /// It has broken the connection. The server may have started again, and may have given the connection's number to another.
+    Broken,
 }
 
 enum State {
@@ -70,7 +79,7 @@ impl MysqlBranch {
             }
         }
         let connection = conn.keep();
-        Ok(Self { mysql, xid, connection, state: State::Open, is_busy: false, has_changed: false })
+        Ok(Self { mysql, xid, connection, state: State::Open, call: Call::Answered, has_changed: false })
     }
 
     /// Runs a statement, or several, as text.
@@ -155,8 +164,8 @@ impl MysqlBranch {
     /// The connection, for a call whose answer is waited for. After a call that was not, what comes over it cannot be told.
     fn start(&mut self) -> mysql_async::Result<&mut Conn> {
         match &mut self.connection {
-            Some(conn) if !self.is_busy => {
-                self.is_busy = true;
+            Some(conn) if self.call == Call::Answered => {
+                self.call = Call::Unanswered;
                 Ok(conn)
             }
             _ => Err(mysql_async::Error::Other(
@@ -166,7 +175,8 @@ impl MysqlBranch {
     }
 
     fn done<T>(&mut self, result: mysql_async::Result<T>) -> mysql_async::Result<T> {
-        self.is_busy = result.as_ref().is_err_and(mysql_async::Error::is_fatal);
+        let is_broken = result.as_ref().is_err_and(mysql_async::Error::is_fatal);
+        self.call = if is_broken { Call::Broken } else { Call::Answered };
         self.has_changed |= self.affected_rows() > 0;
         result
     }
@@ -237,8 +247,9 @@ impl MysqlBranch {
         let Some(conn) = self.connection.take() else { return };
         let (number, mysql) = (conn.id(), self.mysql.clone());
         close(conn);
-        // The server may notice only when it has done what it is at, and that may take a while.
-        if self.is_busy
+        // The server may notice only when it has done what it is at, and that may take a while. After an error of the connection
+        // itself nothing is killed: once the server has started again, the number may be somebody else's.
+        if self.call == Call::Unanswered
             && matches!(self.state, State::Open)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -300,7 +311,7 @@ impl Branch for MysqlBranch {
             self.end();
             return Err(Unprepared::RolledBack("the branch was begun for a transaction of another name".into()));
         }
-        if self.is_busy {
+        if self.call != Call::Answered {
             self.end();
             let why = "a call was interrupted, so it is not known what the branch has done: it is rolled back";
             return Err(Unprepared::RolledBack(why.into()));

@@ -58,6 +58,11 @@
 //! the node has heard nothing of, and whose application is gone, is rolled back after a
 //! [patience](Options::sweep). What was voted for never is.
 //!
+//! A branch can be prepared although its transaction is over: the database was restored from a backup, or has lost the end of
+//! its log. The running agent ends it as the transaction ended. If its node does not remember that, the branch stays prepared,
+//! and the log has an error. An agent that starts cannot tell such a branch from one that was promised to nobody, and rolls it
+//! back with a warning in the log: so after a restore, compare `XA RECOVER` with the other databases before you start the agent.
+//!
 //! Rows go when the node says that their transaction is over everywhere; tombstones a day later ([`Options::keep`]).
 //!
 //! And a table `synod_identity`, whose one row says which participant the database is, and of which cluster: so URLs that are

@@ -105,7 +105,7 @@ impl Options {
     }
 
     /// How often the agent looks for prepared branches of which its node has heard nothing, and for how long it must have
-    /// seen one before it rolls it back: 2 and 10 seconds. An application whose transaction is begun later than that finds it
+    /// seen one before it rolls it back, or ends it as its transaction ended if that is over: 2 and 10 seconds. An application whose transaction is begun later than that finds it
     /// aborted.
     pub fn sweep(mut self, every: Duration, patience: Duration) -> Self {
         (self.sweep, self.patience) = (every.max(Duration::from_millis(10)), patience);

@@ -114,6 +114,9 @@ impl MysqlResource {
 
 impl Resource for MysqlResource {
     /// Rolls back what was promised to nobody. What a connection of an application still holds is left to the sweep.
+    ///
+    /// Unlike the sweep, this cannot ask the node whether a transaction is over and committed. So in a database that has gone
+    /// back in time it rolls back what is prepared again: the log says which branches those were.
     async fn recover(&self, promised: &[Promised]) -> Result<Vec<Promised>, RecoverError> {
         let inner = self.inner();
         let promised: BTreeSet<TxId> = promised.iter().map(|promised| promised.transaction.id()).collect();
@@ -124,7 +127,7 @@ impl Resource for MysqlResource {
         conn.done();
         for tx in held.iter().filter(|tx| !promised.contains(tx) && !inner.desk.has(**tx)) {
             let carried = inner.roll_back(&self.xid(*tx)).await?;
-            tracing::info!(participant = %inner.participant, %tx, ?carried, "a prepared branch was promised to nobody: rolled back");
+            tracing::warn!(participant = %inner.participant, %tx, ?carried, "a prepared branch was promised to nobody: rolled back");
         }
         self.miss(&promised, &held).await?;
         Ok(Vec::new())

@@ -198,3 +198,56 @@ async fn the_row_of_a_lone_commit_stays_for_as_long_as_somebody_may_ask_for_it()
     let rows = "SELECT COUNT(*) FROM synod_fence WHERE OCTET_LENGTH(branch) = 41";
     assert_eq!(by_hand(&world.urls[0]).await.query_first(rows).await.unwrap(), Some(1_u64));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_more_lone_commits_than_one_turn_can_clear_are_cleared_by_the_next_turns() {
+    let world = World::new(server!()).await;
+    world.local.shutdown().await.unwrap();
+    let mut conn = by_hand(&world.urls[0]).await;
+    // One more page than a turn clears.
+    let old = format!(
+        "INSERT INTO synod_fence (branch, state, made) WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n \
+         WHERE n < {}) SELECT CONCAT(X'{:032x}{:016x}', UNHEX(LPAD(HEX(n), 34, '0'))), 'w', \
+         CURRENT_TIMESTAMP(6) - INTERVAL 2 DAY FROM n",
+        65 * 512,
+        0,
+        ACCOUNTS.0,
+    );
+    conn.query_drop(format!("SET max_recursive_iterations = 1000000; {old}")).await.unwrap();
+    let rows = "SELECT COUNT(*) FROM synod_fence WHERE OCTET_LENGTH(branch) = 41";
+    assert_eq!(conn.query_first(rows).await.unwrap(), Some(65 * 512_u64));
+    // To wait for 64 turns would take more than a minute.
+    let slow = options().sweep(ms(1_000), ms(300));
+    let accounts = Mysql::connect_with(&world.urls[0], ACCOUNTS, slow).await.unwrap();
+    let _local = start(&world.folder, &accounts, &world.orders).await;
+    until("all are cleared", async || conn.query_first(rows).await.unwrap() == Some(0_u64)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_whose_server_has_started_again_ends_no_connection_of_somebody_elses() {
+    if Maria::installed().is_none() {
+        return eprintln!("left out: no MariaDB is installed");
+    }
+    let mut server = Maria::start(synod_servers::Options::default()).unwrap();
+    let branch = Alone::new(&server).await;
+    let name = Name { cluster: branch.xid.cluster(), tx: branch.xid.tx() };
+    // So that the branch's number is not used up while the server starts.
+    for _ in 0..40 {
+        by_hand(&branch.url).await.disconnect().await.unwrap();
+    }
+    let mut lost = branch.mysql.open(Some(name)).await.unwrap();
+    let number: u32 = lost.query_first("SELECT CONNECTION_ID()").await.unwrap().unwrap();
+    server.kill().unwrap();
+    lost.query_drop("SELECT 1").await.unwrap_err();
+    server.start_again().unwrap();
+    // The numbers begin again, so one of these has the number of the branch's old connection. To change to the server's socket
+    // would take two numbers for each.
+    let (url, mut others) = (format!("{}?prefer_socket=false", branch.url), Vec::new());
+    while others.last().is_none_or(|other: &mysql_async::Conn| other.id() < number) {
+        others.push(by_hand(&url).await);
+    }
+    let mut other = others.into_iter().find(|other| other.id() == number).expect("nobody else connects");
+    drop(lost);
+    tokio::time::sleep(ms(1_000)).await;
+    other.query_drop("SELECT 1").await.unwrap();
+}

@@ -2,13 +2,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use mysql_async::prelude::Queryable;
 use synod::{
     NodeId, TxId,
-    commit::{ClusterId, Meta, Outcome, Promised, Vote},
+    commit::{ClusterId, Meta, Outcome, Promised, Status, Transaction, Vote},
     perform::tokio::{Progress, Resource},
 };
+use synod_client::local::Local;
 use synod_mysql::{Kind, Xid, mysql_async};
 
 macro_rules! alone {
@@ -168,4 +171,63 @@ async fn recovery_rolls_back_what_was_promised_to_nobody_and_nothing_that_is_any
     for xid in &xids[2..4] {
         by_hand(&branch.url).await.query_drop(format!("XA ROLLBACK {xid}")).await.unwrap();
     }
+}
+
+/// A transaction that has ended and is over everywhere, and of which the accounts' database keeps no row any more.
+async fn over(world: &World, outcome: Outcome) -> Xid {
+    let manager = world.local.node(NodeId(1)).unwrap();
+    let tx = manager.names(1).await.unwrap().names.first();
+    let xids = [ACCOUNTS, ORDERS].map(|participant| Xid::new(world.local.cluster(), participant, tx));
+    if outcome == Outcome::Committed {
+        for (url, xid) in world.urls.iter().zip(&xids) {
+            leave(prepare(url, xid).await.unwrap(), url, xid).await;
+        }
+    }
+    let transaction = Transaction::new(tx, [ACCOUNTS, ORDERS], []).unwrap();
+    manager.begin_as(transaction, []).await.unwrap();
+    assert_eq!(world.synod().outcome(tx).await.unwrap(), outcome);
+    until("it is over", async || is_over(&world.local, tx).await).await;
+    // A database that has gone back in time has no tombstone either.
+    let tombstone = format!("DELETE FROM synod_fence WHERE state = 't' AND branch = {}", key(&xids[0]));
+    by_hand(&world.urls[0]).await.query_drop(tombstone).await.unwrap();
+    until("its row is gone", async || row(&world.urls[0], &xids[0]).await.is_none()).await;
+    xids[0]
+}
+
+async fn is_over(local: &Local, tx: TxId) -> bool {
+    matches!(local.node(ACCOUNTS).unwrap().status(tx).await, Ok(Status::Retired { .. }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_prepared_again_though_it_is_over_ends_again_as_it_did() {
+    let Some(server) = server() else { return };
+    let world = World::new(server).await;
+    let mut expected = 100;
+    for (outcome, change) in [(Outcome::Committed, -30), (Outcome::Aborted, 0)] {
+        let xid = over(&world, outcome).await;
+        expected += change;
+        assert_eq!(balance(&world.urls[0]).await, expected);
+        // The database goes back to the moment when the branch was prepared.
+        leave(prepare(&world.urls[0], &xid).await.unwrap(), &world.urls[0], &xid).await;
+        until("the sweep has ended it", async || !is_listed(&world.urls[0], &xid).await).await;
+        expected += change;
+        assert_eq!(balance(&world.urls[0]).await, expected, "{outcome:?}");
+    }
+    assert_eq!(world.accounts.alarms(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_prepared_again_and_ended_nobody_knows_how_is_left_to_the_operator() {
+    let Some(server) = server() else { return };
+    let mut world = World::new(server).await;
+    let xid = over(&world, Outcome::Committed).await;
+    // An agent that starts again still knows that the transaction is over, and no longer how it ended.
+    world.local.shutdown().await.unwrap();
+    world.local = start(&world.folder, &world.accounts, &world.orders).await;
+    assert!(is_over(&world.local, xid.tx()).await);
+    leave(prepare(&world.urls[0], &xid).await.unwrap(), &world.urls[0], &xid).await;
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    assert!(is_listed(&world.urls[0], &xid).await, "the sweep came by many times, and its patience is over");
+    by_hand(&world.urls[0]).await.query_drop(format!("XA COMMIT {xid}")).await.unwrap();
+    assert_eq!(balance(&world.urls[0]).await, 40);
 }

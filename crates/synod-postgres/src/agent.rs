@@ -35,6 +35,17 @@ macro_rules! clear {
 const ROWS: &str = "SELECT branch FROM synod.fence WHERE branch > $1 AND branch <= $2 AND octet_length(branch) = 40 \
     ORDER BY branch LIMIT $3";
 
+/// Of a page of rows of branches that were committed by themselves, those that are old go. Its last key, and how many it had.
+const CLEAR_ALONE: &str = "WITH page AS MATERIALIZED (\
+    SELECT branch, made FROM synod.fence WHERE branch > $1 AND branch <= $2 AND octet_length(branch) = 41 \
+    ORDER BY branch LIMIT $3), \
+    gone AS (DELETE FROM synod.fence f USING page p \
+    WHERE f.branch = p.branch AND p.made < now() - make_interval(secs => $4)) \
+    SELECT (SELECT branch FROM page ORDER BY branch DESC LIMIT 1), (SELECT count(*) FROM page)";
+
+/// How many of those there are in a page.
+const ALONE: i64 = 8_192;
+
 /// How many rows are looked at in one go, and how many times in one turn.
 const PAGE: usize = 512;
 const PAGES: usize = 16;
@@ -46,6 +57,12 @@ impl Postgres {
     /// Reports to the node what was left prepared, and is of no concern to anybody here.
     async fn sweep(&self, cluster: ClusterId, node: &Handle) -> Result<(), Error> {
         let Self(inner) = self;
+        for alarm in self.alarms() {
+            // What an operator has said to be finished is asked for no more.
+            if !is_known(node, alarm.tx).await {
+                inner.settle(alarm.tx);
+            }
+        }
         let client = inner.for_votes().await?;
         let age = inner.options.patience.as_secs_f64();
         let listed = prepared(&client, cluster, inner.participant, age);
@@ -129,18 +146,27 @@ impl Postgres {
         Ok(keys.last().filter(|_| keys.len() == PAGE).cloned())
     }
 
-    /// Deletes the rows of branches that were committed by themselves long ago.
-    async fn clear_alone(&self) -> Result<(), Error> {
+    /// Deletes the rows of branches that were committed by themselves long ago, from `after` on, a page of rows: all at once they may
+    /// be more than can be deleted in time. Returns where to go on; at the end, nothing.
+    async fn clear_alone(&self, after: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let Self(inner) = self;
         let client = inner.for_verdicts().await?;
         // Whoever has lost the answer asks for as long as that.
-        let keep = inner.options.keep.max(inner.options.wait);
-        let prefix = [&[0; 16][..], &inner.participant.0.to_be_bytes()].concat();
-        let clear = "DELETE FROM synod.fence WHERE branch BETWEEN $1 AND $1 || '\\xffffffffffffffffffffffffffffffffff' \
-            AND octet_length(branch) = 41 AND made < now() - make_interval(secs => $2)";
-        client.answer("clear its fence", client.execute(clear, &[&prefix, &keep.as_secs_f64()])).await?;
+        let keep = inner.options.keep.max(inner.options.wait).as_secs_f64();
+        let end = [&self.alone()[..], &[0xff; 17]].concat();
+        let cleared = async {
+            let clear = client.prepare_cached(CLEAR_ALONE).await?;
+            client.query_one(&clear, &[&after, &end, &ALONE, &keep]).await
+        };
+        let row = client.answer("clear its fence", cleared).await?;
         client.done();
-        Ok(())
+        let (last, rows): (Option<Vec<u8>>, i64) = (row.get(0), row.get(1));
+        Ok(last.filter(|_| rows == ALONE))
+    }
+
+    /// What is before all keys of branches that were committed by themselves.
+    fn alone(&self) -> Vec<u8> {
+        [&[0; 16][..], &self.0.participant.0.to_be_bytes()].concat()
     }
 }
 
@@ -163,7 +189,8 @@ impl Agent for Postgres {
     }
 
     async fn resource(&self, cluster: ClusterId) -> Result<PostgresResource, Cause> {
-        self.check().await?;
+        // Branches may hold all other connections, and wait for what this agent is to end.
+        self.0.check(self.0.for_votes().await?).await?;
         self.0.bind(cluster, true).await?;
         Ok(PostgresResource::new(self.clone(), cluster))
     }
@@ -175,13 +202,14 @@ impl Agent for Postgres {
     async fn watch(self, cluster: ClusterId, node: Handle) {
         let mut turns = interval(self.0.options.sweep);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Where the walk through the fence is; nothing, when it is over.
+        // Where the walks through the fence are; nothing, when they are over.
         let (start, _) = Key::all(cluster, self.0.participant);
-        let mut after = None;
+        let (mut after, mut alone) = (None, None);
         for turn in 0_u64.. {
             turns.tick().await;
-            if turn % WALK == 0 && after.is_none() {
-                after = Some(start.clone());
+            if turn % WALK == 0 {
+                after.get_or_insert_with(|| start.clone());
+                alone.get_or_insert_with(|| self.alone());
             }
             let result = async {
                 self.sweep(cluster, &node).await?;
@@ -190,7 +218,11 @@ impl Agent for Postgres {
                     let Some(last) = &after else { break };
                     after = self.walk(cluster, &node, last).await?;
                 }
-                if turn % WALK == 0 { self.clear_alone().await } else { Ok(()) }
+                for _ in 0..PAGES {
+                    let Some(last) = &alone else { break };
+                    alone = self.clear_alone(last).await?;
+                }
+                Ok::<_, Error>(())
             };
             if let Err(error) = result.await {
                 let error = &error as &dyn std::error::Error;

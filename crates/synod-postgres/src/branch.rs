@@ -18,7 +18,7 @@ use crate::{
     fence,
     lent::cancel,
     look::{Found, at},
-    statements::{NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
+    statements::{AS_ITSELF, NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
 };
 
 /// How many statements a connection keeps prepared.
@@ -156,6 +156,13 @@ impl PostgresBranch {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         let answer = call.await;
         self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        if let Err(error) = &answer
+            && [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::INVALID_SQL_STATEMENT_NAME)]
+                .contains(&error.code())
+        {
+            // A table has changed since the statement was kept, or somebody has dropped what is kept: on all connections.
+            self.postgres.0.branches.manager().statement_caches.clear();
+        }
         answer
     }
 
@@ -255,25 +262,47 @@ impl PostgresBranch {
         }
     }
 
+    /// Whether something may be left in the session.
+    fn is_dirty(&self) -> bool {
+        self.postgres.0.options.reset_always || self.is_dirty.load(Ordering::Relaxed)
+    }
+
     /// Gives the connection back, clean, once nothing of the branch is left in it; and not at all, if it does not come clean.
     fn give_back(&mut self, first: Option<&'static str>) {
         let Some(connection) = self.connection.take() else { return };
-        let is_dirty = self.postgres.0.options.reset_always || self.is_dirty.load(Ordering::Relaxed);
+        let is_dirty = self.is_dirty();
         if first.is_none() && !is_dirty {
             return;
         }
+        // Outside of a runtime, or of one that ends, this is dropped before it is done.
+        let unclean = Unclean(Some(connection));
         let clean = async move {
-            let rolled_back = match first {
-                Some(statement) => connection.batch_execute(statement).await,
-                None => Ok(()),
-            };
-            if rolled_back.is_err() || is_dirty && connection.batch_execute(RESET).await.is_err() {
-                drop(Object::take(connection));
+            let Some(connection) = &unclean.0 else { return };
+            for statements in first.into_iter().chain(is_dirty.then_some(RESET)) {
+                if connection.batch_execute(statements).await.is_err() {
+                    return;
+                }
             }
+            unclean.is_clean();
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(clean);
         }
+    }
+}
+
+/// A connection that goes back to its pool only once it is said to be clean: until then it may be in a transaction.
+struct Unclean(Option<Object>);
+
+impl Unclean {
+    fn is_clean(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Unclean {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
     }
 }
 
@@ -336,8 +365,9 @@ impl Branch for PostgresBranch {
         let key = fence::Key::of(&gid);
         // In a failed transaction the first statement fails, and outside of any, too. Without that PREPARE would roll back, or do
         // nothing, and neither is an error.
+        let as_itself = if self.is_dirty() { AS_ITSELF } else { "" };
         let prepare = format!(
-            "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); \
+            "SAVEPOINT synod; RELEASE synod; {as_itself}INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); \
              PREPARE TRANSACTION '{gid}'",
             key.literal()
         );
@@ -375,13 +405,21 @@ impl Branch for PostgresBranch {
     async fn finish(&mut self, outcome: Outcome) -> Result<(), Cause> {
         let State::Prepared(gid, ticket) = &mut self.state else { return Ok(()) };
         let (Some(ticket), Some(connection)) = (ticket.take(), &self.connection) else { return Ok(()) };
+        let wait = self.postgres.0.options.wait;
+        if self.is_dirty.load(Ordering::Relaxed) {
+            // As another role it could not be ended, and with another `synchronous_commit` a standby might not hear of it.
+            let reset = timeout(wait, connection.batch_execute(RESET)).await;
+            if !matches!(reset, Ok(Ok(()))) {
+                drop(self.connection.take().map(Object::take));
+                return reset.map_err(Cause::from).and_then(|reset| reset.map_err(Cause::from));
+            }
+        }
         let verb = match outcome {
             Outcome::Committed => "COMMIT",
             Outcome::Aborted => "ROLLBACK",
         };
         // An error leaves it to the agent: the ticket is gone.
         let statement = format!("{verb} PREPARED '{gid}'");
-        let wait = self.postgres.0.options.wait;
         match timeout(wait, end_prepared(connection, &statement, wait)).await {
             Ok(Ok(true)) => ticket.finished(outcome),
             Ok(Ok(false)) => {}

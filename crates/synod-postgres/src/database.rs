@@ -32,7 +32,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) desk: Desk,
     /// For branches.
-    branches: Pool,
+    pub(crate) branches: Pool,
     /// For the agent, to look.
     votes: Pool,
     /// For the agent, to carry out.
@@ -104,11 +104,7 @@ impl Postgres {
 
     /// Checks again that the server can take part, that the tables are there, and that this is the participant's database.
     pub async fn check(&self) -> Result<(), Error> {
-        let client = self.0.lend(&self.0.branches, self.0.options.answer).await?;
-        let check = fence::check(&client, self.0.participant, self.0.options.connections);
-        client.in_time("say whether it can take part", check).await?;
-        client.done();
-        Ok(())
+        self.0.check(self.0.lend(&self.0.branches, self.0.options.answer).await?).await
     }
 
     /// Which participant this is.
@@ -132,6 +128,14 @@ impl Postgres {
 }
 
 impl Inner {
+    /// The same, over this connection.
+    pub(crate) async fn check(&self, client: Lent) -> Result<(), Error> {
+        let check = fence::check(&client, self.participant, self.options.connections);
+        client.in_time("say whether it can take part", check).await?;
+        client.done();
+        Ok(())
+    }
+
     pub(crate) async fn for_branch(&self) -> Result<Lent, Error> {
         self.lend(&self.branches, self.options.wait).await
     }
@@ -176,6 +180,11 @@ impl Inner {
     /// A branch is carried out after all.
     pub(crate) fn clear(&self, tx: TxId) {
         self.alarms.clear(self.participant, tx);
+    }
+
+    /// Somebody has ended a branch by hand.
+    pub(crate) fn settle(&self, tx: TxId) {
+        self.alarms.settle(self.participant, tx);
     }
 
     /// Rows of these transactions may go.

@@ -10,6 +10,11 @@ use tokio_postgres::error::{Severity, SqlState};
 pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
 
+/// What comes before PREPARE where statements may have changed it: nobody but the agent's role can end what is prepared, and a promise
+/// waits for the standby.
+pub(crate) const AS_ITSELF: &str = "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) \
+    WHERE current_setting('synchronous_commit') IN ('off', 'local'); ";
+
 /// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False
 /// if it is not there any more: whether it was ended, or is lost, is for the agent to find out.
 pub(crate) async fn end_prepared(

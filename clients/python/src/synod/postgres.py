@@ -8,13 +8,18 @@ tables; names and rows are those of the package synod-postgres.
 from __future__ import annotations
 
 import base64
+import math
+import os
 import secrets
 import threading
 import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 
 from .client import Outcome, TxId
 from .errors import SynodError
@@ -24,11 +29,34 @@ from .transaction import RolledBack
 _PREFIX = "synod_"
 _LONGEST = 199
 
+# What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise
+# waits for the standby.
+_AS_ITSELF = (
+    "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) "
+    "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+)
+
+
+class _Late(psycopg.OperationalError):
+    """The answer to a statement has not come in time. What the statement has done is not known."""
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that can be told until when to wait for answers."""
+
+    # In the time of `time.monotonic`.
+    until: float | None = None
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().wait(gen if self.until is None else _limited(gen, self.until), *args, **kwargs)
+
 
 class Postgres:
     """A database that is `participant` in the cluster: the number that its agent has. Threads may share it.
 
-    Up to `idle` connections are kept for the next branch.
+    Up to `idle` connections are kept for the next branch. Connecting, preparing a branch and ending it may take `wait` seconds each, and
+    a connection whose server is unreachable fails after that time, unless `conninfo` sets `connect_timeout`, `tcp_user_timeout` or
+    `keepalives_idle`. Your own statements have no deadline: set `statement_timeout` and `lock_timeout` of PostgreSQL for them.
     """
 
     def __init__(self, conninfo: str, participant: int, *, idle: int = 4, wait: float = 30.0):
@@ -37,19 +65,21 @@ class Postgres:
         self._conninfo = conninfo
         self._most_idle = idle
         self._lock = threading.Lock()
-        self._idle: list[psycopg.Connection[Any]] = []
+        self._idle: list[_Connection] = []
         self._joined: str | None = None
 
     def open(self) -> PostgresBranch:
         """Begins a branch."""
         connection = self._connection()
         try:
-            connection.execute("BEGIN")
+            with _in_time(connection, self.wait):
+                connection.execute("BEGIN")
         except psycopg.OperationalError:
             # It was idle for too long. A new one says what is wrong.
             connection.close()
             connection = self._connect()
-            connection.execute("BEGIN")
+            with _in_time(connection, self.wait):
+                connection.execute("BEGIN")
         return PostgresBranch(self, connection)
 
     def close(self) -> None:
@@ -59,23 +89,40 @@ class Postgres:
         for connection in idle:
             connection.close()
 
-    def _connection(self) -> psycopg.Connection[Any]:
+    def _connection(self) -> _Connection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         return self._connect()
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> _Connection:
         # What psycopg prepares is dropped with everything else before a connection is used again.
-        return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
+        return _Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None, **self._patience())
 
-    def _give_back(self, connection: psycopg.Connection[Any]) -> None:
+    def _patience(self) -> dict[str, Any]:
+        """The parameters by which an unreachable server is noticed, except those that are set already."""
+        given = conninfo_to_dict(self._conninfo)
+        if "PGCONNECT_TIMEOUT" in os.environ:
+            given["connect_timeout"] = os.environ["PGCONNECT_TIMEOUT"]
+        # For libpq 0 means the system's default, or for ever, and 2 is the least for connecting.
+        seconds = max(math.ceil(self.wait), 1)
+        patience = {
+            "connect_timeout": max(seconds, 2),
+            "tcp_user_timeout": max(math.ceil(self.wait * 1000), 1),
+            "keepalives_idle": seconds,
+        }
+        return {name: value for name, value in patience.items() if name not in given}
+
+    def _give_back(self, connection: _Connection) -> None:
         """Keeps a connection in which nothing is open, as clean as a new one."""
         try:
-            connection.execute("DISCARD ALL")
-        except psycopg.Error:
+            with _in_time(connection, self.wait):
+                connection.execute("DISCARD ALL")
+        except BaseException as error:
             connection.close()
-            return
+            if isinstance(error, psycopg.Error):
+                return
+            raise
         with self._lock:
             if len(self._idle) < self._most_idle:
                 self._idle.append(connection)
@@ -88,7 +135,8 @@ class Postgres:
             return
         with self._connect() as connection:
             try:
-                row = connection.execute("SELECT participant, cluster FROM synod.identity").fetchone()
+                with _in_time(connection, self.wait):
+                    row = connection.execute("SELECT participant, cluster FROM synod.identity").fetchone()
             except (pg.UndefinedTable, pg.InvalidSchemaName):
                 row = None
         if row is None or row[1] is None:
@@ -111,9 +159,9 @@ class PostgresBranch:
     PostgreSQL does not prepare.
     """
 
-    def __init__(self, postgres: Postgres, connection: psycopg.Connection[Any]):
+    def __init__(self, postgres: Postgres, connection: _Connection):
         self._postgres = postgres
-        self._connection: psycopg.Connection[Any] | None = connection
+        self._connection: _Connection | None = connection
         self._gid: str | None = None
 
     def execute(self, statement: Any, params: Any = None) -> psycopg.Cursor[Any]:
@@ -126,10 +174,11 @@ class PostgresBranch:
 
     def has_written(self) -> bool:
         connection = self._open()
-        row = connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()
-        if row and row[0] is not None:
-            return True
-        connection.execute("COMMIT")
+        with _in_time(connection, self._postgres.wait):
+            row = connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()
+            if row and row[0] is not None:
+                return True
+            connection.execute("COMMIT")
         self._end()
         return False
 
@@ -147,6 +196,9 @@ class PostgresBranch:
             if not self._has_committed(key):
                 raise RolledBack(str(error)) from error
             return
+        except BaseException:
+            self._drop()
+            raise
         self._end()
 
     def prepare(self, cluster: str, tx: TxId, epoch: int, participants: list[int]) -> None:
@@ -162,9 +214,9 @@ class PostgresBranch:
         key = bytes.fromhex(cluster) + b"".join(number.to_bytes(8, "big") for number in numbers)
         connection = self._open()
         try:
-            self._fence(connection, key, f"PREPARE TRANSACTION '{gid}'")
-        except psycopg.Error as error:
-            if _is_answer(error):
+            self._fence(connection, key, f"{_AS_ITSELF}; PREPARE TRANSACTION '{gid}'")
+        except BaseException as error:
+            if isinstance(error, psycopg.Error) and _is_answer(error):
                 self.roll_back()
                 raise RolledBack(str(error)) from error
             self._drop()
@@ -178,7 +230,8 @@ class PostgresBranch:
         end = time.monotonic() + self._postgres.wait
         while True:
             try:
-                self._connection.execute(f"{verb} PREPARED '{self._gid}'")
+                with _in_time(self._connection, end - time.monotonic()):
+                    self._connection.execute(f"{verb} PREPARED '{self._gid}'")
             except pg.UndefinedObject:
                 # The agent was there first.
                 break
@@ -188,7 +241,7 @@ class PostgresBranch:
                     self._drop()
                     return
                 time.sleep(0.001)
-            except psycopg.Error:
+            except BaseException:
                 self._drop()
                 raise
             else:
@@ -199,31 +252,35 @@ class PostgresBranch:
         if self._connection is None or self._gid is not None:
             return
         try:
-            self._connection.execute("ROLLBACK")
-        except psycopg.Error:
+            with _in_time(self._connection, self._postgres.wait):
+                self._connection.execute("ROLLBACK")
+        except BaseException as error:
+            # The server rolls back what its client leaves.
             self._drop()
+            if not isinstance(error, psycopg.Error):
+                raise
         else:
             self._end()
 
-    def _open(self) -> psycopg.Connection[Any]:
+    def _open(self) -> _Connection:
         if self._connection is None:
             raise SynodError("the branch is over")
         return self._connection
 
-    @staticmethod
-    def _fence(connection: psycopg.Connection[Any], key: bytes, last: str) -> None:
+    def _fence(self, connection: _Connection, key: bytes, last: str) -> None:
         """Puts the row there, and ends the transaction. In a failed one the first statement fails, and outside of any, too: without
         that, the last one would roll back or do nothing, and neither is an error."""
         row = f"INSERT INTO synod.fence (branch, state) VALUES ('\\x{key.hex()}', 'w')"
         # One text without parameters is one round trip.
-        connection.execute(f"SAVEPOINT synod; RELEASE synod; {row}; {last}")
+        with _in_time(connection, self._postgres.wait):
+            connection.execute(f"SAVEPOINT synod; RELEASE synod; {row}; {last}")
 
     def _has_committed(self, key: bytes) -> bool:
         """Whether the row is there. If not, puts a tombstone there first: then it has not committed, and never will."""
         end = time.monotonic() + self._postgres.wait
         while True:
             try:
-                with self._postgres._connect() as connection:
+                with self._postgres._connect() as connection, _in_time(connection, self._postgres.wait):
                     try:
                         connection.execute("SET lock_timeout = '1s'")
                         connection.execute("INSERT INTO synod.fence (branch, state) VALUES (%s, 't')", (key,))
@@ -231,6 +288,7 @@ class PostgresBranch:
                     except pg.UniqueViolation:
                         row = connection.execute("SELECT state FROM synod.fence WHERE branch = %s", (key,)).fetchone()
                         if row is not None:
+                            _confirm(connection)
                             return row[0] not in ("t", b"t")
             except psycopg.Error:
                 if time.monotonic() >= end:
@@ -248,6 +306,41 @@ class PostgresBranch:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+@contextmanager
+def _in_time(connection: _Connection, wait: float) -> Iterator[None]:
+    """Gives the statements inside `wait` seconds, and then closes the connection: what comes over it next would be the late answer."""
+    connection.until = time.monotonic() + wait
+    try:
+        yield
+    except _Late:
+        connection.close()
+        raise
+    finally:
+        connection.until = None
+
+
+def _limited(gen: Generator[Any, Any, Any], until: float) -> Generator[Any, Any, Any]:
+    """Runs `gen`, a step of psycopg, until the time is over. It yields what it waits for, and is sent what is ready. psycopg sends
+    "nothing" ten times a second, so that is when the time is checked."""
+    try:
+        awaited = next(gen)
+        while True:
+            ready = yield awaited
+            if not ready and time.monotonic() >= until:
+                raise _Late("the database has not answered in time")
+            awaited = gen.send(ready)
+    except StopIteration as end:
+        return end.value
+
+
+def _confirm(connection: _Connection) -> None:
+    """Where commits wait for a standby, a row is seen before the standby has it. It does once a later write that waited has come
+    back."""
+    row = connection.execute("SELECT current_setting('synchronous_standby_names') <> ''").fetchone()
+    if row is not None and row[0]:
+        connection.execute("SELECT pg_logical_emit_message(true, 'synod', '')")
 
 
 def _is_answer(error: psycopg.Error) -> bool:

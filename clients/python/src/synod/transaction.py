@@ -131,15 +131,18 @@ class Transaction:
         """Commits what the branches have done, everywhere or nowhere.
 
         When it returns, everything is committed. `Aborted` says that nothing has changed. `OutcomeUnknown` says that it may have
-        committed, or will yet: `Synod.outcome` finds out.
+        committed, or will yet: `Synod.outcome` finds out. An unrelated exception that interrupts this, such as one of a signal handler,
+        becomes one of the two. What is not an `Exception`, such as `KeyboardInterrupt`, passes; if it may have committed, with a note.
         """
         if self._is_over:
             raise SynodError("the transaction is over: make another one")
         self._is_over = True
         try:
             written = {node: branch for node, branch in self._branches.items() if branch.has_written()}
-        except Exception as error:
+        except BaseException as error:
             self.roll_back()
+            if not isinstance(error, Exception):
+                raise
             raise Aborted(f"a database could not say whether it has changed: {error}") from error
         match list(written.items()):
             case []:
@@ -150,16 +153,40 @@ class Transaction:
                 self._commit_together(written)
 
     def _commit_together(self, branches: dict[int, Any]) -> None:
-        door, client = self._door, self._door.client
-        participants = sorted(branches)
         try:
-            tx, epoch = door._take_name()
-        except SynodError as error:
+            tx, epoch = self._door._take_name()
+        except BaseException as error:
             self.roll_back()
+            if not isinstance(error, Exception):
+                raise
             raise Aborted(f"no transaction manager gives it a name: {error}") from error
+        gate = _Gate()
+        try:
+            self._commit_as(tx, epoch, branches, gate)
+        except BaseException as error:
+            # Not all exceptions are ours: a signal handler raises some, and so do a closed channel and a process that is out of threads.
+            if isinstance(error, (Aborted, OutcomeUnknown)) and error.tx == tx:
+                raise
+            if gate.close():
+                self.roll_back()
+                if not isinstance(error, Exception):
+                    raise
+                raise Aborted(f"{tx} was not prepared anywhere: {error!r}", tx) from error
+            # The branches that are prepared can still commit: their agents end the transaction.
+            if not isinstance(error, Exception):
+                error.add_note(f"The transaction {tx} may have committed, or will yet: Synod.outcome finds out.")
+                raise
+            raise OutcomeUnknown(f"how {tx} ends is not known: {error!r}", tx) from error
+
+    def _commit_as(self, tx: TxId, epoch: int, branches: dict[int, Any], gate: _Gate) -> None:
+        """Prepares, decides and finishes it under the name `tx`. Whatever this raises, it may have committed."""
+        client = self._door.client
+        participants = sorted(branches)
         failed: list[tuple[int, Exception]] = []
 
         def prepare(node: int) -> None:
+            if not gate.enter():
+                return
             try:
                 branches[node].prepare(client.cluster, tx, epoch, participants)
             except Exception as error:
@@ -170,7 +197,7 @@ class Transaction:
         lost = next(((node, error) for node, error in failed if isinstance(error, RolledBack)), None)
         try:
             outcome = self._decide(tx, epoch, participants)
-        except SynodError as error:
+        except Exception as error:
             if lost:
                 raise Aborted(f"participant {lost[0]} is rolled back: {lost[1]}", tx) from lost[1]
             raise OutcomeUnknown(f"how {tx} ends is not known: {error}", tx) from error
@@ -203,6 +230,27 @@ class Transaction:
                 time.sleep(0.02)
 
 
+class _Gate:
+    """Tells a transaction that has failed whether anything of it may be prepared. Once closed, nothing more is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._was_entered = False
+
+    def enter(self) -> bool:
+        """Whether a branch may be prepared."""
+        with self._lock:
+            self._was_entered |= not self._is_closed
+            return not self._is_closed
+
+    def close(self) -> bool:
+        """Whether no branch was prepared, so that none will be."""
+        with self._lock:
+            self._is_closed = True
+            return not self._was_entered
+
+
 def _commit_alone(node: int, branch: Any) -> None:
     """Only one database has changed: that is one plain commit."""
     try:
@@ -211,6 +259,9 @@ def _commit_alone(node: int, branch: Any) -> None:
         raise Aborted(f"participant {node} is rolled back: {error}") from error
     except Exception as error:
         raise OutcomeUnknown(f"the answer of participant {node} to its commit is lost: {error}") from error
+    except BaseException as error:
+        error.add_note(f"The transaction may have committed in the database of participant {node}, the only one it has written in.")
+        raise
 
 
 def _finish(branch: Any, outcome: Outcome) -> None:

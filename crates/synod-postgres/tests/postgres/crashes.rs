@@ -70,6 +70,35 @@ async fn branches_that_were_prepared_and_begun_by_nobody_end_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_goes_when_somebody_has_put_it_right_and_says_that_it_is_finished() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let manager = pair.local().node(synod_client::NodeId(1)).unwrap();
+    let agreed = Agreed::new(manager.names(1).await.unwrap().names.first(), [LEFT, RIGHT], []).unwrap();
+    let mut branches = Vec::new();
+    for (database, delta) in pair.databases.iter().zip([-10, 10]) {
+        let mut branch = database.open(None).await.unwrap();
+        branch.execute(&format!("UPDATE account SET balance = balance + {delta}"), &[]).await.unwrap();
+        branch.prepare(pair.local().cluster(), &agreed).await.unwrap();
+        branches.push(branch);
+    }
+    // The vote is given by what the application has seen.
+    let [gid] = &pair.prepared(0)[..] else { panic!("one is prepared") };
+    pair.sql(0, &format!("ROLLBACK PREPARED '{gid}'"));
+    manager.begin_as(agreed.clone(), []).await.unwrap();
+    assert_eq!(manager.outcome(agreed.id()).await.unwrap(), Outcome::Committed);
+    for branch in &mut branches {
+        branch.finish(Outcome::Committed).await.unwrap();
+    }
+    until("there is an alarm", || !pair.databases[0].alarms().is_empty()).await;
+    pair.sql(0, "UPDATE account SET balance = balance - 10");
+    pair.local().node(LEFT).unwrap().finished(agreed.id()).await.unwrap();
+    assert_eq!(timeout(ms(60_000), manager.completed(agreed.id())).await.unwrap().unwrap(), Outcome::Committed);
+    until("the alarm goes", || pair.databases[0].alarms().is_empty()).await;
+    assert_eq!(pair.balances(), ["90", "110"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_starts_again_ends_what_was_prepared_while_it_was_away() {
     or_leave_out!();
     let mut pair = Pair::new().await;

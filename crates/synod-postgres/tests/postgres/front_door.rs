@@ -186,6 +186,13 @@ async fn rows_of_what_was_committed_alone_go_when_nobody_can_ask_for_them_any_mo
     assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
     until("the row goes", || alone() == "0").await;
     assert_eq!(pair.sql(0, "SELECT balance FROM account"), "7");
+    // Many, of which some may not go yet.
+    pair.sql(
+        0,
+        "INSERT INTO synod.fence SELECT '\\x00000000000000000000000000000000000000000000000b' || uuid_send(gen_random_uuid()) || '\\x00', \
+         'w', now() + interval '1 hour' * (n % 5000 / 4999) FROM generate_series(1, 30000) n",
+    );
+    until("the old ones go", || alone() == "6").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,5 +8,6 @@ mod conformance;
 mod crashes;
 mod front_door;
 mod scene;
+mod sessions;
 mod silence;
 mod truth_table;

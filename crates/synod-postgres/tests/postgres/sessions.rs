@@ -1,0 +1,106 @@
+//! What a branch's statements do to its session, and connections that come back to their pool.
+
+use std::time::Duration;
+
+use synod::{
+    NodeId, TxId,
+    commit::{Outcome, Transaction},
+};
+use synod_client::{Agent, Branch, Database};
+use synod_postgres::{Options, Postgres};
+use tokio::time::timeout;
+
+use crate::scene::{LEFT, Pair, RIGHT, or_leave_out, own, quick, until};
+
+fn transaction(seq: u64) -> Transaction {
+    Transaction::new(TxId { origin: NodeId(1), seq }, [LEFT, RIGHT], []).unwrap()
+}
+
+/// The left one's database, by another handle with one connection.
+async fn narrow(pair: &Pair) -> Postgres {
+    let options = Options::new().connections(1).wait(Duration::from_secs(5));
+    Postgres::connect_with(&pair.server.url(&pair.names[0]), LEFT, options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_where_there_is_no_runtime_is_rolled_back_all_the_same() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let database = narrow(&pair).await;
+    let mut tx = pair.synod().transaction();
+    let update = "UPDATE account SET balance = 7 WHERE id = 1";
+    tx.on(&database).await.unwrap().execute(update, &[]).await.unwrap();
+    std::thread::spawn(move || drop(tx)).join().unwrap();
+    let mut tx = pair.synod().transaction();
+    let insert = "INSERT INTO account VALUES (2, 1)";
+    tx.on(&database).await.unwrap().execute(insert, &[]).await.unwrap();
+    assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
+    assert_eq!(pair.sql(0, "SELECT balance FROM account ORDER BY id"), "100\n1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_role_has_done_is_prepared_as_the_one_that_can_end_it() {
+    or_leave_out!();
+    let pair = Pair::with(std::sync::Arc::new(own()), quick()).await;
+    pair.sql(
+        0,
+        "CREATE ROLE tenant; GRANT USAGE ON SCHEMA synod TO tenant; \
+         GRANT SELECT, INSERT ON synod.fence TO tenant; GRANT SELECT, UPDATE ON account TO tenant",
+    );
+    let database = &pair.databases[0];
+    for (seq, role) in [(1, "SET LOCAL ROLE tenant"), (2, "SET ROLE tenant")] {
+        let mut branch = database.open(None).await.unwrap();
+        branch.batch_execute(role).await.unwrap();
+        branch.execute("UPDATE account SET balance = balance + 1 WHERE id = 1", &[]).await.unwrap();
+        branch.prepare(pair.local().cluster(), &transaction(seq)).await.unwrap();
+        assert_eq!(pair.sql(0, "SELECT owner FROM pg_prepared_xacts"), "synod");
+        branch.finish(Outcome::Committed).await.unwrap();
+        assert_eq!(pair.prepared(0), [""; 0]);
+    }
+    assert_eq!(pair.sql(0, "SELECT balance FROM account"), "102");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_waits_for_the_standby_whatever_its_statements_have_set() {
+    or_leave_out!();
+    let pair = Pair::with(std::sync::Arc::new(own()), quick()).await;
+    let mut branch = pair.databases[0].open(None).await.unwrap();
+    branch.batch_execute("SET LOCAL synchronous_commit = local").await.unwrap();
+    branch.execute("UPDATE account SET balance = 7 WHERE id = 1", &[]).await.unwrap();
+    pair.sql(0, "ALTER SYSTEM SET synchronous_standby_names = 'missing'");
+    pair.sql(0, "SELECT pg_reload_conf()");
+    until("it waits for standbys", || pair.sql(0, "SHOW synchronous_standby_names") == "missing").await;
+    let transaction = transaction(1);
+    let mut prepared = Box::pin(branch.prepare(pair.local().cluster(), &transaction));
+    let early = timeout(Duration::from_millis(500), &mut prepared).await;
+    assert!(early.is_err(), "{early:?}: a failover now would lose it");
+    pair.sql(0, "ALTER SYSTEM RESET synchronous_standby_names");
+    pair.sql(0, "SELECT pg_reload_conf()");
+    prepared.await.unwrap();
+    branch.finish(Outcome::Aborted).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_kept_prepared_is_prepared_again_after_its_table_has_changed() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let database = narrow(&pair).await;
+    let columns = async || {
+        let branch = database.open(None).await.unwrap();
+        branch.query("SELECT * FROM account", &[]).await.map(|rows| rows[0].len())
+    };
+    assert_eq!(columns().await.unwrap(), 2);
+    pair.sql(0, "ALTER TABLE account ADD COLUMN since date");
+    columns().await.unwrap_err();
+    assert_eq!(columns().await.unwrap(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_starts_though_branches_hold_all_connections() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let database = narrow(&pair).await;
+    let branch = database.open(None).await.unwrap();
+    timeout(Duration::from_secs(4), database.resource(pair.local().cluster())).await.unwrap().unwrap();
+    drop(branch);
+}
