@@ -18,6 +18,15 @@ const PREFIX = "synod_";
 const LONGEST = 199;
 
 /**
+ * Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such a
+ * branch, and to commit it as one that has only read would be to commit what it has written elsewhere.
+ */
+const HAS_WRITTEN =
+  "SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR CASE WHEN EXISTS (SELECT FROM pg_foreign_table) " +
+  "THEN EXISTS (SELECT FROM pg_locks JOIN pg_foreign_table ON ftrelid = relation " +
+  "WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock') ELSE false END AS written";
+
+/**
  * What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise waits
  * for the standby.
  */
@@ -169,8 +178,8 @@ export class PostgresBranch implements Branch {
   }
 
   async hasWritten(): Promise<boolean> {
-    const asked = this.query<{ id: string | null }>("SELECT pg_current_xact_id_if_assigned()::text AS id");
-    if ((await inTime(asked, this.#postgres.wait)).rows[0]?.id) {
+    const asked = this.query<{ written: boolean }>(HAS_WRITTEN);
+    if ((await inTime(asked, this.#postgres.wait)).rows[0]?.written) {
       return true;
     }
     await inTime(this.query("COMMIT"), this.#postgres.wait);

@@ -18,7 +18,7 @@ use crate::{
     fence,
     lent::cancel,
     look::{Found, at},
-    statements::{AS_ITSELF, NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
+    statements::{AS_ITSELF, HAS_WRITTEN, NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
 };
 
 /// How many statements a connection keeps prepared.
@@ -311,10 +311,9 @@ impl Branch for PostgresBranch {
         if self.has_written.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let asked = self.connection().simple_query("SELECT pg_current_xact_id_if_assigned()");
-        let asked = self.in_time(asked).await??;
+        let asked = self.in_time(self.connection().simple_query(HAS_WRITTEN)).await??;
         let has_written =
-            asked.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some()));
+            asked.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
         if !has_written {
             self.in_time(self.connection().batch_execute("COMMIT")).await??;
             self.give_back(None);

@@ -83,7 +83,8 @@ impl Postgres {
             config.keepalives_idle(options.wait.max(Duration::from_secs(1)));
         }
         let mut agents = config.clone();
-        let wait = format!("-c lock_timeout={}", options.lock_timeout.as_millis());
+        // It has a time-out of its own. The server's would end the wait for a standby as if that had the answer.
+        let wait = format!("-c lock_timeout={} -c statement_timeout=0", options.lock_timeout.as_millis());
         agents.options([config.get_options().unwrap_or_default(), &wait].join(" ").trim());
         agents.application_name("synod agent");
         let pool = |config: &Config, size, wait| pool(config, size, wait, participant, &options);

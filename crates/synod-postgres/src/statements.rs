@@ -10,6 +10,12 @@ use tokio_postgres::error::{Severity, SqlState};
 pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
 
+/// Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such
+/// a branch, and to commit it as one that has only read would be to commit what it has written elsewhere.
+pub(crate) const HAS_WRITTEN: &str = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL \
+    OR CASE WHEN EXISTS (SELECT FROM pg_foreign_table) THEN EXISTS (SELECT FROM pg_locks JOIN pg_foreign_table ON ftrelid = relation \
+    WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock') ELSE false END";
+
 /// What comes before PREPARE where statements may have changed it: nobody but the agent's role can end what is prepared, and a promise
 /// waits for the standby.
 pub(crate) const AS_ITSELF: &str = "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) \

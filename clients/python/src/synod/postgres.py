@@ -29,6 +29,14 @@ from .transaction import RolledBack
 _PREFIX = "synod_"
 _LONGEST = 199
 
+# Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such a
+# branch, and to commit it as one that has only read would be to commit what it has written elsewhere.
+_HAS_WRITTEN = (
+    "SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR CASE WHEN EXISTS (SELECT FROM pg_foreign_table) "
+    "THEN EXISTS (SELECT FROM pg_locks JOIN pg_foreign_table ON ftrelid = relation "
+    "WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock') ELSE false END"
+)
+
 # What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise
 # waits for the standby.
 _AS_ITSELF = (
@@ -175,8 +183,8 @@ class PostgresBranch:
     def has_written(self) -> bool:
         connection = self._open()
         with _in_time(connection, self._postgres.wait):
-            row = connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()
-            if row and row[0] is not None:
+            row = connection.execute(_HAS_WRITTEN).fetchone()
+            if row and row[0]:
                 return True
             connection.execute("COMMIT")
         self._end()

@@ -104,3 +104,36 @@ async fn an_agent_starts_though_branches_hold_all_connections() {
     timeout(Duration::from_secs(4), database.resource(pair.local().cluster())).await.unwrap().unwrap();
     drop(branch);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_into_foreign_tables_only_is_not_committed_as_if_it_had_only_read() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    pair.sql(1, "CREATE TABLE elsewhere (id int)");
+    pair.sql(
+        0,
+        &format!(
+            "CREATE EXTENSION postgres_fdw; \
+             CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '{}', dbname '{}'); \
+             CREATE USER MAPPING FOR synod SERVER other OPTIONS (user 'synod'); \
+             CREATE FOREIGN TABLE elsewhere (id int) SERVER other",
+            pair.server.port(),
+            pair.names[1]
+        ),
+    );
+    let mut tx = pair.synod().transaction();
+    let (left, right) = tx.on_both(&pair.databases[0], &pair.databases[1]).await.unwrap();
+    left.batch_execute("INSERT INTO elsewhere VALUES (1)").await.unwrap();
+    right.execute("UPDATE account SET balance = 7 WHERE id = 1", &[]).await.unwrap();
+    let error = tx.commit().await.unwrap_err();
+    assert!(!error.may_have_committed(), "{error:?}");
+    assert_eq!(pair.sql(1, "SELECT count(*) FROM elsewhere"), "0");
+    assert_eq!(pair.balances(), ["100", "100"]);
+    // What only reads there takes no part, as before.
+    let mut tx = pair.synod().transaction();
+    let (left, right) = tx.on_both(&pair.databases[0], &pair.databases[1]).await.unwrap();
+    left.query("SELECT * FROM elsewhere", &[]).await.unwrap();
+    right.execute("UPDATE account SET balance = 7 WHERE id = 1", &[]).await.unwrap();
+    assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
+    assert_eq!(pair.balances(), ["100", "7"]);
+}
