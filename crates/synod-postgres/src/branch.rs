@@ -283,7 +283,7 @@ impl PostgresBranch {
                     return;
                 }
             }
-            unclean.is_clean();
+            unclean.release();
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(clean);
@@ -295,7 +295,7 @@ impl PostgresBranch {
 struct Unclean(Option<Object>);
 
 impl Unclean {
-    fn is_clean(mut self) {
+    fn release(mut self) {
         drop(self.0.take());
     }
 }
