@@ -1,7 +1,7 @@
 //! Golden scripts: a scenario a file, prose first, then steps, each with the effects that followed from it.
 //!
 //! A line that begins with `> ` is a step (the language is told in `script.rs`); indented lines are what followed; all
-//! other lines are prose. `UPDATE_GOLDEN=1 cargo test --test golden` writes what follows into every file anew.
+//! other lines are prose. `UPDATE_GOLDEN=1 cargo test --test golden` rewrites what follows in every file.
 //!
 //! Each story is drawn, too, in `docs/stories/`.
 

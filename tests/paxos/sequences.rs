@@ -1,4 +1,4 @@
-//! A proposer in any sequence of events, against a twin that keeps what it heard and works everything out anew.
+//! A proposer in any sequence of events, against a twin that keeps what it heard and works everything out again.
 
 use std::collections::BTreeSet;
 
@@ -295,9 +295,9 @@ proptest! {
                 let mut restored = Proposer::restore(config.clone(), record).unwrap();
                 let kick = if record.initial.is_some() { Input::Timeout } else { Input::Propose(77) };
                 let used = ballots_sent(&lived);
-                let anew = ballots_sent(&restored.step(kick));
-                prop_assert!(used.is_disjoint(&anew), "{anew:?} was used before the crash after {:?}", lived.last());
-                prop_assert!(used.iter().all(|used| anew.iter().all(|anew| used < anew)));
+                let later = ballots_sent(&restored.step(kick));
+                prop_assert!(used.is_disjoint(&later), "{later:?} was used before the crash after {:?}", lived.last());
+                prop_assert!(used.iter().all(|used| later.iter().all(|later| used < later)));
             }
             done.extend(effects);
         }

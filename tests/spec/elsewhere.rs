@@ -1,7 +1,7 @@
 //! Resource managers whose votes are durable in their databases, against the specification without *RMChooseToAbort*.
 //!
 //! The database prepares, whether its resource manager hears of it or not, and that is *RMPrepare*. The resource manager may
-//! crash at any time, and comes back without a memory; it is told what the database finds prepared, or is asked anew, and
+//! crash at any time, and comes back without a memory; it is told what the database finds prepared, or is asked again, and
 //! the database may also fail to find what it holds, and refuse. None of that is a step of the specification.
 
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! One type for all canaries: a world is compiled anew for each type of node that it is peopled with, and that takes a while.
+//! One type for all canaries: a world is compiled again for each type of node that it is peopled with, and that takes a while.
 //!
 //! Which canary a cage has is said beforehand, for the thread that runs the world.
 

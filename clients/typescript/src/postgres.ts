@@ -28,10 +28,10 @@ const HAS_WRITTEN =
 
 /**
  * What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise waits
- * for the standby.
+ * for the standby. It holds for the session, and so when the branch is ended as well.
  */
 const AS_ITSELF =
-  "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+  "SET ROLE NONE; SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 /** SQLSTATE. */
 const UNDEFINED_OBJECT = "42704";

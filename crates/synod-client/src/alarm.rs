@@ -5,7 +5,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use synod::{NodeId, TxId, commit::Outcome};
+use synod::{
+    NodeId, TxId,
+    commit::{Outcome, Status},
+    perform::tokio::Handle,
+};
 
 /// A branch is not as it must be. The agent says so in the log, too, as an error, and never takes it for done: it asks the
 /// database again and again, for a branch that was lost in a crash may come back with the next restart.
@@ -60,10 +64,13 @@ impl Alarms {
         }
     }
 
-    /// Somebody has ended it by hand: the alarm goes.
-    pub fn settle(&self, participant: NodeId, tx: TxId) {
-        if self.alarms().remove(&tx).is_some() {
-            tracing::warn!(%participant, %tx, "what was not as it must be is over");
+    /// Drops the alarms about transactions that are over for `node`, the agent's: an operator has put right what they are about, and
+    /// has said so ([`Handle::finished`]). For each turn of an agent's [`watch`](crate::Agent::watch).
+    pub async fn settle(&self, participant: NodeId, node: &Handle) {
+        for Alarm { tx, .. } in self.list() {
+            if matches!(node.status(tx).await, Ok(Status::Retired { .. })) && self.alarms().remove(&tx).is_some() {
+                tracing::warn!(%participant, %tx, "what was not as it must be is over");
+            }
         }
     }
 

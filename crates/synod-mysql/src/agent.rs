@@ -217,6 +217,7 @@ impl Agent for Mysql {
             if turn % WALK == 0 && alone.is_none() {
                 alone = Some(Key::prefix(ClusterId([0; 16]), self.0.participant));
             }
+            self.0.alarms.settle(self.0.participant, &node).await;
             let result = async {
                 self.sweep(cluster, &node, &mut seen).await?;
                 for _ in 0..PAGES {

@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     cluster: OnceLock<ClusterId>,
     /// The database says so, too.
     joined: OnceCell<()>,
-    alarms: Alarms,
+    pub(crate) alarms: Alarms,
 }
 
 impl fmt::Debug for Mysql {

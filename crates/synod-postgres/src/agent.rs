@@ -57,12 +57,6 @@ impl Postgres {
     /// Reports to the node what was left prepared, and is of no concern to anybody here.
     async fn sweep(&self, cluster: ClusterId, node: &Handle) -> Result<(), Error> {
         let Self(inner) = self;
-        for alarm in self.alarms() {
-            // What an operator has said to be finished is asked for no more.
-            if !is_known(node, alarm.tx).await {
-                inner.settle(alarm.tx);
-            }
-        }
         let client = inner.for_votes().await?;
         let age = inner.options.patience.as_secs_f64();
         let listed = prepared(&client, cluster, inner.participant, age);
@@ -211,6 +205,7 @@ impl Agent for Postgres {
                 after.get_or_insert_with(|| start.clone());
                 alone.get_or_insert_with(|| self.alone());
             }
+            self.0.alarms.settle(self.0.participant, &node).await;
             let result = async {
                 self.sweep(cluster, &node).await?;
                 self.clear(cluster).await?;

@@ -161,7 +161,7 @@ impl PostgresBranch {
                 .contains(&error.code())
         {
             // A table has changed since the statement was kept, or somebody has dropped what is kept: on all connections.
-            self.postgres.0.branches.manager().statement_caches.clear();
+            self.postgres.0.forget_statements();
         }
         answer
     }
@@ -274,7 +274,7 @@ impl PostgresBranch {
         if first.is_none() && !is_dirty {
             return;
         }
-        // Outside of a runtime, or of one that ends, this is dropped before it is done.
+        // Outside of a runtime, or in one that ends, this is dropped before it is done.
         let unclean = Unclean(Some(connection));
         let clean = async move {
             let Some(connection) = &unclean.0 else { return };
@@ -404,21 +404,13 @@ impl Branch for PostgresBranch {
     async fn finish(&mut self, outcome: Outcome) -> Result<(), Cause> {
         let State::Prepared(gid, ticket) = &mut self.state else { return Ok(()) };
         let (Some(ticket), Some(connection)) = (ticket.take(), &self.connection) else { return Ok(()) };
-        let wait = self.postgres.0.options.wait;
-        if self.is_dirty.load(Ordering::Relaxed) {
-            // As another role it could not be ended, and with another `synchronous_commit` a standby might not hear of it.
-            let reset = timeout(wait, connection.batch_execute(RESET)).await;
-            if !matches!(reset, Ok(Ok(()))) {
-                drop(self.connection.take().map(Object::take));
-                return reset.map_err(Cause::from).and_then(|reset| reset.map_err(Cause::from));
-            }
-        }
         let verb = match outcome {
             Outcome::Committed => "COMMIT",
             Outcome::Aborted => "ROLLBACK",
         };
         // An error leaves it to the agent: the ticket is gone.
         let statement = format!("{verb} PREPARED '{gid}'");
+        let wait = self.postgres.0.options.wait;
         match timeout(wait, end_prepared(connection, &statement, wait)).await {
             Ok(Ok(true)) => ticket.finished(outcome),
             Ok(Ok(false)) => {}

@@ -32,7 +32,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) desk: Desk,
     /// For branches.
-    pub(crate) branches: Pool,
+    branches: Pool,
     /// For the agent, to look.
     votes: Pool,
     /// For the agent, to carry out.
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     cluster: OnceLock<ClusterId>,
     /// The database says so, too.
     joined: OnceCell<()>,
-    alarms: Alarms,
+    pub(crate) alarms: Alarms,
     forgotten: Mutex<Forgotten>,
 }
 
@@ -183,9 +183,9 @@ impl Inner {
         self.alarms.clear(self.participant, tx);
     }
 
-    /// Somebody has ended a branch by hand.
-    pub(crate) fn settle(&self, tx: TxId) {
-        self.alarms.settle(self.participant, tx);
+    /// Has all connections for branches prepare their statements again.
+    pub(crate) fn forget_statements(&self) {
+        self.branches.manager().statement_caches.clear();
     }
 
     /// Rows of these transactions may go.

@@ -17,8 +17,8 @@ pub(crate) const HAS_WRITTEN: &str = "SELECT pg_current_xact_id_if_assigned() IS
     WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock') ELSE false END";
 
 /// What comes before PREPARE where statements may have changed it: nobody but the agent's role can end what is prepared, and a promise
-/// waits for the standby.
-pub(crate) const AS_ITSELF: &str = "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) \
+/// waits for the standby. It holds for the session, and so when the branch is ended as well.
+pub(crate) const AS_ITSELF: &str = "SET ROLE NONE; SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') IN ('off', 'local'); ";
 
 /// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False

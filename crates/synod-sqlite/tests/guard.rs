@@ -1,4 +1,4 @@
-//! What is promised of a table stays, whoever writes to it.
+//! What is promised of a table stays, no matter who writes to it.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "real files")]
 

@@ -131,6 +131,7 @@ impl Agent for Store {
         let (mut walk, mut seen) = (Some(None), BTreeMap::new());
         loop {
             turns.tick().await;
+            self.0.alarms().settle(self.0.participant, &node).await;
             let result = async {
                 self.sweep(cluster, &node).await?;
                 self.unstage(cluster, &node, &mut seen).await?;

@@ -2,7 +2,7 @@
 //!
 //! Each state is taken apart into the records that its nodes would have; a node is restored from them, takes one message that
 //! was sent some time, and what it writes is the next state. So every step has a restart before it, and repeated requests are
-//! answered anew: the world is one with `repeats`.
+//! answered again: the world is one with `repeats`.
 //!
 //! | specification | here |
 //! |---|---|

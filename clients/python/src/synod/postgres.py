@@ -38,9 +38,9 @@ _HAS_WRITTEN = (
 )
 
 # What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise
-# waits for the standby.
+# waits for the standby. It holds for the session, and so when the branch is ended as well.
 _AS_ITSELF = (
-    "SET LOCAL ROLE NONE; SELECT set_config('synchronous_commit', 'on', true) "
+    "SET ROLE NONE; SELECT set_config('synchronous_commit', 'on', false) "
     "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
 )
 

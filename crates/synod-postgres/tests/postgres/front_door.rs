@@ -186,13 +186,35 @@ async fn rows_of_what_was_committed_alone_go_when_nobody_can_ask_for_them_any_mo
     assert_eq!(tx.commit().await.unwrap(), Outcome::Committed);
     until("the row goes", || alone() == "0").await;
     assert_eq!(pair.sql(0, "SELECT balance FROM account"), "7");
-    // Many, of which some may not go yet.
-    pair.sql(
-        0,
-        "INSERT INTO synod.fence SELECT '\\x00000000000000000000000000000000000000000000000b' || uuid_send(gen_random_uuid()) || '\\x00', \
-         'w', now() + interval '1 hour' * (n % 5000 / 4999) FROM generate_series(1, 30000) n",
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_of_what_was_committed_alone_go_in_pages_and_one_that_cannot_go_keeps_only_its_own() {
+    or_leave_out!();
+    let pair = Pair::with(Pair::new().await.server, quick().keep(Duration::from_millis(1))).await;
+    let alone =
+        || pair.sql(0, "SELECT count(*) FROM synod.fence WHERE octet_length(branch) = 41").parse::<u64>().unwrap();
+    let prefix = "'\\x00000000000000000000000000000000000000000000000b'";
+    // The last one, which somebody holds.
+    let last = format!("{prefix} || decode(repeat('ff', 16) || '00', 'hex')");
+    let mut holder = pair.synod().transaction();
+    let held = holder.on(&pair.databases[0]).await.unwrap();
+    let hold = format!("SELECT FROM synod.fence WHERE branch = {last} FOR UPDATE");
+    loop {
+        pair.sql(0, &format!("INSERT INTO synod.fence VALUES ({last}, 'w', '-infinity') ON CONFLICT DO NOTHING"));
+        if held.query_opt(&hold, &[]).await.unwrap().is_some() {
+            break;
+        }
+    }
+    let many = format!(
+        "INSERT INTO synod.fence SELECT {prefix} || uuid_send(gen_random_uuid()) || '\\x00', 'w', \
+         CASE WHEN n % 5000 = 0 THEN now() + interval '1 hour' ELSE '-infinity' END FROM generate_series(1, 30000) n"
     );
-    until("the old ones go", || alone() == "6").await;
+    pair.sql(0, &many);
+    until("all pages go but its own", || alone() < 8_192).await;
+    assert!(alone() > 6);
+    holder.roll_back().await;
+    until("all go that may go", || alone() == 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

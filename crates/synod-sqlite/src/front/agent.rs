@@ -94,6 +94,7 @@ impl Agent for Sqlite {
         let (mut seen, mut after) = (BTreeMap::new(), String::new());
         loop {
             turns.tick().await;
+            self.0.alarms.settle(self.0.participant, &node).await;
             let result = async {
                 self.sweep(&node, &mut seen).await?;
                 after = self.clear(&node, std::mem::take(&mut after)).await?;

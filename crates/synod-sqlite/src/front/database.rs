@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     looks: Mutex<Connection>,
     /// To carry out.
     verdicts: Mutex<Connection>,
-    alarms: Alarms,
+    pub(crate) alarms: Alarms,
 }
 
 impl fmt::Debug for Sqlite {

@@ -177,7 +177,7 @@ pub(crate) fn is_guarded(db: &Connection, table: &str) -> rusqlite::Result<bool>
 }
 
 /// Has `VACUUM` leave the numbers of a table's rows as they are: by `column` in an index of nothing. Without any index, and with no
-/// number among its columns, it numbers them anew.
+/// number among its columns, it gives them new ones.
 pub(crate) fn pin(db: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
     let index = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, 'main'))";
     if db.query_row(index, [table], |row| row.get(0))? {

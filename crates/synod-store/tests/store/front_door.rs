@@ -180,8 +180,8 @@ async fn what_an_application_has_staged_that_is_killed_before_it_begins_goes_aft
     }
     let server = account();
     for pays in [false, true] {
-        let anew = "UPDATE account SET balance = 100; DELETE FROM synod.identity";
-        server.sql("accounts", anew).unwrap_or_default();
+        let as_before = "UPDATE account SET balance = 100; DELETE FROM synod.identity";
+        server.sql("accounts", as_before).unwrap_or_default();
         let folder = tempfile::tempdir().unwrap();
         let (ledger, url) = (Ledger::start(folder.path(), "never"), server.url("accounts"));
         let mut dies = Command::new(env::current_exe().unwrap());
