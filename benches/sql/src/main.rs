@@ -88,6 +88,7 @@ async fn run(args: &Args) -> Result<()> {
     ];
     let contestants = contestants.iter().map(AsRef::as_ref).filter(|who| who.name().contains(&args.only));
     let contestants: Vec<&dyn Contestant> = contestants.collect();
+    anyhow::ensure!(!contestants.is_empty(), "--only {:?} is part of no name: leave it out to see them all", args.only);
     if args.syncs {
         return syncs::run(&bank, &contestants, &args.out).await;
     }

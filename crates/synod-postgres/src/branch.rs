@@ -7,10 +7,14 @@ use std::{
 };
 
 use deadpool_postgres::Object;
+use futures_util::future::join;
 use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
-use tokio::time::{Instant, error::Elapsed, sleep, timeout, timeout_at};
-use tokio_postgres::{Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, error::Elapsed, sleep, timeout, timeout_at},
+};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
 
 use crate::{
     Error, Gid, Postgres,
@@ -18,7 +22,10 @@ use crate::{
     fence,
     lent::cancel,
     look::{Found, at},
-    statements::{AS_ITSELF, HAS_WRITTEN, NotInTransaction, RESET, end_prepared, is_answer, mentions, random},
+    session::BEGIN,
+    statements::{
+        AS_ITSELF, HAS_WRITTEN, NotBegun, NotInTransaction, RESET, end_prepared, is_answer, mentions, random,
+    },
 };
 
 /// How many statements a connection keeps prepared.
@@ -40,12 +47,24 @@ pub struct PostgresBranch {
     /// Gone when the branch is over.
     connection: Option<Object>,
     state: State,
+    /// BEGIN was answered.
+    begun: OnceCell<()>,
+    /// It was refused: nothing that may have been done since can be committed.
+    is_refused: AtomicBool,
     /// Whether that is certain.
     has_written: AtomicBool,
     /// Whether something may be left in the session that the next one must not find.
     is_dirty: AtomicBool,
     /// How many statements were sent whose answers nobody has seen. One whose call was dropped may run for long.
     unanswered: AtomicUsize,
+}
+
+/// What the text of a statement says of it.
+struct Noted {
+    /// Whether it writes, if it has rows.
+    writes: bool,
+    /// Whether it can neither leave anything in the session nor end the transaction.
+    is_plain: bool,
 }
 
 enum State {
@@ -61,35 +80,43 @@ impl fmt::Debug for PostgresBranch {
 }
 
 impl PostgresBranch {
+    /// One that begins with its first statement, if that can be.
     pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
         let connection = postgres.0.for_branch().await?;
-        // Nothing may go out before its answer: without a transaction, a statement would stand at once.
-        connection.answer("begin a transaction", connection.batch_execute("BEGIN")).await?;
+        let begun = OnceCell::new();
+        if postgres.0.heard.is_unguarded() {
+            // Nothing may go out before its answer: without a transaction, a statement would stand at once.
+            connection.answer("begin a transaction", connection.batch_execute(BEGIN)).await?;
+            begun.set(()).unwrap_or_default();
+        }
         Ok(Self {
             postgres,
             connection: connection.keep(),
             state: State::Open,
+            begun,
+            is_refused: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             is_dirty: AtomicBool::new(false),
             unanswered: AtomicUsize::new(0),
         })
     }
 
-    /// The connection, for what has no method here.
-    pub fn client(&self) -> &tokio_postgres::Client {
+    /// The connection, for what has no method here. Waits until the transaction has begun.
+    pub async fn client(&self) -> Result<&Client, tokio_postgres::Error> {
         self.is_dirty.store(true, Ordering::Relaxed);
-        self.connection()
+        self.call(self.begins()).await?;
+        Ok(self.connection())
     }
 
     /// Runs one statement, and returns how many rows it changed: [`tokio_postgres::Client::execute`]. The connection keeps it
     /// prepared for the next time, so values belong into `params`, not into the text.
     pub async fn execute(&self, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, tokio_postgres::Error> {
-        let writes = self.note(statement);
+        let Noted { writes, is_plain } = self.note(statement);
         let call = async {
             let prepared = self.prepared(statement).await?;
             self.connection().execute(&prepared, params).await
         };
-        let rows = self.answered(call).await?;
+        let rows = self.answered(is_plain, call).await?;
         self.has_written.fetch_or(writes && rows > 0, Ordering::Relaxed);
         Ok(rows)
     }
@@ -101,12 +128,12 @@ impl PostgresBranch {
         statement: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let writes = self.note(statement);
+        let Noted { writes, is_plain } = self.note(statement);
         let call = async {
             let prepared = self.prepared(statement).await?;
             self.connection().query(&prepared, params).await
         };
-        let rows = self.answered(call).await?;
+        let rows = self.answered(is_plain, call).await?;
         self.has_written.fetch_or(writes && !rows.is_empty(), Ordering::Relaxed);
         Ok(rows)
     }
@@ -117,12 +144,12 @@ impl PostgresBranch {
         statement: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, tokio_postgres::Error> {
-        let writes = self.note(statement);
+        let Noted { writes, is_plain } = self.note(statement);
         let call = async {
             let prepared = self.prepared(statement).await?;
             self.connection().query_one(&prepared, params).await
         };
-        let row = self.answered(call).await?;
+        let row = self.answered(is_plain, call).await?;
         self.has_written.fetch_or(writes, Ordering::Relaxed);
         Ok(row)
     }
@@ -133,29 +160,62 @@ impl PostgresBranch {
         statement: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, tokio_postgres::Error> {
-        let writes = self.note(statement);
+        let Noted { writes, is_plain } = self.note(statement);
         let call = async {
             let prepared = self.prepared(statement).await?;
             self.connection().query_opt(&prepared, params).await
         };
-        let row = self.answered(call).await?;
+        let row = self.answered(is_plain, call).await?;
         self.has_written.fetch_or(writes && row.is_some(), Ordering::Relaxed);
         Ok(row)
     }
 
     /// Runs several statements, as text: [`tokio_postgres::Client::batch_execute`].
     pub async fn batch_execute(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
-        self.answered(self.client().batch_execute(statements)).await
+        self.is_dirty.store(true, Ordering::Relaxed);
+        self.answered(false, self.connection().batch_execute(statements)).await
+    }
+
+    /// The transaction has begun when this returns.
+    async fn begins(&self) -> Result<(), tokio_postgres::Error> {
+        let begun = self.begun.get_or_try_init(|| self.connection().batch_execute(BEGIN)).await;
+        self.is_refused.fetch_or(begun.is_err(), Ordering::Relaxed);
+        begun.copied()
+    }
+
+    /// Does a `call` in the transaction. The first one goes out together with BEGIN, if it is `plain`: without a transaction the server
+    /// refuses all that it could write.
+    async fn in_transaction<T>(
+        &self,
+        is_plain: bool,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        if self.begun.initialized() {
+            return call.await;
+        }
+        if !is_plain || self.postgres.0.heard.is_unguarded() {
+            self.begins().await?;
+            return call.await;
+        }
+        let (begun, answer) = join(self.begins(), call).await;
+        begun.and(answer)
     }
 
     /// Waits for the answer to a call, and knows of it when nobody does any more.
-    async fn answered<T>(
-        &self,
-        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, tokio_postgres::Error> {
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         let answer = call.await;
         self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// The same, of a statement.
+    async fn answered<T>(
+        &self,
+        is_plain: bool,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        let answer = self.call(self.in_transaction(is_plain, call)).await;
         if let Err(error) = &answer
             && [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::INVALID_SQL_STATEMENT_NAME)]
                 .contains(&error.code())
@@ -189,18 +249,16 @@ impl PostgresBranch {
     }
 
     /// Notes, before it is sent, what may be left in the session by a statement: it may still do so when nobody waits for it any
-    /// more. Whether it writes, if it has rows.
-    fn note(&self, statement: &str) -> bool {
+    /// more.
+    fn note(&self, statement: &str) -> Noted {
         let verb = statement.split_whitespace().next().map(str::to_ascii_uppercase);
         // A rule or a trigger may write something else, or nothing: then too much is prepared, which does no harm.
         let writes = matches!(verb.as_deref(), Some("INSERT" | "UPDATE" | "DELETE" | "MERGE"));
-        if !writes && !matches!(verb.as_deref(), Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "LOCK")) {
-            self.is_dirty.store(true, Ordering::Relaxed);
-        }
-        if ["set_config", "advisory_lock"].iter().any(|name| mentions(statement, name)) {
-            self.is_dirty.store(true, Ordering::Relaxed);
-        }
-        writes
+        let only_reads = matches!(verb.as_deref(), Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "LOCK"));
+        let leaves_something = ["set_config", "advisory_lock"].iter().any(|name| mentions(statement, name));
+        let is_plain = (writes || only_reads) && !leaves_something;
+        self.is_dirty.fetch_or(!is_plain, Ordering::Relaxed);
+        Noted { writes, is_plain }
     }
 
     /// Finds out how a commit ended whose answer was lost: by the row that was written with it. If the row is missing, this
@@ -244,6 +302,9 @@ impl PostgresBranch {
 
     /// Under which name it is to be prepared, if that may be.
     async fn name(&self, cluster: ClusterId, transaction: &commit::Transaction) -> Result<Gid, Cause> {
+        if self.is_refused.load(Ordering::Relaxed) {
+            return Err(NotBegun.into());
+        }
         self.postgres.0.bind(cluster, false).await?;
         Ok(Gid::new(cluster, self.postgres.participant(), transaction.clone())?)
     }
@@ -262,7 +323,27 @@ impl PostgresBranch {
         }
     }
 
-    /// Whether something may be left in the session.
+    /// Whether nothing has been sent.
+    fn is_untouched(&self) -> bool {
+        !self.begun.initialized() && !self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Puts a row into the fence, and ends the transaction with the `last` statement: COMMIT or PREPARE. In a failed transaction
+    /// neither of them is an error, but the row is.
+    async fn end_with(&self, row: &[u8], last: &str) -> Result<(), tokio_postgres::Error> {
+        let connection = self.connection();
+        if self.is_dirty() || !self.begun.initialized() {
+            // Outside of a transaction, too, the first of these fails.
+            let row = fence::PUT.replace("$1", &fence::literal(row));
+            let statements = format!("SAVEPOINT synod; RELEASE synod; {row}; {last}");
+            return connection.batch_execute(&statements).await;
+        }
+        let put = self.prepared(fence::PUT).await?;
+        let (put, ended) = join(connection.execute(&put, &[&row]), connection.batch_execute(last)).await;
+        put.and(ended)
+    }
+
+    /// Whether something may be left in the session, or something ended in it.
     fn is_dirty(&self) -> bool {
         self.postgres.0.options.reset_always || self.is_dirty.load(Ordering::Relaxed)
     }
@@ -308,8 +389,16 @@ impl Drop for Unclean {
 
 impl Branch for PostgresBranch {
     async fn has_written(&mut self) -> Result<bool, Cause> {
+        if self.is_refused.load(Ordering::Relaxed) {
+            Branch::roll_back(self).await;
+            return Err(NotBegun.into());
+        }
         if self.has_written.load(Ordering::Relaxed) {
             return Ok(true);
+        }
+        if self.is_untouched() {
+            self.give_back(None);
+            return Ok(false);
         }
         let asked = self.in_time(self.connection().simple_query(HAS_WRITTEN)).await??;
         let has_written =
@@ -327,15 +416,16 @@ impl Branch for PostgresBranch {
             return Ok(());
         }
         let key = fence::Alone::new(self.postgres.participant(), random());
-        // In a failed transaction the first statement fails, and outside of any, too: COMMIT is not reached.
-        let statements = format!(
-            "SAVEPOINT synod; RELEASE synod; INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); COMMIT",
-            key.literal()
-        );
-        let lost: Cause = match self.in_time(self.connection().batch_execute(&statements)).await {
-            Ok(Ok(())) => {
+        let given_up = self.postgres.0.heard.given_up();
+        let lost: Cause = match self.in_time(self.end_with(key.bytes(), "COMMIT")).await {
+            Ok(Ok(())) if self.postgres.0.heard.given_up() == given_up => {
                 self.give_back(None);
                 return Ok(());
+            }
+            // It is committed here. Whether the standby has it can be found out.
+            Ok(Ok(())) => {
+                let (participant, what) = (self.postgres.participant(), "commit a branch by itself");
+                Error::NotAtStandby { participant, what }.into()
             }
             Ok(Err(error)) if is_answer(&error) => {
                 self.give_back(Some("ROLLBACK"));
@@ -362,20 +452,17 @@ impl Branch for PostgresBranch {
             }
         };
         let key = fence::Key::of(&gid);
-        // In a failed transaction the first statement fails, and outside of any, too. Without that PREPARE would roll back, or do
-        // nothing, and neither is an error.
         let as_itself = if self.is_dirty() { AS_ITSELF } else { "" };
-        let prepare = format!(
-            "SAVEPOINT synod; RELEASE synod; {as_itself}INSERT INTO synod.fence (branch, state) VALUES ({}, 'w'); \
-             PREPARE TRANSACTION '{gid}'",
-            key.literal()
-        );
+        let prepare = format!("{as_itself}PREPARE TRANSACTION '{gid}'");
         self.state = State::Prepared(gid, None);
         // An agent may end the branch before its answer is here.
         let prepares = self.postgres.0.desk.prepares(transaction.id());
-        match self.in_time(self.connection().batch_execute(&prepare)).await {
+        let given_up = self.postgres.0.heard.given_up();
+        match self.in_time(self.end_with(key.bytes(), &prepare)).await {
             Ok(Ok(())) => {
-                if let State::Prepared(_, ticket) = &mut self.state {
+                // The agent finds out by itself whether the standby has it, too.
+                let is_at_standby = self.postgres.0.heard.given_up() == given_up;
+                if let (State::Prepared(_, ticket), true) = (&mut self.state, is_at_standby) {
                     prepares.prepared();
                     *ticket = Some(prepares);
                 }
@@ -410,10 +497,11 @@ impl Branch for PostgresBranch {
         };
         // An error leaves it to the agent: the ticket is gone.
         let statement = format!("{verb} PREPARED '{gid}'");
-        let wait = self.postgres.0.options.wait;
+        let (wait, heard) = (self.postgres.0.options.wait, &self.postgres.0.heard);
+        let given_up = heard.given_up();
         match timeout(wait, end_prepared(connection, &statement, wait)).await {
-            Ok(Ok(true)) => ticket.finished(outcome),
-            Ok(Ok(false)) => {}
+            Ok(Ok(true)) if heard.given_up() == given_up => ticket.finished(outcome),
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error.into()),
             Err(elapsed) => {
                 // What comes over it now is the answer to this.
@@ -432,6 +520,9 @@ impl Branch for PostgresBranch {
         if *self.unanswered.get_mut() > 0 {
             return self.end();
         }
+        if self.is_untouched() {
+            return self.give_back(None);
+        }
         if let Some(connection) = &self.connection
             && matches!(self.in_time(connection.batch_execute("ROLLBACK")).await, Ok(Ok(())))
         {
@@ -446,6 +537,7 @@ impl Drop for PostgresBranch {
     fn drop(&mut self) {
         match self.state {
             State::Open if *self.unanswered.get_mut() > 0 => self.end(),
+            State::Open if self.is_untouched() => self.give_back(None),
             State::Open => self.give_back(Some("ROLLBACK")),
             // Whatever comes of it comes by its name.
             State::Prepared(..) => drop(self.connection.take().map(Object::take)),

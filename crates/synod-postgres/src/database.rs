@@ -16,7 +16,14 @@ use tokio::sync::{OnceCell, RwLock};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, Options, PostgresBranch, fence, forgotten::Forgotten, identity, lent::Lent, look::list_all};
+use crate::{
+    Error, Options, PostgresBranch, fence,
+    forgotten::Forgotten,
+    identity,
+    lent::Lent,
+    look::list_all,
+    session::{GUARD, Heard, Line},
+};
 
 /// When the first keepalive is sent, unless a URL says otherwise: too late to notice anything.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -31,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) participant: NodeId,
     pub(crate) options: Options,
     pub(crate) desk: Desk,
+    pub(crate) heard: Heard,
     /// For branches.
     branches: Pool,
     /// For the agent, to look.
@@ -82,18 +90,23 @@ impl Postgres {
             // In whole seconds, and none is no number of them.
             config.keepalives_idle(options.wait.max(Duration::from_secs(1)));
         }
+        let mut branches = config.clone();
+        branches.options([config.get_options().unwrap_or_default(), GUARD].join(" ").trim());
         let mut agents = config.clone();
         // It has a time-out of its own. The server's would end the wait for a standby as if that had the answer.
         let wait = format!("-c lock_timeout={} -c statement_timeout=0", options.lock_timeout.as_millis());
         agents.options([config.get_options().unwrap_or_default(), &wait].join(" ").trim());
         agents.application_name("synod agent");
-        let pool = |config: &Config, size, wait| pool(config, size, wait, participant, &options);
+        let heard = Heard::default();
+        let manager = |config, is_guarded| manager(config, &options, heard.clone(), is_guarded);
+        let pool = |manager, size, wait| pool(manager, size, wait, participant);
         Ok(Self(Arc::new(Inner {
             participant,
             desk: Desk::new(),
-            branches: pool(&config, options.connections, options.wait)?,
-            votes: pool(&agents, options.votes, options.answer)?,
-            verdicts: pool(&agents, options.verdicts, options.answer)?,
+            branches: pool(manager(branches, true), options.connections, options.wait)?,
+            votes: pool(manager(agents.clone(), false), options.votes, options.answer)?,
+            verdicts: pool(manager(agents, false), options.verdicts, options.answer)?,
+            heard,
             votes_given: RwLock::default(),
             cluster: OnceLock::new(),
             joined: OnceCell::new(),
@@ -105,7 +118,7 @@ impl Postgres {
 
     /// Checks again that the server can take part, that the tables are there, and that this is the participant's database.
     pub async fn check(&self) -> Result<(), Error> {
-        self.0.check(self.0.lend(&self.0.branches, self.0.options.answer).await?).await
+        self.0.check(self.0.for_votes().await?).await
     }
 
     /// Which participant this is.
@@ -170,7 +183,7 @@ impl Inner {
     async fn lend(&self, pool: &Pool, wait: Duration) -> Result<Lent, Error> {
         let participant = self.participant;
         let connection = pool.get().await.map_err(|source| Error::Connect { participant, source: source.into() })?;
-        Ok(Lent::new(connection, participant, wait, &self.options))
+        Ok(Lent::new(connection, wait, self))
     }
 
     /// Says that a branch is not as it must be, once.
@@ -214,13 +227,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connections that come about when they are needed.
-fn pool(config: &Config, size: usize, wait: Duration, participant: NodeId, options: &Options) -> Result<Pool, Error> {
+/// What makes connections.
+fn manager(config: Config, options: &Options, heard: Heard, is_guarded: bool) -> Manager {
     let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = match &options.tls {
-        Some(tls) => Manager::from_config(config.clone(), MakeRustlsConnect::new((**tls).clone()), how),
-        None => Manager::from_config(config.clone(), NoTls, how),
-    };
+    match &options.tls {
+        Some(tls) => {
+            let tls = MakeRustlsConnect::new((**tls).clone());
+            Manager::from_connect(config, Line { tls, heard, is_guarded }, how)
+        }
+        None => Manager::from_connect(config, Line { tls: NoTls, heard, is_guarded }, how),
+    }
+}
+
+/// Connections that come about when they are needed.
+fn pool(manager: Manager, size: usize, wait: Duration, participant: NodeId) -> Result<Pool, Error> {
     let wait = Some(wait);
     let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).timeouts(Timeouts {
         wait,

@@ -43,6 +43,17 @@ pub enum Error {
         /// For how long it was waited for.
         waited: Duration,
     },
+    /// The wait for a standby was cancelled, by an operator or a time-out of the server. What was asked is done, but a failover may lose
+    /// it.
+    #[error(
+        "database {participant} was to {what}, and something has cancelled the wait until its standby has that, too"
+    )]
+    NotAtStandby {
+        /// Whose database.
+        participant: NodeId,
+        /// What it was to do.
+        what: &'static str,
+    },
     /// The database stands for another participant.
     #[error(
         "the database {database:?} stands for participant {noted}, and was connected to as {participant}: perhaps two URLs are \
@@ -118,7 +129,7 @@ impl Error {
                 _ => false,
             },
             Self::Statement { source, .. } => is_away(source),
-            Self::Silent { .. } => true,
+            Self::Silent { .. } | Self::NotAtStandby { .. } => true,
             _ => false,
         }
     }

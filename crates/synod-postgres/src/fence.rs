@@ -16,6 +16,9 @@ pub(crate) const CREATE: &str = "BEGIN; SELECT pg_advisory_xact_lock(8386110513)
     CREATE TABLE IF NOT EXISTS synod.identity (\
     one boolean PRIMARY KEY DEFAULT true CHECK (one), participant text NOT NULL, cluster text); COMMIT";
 
+/// Puts the row of a branch there.
+pub(crate) const PUT: &str = "INSERT INTO synod.fence (branch, state) VALUES ($1, 'w')";
+
 /// Whether this role may use the tables.
 const RIGHTS: &str = "SELECT bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
     AND has_table_privilege(c.oid, 'INSERT') \
@@ -61,11 +64,6 @@ impl Key {
         Some(TxId { origin: NodeId(u64::from_be_bytes(*origin)), seq })
     }
 
-    /// As part of a statement.
-    pub(crate) fn literal(&self) -> String {
-        literal(&self.0)
-    }
-
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -79,17 +77,13 @@ impl Alone {
         Self([&[0; 16][..], &participant.0.to_be_bytes(), &number.to_be_bytes(), &[0]].concat())
     }
 
-    /// As part of a statement.
-    pub(crate) fn literal(&self) -> String {
-        literal(&self.0)
-    }
-
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-fn literal(key: &[u8]) -> String {
+/// As part of a statement.
+pub(crate) fn literal(key: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
     let digits = key.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
     "'\\x".chars().chain(digits).chain(['\'']).collect()

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_postgres::{CancelToken, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Error, Options, statements::is_answer};
+use crate::{Error, database::Inner, session::Heard, statements::is_answer};
 
 /// A connection of a pool. Dropped, it goes back, unless an answer is still to come: that would be taken for the next one's,
 /// or would hold the next one up. Then it ends, and what was asked is cancelled.
@@ -25,13 +25,22 @@ pub(crate) struct Lent {
     participant: NodeId,
     wait: Duration,
     tls: Option<Arc<ClientConfig>>,
+    heard: Heard,
     is_unanswered: AtomicBool,
 }
 
 impl Lent {
-    pub(crate) fn new(connection: Object, participant: NodeId, wait: Duration, options: &Options) -> Self {
-        let (connection, tls) = (Some(connection), options.tls.clone());
-        Self { connection, participant, wait, tls, is_unanswered: AtomicBool::new(false) }
+    /// One of `database`.
+    pub(crate) fn new(connection: Object, wait: Duration, database: &Inner) -> Self {
+        let Inner { participant, options, heard, .. } = database;
+        Self {
+            connection: Some(connection),
+            participant: *participant,
+            wait,
+            tls: options.tls.clone(),
+            heard: heard.clone(),
+            is_unanswered: AtomicBool::new(false),
+        }
     }
 
     /// Gives it back.
@@ -62,6 +71,7 @@ impl Lent {
     ) -> Result<T, Error> {
         self.is_unanswered.store(true, Ordering::Relaxed);
         let (participant, waited) = (self.participant, self.wait);
+        let given_up = self.heard.given_up();
         let answer = timeout(waited, calls).await.unwrap_or(Err(Error::Silent { participant, what, waited }));
         let is_answered = match &answer {
             Ok(_) => true,
@@ -70,7 +80,12 @@ impl Lent {
             Err(_) => false,
         };
         self.is_unanswered.store(!is_answered, Ordering::Relaxed);
-        answer
+        // It may have been somebody else's wait. To ask again does no harm.
+        if self.heard.given_up() == given_up {
+            answer
+        } else {
+            answer.and(Err(Error::NotAtStandby { participant, what }))
+        }
     }
 }
 
@@ -127,7 +142,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::Postgres;
+    use crate::{Options, Postgres};
 
     type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 

@@ -60,6 +60,7 @@ mod lent;
 mod look;
 mod options;
 mod resource;
+mod session;
 mod statements;
 
 pub use branch::PostgresBranch;

@@ -50,6 +50,11 @@ pub(crate) fn is_answer(error: &tokio_postgres::Error) -> bool {
     answer.parsed_severity() == Some(Severity::Error) && !is_open
 }
 
+/// Its transaction could not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("the database has refused to begin a transaction, as its first statement said")]
+pub(crate) struct NotBegun;
+
 /// A statement of the application has ended the transaction.
 #[derive(Debug, thiserror::Error)]
 #[error("a COMMIT or ROLLBACK among the statements has ended the transaction: leave both to `commit`")]

@@ -103,15 +103,19 @@ async fn a_branch_whose_transaction_its_statements_have_ended_is_never_committed
     let pair = Pair::new().await;
     for statements in ["ROLLBACK", "ROLLBACK; SELECT 1", "ROLLBACK; UPDATE account SET balance = balance WHERE id = 1"]
     {
+        // Outside of a transaction the server refuses what would write.
+        let is_refused = statements.contains("UPDATE");
         let mut tx = pair.transfer().await;
-        tx.on(&pair.databases[0]).await.unwrap().batch_execute(statements).await.unwrap();
+        let ended = tx.on(&pair.databases[0]).await.unwrap().batch_execute(statements).await;
+        assert_eq!(ended.is_err(), is_refused, "{ended:?}");
         let error = tx.commit().await.unwrap_err();
         assert!(matches!(error, CommitError::Database { .. }) && !error.may_have_committed(), "{error:?}");
         // Alone, too.
         let mut tx = pair.synod().transaction();
         let branch = tx.on(&pair.databases[0]).await.unwrap();
         branch.execute("UPDATE account SET balance = 1 WHERE id = 1", &[]).await.unwrap();
-        branch.batch_execute(statements).await.unwrap();
+        assert_eq!(branch.batch_execute(statements).await.is_err(), is_refused);
+        branch.execute("UPDATE account SET balance = 1 WHERE id = 1", &[]).await.unwrap_err();
         let error = tx.commit().await.unwrap_err();
         assert!(matches!(error, CommitError::Database { .. }) && !error.may_have_committed(), "{error:?}");
         assert_eq!(pair.balances(), ["100", "100"], "{statements}");
