@@ -19,11 +19,18 @@ import psycopg
 
 from synod import Aborted, Outcome, OutcomeUnknown, Synod, TxId, Unreachable
 from synod.client import Names
-from synod.postgres import Postgres
+from synod.postgres import Postgres, _gid
 from synod.transaction import RolledBack
 
 CLUSTER = "0123456789abcdef0123456789abcdef"
 TX = TxId(1, 5)
+
+
+class Naming(unittest.TestCase):
+    def test_a_name_that_has_no_room_for_the_participants_is_the_one_that_agents_know(self):
+        participants = [(1 << 60) + at for at in range(13)]
+        name = _gid(b"an example of it".hex(), 1 << 60, TxId(1, 7), 0, participants)
+        self.assertEqual(name, "synod_YW4gZXhhbXBsZSBvZiBpdP8IAAAAAAAAAAEAAAAAAAAABwAAAAAAAAAAEAAAAAAAAAAwBrx4b6msgQ")
 
 
 class TimeIsUp(Exception):

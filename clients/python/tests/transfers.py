@@ -7,6 +7,7 @@ test that runs this to check. When it says `kill`, one of the members is killed,
 """
 
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,7 @@ import psycopg
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import interrupted
-from synod import Aborted, Client, Phase, Refused, Synod, SynodError, TxId, Unknown
+from synod import Aborted, Client, Outcome, Phase, Refused, Synod, SynodError, TxId, Unknown
 from synod.postgres import Postgres
 
 
@@ -72,6 +73,19 @@ def main():
             tx.on(orders).execute("INSERT INTO purchase VALUES ('ann', 1)")
     except Aborted as error:
         say("swapped", "two addresses swapped" in str(error))
+
+    # More participants than the name of a branch has room for. Its agent reads who they are, and asks how this ended.
+    many = client.names(1)
+    branch = accounts.open()
+    branch.execute("UPDATE account SET balance = balance - 1")
+    branch.prepare(client.cluster, many.first, many.epoch, [11, *range(2**63, 2**63 + 12)])
+    prepared = "SELECT count(*), (SELECT count(*) FROM synod.participants) FROM pg_prepared_xacts WHERE database = current_database()"
+    with psycopg.connect(urls[0], autocommit=True) as database:
+        before = database.execute(prepared).fetchone()
+        while database.execute(prepared).fetchone()[0]:
+            time.sleep(0.1)
+    branch.finish(Outcome.ABORTED)
+    say("many", *before, client.outcome(many.first).value)
 
     own = client.names(1)
     tx = client.begin([11, 12], id=own.first, epoch=own.epoch)

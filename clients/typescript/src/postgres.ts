@@ -16,6 +16,10 @@ import { participantNumber, RolledBack, type Branch, type Database } from "./tra
 /** Of the name of a prepared transaction. */
 const PREFIX = "synod_";
 const LONGEST = 199;
+/** In place of the participant's place, where there is no room for all participants. */
+const LISTED = 255;
+/** The function of the server that waits for standbys, as its messages name it in every language. */
+const WAITS = "SyncRepWaitForLSN";
 
 /**
  * Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such a
@@ -74,6 +78,7 @@ export class Postgres implements Database<PostgresBranch> {
     // One that breaks while nothing is asked says so with the next question.
     if (connection.listenerCount("error") === 0) {
       connection.on("error", () => undefined);
+      listen(connection);
     }
     try {
       await inTime(connection.query("BEGIN"), this.wait);
@@ -113,6 +118,7 @@ export class Postgres implements Database<PostgresBranch> {
   async aside<T>(work: (connection: pg.Client) => Promise<T>): Promise<T> {
     const connection = new pg.Client({ connectionString: this.#url, connectionTimeoutMillis: this.wait });
     connection.on("error", () => undefined);
+    listen(connection);
     await connection.connect();
     try {
       return await inTime(work(connection), this.wait);
@@ -192,6 +198,7 @@ export class PostgresBranch implements Branch {
     const key = Buffer.concat([Buffer.alloc(16), wide(this.#postgres.participant), randomBytes(16), Buffer.alloc(1)]);
     try {
       await this.#fence(key, "COMMIT");
+      atStandby(this.#open());
     } catch (error) {
       if (isAnswer(error)) {
         await this.rollBack();
@@ -208,16 +215,19 @@ export class PostgresBranch implements Branch {
 
   async prepare(cluster: string, tx: TxId, epoch: bigint, participants: readonly bigint[]): Promise<void> {
     const { participant } = this.#postgres;
+    const key = Buffer.concat([Buffer.from(cluster, "hex"), ...[participant, tx.origin, tx.seq].map(wide)]);
     let name: string;
     try {
       await this.#postgres.join(cluster);
       name = gid(cluster, participant, tx, epoch, participants);
+      if (isListed(name)) {
+        await this.#postgres.aside((connection) => list(connection, key, participants));
+      }
     } catch (error) {
       // Whatever is wrong before PREPARE is sent ends the branch, and lets go of its locks.
       await this.rollBack();
       throw new RolledBack(said(error), { cause: error });
     }
-    const key = Buffer.concat([Buffer.from(cluster, "hex"), wide(participant), wide(tx.origin), wide(tx.seq)]);
     try {
       await this.#fence(key, `${AS_ITSELF}; PREPARE TRANSACTION '${name}'`);
     } catch (error) {
@@ -333,7 +343,7 @@ export class PostgresBranch implements Branch {
 
 /** Whether the row is there, and not as a tombstone; undefined if it has gone meanwhile. */
 async function isThere(connection: pg.Client, key: Buffer): Promise<boolean | undefined> {
-  await connection.query("SET lock_timeout = '1s'");
+  await connection.query("SET lock_timeout = '1s'; SET statement_timeout = 0");
   const make = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't') ON CONFLICT DO NOTHING RETURNING branch";
   if ((await connection.query(make, [key])).rows.length > 0) {
     return false;
@@ -351,7 +361,32 @@ async function confirm(connection: pg.Client): Promise<void> {
   const ask = "SELECT current_setting('synchronous_standby_names') <> '' AS waits";
   if ((await connection.query<{ waits: boolean }>(ask)).rows[0]?.waits) {
     await connection.query("SELECT pg_logical_emit_message(true, 'synod', '')");
+    atStandby(connection);
   }
+}
+
+/** Connections whose server has stopped waiting for a standby, and has answered as if the standby had it. */
+const givenUp = new WeakSet<pg.ClientBase>();
+
+function listen(connection: pg.ClientBase): void {
+  connection.on("notice", (notice) => {
+    if (notice.routine === WAITS) {
+      givenUp.add(connection);
+    }
+  });
+}
+
+function atStandby(connection: pg.ClientBase): void {
+  if (givenUp.has(connection)) {
+    throw new SynodError("the wait for a standby was cancelled", "see why the standby is away, and who cancels what waits for it");
+  }
+}
+
+/** Notes who takes part, where the name has no room for that: whoever finds the branch prepared must be able to find out. */
+async function list(connection: pg.Client, key: Buffer, participants: readonly bigint[]): Promise<void> {
+  const row = "INSERT INTO synod.participants (branch, participants) VALUES ($1, $2)";
+  await connection.query(row, [key, Buffer.concat(participants.map(wide))]);
+  atStandby(connection);
 }
 
 /** Waits for an answer, but not for ever. The connection is of no use after that: what comes over it next is this answer. */
@@ -391,18 +426,28 @@ function wide(number: bigint): Buffer {
 
 /**
  * The name of the prepared transaction: the cluster, the place of the participant, and all numbers, each with as many bytes as the largest
- * one needs.
+ * one needs. Where there is no room for all participants, a digest of them.
  */
 function gid(cluster: string, participant: bigint, tx: TxId, epoch: bigint, participants: readonly bigint[]): string {
-  const numbers = [tx.origin, tx.seq, epoch, ...participants];
-  const largest = numbers.reduce((most, number) => (number > most ? number : most));
-  const width = Math.ceil(largest.toString(16).length / 2);
-  const head = Buffer.from([participants.indexOf(participant), width]);
-  const content = Buffer.concat([Buffer.from(cluster, "hex"), head, ...numbers.map((number) => wide(number).subarray(8 - width))]);
-  const name = PREFIX + content.toString("base64url");
-  if (name.length > LONGEST) {
-    const what = `the name of the prepared transaction would have ${name.length} bytes, and PostgreSQL allows ${LONGEST}`;
-    throw new SynodError(what, "have fewer participants in one transaction");
-  }
-  return name;
+  const name = (place: number, others: readonly bigint[]): string => {
+    const numbers = [tx.origin, tx.seq, epoch, ...others];
+    const largest = numbers.reduce((most, number) => (number > most ? number : most));
+    const width = Math.ceil(largest.toString(16).length / 2);
+    const narrow = numbers.map((number) => wide(number).subarray(8 - width));
+    return PREFIX + Buffer.concat([Buffer.from(cluster, "hex"), Buffer.from([place, width]), ...narrow]).toString("base64url");
+  };
+  const place = participants.indexOf(participant);
+  const full = place < LISTED ? name(place, participants) : undefined;
+  return full !== undefined && full.length <= LONGEST ? full : name(LISTED, [participant, digest(participants)]);
+}
+
+/** Whether the name has no room for all participants. */
+function isListed(name: string): boolean {
+  return Buffer.from(name.slice(PREFIX.length), "base64url")[16] === LISTED;
+}
+
+/** FNV-1a (Fowler, Noll and Vo) of the numbers, 8 bytes each. */
+function digest(participants: readonly bigint[]): bigint {
+  const bytes = Buffer.concat(participants.map(wide));
+  return bytes.reduce((digest, byte) => BigInt.asUintN(64, (digest ^ BigInt(byte)) * 0x100000001b3n), 0xcbf29ce484222325n);
 }

@@ -4,6 +4,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import pg from "pg";
 
 import {
   Aborted,
@@ -96,6 +99,26 @@ test("addresses that are swapped are refused, and nothing has changed", async ()
   await assert.rejects(work, (error) => error instanceof Aborted && error.message.includes("two addresses swapped"));
   await swapped.close();
   assert.equal(await books(), "55 left, 3 bought for 50");
+});
+
+test("who takes part is told where a name has no room for them", async () => {
+  const { first: id, epoch } = await client.names(1);
+  const many = [11n, ...Array.from({ length: 12 }, (_, at) => (1n << 63n) + BigInt(at))];
+  const branch = await accounts.open();
+  await branch.query("UPDATE account SET balance = balance - 1");
+  await branch.prepare(client.cluster, id, epoch, many);
+  const books = new pg.Client(given("SYNOD_ACCOUNTS"));
+  await books.connect();
+  const prepared = async () => (await books.query("SELECT 1 FROM pg_prepared_xacts WHERE database = current_database()")).rowCount;
+  assert.equal(await prepared(), 1);
+  assert.equal((await books.query("SELECT 1 FROM synod.participants")).rowCount, 1);
+  // Its agent reads who they are, and asks how this ended.
+  while (await prepared()) {
+    await sleep(100);
+  }
+  await books.end();
+  await branch.finish("aborted");
+  assert.equal(await client.outcome(id, 10_000), "aborted");
 });
 
 test("a name begins one transaction, however often it is begun, and no other", async () => {

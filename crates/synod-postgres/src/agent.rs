@@ -15,15 +15,24 @@ use crate::{
     look::{Found, look, prepared},
 };
 
-/// The rows of a range that may go. A tombstone stays as long as any transaction is open that is older: it may be about to
-/// prepare what the tombstone forbids. Where it cannot be seen how old others are, it stays for a day.
+/// The rows that may go, of those named. A tombstone, and a list of participants, stays as long as any transaction is open that is older:
+/// it may be about to prepare what the tombstone forbids, or the list is about. Where it cannot be seen how old others are, it stays for a day.
 macro_rules! clear {
-    ($which:literal) => {
+    (fence, $which:literal) => {
+        clear!("fence", $which, "state = 'w' OR ")
+    };
+    (participants, $which:literal) => {
+        clear!("participants", $which, "")
+    };
+    ($table:literal, $which:literal, $or:literal) => {
         concat!(
-            "DELETE FROM synod.fence WHERE ",
+            "DELETE FROM synod.",
+            $table,
+            " WHERE ",
             $which,
-            " AND (state = 'w' \
-             OR made < (SELECT CASE WHEN bool_or(state IS NULL OR state = 'disabled') THEN now() - interval '1 day' \
+            " AND (",
+            $or,
+            "made < (SELECT CASE WHEN bool_or(state IS NULL OR state = 'disabled') THEN now() - interval '1 day' \
              ELSE coalesce(min(xact_start), now()) END \
              FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' \
              AND pid <> pg_backend_pid()))"
@@ -32,7 +41,9 @@ macro_rules! clear {
 }
 
 /// A page of rows, in order.
-const ROWS: &str = "SELECT branch FROM synod.fence WHERE branch > $1 AND branch <= $2 AND octet_length(branch) = 40 \
+const ROWS: &str = "(SELECT branch FROM synod.fence WHERE branch > $1 AND branch <= $2 AND octet_length(branch) = 40 \
+    ORDER BY branch LIMIT $3) UNION \
+    (SELECT branch FROM synod.participants WHERE branch > $1 AND branch <= $2 ORDER BY branch LIMIT $3) \
     ORDER BY branch LIMIT $3";
 
 /// Of a page of rows of branches that were committed by themselves, those that are old go. Its last key, and how many it had.
@@ -62,8 +73,8 @@ impl Postgres {
         let listed = prepared(&client, cluster, inner.participant, age);
         let listed = client.answer("list prepared branches", listed).await?;
         client.done();
-        for gid in listed {
-            let tx = gid.transaction().id();
+        for (gid, transaction) in listed {
+            let tx = gid.tx();
             if inner.desk.has(tx) || is_known(node, tx).await {
                 continue;
             }
@@ -81,7 +92,7 @@ impl Postgres {
                 continue;
             }
             tracing::info!(participant = %inner.participant, %tx, "a prepared branch was left behind: asking how it ended");
-            if let Err(error) = node.prepared(gid.transaction().clone(), Meta::default()).await {
+            if let Err(error) = node.prepared(transaction, Meta::default()).await {
                 tracing::error!(participant = %inner.participant, %tx, %error, "nobody knows how a prepared branch ended");
             }
         }
@@ -133,7 +144,10 @@ impl Postgres {
             }
         }
         if !over.is_empty() {
-            let clear = async { client.execute(clear!("branch = ANY($1)"), &[&over]).await };
+            let clear = async {
+                client.execute(clear!(fence, "branch = ANY($1)"), &[&over]).await?;
+                client.execute(clear!(participants, "branch = ANY($1)"), &[&over]).await
+            };
             client.answer("clear its fence", clear).await?;
         }
         client.done();
@@ -166,9 +180,12 @@ impl Postgres {
 
 /// Deletes the rows of a range. Returns whether some could not go yet.
 async fn clear_range(client: &Object, first: &Key, last: &Key) -> Result<bool, tokio_postgres::Error> {
-    let clear = client.prepare_cached(clear!("branch BETWEEN $1 AND $2")).await?;
-    client.execute(&clear, &[&first.bytes(), &last.bytes()]).await?;
-    let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2)";
+    for clear in [clear!(fence, "branch BETWEEN $1 AND $2"), clear!(participants, "branch BETWEEN $1 AND $2")] {
+        let clear = client.prepare_cached(clear).await?;
+        client.execute(&clear, &[&first.bytes(), &last.bytes()]).await?;
+    }
+    let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2) \
+                OR EXISTS (SELECT FROM synod.participants WHERE branch BETWEEN $1 AND $2)";
     let left = client.prepare_cached(left).await?;
     Ok(client.query_one(&left, &[&first.bytes(), &last.bytes()]).await?.get(0))
 }

@@ -22,6 +22,7 @@ use crate::{
     fence,
     lent::cancel,
     look::{Found, at},
+    participants,
     session::BEGIN,
     statements::{
         AS_ITSELF, HAS_WRITTEN, NotBegun, NotInTransaction, RESET, end_prepared, is_answer, mentions, random,
@@ -306,7 +307,14 @@ impl PostgresBranch {
             return Err(NotBegun.into());
         }
         self.postgres.0.bind(cluster, false).await?;
-        Ok(Gid::new(cluster, self.postgres.participant(), transaction.clone())?)
+        let gid = Gid::new(cluster, self.postgres.participant(), transaction.clone())?;
+        if gid.transaction().is_none() {
+            // Whoever finds it prepared must be able to find out who takes part.
+            let client = self.postgres.0.for_votes().await?;
+            client.answer("note who takes part", participants::put(&client, &gid, transaction)).await?;
+            client.done();
+        }
+        Ok(gid)
     }
 
     /// Ends the connection, and with it what is not prepared. A statement that still runs is cancelled.

@@ -172,13 +172,15 @@ pub enum Missing {
     TooOld(String),
     /// A table is not there, and the role may not make it.
     #[error(
-        "the tables synod.fence and synod.identity are not there, and this role may not create them: have an owner of the database run \"{0}\""
+        "the tables synod.fence, synod.participants and synod.identity are not all there, and this role may not create them: have an \
+         owner of the database run \"{0}\""
     )]
     NoTable(String),
     /// The role may not use the tables.
     #[error(
-        "the role {0:?} may not read and write synod.fence and synod.identity: GRANT USAGE ON SCHEMA synod TO {0}; \
-         GRANT SELECT, INSERT, DELETE ON synod.fence TO {0}; GRANT SELECT, INSERT, UPDATE ON synod.identity TO {0}"
+        "the role {0:?} may not read and write synod.fence, synod.participants and synod.identity: \
+         GRANT USAGE ON SCHEMA synod TO {0}; GRANT SELECT, INSERT, DELETE ON synod.fence, synod.participants TO {0}; \
+         GRANT SELECT, INSERT, UPDATE ON synod.identity TO {0}"
     )]
     NoRights(String),
 }

@@ -13,6 +13,8 @@ pub(crate) const CREATE: &str = "BEGIN; SELECT pg_advisory_xact_lock(8386110513)
     CREATE SCHEMA IF NOT EXISTS synod; \
     CREATE TABLE IF NOT EXISTS synod.fence (\
     branch bytea PRIMARY KEY, state \"char\" NOT NULL, made timestamptz NOT NULL DEFAULT clock_timestamp()); \
+    CREATE TABLE IF NOT EXISTS synod.participants (\
+    branch bytea PRIMARY KEY, participants bytea NOT NULL, made timestamptz NOT NULL DEFAULT clock_timestamp()); \
     CREATE TABLE IF NOT EXISTS synod.identity (\
     one boolean PRIMARY KEY DEFAULT true CHECK (one), participant text NOT NULL, cluster text); COMMIT";
 
@@ -22,9 +24,9 @@ pub(crate) const PUT: &str = "INSERT INTO synod.fence (branch, state) VALUES ($1
 /// Whether this role may use the tables.
 const RIGHTS: &str = "SELECT bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
     AND has_table_privilege(c.oid, 'INSERT') \
-    AND has_table_privilege(c.oid, CASE relname WHEN 'fence' THEN 'DELETE' ELSE 'UPDATE' END)) \
+    AND has_table_privilege(c.oid, CASE relname WHEN 'identity' THEN 'UPDATE' ELSE 'DELETE' END)) \
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-    WHERE nspname = 'synod' AND relname IN ('fence', 'identity')";
+    WHERE nspname = 'synod' AND relname IN ('fence', 'participants', 'identity')";
 
 /// The key of a branch's row: the cluster, the participant, and the transaction's name, each in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Key {
     }
 
     pub(crate) fn of(gid: &Gid) -> Self {
-        Self::new(gid.cluster(), gid.participant(), gid.transaction().id())
+        Self::new(gid.cluster(), gid.participant(), gid.tx())
     }
 
     /// The first and the last key of a range of transactions.
@@ -98,8 +100,8 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
             "SELECT current_setting('max_prepared_transactions')::int, pg_is_in_recovery(), \
              current_setting('synchronous_commit'), current_setting('synchronous_standby_names') <> '', \
              current_setting('server_version_num')::int, current_setting('server_version'), current_user::text, \
-             (SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
-             WHERE nspname = 'synod' AND relname IN ('fence', 'identity'))",
+             (SELECT count(*) = 3 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+             WHERE nspname = 'synod' AND relname IN ('fence', 'participants', 'identity'))",
             &[],
         )
         .await
@@ -136,7 +138,7 @@ pub(crate) async fn check(client: &Client, participant: NodeId, slots: usize) ->
                 if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
                     return missing(Missing::NoTable(CREATE.to_owned()));
                 }
-                return Err(failed("create synod.fence and synod.identity")(error));
+                return Err(failed("create the tables of synod")(error));
             }
         }
     }

@@ -6,16 +6,23 @@ use synod::{
     commit::{ClusterId, Meta, Participants, Transaction},
 };
 
+use crate::participants::to_bytes;
+
 /// What all of them begin with.
 const PREFIX: &str = "synod_";
 
 /// As long as PostgreSQL allows.
 const LONGEST: usize = 199;
 
+/// In place of a participant's place: there is no room for them all.
+const LISTED: u8 = u8::MAX;
+
 /// The branch of one participant in a transaction of one cluster.
 ///
 /// As text it is what PostgreSQL knows the prepared transaction by (`pg_prepared_xacts.gid`): a prefix, then the cluster, the
-/// participant, the transaction's name and all participants, in base64. Nothing in it changes over restarts.
+/// participant, the transaction's name and all participants, in base64. Where there is no room for them (for 12 there is, whatever
+/// their numbers, and for a hundred with small numbers), it has a digest of them, and they are in the table `synod.participants`.
+/// Nothing in it changes over restarts.
 ///
 /// ```
 /// use synod_client::{NodeId, TxId};
@@ -29,23 +36,30 @@ const LONGEST: usize = 199;
 /// assert_eq!(text.parse::<Gid>()?, gid);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Gid {
     cluster: ClusterId,
     participant: NodeId,
-    transaction: Transaction,
+    tx: TxId,
+    epoch: u64,
+    /// Unless the name has no room for all who take part.
+    transaction: Option<Transaction>,
     text: String,
 }
+
+/// By what PostgreSQL calls them.
+impl PartialEq for Gid {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Gid {}
 
 /// Why there is no such name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GidError {
-    /// The participants do not fit.
-    #[error(
-        "the name of the prepared transaction would have {0} bytes, and PostgreSQL allows {LONGEST}: there are too many participants, or their numbers are too large"
-    )]
-    TooLong(usize),
     /// The transaction has content, which does not fit into a name.
     #[error("the transaction has content of its own, which a prepared transaction cannot carry")]
     HasContent,
@@ -63,22 +77,27 @@ impl Gid {
         if !transaction.is_about(&Meta::default()) {
             return Err(GidError::HasContent);
         }
-        let tx = transaction.id();
+        let (tx, epoch) = (transaction.id(), transaction.epoch());
         let place = transaction.participants().iter().position(|node| *node == participant);
         let place = place.ok_or(GidError::NotAParticipant(participant))?;
-        let others = transaction.participants().iter().map(|node| node.0);
-        let numbers: Vec<u64> = [tx.origin.0, tx.seq, transaction.epoch()].into_iter().chain(others).collect();
-        // All numbers have as many bytes as the largest one needs.
-        let width = numbers.iter().map(|number| width(*number)).max().unwrap_or(1);
-        let mut bytes = cluster.0.to_vec();
-        // One with so many participants that this does not fit is too long in any case.
-        bytes.extend([u8::try_from(place).unwrap_or(u8::MAX), width as u8]);
-        numbers.iter().for_each(|number| bytes.extend(&number.to_be_bytes()[8 - width..]));
-        let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-        if text.len() > LONGEST {
-            return Err(GidError::TooLong(text.len()));
+        let all: Vec<u64> = transaction.participants().iter().map(|node| node.0).collect();
+        let text = u8::try_from(place).ok().map(|place| text(cluster, tx, epoch, place, &all));
+        match text.filter(|text| text.len() <= LONGEST) {
+            Some(text) => Ok(Self { cluster, participant, tx, epoch, transaction: Some(transaction), text }),
+            None => Ok(Self::listed(cluster, participant, tx, epoch, digest(transaction.participants()))),
         }
-        Ok(Self { cluster, participant, transaction, text })
+    }
+
+    /// The name of a branch that has no room for the participants, who have this digest.
+    fn listed(cluster: ClusterId, participant: NodeId, tx: TxId, epoch: u64, digest: u64) -> Self {
+        let text = text(cluster, tx, epoch, LISTED, &[participant.0, digest]);
+        Self { cluster, participant, tx, epoch, transaction: None, text }
+    }
+
+    /// The transaction, if these are its participants.
+    pub(crate) fn with(&self, participants: Participants) -> Option<Transaction> {
+        let transaction = Transaction::of(self.tx, participants, &Meta::default()).in_epoch(self.epoch);
+        (Self::new(self.cluster, self.participant, transaction.clone()).ok()? == *self).then_some(transaction)
     }
 
     /// Whose transaction it is.
@@ -91,9 +110,14 @@ impl Gid {
         self.participant
     }
 
-    /// The transaction.
-    pub fn transaction(&self) -> &Transaction {
-        &self.transaction
+    /// The transaction's name.
+    pub fn tx(&self) -> TxId {
+        self.tx
+    }
+
+    /// The transaction, if all who take part are in this name.
+    pub fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_ref()
     }
 
     /// What PostgreSQL calls it.
@@ -127,15 +151,34 @@ impl std::str::FromStr for Gid {
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let mut numbers = rest.chunks(usize::from(*width)).map(number);
         let mut next = || numbers.next().ok_or(GidError::Foreign);
-        let (origin, seq, epoch) = (NodeId(next()?), next()?, next()?);
+        let (tx, epoch) = (TxId { origin: NodeId(next()?), seq: next()? }, next()?);
+        if *place == LISTED {
+            let gid = Self::listed(ClusterId(*cluster), NodeId(next()?), tx, epoch, next()?);
+            return if gid.text == text { Ok(gid) } else { Err(GidError::Foreign) };
+        }
         let participants: Vec<NodeId> = numbers.map(NodeId).collect();
         let participant = *participants.get(usize::from(*place)).ok_or(GidError::Foreign)?;
         let participants = Participants::new(participants).map_err(|_| GidError::Foreign)?;
-        let transaction = Transaction::of(TxId { origin, seq }, participants, &Meta::default()).in_epoch(epoch);
+        let transaction = Transaction::of(tx, participants, &Meta::default()).in_epoch(epoch);
         let gid = Self::new(ClusterId(*cluster), participant, transaction)?;
         // Another way to write the same numbers is not ours.
         if gid.text == text { Ok(gid) } else { Err(GidError::Foreign) }
     }
+}
+
+/// The name, all of whose numbers have as many bytes as the largest one needs.
+fn text(cluster: ClusterId, tx: TxId, epoch: u64, place: u8, others: &[u64]) -> String {
+    let numbers = || [tx.origin.0, tx.seq, epoch].into_iter().chain(others.iter().copied());
+    let width = numbers().map(width).max().unwrap_or(1);
+    let mut bytes = cluster.0.to_vec();
+    bytes.extend([place, width as u8]);
+    numbers().for_each(|number| bytes.extend(&number.to_be_bytes()[8 - width..]));
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The 64-bit FNV-1a digest of the participants' numbers, eight bytes each (Fowler, Noll and Vo).
+fn digest(participants: &[NodeId]) -> u64 {
+    Meta::from(to_bytes(participants)).digest()
 }
 
 /// How many bytes `number` needs, at least 1.
@@ -154,14 +197,30 @@ mod tests {
     }
 
     #[test]
-    fn a_name_holds_participants_of_any_number_and_says_so_when_it_is_full() {
+    fn a_name_holds_twelve_participants_of_any_number_and_tells_that_there_are_more() {
         let largest = |count| (0..count).map(|offset| u64::MAX - offset);
-        let most = (1..100).take_while(|count| gid(largest(*count)).is_ok()).last();
-        assert_eq!(most, Some(12));
-        assert_eq!(gid(largest(13)), Err(GidError::TooLong(201)));
-        assert!(gid(1..=12).is_ok());
-        let full = gid(largest(12)).unwrap();
-        assert_eq!(full.to_string().parse(), Ok(full));
+        for count in [1, 2, 12, 13, 300] {
+            let gid = gid(largest(count)).unwrap();
+            assert!(gid.as_str().len() <= LONGEST);
+            let read: Gid = gid.as_str().parse().unwrap();
+            assert_eq!((&read, read.tx(), read.participant()), (&gid, gid.tx(), gid.participant()));
+            assert_eq!(read.transaction().is_some(), count <= 12, "{count}");
+            // Who takes part is known by the digest, if not by the name.
+            let all = |count| Participants::new(largest(count).map(NodeId)).unwrap();
+            assert!(
+                read.with(all(count)).is_some_and(|transaction| transaction.participants().len() == count as usize)
+            );
+            assert_eq!(read.with(all(count + 1)), None);
+        }
+        let small = Transaction::new(TxId { origin: NodeId(1), seq: 7 }, (1..=100).map(NodeId), []).unwrap();
+        assert!(Gid::new(ClusterId([7; 16]), NodeId(1), small).unwrap().transaction().is_some());
+        // Others write the same.
+        let many = Transaction::new(TxId { origin: NodeId(1), seq: 7 }, (0..13).map(|at| NodeId((1 << 60) + at)), []);
+        let gid = Gid::new(ClusterId(*b"an example of it"), NodeId(1 << 60), many.unwrap()).unwrap();
+        assert_eq!(
+            gid.as_str(),
+            "synod_YW4gZXhhbXBsZSBvZiBpdP8IAAAAAAAAAAEAAAAAAAAABwAAAAAAAAAAEAAAAAAAAAAwBrx4b6msgQ"
+        );
     }
 
     #[test]
@@ -171,7 +230,7 @@ mod tests {
             let transaction = Transaction::new(tx, [NodeId(11), NodeId(12)], []).unwrap().in_epoch(epoch);
             let gid = Gid::new(ClusterId([7; 16]), NodeId(11), transaction.clone()).unwrap();
             let read: Gid = gid.as_str().parse().unwrap();
-            assert_eq!((read.transaction(), read.participant()), (&transaction, NodeId(11)));
+            assert_eq!((read.transaction(), read.participant()), (Some(&transaction), NodeId(11)));
         }
     }
 

@@ -59,6 +59,7 @@ mod identity;
 mod lent;
 mod look;
 mod options;
+mod participants;
 mod resource;
 mod session;
 mod statements;

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use synod::{NodeId, commit::ClusterId};
+use synod::{
+    NodeId,
+    commit::{ClusterId, Transaction},
+};
 use synod_client::{Listed, ListedBranch};
 use tokio_postgres::Error;
 
-use crate::{Gid, fence::Key};
+use crate::{Gid, fence::Key, participants};
 
 /// What the database has of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +58,13 @@ pub(crate) async fn at(client: &Object, key: &[u8]) -> Result<Found, Error> {
     })
 }
 
-/// The prepared branches of a participant in this database, those at least `age` seconds old.
+/// The prepared branches of a participant in this database, those at least `age` seconds old, and their transactions.
 pub(crate) async fn prepared(
     client: &Object,
     cluster: ClusterId,
     participant: NodeId,
     age: f64,
-) -> Result<Vec<Gid>, Error> {
+) -> Result<Vec<(Gid, Transaction)>, Error> {
     let list = client
         .prepare_cached(
             "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, 'synod_') \
@@ -70,7 +73,23 @@ pub(crate) async fn prepared(
         .await?;
     let rows = client.query(&list, &[&age]).await?;
     let gids = rows.iter().filter_map(|row| row.get::<_, String>(0).parse::<Gid>().ok());
-    let own: Vec<Gid> = gids.filter(|gid| gid.is_of(cluster, participant)).collect();
+    let mut own = Vec::new();
+    for gid in gids.filter(|gid| gid.is_of(cluster, participant)) {
+        let transaction = match gid.transaction() {
+            Some(transaction) => Some(transaction.clone()),
+            None => participants::read(client, &gid).await?,
+        };
+        match transaction {
+            Some(transaction) => own.push((gid, transaction)),
+            None => tracing::error!(
+                %participant,
+                tx = %gid.tx(),
+                %gid,
+                "the row of synod.participants is gone that says who takes part in a prepared transaction: ask the cluster how it ended, \
+                 and end it in the same way by hand"
+            ),
+        }
+    }
     if !own.is_empty() {
         confirm(client).await?;
     }
@@ -92,7 +111,7 @@ pub(crate) async fn list_all(client: &Object, limit: usize) -> Result<(Vec<Liste
         let branch = name.parse::<Gid>().ok().map(|gid| ListedBranch {
             cluster: gid.cluster(),
             participant: gid.participant(),
-            tx: gid.transaction().id(),
+            tx: gid.tx(),
         });
         Listed::new(name, branch, Duration::try_from_secs_f64(age).ok())
     });

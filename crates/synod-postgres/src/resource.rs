@@ -121,7 +121,7 @@ impl Resource for PostgresResource {
         let found = client.answer("list prepared branches", found).await?;
         for Promised { transaction, .. } in promised {
             if let Some(gid) = self.gid(transaction)
-                && !found.contains(&gid)
+                && !found.iter().any(|(found, _)| *found == gid)
                 && client.answer("look into its fence", row(&client, &gid)).await? == Found::Nothing
             {
                 // Mostly it was rolled back, by its application or by an agent that died then. If it was not, that is an
@@ -134,7 +134,7 @@ impl Resource for PostgresResource {
             }
         }
         client.done();
-        Ok(found.into_iter().map(|gid| Promised::new(gid.transaction().clone(), Meta::default())).collect())
+        Ok(found.into_iter().map(|(_, transaction)| Promised::new(transaction, Meta::default())).collect())
     }
 
     /// Prepared is what is prepared, or was and is committed by now. All else is no vote: the node declines.

@@ -28,6 +28,11 @@ from .transaction import RolledBack
 # Of the name of a prepared transaction.
 _PREFIX = "synod_"
 _LONGEST = 199
+# In place of the participant's place, where there is no room for all participants.
+_LISTED = 255
+
+# The function of the server that waits for standbys, as its messages name it in every language.
+_WAITS = "SyncRepWaitForLSN"
 
 # Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such a
 # branch, and to commit it as one that has only read would be to commit what it has written elsewhere.
@@ -54,6 +59,8 @@ class _Connection(psycopg.Connection[Any]):
 
     # In the time of `time.monotonic`.
     until: float | None = None
+    # How often the server has stopped waiting for a standby, and answered as if it had it.
+    given_up = 0
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         return super().wait(gen if self.until is None else _limited(gen, self.until), *args, **kwargs)
@@ -105,7 +112,13 @@ class Postgres:
 
     def _connect(self) -> _Connection:
         # What psycopg prepares is dropped with everything else before a connection is used again.
-        return _Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None, **self._patience())
+        connection = _Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None, **self._patience())
+
+        def hear(notice: psycopg.errors.Diagnostic) -> None:
+            connection.given_up += notice.source_function == _WAITS
+
+        connection.add_notice_handler(hear)
+        return connection
 
     def _patience(self) -> dict[str, Any]:
         """The parameters by which an unreachable server is noticed, except those that are set already."""
@@ -196,6 +209,8 @@ class PostgresBranch:
         key = bytes(16) + self._postgres.participant.to_bytes(8, "big") + secrets.token_bytes(16) + b"\0"
         try:
             self._fence(connection, key, "COMMIT")
+            if connection.given_up:
+                raise psycopg.OperationalError("the wait for a standby was cancelled")
         except psycopg.Error as error:
             if _is_answer(error):
                 self.roll_back()
@@ -214,12 +229,14 @@ class PostgresBranch:
         try:
             self._postgres._join(cluster)
             gid = _gid(cluster, participant, tx, epoch, participants)
+            numbers = (participant, tx.origin, tx.seq)
+            key = bytes.fromhex(cluster) + b"".join(number.to_bytes(8, "big") for number in numbers)
+            if _is_listed(gid):
+                self._list(key, participants)
         except (SynodError, psycopg.Error) as error:
             # Whatever is wrong before PREPARE is sent ends the branch, and lets go of its locks.
             self.roll_back()
             raise RolledBack(str(error)) from error
-        numbers = (participant, tx.origin, tx.seq)
-        key = bytes.fromhex(cluster) + b"".join(number.to_bytes(8, "big") for number in numbers)
         connection = self._open()
         try:
             self._fence(connection, key, f"{_AS_ITSELF}; PREPARE TRANSACTION '{gid}'")
@@ -283,6 +300,14 @@ class PostgresBranch:
         with _in_time(connection, self._postgres.wait):
             connection.execute(f"SAVEPOINT synod; RELEASE synod; {row}; {last}")
 
+    def _list(self, key: bytes, participants: list[int]) -> None:
+        """Notes who takes part, where the name has no room for that: whoever finds the branch prepared must be able to find out."""
+        row = "INSERT INTO synod.participants (branch, participants) VALUES (%s, %s)"
+        with self._postgres._connect() as connection, _in_time(connection, self._postgres.wait):
+            connection.execute(row, (key, _wide(participants)))
+            if connection.given_up:
+                raise psycopg.OperationalError("the wait for a standby was cancelled")
+
     def _has_committed(self, key: bytes) -> bool:
         """Whether the row is there. If not, puts a tombstone there first: then it has not committed, and never will."""
         end = time.monotonic() + self._postgres.wait
@@ -290,13 +315,15 @@ class PostgresBranch:
             try:
                 with self._postgres._connect() as connection, _in_time(connection, self._postgres.wait):
                     try:
-                        connection.execute("SET lock_timeout = '1s'")
+                        connection.execute("SET lock_timeout = '1s'; SET statement_timeout = 0")
                         connection.execute("INSERT INTO synod.fence (branch, state) VALUES (%s, 't')", (key,))
                         return False
                     except pg.UniqueViolation:
                         row = connection.execute("SELECT state FROM synod.fence WHERE branch = %s", (key,)).fetchone()
                         if row is not None:
                             _confirm(connection)
+                            if connection.given_up:
+                                raise psycopg.OperationalError("the wait for a standby was cancelled")
                             return row[0] not in ("t", b"t")
             except psycopg.Error:
                 if time.monotonic() >= end:
@@ -362,12 +389,31 @@ def _is_answer(error: psycopg.Error) -> bool:
 
 def _gid(cluster: str, participant: int, tx: TxId, epoch: int, participants: list[int]) -> str:
     """The name of the prepared transaction: the cluster, the place of the participant, and all numbers, each with as many bytes as the
-    largest one needs."""
-    numbers = [tx.origin, tx.seq, epoch, *participants]
-    width = max((max(numbers).bit_length() + 7) // 8, 1)
+    largest one needs. Where there is no room for all participants, a digest of them."""
+
+    def name(place: int, others: list[int]) -> str:
+        numbers = [tx.origin, tx.seq, epoch, *others]
+        width = max((max(numbers).bit_length() + 7) // 8, 1)
+        content = bytes.fromhex(cluster) + bytes([place, width]) + b"".join(number.to_bytes(width, "big") for number in numbers)
+        return _PREFIX + base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
     place = participants.index(participant)
-    content = bytes.fromhex(cluster) + bytes([place, width]) + b"".join(number.to_bytes(width, "big") for number in numbers)
-    gid = _PREFIX + base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-    if len(gid) > _LONGEST:
-        raise SynodError(f"the name of the prepared transaction would have {len(gid)} bytes, and PostgreSQL allows {_LONGEST}")
+    gid = name(place, participants) if place < _LISTED else None
+    if gid is None or len(gid) > _LONGEST:
+        # FNV-1a (Fowler, Noll and Vo).
+        digest = 0xCBF29CE484222325
+        for byte in _wide(participants):
+            digest = (digest ^ byte) * 0x100000001B3 % 2**64
+        gid = name(_LISTED, [participant, digest])
     return gid
+
+
+def _is_listed(gid: str) -> bool:
+    """Whether the name has no room for all participants."""
+    content = gid.removeprefix(_PREFIX)
+    return base64.urlsafe_b64decode(content + "=" * (-len(content) % 4))[16] == _LISTED
+
+
+def _wide(numbers: list[int]) -> bytes:
+    """8 bytes each."""
+    return b"".join(number.to_bytes(8, "big") for number in numbers)

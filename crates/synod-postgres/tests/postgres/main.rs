@@ -7,6 +7,7 @@ mod checks;
 mod conformance;
 mod crashes;
 mod front_door;
+mod many;
 mod scene;
 mod sessions;
 mod silence;

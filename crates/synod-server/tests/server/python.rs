@@ -44,6 +44,7 @@ rolled-back deferred Aborted aborted
 unchanged 50 2 50
 alone 55 2 50
 swapped True
+many 1 1 aborted
 nobody-prepared aborted
 again REASON_OTHER_TRANSACTION
 never True
