@@ -37,6 +37,11 @@ pub enum Kind {
     /// It is to be rolled back, and was committed here.
     #[error("a branch that is to be rolled back was committed here")]
     Committed,
+    /// It is there, and another role has prepared it, which the agent's may not end.
+    #[error(
+        "the database does not let its agent end a branch, which another role has prepared: let that role, or a superuser, end it"
+    )]
+    NotOurs,
 }
 
 /// The alarms of one database, for those who write an [`Agent`](crate::Agent).

@@ -88,7 +88,7 @@ impl Postgres {
             let client = inner.for_votes().await?;
             let found = client.answer("look for a branch", look(&client, &gid)).await?;
             client.done();
-            if found != Found::Prepared {
+            if !matches!(found, Found::Prepared | Found::NotOurs) {
                 continue;
             }
             tracing::info!(participant = %inner.participant, %tx, "a prepared branch was left behind: asking how it ended");

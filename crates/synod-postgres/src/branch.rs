@@ -290,7 +290,7 @@ impl PostgresBranch {
                 match client.answer("say whether it has committed", at(&client, key.bytes())).await? {
                     Found::Tombstone => Some(false),
                     Found::Nothing => None,
-                    Found::Work | Found::Prepared => Some(true),
+                    Found::Work | Found::Prepared | Found::NotOurs => Some(true),
                 }
             }
             // The commit is under way.

@@ -17,6 +17,8 @@ use crate::{Gid, fence::Key, participants};
 pub(crate) enum Found {
     /// It is prepared.
     Prepared,
+    /// It is prepared by a role whose branches this one may not end.
+    NotOurs,
     /// It was committed: its row is there.
     Work,
     /// It was aborted: the tombstone is there.
@@ -28,11 +30,14 @@ pub(crate) enum Found {
 /// What the database has of the branch `gid`.
 pub(crate) async fn look(client: &Object, gid: &Gid) -> Result<Found, Error> {
     let prepared = client
-        .prepare_cached("SELECT 1 FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()")
+        .prepare_cached(
+            "SELECT owner = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+             FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()",
+        )
         .await?;
-    if !client.query(&prepared, &[&gid.as_str()]).await?.is_empty() {
+    if let Some(row) = client.query_opt(&prepared, &[&gid.as_str()]).await? {
         confirm(client).await?;
-        return Ok(Found::Prepared);
+        return Ok(if row.get(0) { Found::Prepared } else { Found::NotOurs });
     }
     row(client, gid).await
 }

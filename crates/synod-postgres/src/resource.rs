@@ -90,6 +90,10 @@ impl PostgresResource {
             }
             (Ok(()), Outcome::Aborted) => {}
             (Err(error), _) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {}
+            (Err(error), _) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                client.done();
+                return Ok(Some(Kind::NotOurs));
+            }
             // Somebody else is at it, or it cannot be reached, or may have done it.
             (Err(error), _) => return Err(error),
         }
@@ -144,6 +148,15 @@ impl Resource for PostgresResource {
         match self.look(&gid).await {
             Ok(Found::Prepared | Found::Work) => Vote::Prepared,
             Ok(Found::Tombstone | Found::Nothing) => Vote::Aborted,
+            Ok(Found::NotOurs) => {
+                tracing::error!(
+                    participant = %self.inner().participant,
+                    tx = %transaction.id(),
+                    "declined: another role has prepared its branch, which the agent's could not end; give application and agent one \
+                     role, or the agent a superuser's"
+                );
+                Vote::Aborted
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(tx = %transaction.id(), error, "the database cannot be asked, so the node declines");

@@ -91,6 +91,7 @@ pub(crate) async fn serve(http: TcpListener, https: Option<(TcpListener, Arc<Htt
         .route("/api/transactions/{tx}", get(transaction))
         .route("/api/transactions/{tx}/inquire", post(inquire))
         .route("/api/transactions/{tx}/resolve", post(resolve))
+        .route("/api/transactions/{tx}/finished", post(finished))
         .route("/api/members/replace", post(replace))
         .route("/api/members/depart", post(depart))
         .fallback(nothing)
@@ -185,6 +186,14 @@ async fn transaction(State(process): State<Arc<Process>>, UrlPath(name): UrlPath
 
 async fn inquire(State(process): State<Arc<Process>>, UrlPath(name): UrlPath<String>) -> Answer<view::Done> {
     Ok(Json(act::inquire(&process, tx(&name)?).await?))
+}
+
+async fn finished(
+    State(process): State<Arc<Process>>,
+    UrlPath(name): UrlPath<String>,
+    Json(wish): Json<view::Finished>,
+) -> Answer<view::Done> {
+    Ok(Json(act::finished(&process, tx(&name)?, wish).await?))
 }
 
 async fn resolve(

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use self::http::Server;
 use crate::{
     api::view,
-    cli::{Asks, Depart, Inquire, Open, Replace, Resolve, Status, Word},
+    cli::{Asks, Depart, Finished, Inquire, Open, Replace, Resolve, Status, Word},
     failure::{Exit, Failure},
     run::say,
 };
@@ -93,6 +93,23 @@ pub(crate) async fn resolve(json: bool, args: Resolve) -> Result<Exit, Failure> 
     let wish = view::Resolve { outcome: outcome.into(), at: args.at };
     let done: view::Done = server.post(&format!("/api/transactions/{}/resolve", name(args.tx)), &wish).await?;
     tell(json, &done, |done| format!("{} is ended by your word at node {}: {outcome}\n", done.tx, done.at));
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn finished(json: bool, args: Finished) -> Result<Exit, Failure> {
+    let server = Server::find(&args.asks)?;
+    warn(&format!(
+        "After this the agent asks its database no more for its part of {}, and the transaction is over. Before it, do in the \
+         database what\n\
+         the branch would have done, or undo what it has: `synod status {}` says how the others ended it.\n",
+        args.tx, args.tx
+    ));
+    confirm("Type the name of the transaction once that is done", &args.tx.to_string())?;
+    let path = format!("/api/transactions/{}/finished", name(args.tx));
+    let done: view::Done = server.post(&path, &view::Finished { at: args.at }).await?;
+    tell(json, &done, |done| {
+        format!("{} is over at node {}: its agent asks no more, and the alarm goes\n", done.tx, done.at)
+    });
     Ok(Exit::Done)
 }
 

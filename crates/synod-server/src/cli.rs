@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Inquire(Inquire),
     /// Ends what is in doubt in one database, by your word and against all others' silence. Asks twice.
     Resolve(Resolve),
+    /// Says that you have put right what an alarm of a database is about: its agent takes the branch for done. Asks first.
+    Finished(Finished),
     /// The members of the cluster.
     Members(Asks),
     /// Puts a new node in a member's place.
@@ -244,6 +246,18 @@ pub(crate) struct Resolve {
     /// How it is to end.
     pub(crate) outcome: Word,
     /// In which database, by its number, if the process has several.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) at: Option<u64>,
+    #[command(flatten)]
+    pub(crate) asks: Asks,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Finished {
+    /// The transaction, such as n1#5: the one that the alarm names.
+    #[arg(value_parser = tx)]
+    pub(crate) tx: TxId,
+    /// In which database, by its number, if several have an alarm about it.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) at: Option<u64>,
     #[command(flatten)]

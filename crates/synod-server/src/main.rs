@@ -112,6 +112,7 @@ async fn obey(json: bool, command: Command) -> Result<Exit, Failure> {
         Command::Open(args) => ask::open(json, args).await,
         Command::Inquire(args) => ask::inquire(json, args).await,
         Command::Resolve(args) => ask::resolve(json, args).await,
+        Command::Finished(args) => ask::finished(json, args).await,
         Command::Members(asks) => ask::members(json, asks).await,
         Command::Replace(args) => ask::replace(json, args).await,
         Command::Depart(args) => ask::depart(json, args).await,

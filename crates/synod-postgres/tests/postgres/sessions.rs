@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use synod::{
     NodeId, TxId,
-    commit::{Outcome, Transaction},
+    commit::{Meta, Outcome, Transaction, Vote},
+    perform::tokio::{Progress, Resource},
 };
 use synod_client::{Agent, Branch, Database};
-use synod_postgres::{Options, Postgres};
+use synod_postgres::{Kind, Options, Postgres};
 use tokio::time::timeout;
 
 use crate::scene::{LEFT, Pair, RIGHT, or_leave_out, own, quick, until};
@@ -58,6 +59,33 @@ async fn what_another_role_has_done_is_prepared_as_the_one_that_can_end_it() {
         assert_eq!(pair.prepared(0), [""; 0]);
     }
     assert_eq!(pair.sql(0, "SELECT balance FROM account"), "102");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agents_role_could_not_end_it_does_not_promise_and_an_alarm_says_so() {
+    or_leave_out!();
+    let pair = Pair::with(std::sync::Arc::new(own()), quick()).await;
+    let grants = "USAGE ON SCHEMA synod TO PUBLIC; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA synod TO PUBLIC; \
+                  GRANT SELECT, UPDATE ON account TO PUBLIC";
+    pair.sql(0, &format!("CREATE ROLE shop LOGIN; CREATE ROLE watch LOGIN; GRANT {grants}"));
+    let of = async |role: &str| {
+        let url = pair.server.url(&pair.names[0]).replace("synod@", &format!("{role}@"));
+        Postgres::connect_with(&url, LEFT, quick()).await.unwrap()
+    };
+    let (shop, watch, cluster) = (of("shop").await, of("watch").await, pair.local().cluster());
+    let agent = watch.resource(cluster).await.unwrap();
+    let mut branch = shop.open(None).await.unwrap();
+    branch.execute("UPDATE account SET balance = 7 WHERE id = 1", &[]).await.unwrap();
+    branch.prepare(cluster, &transaction(1)).await.unwrap();
+    assert_eq!(agent.vote(&transaction(1), &Meta::default()).await, Vote::Aborted);
+    for outcome in [agent.abort(&transaction(1), None).await, agent.commit(&transaction(1), &Meta::default()).await] {
+        assert_eq!(outcome, Progress::Again);
+        assert!(matches!(&watch.alarms()[..], [alarm] if alarm.kind == Kind::NotOurs), "{:?}", watch.alarms());
+    }
+    // Its own role ends it.
+    branch.finish(Outcome::Aborted).await.unwrap();
+    assert_eq!(agent.abort(&transaction(1), None).await, Progress::Finished);
+    assert_eq!((pair.balances()[0].as_str(), watch.alarms()), ("100", vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

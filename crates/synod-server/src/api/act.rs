@@ -10,7 +10,7 @@ use synod_grpc::CallError;
 use super::{look, view};
 use crate::{
     failure::{Exit, Failure},
-    run::Process,
+    run::{Process, Slot},
 };
 
 /// Has a node drive `tx` to its outcome: one of this process, or another one.
@@ -93,6 +93,33 @@ pub(super) async fn resolve(process: &Process, tx: TxId, wish: view::Resolve) ->
     }
     place.resolve(tx, outcome).await.map_err(|error| refused_by(&error, "the node does not end it"))?;
     tracing::warn!(%tx, ?outcome, at = %place.node(), "ended by an operator's word");
+    Ok(view::Done { tx: tx.to_string(), at: place.node().0 })
+}
+
+/// Takes the branch of `tx` for done at a database of this process that has an alarm about it.
+pub(super) async fn finished(process: &Process, tx: TxId, wish: view::Finished) -> Result<view::Done, Failure> {
+    let named = |node: NodeId| wish.at.is_none_or(|at| node == NodeId(at));
+    let alarmed = process.slots().iter().filter(|slot| {
+        slot.database.as_ref().is_some_and(|database| database.alarms().iter().any(|alarm| alarm.tx == tx))
+    });
+    let places: Vec<Handle> = alarmed.filter_map(Slot::handle).filter(|handle| named(handle.node())).collect();
+    let [place] = &places[..] else {
+        if places.is_empty() {
+            let remedy = "see `synod status` for what is alarmed about and at which database; then ask the process of that agent \
+             (--node or --config)";
+            let what = format!("no database of this process has an alarm about transaction {tx}");
+            return Err(Failure::new(Exit::Refused, what, remedy));
+        }
+        let nodes: Vec<String> = places.iter().map(|handle| handle.node().0.to_string()).collect();
+        let remedy = format!("say of which: --at {}", nodes.join(" or --at "));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("several databases here have an alarm about transaction {tx}"),
+            remedy,
+        ));
+    };
+    place.finished(tx).await.map_err(|error| refused_by(&error, "the node does not take it for done"))?;
+    tracing::warn!(%tx, at = %place.node(), "taken for done by an operator's word");
     Ok(view::Done { tx: tx.to_string(), at: place.node().0 })
 }
 

@@ -322,6 +322,12 @@ pub(crate) struct Changing {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Finished {
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Resolve {
     /// `commit` or `abort`.
     pub(crate) outcome: String,

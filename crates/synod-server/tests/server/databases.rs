@@ -316,6 +316,57 @@ fn when_a_majority_is_lost_for_good_an_operator_ends_what_is_in_doubt_in_each_da
     assert!(processes[3].log().contains("resolved by an operator"));
 }
 
+/// Whatever becomes of it, the branch in the first database is rolled back by hand while nobody can decide. Its transaction, if
+/// it commits.
+fn loses_a_branch(
+    machines: &Machines,
+    processes: &mut [Process],
+    servers: &[servers::Postgres; 2],
+    runtime: &Runtime,
+) -> Option<String> {
+    let (synod, databases) = runtime.block_on(async { (front_door(machines), connect(&urls(servers)).await) });
+    // It has a name when the members are lost.
+    assert_eq!(runtime.block_on(transfer(&synod, &databases)).unwrap(), Outcome::Committed);
+    processes[1].kill();
+    processes[2].kill();
+    let waiting = runtime.spawn(async move { transfer(&synod, &databases).await.map_err(|error| error.to_string()) });
+    let mut listed = serde_json::Value::Null;
+    until("that it is in doubt in both", || {
+        listed = serde_json::from_str(&machines.synod(11, &["in-doubt", "--json"]).out).unwrap();
+        listed["transactions"].as_array().is_some_and(|listed| listed.len() == 2)
+    });
+    let mine = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
+    let gid = servers[0].sql(DATABASE, mine).unwrap();
+    servers[0].sql(DATABASE, &format!("ROLLBACK PREPARED '{gid}'")).unwrap();
+    for number in [2_u16, 3] {
+        processes[usize::from(number) - 1] = machines.start(number);
+    }
+    let outcome = runtime.block_on(waiting).unwrap().unwrap();
+    (outcome == Outcome::Committed).then(|| listed["transactions"][0]["tx"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn what_an_alarm_is_about_is_put_right_by_hand_and_finished_ends_it() {
+    let Some(servers) = postgres() else { return };
+    let (urls, runtime) = (urls(&servers), Runtime::new().unwrap());
+    let machines = Machines::new(&urls);
+    let mut processes = started(&machines);
+    let lost = (0..5).find_map(|_| loses_a_branch(&machines, &mut processes, &servers, &runtime));
+    let tx = lost.expect("one of five commits");
+    until("that there is an alarm", || machines.synod(11, &["status"]).out.contains("has lost a prepared branch"));
+    let said = synod_typing(&machines.folder(12), &["finished", &tx], &format!("{tx}\n"));
+    assert!(said.code == 5 && said.err.contains("no database of this process has an alarm"), "{said:?}");
+    let said = synod_typing(&machines.folder(11), &["finished", &tx], "no\n");
+    assert!(said.code == 5 && said.err.contains("nothing was done"), "{said:?}");
+    // What the branch would have done.
+    servers[0].sql(DATABASE, "UPDATE account SET balance = balance - 1").unwrap();
+    let said = synod_typing(&machines.folder(11), &["finished", &tx], &format!("{tx}\n")).done();
+    assert!(said.starts_with(&format!("{tx} is over at node 11")), "{said}");
+    until("that the alarm goes", || !machines.synod(11, &["status"]).out.contains("has lost a prepared branch"));
+    assert_eq!(balances(&servers).iter().sum::<i64>(), 2000);
+    assert!(processes.iter().any(|process| process.log().contains("taken for done by an operator's word")));
+}
+
 #[test]
 fn from_nothing_to_a_committed_transaction_over_two_kinds_of_database_it_takes_two_commands() {
     let Some([postgres, _]) = postgres() else { return };
