@@ -48,7 +48,9 @@ pub struct PostgresBranch {
     /// Gone when the branch is over.
     connection: Option<Object>,
     state: State,
-    /// BEGIN was answered.
+    /// BEGIN was sent, perhaps.
+    is_touched: AtomicBool,
+    /// It was answered.
     begun: OnceCell<()>,
     /// It was refused: nothing that may have been done since can be committed.
     is_refused: AtomicBool,
@@ -94,6 +96,7 @@ impl PostgresBranch {
             postgres,
             connection: connection.keep(),
             state: State::Open,
+            is_touched: AtomicBool::new(begun.initialized()),
             begun,
             is_refused: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
@@ -179,6 +182,7 @@ impl PostgresBranch {
 
     /// The transaction has begun when this returns.
     async fn begins(&self) -> Result<(), tokio_postgres::Error> {
+        self.is_touched.store(true, Ordering::Relaxed);
         let begun = self.begun.get_or_try_init(|| self.connection().batch_execute(BEGIN)).await;
         self.is_refused.fetch_or(begun.is_err(), Ordering::Relaxed);
         begun.copied()
@@ -216,12 +220,14 @@ impl PostgresBranch {
         is_plain: bool,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, tokio_postgres::Error> {
-        let answer = self.call(self.in_transaction(is_plain, call)).await;
-        if let Err(error) = &answer
-            && [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::INVALID_SQL_STATEMENT_NAME)]
-                .contains(&error.code())
-        {
-            // A table has changed since the statement was kept, or somebody has dropped what is kept: on all connections.
+        self.heeded(self.call(self.in_transaction(is_plain, call)).await)
+    }
+
+    /// Has statements prepared again, on all connections, where an answer says that what is kept is of no use: a table has changed
+    /// since, or somebody has dropped what is kept.
+    fn heeded<T>(&self, answer: Result<T, tokio_postgres::Error>) -> Result<T, tokio_postgres::Error> {
+        let of_no_use = [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::INVALID_SQL_STATEMENT_NAME)];
+        if answer.as_ref().is_err_and(|error| of_no_use.contains(&error.code())) {
             self.postgres.0.forget_statements();
         }
         answer
@@ -333,7 +339,7 @@ impl PostgresBranch {
 
     /// Whether nothing has been sent.
     fn is_untouched(&self) -> bool {
-        !self.begun.initialized() && !self.is_refused.load(Ordering::Relaxed)
+        !self.is_touched.load(Ordering::Relaxed)
     }
 
     /// Puts a row into the fence, and ends the transaction with the `last` statement: COMMIT or PREPARE. In a failed transaction
@@ -348,7 +354,7 @@ impl PostgresBranch {
         }
         let put = self.prepared(fence::PUT).await?;
         let (put, ended) = join(connection.execute(&put, &[&row]), connection.batch_execute(last)).await;
-        put.and(ended)
+        self.heeded(put.and(ended))
     }
 
     /// Whether something may be left in the session, or something ended in it.

@@ -171,6 +171,53 @@ async fn a_branch_whose_begin_is_never_answered_leaves_no_transaction_to_the_nex
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_first_statement_that_nobody_waits_for_commits_with_its_own_transaction_and_with_no_other() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let database =
+        Postgres::connect_with(&pair.server.url(&pair.names[0]), LEFT, quick().connections(1)).await.unwrap();
+    for (balance, is_committed) in [(7, true), (8, false)] {
+        let mut tx = pair.synod().transaction();
+        let branch = tx.on(&database).await.unwrap();
+        let slow = format!("UPDATE account SET balance = {balance} FROM pg_sleep(0.5)");
+        timeout(ms(100), branch.execute(&slow, &[])).await.unwrap_err();
+        match is_committed {
+            true => assert_eq!(tx.commit().await.unwrap(), Outcome::Committed),
+            false => tx.roll_back().await,
+        }
+        let mut next = pair.synod().transaction();
+        let insert = format!("INSERT INTO account VALUES ({balance}, 1)");
+        next.on(&database).await.unwrap().execute(&insert, &[]).await.unwrap();
+        assert_eq!(next.commit().await.unwrap(), Outcome::Committed);
+        assert_eq!(pair.sql(0, "SELECT balance FROM account WHERE id = 1"), "7");
+    }
+}
+
+/// What is kept prepared of the branch's own is prepared again, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_kept_statements_somebody_has_dropped_serves_again() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let database =
+        Postgres::connect_with(&pair.server.url(&pair.names[0]), LEFT, quick().connections(1)).await.unwrap();
+    let update = "UPDATE account SET balance = balance + 1";
+    let adds = async |also: &str| -> Result<Outcome, String> {
+        let mut tx = pair.synod().transaction();
+        let branch = tx.on(&database).await.unwrap();
+        branch.execute(update, &[]).await.map_err(|error| error.to_string())?;
+        if !also.is_empty() {
+            branch.batch_execute(also).await.unwrap();
+        }
+        tx.commit().await.map_err(|error| error.to_string())
+    };
+    assert_eq!(adds("").await, Ok(Outcome::Committed));
+    assert_eq!(adds("DEALLOCATE ALL").await, Ok(Outcome::Committed));
+    adds("").await.unwrap_err();
+    assert_eq!(adds("").await, Ok(Outcome::Committed));
+    assert_eq!(pair.sql(0, "SELECT balance FROM account"), "103");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_still_runs_when_a_transaction_is_dropped_or_rolled_back_is_cancelled() {
     or_leave_out!();
     let pair = Pair::new().await;
