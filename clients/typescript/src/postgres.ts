@@ -20,6 +20,7 @@ const LONGEST = 199;
 const LISTED = 255;
 /** The function of the server that waits for standbys, as its messages name it in every language. */
 const WAITS = "SyncRepWaitForLSN";
+const WARN = "SET client_min_messages = warning";
 
 /**
  * Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such a
@@ -35,7 +36,7 @@ const HAS_WRITTEN =
  * for the standby. It holds for the session, and so when the branch is ended as well.
  */
 const AS_ITSELF =
-  "SET ROLE NONE; SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+  "RESET ROLE; SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 /** SQLSTATE. */
 const UNDEFINED_OBJECT = "42704";
@@ -294,7 +295,7 @@ export class PostgresBranch implements Branch {
   async #fence(key: Buffer, last: string): Promise<void> {
     const row = `INSERT INTO synod.fence (branch, state) VALUES ('\\x${key.toString("hex")}', 'w')`;
     // One text without parameters is one round trip.
-    await inTime(this.#open().query(`SAVEPOINT synod; RELEASE synod; ${row}; ${last}`), this.#postgres.wait);
+    await inTime(this.#open().query(`SAVEPOINT synod; RELEASE synod; ${WARN}; ${row}; ${last}`), this.#postgres.wait);
   }
 
   /** Whether the row is there. If not, puts a tombstone there first: then it has not committed, and never will. */
@@ -343,7 +344,7 @@ export class PostgresBranch implements Branch {
 
 /** Whether the row is there, and not as a tombstone; undefined if it has gone meanwhile. */
 async function isThere(connection: pg.Client, key: Buffer): Promise<boolean | undefined> {
-  await connection.query("SET lock_timeout = '1s'; SET statement_timeout = 0");
+  await connection.query(`SET lock_timeout = '1s'; SET statement_timeout = 0; ${WARN}`);
   const make = "INSERT INTO synod.fence (branch, state) VALUES ($1, 't') ON CONFLICT DO NOTHING RETURNING branch";
   if ((await connection.query(make, [key])).rows.length > 0) {
     return false;
@@ -385,6 +386,7 @@ function atStandby(connection: pg.ClientBase): void {
 /** Notes who takes part, where the name has no room for that: whoever finds the branch prepared must be able to find out. */
 async function list(connection: pg.Client, key: Buffer, participants: readonly bigint[]): Promise<void> {
   const row = "INSERT INTO synod.participants (branch, participants) VALUES ($1, $2)";
+  await connection.query(WARN);
   await connection.query(row, [key, Buffer.concat(participants.map(wide))]);
   atStandby(connection);
 }

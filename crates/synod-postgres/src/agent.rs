@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     Error, Postgres, PostgresResource,
     fence::Key,
-    look::{Found, look, prepared},
+    look::{Found, look, names, prepared},
 };
 
 /// The rows that may go, of those named. A tombstone, and a list of participants, stays as long as any transaction is open that is older:
@@ -135,9 +135,13 @@ impl Postgres {
         };
         let rows = client.answer("read its fence", rows).await?;
         let keys: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
+        // What a restore has brought back prepared needs its rows, though it is over.
+        let prepared = names(&client, cluster, inner.participant);
+        let prepared = client.answer("list prepared branches", prepared).await?;
         let mut over = Vec::new();
         for key in &keys {
             if let Some(tx) = Key::tx(key)
+                && !prepared.contains(&tx)
                 && matches!(node.status(tx).await, Ok(Status::Retired { .. }))
             {
                 over.push(&key[..]);

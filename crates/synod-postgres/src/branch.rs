@@ -12,6 +12,7 @@ use synod::commit::{self, ClusterId, Outcome};
 use synod_client::{Alone, Branch, Cause, Ticket, Unprepared};
 use tokio::{
     sync::OnceCell,
+    task::unconstrained,
     time::{Instant, error::Elapsed, sleep, timeout, timeout_at},
 };
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
@@ -66,7 +67,7 @@ pub struct PostgresBranch {
 struct Noted {
     /// Whether it writes, if it has rows.
     writes: bool,
-    /// Whether it can neither leave anything in the session nor end the transaction.
+    /// Whether it can neither leave anything in the session, nor end the transaction, nor write without one.
     is_plain: bool,
 }
 
@@ -85,11 +86,12 @@ impl fmt::Debug for PostgresBranch {
 impl PostgresBranch {
     /// One that begins with its first statement, if that can be.
     pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
+        let is_read_only = postgres.0.is_read_only().await;
         let connection = postgres.0.for_branch().await?;
         let begun = OnceCell::new();
-        if postgres.0.heard.is_unguarded() {
-            // Nothing may go out before its answer: without a transaction, a statement would stand at once.
-            connection.answer("begin a transaction", connection.batch_execute(BEGIN)).await?;
+        if is_read_only || postgres.0.heard.is_unguarded() {
+            // Nothing may go out before its answer: without a guard and a transaction, a statement would stand at once.
+            connection.answer("begin a transaction", connection.batch_execute("BEGIN")).await?;
             begun.set(()).unwrap_or_default();
         }
         Ok(Self {
@@ -198,11 +200,14 @@ impl PostgresBranch {
         if self.begun.initialized() {
             return call.await;
         }
-        if !is_plain || self.postgres.0.heard.is_unguarded() {
+        // Others wait for the answer: what one of them says first must not overtake what another has said before.
+        let is_first = !self.is_touched.swap(true, Ordering::Relaxed);
+        if !is_first || !is_plain || self.postgres.0.heard.is_unguarded() {
             self.begins().await?;
             return call.await;
         }
-        let (begun, answer) = join(self.begins(), call).await;
+        // BEGIN goes first, also where the runtime would have it wait for its turn.
+        let (begun, answer) = join(unconstrained(self.begins()), call).await;
         begun.and(answer)
     }
 
@@ -262,9 +267,15 @@ impl PostgresBranch {
         // A rule or a trigger may write something else, or nothing: then too much is prepared, which does no harm.
         let writes = matches!(verb.as_deref(), Some("INSERT" | "UPDATE" | "DELETE" | "MERGE"));
         let only_reads = matches!(verb.as_deref(), Some("SELECT" | "WITH" | "VALUES" | "TABLE" | "LOCK"));
-        let leaves_something = ["set_config", "advisory_lock"].iter().any(|name| mentions(statement, name));
-        let is_plain = (writes || only_reads) && !leaves_something;
-        self.is_dirty.fetch_or(!is_plain, Ordering::Relaxed);
+        let has = |names: &[&str]| names.iter().any(|name| mentions(statement, name));
+        let is_temporary =
+            |word: &str| ["TEMP", "TEMPORARY"].iter().any(|temporary| word.eq_ignore_ascii_case(temporary));
+        let leaves_something = has(&["set_config", "pg_settings", "advisory_lock", "pg_temp"])
+            || statement.split_whitespace().any(is_temporary);
+        let is_clean = (writes || only_reads) && !leaves_something;
+        self.is_dirty.fetch_or(!is_clean, Ordering::Relaxed);
+        // A transaction that may only read lets these write all the same, large objects before PostgreSQL 16.
+        let is_plain = is_clean && !has(&["lo_", "lowrite", "pg_notify", "pg_logical_emit_message"]);
         Noted { writes, is_plain }
     }
 
@@ -349,7 +360,8 @@ impl PostgresBranch {
         if self.is_dirty() || !self.begun.initialized() {
             // Outside of a transaction, too, the first of these fails.
             let row = fence::PUT.replace("$1", &fence::literal(row));
-            let statements = format!("SAVEPOINT synod; RELEASE synod; {row}; {last}");
+            let statements =
+                format!("SAVEPOINT synod; RELEASE synod; SET client_min_messages = warning; {row}; {last}");
             return connection.batch_execute(&statements).await;
         }
         let put = self.prepared(fence::PUT).await?;

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,10 @@ use synod::{
     commit::{ClusterId, Outcome, TxRange},
 };
 use synod_client::{Alarm, Alarms, Cause, Database, Desk, Kind, Listed, Name};
-use tokio::sync::{OnceCell, RwLock};
+use tokio::{
+    sync::{Mutex as AsyncMutex, OnceCell, RwLock},
+    time::{Instant, timeout},
+};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -22,11 +28,14 @@ use crate::{
     identity,
     lent::Lent,
     look::list_all,
-    session::{GUARD, Heard, Line},
+    session::{GUARD, Heard, Line, WARNINGS, is_read_only},
 };
 
 /// When the first keepalive is sent, unless a URL says otherwise: too late to notice anything.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How often it is looked whether the server is set to read only.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A PostgreSQL database that stands in a cluster as one participant. A clone shares its connections.
 ///
@@ -53,6 +62,9 @@ pub(crate) struct Inner {
     /// The database says so, too.
     joined: OnceCell<()>,
     pub(crate) alarms: Alarms,
+    /// When that was looked at last.
+    looked: AsyncMutex<Option<Instant>>,
+    is_read_only: AtomicBool,
     forgotten: Mutex<Forgotten>,
 }
 
@@ -91,11 +103,11 @@ impl Postgres {
             config.keepalives_idle(options.wait.max(Duration::from_secs(1)));
         }
         let mut branches = config.clone();
-        branches.options([config.get_options().unwrap_or_default(), GUARD].join(" ").trim());
+        branches.options([config.get_options().unwrap_or_default(), GUARD, WARNINGS].join(" ").trim());
         let mut agents = config.clone();
         // It has a time-out of its own. The server's would end the wait for a standby as if that had the answer.
         let wait = format!("-c lock_timeout={} -c statement_timeout=0", options.lock_timeout.as_millis());
-        agents.options([config.get_options().unwrap_or_default(), &wait].join(" ").trim());
+        agents.options([config.get_options().unwrap_or_default(), &wait, WARNINGS].join(" ").trim());
         agents.application_name("synod agent");
         let heard = Heard::default();
         let manager = |config, is_guarded| manager(config, &options, heard.clone(), is_guarded);
@@ -111,6 +123,8 @@ impl Postgres {
             cluster: OnceLock::new(),
             joined: OnceCell::new(),
             alarms: Alarms::default(),
+            looked: AsyncMutex::default(),
+            is_read_only: AtomicBool::default(),
             forgotten: Mutex::default(),
             options,
         })))
@@ -148,6 +162,27 @@ impl Inner {
         client.in_time("say whether it can take part", check).await?;
         client.done();
         Ok(())
+    }
+
+    /// Whether transactions only read here unless they say otherwise, by the settings of the server, the database or the role: whoever
+    /// has set that wants nothing written for the time being. (The sessions of branches have a setting of their own.)
+    pub(crate) async fn is_read_only(&self) -> bool {
+        if let Ok(mut looked) = self.looked.try_lock()
+            && looked.is_none_or(|at| at.elapsed() >= LOOK)
+        {
+            let look = async {
+                let client = self.for_votes().await?;
+                let found = client.answer("say whether it may be written", is_read_only(&client)).await?;
+                client.done();
+                Ok::<_, Error>(found)
+            };
+            // Where that cannot be told, nothing can be written either.
+            if let Ok(Ok(found)) = timeout(LOOK, look).await {
+                self.is_read_only.store(found, Ordering::Relaxed);
+            }
+            *looked = Some(Instant::now());
+        }
+        self.is_read_only.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn for_branch(&self) -> Result<Lent, Error> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use synod::{
-    NodeId,
+    NodeId, TxId,
     commit::{ClusterId, Transaction},
 };
 use synod_client::{Listed, ListedBranch};
@@ -31,7 +31,8 @@ pub(crate) enum Found {
 pub(crate) async fn look(client: &Object, gid: &Gid) -> Result<Found, Error> {
     let prepared = client
         .prepare_cached(
-            "SELECT owner = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+            // A role that is dropped has no name.
+            "SELECT coalesce(owner = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), false) \
              FROM pg_prepared_xacts WHERE gid = $1 AND database = current_database()",
         )
         .await?;
@@ -61,6 +62,13 @@ pub(crate) async fn at(client: &Object, key: &[u8]) -> Result<Found, Error> {
         Some(_) => Found::Work,
         None => Found::Nothing,
     })
+}
+
+/// The transactions with a branch of a participant that is prepared in this database.
+pub(crate) async fn names(client: &Object, cluster: ClusterId, participant: NodeId) -> Result<Vec<TxId>, Error> {
+    let rows = client.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()", &[]).await?;
+    let gids = rows.iter().filter_map(|row| row.get::<_, String>(0).parse::<Gid>().ok());
+    Ok(gids.filter(|gid| gid.is_of(cluster, participant)).map(|gid| gid.tx()).collect())
 }
 
 /// The prepared branches of a participant in this database, those at least `age` seconds old, and their transactions.

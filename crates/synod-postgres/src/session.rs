@@ -22,7 +22,10 @@ use tokio_postgres::{
 /// behind a BEGIN whose answer is not there yet.
 pub(crate) const GUARD: &str = "-c default_transaction_read_only=on";
 
-/// What begins a transaction in such a session.
+/// What every session is started with: warnings are heard.
+pub(crate) const WARNINGS: &str = "-c client_min_messages=warning";
+
+/// What begins a transaction in such a session, where the server lets transactions write that do not say so.
 pub(crate) const BEGIN: &str = "BEGIN READ WRITE";
 
 /// The function of the server that waits for standbys, as its messages name it in every language.
@@ -104,7 +107,7 @@ where
                     }
                 }
             });
-            if self.is_guarded && !is_guarded(&client).await? {
+            if self.is_guarded && !is_read_only(&client).await? {
                 heard.unguarded();
             }
             Ok((client, task))
@@ -112,8 +115,9 @@ where
     }
 }
 
-/// Whether the session has its guard: a pooler in between may have left it out.
-async fn is_guarded(client: &Client) -> Result<bool, Error> {
+/// Whether transactions only read in this session unless they say otherwise. In an application's it is the guard, which a pooler in between
+/// may have left out; in an agent's it is what the server is set to.
+pub(crate) async fn is_read_only(client: &Client) -> Result<bool, Error> {
     let shown = client.simple_query("SHOW default_transaction_read_only").await?;
     Ok(shown.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("on"))))
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::error::{Severity, SqlState};
 
 /// Gives a connection back as it came, but for its prepared statements. (`DISCARD ALL` would drop those, too.)
-pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
+pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
 
 /// Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such
@@ -18,7 +18,7 @@ pub(crate) const HAS_WRITTEN: &str = "SELECT pg_current_xact_id_if_assigned() IS
 
 /// What comes before PREPARE where statements may have changed it: nobody but the agent's role can end what is prepared, and a promise
 /// waits for the standby. It holds for the session, and so when the branch is ended as well.
-pub(crate) const AS_ITSELF: &str = "SET ROLE NONE; SELECT set_config('synchronous_commit', 'on', false) \
+pub(crate) const AS_ITSELF: &str = "RESET ROLE; SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') IN ('off', 'local'); ";
 
 /// Ends a prepared branch, or waits until an agent of another process has: what is committed is seen when this returns. False

@@ -33,6 +33,7 @@ _LISTED = 255
 
 # The function of the server that waits for standbys, as its messages name it in every language.
 _WAITS = "SyncRepWaitForLSN"
+_WARN = "SET client_min_messages = warning"
 
 # Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such a
 # branch, and to commit it as one that has only read would be to commit what it has written elsewhere.
@@ -45,7 +46,7 @@ _HAS_WRITTEN = (
 # What comes before PREPARE, whatever the statements have set: nobody but the agent's role can end what is prepared, and a promise
 # waits for the standby. It holds for the session, and so when the branch is ended as well.
 _AS_ITSELF = (
-    "SET ROLE NONE; SELECT set_config('synchronous_commit', 'on', false) "
+    "RESET ROLE; SELECT set_config('synchronous_commit', 'on', false) "
     "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
 )
 
@@ -298,12 +299,13 @@ class PostgresBranch:
         row = f"INSERT INTO synod.fence (branch, state) VALUES ('\\x{key.hex()}', 'w')"
         # One text without parameters is one round trip.
         with _in_time(connection, self._postgres.wait):
-            connection.execute(f"SAVEPOINT synod; RELEASE synod; {row}; {last}")
+            connection.execute(f"SAVEPOINT synod; RELEASE synod; {_WARN}; {row}; {last}")
 
     def _list(self, key: bytes, participants: list[int]) -> None:
         """Notes who takes part, where the name has no room for that: whoever finds the branch prepared must be able to find out."""
         row = "INSERT INTO synod.participants (branch, participants) VALUES (%s, %s)"
         with self._postgres._connect() as connection, _in_time(connection, self._postgres.wait):
+            connection.execute(_WARN)
             connection.execute(row, (key, _wide(participants)))
             if connection.given_up:
                 raise psycopg.OperationalError("the wait for a standby was cancelled")
@@ -315,7 +317,7 @@ class PostgresBranch:
             try:
                 with self._postgres._connect() as connection, _in_time(connection, self._postgres.wait):
                     try:
-                        connection.execute("SET lock_timeout = '1s'; SET statement_timeout = 0")
+                        connection.execute(f"SET lock_timeout = '1s'; SET statement_timeout = 0; {_WARN}")
                         connection.execute("INSERT INTO synod.fence (branch, state) VALUES (%s, 't')", (key,))
                         return False
                     except pg.UniqueViolation:

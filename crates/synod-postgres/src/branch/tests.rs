@@ -132,12 +132,16 @@ async fn where_something_in_between_leaves_the_guard_out_begin_is_waited_for() -
         eprintln!("left out: PostgreSQL is not installed");
         return Ok(());
     }
-    let (_server, postgres) = one("-c%20default_transaction_read_only%3Doff", crate::Options::new()).await?;
+    let (_server, postgres) =
+        one("-c%20default_transaction_read_only%3Doff", crate::Options::new().connections(1)).await?;
     let branch = postgres.open(None).await?;
     assert!(!branch.begun.initialized() && !postgres.0.heard.is_unguarded(), "the guard is set last");
     branch.execute("INSERT INTO work VALUES (1)", &[]).await?;
     drop(branch);
     postgres.0.heard.unguarded();
+    let session = postgres.0.for_branch().await?;
+    session.batch_execute("SET default_transaction_read_only = off").await?;
+    session.done();
     let mut branch = postgres.open(None).await?;
     assert!(branch.begun.initialized());
     branch.execute("INSERT INTO work VALUES (1)", &[]).await?;

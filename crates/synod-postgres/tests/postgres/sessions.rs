@@ -62,6 +62,29 @@ async fn what_another_role_has_done_is_prepared_as_the_one_that_can_end_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_where_the_server_is_set_to_read_only() {
+    or_leave_out!();
+    let pair = Pair::with(std::sync::Arc::new(own()), quick()).await;
+    assert_eq!(pair.transfer().await.commit().await.unwrap(), Outcome::Committed);
+    let writes = async || {
+        let mut tx = pair.synod().transaction();
+        let update = "UPDATE account SET balance = balance WHERE id = 1";
+        tx.on(&pair.databases[0]).await.unwrap().execute(update, &[]).await.is_ok()
+    };
+    for is_set in [true, false] {
+        let set = if is_set { "SET default_transaction_read_only = on" } else { "RESET default_transaction_read_only" };
+        pair.sql(0, &format!("ALTER SYSTEM {set}"));
+        pair.sql(0, "SELECT pg_reload_conf()");
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while writes().await == is_set {
+            assert!(std::time::Instant::now() < end, "it still is as before: {is_set}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    assert_eq!(pair.transfer().await.commit().await.unwrap(), Outcome::Committed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_agents_role_could_not_end_it_does_not_promise_and_an_alarm_says_so() {
     or_leave_out!();
     let pair = Pair::with(std::sync::Arc::new(own()), quick()).await;
