@@ -105,13 +105,13 @@ fn a_member_that_has_lost_its_records_is_refused_by_the_others_under_its_old_num
     let machines = Machines::new(&[]);
     let mut processes: Vec<Process> = (1..=3).map(|number| machines.start(number)).collect();
     processes.iter_mut().for_each(Process::ready);
-    // Who has not met it yet cannot tell that it is another one.
-    let has_met = |at| {
-        let (_, text) = get(&machines.http(at), "/metrics").unwrap();
+    // Whom it has not called yet has not met it, and cannot tell that it is another one.
+    let has_called = |peer: u64| {
+        let (_, text) = get(&machines.http(1), "/metrics").unwrap();
         let mut connected = text.lines().filter(|line| line.starts_with("synod_grpc_connected{"));
-        connected.any(|line| line.contains("peer=\"1\"") && line.ends_with(" 1"))
+        connected.any(|line| line.contains(&format!("peer=\"{peer}\"")) && line.ends_with(" 1"))
     };
-    until("that both others have met it", || has_met(2) && has_met(3));
+    until("that it has called both others", || has_called(2) && has_called(3));
     processes[0].kill();
     fs::remove_dir_all(machines.folder(1).join("data")).unwrap();
     processes[0] = machines.start(1);
