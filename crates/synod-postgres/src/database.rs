@@ -62,9 +62,9 @@ pub(crate) struct Inner {
     /// The database says so, too.
     joined: OnceCell<()>,
     pub(crate) alarms: Alarms,
-    /// When that was looked at last.
-    looked: AsyncMutex<Option<Instant>>,
+    /// Whether the server was set to read only when it was looked last, and when that was.
     is_read_only: AtomicBool,
+    looked: AsyncMutex<Option<Instant>>,
     forgotten: Mutex<Forgotten>,
 }
 
@@ -123,8 +123,8 @@ impl Postgres {
             cluster: OnceLock::new(),
             joined: OnceCell::new(),
             alarms: Alarms::default(),
-            looked: AsyncMutex::default(),
             is_read_only: AtomicBool::default(),
+            looked: AsyncMutex::default(),
             forgotten: Mutex::default(),
             options,
         })))

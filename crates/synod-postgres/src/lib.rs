@@ -40,6 +40,9 @@
 //!
 //! Rows go when the cluster says that the transaction is over everywhere.
 //!
+//! A table `synod.participants`, with the participants of those transactions that have more than the name of a branch has room for
+//! ([`Gid`]).
+//!
 //! And a table `synod.identity`, whose one row says which participant the database is, and of which cluster: so URLs that are
 //! swapped, or were copied, are refused ([`Error::OtherParticipant`], [`Error::InOtherCluster`], [`Error::NoAgent`]).
 
