@@ -13,7 +13,7 @@ use synod::{
 
 use crate::{
     databases::{DATABASE, postgres},
-    support::{Ports, Process, Said, synod},
+    support::{Ports, Process, Said, synod, until},
 };
 
 /// Commits a transaction over all databases of `synod dev`.
@@ -39,6 +39,9 @@ fn a_cluster_that_was_recorded_does_the_same_again_though_it_was_killed_and_a_tr
     let mut dev = Process::start(path, &args, &http, &[]);
     dev.ready();
     commit(path);
+    // What it does is written a moment later.
+    let recorded = || summary(&synod(path, &["--json", "replay", "synod-data/recordings/n1-00000001.steps"]));
+    until("that it is recorded", || recorded()["steps"].as_u64().is_some_and(|steps| steps >= 3));
     dev.kill();
     let mut dev = Process::start(path, &["dev", "--port", &port, "--record"], &http, &[]);
     dev.ready();
