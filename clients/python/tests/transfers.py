@@ -7,6 +7,7 @@ test that runs this to check. When it says `kill`, one of the members is killed,
 """
 
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import interrupted
 from synod import Aborted, Client, Outcome, Phase, Refused, Synod, SynodError, TxId, Unknown
 from synod.postgres import Postgres
+
+
+def standby(operator, setting, shown):
+    """Changes a setting of the server, and waits until it holds."""
+    operator.execute(f"ALTER SYSTEM {setting}")
+    operator.execute("SELECT pg_reload_conf()")
+    while operator.execute("SHOW synchronous_standby_names").fetchone()[0] != shown:
+        time.sleep(0.02)
 
 
 def main():
@@ -86,6 +95,27 @@ def main():
             time.sleep(0.1)
     branch.finish(Outcome.ABORTED)
     say("many", *before, client.outcome(many.first).value)
+
+    # The server answers to a wait for its standby that somebody cancels as if the standby had it: that is no answer.
+    with psycopg.connect(urls[0], autocommit=True) as operator:
+        standby(operator, "SET synchronous_standby_names = 'missing'", "missing")
+        cancelled = threading.Event()
+
+        def cancel():
+            while not cancelled.wait(0.02):
+                operator.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
+        hasty = Postgres(urls[0], 11, wait=1.0)
+        try:
+            with synod.transaction() as tx:
+                tx.on(hasty).execute("UPDATE account SET balance = balance")
+        except SynodError as error:
+            say("standby", type(error).__name__)
+        cancelled.set()
+        canceller.join()
+        standby(operator, "RESET synchronous_standby_names", "")
 
     own = client.names(1)
     tx = client.begin([11, 12], id=own.first, epoch=own.epoch)

@@ -12,6 +12,7 @@ import {
   Aborted,
   BadInput,
   Client,
+  OutcomeUnknown,
   Refused,
   Synod,
   tlsFromFiles,
@@ -119,6 +120,35 @@ test("who takes part is told where a name has no room for them", async () => {
   await books.end();
   await branch.finish("aborted");
   assert.equal(await client.outcome(id, 10_000), "aborted");
+});
+
+test("a wait for a standby that is cancelled is no answer", async () => {
+  const operator = new pg.Client(given("SYNOD_ACCOUNTS"));
+  await operator.connect();
+  const standby = async (setting: string, shown: string) => {
+    await operator.query(`ALTER SYSTEM ${setting}`);
+    await operator.query("SELECT pg_reload_conf()");
+    while ((await operator.query("SHOW synchronous_standby_names")).rows[0]?.synchronous_standby_names !== shown) {
+      await sleep(20);
+    }
+  };
+  await standby("SET synchronous_standby_names = 'missing'", "missing");
+  let waits = true;
+  const cancels = (async () => {
+    while (waits) {
+      await operator.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+      await sleep(20);
+    }
+  })();
+  // The server answers as if the standby had it.
+  const hasty = new Postgres(given("SYNOD_ACCOUNTS"), 11, { wait: 1_000 });
+  const work = synod.transaction(async (tx) => (await tx.on(hasty)).query("UPDATE account SET balance = balance"));
+  await assert.rejects(work, OutcomeUnknown);
+  waits = false;
+  await cancels;
+  await standby("RESET synchronous_standby_names", "");
+  await hasty.close();
+  await operator.end();
 });
 
 test("a name begins one transaction, however often it is begun, and no other", async () => {

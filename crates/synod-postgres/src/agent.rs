@@ -135,19 +135,19 @@ impl Postgres {
         };
         let rows = client.answer("read its fence", rows).await?;
         let keys: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
-        // What a restore has brought back prepared needs its rows, though it is over.
-        let prepared = names(&client, cluster, inner.participant);
-        let prepared = client.answer("list prepared branches", prepared).await?;
         let mut over = Vec::new();
         for key in &keys {
             if let Some(tx) = Key::tx(key)
-                && !prepared.contains(&tx)
                 && matches!(node.status(tx).await, Ok(Status::Retired { .. }))
             {
                 over.push(&key[..]);
             }
         }
         if !over.is_empty() {
+            // What a restore has brought back prepared needs its rows, though it is over.
+            let prepared = names(&client, cluster, inner.participant, 0.0);
+            let prepared = client.answer("list prepared branches", prepared).await?;
+            over.retain(|key| !prepared.iter().any(|gid| Key::of(gid).bytes() == *key));
             let clear = async {
                 client.execute(clear!(fence, "branch = ANY($1)"), &[&over]).await?;
                 client.execute(clear!(participants, "branch = ANY($1)"), &[&over]).await

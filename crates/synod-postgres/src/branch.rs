@@ -85,7 +85,7 @@ impl fmt::Debug for PostgresBranch {
 
 impl PostgresBranch {
     /// One that begins with its first statement, if that can be.
-    pub(crate) async fn begin(postgres: Postgres) -> Result<Self, Error> {
+    pub(crate) async fn open(postgres: Postgres) -> Result<Self, Error> {
         let is_read_only = postgres.0.is_read_only().await;
         let connection = postgres.0.for_branch().await?;
         let begun = OnceCell::new();

@@ -164,8 +164,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether transactions only read here unless they say otherwise, by the settings of the server, the database or the role: whoever
-    /// has set that wants nothing written for the time being. (The sessions of branches have a setting of their own.)
+    /// Whether transactions only read here unless they say otherwise, by the settings of the server, the database or the role: nothing is
+    /// to be written then for the time being. (The sessions of branches have a setting of their own.)
     pub(crate) async fn is_read_only(&self) -> bool {
         if let Ok(mut looked) = self.looked.try_lock()
             && looked.is_none_or(|at| at.elapsed() >= LOOK)
@@ -254,7 +254,7 @@ impl Database for Postgres {
     }
 
     async fn open(&self, _: Option<Name>) -> Result<PostgresBranch, Cause> {
-        Ok(PostgresBranch::begin(self.clone()).await?)
+        Ok(PostgresBranch::open(self.clone()).await?)
     }
 }
 

@@ -46,7 +46,8 @@ pub enum Error {
     /// The wait for a standby was cancelled, by an operator or a time-out of the server. What was asked is done, but a failover may lose
     /// it.
     #[error(
-        "database {participant} was to {what}, and something has cancelled the wait until its standby has that, too"
+        "database {participant} was to {what}, and something has cancelled the wait until its standby has that, too: \
+         see that the standby runs, and that nothing cancels what waits for it"
     )]
     NotAtStandby {
         /// Whose database.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use synod::{
-    NodeId, TxId,
+    NodeId,
     commit::{ClusterId, Transaction},
 };
 use synod_client::{Listed, ListedBranch};
@@ -64,20 +64,13 @@ pub(crate) async fn at(client: &Object, key: &[u8]) -> Result<Found, Error> {
     })
 }
 
-/// The transactions with a branch of a participant that is prepared in this database.
-pub(crate) async fn names(client: &Object, cluster: ClusterId, participant: NodeId) -> Result<Vec<TxId>, Error> {
-    let rows = client.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()", &[]).await?;
-    let gids = rows.iter().filter_map(|row| row.get::<_, String>(0).parse::<Gid>().ok());
-    Ok(gids.filter(|gid| gid.is_of(cluster, participant)).map(|gid| gid.tx()).collect())
-}
-
-/// The prepared branches of a participant in this database, those at least `age` seconds old, and their transactions.
-pub(crate) async fn prepared(
+/// The names of the prepared branches of a participant in this database, those at least `age` seconds old.
+pub(crate) async fn names(
     client: &Object,
     cluster: ClusterId,
     participant: NodeId,
     age: f64,
-) -> Result<Vec<(Gid, Transaction)>, Error> {
+) -> Result<Vec<Gid>, Error> {
     let list = client
         .prepare_cached(
             "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, 'synod_') \
@@ -86,8 +79,18 @@ pub(crate) async fn prepared(
         .await?;
     let rows = client.query(&list, &[&age]).await?;
     let gids = rows.iter().filter_map(|row| row.get::<_, String>(0).parse::<Gid>().ok());
+    Ok(gids.filter(|gid| gid.is_of(cluster, participant)).collect())
+}
+
+/// The same, with their transactions, once both are durable.
+pub(crate) async fn prepared(
+    client: &Object,
+    cluster: ClusterId,
+    participant: NodeId,
+    age: f64,
+) -> Result<Vec<(Gid, Transaction)>, Error> {
     let mut own = Vec::new();
-    for gid in gids.filter(|gid| gid.is_of(cluster, participant)) {
+    for gid in names(client, cluster, participant, age).await? {
         let transaction = match gid.transaction() {
             Some(transaction) => Some(transaction.clone()),
             None => participants::read(client, &gid).await?,

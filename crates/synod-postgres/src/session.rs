@@ -107,7 +107,8 @@ where
                     }
                 }
             });
-            if self.is_guarded && !is_read_only(&client).await? {
+            if self.is_guarded && !says_yes(&client, "SHOW default_transaction_read_only").await? {
+                // A pooler in between has left it out, perhaps.
                 heard.unguarded();
             }
             Ok((client, task))
@@ -115,9 +116,23 @@ where
     }
 }
 
-/// Whether transactions only read in this session unless they say otherwise. In an application's it is the guard, which a pooler in between
-/// may have left out; in an agent's it is what the server is set to.
+/// What a session that is opened now, without guard, would be set to: by its role, its database, or the server. Of the first two, one that
+/// is open has what was set when it was opened.
+const SETTING: &str = "SELECT coalesce((SELECT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) setting \
+    WHERE setting LIKE 'default\\_transaction\\_read\\_only=%' \
+    AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) \
+    AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
+    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), \
+    (SELECT setting FROM pg_settings WHERE name = 'default_transaction_read_only' \
+    AND source NOT IN ('global', 'database', 'user', 'database user')), 'off')::bool::text";
+
+/// Whether the server, the database or the role of this session, which is an agent's, is set to read only.
 pub(crate) async fn is_read_only(client: &Client) -> Result<bool, Error> {
-    let shown = client.simple_query("SHOW default_transaction_read_only").await?;
-    Ok(shown.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("on"))))
+    says_yes(client, SETTING).await
+}
+
+async fn says_yes(client: &Client, question: &str) -> Result<bool, Error> {
+    let answers = client.simple_query(question).await?;
+    let is_yes = |answer: &SimpleQueryMessage| matches!(answer, SimpleQueryMessage::Row(row) if matches!(row.get(0), Some("on" | "true")));
+    Ok(answers.iter().any(is_yes))
 }

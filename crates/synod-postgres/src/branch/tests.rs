@@ -183,13 +183,15 @@ async fn a_wait_for_the_standby_that_was_cancelled_is_no_answer() -> Result<(), 
         return Ok(());
     }
     let choice = crate::Options::new().wait(Duration::from_secs(1)).answer(Duration::from_secs(2));
-    let (server, postgres) = one("-c%20statement_timeout%3D300", choice).await?;
+    let (server, postgres) = one("-c%20statement_timeout%3D300%20-c%20client_min_messages%3Derror", choice).await?;
+    // Nor if somebody does not want to hear of it.
     let work = async || -> Result<PostgresBranch, Cause> {
         let branch = postgres.open(None).await?;
         branch.execute("INSERT INTO work VALUES (1)", &[]).await?;
         Ok(branch)
     };
     let (mut alone, mut early, mut late) = (work().await?, work().await?, work().await?);
+    late.batch_execute("SET LOCAL client_min_messages = error").await?;
     early.prepare(CLUSTER, &transaction(1)).await.map_err(Unprepared::into_cause)?;
     assert!(postgres.0.desk.has(transaction(1).id()));
     standby(&server, true).await?;

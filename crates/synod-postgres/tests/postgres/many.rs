@@ -65,6 +65,42 @@ async fn a_transaction_of_more_participants_than_a_name_has_room_for_commits_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_brings_back_keeps_the_list_of_its_participants() {
+    or_leave_out!();
+    let crowd = Crowd::new().await;
+    let (transaction, cluster) = (crowd.transaction().await, crowd.local.cluster());
+    let mut branches = Vec::new();
+    for database in &crowd.databases {
+        let mut branch = database.open(None).await.unwrap();
+        branch.execute("INSERT INTO work VALUES (1)", &[]).await.unwrap();
+        branch.prepare(cluster, &transaction).await.unwrap();
+        branches.push(branch);
+    }
+    let list = "SELECT branch::text || ',' || participants::text FROM synod.participants";
+    let listed = crowd.server.sql("db0", list).unwrap();
+    let (key, participants) = listed.split_once(',').unwrap();
+    let manager = crowd.local.node(NodeId(1)).unwrap();
+    manager.begin_as(transaction.clone(), []).await.unwrap();
+    assert_eq!(manager.outcome(transaction.id()).await.unwrap(), Outcome::Committed);
+    for branch in &mut branches {
+        branch.finish(Outcome::Committed).await.unwrap();
+    }
+    let count = "SELECT count(*) FROM synod.participants";
+    until("it is over", || crowd.sum(count) == 0).await;
+    let gid = Gid::new(cluster, crowd.databases[0].participant(), transaction).unwrap();
+    let restored = format!(
+        "INSERT INTO synod.participants (branch, participants) VALUES ('{key}', '{participants}'); \
+         BEGIN; INSERT INTO work VALUES (2); PREPARE TRANSACTION '{gid}'"
+    );
+    crowd.server.sql("db0", &restored).unwrap();
+    // The fence is walked through every 64 turns.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(crowd.sum(count), 1, "nobody could ask about it any more");
+    crowd.server.sql("db0", &format!("ROLLBACK PREPARED '{gid}'")).unwrap();
+    until("its row goes with it", || crowd.sum(count) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_application_leaves_prepared_of_such_a_transaction_is_found_and_ended_and_without_its_list_is_left() {
     or_leave_out!();
     let crowd = Crowd::new().await;

@@ -71,14 +71,19 @@ async fn nothing_is_written_where_the_server_is_set_to_read_only() {
         let update = "UPDATE account SET balance = balance WHERE id = 1";
         tx.on(&pair.databases[0]).await.unwrap().execute(update, &[]).await.is_ok()
     };
-    for is_set in [true, false] {
-        let set = if is_set { "SET default_transaction_read_only = on" } else { "RESET default_transaction_read_only" };
-        pair.sql(0, &format!("ALTER SYSTEM {set}"));
-        pair.sql(0, "SELECT pg_reload_conf()");
-        let end = std::time::Instant::now() + Duration::from_secs(20);
-        while writes().await == is_set {
-            assert!(std::time::Instant::now() < end, "it still is as before: {is_set}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    let database = format!("DATABASE {}", pair.names[0]);
+    for what in ["SYSTEM", &database, "ROLE synod"] {
+        for is_set in [true, false] {
+            let set =
+                if is_set { "SET default_transaction_read_only = on" } else { "RESET default_transaction_read_only" };
+            // A role that is set to read only can put that right, if it says so.
+            pair.sql(1, &format!("SET default_transaction_read_only = off; ALTER {what} {set}"));
+            pair.sql(1, "SELECT pg_reload_conf()");
+            let end = std::time::Instant::now() + Duration::from_secs(20);
+            while writes().await == is_set {
+                assert!(std::time::Instant::now() < end, "it still is as before: {what}, {is_set}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
     assert_eq!(pair.transfer().await.commit().await.unwrap(), Outcome::Committed);
@@ -109,6 +114,60 @@ async fn what_the_agents_role_could_not_end_it_does_not_promise_and_an_alarm_say
     branch.finish(Outcome::Aborted).await.unwrap();
     assert_eq!(agent.abort(&transaction(1), None).await, Progress::Finished);
     assert_eq!((pair.balances()[0].as_str(), watch.alarms()), ("100", vec![]));
+    // A role may be dropped that has prepared something.
+    let mut branch = shop.open(None).await.unwrap();
+    branch.execute("UPDATE account SET balance = 8 WHERE id = 1", &[]).await.unwrap();
+    branch.prepare(cluster, &transaction(2)).await.unwrap();
+    pair.sql(0, "DROP ROLE shop");
+    assert_eq!(agent.vote(&transaction(2), &Meta::default()).await, Vote::Aborted);
+    let [gid] = &pair.prepared(0)[..] else { panic!("one is prepared") };
+    pair.sql(0, &format!("ROLLBACK PREPARED '{gid}'"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_whose_sessions_take_another_one_prepares_as_that() {
+    or_leave_out!();
+    let pair = Pair::with(std::sync::Arc::new(own()), quick()).await;
+    pair.sql(
+        0,
+        "CREATE ROLE owner; CREATE ROLE member LOGIN IN ROLE owner; ALTER ROLE member SET role = owner; \
+         GRANT USAGE ON SCHEMA synod TO owner; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA synod TO owner; \
+         GRANT SELECT, UPDATE ON account TO owner",
+    );
+    let of_member = async || {
+        let url = pair.server.url(&pair.names[0]).replace("synod@", "member@");
+        Postgres::connect_with(&url, LEFT, quick().connections(1)).await.unwrap()
+    };
+    let (database, cluster) = (of_member().await, pair.local().cluster());
+    let agent = of_member().await.resource(cluster).await.unwrap();
+    // The second one's session was given back by the first.
+    for seq in [1, 2] {
+        let mut branch = database.open(None).await.unwrap();
+        branch.batch_execute("SET LOCAL work_mem = '8MB'").await.unwrap();
+        branch.execute("UPDATE account SET balance = 7 WHERE id = 1", &[]).await.unwrap();
+        branch.prepare(cluster, &transaction(seq)).await.unwrap();
+        assert_eq!(agent.vote(&transaction(seq), &Meta::default()).await, Vote::Prepared);
+        branch.finish(Outcome::Aborted).await.unwrap();
+        drop(branch);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_at_the_same_time_go_out_in_the_order_in_which_they_were_given() {
+    or_leave_out!();
+    let pair = Pair::new().await;
+    let database = narrow(&pair).await;
+    for _ in 0..20 {
+        let branch = database.open(None).await.unwrap();
+        let (set, read) = tokio::join!(
+            biased;
+            branch.batch_execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+            branch.query("SELECT balance FROM account", &[]),
+        );
+        set.unwrap();
+        read.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -171,6 +171,28 @@ async fn a_branch_whose_begin_is_never_answered_leaves_no_transaction_to_the_nex
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_branch_whose_begin_nobody_waits_for_is_not_taken_for_one_that_has_done_nothing() {
+    or_leave_out!();
+    let hanging = Hanging::new(214, quick().connections(1)).await;
+    let update = "UPDATE account SET balance = 7";
+    // Once it is kept prepared, it goes out at once.
+    let mut branch = hanging.database.open(None).await.unwrap();
+    branch.execute(update, &[]).await.unwrap();
+    branch.roll_back().await;
+    let mut branch = hanging.database.open(None).await.unwrap();
+    hanging.relay.hang();
+    timeout(ms(200), branch.execute(update, &[])).await.unwrap_err();
+    hanging.relay.go_on();
+    branch.commit_alone().await.unwrap();
+    assert_eq!(hanging.pair.balances()[0], "7");
+    // Nor is anything of it left for the next one on its connection.
+    let mut next = hanging.database.open(None).await.unwrap();
+    next.execute("UPDATE account SET balance = 8", &[]).await.unwrap();
+    next.roll_back().await;
+    assert_eq!(hanging.pair.balances()[0], "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_statement_that_nobody_waits_for_commits_with_its_own_transaction_and_with_no_other() {
     or_leave_out!();
     let pair = Pair::new().await;

@@ -56,21 +56,13 @@ pub(super) async fn resolve(process: &Process, tx: TxId, wish: view::Resolve) ->
             places.push(handle);
         }
     }
-    let [place] = &places[..] else {
-        if places.is_empty() {
-            let remedy = "see `synod in-doubt` for what is in doubt and at which database; then ask the process of \
-             that agent (--node or --config)";
-            let what = format!("transaction {tx} is not in doubt at a database of this process");
-            return Err(Failure::new(Exit::Refused, what, remedy));
-        }
-        let nodes: Vec<String> = places.iter().map(|handle| handle.node().0.to_string()).collect();
-        let remedy = format!("say at which: --at {}", nodes.join(" or --at "));
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("transaction {tx} is in doubt at several databases here"),
-            remedy,
-        ));
+    let nowhere = || {
+        let remedy = "see `synod in-doubt` for what is in doubt and at which database; then ask the process of \
+         that agent (--node or --config)";
+        let what = format!("transaction {tx} is not in doubt at a database of this process");
+        Failure::new(Exit::Refused, what, remedy)
     };
+    let place = &only(places, nowhere, || format!("transaction {tx} is in doubt at several databases here"))?;
     let seen = look::transaction(process, tx).await;
     let refused = |cause: &str, remedy: &str| {
         Err(Failure::new(Exit::Refused, format!("transaction {tx} is not ended by hand"), remedy).because(cause))
@@ -103,24 +95,29 @@ pub(super) async fn finished(process: &Process, tx: TxId, wish: view::Finished) 
         slot.database.as_ref().is_some_and(|database| database.alarms().iter().any(|alarm| alarm.tx == tx))
     });
     let places: Vec<Handle> = alarmed.filter_map(Slot::handle).filter(|handle| named(handle.node())).collect();
-    let [place] = &places[..] else {
-        if places.is_empty() {
-            let remedy = "see `synod status` for what is alarmed about and at which database; then ask the process of that agent \
-             (--node or --config)";
-            let what = format!("no database of this process has an alarm about transaction {tx}");
-            return Err(Failure::new(Exit::Refused, what, remedy));
-        }
-        let nodes: Vec<String> = places.iter().map(|handle| handle.node().0.to_string()).collect();
-        let remedy = format!("say of which: --at {}", nodes.join(" or --at "));
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("several databases here have an alarm about transaction {tx}"),
-            remedy,
-        ));
+    let nowhere = || {
+        let remedy = "see `synod status` for what is alarmed about and at which database; then ask the process of that agent \
+         (--node or --config)";
+        Failure::new(Exit::Refused, format!("no database of this process has an alarm about transaction {tx}"), remedy)
     };
+    let place = only(places, nowhere, || format!("several databases here have an alarm about transaction {tx}"))?;
     place.finished(tx).await.map_err(|error| refused_by(&error, "the node does not take it for done"))?;
     tracing::warn!(%tx, at = %place.node(), "taken for done by an operator's word");
     Ok(view::Done { tx: tx.to_string(), at: place.node().0 })
+}
+
+/// The one place, if there is one.
+fn only(
+    mut places: Vec<Handle>,
+    nowhere: impl FnOnce() -> Failure,
+    several: impl FnOnce() -> String,
+) -> Result<Handle, Failure> {
+    let nodes: Vec<String> = places.iter().map(|handle| handle.node().0.to_string()).collect();
+    match (places.pop(), &nodes[..]) {
+        (Some(place), [_]) => Ok(place),
+        (None, _) => Err(nowhere()),
+        _ => Err(Failure::new(Exit::Usage, several(), format!("say at which: --at {}", nodes.join(" or --at ")))),
+    }
 }
 
 async fn is_violated(place: &Handle, tx: TxId) -> bool {

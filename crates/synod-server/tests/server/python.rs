@@ -45,6 +45,7 @@ unchanged 50 2 50
 alone 55 2 50
 swapped True
 many 1 1 aborted
+standby OutcomeUnknown
 nobody-prepared aborted
 again REASON_OTHER_TRANSACTION
 never True
