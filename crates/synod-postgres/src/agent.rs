@@ -182,14 +182,11 @@ impl Postgres {
     }
 }
 
-/// Deletes the rows of a range. Returns whether some could not go yet.
+/// Deletes the rows of a range. (Lists of participants are few, and wait for the next walk.) Returns whether some could not go yet.
 async fn clear_range(client: &Object, first: &Key, last: &Key) -> Result<bool, tokio_postgres::Error> {
-    for clear in [clear!(fence, "branch BETWEEN $1 AND $2"), clear!(participants, "branch BETWEEN $1 AND $2")] {
-        let clear = client.prepare_cached(clear).await?;
-        client.execute(&clear, &[&first.bytes(), &last.bytes()]).await?;
-    }
-    let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2) \
-                OR EXISTS (SELECT FROM synod.participants WHERE branch BETWEEN $1 AND $2)";
+    let clear = client.prepare_cached(clear!(fence, "branch BETWEEN $1 AND $2")).await?;
+    client.execute(&clear, &[&first.bytes(), &last.bytes()]).await?;
+    let left = "SELECT EXISTS (SELECT FROM synod.fence WHERE branch BETWEEN $1 AND $2)";
     let left = client.prepare_cached(left).await?;
     Ok(client.query_one(&left, &[&first.bytes(), &last.bytes()]).await?.get(0))
 }

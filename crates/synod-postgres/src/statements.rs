@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::error::{Severity, SqlState};
 
 /// Gives a connection back as it came, but for its prepared statements. (`DISCARD ALL` would drop those, too.)
-pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
+pub(crate) const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP";
 
 /// Whether the transaction has written anything. Writing into foreign tables only needs no number here: it is PREPARE that refuses such

@@ -143,6 +143,8 @@ async fn a_role_whose_sessions_take_another_one_prepares_as_that() {
     // The second one's session was given back by the first.
     for seq in [1, 2] {
         let mut branch = database.open(None).await.unwrap();
+        let role: String = branch.query_one("SELECT current_user::text", &[]).await.unwrap().get(0);
+        assert_eq!(role, "owner");
         branch.batch_execute("SET LOCAL work_mem = '8MB'").await.unwrap();
         branch.execute("UPDATE account SET balance = 7 WHERE id = 1", &[]).await.unwrap();
         branch.prepare(cluster, &transaction(seq)).await.unwrap();

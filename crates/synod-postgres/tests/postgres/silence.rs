@@ -222,21 +222,26 @@ async fn a_connection_whose_kept_statements_somebody_has_dropped_serves_again() 
     let pair = Pair::new().await;
     let database =
         Postgres::connect_with(&pair.server.url(&pair.names[0]), LEFT, quick().connections(1)).await.unwrap();
-    let update = "UPDATE account SET balance = balance + 1";
-    let adds = async |also: &str| -> Result<Outcome, String> {
+    let adds = async |amount: &str, also: &str| -> Result<Outcome, String> {
         let mut tx = pair.synod().transaction();
         let branch = tx.on(&database).await.unwrap();
-        branch.execute(update, &[]).await.map_err(|error| error.to_string())?;
+        let update = format!("UPDATE account SET balance = balance + {amount}");
+        branch.execute(&update, &[]).await.map_err(|error| error.to_string())?;
         if !also.is_empty() {
             branch.batch_execute(also).await.unwrap();
         }
         tx.commit().await.map_err(|error| error.to_string())
     };
-    assert_eq!(adds("").await, Ok(Outcome::Committed));
-    assert_eq!(adds("DEALLOCATE ALL").await, Ok(Outcome::Committed));
-    adds("").await.unwrap_err();
-    assert_eq!(adds("").await, Ok(Outcome::Committed));
-    assert_eq!(pair.sql(0, "SELECT balance FROM account"), "103");
+    assert_eq!(adds("1", "").await, Ok(Outcome::Committed));
+    assert_eq!(adds("1", "DEALLOCATE ALL").await, Ok(Outcome::Committed));
+    // Its statement is new, and only the branch's own is of no use any more.
+    assert!(adds("2 * 1", "").await.unwrap_err().contains("everything is rolled back"));
+    assert_eq!(adds("3 - 2", "").await, Ok(Outcome::Committed));
+    // And the application's, found out by itself.
+    assert_eq!(adds("1", "DEALLOCATE ALL").await, Ok(Outcome::Committed));
+    adds("1", "").await.unwrap_err();
+    assert_eq!(adds("1", "").await, Ok(Outcome::Committed));
+    assert_eq!(pair.sql(0, "SELECT balance FROM account"), "105");
 }
 
 #[tokio::test(flavor = "multi_thread")]
